@@ -1,0 +1,46 @@
+PYTHON ?= python3
+BIN := .venv/bin
+LOCK := requirements/dev.txt
+STAMP := .venv/.stamp
+# all but `all`, which names the distribution itself: a lock cannot hold that
+EXTRAS := aws dotenv metrics onepassword pulumi sandbox vault
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench lock
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(STAMP) ## the whole life of a key in one minute, against the sandbox and a real OpenBao
+	$(BIN)/keyturn demo
+
+test: $(STAMP) ## every test
+	$(BIN)/pytest -n 2 --dist loadscope $(ARGS)
+
+check: $(STAMP) ## style, types, layers, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.checks
+
+lock: $(STAMP) ## the lock again, from pyproject.toml and requirements/dev.in
+	env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+	  $(EXTRAS:%=--extra %) \
+	  --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+	  --annotation-style line --output-file $(LOCK) pyproject.toml requirements/dev.in
+
+.venv: $(STAMP)
+
+# Hashes guard every download.
+.venv/.lock: $(LOCK)
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv --clear .venv
+	$(PIP) install --quiet --require-hashes -r $(LOCK)
+	touch $@
+
+# Only this repository itself, with the build backend that the lock pins.
+$(STAMP): .venv/.lock pyproject.toml
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	touch $@

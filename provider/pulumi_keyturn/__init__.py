@@ -1,0 +1,1 @@
+"""The Pulumi face of keyturn."""
