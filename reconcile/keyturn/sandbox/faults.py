@@ -1,0 +1,158 @@
+"""PURE: faults that a test arms, and what each makes of an answer."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Final
+
+from .settings import is_seconds
+from .wire import CONTROL_OPS, INFERENCE_OPS, Answer, Call, Reply, error, render
+
+ANY: Final = "*"
+OPS: Final = (*CONTROL_OPS, *INFERENCE_OPS, ANY)
+KINDS: Final = (
+    "error-NNN",
+    "lost-response",
+    "dropped-request",
+    "late",
+    "slow",
+    "html-error",
+    "truncated-json",
+    "half-list",
+)
+DROPPED: Final = Reply(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One armed fault.
+
+    op: the operation it strikes, or `*`. uuid: only requests with this uuid in the path, unless empty.
+    kind: one of KINDS; `error-NNN` stands for any status from 400 to 599.
+    times: how often it strikes; None means until it is cleared. after: how many matching requests pass first.
+    delay: seconds; real ones for `slow`, the sandbox's for `late`; also `Retry-After` of `error-429`.
+    status: what `late` and `html-error` answer. drop: `late` drops the connection instead of answering.
+    quiet: `half-list` lowers `meta.total` too, so that the list looks complete.
+    """
+
+    op: str
+    kind: str
+    times: int | None = 1
+    after: int = 0
+    delay: float = 1.0
+    status: int = 502
+    drop: bool = False
+    quiet: bool = False
+    uuid: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, saying what would be right."""
+        wrong = [message for right, message in self._rules() if not right]
+        if wrong:
+            raise ValueError("; ".join(wrong))
+
+    def _rules(self) -> tuple[tuple[bool, str], ...]:
+        return (
+            (self.op in OPS, f"op: expected one of {', '.join(OPS)}"),
+            (
+                self.kind in KINDS[1:] or re.fullmatch(r"error-[45]\d\d", str(self.kind)) is not None,
+                f"kind: expected one of {', '.join(KINDS)}",
+            ),
+            (self.kind != "half-list" or self.op == "list", "half-list strikes op list only"),
+            (self.times is None or _is_whole(self.times, 1), "times: expected 1 or more, or null for always"),
+            (_is_whole(self.after, 0), "after: expected 0 or more"),
+            (is_seconds(self.delay), "delay: expected seconds, 0 or more"),
+            (_is_whole(self.status, 400) and self.status < 600, "status: expected 400 to 599"),  # noqa: PLR2004
+            (isinstance(self.drop, bool) and isinstance(self.quiet, bool), "drop, quiet: expected true or false"),
+            (isinstance(self.uuid, str), "uuid: expected text"),
+        )
+
+    def strikes(self, call: Call) -> bool:
+        """Tell whether a request is one that this fault is about."""
+        return self.op in (call.op, ANY) and self.uuid in ("", call.subject)
+
+    def view(self) -> dict[str, object]:
+        """Give the fault as a JSON object."""
+        return asdict(self)
+
+
+def fault_from(options: Mapping[str, object]) -> Fault:
+    """Read a fault from a JSON object; ValueError says what is wrong with it."""
+    unknown = sorted(set(options) - {field.name for field in fields(Fault)})
+    missing = [name for name in ("op", "kind") if not isinstance(options.get(name), str)]
+    if unknown or missing:
+        message = f"a fault needs text for {missing}" if missing else f"a fault has no {', '.join(unknown)}"
+        raise ValueError(message)
+    return Fault(**dict(options))  # type: ignore[arg-type]  # __post_init__ checks every value
+
+
+def take(faults: tuple[Fault, ...], call: Call) -> tuple[tuple[Fault, ...], Fault | None]:
+    """Give the first fault that strikes this request, and what stays armed; every match counts for `after`."""
+    struck: Fault | None = None
+    left: list[Fault] = []
+    for fault in faults:
+        if not fault.strikes(call):
+            left.append(fault)
+        elif fault.after:
+            left.append(replace(fault, after=fault.after - 1))
+        elif struck is not None:
+            left.append(fault)
+        else:
+            struck = fault
+            if fault.times is None:
+                left.append(fault)
+            elif fault.times > 1:
+                left.append(replace(fault, times=fault.times - 1))
+    return tuple(left), struck
+
+
+def play(fault: Fault, call: Call, do: Callable[[], Answer]) -> Reply:
+    """Give what the client gets; calls `do` where the kind says that the request takes effect at once."""
+    match fault.kind:
+        case "lost-response":
+            do()
+            return DROPPED
+        case "dropped-request":
+            return DROPPED
+        case "late":
+            return DROPPED if fault.drop else render(error(call, fault.status, "The server did not answer in time."))
+        case "slow":
+            return replace(render(do()), wait=fault.delay)
+        case "truncated-json":
+            whole = render(do())
+            return replace(whole, content=whole.content[: len(whole.content) // 2])
+        case "half-list":
+            return render(_halved(do(), quiet=fault.quiet))
+        case "html-error":
+            page = f"<html><head><title>{fault.status}</title></head><body><h1>Error {fault.status}</h1></body></html>"
+            return Reply(fault.status, page.encode(), {"content-type": "text/html; charset=utf-8"})
+    return _error(fault, call)
+
+
+def _error(fault: Fault, call: Call) -> Reply:
+    status = int(fault.kind.removeprefix("error-"))
+    answer = error(call, status, f"The sandbox was told to answer {status}.")
+    if status == 429:  # noqa: PLR2004
+        answer = replace(answer, headers={"retry-after": str(math.ceil(fault.delay))})
+    return render(answer)
+
+
+def _halved(answer: Answer, *, quiet: bool) -> Answer:
+    # The body is ours and plain JSON: a round trip is the simplest deep copy.
+    body = json.loads(json.dumps(answer.body))
+    if "api_key_infos" not in body:
+        return answer
+    kept = body["api_key_infos"][: len(body["api_key_infos"]) // 2]
+    lost = len(body["api_key_infos"]) - len(kept)
+    body["api_key_infos"] = kept
+    if quiet:
+        body["meta"]["total"] -= lost
+    return replace(answer, body=body)
+
+
+def _is_whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -1,0 +1,305 @@
+"""The fake account with a clock, a log and armed faults; safe to use from several threads."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+
+from . import control, inference
+from . import state as account
+from .faults import Fault, fault_from, play, take
+from .limits import Meter, untouched
+from .ready import ReadyKey
+from .settings import Settings, is_seconds
+from .state import Key, State, Token
+from .wire import Answer, Call, Reply, control_error, http_date, render
+
+LOG_MAX = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One request in the log; no secret in it.
+
+    status: None if the connection was dropped. effect_at: when the account changed because of it, if it did.
+    credential: `token`, `key`, `dead` (a secret that died), `unknown` or `none`, as it was when it came.
+    """
+
+    n: int
+    time: float
+    verb: str
+    path: str
+    query: Mapping[str, str]
+    op: str
+    uuid: str
+    mutating: bool
+    status: int | None
+    credential: str
+    fault: str | None
+    effect_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    due: float
+    n: int
+    call: Call
+
+
+class Service:
+    """Answers requests, one at a time, and is the hand that moves the account from outside."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        seed: int | None = None,
+        start: float | None = None,
+        tokens: Iterable[Token | str] = (),
+        keys: Iterable[ReadyKey] = (),
+    ) -> None:
+        """Start an account; `start` (Unix seconds) makes time stand still but for `advance`."""
+        self._lock = threading.RLock()
+        self._start = start
+        self._offset = 0.0
+        self._seed = secrets.token_hex(16) if seed is None else str(seed)
+        self._settings = settings
+        self._state = State(self._seed)
+        self._meter = Meter()
+        self._faults: tuple[Fault, ...] = ()
+        self._pending: tuple[_Pending, ...] = ()
+        self._log: dict[int, Seen] = {}
+        self._count = 0
+        self._tokens_made = 0
+        given = [token if isinstance(token, Token) else Token(token) for token in tokens]
+        for token in given or [Token(account.derive_token(self._seed, 0))]:
+            self._state = account.with_token(self._state, token)
+        self.token = next(iter(self._state.tokens))
+        for ready in keys:
+            for name in ready.names():
+                self.panel_create(name, ready.models, vpc=ready.vpc)
+
+    # --- the two APIs
+
+    def handle(self, call: Call) -> Reply:
+        """Answer one request of either API, faults included, and write it into the log."""
+        with self._lock:
+            now = self._settle()
+            self._count += 1
+            n, before, credential = self._count, self._state, self._credential(call.bearer, now)
+            request_id = account.derive_uuid(self._seed, "request", n)
+            self._faults, fault = take(self._faults, call)
+            if fault is None:
+                reply = render(self._answer(call, now, request_id))
+            else:
+                if fault.kind == "late":
+                    self._pending += (_Pending(now + fault.delay, n, call),)
+                reply = play(fault, call, lambda: self._answer(call, now, request_id))
+            self._log[n] = Seen(
+                n=n,
+                time=now,
+                verb=call.verb,
+                path=call.path,
+                query=call.query,
+                op=call.op,
+                uuid=call.subject,
+                mutating=call.is_mutating,
+                status=reply.status,
+                credential=credential,
+                fault=fault.kind if fault else None,
+                effect_at=None if self._state is before else now,
+            )
+            self._log.pop(n - LOG_MAX, None)
+            return replace(reply, headers={**reply.headers, "date": http_date(now), "x-request-id": request_id})
+
+    def _answer(self, call: Call, now: float, request_id: str) -> Answer:
+        if call.is_inference:
+            return self._perform(call, now)
+        limits = self._settings.hour_limit, self._settings.minute_limit
+        known = call.bearer in self._state.tokens
+        allowance = self._meter.take(call.bearer, now, *limits) if known else untouched(now, limits[0])
+        answer = self._perform(call, now) if allowance.allowed else control_error(429, "API rate limit exceeded.")
+        body = answer.body
+        if "id" in body and answer is not control.GONE:  # the 410 is seen in the wild without a request id
+            body = {**body, "request_id": request_id}
+        return Answer(answer.status, body, {**answer.headers, **allowance.headers()})
+
+    def _perform(self, call: Call, now: float) -> Answer:
+        api = inference.answer if call.is_inference else control.answer
+        self._state, answer = api(self._state, self._settings, call, now)
+        return answer
+
+    def _settle(self) -> float:
+        """Let every late request land whose time has come, in order; give the present moment."""
+        now = (time.time() if self._start is None else self._start) + self._offset
+        for late in sorted((late for late in self._pending if late.due <= now), key=lambda late: late.due):
+            before = self._state
+            self._perform(late.call, late.due)
+            if self._state is not before and late.n in self._log:
+                self._log[late.n] = replace(self._log[late.n], effect_at=late.due)
+        self._pending = tuple(late for late in self._pending if late.due > now)
+        return now
+
+    def _credential(self, bearer: str, now: float) -> str:
+        if not bearer:
+            return "none"
+        if bearer in self._state.tokens:
+            return "token"
+        minted = self._state.secrets.get(bearer)
+        if minted is None:
+            return "unknown"
+        return "key" if minted.alive(now) else "dead"
+
+    # --- the admin's hand
+
+    @property
+    def state(self) -> State:
+        """The account as it is now: frozen, a snapshot."""
+        with self._lock:
+            self._settle()
+            return self._state
+
+    @property
+    def now(self) -> float:
+        """The sandbox's present moment, in Unix seconds."""
+        with self._lock:
+            return self._settle()
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as they are now."""
+        return self._settings
+
+    @property
+    def requests(self) -> tuple[Seen, ...]:
+        """The log, oldest first; the last 100,000 requests."""
+        with self._lock:
+            self._settle()
+            return tuple(self._log.values())
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """The faults that are still armed."""
+        return self._faults
+
+    def accepts(self, secret: str) -> bool:
+        """Tell whether inference accepts a secret at this moment."""
+        with self._lock:
+            now = self._settle()
+            return self._state.key_of(secret, now) is not None
+
+    def panel_create(
+        self, name: str, models: Iterable[str] | None = None, *, vpc: bool = False, team: str = account.TEAM
+    ) -> Key:
+        """Make a key as a person does in the control panel; `.secret` of the answer is its secret."""
+        with self._lock:
+            now = self._settle()
+            self._state, key = account.create(
+                self._state,
+                name,
+                now,
+                propagation=self._settings.propagation,
+                by="panel",
+                team=team,
+                models=None if models is None else tuple(models),
+                vpc=vpc,
+            )
+            return key
+
+    def by_hand(self, do: str, uuid: str, name: str = "") -> Key:
+        """Regenerate, delete or rename a key by another hand than the API's; ValueError if it cannot be."""
+        with self._lock:
+            now = self._settle()
+            key = self._state.key(uuid)
+            if key is None:
+                message = "no such key"
+                raise ValueError(message)
+            quick = {"propagation": self._settings.propagation, "linger": self._settings.linger}
+            match do:
+                case "regenerate":
+                    self._state, key = account.regenerate(self._state, key, now, by="hand", **quick)
+                case "delete":
+                    self._state, key = account.delete(self._state, key, now, linger=self._settings.linger)
+                case "rename" if name.strip():
+                    self._state, key = account.rename(self._state, key, name)
+                case _:
+                    message = "expected do: regenerate, delete, or rename with a name"
+                    raise ValueError(message)
+            return key
+
+    def arm(self, op: str, kind: str, **options: object) -> Fault:
+        """Arm a fault; the options are the fields of `Fault`."""
+        fault = fault_from({"op": op, "kind": kind, **options})
+        with self._lock:
+            self._faults += (fault,)
+        return fault
+
+    def clear_faults(self) -> None:
+        """Disarm every fault; a late request that is under way still lands."""
+        with self._lock:
+            self._faults = ()
+
+    def clear_requests(self) -> None:
+        """Empty the log; numbers go on."""
+        with self._lock:
+            self._log.clear()
+
+    def change(self, **settings: object) -> Settings:
+        """Change settings; ValueError says what is wrong."""
+        with self._lock:
+            self._settings = self._settings.changed(settings)
+            return self._settings
+
+    def advance(self, seconds: float) -> float:
+        """Move the sandbox's time on; gives the new moment."""
+        if not is_seconds(seconds):
+            message = "advance: expected seconds, 0 or more"
+            raise ValueError(message)
+        with self._lock:
+            self._offset += seconds
+            return self._settle()
+
+    def add_token(self, value: str = "", *, scopes: Iterable[str] = account.SCOPES, team: str = account.TEAM) -> Token:
+        """Add an account token, or replace one; an empty value is made up. ValueError for an unknown scope."""
+        unknown = sorted(set(scopes) - account.SCOPES)
+        if unknown:
+            message = f"no such scope: {', '.join(unknown)}; expected some of {', '.join(sorted(account.SCOPES))}"
+            raise ValueError(message)
+        with self._lock:
+            self._tokens_made += 1
+            token = Token(value or account.derive_token(self._seed, self._tokens_made), frozenset(scopes), team)
+            self._state = account.with_token(self._state, token)
+            return token
+
+    def revoke_token(self, value: str) -> None:
+        """Make an account token worthless."""
+        with self._lock:
+            self._state = account.without_token(self._state, value)
+
+    def view(self) -> dict[str, object]:
+        """Give all that the account knows, secrets too, as a JSON object."""
+        with self._lock:
+            now = self._settle()
+            state = self._state
+            return {
+                "now": now,
+                "settings": self._settings.view(),
+                "faults": [fault.view() for fault in self._faults],
+                "late": [{"due": late.due, "n": late.n, "op": late.call.op} for late in self._pending],
+                "tokens": [{**asdict(token), "scopes": sorted(token.scopes)} for token in state.tokens.values()],
+                "keys": [asdict(key) for key in state.keys.values()],
+                "secrets": [
+                    {
+                        "index": index,
+                        **asdict(minted),
+                        "digest": sha256(minted.value.encode()).hexdigest(),
+                        "alive": minted.alive(now),
+                        "accepted": minted.accepted(now),
+                    }
+                    for index, minted in enumerate(state.secrets.values())
+                ],
+            }

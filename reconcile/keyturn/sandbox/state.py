@@ -1,0 +1,212 @@
+"""PURE: the fake account. Frozen state, and functions from one state to the next; `now` is passed in, in Unix seconds.
+
+Every random-looking value is derived from the seed and a counter, so equal histories have equal uuids and secrets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid as uuids
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+TEAM: Final = "sandbox"
+SCOPES: Final = frozenset(
+    {"genai:read", "genai:create", "genai:update", "genai:delete", "account:read", "inference:query"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An account token: what it may do, and for which team."""
+
+    value: str = field(repr=False)
+    scopes: frozenset[str] = SCOPES
+    team: str = TEAM
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A model access key. `models` None means all models; `secret` is the present one."""
+
+    uuid: str
+    name: str
+    created_at: float
+    created_by: str
+    secret: str = field(repr=False)
+    team: str = TEAM
+    models: tuple[str, ...] | None = None
+    vpc: bool = False
+    deleted_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """A secret that was ever made, and the span of time in which inference accepts it."""
+
+    value: str = field(repr=False)
+    uuid: str
+    by: str
+    minted_at: float
+    usable_at: float
+    died_at: float | None = None
+
+    def alive(self, now: float) -> bool:
+        """Whether the secret has not been replaced or deleted; it may still be propagating."""
+        return self.died_at is None or now < self.died_at
+
+    def accepted(self, now: float) -> bool:
+        """Whether inference accepts the secret at this moment."""
+        return self.usable_at <= now and self.alive(now)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An asynchronous invocation."""
+
+    id: str
+    model: str
+    created_at: float
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The whole account. Keys are in the order in which they were made, deleted ones included."""
+
+    seed: str = field(repr=False)
+    drawn: int = 0
+    keys: Mapping[str, Key] = field(default_factory=dict)
+    secrets: Mapping[str, Minted] = field(default_factory=dict, repr=False)
+    tokens: Mapping[str, Token] = field(default_factory=dict, repr=False)
+    jobs: Mapping[str, Job] = field(default_factory=dict)
+
+    def key(self, uuid: str, team: str | None = None) -> Key | None:
+        """Give the key with this uuid, unless it is deleted or another team's."""
+        found = self.keys.get(uuid)
+        if found is None or found.deleted_at is not None or (team is not None and found.team != team):
+            return None
+        return found
+
+    def live_keys(self, team: str) -> tuple[Key, ...]:
+        """Give the keys of a team that are not deleted, oldest first."""
+        return tuple(key for key in self.keys.values() if key.team == team and key.deleted_at is None)
+
+    def key_of(self, secret: str, now: float) -> Key | None:
+        """Give the key for which inference accepts this secret now."""
+        minted = self.secrets.get(secret)
+        return self.keys[minted.uuid] if minted is not None and minted.accepted(now) else None
+
+
+def derive(seed: str, kind: str, number: int) -> bytes:
+    """Give 48 bytes that depend on nothing but the arguments."""
+    return hashlib.sha384(f"{seed}/{kind}/{number}".encode()).digest()
+
+
+def derive_uuid(seed: str, kind: str, number: int) -> str:
+    """Give a version 4 uuid that depends on nothing but the arguments."""
+    return str(uuids.UUID(bytes=derive(seed, kind, number)[:16], version=4))
+
+
+def derive_token(seed: str, number: int) -> str:
+    """Give an account token: `dop_v1_` and 64 hex digits."""
+    return "dop_v1_" + derive(seed, "token", number).hex()[:64]
+
+
+def team_uuid(team: str) -> str:
+    """Give the uuid of a team; the same for every seed, so that restarts keep the account."""
+    return derive_uuid("team", team, 0)
+
+
+def with_token(state: State, token: Token) -> State:
+    """Add or replace an account token."""
+    return replace(state, tokens={**state.tokens, token.value: token})
+
+
+def without_token(state: State, value: str) -> State:
+    """Revoke an account token; an unknown one changes nothing."""
+    return replace(state, tokens={known: token for known, token in state.tokens.items() if known != value})
+
+
+def create(
+    state: State,
+    name: str,
+    now: float,
+    *,
+    propagation: float = 0.0,
+    by: str = "create",
+    team: str = TEAM,
+    models: tuple[str, ...] | None = None,
+    vpc: bool = False,
+) -> tuple[State, Key]:
+    """Make a key with its first secret."""
+    number = state.drawn + 1
+    key = Key(
+        uuid=derive_uuid(state.seed, "key", number),
+        name=name,
+        created_at=now,
+        # An unsigned 64-bit integer above 2**53: whoever reads it as a float loses digits.
+        created_by=str(2**63 + int.from_bytes(derive("user", team, 0)[:6])),
+        secret=_secret(state.seed, number),
+        team=team,
+        models=models,
+        vpc=vpc,
+    )
+    minted = Minted(key.secret, key.uuid, by, now, now + propagation)
+    return (
+        replace(
+            state,
+            drawn=number,
+            keys={**state.keys, key.uuid: key},
+            secrets={**state.secrets, minted.value: minted},
+        ),
+        key,
+    )
+
+
+def rename(state: State, key: Key, name: str) -> tuple[State, Key]:
+    """Give a key another name."""
+    return _put(state, replace(key, name=name))
+
+
+def regenerate(
+    state: State, key: Key, now: float, *, propagation: float = 0.0, linger: float = 0.0, by: str = "regenerate"
+) -> tuple[State, Key]:
+    """Replace the secret of a key; the old one dies now, or `linger` seconds later."""
+    number = state.drawn + 1
+    minted = Minted(_secret(state.seed, number), key.uuid, by, now, now + propagation)
+    secrets = {**_killed(state, key, now + linger), minted.value: minted}
+    return _put(replace(state, drawn=number, secrets=secrets), replace(key, secret=minted.value))
+
+
+def delete(state: State, key: Key, now: float, *, linger: float = 0.0) -> tuple[State, Key]:
+    """Delete a key and kill its secret."""
+    return _put(replace(state, secrets=_killed(state, key, now + linger)), replace(key, deleted_at=now))
+
+
+def add_job(state: State, model: str, uuid: str, now: float) -> tuple[State, Job]:
+    """Queue an asynchronous invocation for a key (or, with an empty uuid, for an account token)."""
+    number = state.drawn + 1
+    job = Job(derive_uuid(state.seed, "job", number), model, now, uuid)
+    return replace(state, drawn=number, jobs={**state.jobs, job.id: job}), job
+
+
+def _put(state: State, key: Key) -> tuple[State, Key]:
+    return replace(state, keys={**state.keys, key.uuid: key}), key
+
+
+def _secret(seed: str, number: int) -> str:
+    # 48 bytes are 64 characters of url-safe base64, without padding.
+    return "sk-do-" + urlsafe_b64encode(derive(seed, "secret", number)).decode()
+
+
+def _killed(state: State, key: Key, at: float) -> dict[str, Minted]:
+    """Every earlier secret of the key is dead at `at`, or keeps the earlier moment at which it dies."""
+    return {
+        value: replace(minted, died_at=at)
+        if minted.uuid == key.uuid and (minted.died_at is None or minted.died_at > at)
+        else minted
+        for value, minted in state.secrets.items()
+    }
