@@ -1,0 +1,39 @@
+"""What every test shares: no way out of this machine, and real servers on it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.network import stay_on_loopback
+from tests.support.openbao import OpenBao
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CREDENTIALS = ("AWS_", "BAO_", "DIGITALOCEAN_", "KEYTURN_", "OP_CONNECT_", "PULUMI_", "VAULT_")
+
+stay_on_loopback()
+
+
+@pytest.fixture(autouse=True)
+def no_credentials_of_the_person_who_runs_this(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test starts without the variables that keyturn and its vendor libraries read."""
+    for name in [name for name in os.environ if name.startswith(CREDENTIALS)]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
+    """One OpenBao in memory for the whole session: use paths of your own in it, and never seal or stop it."""
+    with OpenBao(tmp_path_factory.mktemp("openbao")) as server:
+        yield server
+
+
+@pytest.fixture
+def openbao_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
+    """An OpenBao on disk for one test, to be sealed, stopped, restarted or paused."""
+    with OpenBao(tmp_path_factory.mktemp("openbao"), dev=False) as server:
+        yield server
