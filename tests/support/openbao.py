@@ -22,12 +22,18 @@ if TYPE_CHECKING:
 Json = dict[str, object]
 MOUNT = "secret"
 CONFIG = """
-storage "file" {{ path = "{data}" }}
+storage "raft" {{
+  path = "{data}"
+  node_id = "one"
+  performance_multiplier = 1
+}}
 listener "tcp" {{
   address = "127.0.0.1:{port}"
+  cluster_address = "127.0.0.1:{cluster_port}"
   tls_disable = true
 }}
 api_addr = "http://127.0.0.1:{port}"
+cluster_addr = "https://127.0.0.1:{cluster_port}"
 """
 
 
@@ -44,7 +50,7 @@ class OpenBao:
         self.address = ""
         self.root_token = secrets.token_hex(16) if dev else ""
         self._unseal_key = ""
-        self._port = 0
+        self._port = self._cluster_port = 0
         self._running = contextlib.ExitStack()
         self._child: subprocess.Popen[str] | None = None
 
@@ -123,7 +129,7 @@ class OpenBao:
         """Start and wait for the first answer, at another port when somebody took the one that was free."""
         for attempt in range(attempts):
             if attempts > 1 or not self._port:
-                self._port = free_port()
+                self._port, self._cluster_port = free_port(), free_port()
                 self.address = f"http://127.0.0.1:{self._port}"
             log = self.home / f"openbao-{self._port}.log"
             with log.open("a") as sink:
@@ -148,8 +154,9 @@ class OpenBao:
         if self.dev:
             listen, token = f"-dev-listen-address=127.0.0.1:{self._port}", f"-dev-root-token-id={self.root_token}"
             return ["-dev", "-dev-no-store-token", token, listen]
-        config = self.home / "openbao.hcl"
-        config.write_text(CONFIG.format(data=self.home / "data", port=self._port))
+        config, data = self.home / "openbao.hcl", self.home / "data"
+        data.mkdir(exist_ok=True)
+        config.write_text(CONFIG.format(data=data, port=self._port, cluster_port=self._cluster_port))
         return [f"-config={config}"]
 
     def _initialise(self) -> None:
