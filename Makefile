@@ -7,7 +7,7 @@ EXTRAS := aws dotenv metrics onepassword pulumi sandbox vault
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench lock
+.PHONY: help demo test check generate lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,6 +24,9 @@ check: $(STAMP) ## style, types, layers, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.checks
+
+generate: $(STAMP) ## the schemas and the CLI reference, from the code
+	$(BIN)/python -m tests.generated
 
 lock: $(STAMP) ## the lock again, from pyproject.toml and requirements/dev.in
 	env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \

@@ -1,0 +1,84 @@
+"""The rules of the house that no other tool knows; `python -m tests.checks` prints each breach and fails."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.generated import ROOT, generated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LONGEST = 400
+CODE = frozenset({".py", ".go", ".html", ".sh", ".ts"})
+SECRET_ROOMS = ("reconcile/keyturn/targets/", "reconcile/keyturn/digitalocean/", "provider/")
+SHIPPED = ("reconcile/", "provider/")
+FOREIGN = re.compile(
+    r"pypi\.org|pythonhosted\.org|proxy\.golang\.org|sum\.golang\.org|registry\.npmjs\.org"  # registries
+    r"|--(?:(?:extra-)?index-url|find-links|trusted-host)"  # their settings, in a lock
+    r"|(?<![\w./-])/(?:work|root|home/\w+|opt/wheels)/"  # folders of one machine
+)
+
+
+def files() -> list[Path]:
+    """Return every file that git tracks or would, from the root of the repository."""
+    listing = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607 - git is found on PATH
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    return [Path(name) for name in sorted(set(listing.split("\0"))) if name and (ROOT / name).is_file()]
+
+
+def short_files() -> Iterator[str]:
+    """No file of code is longer than 400 lines: it would be two files."""
+    for path in files():
+        if path.suffix in CODE and (count := len((ROOT / path).read_text().splitlines())) > LONGEST:
+            yield f"{path}: {count} lines are over {LONGEST}"
+
+
+def secrets_stay_in_their_rooms() -> Iterator[str]:
+    """Shipped code opens a Secret only where its bytes must leave."""
+    for path in files():
+        name = path.as_posix()
+        if path.suffix != ".py" or not name.startswith(SHIPPED) or name.startswith(SECRET_ROOMS):
+            continue
+        for node in ast.walk(ast.parse((ROOT / path).read_text())):
+            if isinstance(node, ast.Attribute) and node.attr == "reveal":
+                yield f"{path}:{node.lineno}: .reveal() belongs in {', '.join(SECRET_ROOMS)}"
+
+
+def nothing_foreign() -> Iterator[str]:
+    """No file names a package registry or a folder of one machine: the repository builds anywhere."""
+    for path in files():
+        for number, line in enumerate((ROOT / path).read_text(errors="replace").splitlines(), 1):
+            if found := FOREIGN.search(line):
+                yield f"{path}:{number}: {found.group()} names a registry or a folder of one machine"
+
+
+def generated_files_are_fresh() -> Iterator[str]:
+    """The schemas and the CLI reference are what the code prints."""
+    for path, text in generated().items():
+        if not (ROOT / path).is_file() or (ROOT / path).read_text() != text:
+            yield f"{path}: differs from what the code prints; `make generate` writes it"
+
+
+CHECKS = (short_files, secrets_stay_in_their_rooms, nothing_foreign, generated_files_are_fresh)
+
+
+def main() -> int:
+    """Run every check; return 1 if one found a breach."""
+    breaches = [f"{breach}  [{check.__name__}]" for check in CHECKS for breach in check()]
+    print("\n".join(breaches) or f"{len(CHECKS)} rules of the house hold")
+    return 1 if breaches else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,56 @@
+"""The files that are made from the code: `python -m tests.generated` writes them, `tests.checks` compares them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from keyturn.cli import main as keyturn
+from tests.support.process import bare_environment, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parent.parent
+SCHEMAS = ("manifest", "plan", "record", "report")
+WIDTH = 100
+PREFACE = "# Command line\n\nThis page is made from the code by `make generate`.\n"
+
+
+def generated() -> dict[Path, str]:
+    """Return every generated file, its path from the root of the repository, with what it should hold."""
+    schemas = {Path("schemas") / f"{name}.v1.json": schema(name) for name in SCHEMAS}
+    return schemas | {Path("docs/cli.md"): "\n".join([PREFACE, *reference(keyturn, None)])}
+
+
+def schema(name: str) -> str:
+    """Return what `keyturn schema NAME` prints; `RuntimeError` with its stderr if it fails."""
+    answer = run([sys.executable, "-m", "keyturn.cli", "schema", name], env=bare_environment())
+    if answer.returncode:
+        raise RuntimeError(f"keyturn schema {name}: {answer.stderr}")
+    return answer.stdout
+
+
+def reference(command: click.Command, parent: click.Context | None) -> Iterator[str]:
+    """Yield the help of a command, then of those below it, each as a section of Markdown."""
+    name = (command.name or "keyturn") if parent else "keyturn"
+    context = click.Context(command, parent=parent, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
+    yield f"## `{context.command_path}`\n\n```text\n{command.get_help(context)}\n```\n"
+    if isinstance(command, click.Group):
+        for below in command.list_commands(context):
+            if found := command.get_command(context, below):
+                yield from reference(found, context)
+
+
+def main() -> None:
+    """Write all generated files."""
+    for path, text in generated().items():
+        (ROOT / path).parent.mkdir(exist_ok=True)
+        (ROOT / path).write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""The house itself: one version, one lock, a light front door, and rules that do catch what they forbid."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from importlib.metadata import distribution, version
+from pathlib import Path
+
+import pytest
+
+import keyturn
+from tests import checks
+from tests.support.process import run
+
+ROOT = Path(__file__).parent.parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+LOCK = (ROOT / "requirements/dev.txt").read_text()
+PINS = dict(re.findall(r"^([a-z0-9][a-z0-9.-]*)==([^ ]+) \\$", LOCK, re.MULTILINE))
+
+
+def bare(requirement: str) -> str:
+    """Return the normalised name of a requirement."""
+    return re.split(r"[\[<>=;~! ]", requirement)[0].lower().replace("_", "-")
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    """Package, distribution, project and the newest release in the changelog agree."""
+    released = re.findall(r"^## \[(\d[^]]*)\] - \d{4}-\d\d-\d\d$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert {keyturn.__version__, version("keyturn"), PROJECT["version"]} == {released[0]}
+
+
+def test_the_lock_names_no_place_to_download_from() -> None:
+    """Which index to use is the business of whoever installs."""
+    assert "://" not in LOCK
+    assert not re.search(r"^--(?!hash)", LOCK, re.MULTILINE)
+
+
+def test_every_pin_has_hashes() -> None:
+    """An installer can refuse whatever is not a file that was locked."""
+    blocks = re.split(r"^(?=[a-z0-9])", LOCK, flags=re.MULTILINE)[1:]
+    assert len(blocks) == len(PINS) > 50
+    assert [block.splitlines()[0] for block in blocks if "--hash=sha256:" not in block] == []
+
+
+def test_the_lock_holds_every_dependency_of_the_project() -> None:
+    """Nothing that the project asks for is resolved outside of the lock."""
+    extras = {name: set(map(bare, needs)) for name, needs in PROJECT["optional-dependencies"].items() if name != "all"}
+    asked = set(map(bare, PROJECT["dependencies"])).union(*extras.values())
+    assert asked - PINS.keys() == set()
+
+
+def test_the_extra_all_is_every_other_extra() -> None:
+    """`keyturn[all]` leaves nothing out, and `make lock` locks every extra."""
+    extras = PROJECT["optional-dependencies"].keys() - {"all"}
+    [everything] = PROJECT["optional-dependencies"]["all"]
+    assert set(everything.removeprefix("keyturn[").removesuffix("]").split(",")) == extras
+    [locked] = re.findall(r"^EXTRAS := (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert set(locked.split()) == extras
+
+
+def test_every_entry_point_loads() -> None:
+    """What the distribution promises to others can be imported."""
+    ours = distribution("keyturn").entry_points
+    assert {point.group for point in ours} >= {"console_scripts", "keyturn.targets"}
+    for point in ours:
+        assert callable(point.load()), point
+
+
+def test_importing_the_package_imports_no_library() -> None:
+    """`import keyturn` costs nothing: the version can be read without loading any dependency."""
+    program = "import keyturn, sys; print(sorted({'click', 'httpx', 'pydantic', 'rich', 'yaml'} & sys.modules.keys()))"
+    assert run([sys.executable, "-c", program]).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "text"),
+    [
+        (checks.short_files, "reconcile/long.py", "x = 1\n" * 401),
+        (checks.secrets_stay_in_their_rooms, "reconcile/keyturn/leak.py", "print(secret.reveal())\n"),
+        (checks.nothing_foreign, "requirements.txt", "--index-" + "url https://example.com\n"),
+        (checks.nothing_foreign, "docs/page.md", "see /ro" + "ot/notes\n"),
+    ],
+)
+def test_a_rule_catches_what_it_forbids(
+    rule: object, name: str, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each rule names the file that breaks it, and is silent about one that does not."""
+    assert callable(rule)
+    for path, content in ((Path(name), text), (Path("reconcile/fine.py"), "x = 1\n")):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(content)
+    monkeypatch.setattr(checks, "ROOT", tmp_path)
+    monkeypatch.setattr(checks, "files", lambda: [Path("reconcile/fine.py"), Path(name)])
+    [breach] = rule()
+    assert breach.startswith(name)
