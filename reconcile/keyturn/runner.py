@@ -1,0 +1,378 @@
+"""Many keys: plan all, brake, apply what is free, each key on its own; progress and one exit code.
+
+A run at rest costs one complete list, one reading of each record and one list of the records.
+"""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from keyturn import executor, safety
+from keyturn.crew import spread
+from keyturn.errors import InputError, KeyturnError, OwnershipError, RunStopped
+from keyturn.model import Desired, DesiredKey, Verdict
+from keyturn.outcome import (
+    Condition,
+    End,
+    KeyPlan,
+    KeyReport,
+    KeyStatus,
+    Options,
+    Progress,
+    RunPlan,
+    RunReport,
+)
+from keyturn.record import Record
+from keyturn.runs import Runs
+from keyturn.safety import Braked, Limits
+from keyturn.sight import PlanKey, Sight, ended, failed, look
+from keyturn.signals import stop_requested
+from keyturn.world import World
+
+Talk = Callable[[Progress], None]
+
+WORKERS = 8
+POLL = 10
+"""Seconds between two looks for keys that a person has to make (`--wait`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What works on one key; tests put another in its place."""
+
+    plan: PlanKey = executor.plan_key
+    apply: Callable[[World, DesiredKey, Options, str, Talk], KeyReport] = executor.apply_key
+    status: Callable[[World, DesiredKey, Options], KeyStatus] = executor.status_key
+    unmanaged: Callable[[str, str], DesiredKey] = executor.unmanaged_key
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call of the runner: what it works on, what it saw, and why it stopped, if it did."""
+
+    work: tuple[DesiredKey, ...]
+    options: Options
+    limits: Limits
+    unpark: Collection[str] = ()
+    unmanaged: tuple[str, ...] = ()
+    """Ids of this owner's records without an entry; in `work` only where something of theirs is still open."""
+    stopped: str = ""
+    unknown: bool = False
+    """The list or the account could not be read, so every key failed."""
+    verdicts: list[Verdict | None] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def options_of(self, key: DesiredKey) -> Options:
+        """What was asked for is asked of the manifest's keys, not of records that lost their entry."""
+        if key.id in self.unmanaged:
+            return Options(verify=self.options.verify, by=self.options.by, lock_timeout=self.options.lock_timeout)
+        return replace(self.options, unpark=self.options.unpark or key.id in self.unpark)
+
+    def saw(self, verdict: Verdict | None) -> None:
+        """Stop once two keys were checked and none was accepted."""
+        with self.lock:
+            self.verdicts.append(verdict)
+            self.stopped = self.stopped or safety.all_refused(self.verdicts)
+
+
+class Runner:
+    """Works on the keys of one manifest through one world.
+
+    `talk` is called in the caller's thread only. Within `signals.Signals`, no new key is started once a stop was asked
+    for; those under way end by themselves.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        desired: Desired,
+        talk: Talk,
+        *,
+        engine: Engine | None = None,
+        runs: Runs | None = None,
+        workers: int = WORKERS,
+    ) -> None:
+        """Prepare; nothing is read yet."""
+        self._world = world
+        self._desired = desired
+        self._talk = talk
+        self._engine = engine or Engine()
+        self._runs = runs or Runs()
+        self._workers = workers
+
+    def plan(
+        self,
+        keys: Sequence[str],
+        options: Options,
+        *,
+        allow_delete: int = 0,
+        allow_rotations: int = 0,
+        unpark: Collection[str] = (),
+    ) -> RunPlan:
+        """Plan these keys (none named: all, and due retires of records without an entry); nothing is written.
+
+        Raises InputError where a key is not in the manifest.
+        """
+        call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
+        sights = self._look(call, call.work)
+        braked = self._brake(call, sights)
+        return RunPlan(
+            owner=self._desired.owner,
+            plans=braked.plans,
+            deferred=braked.deferred,
+            unmanaged=call.unmanaged,
+            stopped=call.stopped,
+            exit_code=_exit_code(call, braked.plans),
+            digest=safety.digest(sight.plan for sight in sights),
+        )
+
+    def apply(
+        self,
+        keys: Sequence[str],
+        options: Options,
+        *,
+        allow_delete: int = 0,
+        allow_rotations: int = 0,
+        unpark: Collection[str] = (),
+        expected_digest: str = "",
+        wait: bool = False,
+    ) -> RunReport:
+        """Plan these keys as `plan` does, then apply those that no brake holds back.
+
+        `wait`: until a signal, go on looking for keys that a person has to make; meanwhile nothing is held or written.
+
+        Raises:
+            InputError: a key is not in the manifest.
+            OwnershipError: the plan's digest is not `expected_digest`: something changed since it was reviewed.
+        """
+        call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
+        sights = self._look(call, call.work)
+        if expected_digest and not call.unknown:
+            _check_digest(sights, expected_digest)
+        braked = self._brake(call, sights)
+        with self._runs.hold() as run:
+            reports = {report.key: report for report in self._apply(call, call.work, braked, run.id)}
+            while wait and not self._halted(call) and (waiting := _waiting(call.work, reports)):
+                self._pause()
+                reports |= {report.key: report for report in self._again(call, waiting, run.id)}
+            run.unfinished = any(report.exit_code for report in reports.values())
+        ordered = tuple(reports[key.id] for key in call.work)
+        return RunReport(
+            owner=self._desired.owner,
+            run=run.id,
+            reports=ordered,
+            deferred=braked.deferred,
+            unmanaged=call.unmanaged,
+            stopped=call.stopped,
+            exit_code=_exit_code(call, ordered),
+        )
+
+    def status(self, keys: Sequence[str], options: Options) -> tuple[KeyStatus, ...]:
+        """Tell how these keys stand (none named: all, and every record without an entry), by reading only.
+
+        Raises InputError where a key is not in the manifest.
+        """
+        call = self._call(keys, options, Limits(0))
+        idle = set(call.unmanaged) - {key.id for key in call.work}
+        work = (
+            *call.work,
+            *(self._engine.unmanaged(key, self._desired.owner) for key in call.unmanaged if key in idle),
+        )
+        self._unknown()
+
+        def tell(key: DesiredKey, _say: Talk) -> KeyStatus:
+            try:
+                return self._engine.status(self._world, key, call.options_of(key))
+            except Exception as error:  # noqa: BLE001 - one key's failure never stops the others
+                end = ended(error)
+                return KeyStatus(key.id, key.name, end.condition, end.why, key.rotation.strategy, problems=(end.why,))
+
+        return spread(work, tell, self._hear, self._workers)
+
+    def _limits(self, allow_delete: int, allow_rotations: int) -> Limits:
+        return Limits(self._desired.rotations_per_run, allow_rotations, allow_delete)
+
+    def _call(self, keys: Sequence[str], options: Options, limits: Limits, unpark: Collection[str] = ()) -> _Call:
+        known = {key.id: key for key in self._desired.keys}
+        for name in (*keys, *unpark):
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                remedy = f"Did you mean {near[0]}?" if near else ""
+                raise InputError(f"the manifest has no key {name!r}", remedy=remedy)
+        if keys:
+            return _Call(tuple(key for key in self._desired.keys if key.id in keys), options, limits, unpark)
+        unmanaged = self._unmanaged(known)
+        lost = (self._engine.unmanaged(key, self._desired.owner) for key, record in unmanaged.items() if _open(record))
+        return _Call((*self._desired.keys, *lost), options, limits, unpark, unmanaged=tuple(unmanaged))
+
+    def _unmanaged(self, known: Collection[str]) -> dict[str, Record]:
+        """Return this owner's records that have no entry; what cannot be read is said, and left alone."""
+        try:
+            others = tuple(sorted(set(self._world.list_records()) - set(known)))
+        except KeyturnError as error:
+            self._say(f"Records without an entry in the manifest could not be listed: {error}")
+            return {}
+
+        def read(key: str, say: Talk) -> Record | None:
+            try:
+                return self._world.read_record(key).record
+            except KeyturnError as error:
+                say(Progress(key, f"This record has no entry in the manifest and cannot be read: {error}", self._now()))
+                return None
+
+        records = zip(others, spread(others, read, self._hear, self._workers), strict=True)
+        return {key: record for key, record in records if record and safety.mine(record, self._desired.owner)}
+
+    def _unknown(self) -> End | None:
+        """Read the one list that serves the whole run, and the team; return why that is not possible."""
+        try:
+            self._world.list_keys(fresh=True)
+            self._world.account()
+        except Exception as error:  # noqa: BLE001 - the failure of every key
+            return ended(error)
+        return None
+
+    def _look(self, call: _Call, work: Sequence[DesiredKey]) -> tuple[Sight, ...]:
+        """Plan each key dry, as if every brake were off; then see whether the whole run has to stop."""
+        unknown = self._unknown() if work else None
+        call.unknown = unknown is not None
+        if unknown:
+            return tuple(failed(key.id, unknown) for key in work)
+
+        def see(key: DesiredKey, _say: Talk) -> Sight:
+            if end := self._halted(call):
+                return failed(key.id, end)
+            try:
+                options = replace(call.options_of(key), allow_delete=True)
+                return look(self._engine.plan, self._world, key, options)
+            except RunStopped as stop:
+                call.stopped = str(stop)
+                return failed(key.id, ended(stop))
+            except Exception as error:  # noqa: BLE001 - one key's failure never stops the others
+                return failed(key.id, ended(error))
+
+        sights = spread(work, see, self._hear, self._workers)
+        try:
+            call.stopped = call.stopped or self._common_fate(call, work, sights)
+        except KeyturnError as error:
+            call.unknown = True
+            return tuple(failed(key.id, ended(error)) for key in work)
+        return sights
+
+    def _common_fate(self, call: _Call, work: Sequence[DesiredKey], sights: Sequence[Sight]) -> str:
+        """Return why the whole run stops, empty where it goes on."""
+        wanted = {key.id for key in work if not key.absent}
+        seen = {sight.plan.key: sight for sight in sights if safety.mine(sight.record, self._desired.owner)}
+        records = {key: sight.record for key, sight in seen.items() if sight.record}
+        if other := safety.other_team(self._world.account(), records):
+            return other
+        live = {key: uuid for key, uuid in safety.live_uuids(records).items() if key in wanted}
+        if safety.all_gone(live, self._world.list_keys()):
+            return safety.all_gone(live, self._world.list_keys(fresh=True))
+        if call.options.verify:
+            call.verdicts += [seen[key].verdict for key in live]
+        return safety.all_refused(call.verdicts)
+
+    def _brake(self, call: _Call, sights: Sequence[Sight]) -> Braked:
+        asked = call.options.rotate or call.options.compromised
+        return safety.brake([sight.plan for sight in sights], call.limits, asked=asked)
+
+    def _apply(self, call: _Call, work: Sequence[DesiredKey], braked: Braked, run: str) -> tuple[KeyReport, ...]:
+        """Apply each key that is free and has something to do; the others end as their plan did."""
+        plans = {plan.key: plan for plan in braked.plans}
+
+        def do(key: DesiredKey, say: Talk) -> KeyReport:
+            plan = plans[key.id]
+            if key.id not in braked.free or not _to_do(plan, call.options):
+                return KeyReport(key.id, (), plan.end)
+            if end := self._halted(call):
+                return KeyReport(key.id, (), end)
+            try:
+                options = replace(call.options_of(key), allow_delete=plan.deletes > 0)
+                report = self._engine.apply(self._world, key, options, run, say)
+            except RunStopped as stop:
+                call.stopped = call.stopped or str(stop)
+                return KeyReport(key.id, (), ended(stop))
+            except Exception as error:  # noqa: BLE001 - one key's failure never stops the others
+                return KeyReport(key.id, (), ended(error))
+            call.saw(report.smoke.verdict if report.smoke else None)
+            return report
+
+        return spread(work, do, self._hear, self._workers)
+
+    def _again(self, call: _Call, waiting: Sequence[DesiredKey], run: str) -> tuple[KeyReport, ...]:
+        """Look at waiting keys once more and apply those that need not wait; a failed look is only said."""
+        sights = {sight.plan.key: sight for sight in self._look(call, waiting)}
+        for key, sight in sights.items():
+            if sight.plan.end.condition is Condition.FAILED:
+                self._hear(Progress(key, sight.plan.end.why, self._now()))
+        ready = [key for key in waiting if not _still(sights[key.id].plan)]
+        braked = self._brake(call, [sights[key.id] for key in ready])
+        return self._apply(call, ready, braked, run)
+
+    def _halted(self, call: _Call) -> End | None:
+        """Return why no further key is started, None where it may be."""
+        if call.stopped:
+            return End(Condition.STOPPED, "run-stopped", call.stopped, exit_code=safety.OWNERSHIP)
+        if stop_requested() is not None:
+            why = "Not started, because a signal asked to stop."
+            return End(Condition.STOPPED, "interrupted", why, exit_code=1)
+        return None
+
+    def _pause(self) -> None:
+        for _ in range(POLL):
+            if stop_requested() is None:
+                self._world.sleep(1)
+
+    def _say(self, text: str) -> None:
+        self._hear(Progress("", text, self._now()))
+
+    def _hear(self, line: Progress) -> None:
+        """Pass a line on; nobody listening any more is no reason to leave a key half done."""
+        with suppress(Exception):
+            self._talk(line)
+
+    def _now(self) -> datetime:
+        return self._world.now()
+
+
+def _open(record: Record) -> bool:
+    """Whether a record without an entry still has something that must not stay as it is."""
+    return record.retire is not None or record.intent is not None
+
+
+def _to_do(plan: KeyPlan, options: Options) -> bool:
+    """Whether applying can come to more than the plan: a change, a check, or a wait for another run's lease."""
+    resting = plan.end.condition in {Condition.REST, Condition.WAITING}
+    return bool(plan.changes) or (resting and (options.verify or plan.end.exit_code != 0))
+
+
+def _waiting(work: Sequence[DesiredKey], reports: Mapping[str, KeyReport]) -> tuple[DesiredKey, ...]:
+    """Return the keys that wait for a person or another run, not for time."""
+    ends = {key: report.end for key, report in reports.items()}
+    return tuple(key for key in work if ends[key.id].condition is Condition.WAITING and ends[key.id].exit_code == 1)
+
+
+def _still(plan: KeyPlan) -> bool:
+    """Whether a waiting key goes on waiting: nothing to do yet, or it could not be looked at just now."""
+    patient = plan.end.condition in {Condition.WAITING, Condition.FAILED} and plan.end.exit_code == 1
+    return patient and not plan.changes
+
+
+def _exit_code(call: _Call, results: Sequence[KeyPlan] | Sequence[KeyReport]) -> int:
+    codes = [result.exit_code if isinstance(result, KeyReport) else result.end.exit_code for result in results]
+    return safety.exit_code([*codes, safety.OWNERSHIP if call.stopped else 0])
+
+
+def _check_digest(sights: Sequence[Sight], expected: str) -> None:
+    if safety.digest(sight.plan for sight in sights) != expected:
+        raise OwnershipError(
+            "the saved plan no longer is what would be done, so nothing was",
+            evidence="a key, its record, its entry or a delivery changed since",
+            remedy="Make a new plan and review it.",
+        )

@@ -1,0 +1,54 @@
+"""Being asked to stop: the signal is noted, and whoever is working looks for it where stopping is safe.
+
+The runner starts no new key once a stop was asked for. The executor looks between two steps, and never between a mint
+and the first durable write of its secret: there the secret would be lost.
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Self
+
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_active: list[Signals] = []
+
+
+def stop_requested() -> int | None:
+    """Return the number of the first signal that asked this process to stop, None while none did."""
+    return _active[-1].stop_requested if _active else None
+
+
+class Signals:
+    """Notes SIGINT, SIGTERM and SIGHUP while inside instead of dying of them; main thread only.
+
+    A handler only sets a number: anything that takes a lock could wait for the code that it interrupted. A signal
+    that was ignored before (`nohup`) stays ignored. The exit code is 128 plus `stop_requested`.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing asked."""
+        self.stop_requested: int | None = None
+        self._before: dict[int, signal.Handlers] = {}
+
+    def __enter__(self) -> Self:
+        """Take over the handlers; raises ValueError outside of the main thread."""
+        for number in STOPPING:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._note)  # type: ignore[assignment]
+        _active.append(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the handlers back."""
+        _active.remove(self)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        self._before.clear()
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self.stop_requested is None:
+            self.stop_requested = number
