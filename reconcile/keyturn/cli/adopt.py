@@ -1,0 +1,63 @@
+"""`keyturn adopt`: takes over an existing API key."""
+
+from __future__ import annotations
+
+import click
+
+from keyturn.cli import options
+
+SLOTS = 2
+
+
+@click.command("adopt", help="Take over the existing API key of a manifest's entry.")
+@click.argument("key")
+@options.manifest_file
+@click.option("--uuid", "uuids", multiple=True, metavar="UUID", help="The API key; a second one is slot b.")
+@click.option("--live", type=click.Choice(["a", "b"]), help="Which slot the present secret belongs to.")
+@click.option(
+    "--secret",
+    type=click.Choice(["existing", "regenerate", "stdin"]),
+    help="Keep the delivered secret, make a new one, or read the present one from standard input. [default: the "
+    "manifest's]",
+)
+@options.take_over
+@options.lock_timeout
+@options.yes
+@options.formatted("text", "json", "markdown")
+@options.talking
+def command(
+    *,
+    key: str,
+    file: str,
+    uuids: tuple[str, ...],
+    live: str | None,
+    secret: str | None,
+    take_over: bool,
+    lock_timeout: float,
+    yes: bool,
+) -> int:
+    """Adopt."""
+    from keyturn.cli.work import Order, change, opened
+    from keyturn.model import Adopt, AdoptSecret, SlotName
+    from keyturn.outcome import Options
+
+    if len(uuids) > SLOTS:
+        raise click.UsageError("a key has two slots at most: give --uuid once or twice")
+    screen = options.screen()
+    with opened(screen, file, (), (key,)) as manifests:
+        entry = manifests[0].entries()[0]
+        if secret is None and entry.adopt is None:
+            raise click.UsageError(
+                f"the manifest has no `adopt:` for {key}: say --secret existing, regenerate or stdin"
+            )
+        before = entry.adopt or Adopt(AdoptSecret.EXISTING)
+        kind = {None: before.secret, "regenerate": AdoptSecret.REGENERATE}.get(secret, AdoptSecret.EXISTING)
+        a, b = (*uuids, "", "")[:SLOTS] if uuids else (before.a, before.b)
+        asked = Options(
+            adopt=Adopt(kind, a, b, SlotName(live) if live else before.live),
+            secret=options.secret_from_stdin() if secret == "stdin" else None,
+            take_over=take_over,
+            by=options.person(),
+            lock_timeout=lock_timeout,
+        )
+        return change(screen, manifests, Order(asked, yes=yes))

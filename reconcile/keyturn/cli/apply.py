@@ -1,0 +1,75 @@
+"""`keyturn apply`: plans, shows, asks, does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from keyturn.cli import options
+
+if TYPE_CHECKING:
+    from keyturn.report.documents import Consent
+
+
+@click.command("apply", help="Plan, show, ask, do. Safe to run again at any time, and after any crash.")
+@options.some_keys
+@options.manifest_file
+@click.option("--plan", "saved", type=click.Path(exists=True, dir_okay=False), help="Do this saved plan or nothing.")
+@options.verify
+@click.option("--wait", is_flag=True, help="Go on looking for keys that a person has to make.")
+@options.brakes
+@options.take_over
+@options.unpark
+@options.lock_timeout
+@options.yes
+@options.formatted("text", "json", "markdown")
+@options.talking
+def command(  # noqa: PLR0913 - each is an option
+    *,
+    keys: tuple[str, ...],
+    file: str,
+    saved: str | None,
+    verify: bool,
+    wait: bool,
+    allow_delete: int,
+    allow_rotations: int,
+    take_over: bool,
+    unpark: tuple[str, ...],
+    lock_timeout: float,
+    yes: bool,
+) -> int:
+    """Apply, as reviewed where a plan was saved."""
+    from keyturn.cli.work import Order, change, opened
+    from keyturn.outcome import Options
+    from keyturn.report.documents import Consent, parse_plan
+
+    screen = options.screen()
+    consent = Consent(allow_delete, allow_rotations, take_over, unpark)
+    expected: dict[str, str] = {}
+    if saved:
+        if keys:
+            raise click.UsageError("a saved plan names its keys itself: leave out KEY or --plan")
+        document = parse_plan(Path(saved).read_text(encoding="utf-8"), where=saved)
+        if document.consent != consent:
+            raise click.UsageError(f"this plan was made with {_flags(document.consent)}: say the same to apply it")
+        keys, verify = document.keys, document.verify
+        expected = {run.owner: run.digest for run in document.runs}
+    with opened(screen, file, unpark, keys) as manifests:
+        missing = sorted(set(expected) ^ {one.desired.owner for one in manifests}) if saved else []
+        if missing:
+            raise click.UsageError(f"the plan and {file} are about different manifests: {', '.join(missing)}")
+        done = Options(verify=verify, take_over=take_over, by=options.person(), lock_timeout=lock_timeout)
+        return change(screen, manifests, Order(done, consent, yes=yes, wait=wait, expected=expected))
+
+
+def _flags(consent: Consent) -> str:
+    """Return the flags that a saved plan was made with."""
+    flags = [
+        f"--allow-delete {consent.allow_delete}" if consent.allow_delete else "",
+        f"--allow-rotations {consent.allow_rotations}" if consent.allow_rotations else "",
+        "--take-over" if consent.take_over else "",
+        *(f"--unpark {key}" for key in consent.unpark),
+    ]
+    return " ".join(flag for flag in flags if flag) or "no --allow-…, --take-over or --unpark"

@@ -1,0 +1,138 @@
+"""The group of all commands: loads each when it is called, and turns every ending into an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+
+from keyturn.cli.screen import Screen
+from keyturn.errors import InputError, KeyturnError
+
+HELP = {"help_option_names": ["-h", "--help"]}
+SIGINT_CODE = 130
+SIGTERM_CODE = 143
+DEBUG = 2
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM or SIGHUP: the same way out as Ctrl-C, with the exit code of SIGTERM."""
+
+
+class Root(click.Group):
+    """A group whose commands are modules of `keyturn.cli`, imported when they are called."""
+
+    def __init__(self, name: str, commands: Mapping[str, str], **settings: Any) -> None:  # noqa: ANN401 - click's own
+        """Keep the commands' one-line helps, so that `-h` loads none of them."""
+        super().__init__(name, context_settings=HELP, **settings)
+        self.short_helps = commands
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return the names in the order of the table."""
+        return list(self.short_helps)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
+        """Import one command."""
+        if cmd_name not in self.short_helps:
+            return None
+        command = importlib.import_module(f"keyturn.cli.{cmd_name}").command
+        assert isinstance(command, click.Command)  # noqa: S101 - a module of ours
+        command.context_settings = HELP
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same
+        """Write the table of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.short_helps.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Complete the commands' names without importing them, and the group's own options."""
+        from click.shell_completion import CompletionItem
+
+        own = click.Command.shell_complete(self, ctx, incomplete)
+        names = [name for name in self.short_helps if name.startswith(incomplete)]
+        return [CompletionItem(name, help=self.short_helps[name]) for name in names] + own
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,  # noqa: ARG002, FBT001, FBT002 - click's signature; a Root always stands alone
+        **extra: Any,  # noqa: ANN401 - click's own
+    ) -> NoReturn:
+        """Run a command and leave with its exit code; wrong usage is 3, since 2 means changes."""
+        screen = Screen()
+        restore = _hear_signals()
+        try:
+            code = super().main(args, prog_name, complete_var, standalone_mode=False, obj=screen, **extra)
+        except click.UsageError as error:
+            code = _usage(screen, error)
+        except click.ClickException as error:
+            screen.error(error.format_message())
+            code = InputError.exit_code
+        except click.Abort as error:
+            code = _stopped(screen, terminated=isinstance(error.__context__, Terminated))
+        finally:
+            restore()
+        screen.close()
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own
+        """Run the command; tell a failure in one paragraph."""
+        screen = ctx.obj
+        assert isinstance(screen, Screen)  # noqa: S101 - made by `main`
+        try:
+            return super().invoke(ctx)
+        except KeyturnError as error:
+            screen.error(str(error))
+            if screen.verbose >= DEBUG:
+                screen.error(_frames(error))
+            return error.exit_code
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:  # noqa: BLE001 - the last net: the text of a stranger's exception may hold a secret
+            screen.error(
+                f"keyturn itself failed with {type(error).__name__}; this is a bug. What was begun is in the records, "
+                "and the next `keyturn apply` goes on from there."
+            )
+            if screen.verbose >= DEBUG:
+                screen.error(_frames(error))
+            return 1
+
+
+def _frames(error: BaseException) -> str:
+    """Return where it happened: files, lines and code, never a local variable or the exception's own text."""
+    return "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
+
+
+def _usage(screen: Screen, error: click.UsageError) -> int:
+    if error.ctx:
+        screen.error(error.ctx.get_usage() + f"\nTry '{error.ctx.command_path} -h' for help.")
+    screen.error(f"Error: {error.format_message()}")
+    return InputError.exit_code
+
+
+def _stopped(screen: Screen, *, terminated: bool) -> int:
+    """Say so, and return the exit code of the signal; a run under way hears signals itself and reports what is open."""
+    screen.error("Stopped by SIGTERM." if terminated else "Stopped by Ctrl-C.")
+    return SIGTERM_CODE if terminated else SIGINT_CODE
+
+
+def _hear_signals() -> Any:  # noqa: ANN401 - a thunk
+    """Let SIGTERM and SIGHUP end the run like Ctrl-C; return how to undo that."""
+    if threading.current_thread() is not threading.main_thread():
+        return lambda: None
+
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise Terminated
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    return lambda: [signal.signal(number, handler) for number, handler in before.items()]

@@ -1,0 +1,34 @@
+"""`keyturn rotate`: rotates keys now."""
+
+from __future__ import annotations
+
+import click
+
+from keyturn.cli import options
+
+COMPROMISED = (
+    "These keys are rotated at once: no preflight, no window, no overlap. From the moment the new secret is made until "
+    "a consumer reads it, the consumer is refused: that is an outage."
+)
+
+
+@click.command("rotate", help="Rotate keys now, whatever their schedule says.")
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@options.manifest_file
+@click.option(
+    "--compromised", is_flag=True, help="The secret is known to others: no overlap, the old one dies at once."
+)
+@click.option("--reason", default="", metavar="TEXT", help="Why, for the key's history.")
+@options.lock_timeout
+@options.yes
+@options.formatted("text", "json", "markdown")
+@options.talking
+def command(*, keys: tuple[str, ...], file: str, compromised: bool, reason: str, lock_timeout: float, yes: bool) -> int:
+    """Rotate."""
+    from keyturn.cli.work import Order, change, opened
+    from keyturn.outcome import Options
+
+    screen = options.screen()
+    asked = Options(rotate=True, compromised=compromised, reason=reason, by=options.person(), lock_timeout=lock_timeout)
+    with opened(screen, file, (), keys) as manifests:
+        return change(screen, manifests, Order(asked, yes=yes, warning=COMPROMISED if compromised else ""))

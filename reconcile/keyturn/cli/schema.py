@@ -1,0 +1,31 @@
+"""`keyturn schema`: the JSON Schemas of what keyturn reads and writes."""
+
+from __future__ import annotations
+
+import click
+
+from keyturn.cli import options
+
+KINDS = ("manifest", "plan", "record", "report", "status", "history", "smoke")
+
+
+@click.command("schema", help="Print the JSON Schema of a kind of document.")
+@click.argument("kind", type=click.Choice(KINDS))
+@options.talking
+def command(*, kind: str) -> int:
+    """Print it."""
+    options.screen().document(schema_text(kind))
+    return 0
+
+
+def schema_text(kind: str) -> str:
+    """Return the schema of one of `KINDS` as it stands in schemas/."""
+    import json
+
+    if kind == "manifest":
+        from keyturn.manifest import manifest_schema
+
+        return json.dumps(manifest_schema(), indent=2) + "\n"
+    from keyturn.report.documents import schema
+
+    return json.dumps(schema(kind), indent=2) + "\n"

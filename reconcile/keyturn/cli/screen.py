@@ -1,0 +1,96 @@
+"""Where a command writes: the result to stdout, the talk to stderr; a reader that went away never stops the work."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from keyturn.outcome import Progress
+    from keyturn.report.lines import Line
+
+
+class Screen:
+    """The two streams of one command, with what `-v`, `-q`, `--no-color` and `--format` ask for."""
+
+    def __init__(self) -> None:
+        """Start quiet about details, in text."""
+        self.verbose = 0
+        self.quiet = False
+        self.no_color = False
+        self.format = "text"
+
+    def result(self, lines: Iterable[Line]) -> None:
+        """Show the result on stdout."""
+        self._paint(sys.stdout, lines)
+
+    def document(self, text: str) -> None:
+        """Write a document to stdout as it is."""
+        _write(sys.stdout, text)
+
+    def talk(self, lines: Iterable[Line]) -> None:
+        """Show lines on stderr, unless `-q`."""
+        if not self.quiet:
+            self._paint(sys.stderr, lines)
+
+    def say(self, text: str) -> None:
+        """Show one plain sentence on stderr, unless `-q`."""
+        if not self.quiet:
+            self.error(text)
+
+    def error(self, text: str) -> None:
+        """Show text on stderr, even with `-q`; each of its lines is made safe."""
+        from keyturn.report.lines import line, paint_plain
+
+        _write(sys.stderr, paint_plain(line(row) for row in text.splitlines()))
+
+    def progress(self, step: Progress) -> None:
+        """Show what happens to a key."""
+        self.say(f"{step.at:%H:%M:%S} {step.key}: {step.text}")
+
+    def log(self) -> None:
+        """Let the log speak as `-v` asks: names and statuses of our own log, with `-vv` also the requests' lines."""
+        if not self.verbose:
+            return
+        import logging
+
+        handler = logging.Handler()
+        handler.emit = lambda record: self.error(f"{record.name}: {record.getMessage()}")  # type: ignore[method-assign]
+        names = ["keyturn"] if self.verbose == 1 else ["keyturn", "httpx"]
+        for name in names:
+            logger = logging.getLogger(name)
+            logger.handlers = [handler]
+            logger.propagate = False
+            logger.setLevel(logging.INFO if self.verbose == 1 or name == "httpx" else logging.DEBUG)
+
+    def close(self) -> None:
+        """Flush, so that a reader that went away is noticed here and not at the interpreter's end."""
+        _write(sys.stdout, "")
+        _write(sys.stderr, "")
+
+    def _paint(self, stream: TextIO, lines: Iterable[Line]) -> None:
+        from keyturn.report.lines import paint_plain, paint_rich
+
+        if not stream.isatty() or self.no_color or os.environ.get("NO_COLOR"):
+            _write(stream, paint_plain(lines))
+            return
+        from rich.console import Console
+
+        console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        with console.capture() as capture:
+            console.print(paint_rich(lines), end="", soft_wrap=True)
+        _write(stream, capture.get())
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write and flush; characters that the stream cannot show become escapes."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:
+        # The reader left (`| head`): what follows goes nowhere, and the work and its exit code stay as they are.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,90 @@
+"""`keyturn smoke`: the smoke-check alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from keyturn.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from keyturn.cli.work import Opened
+    from keyturn.model import Smoke, SmokeResult, Timing
+    from keyturn.report.documents import Checked
+    from keyturn.secret import Secret
+    from keyturn.world import World
+
+
+@click.command("smoke", help="Try the delivered secrets: the list of models, and a tiny completion.")
+@options.some_keys
+@options.manifest_file
+@click.option(
+    "--secret",
+    type=click.Choice(["stdin"]),
+    help="Try a secret from standard input instead, with the model of KEY; without KEY only the list of models.",
+)
+@options.formatted("text", "json")
+@options.talking
+def command(*, keys: tuple[str, ...], file: str, secret: str | None) -> int:
+    """Check every delivery, or the one secret."""
+    from keyturn.cli.work import opened
+    from keyturn.model import Smoke, Verdict
+    from keyturn.report.documents import Checked, SmokeDocument, dump
+    from keyturn.report.status import smoke_lines
+
+    if secret and len(keys) > 1:
+        raise click.UsageError("--secret stdin tests one secret: name one KEY, or none")
+    screen = options.screen()
+    with opened(screen, file, (), keys) as manifests:
+        if secret:
+            one = manifests[0]
+            smoke = one.entries()[0].smoke if keys else Smoke()
+            result = _check(one.world, options.secret_from_stdin(), smoke, one.desired.timing)
+            checked = [Checked(keys[0] if keys else "", None, result)]
+        else:
+            checked = [found for one in manifests for found in _delivered(one)]
+    good = {Verdict.ACCEPTED, Verdict.SKIPPED}
+    code = 0 if all(found.result.verdict in good for found in checked) else 1
+    if screen.format == "json":
+        screen.document(dump(SmokeDocument(code, tuple(checked))))
+    else:
+        screen.result(smoke_lines([(found.key, found.delivery, found.result) for found in checked]))
+    return code
+
+
+def _delivered(one: Opened) -> Iterator[Checked]:
+    """Try what every delivery holds."""
+    from keyturn.errors import KeyturnError
+    from keyturn.model import SmokeResult, Verdict
+    from keyturn.report.documents import Checked
+
+    for entry in one.entries():
+        for delivery in entry.deliveries:
+            try:
+                held = one.world.read_delivery(delivery).secret
+            except KeyturnError as error:
+                result = SmokeResult(Verdict.UNREACHABLE, str(error))
+            else:
+                result = (
+                    _check(one.world, held, entry.smoke, entry.timing)
+                    if held
+                    else SmokeResult(Verdict.REFUSED, "there is no secret")
+                )
+            yield Checked(entry.id, delivery, result)
+
+
+def _check(world: World, secret: Secret, smoke: Smoke, timing: Timing) -> SmokeResult:
+    from keyturn.errors import KeyturnError
+    from keyturn.smoke import check
+
+    def control_ok() -> bool:
+        try:
+            world.list_keys(fresh=True)
+        except KeyturnError:
+            return False
+        return True
+
+    return check(world, secret, smoke, timing, fresh=False, control_ok=control_ok)

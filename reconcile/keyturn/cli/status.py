@@ -1,0 +1,57 @@
+"""`keyturn status`: how every key stands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from keyturn.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from keyturn.cli.work import Opened
+    from keyturn.model import ApiKey
+    from keyturn.outcome import KeyStatus
+
+
+@click.command("status", help="Show every key: live slot, age, next rotation, condition.")
+@options.some_keys
+@options.manifest_file
+@click.option("--all", "every", is_flag=True, help="Also list the keys of the account that no manifest owns.")
+@options.verify
+@options.formatted("text", "json")
+@options.talking
+def command(*, keys: tuple[str, ...], file: str, every: bool, verify: bool) -> int:
+    """Read and show."""
+    from datetime import UTC, datetime
+
+    from keyturn.cli.work import opened
+    from keyturn.outcome import Options
+    from keyturn.report.documents import StatusDocument, dump
+    from keyturn.report.status import status_exit_code, status_lines
+
+    screen = options.screen()
+    with opened(screen, file, (), keys) as manifests:
+        found = tuple(key for one in manifests for key in one.runner.status(one.keys, Options(verify=verify)))
+        unowned = _unowned(manifests, found) if every else None
+    now = datetime.now(UTC)
+    code = status_exit_code(found)
+    if screen.format == "json":
+        screen.document(dump(StatusDocument(now, code, found, unowned)))
+    else:
+        screen.result(status_lines(found, now, unowned))
+    return code
+
+
+def _unowned(manifests: Sequence[Opened], found: Sequence[KeyStatus]) -> tuple[ApiKey, ...]:
+    """Return the account's keys that neither serve one of `found` nor are claimed in any manifest's records."""
+    ours = {uuid for key in found for _, uuid in key.uuids}
+    keys = {key.uuid: key for one in manifests for key in one.world.list_keys() if not key.deleted_at}
+    return tuple(
+        key
+        for uuid, key in keys.items()
+        if uuid not in ours
+        and not any((claim := one.world.read_claim(uuid).claim) and not claim.released_at for one in manifests)
+    )

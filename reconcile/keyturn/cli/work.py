@@ -1,0 +1,210 @@
+"""What the commands do with manifests: find, load and open them, plan, ask, apply."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from keyturn.cli.screen import Screen
+from keyturn.errors import InputError, ManifestError, Mistake, OwnershipError
+from keyturn.manifest import load
+from keyturn.model import Desired, DesiredKey
+from keyturn.outcome import KeyReport, Options, RunPlan, RunReport
+from keyturn.reality import open_world
+from keyturn.report.documents import Consent, ReportDocument, dump
+from keyturn.report.markdown import run_markdown
+from keyturn.report.plan import plan_lines
+from keyturn.report.run import run_lines
+from keyturn.runner import Runner
+from keyturn.signals import Signals
+from keyturn.world import World
+
+SEVERITY = (4, 5, 1, 2)
+"""Of several exit codes the first of these wins."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One manifest with its world, its runner and the keys of it that the command is about; none means all."""
+
+    desired: Desired
+    world: World
+    runner: Runner
+    keys: tuple[str, ...]
+
+    def among(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Return those of `keys` that are of this manifest."""
+        known = {key.id for key in self.desired.keys}
+        return tuple(key for key in keys if key in known)
+
+    def entries(self) -> tuple[DesiredKey, ...]:
+        """Return the entries that the command is about."""
+        return tuple(key for key in self.desired.keys if not self.keys or key.id in self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person ordered of a changing command."""
+
+    options: Options
+    consent: Consent = Consent()
+    yes: bool = False
+    wait: bool = False
+    expected: dict[str, str] = field(default_factory=dict)
+    """Digests of a saved plan by owner."""
+    warning: str = ""
+    """What is told before the question."""
+
+
+def worst(codes: Iterable[int]) -> int:
+    """Return the exit code of several outcomes: 4 before 5 before 1 before the rest."""
+    found = set(codes)
+    return next((code for code in SEVERITY if code in found), 0)
+
+
+def manifests(file: str) -> tuple[Path, ...]:
+    """Return the manifest, or those of a directory: its YAML files with `apiVersion: keyturn/…`.
+
+    Raises:
+        InputError: nothing there.
+    """
+    path = Path(file)
+    if not path.exists():
+        raise InputError("there is no manifest", where=file, remedy="`keyturn init` writes one; `-f` names another.")
+    if not path.is_dir():
+        return (path,)
+    found = tuple(sorted(item for item in path.iterdir() if item.suffix in {".yaml", ".yml"} and _is_manifest(item)))
+    if not found:
+        raise InputError("this directory holds no manifest (`apiVersion: keyturn/v1`)", where=file)
+    return found
+
+
+def loaded(file: str) -> tuple[tuple[Path, Desired], ...]:
+    """Load the manifests; raises ManifestError with the mistakes of all of them."""
+    result: list[tuple[Path, Desired]] = []
+    mistakes: list[Mistake] = []
+    for path in manifests(file):
+        try:
+            result.append((path, load(path, os.environ)))
+        except ManifestError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise ManifestError(mistakes)
+    return tuple(result)
+
+
+@contextmanager
+def opened(
+    screen: Screen, file: str, named: Sequence[str] = (), keys: Sequence[str] = ()
+) -> Iterator[tuple[Opened, ...]]:
+    """Load the manifests, check every key `named`, and open a world for each manifest that has one of `keys`.
+
+    No `keys` means all. Raises InputError for a key that no manifest has.
+    """
+    screen.log()
+    every = loaded(file)
+    known = [key.id for _, desired in every for key in desired.keys]
+    for key in (*named, *keys):
+        if key not in known:
+            raise InputError(f"there is no key {key!r} in the manifest", where=file, remedy=_did_you_mean(key, known))
+    with ExitStack() as stack:
+        result: list[Opened] = []
+        for path, desired in every:
+            mine = tuple(key.id for key in desired.keys if key.id in keys)
+            if mine or not keys:
+                world = stack.enter_context(open_world(desired, os.environ, path.parent))
+                result.append(Opened(desired, world, Runner(world, desired, screen.progress), mine))
+        yield tuple(result)
+
+
+def plan_all(manifests_: Sequence[Opened], order: Order) -> list[RunPlan]:
+    """Plan every manifest."""
+    consent = order.consent
+    return [
+        one.runner.plan(
+            one.keys,
+            order.options,
+            allow_delete=consent.allow_delete,
+            allow_rotations=consent.allow_rotations,
+            unpark=one.among(consent.unpark),
+        )
+        for one in manifests_
+    ]
+
+
+def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
+    """Plan, show, ask, do, report; return the exit code."""
+    plans = plan_all(manifests_, order)
+    screen.talk(plan_lines(plans))
+    changes = any(key.changes for plan in plans for key in plan.plans)
+    code = worst(plan.exit_code for plan in plans)
+    if not changes and not order.wait and (code == 0 or not order.yes):
+        return report(screen, [_untouched(plan) for plan in plans])
+    if order.warning and changes:
+        screen.say(order.warning)
+    if not order.yes and not _agreed(screen):
+        report(screen, [_untouched(plan) for plan in plans])
+        raise OwnershipError(
+            "nothing was done, since nobody agreed to the plan", remedy="Look at it, then say `--yes`."
+        )
+    # Who was asked agreed to this plan and no other; who says --yes beforehand agreed to what is right by then.
+    digests = order.expected or ({} if order.yes else {plan.owner: plan.digest for plan in plans})
+    with Signals() as signals:
+        reports = [
+            one.runner.apply(
+                one.keys,
+                order.options,
+                allow_delete=order.consent.allow_delete,
+                allow_rotations=order.consent.allow_rotations,
+                unpark=one.among(order.consent.unpark),
+                expected_digest=digests.get(one.desired.owner, ""),
+                wait=order.wait,
+            )
+            for one in manifests_
+        ]
+    code = report(screen, reports)
+    if signals.stop_requested is None:
+        return code
+    screen.error(f"Stopped by signal {signals.stop_requested}; the next `keyturn apply` goes on from there.")
+    return 128 + signals.stop_requested
+
+
+def report(screen: Screen, reports: Sequence[RunReport]) -> int:
+    """Show reports in the format asked for; return their exit code."""
+    code = worst(one.exit_code for one in reports)
+    if screen.format == "json":
+        screen.document(dump(ReportDocument(datetime.now(UTC), code, tuple(reports))))
+    elif screen.format == "markdown":
+        screen.document(run_markdown(reports))
+    else:
+        screen.result(run_lines(reports))
+    return code
+
+
+def _untouched(plan: RunPlan) -> RunReport:
+    """Return the report of a plan that was not carried out."""
+    reports = tuple(KeyReport(key.key, (), key.end) for key in plan.plans)
+    return RunReport(plan.owner, "", reports, plan.deferred, plan.unmanaged, plan.stopped, plan.exit_code)
+
+
+def _agreed(screen: Screen) -> bool:
+    """Ask on the terminal; without one the answer is no."""
+    if not sys.stdin.isatty():
+        return False
+    screen.error("Do this? [y/N]")
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _is_manifest(path: Path) -> bool:
+    return any(row.startswith("apiVersion: keyturn/") for row in path.read_text(encoding="utf-8").splitlines())
+
+
+def _did_you_mean(key: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(known) or 'none'}."

@@ -1,0 +1,1 @@
+"""Pure: plans, reports and states as text, markdown and JSON documents."""

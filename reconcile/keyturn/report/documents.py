@@ -1,0 +1,162 @@
+"""Plans, reports and states as JSON documents, each valid against a published schema made from these types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
+
+from keyturn import __version__
+from keyturn.errors import InputError
+from keyturn.model import ApiKey, Delivery, Event, SmokeResult
+from keyturn.outcome import KeyStatus, RunPlan, RunReport
+from keyturn.record import record_schema
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What a person allowed when a plan was made; a saved plan never grants it, it only says what to say again."""
+
+    allow_delete: int = 0
+    allow_rotations: int = 0
+    take_over: bool = False
+    unpark: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlanDocument:
+    """One plan for each manifest; `keys` are the ids that were asked for, empty for all."""
+
+    at: datetime
+    exit_code: int
+    runs: tuple[RunPlan, ...]
+    keys: tuple[str, ...] = ()
+    verify: bool = False
+    consent: Consent = Consent()
+    kind: Literal["plan"] = "plan"
+    schema: Literal[1] = 1
+    keyturn: str = __version__
+
+
+@dataclass(frozen=True, slots=True)
+class ReportDocument:
+    """What a run did, one report for each manifest."""
+
+    at: datetime
+    exit_code: int
+    runs: tuple[RunReport, ...]
+    kind: Literal["report"] = "report"
+    schema: Literal[1] = 1
+    keyturn: str = __version__
+
+
+@dataclass(frozen=True, slots=True)
+class StatusDocument:
+    """How every key stands; `unowned`: keys of the account that no manifest owns, null where nobody asked."""
+
+    at: datetime
+    exit_code: int
+    keys: tuple[KeyStatus, ...]
+    unowned: tuple[ApiKey, ...] | None = None
+    kind: Literal["status"] = "status"
+    schema: Literal[1] = 1
+    keyturn: str = __version__
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryDocument:
+    """The events of one key, oldest first."""
+
+    key: str
+    owner: str
+    generation: int
+    events: tuple[Event, ...]
+    kind: Literal["history"] = "history"
+    schema: Literal[1] = 1
+    keyturn: str = __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One smoke-checked secret: its key and where it was read; `delivery` null where it came on standard input."""
+
+    key: str
+    delivery: Delivery | None
+    result: SmokeResult
+
+
+@dataclass(frozen=True, slots=True)
+class SmokeDocument:
+    """What the smoke-check alone found."""
+
+    exit_code: int
+    checked: tuple[Checked, ...]
+    kind: Literal["smoke"] = "smoke"
+    schema: Literal[1] = 1
+    keyturn: str = __version__
+
+
+Document = PlanDocument | ReportDocument | StatusDocument | HistoryDocument | SmokeDocument
+
+_TYPES: Mapping[str, type[Document]] = {
+    "plan": PlanDocument,
+    "report": ReportDocument,
+    "status": StatusDocument,
+    "history": HistoryDocument,
+    "smoke": SmokeDocument,
+}
+KINDS = ("record", *_TYPES)
+
+
+def dump(document: Document) -> str:
+    """Return the document as JSON in plain ASCII: no control or bidi character of a name is left raw."""
+    adapter: TypeAdapter[Document] = TypeAdapter(type(document))
+    return json.dumps(adapter.dump_python(document, mode="json"), indent=2) + "\n"
+
+
+def parse_plan(text: str, *, where: str) -> PlanDocument:
+    """Parse a saved plan; raises InputError where it is not one, without repeating its text."""
+    try:
+        return TypeAdapter(PlanDocument).validate_json(text)
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"]) or "its top"
+        raise InputError(
+            "this is not a plan that this version of keyturn can read",
+            where=where,
+            evidence=f"at {place}",
+            remedy="Make it again with `keyturn plan --out`.",
+        ) from None
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """Return the JSON Schema of a kind of document; raises KeyError for an unknown one."""
+    if kind == "record":
+        return record_schema()
+    made = TypeAdapter(_TYPES[kind]).json_schema(mode="serialization", schema_generator=_Whole)
+    return {
+        "$schema": GenerateJsonSchema.schema_dialect,
+        "title": f"keyturn {kind}, version 1",
+        **{name: value for name, value in _closed(made).items() if name != "title"},
+    }
+
+
+class _Whole(GenerateJsonSchema):
+    """What keyturn writes is always whole: a field with a default is required too."""
+
+    def field_is_required(self, *_: object, **__: object) -> bool:
+        """Require every field."""
+        return True
+
+
+def _closed(node: Any) -> Any:  # noqa: ANN401 - a JSON value
+    if isinstance(node, list):
+        return [_closed(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    closed = {name: _closed(value) for name, value in node.items()}
+    return {**closed, "additionalProperties": False} if "properties" in node else closed

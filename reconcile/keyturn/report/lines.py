@@ -1,0 +1,100 @@
+"""Text as lines of plain spans: one story, painted for a terminal, a pipe or markdown.
+
+A span's text is made safe when it is made, so that no painter can forget it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from keyturn.text import plain
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+LONGEST = 100_000
+"""Characters of one line: a sentence may name many places, a hostile one may not fill a disk."""
+
+
+class Tone(StrEnum):
+    """How a span is painted on a terminal; the value is a rich style."""
+
+    PLAIN = ""
+    HEAD = "bold"
+    NAME = "bold cyan"
+    GOOD = "green"
+    WARN = "yellow"
+    BAD = "bold red"
+    DIM = "dim"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of a line; its text is safe from the moment it is made."""
+
+    text: str
+    tone: Tone = Tone.PLAIN
+
+    def __post_init__(self) -> None:
+        """Make the text safe."""
+        object.__setattr__(self, "text", plain(self.text, LONGEST))
+
+
+Line = tuple[Span, ...]
+
+
+def line(*parts: Span | str) -> Line:
+    """Return a line; bare strings are plain spans."""
+    return tuple(part if isinstance(part, Span) else Span(part) for part in parts)
+
+
+def paint_plain(lines: Iterable[Line]) -> str:
+    """Return the lines for a pipe or a file, each ended by a newline."""
+    return "".join(plain("".join(part.text for part in row), LONGEST).rstrip() + "\n" for row in lines)
+
+
+def paint_rich(lines: Iterable[Line]) -> Text:
+    """Return the lines for a terminal, as one Text object: nothing in it is read as markup."""
+    from rich.text import Text  # noqa: PLC0415 - only terminals pay for it
+
+    text = Text()
+    for row in lines:
+        for part in row:
+            text.append(part.text, style=part.tone.value)
+        text.append("\n")
+    return text
+
+
+def columns(rows: Sequence[Sequence[Span]], *, indent: int = 0, gap: int = 2) -> list[Line]:
+    """Return the rows as lines with aligned columns; the last column is not padded."""
+    widths = [max(len(cell.text) for cell in column) for column in zip(*rows, strict=True)]
+    result: list[Line] = []
+    for row in rows:
+        cells: list[Span] = [Span(" " * indent)] if indent else []
+        for cell, width in zip(row, [*widths[:-1], 0], strict=True):
+            cells += [cell, Span(" " * (width - len(cell.text) + gap))] if width else [cell]
+        result.append(tuple(cells))
+    return result
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """Return `1 key` or `2 keys`."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def moment(at: datetime) -> str:
+    """Return a time as `2026-08-24 02:00:05 UTC`; the seconds go where they are zero."""
+    return f"{at:%Y-%m-%d %H:%M} UTC" if not at.second else f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def length(span_of_time: timedelta) -> str:
+    """Return a length of time in its largest sensible unit: `42s`, `17m`, `5h`, `12d`."""
+    seconds = int(abs(span_of_time.total_seconds()))
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"

@@ -1,0 +1,101 @@
+"""Plans and reports as GitHub-flavoured markdown: everything that somebody else named stands in a code span."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from keyturn.outcome import KeyPlan, KeyReport, Planned, RunPlan, RunReport
+from keyturn.report import plan as plan_words
+from keyturn.report import run as run_words
+from keyturn.report.lines import count, moment
+from keyturn.text import code_span
+
+LONGEST = 2000
+"""Characters of one cell."""
+
+LIMIT = 60_000
+"""Characters of rows; GitHub refuses a comment of more than 65,536."""
+
+
+def code(text: str) -> str:
+    """Return a code span fit for a table cell; nothing for nothing."""
+    return code_span(text, LONGEST) if text else ""
+
+
+def plan_markdown(plans: Iterable[RunPlan]) -> str:
+    """Return the plans as headed tables."""
+    parts: list[str] = []
+    for plan in plans:
+        rows = [row for key in plan.plans if not plan_words.is_quiet(key) for row in _plan_rows(key)]
+        parts += [
+            f"### keyturn plan: {code(plan.owner)}",
+            plan_words.plan_summary(plan),
+            *_table(("key", "change", "where", "why"), rows),
+            *_notes(plan.deferred, plan.unmanaged, plan.stopped),
+        ]
+        if plan.digest:
+            parts.append(f"digest {code(plan.digest)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def run_markdown(reports: Iterable[RunReport]) -> str:
+    """Return the reports as headed tables."""
+    parts: list[str] = []
+    for report in reports:
+        rows = [row for key in report.reports if not run_words.is_quiet(key) for row in _run_rows(key)]
+        parts += [
+            f"### keyturn: {code(report.owner)}",
+            run_words.run_summary(report),
+            *_table(("key", "what", "where", "why"), rows),
+            *_notes(report.deferred, report.unmanaged, report.stopped),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(heads: Sequence[str], rows: Sequence[str]) -> list[str]:
+    if not rows:
+        return []
+    kept: list[str] = []
+    room = LIMIT
+    for row in rows:
+        room -= len(row) + 1
+        if room < 0:
+            break
+        kept.append(row)
+    head = [_cells(heads), _cells(["---"] * len(heads))]
+    more = [f"… and {count(len(rows) - len(kept), 'row')} more."] if len(kept) < len(rows) else []
+    return ["\n".join([*head, *kept]), *more]
+
+
+def _cells(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _change_row(key: str, change: Planned) -> str:
+    return _cells((code(key), change.change.value, code(plan_words.where(change)), code(change.why)))
+
+
+def _plan_rows(plan: KeyPlan) -> list[str]:
+    until = f"until {moment(plan.end.until)}" if plan.end.until else ""
+    end = _cells((code(plan.key), f"→ {plan.end.condition.value}", until, code(plan.end.why)))
+    return [*(_change_row(plan.key, change) for change in plan.changes), end]
+
+
+def _run_rows(report: KeyReport) -> list[str]:
+    until = f"until {moment(report.end.until)}" if report.end.until else ""
+    rows = [_change_row(report.key, change) for change in report.done]
+    rows.append(_cells((code(report.key), f"**{report.end.condition.value}**", until, code(report.end.why))))
+    if report.smoke:
+        rows.append(_cells((code(report.key), "smoke-check", "", code(run_words.smoke_words(report.smoke)))))
+    return rows + [_cells((code(report.key), "**problem**", "", code(problem))) for problem in report.problems]
+
+
+def _notes(deferred: Sequence[str], unmanaged: Sequence[str], stopped: str) -> list[str]:
+    notes: list[str] = []
+    if deferred:
+        notes.append(f"Left for a later run, over `rotations_per_run`: {', '.join(map(code, deferred))}.")
+    if unmanaged:
+        notes.append(f"No longer in the manifest, left alone: {', '.join(map(code, unmanaged))}.")
+    if stopped:
+        notes.append(f"**The whole run stops:** {code(stopped)}")
+    return notes

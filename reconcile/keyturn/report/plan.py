@@ -1,0 +1,94 @@
+"""A plan in words: what apply would do to each key, why, and how it would end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from keyturn.outcome import Change, Condition, End, KeyPlan, Planned, RunPlan
+from keyturn.report.lines import Line, Span, Tone, columns, count, line, moment
+
+CONDITION_TONES = {
+    Condition.REST: Tone.GOOD,
+    Condition.WAITING: Tone.WARN,
+    Condition.PARKED: Tone.BAD,
+    Condition.FAILED: Tone.BAD,
+    Condition.STOPPED: Tone.BAD,
+}
+_CHANGE_TONES = {Change.DELETE: Tone.BAD, Change.REMOVE: Tone.BAD, Change.ROTATE: Tone.WARN, Change.RETIRE: Tone.WARN}
+
+
+def plan_lines(plans: Iterable[RunPlan]) -> list[Line]:
+    """Return the plans of one or more manifests as lines."""
+    result: list[Line] = []
+    for plan in plans:
+        result += [line(Span(plan.owner, Tone.HEAD))]
+        for key in plan.plans:
+            if not is_quiet(key):
+                result += [line(), line("  ", Span(key.key, Tone.NAME)), *change_lines(key.changes), end_line(key.end)]
+        result += [line(), *_foot(plan)]
+    return result
+
+
+def is_quiet(plan: KeyPlan) -> bool:
+    """Tell whether a key has nothing to show: no change, at rest."""
+    return not plan.changes and plan.end.condition is Condition.REST
+
+
+def change_lines(changes: Iterable[Planned], indent: int = 4) -> list[Line]:
+    """Return one line a change: what, where, why and its code."""
+    rows = [
+        (
+            Span(change.change.value, _CHANGE_TONES.get(change.change, Tone.PLAIN)),
+            Span(where(change)),
+            Span(f"{change.why} [{change.code}]" if change.code else change.why),
+        )
+        for change in changes
+    ]
+    return columns(rows, indent=indent) if rows else []
+
+
+def where(change: Planned) -> str:
+    """Return what a change is done to: a delivery, or a slot with its uuid."""
+    if change.delivery:
+        return str(change.delivery)
+    return " ".join(part for part in (f"slot {change.slot.value}" if change.slot else "", change.uuid) if part)
+
+
+def end_line(end: End) -> Line:
+    """Return how a key would end."""
+    code = f" [{end.code}]" if end.code else ""
+    until = f" until {moment(end.until)}" if end.until else ""
+    why = f": {end.why}" if end.why else ""
+    return line("    then ", Span(end.condition.value, CONDITION_TONES[end.condition]), f"{until}{why}{code}")
+
+
+def plan_summary(plan: RunPlan) -> str:
+    """Return one sentence of counts."""
+    changes = [change for key in plan.plans for change in key.changes]
+    if not changes:
+        return f"Nothing to do for {count(len(plan.plans), 'key')}."
+    touched = sum(1 for key in plan.plans if key.changes)
+    mints = sum(1 for key in plan.plans if key.mints)
+    deletes = sum(key.deletes for key in plan.plans)
+    parts = [f"{count(len(changes), 'change')} to {count(touched, 'key')} of {len(plan.plans)}"]
+    if mints:
+        parts.append(f"new secrets for {count(mints, 'key')}")
+    if deletes:
+        parts.append(count(deletes, "API key") + " deleted")
+    return "; ".join(parts) + "."
+
+
+def rest_lines(deferred: tuple[str, ...], unmanaged: tuple[str, ...], stopped: str) -> list[Line]:
+    """Return what concerns the whole run: deferred and unmanaged keys, and why it stopped."""
+    result: list[Line] = []
+    if deferred:
+        result.append(line(f"Left for a later run, over rotations_per_run: {', '.join(deferred)}."))
+    if unmanaged:
+        result.append(line(f"No longer in the manifest, left alone: {', '.join(unmanaged)}."))
+    if stopped:
+        result.append(line(Span("The whole run stops: ", Tone.BAD), stopped))
+    return result
+
+
+def _foot(plan: RunPlan) -> list[Line]:
+    return [*rest_lines(plan.deferred, plan.unmanaged, plan.stopped), line(Span(plan_summary(plan), Tone.HEAD))]

@@ -1,0 +1,71 @@
+"""A run in words: what was done to each key, how it ended, and what is wrong now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from keyturn.model import SmokeResult, Verdict
+from keyturn.outcome import Condition, KeyReport, RunReport
+from keyturn.report.lines import Line, Span, Tone, count, line, moment
+from keyturn.report.plan import CONDITION_TONES, change_lines, rest_lines
+
+
+def run_lines(reports: Iterable[RunReport]) -> list[Line]:
+    """Return the reports of one or more manifests as lines."""
+    result: list[Line] = []
+    for report in reports:
+        result += [line(Span(report.owner, Tone.HEAD))]
+        for key in report.reports:
+            if not is_quiet(key):
+                result += [line(), *_key_lines(key)]
+        foot = rest_lines(report.deferred, report.unmanaged, report.stopped)
+        result += [line(), *foot, line(Span(run_summary(report), Tone.HEAD))]
+    return result
+
+
+def is_quiet(report: KeyReport) -> bool:
+    """Tell whether a key has nothing to show: nothing done, nothing wrong, at rest."""
+    return not report.done and not report.problems and report.end.condition is Condition.REST
+
+
+def smoke_words(result: SmokeResult) -> str:
+    """Return a smoke-check in words."""
+    words = result.verdict.value
+    if result.api:
+        words += f" by {result.api.value}"
+    if result.seconds is not None:
+        words += f" in {result.seconds * 1000:.0f} ms"
+    return f"{words}: {result.detail}" if result.detail else words
+
+
+def smoke_tone(verdict: Verdict) -> Tone:
+    """Return how a verdict is painted."""
+    if verdict is Verdict.ACCEPTED:
+        return Tone.GOOD
+    return Tone.DIM if verdict is Verdict.SKIPPED else Tone.BAD
+
+
+def run_summary(report: RunReport) -> str:
+    """Return one sentence of counts."""
+    ends = [key.end.condition for key in report.reports]
+    parts = [f"{count(len(ends), 'key')}"]
+    parts += [f"{ends.count(condition)} {condition.value}" for condition in Condition if condition in ends]
+    mints = sum(key.mints for key in report.reports)
+    if mints:
+        parts.append(count(mints, "new secret"))
+    problems = sum(len(key.problems) for key in report.reports)
+    if problems:
+        parts.append(count(problems, "problem"))
+    return "; ".join(parts) + "."
+
+
+def _key_lines(key: KeyReport) -> list[Line]:
+    end = key.end
+    until = f" until {moment(end.until)}" if end.until else ""
+    why = f": {end.why}" if end.why else ""
+    code = f" [{end.code}]" if end.code else ""
+    state = Span(end.condition.value, CONDITION_TONES[end.condition])
+    result = [line("  ", Span(key.key, Tone.NAME), "  ", state, f"{until}{why}{code}"), *change_lines(key.done)]
+    if key.smoke:
+        result.append(line("    smoke-check  ", Span(smoke_words(key.smoke), smoke_tone(key.smoke.verdict))))
+    return result + [line("    ", Span("problem", Tone.BAD), f"  {problem}") for problem in key.problems]

@@ -1,0 +1,91 @@
+"""The state of keys as a table, a key's history as lines, smoke-checks as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from keyturn.model import ApiKey, Delivery, Event, SmokeResult
+from keyturn.outcome import Condition, KeyStatus
+from keyturn.report.lines import Line, Span, Tone, columns, count, length, line, moment
+from keyturn.report.plan import CONDITION_TONES
+from keyturn.report.run import smoke_tone, smoke_words
+
+HEADS = ("KEY", "NAME", "STATE", "LIVE", "GEN", "AGE", "NEXT ROTATION", "DELIVERED")
+
+
+def status_lines(keys: Sequence[KeyStatus], now: datetime, unowned: Sequence[ApiKey] | None = None) -> list[Line]:
+    """Return a row a key, then what is to be said of some of them, then the account's keys that nobody owns.
+
+    `unowned` None means that nobody asked for them.
+    """
+    result = columns([tuple(Span(head, Tone.HEAD) for head in HEADS), *(_row(key, now) for key in keys)])
+    for key in keys:
+        result += _notes(key)
+    if unowned is not None:
+        result += [line(), line(Span(f"{count(len(unowned), 'key')} of the account owned by no manifest", Tone.HEAD))]
+        result += columns([(Span(key.uuid), Span(key.name), Span(_age(key, now))) for key in unowned], indent=2)
+    return result
+
+
+def history_lines(events: Iterable[Event]) -> list[Line]:
+    """Return a line an event, in the order of the record."""
+    return columns([(Span(moment(event.at), Tone.DIM), Span(event.what), Span(event.by)) for event in events])
+
+
+def smoke_lines(results: Sequence[tuple[str, Delivery | None, SmokeResult]]) -> list[Line]:
+    """Return a line a checked secret: its key, where it was read (None: from standard input) and the verdict."""
+    return columns(
+        [
+            (
+                Span(key, Tone.NAME),
+                Span(str(place) if place else "stdin"),
+                Span(smoke_words(result), smoke_tone(result.verdict)),
+            )
+            for key, place, result in results
+        ]
+    )
+
+
+def status_exit_code(keys: Iterable[KeyStatus]) -> int:
+    """Return 4 where a brake or an owner stops a key, else 1 where one is failed, parked or has a problem, else 0."""
+    states = list(keys)
+    if any(key.condition is Condition.STOPPED for key in states):
+        return 4
+    bad = {Condition.FAILED, Condition.PARKED}
+    return 1 if any(key.condition in bad or key.problems for key in states) else 0
+
+
+def _row(key: KeyStatus, now: datetime) -> tuple[Span, ...]:
+    held = sum(1 for _, good in key.deliveries if good)
+    return (
+        Span(key.key, Tone.NAME),
+        Span(key.name),
+        Span(key.condition.value, CONDITION_TONES[key.condition]),
+        Span(key.live.value if key.live else "-"),
+        Span(str(key.generation)),
+        Span(length(now - key.minted_at) if key.minted_at else "-"),
+        Span(moment(key.next_rotation_at) if key.next_rotation_at else "-"),
+        Span(f"{held}/{len(key.deliveries)}", Tone.GOOD if held == len(key.deliveries) else Tone.WARN),
+    )
+
+
+def _notes(key: KeyStatus) -> list[Line]:
+    notes: list[Line] = []
+    if key.why and key.condition is not Condition.REST:
+        notes.append(line(f"{key.condition.value}: {key.why}"))
+    if key.requested:
+        notes.append(line("a rotation was asked for and is not finished"))
+    if key.retire_at:
+        notes.append(line(f"the old secret lives until {moment(key.retire_at)}"))
+    if key.verdict:
+        notes.append(line("smoke-check: ", Span(smoke_words(key.verdict), smoke_tone(key.verdict.verdict))))
+    bad = [str(place) for place, good in key.deliveries if not good]
+    if bad:
+        notes.append(line(f"not read back with the live secret: {', '.join(bad)}"))
+    notes += [line(Span("problem", Tone.BAD), f"  {problem}") for problem in key.problems]
+    return [line("  ", Span(key.key, Tone.NAME), "  ", *note) for note in notes]
+
+
+def _age(key: ApiKey, now: datetime) -> str:
+    return length(now - key.created_at) if key.created_at else "-"
