@@ -1,0 +1,1 @@
+"""Targets: the places that hold secrets and records, one file for each kind."""

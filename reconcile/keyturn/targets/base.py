@@ -1,0 +1,234 @@
+"""What a target is: a place that holds secrets, and perhaps documents.
+
+A target is found by its entry point in the group `keyturn.targets`; its class is called with a `TargetContext`.
+Third parties add one by a package with such an entry point.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar, NoReturn, Protocol, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from keyturn.errors import InputError, TargetMisfit
+from keyturn.secret import Secret
+
+Guard = Callable[[], None]
+
+SEGMENT = re.compile(r"[A-Za-z0-9_.@=+-]+")
+TRIES = 5
+"""How often a write is merged again because another field of the place changed meanwhile."""
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a kind of target can do.
+
+    `compare_and_set`: a write lands only on what was read; `versions`: an earlier value can be read back;
+    `documents`: can hold records and claims; `deliveries`: can hold secrets; `whole_value`: a delivery may leave its
+    field out.
+    """
+
+    compare_and_set: bool
+    versions: bool
+    documents: bool
+    deliveries: bool = True
+    whole_value: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """What a place holds: None where the field, or the whole value, is absent; `version` empty where none is kept."""
+
+    secret: Secret | None
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A stored JSON text; None where there never was one. A deleted one is an error, not None."""
+
+    text: str | None
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetContext:
+    """What a target is made from: its name, its settings (already free of credentials), the environment, a deadline.
+
+    `environment` is where credentials are read from; `allowed_origins` are the origins (scheme, host, port) besides
+    the vendor's own variable to which they may go; `request` is the deadline of one call in seconds; `base` is the
+    manifest's directory, for targets that are files.
+    """
+
+    name: str
+    settings: Mapping[str, object]
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    allowed_origins: frozenset[str] = frozenset()
+    request: float = 30.0
+    base: str = "."
+
+
+class Target(Protocol):
+    """Holds secrets. Thread-safe. Raises only TargetError, CredentialError, Conflict and InputError."""
+
+    kind: ClassVar[str]
+    capabilities: ClassVar[Capabilities]
+    settings_model: ClassVar[type[BaseModel]]
+    """A pydantic model of the settings, `extra="forbid"`; its schema is part of the manifest's."""
+
+    def __init__(self, context: TargetContext) -> None:
+        """Check the settings and the origin; no network yet.
+
+        Raises:
+            InputError: settings that do not fit, an origin that no credential may go to.
+            ModuleNotFoundError: the vendor's library is missing; `registry.make` words it.
+        """
+
+    def read(self, path: str, field: str) -> Value:
+        """Read a place; `field` empty means the whole value.
+
+        An empty text counts as absent. Raises TargetMisfit where the field holds something that is no text.
+        """
+
+    def read_version(self, path: str, field: str, version: str) -> Secret | None:
+        """Read an earlier version; None where none is kept."""
+
+    def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
+        """Replace `expected` (None: absent) by `secret`, keep all other fields, return the new version.
+
+        A field that holds `secret` already is left as it is (an earlier answer was lost): its version is returned.
+        `guard` is called right before the bytes of each write go out. Raises Conflict where the field no longer is
+        `expected`; another field changed meanwhile is merged, five times at most. TargetError(ambiguous=True) where a
+        write was sent and its fate is unknown.
+        """
+
+    def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
+        """Remove the field where it still is `expected`; absent is done; Conflict otherwise."""
+
+    def preflight(self, path: str, field: str) -> None:
+        """Show that the place is readable and writable: rewrite its present content by compare-and-set.
+
+        An absent place stays absent. Raises TargetForbidden or TargetMisfit naming what is missing.
+        """
+
+    def read_document(self, path: str) -> Document:
+        """Read a document; raises TargetMisfit where it was deleted, or is no document."""
+
+    def write_document(self, path: str, text: str, version: str, guard: Guard) -> str:
+        """Write a document over exactly `version` (of a never-written one: what read_document gave).
+
+        Returns the new version. Raises Conflict where it is at another one.
+        """
+
+    def list_documents(self, prefix: str) -> tuple[str, ...]:
+        """Return the names below a prefix, without sub-folders; none where it does not exist."""
+
+    def check_documents(self, prefix: str) -> None:
+        """Raise TargetMisfit where this place would lose documents (for example by `delete_version_after`)."""
+
+    def close(self) -> None:
+        """Close connections."""
+
+
+class WithoutDocuments:
+    """What a target that cannot hold records answers."""
+
+    kind: ClassVar[str]
+
+    def read_document(self, path: str) -> Document:
+        """Refuse."""
+        self._refuse_document(path)
+
+    def write_document(self, path: str, text: str, version: str, guard: Guard) -> str:
+        """Refuse."""
+        del text, version, guard
+        self._refuse_document(path)
+
+    def list_documents(self, prefix: str) -> tuple[str, ...]:
+        """Refuse."""
+        self._refuse_document(prefix)
+
+    def check_documents(self, prefix: str) -> None:
+        """Refuse."""
+        self._refuse_document(prefix)
+
+    def _refuse_document(self, path: str) -> NoReturn:
+        raise TargetMisfit(
+            f"a target of type {self.kind} cannot hold records",
+            where=path,
+            evidence="records need compare-and-set",
+            remedy="Name another target under `records:`.",
+        )
+
+
+class WithoutDeliveries:
+    """What a target that holds only records answers."""
+
+    kind: ClassVar[str]
+
+    def read(self, path: str, field: str) -> Value:
+        """Refuse."""
+        self._refuse_delivery(path, field)
+
+    def read_version(self, path: str, field: str, version: str) -> Secret | None:
+        """Refuse."""
+        del version
+        self._refuse_delivery(path, field)
+
+    def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
+        """Refuse."""
+        del secret, expected, guard
+        self._refuse_delivery(path, field)
+
+    def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
+        """Refuse."""
+        del expected, guard
+        self._refuse_delivery(path, field)
+
+    def preflight(self, path: str, field: str) -> None:
+        """Refuse."""
+        self._refuse_delivery(path, field)
+
+    def _refuse_delivery(self, path: str, field: str) -> NoReturn:
+        raise TargetMisfit(
+            f"a target of type {self.kind} holds records, not secrets",
+            where=f"{path}#{field}",
+            remedy="Deliver to another target.",
+        )
+
+
+def parse_settings(model: type[Settings], context: TargetContext) -> Settings:
+    """Return the settings as `model`.
+
+    Raises:
+        InputError: every mistake, with the name of its field and without its value.
+    """
+    try:
+        return model.model_validate(dict(context.settings))
+    except ValidationError as error:
+        mistakes = "; ".join(
+            f"{'.'.join(str(part) for part in mistake['loc']) or 'settings'}: {mistake['msg']}"
+            for mistake in error.errors(include_url=False, include_input=False, include_context=False)
+        )
+    raise InputError("these settings do not fit", where=f"target {context.name}", evidence=mistakes)
+
+
+def check_path(path: str) -> str:
+    """Return `path` where every segment is plain; a path reaches a URL or a file name.
+
+    Raises:
+        InputError: empty, an empty segment, `.`, `..`, or a character outside `A-Za-z0-9_.@=+-`.
+    """
+    for segment in path.split("/"):
+        if segment in {"", ".", ".."} or not SEGMENT.fullmatch(segment):
+            raise InputError(
+                f"the path {path!r} may not be used",
+                evidence="each segment is one or more of A-Z a-z 0-9 _ . @ = + - and none is . or ..",
+            )
+    return path

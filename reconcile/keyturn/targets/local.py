@@ -1,0 +1,208 @@
+"""Records in a directory beside the manifest: for one machine, or a directory that all machines share.
+
+A document is one file, `<path>.json`, holding `{"version": N, "document": "…"}`, replaced by rename. Beside it lies
+`.<name>.lock`: locked while a write compares and sets, and not empty once the document was written, so that a lost
+file is told apart from one that never was.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+from uuid import uuid4
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from keyturn.errors import Conflict, InputError, TargetMisfit, TargetUnavailable
+from keyturn.targets.base import (
+    Capabilities,
+    Document,
+    Guard,
+    TargetContext,
+    WithoutDeliveries,
+    check_path,
+    parse_settings,
+)
+
+POLL = 0.02
+"""Seconds between two tries for a lock."""
+
+NEVER = "0"
+"""The version of a document that was never written."""
+
+
+class LocalSettings(BaseModel):
+    """The settings of a local directory."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    root: str = Field(default=".keyturn", min_length=1, description="The directory, below the manifest's.")
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: int = Field(ge=1)
+    document: str
+
+
+class LocalTarget(WithoutDeliveries):
+    """A directory of records; it holds no secrets."""
+
+    kind: ClassVar[str] = "local"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        compare_and_set=True, versions=False, documents=True, deliveries=False, whole_value=False
+    )
+    settings_model: ClassVar[type[BaseModel]] = LocalSettings
+
+    def __init__(self, context: TargetContext) -> None:
+        """Check that the directory lies below the manifest's; nothing is made yet."""
+        settings = parse_settings(LocalSettings, context)
+        base = Path(context.base).resolve()
+        self._root = (base / settings.root).resolve()
+        self._where = f"target {context.name}"
+        self._request = context.request
+        if not self._root.is_relative_to(base):
+            raise InputError(
+                "the directory of records has to lie below the manifest's",
+                where=self._where,
+                evidence=f"root is {settings.root!r}",
+            )
+
+    def read_document(self, path: str) -> Document:
+        """Read a document without a lock: files are replaced whole."""
+        file = self._file(path)
+        with self._words(path):
+            try:
+                stored = _Stored.model_validate_json(file.read_bytes())
+            except FileNotFoundError:
+                self._check_never_written(file, path)
+                return Document(text=None, version=NEVER)
+            except ValidationError:
+                raise self._misfit(path, "this file is not a document of keyturn") from None
+        return Document(text=stored.document, version=str(stored.version))
+
+    def write_document(self, path: str, text: str, version: str, guard: Guard) -> str:
+        """Write under the lock, durably, over exactly `version`."""
+        file = self._file(path)
+        with self._words(path):
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._locked(_lock_of(file), path) as marker:
+                found = self.read_document(path)
+                if found.version != version:
+                    raise Conflict(
+                        "the document was written by somebody else meanwhile",
+                        where=f"{self._where}, {path}",
+                        evidence=f"it is at version {found.version}, not {version}",
+                    )
+                stored = _Stored(version=int(found.version) + 1, document=text)
+                guard()
+                _replace(file, stored.model_dump_json().encode())
+                if found.version == NEVER:
+                    os.write(marker, b"written\n")
+        return str(stored.version)
+
+    def list_documents(self, prefix: str) -> tuple[str, ...]:
+        """List the documents, those whose file was lost among them."""
+        folder = self._file(prefix).with_name(prefix.rpartition("/")[2])
+        with self._words(prefix):
+            try:
+                entries = list(folder.iterdir())
+            except FileNotFoundError:
+                return ()
+            files = {entry.name.removesuffix(".json") for entry in entries if entry.name.endswith(".json")}
+            written = {
+                entry.name.removeprefix(".").removesuffix(".lock")
+                for entry in entries
+                if entry.name.startswith(".") and entry.name.endswith(".lock") and entry.stat().st_size
+            }
+        return tuple(sorted(files | written))
+
+    def check_documents(self, prefix: str) -> None:
+        """Check the path; a directory loses nothing by itself."""
+        self._file(prefix)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _file(self, path: str) -> Path:
+        place = self._root / check_path(path)
+        folder = place.parent.resolve()
+        if not folder.is_relative_to(self._root):
+            raise InputError("the path leads out of the directory of records", where=f"{self._where}, {path}")
+        return folder / f"{place.name}.json"
+
+    def _check_never_written(self, file: Path, path: str) -> None:
+        lock = _lock_of(file)
+        if lock.exists() and lock.stat().st_size and not file.exists():
+            raise self._misfit(path, "this document was deleted", "Restore the file from a copy.")
+
+    def _misfit(self, path: str, what: str, remedy: str = "") -> TargetMisfit:
+        return TargetMisfit(what, where=f"{self._where}, {path}", remedy=f"Nothing was changed. {remedy}".strip())
+
+    @contextmanager
+    def _locked(self, lock: Path, path: str) -> Iterator[int]:
+        """Hold the lock; it goes with the process, so that a crash leaves none behind."""
+        until = time.monotonic() + self._request
+        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            while not _try_lock(handle):
+                if time.monotonic() > until:
+                    raise TargetUnavailable(
+                        "another process holds the document",
+                        where=f"{self._where}, {path}",
+                        evidence=f"its lock was not free within {self._request:g} s",
+                    )
+                time.sleep(POLL)
+            yield handle
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def _words(self, path: str) -> Iterator[None]:
+        """Turn what the system says into our errors."""
+        try:
+            yield
+        except OSError as error:
+            raise TargetMisfit(
+                "the directory of records cannot be used",
+                where=f"{self._where}, {path}",
+                evidence=os.strerror(error.errno) if error.errno else type(error).__name__,
+                remedy="Check that it is a directory of this user, and that the disk has room.",
+            ) from None
+
+
+def _lock_of(file: Path) -> Path:
+    return file.with_name(f".{file.name.removesuffix('.json')}.lock")
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _replace(file: Path, content: bytes) -> None:
+    """Replace a file whole and durably: after a power cut it is the old one or the new one."""
+    fresh = file.with_name(f".{file.name}.{uuid4().hex}.new")
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        fresh.replace(file)
+    finally:
+        fresh.unlink(missing_ok=True)
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

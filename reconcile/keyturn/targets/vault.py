@@ -1,0 +1,263 @@
+"""HashiCorp Vault and OpenBao: the KV engine, version 2.
+
+A delivery is one field of a path; the other fields stay as they are. A document is a path of one field, `document`,
+which holds its JSON as text. hvac is imported with the first target, so that its settings are known without it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from keyturn.errors import Conflict, InputError, TargetForbidden, TargetMisfit
+from keyturn.secret import Secret
+from keyturn.targets.base import (
+    TRIES,
+    Capabilities,
+    Document,
+    Guard,
+    TargetContext,
+    Value,
+    check_path,
+    parse_settings,
+)
+from keyturn.targets.origins import check_origin
+from keyturn.targets.vault_login import AuthSettings, Login, PlainPath
+
+if TYPE_CHECKING:
+    from keyturn.targets.vault_kv import Entry
+
+DOCUMENT = "document"
+NEEDED = frozenset({"create", "read", "update"})
+
+
+class VaultSettings(BaseModel):
+    """The settings of a Vault or OpenBao server."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    address: str = Field(description="Scheme, host and port of the server; a credential goes only to VAULT_ADDR's.")
+    mount: PlainPath = Field(default="secret", description="The mount of a KV engine, version 2.")
+    namespace: PlainPath | None = Field(default=None, description="The namespace of the mount and of the login.")
+    ca_cert: str = Field(default="", description="File of the certificate authority; default: VAULT_CACERT.")
+    auth: AuthSettings = Field(default=AuthSettings(), description="How to log in.")
+
+
+class VaultTarget:
+    """A KV mount, version 2."""
+
+    kind: ClassVar[str] = "vault"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        compare_and_set=True, versions=True, documents=True, whole_value=False
+    )
+    settings_model: ClassVar[type[BaseModel]] = VaultSettings
+
+    def __init__(self, context: TargetContext) -> None:
+        """Check the settings, the origin and the certificate file."""
+        settings = parse_settings(VaultSettings, context)
+        prefix = settings.auth.env_prefix
+        origin = check_origin(settings.address, f"{prefix}VAULT_ADDR", context)
+        verify = _authority(settings, context)
+        # The vendor's library is loaded here, when a server is really to be asked.
+        from keyturn.targets.vault_kv import KeyValue
+        from keyturn.targets.vault_server import Endpoint, Server
+
+        endpoint = Endpoint(
+            origin=origin,
+            namespace=settings.namespace or "",
+            verify=verify,
+            proxy=_proxy(origin, context),
+            request=context.request,
+        )
+        self._server = Server(endpoint, Login(settings.auth, context.environment), f"target {context.name}")
+        self._store = KeyValue(self._server, settings.mount, context.name)
+
+    def read(self, path: str, field: str) -> Value:
+        """Read a field; of a deleted path it is absent, and the version is the one to write over."""
+        entry = self._store.read(_place(path, field))
+        return Value(self._held(entry, path, field), str(entry.version))
+
+    def read_version(self, path: str, field: str, version: str) -> Secret | None:
+        """Read a field of an earlier version; None where that one is gone."""
+        _place(path, field)
+        number = _number(version)
+        return self._held(self._store.read(path, number), path, field) if number > 0 else None
+
+    def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
+        """Merge our field into what is there, on exactly the version that was read."""
+        return str(self._change(path, field, secret, expected, guard))
+
+    def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
+        """Write the other fields without ours; where none is left, an empty version, for a delete has no fence."""
+        self._change(path, field, None, expected, guard)
+
+    def preflight(self, path: str, field: str) -> None:
+        """Rewrite what is there; where nothing is, try a write that the policy judges and the fence refuses."""
+        entry = self._store.read(_place(path, field))
+        self._held(entry, path, field)
+        if entry.fields is not None:
+            self._store.write(path, entry.fields, entry.version, _unguarded)
+            return
+        self._store.probe_write(path, _unguarded)
+        may = self._store.capabilities(path)
+        if may and "root" not in may and not may >= NEEDED:
+            raise TargetForbidden(
+                "this login may not do all that deliveries need",
+                where=self._store.where(path),
+                evidence=f"it may {', '.join(sorted(may))}",
+                remedy=f"It lacks {', '.join(sorted(NEEDED - may))}.",
+            )
+
+    def read_document(self, path: str) -> Document:
+        """Read a document."""
+        entry = self._store.read(check_path(path))
+        if entry.fields is None:
+            if entry.version:
+                raise self._deleted(path, entry)
+            return Document(text=None, version="0")
+        self._check_lasting(path, entry)
+        text = entry.fields.get(DOCUMENT)
+        if not isinstance(text, str):
+            raise TargetMisfit(
+                "this is not a document of keyturn",
+                where=self._store.where(path),
+                evidence=f"it has no text in the field {DOCUMENT}",
+                remedy="Nothing was changed. Use another prefix, or restore the document.",
+            )
+        return Document(text=text, version=str(entry.version))
+
+    def write_document(self, path: str, text: str, version: str, guard: Guard) -> str:
+        """Write a document; raises TargetMisfit after a write that turns out to delete itself one day."""
+        entry = self._store.write(check_path(path), {DOCUMENT: text}, _number(version), guard)
+        if entry is None:
+            raise Conflict(
+                "the document was written by somebody else meanwhile",
+                where=self._store.where(path),
+                evidence=f"it is no longer at version {version}",
+            )
+        self._check_lasting(path, entry)
+        return str(entry.version)
+
+    def list_documents(self, prefix: str) -> tuple[str, ...]:
+        """List the documents, deleted ones among them."""
+        return self._store.list(check_path(prefix))
+
+    def check_documents(self, prefix: str) -> None:
+        """Raise TargetMisfit where the mount deletes versions by itself, TargetForbidden where that cannot be seen."""
+        after = self._store.vanishing()
+        if after:
+            raise TargetMisfit(
+                "records would delete themselves here",
+                where=self._store.where(check_path(prefix)),
+                evidence=f"the mount's delete_version_after is {after}",
+                remedy="Set it to 0s, or keep the records in another mount.",
+            )
+        self._store.list(prefix)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._server.close()
+
+    def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> int:
+        """Set our field, or remove it where `secret` is None, on the version that was read; return the new one."""
+        _place(path, field)
+        for _ in range(TRIES):
+            entry = self._store.read(path)
+            held = self._held(entry, path, field)
+            if held == secret:
+                return entry.version
+            if held != expected:
+                raise Conflict(
+                    f"the field {field} was changed by somebody else meanwhile",
+                    where=self._store.where(path),
+                    evidence=f"at version {entry.version} it is {'absent' if held is None else 'another secret'}",
+                )
+            fields = {name: value for name, value in (entry.fields or {}).items() if name != field}
+            if secret:
+                fields[field] = secret.reveal()
+            written = self._store.write(path, fields, entry.version, guard)
+            if written:
+                return written.version
+        raise Conflict(
+            "other fields of this path keep changing",
+            where=self._store.where(path),
+            evidence=f"{TRIES} merges were overtaken",
+            remedy="Run again.",
+        )
+
+    def _held(self, entry: Entry, path: str, field: str) -> Secret | None:
+        value = (entry.fields or {}).get(field)
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str):
+            raise TargetMisfit(
+                f"the field {field} holds no text",
+                where=self._store.where(path),
+                evidence=f"it is a JSON {type(value).__name__}",
+                remedy="Use another field, or remove this one.",
+            )
+        return Secret(value)
+
+    def _deleted(self, path: str, entry: Entry) -> TargetMisfit:
+        return TargetMisfit(
+            "this document was deleted",
+            where=self._store.where(path),
+            evidence=f"version {entry.version} is {'destroyed' if entry.destroyed else 'deleted'}",
+            remedy=(
+                "Nothing was changed. Bring back an earlier version: vault kv rollback."
+                if entry.destroyed
+                else f"Nothing was changed. Bring it back: vault kv undelete -versions={entry.version}."
+            ),
+        )
+
+    def _check_lasting(self, path: str, entry: Entry) -> None:
+        if entry.vanishes:
+            raise TargetMisfit(
+                "this document will delete itself",
+                where=self._store.where(path),
+                evidence=f"version {entry.version} at {entry.vanishes}",
+                remedy=(
+                    "Set delete_version_after to 0s for the mount and for this path (vault kv metadata put), then "
+                    f"type: vault kv undelete -versions={entry.version}."
+                ),
+            )
+
+
+def _place(path: str, field: str) -> str:
+    if not field:
+        raise InputError(
+            "a delivery to Vault needs a field", where=path, evidence="a path of the KV engine holds named fields"
+        )
+    return check_path(path)
+
+
+def _number(version: str) -> int:
+    """Return a version as Vault counts it; -1, which matches nothing, for one that is not from here."""
+    return int(version) if version.isdecimal() else -1
+
+
+def _authority(settings: VaultSettings, context: TargetContext) -> bool | str:
+    """Return the certificate file, looked for beside the manifest; True where none is named."""
+    named = settings.ca_cert or context.environment.get(f"{settings.auth.env_prefix}VAULT_CACERT", "")
+    if not named:
+        return True
+    file = Path(context.base, named)
+    if not file.exists():
+        raise InputError("there is no such certificate file", where=f"target {context.name}", evidence=named)
+    return str(file)
+
+
+def _proxy(origin: str, context: TargetContext) -> str:
+    """Return the proxy of the environment for an https origin; what is sent through it stays encrypted."""
+    host = origin.partition("://")[2]
+    excluded = context.environment.get("NO_PROXY") or context.environment.get("no_proxy") or ""
+    if not origin.startswith("https:") or proxy_bypass_environment(host, {"no": excluded}):
+        return ""
+    return context.environment.get("HTTPS_PROXY") or context.environment.get("https_proxy") or ""
+
+
+def _unguarded() -> None:
+    """Preflight is not fenced by a lease: it changes nothing."""

@@ -1,0 +1,203 @@
+"""The KV engine, version 2, of one server: read, compare-and-set, list, and what its settings would do to records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from keyturn.errors import TargetMisfit, TargetUnavailable
+from keyturn.targets.base import Guard
+from keyturn.targets.vault_server import BAD, NOT_FOUND, OK, Action, Answer, Ask, Server
+
+Model = TypeVar("Model", bound=BaseModel)
+
+NO_VERSION = 2**31 - 1
+"""A version that no path reaches: a write over it is judged by the policy and then refused, and changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A path at one version; `fields` None where it is absent or deleted, `vanishes` when it will delete itself."""
+
+    fields: Mapping[str, object] | None
+    version: int
+    destroyed: bool = False
+    vanishes: str = ""
+
+
+class _Metadata(BaseModel):
+    version: int
+    deletion_time: str = ""
+    destroyed: bool = False
+
+
+class _Data(BaseModel):
+    data: dict[str, object] | None
+    metadata: _Metadata
+
+
+class _Mount(BaseModel):
+    type: str
+    path: str
+    options: dict[str, str] | None = None
+
+
+class _Keys(BaseModel):
+    keys: list[str]
+
+
+class _Config(BaseModel):
+    delete_version_after: str = "0s"
+
+
+class KeyValue:
+    """One mount."""
+
+    def __init__(self, server: Server, mount: str, name: str) -> None:
+        """Keep the server; nothing is sent yet."""
+        self._server = server
+        self._mount = mount
+        self._name = name
+        self._known = False
+
+    def where(self, path: str) -> str:
+        """Return the place for messages."""
+        return f"target {self._name}, {self._mount}/{path}"
+
+    def read(self, path: str, version: int | None = None) -> Entry:
+        """Read the newest version, or an earlier one."""
+        action = self._action("read", path, "data", "create", "read", "update")
+        answer = self._ask(
+            action,
+            lambda client: client.secrets.kv.v2.read_secret_version(
+                path, version=version, mount_point=self._mount, raise_on_deleted_version=False
+            ),
+        )
+        if answer.status == NOT_FOUND and "data" not in answer.body:
+            return Entry(fields=None, version=0)
+        data = _parse(_Data, answer, action)
+        deleted = data.data is None
+        return Entry(
+            fields=data.data,
+            version=data.metadata.version,
+            destroyed=data.metadata.destroyed,
+            vanishes="" if deleted else data.metadata.deletion_time,
+        )
+
+    def write(self, path: str, fields: Mapping[str, object], version: int, guard: Guard) -> Entry | None:
+        """Write all fields over exactly `version`; None where the path is at another one."""
+        action = self._action("write", path, "data", "create", "read", "update")
+        answer = self._ask(
+            action,
+            lambda client: client.secrets.kv.v2.create_or_update_secret(
+                path, secret=dict(fields), cas=version, mount_point=self._mount
+            ),
+            guard,
+        )
+        if answer.status == BAD and "check-and-set parameter did not match" in answer.errors:
+            return None
+        metadata = _parse(_Metadata, answer, action, writing=True)
+        return Entry(fields=fields, version=metadata.version, vanishes=metadata.deletion_time)
+
+    def probe_write(self, path: str, guard: Guard) -> None:
+        """Try a write that changes nothing: raises what a real one would raise."""
+        self.write(path, {}, NO_VERSION, guard)
+
+    def list(self, prefix: str) -> tuple[str, ...]:
+        """Return the names below a prefix, without sub-folders."""
+        action = self._action("list", prefix, "metadata", "list")
+        answer = self._ask(
+            action, lambda client: client.secrets.kv.v2.list_secrets(path=prefix, mount_point=self._mount)
+        )
+        if answer.status == NOT_FOUND:
+            return ()
+        return tuple(sorted(key for key in _parse(_Keys, answer, action).keys if not key.endswith("/")))
+
+    def capabilities(self, path: str) -> frozenset[str]:
+        """Return what the login may do with the data of a path; empty where it may not even ask that."""
+        data = f"{self._mount}/data/{path}"
+        answer = self._server.probe(
+            Action(self.where(path), "ask for its capabilities"),
+            lambda client: client.adapter.post("/v1/sys/capabilities-self", json={"paths": [data]}),
+        )
+        found = answer.body.get(data)
+        return frozenset(str(one) for one in found) if isinstance(found, list) else frozenset()
+
+    def vanishing(self) -> str:
+        """Return after what time this mount deletes what is written, empty for never."""
+        action = Action(
+            f"target {self._name}, {self._mount}/config",
+            "read the settings of the mount",
+            _policy(f"{self._mount}/config", "read"),
+        )
+        answer = self._ask(action, lambda client: client.secrets.kv.v2.read_configuration(mount_point=self._mount))
+        after = _parse(_Config, answer, action).delete_version_after
+        return "" if after in {"", "0", "0s"} else after
+
+    def _ask(self, action: Action, ask: Ask, guard: Guard | None = None) -> Answer:
+        self._check_mount()
+        answer = self._server.ask(action, ask, guard)
+        if "no handler for route" in answer.errors:
+            raise self._no_mount("it is gone")
+        return answer
+
+    def _check_mount(self) -> None:
+        """Show once that the mount is KV v2: of version 1, every path would look absent and take any write."""
+        if self._known:
+            return
+        action = Action(f"target {self._name}", f"look up the mount {self._mount}")
+        answer = self._server.probe(
+            action, lambda client: client.adapter.get(f"/v1/sys/internal/ui/mounts/{self._mount}")
+        )
+        if answer.status != OK:
+            raise self._no_mount(f"status {answer.status}")
+        mount = _parse(_Mount, answer, action)
+        if mount.path.strip("/") != self._mount:
+            raise self._no_mount(f"the mount is {mount.path.strip('/')}")
+        version = (mount.options or {}).get("version", "1")
+        if mount.type != "kv" or version != "2":
+            found = f"KV version {version}" if mount.type == "kv" else f"of type {mount.type}"
+            raise TargetMisfit(
+                f"the mount {self._mount} is not KV version 2",
+                where=f"target {self._name}",
+                evidence=f"it is {found}, which cannot compare and set",
+                remedy="Use another mount, or upgrade this one: vault kv enable-versioning.",
+            )
+        self._known = True
+
+    def _no_mount(self, evidence: str) -> TargetMisfit:
+        return TargetMisfit(
+            f"there is no mount {self._mount} that this login may use",
+            where=f"target {self._name}",
+            evidence=evidence,
+            remedy="Check `mount`; where it is right, the login's policy allows nothing below it.",
+        )
+
+    def _action(self, verb: str, path: str, part: str, *capabilities: str) -> Action:
+        below = f"{self._mount}/{part}/{path}"
+        return Action(self.where(path), f"{verb} {below}", _policy(below, *capabilities))
+
+
+def _policy(path: str, *capabilities: str) -> str:
+    words = ", ".join(f'"{capability}"' for capability in capabilities)
+    return f'Its policy needs: path "{path}" {{ capabilities = [{words}] }}'
+
+
+def _parse(model: type[Model], answer: Answer, action: Action, *, writing: bool = False) -> Model:
+    """Return the answer's data as `model`; what the server said is not repeated."""
+    if answer.status == BAD:
+        raise TargetMisfit(
+            f"could not {action.doing}: the server refuses it", where=action.where, evidence="status 400"
+        )
+    try:
+        return model.model_validate(answer.body.get("data"))
+    except ValidationError:
+        raise TargetUnavailable(
+            f"could not {action.doing}: the answer is not that of a KV engine, version 2",
+            where=action.where,
+            evidence=f"status {answer.status}",
+            ambiguous=writing,
+        ) from None

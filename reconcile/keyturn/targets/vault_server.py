@@ -1,0 +1,306 @@
+"""One Vault or OpenBao server: connections, login, and its answers put into words.
+
+hvac only builds and sends the requests: its exceptions carry bodies, so they are switched off, and every answer is
+judged here by its status. Nothing of an answer's text is repeated but phrases that are known.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import NoReturn
+
+import hvac
+import requests
+from hvac.adapters import RawAdapter
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from keyturn.errors import CredentialError, TargetForbidden, TargetMisfit, TargetUnavailable
+from keyturn.secret import Secret
+from keyturn.targets.base import Guard
+from keyturn.targets.vault_login import Login
+
+CONNECT = 1 / 3
+"""The part of a request's deadline that connecting may take; the rest is for the answer."""
+
+Ask = Callable[[hvac.Client], requests.Response]
+
+OK = 200
+NO_CONTENT = 204
+REDIRECT = range(300, 400)
+BAD = 400
+FORBIDDEN = 403
+NOT_FOUND = 404
+STALE = 412
+TOO_LARGE = 413
+TOO_MANY = 429
+SERVER_ERROR = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a server is and how to speak to it; `verify` is True or the file of its certificate authority."""
+
+    origin: str
+    namespace: str
+    verify: bool | str
+    proxy: str
+    request: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that the caller has to judge: 200, 204, 400 or 404."""
+
+    status: int
+    body: Mapping[str, object]
+
+    @property
+    def errors(self) -> str:
+        """What the server said, for comparing with known phrases only."""
+        return " ".join(str(error) for error in _list(self.body.get("errors")))
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What is asked: `doing` completes "could not …"; `remedy` says what to do where it is forbidden."""
+
+    where: str
+    doing: str
+    remedy: str = ""
+
+
+class Server:
+    """Sends requests side by side, each on a connection that no other thread uses meanwhile."""
+
+    def __init__(self, endpoint: Endpoint, login: Login, where: str) -> None:
+        """Keep what is needed; nothing is sent yet."""
+        self._endpoint = endpoint
+        self._login = login
+        self._where = where
+        self._idle: queue.LifoQueue[hvac.Client] = queue.LifoQueue()
+        self._lock = threading.Lock()
+        self._token: Secret | None = None
+
+    def ask(self, action: Action, ask: Ask, guard: Guard | None = None) -> Answer:
+        """Send a request, a write where there is a `guard`; log in first, and again where the token has run out.
+
+        Raises:
+            TargetUnavailable: no answer, sealed, throttled, 5xx; ambiguous for a write that was sent.
+            TargetForbidden: the token is good and may not do this.
+            TargetMisfit: a redirect, or an answer of another kind of server.
+            CredentialError: the token or the login is refused.
+        """
+        answer = self.probe(action, ask, guard)
+        if answer.status == FORBIDDEN:
+            raise TargetForbidden(
+                f"this login may not {action.doing}",
+                where=action.where,
+                evidence="the server answered 403 to a good token",
+                remedy=action.remedy,
+            )
+        return answer
+
+    def probe(self, action: Action, ask: Ask, guard: Guard | None = None) -> Answer:
+        """Send a request like `ask`, but return the 403 of a good token instead of raising TargetForbidden."""
+        token = self._current(None)
+        answer = self._send(action, ask, token, guard)
+        if answer.status != FORBIDDEN:
+            return answer
+        # Vault answers 403 to a token that has run out and to a forbidden path alike; this endpoint needs no policy.
+        if self._send(action, _visible_mounts, token).status != FORBIDDEN:
+            return answer
+        return self._send(action, ask, self._current(token), guard)
+
+    def close(self) -> None:
+        """Close the connections that are not in use."""
+        with suppress(queue.Empty):
+            while True:
+                self._idle.get_nowait().adapter.close()
+
+    def _current(self, refused: Secret | None) -> Secret:
+        """Return a token other than the `refused` one; threads that meet the same refusal log in once."""
+        with self._lock:
+            if self._token is None or self._token == refused:
+                self._token = self._log_in(refused)
+            return self._token
+
+    def _log_in(self, refused: Secret | None) -> Secret:
+        token = self._login.token()
+        if token:
+            if token == refused:
+                raise CredentialError(
+                    "the server refuses this token",
+                    where=self._where,
+                    evidence="it answered 403 to a question that every good token may ask",
+                    remedy=f"The token has run out or was revoked: put a new one into {self._login.source}.",
+                )
+            return token
+        action = Action(self._where, f"log in by {self._login.method}")
+        ask = self._login.request()
+        answer = self._send(action, ask, None)
+        auth = answer.body.get("auth")
+        fresh = auth.get("client_token") if isinstance(auth, dict) else None
+        if answer.status != OK or not isinstance(fresh, str) or not fresh:
+            raise CredentialError(
+                f"the server refuses the login by {self._login.method}",
+                where=self._where,
+                evidence=f"status {answer.status} from auth/{self._login.mount}",
+                remedy=f"Check {self._login.source}, the role and auth.mount.",
+            )
+        return Secret(fresh)
+
+    def _send(self, action: Action, ask: Ask, token: Secret | None, guard: Guard | None = None) -> Answer:
+        writing = guard is not None
+        with self._client() as client:
+            client.token = token.reveal() if token else ""
+            if guard:
+                guard()
+            try:
+                response = ask(client)
+            except requests.RequestException as error:
+                failure = _unreachable(action, error, self._endpoint, writing=writing)
+            else:
+                return _judge(action, response, writing=writing)
+        raise failure
+
+    @contextmanager
+    def _client(self) -> Iterator[hvac.Client]:
+        try:
+            client = self._idle.get_nowait()
+        except queue.Empty:
+            client = _new_client(self._endpoint)
+        try:
+            yield client
+        finally:
+            self._idle.put(client)
+
+
+def _new_client(endpoint: Endpoint) -> hvac.Client:
+    """Make a client that reads nothing from this process's surroundings.
+
+    `trust_env` off: no ~/.netrc, no other certificate store. `token=""` and an own `cert`: hvac would otherwise take
+    VAULT_TOKEN, ~/.vault-token and VAULT_CLIENT_CERT of its own accord.
+    """
+    session = requests.Session()
+    session.trust_env = False
+    session.verify = endpoint.verify
+    session.proxies = {"https": endpoint.proxy} if endpoint.proxy else {}
+    connect = endpoint.request * CONNECT
+    return hvac.Client(
+        url=endpoint.origin,
+        token="",
+        cert=(),  # type: ignore[arg-type]  # None would mean: look it up
+        verify=endpoint.verify,
+        timeout=(connect, endpoint.request - connect),  # type: ignore[arg-type]  # requests takes a pair
+        allow_redirects=False,
+        session=session,
+        adapter=RawAdapter,
+        namespace=endpoint.namespace or None,
+        ignore_exceptions=True,
+        strict_http=True,
+    )
+
+
+def _visible_mounts(client: hvac.Client) -> requests.Response:
+    response: requests.Response = client.adapter.get("/v1/sys/internal/ui/mounts")
+    return response
+
+
+def _judge(action: Action, response: requests.Response, *, writing: bool) -> Answer:
+    status = response.status_code
+    if status in REDIRECT:
+        raise TargetMisfit(
+            f"could not {action.doing}: the server redirects, and a credential goes only to its own origin",
+            where=action.where,
+            evidence=f"status {status}",
+            remedy="Use the address of the active node, or of a load balancer that finds it.",
+        )
+    if status == TOO_LARGE:
+        raise TargetMisfit(f"could not {action.doing}: too large", where=action.where, evidence=f"status {status}")
+    if status in {STALE, TOO_MANY}:
+        raise TargetUnavailable(
+            f"could not {action.doing}: the server asks to try again later",
+            where=action.where,
+            evidence=f"status {status}",
+        )
+    body = _body(response)
+    errors = " ".join(str(error) for error in _list(body.get("errors"))) if body else ""
+    if status >= SERVER_ERROR:
+        _refuse_ill(action, status, errors, writing=writing)
+    if "namespace not found" in errors:
+        raise TargetMisfit("there is no such namespace", where=action.where, remedy="Check `namespace`.")
+    if body is None and status != NO_CONTENT:
+        raise TargetUnavailable(
+            f"could not {action.doing}: the answer is not Vault's",
+            where=action.where,
+            evidence=f"status {status}, no JSON",
+            remedy="Check that the address is the server's, not a proxy's.",
+            ambiguous=writing,
+        )
+    return Answer(status, body or {})
+
+
+def _refuse_ill(action: Action, status: int, errors: str, *, writing: bool) -> NoReturn:
+    sealed = "sealed" in errors
+    raise TargetUnavailable(
+        f"could not {action.doing}: the server is {'sealed' if sealed else 'not well'}",
+        where=action.where,
+        evidence=f"status {status}",
+        remedy="Unseal it and run again." if sealed else "Run again when it is.",
+        ambiguous=writing,
+    )
+
+
+def _unreachable(
+    action: Action, error: requests.RequestException, endpoint: Endpoint, *, writing: bool
+) -> TargetUnavailable:
+    """Tell a connection that was never made from an answer that was lost; the error's text is not repeated."""
+    causes = list(_causes(error))
+    unknown = any(isinstance(cause, NameResolutionError) for cause in causes)
+    never = any(isinstance(cause, ConnectTimeoutError | NewConnectionError) for cause in causes)
+    untrusted = any(type(cause).__name__ == "SSLCertVerificationError" for cause in causes)
+    if untrusted:
+        why, remedy = "its certificate is not trusted", "Name its certificate authority as `ca_cert`."
+    elif unknown:
+        why, remedy = "its name is not known", "Check the address."
+    elif never:
+        why, remedy = "no connection could be made", "Check the address, and that the server runs."
+    else:
+        why, remedy = f"no answer within {endpoint.request:g} s, or the connection broke", "Run again."
+    return TargetUnavailable(
+        f"could not {action.doing}: {why}",
+        where=action.where,
+        evidence=f"{endpoint.origin}, {type(error).__name__}",
+        remedy=remedy,
+        ambiguous=writing and not (untrusted or never),
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Walk through what requests and urllib3 wrapped: arguments, reasons and contexts."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        if not isinstance(one, BaseException) or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        waiting += [*one.args, getattr(one, "reason", None), one.__cause__, one.__context__]
+
+
+def _body(response: requests.Response) -> Mapping[str, object] | None:
+    try:
+        body = json.loads(response.content)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
