@@ -1,0 +1,61 @@
+"""The machine: one pure function decides the next step of one key.
+
+`plan` runs it dry, `apply` runs it wet, recovery is running it again. Policies are asked in order; the first that has
+something to say decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from keyturn.machine import adopt, common, holding, mint, rest, retire, rotate, tend
+from keyturn.record import Op
+from keyturn.state import State
+from keyturn.steps import Decision
+
+__all__ = ["next_step"]
+
+_AT_REST: tuple[Callable[[State], Decision | None], ...] = (
+    holding.unpark,
+    rest.gone,
+    rest.drift,
+    rest.deliver,
+    retire.open_retire,
+    rest.switch,
+    rotate.start,
+    rest.provide,
+    rest.rename,
+)
+
+
+def next_step(state: State) -> Decision:
+    """Decide what comes next for one key: a step to perform, or how it ends."""
+    if state.run.then:
+        return state.run.then
+    for policy in (holding.owned, holding.held):
+        if decision := policy(state):
+            return decision
+    if state.desired.absent:
+        return tend.open_delete(state)
+    if not state.desired.name:
+        return retire.unmanaged(state)
+    if decision := adopt.begin(state):
+        return decision
+    intent = common.record_of(state).intent
+    if intent is not None:
+        return _under(intent.op)(state)
+    for policy in _AT_REST:
+        if decision := policy(state):
+            return decision
+    return rest.at_rest(state)
+
+
+def _under(op: Op) -> Callable[[State], Decision]:
+    return {
+        Op.CREATE: mint.mint,
+        Op.ROTATE: mint.mint,
+        Op.RETIRE: retire.retiring,
+        Op.RENAME: tend.renaming,
+        Op.DELIVER: tend.delivering,
+        Op.DELETE: tend.dropping,
+    }[op]

@@ -1,0 +1,174 @@
+"""What all policies share: intents, leases, the gate before a mutating call, giving up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+
+from keyturn.model import Delivery, Event, Verdict
+from keyturn.outcome import Change, Condition, End, Planned
+from keyturn.record import HISTORY, Claim, Failures, Intent, Op, Parked, Record
+from keyturn.state import State
+from keyturn.steps import Decision, Look, LookClaim, Regenerate, Relist, Step, Wait, Write, WriteClaim, WriteRecord
+
+MAX_MINTS = 3
+PARK_AFTER = 3
+MAX_SKEW = 60.0
+BACK_OFF = timedelta(minutes=10)
+
+
+def record_of(state: State) -> Record:
+    """Return the record of a policy that runs only where there is one."""
+    if state.record is None:
+        message = "this policy needs a record"
+        raise AssertionError(message)
+    return state.record
+
+
+def intent_of(state: State) -> Intent:
+    """Return the open intent of a policy that runs only under one."""
+    intent = record_of(state).intent
+    if intent is None:
+        message = "this policy needs an open intent"
+        raise AssertionError(message)
+    return intent
+
+
+def note(record: Record, state: State, what: str) -> Record:
+    """Add a line to the record's history."""
+    by = state.options.by or state.run.id
+    return replace(record, history=(*record.history, Event(state.clock.now, what, by))[-HISTORY:])
+
+
+def write(state: State, kind: Write, shown: Planned | None = None, then: End | None = None, **changes: object) -> Step:
+    """Write the record with these fields changed."""
+    return WriteRecord(replace(record_of(state), **changes), kind, shown, then)  # type: ignore[arg-type]
+
+
+def new_intent(state: State, op: Op, slot: object = None, *, nonce: str = "") -> Intent:
+    """Make an intent of this run, leased from now."""
+    now = state.clock.now
+    lease = timedelta(seconds=state.desired.timing.lease)
+    return Intent(op, slot, nonce or state.run.nonce, state.run.id, now, now + lease)  # type: ignore[arg-type]
+
+
+def reopen(state: State) -> Step:
+    """Write the intent anew, with a whole lease and no digest, so that the next mint is known to be unsent."""
+    old = intent_of(state)
+    nonce = old.nonce if old.op is Op.CREATE else ""
+    fresh = new_intent(state, old.op, old.slot, nonce=nonce)
+    return write(state, Write.REOPEN, intent=replace(fresh, since=old.since))
+
+
+def settle(state: State) -> Step | None:
+    """Wait until nothing that was sent can still land; None where that is so."""
+    left = state.run.unsettled_until - state.clock.uptime
+    return Wait(left, "waiting until a call without an answer has settled") if left > 0 else None
+
+
+def gate(state: State, uuids: Iterable[str]) -> Decision | None:
+    """Return what is missing before a mutating call on these uuids; None where it may be made.
+
+    Each is in a complete list, with the record's creation time, and its claim names this key; and the clock is right.
+    """
+    record = record_of(state)
+    times = {slot.uuid: slot.created_at for slot in record.slots.values()}
+    for uuid in uuids:
+        listed = state.observed.key(uuid)
+        if listed is None:
+            if not state.observed.relisted:
+                return Relist()
+            return End(Condition.FAILED, "key-missing", f"the API key {uuid} is in no complete list", exit_code=1)
+        known = times.get(uuid)
+        if known and listed.created_at and listed.created_at != known:
+            said = f"{listed.created_at.isoformat()}, the record says {known.isoformat()}"
+            why = f"the API key {uuid} was created at {said}"
+            return End(Condition.STOPPED, "created-at-differs", why, exit_code=4)
+        if needs := claim(state, uuid):
+            return needs
+    if abs(state.observed.skew) > MAX_SKEW:
+        why = f"this machine's clock is {state.observed.skew:+.0f} s from the API's; leases cannot be trusted"
+        return End(Condition.FAILED, "clock-skew", why, exit_code=1)
+    return None
+
+
+def claim(state: State, uuid: str) -> Decision | None:
+    """Return what is missing until this key claims that uuid."""
+    if uuid not in state.observed.claims:
+        return LookClaim(uuid)
+    found = state.observed.claims[uuid]
+    mine = (state.desired.owner, state.desired.id)
+    if found and not found.released_at:
+        if (found.owner, found.key) == mine:
+            return None
+        if not state.options.take_over:
+            why = f"the API key {uuid} belongs to key {found.key!r} of {found.owner!r}; --take-over moves it here"
+            return End(Condition.STOPPED, "claimed", why, exit_code=4)
+    listed = state.observed.key(uuid)
+    shown = Planned(Change.ADOPT, "claims", f"claims the API key {uuid}", uuid=uuid)
+    return WriteClaim(Claim(uuid, *mine, created_at=listed.created_at if listed else None), shown)
+
+
+def look(state: State, deliveries: Iterable[Delivery]) -> Step | None:
+    """Read the deliveries that were not read yet."""
+    unread = tuple(item for item in deliveries if item not in state.observed.readings)
+    return Look(unread) if unread else None
+
+
+def unreadable(state: State, deliveries: Iterable[Delivery]) -> str:
+    """Tell which of the looked-at deliveries could not be read, and why."""
+    readings = state.observed.readings
+    return "; ".join(f"{item}: {readings[item].problem}" for item in deliveries if readings[item].problem)
+
+
+def verdict(state: State, digest: str | None) -> Verdict | None:
+    """Return what a smoke-check of this run said of a secret."""
+    result = state.observed.verdicts.get(digest) if digest else None
+    return result.verdict if result else None
+
+
+def failed_record(state: State, why: str) -> Record:
+    """Count a failure after a mint; the third parks the key."""
+    record, now = record_of(state), state.clock.now
+    count = record.failures.count + 1
+    wait = BACK_OFF * (count - 1)
+    parked = record.parked
+    if count >= PARK_AFTER and parked is None:
+        parked = Parked(f"{count} runs in a row failed after a mint; the last: {why}", now, state.desired.fingerprint)
+    failures = Failures(count, now + wait if wait else None)
+    return note(replace(record, failures=failures, parked=parked), state, f"failed: {why}")
+
+
+def give_up(state: State, code: str, why: str, *, close: bool = False, exit_code: int = 1) -> Decision:
+    """End the run with a failure: counted in the record after a mint, closing the intent where that is safe."""
+    end = End(Condition.FAILED, code, why, exit_code=exit_code)
+    count = bool(state.run.mints) and not state.run.counted
+    if not count and not close:
+        return end
+    record = failed_record(state, why) if count else record_of(state)
+    return WriteRecord(replace(record, intent=None) if close else record, Write.FAIL, then=end)
+
+
+def trouble(state: State, code: str) -> Decision | None:
+    """Return what follows from a failed effect: a definite no closes the intent, but only one this pass wrote."""
+    run = state.run
+    if not run.trouble:
+        return None
+    close = run.trouble_definite and not run.found and record_of(state).intent is not None
+    return give_up(state, code, run.trouble, close=close, exit_code=run.trouble_exit)
+
+
+def regenerate(state: State, *, discard: bool, shown: Planned) -> Decision:
+    """Mint for the open intent's slot, through every check that a mint has to pass."""
+    intent = intent_of(state)
+    slot = record_of(state).slot(intent.slot)
+    if slot is None or intent.slot is None:
+        return End(Condition.FAILED, "no-slot", "the record's intent names a slot that it does not have", exit_code=1)
+    if state.run.mints >= MAX_MINTS:
+        return give_up(state, "too-many-mints", f"{MAX_MINTS} mints in one run had no clear answer")
+    if needs := gate(state, [slot.uuid]):
+        return needs
+    if not state.run.fresh:
+        return reopen(state)
+    return Regenerate(intent.slot, slot.uuid, discard, shown)

@@ -1,0 +1,255 @@
+"""Under an open `create` or `rotate` intent: mint, check, deliver, read back, commit; and all that recovery needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from keyturn.machine.common import (
+    MAX_MINTS,
+    claim,
+    failed_record,
+    gate,
+    give_up,
+    intent_of,
+    look,
+    note,
+    record_of,
+    regenerate,
+    reopen,
+    settle,
+    trouble,
+    unreadable,
+    verdict,
+    write,
+)
+from keyturn.machine.spread import spread
+from keyturn.model import SlotName, Strategy, Verdict
+from keyturn.outcome import Change, Condition, End, Planned
+from keyturn.record import DeliveryState, Failures, Handoff, HeldAt, Op, Retire, Slot
+from keyturn.state import State
+from keyturn.steps import Check, Create, Decision, DeleteKey, Purpose, Relist, Write, WriteRecord
+
+
+def nonce_name(state: State) -> str:
+    """Return the name under which an API key of the open `create` is made: ours beyond doubt."""
+    intent = intent_of(state)
+    return f"{state.name_of(intent.slot or SlotName.A)}-kt{intent.nonce}"
+
+
+def protects(state: State) -> bool:
+    """Tell whether the live secret stays untouched by this mint, so that delivery can wait for the proof."""
+    record = record_of(state)
+    return record.live is not None and intent_of(state).slot is not record.live
+
+
+def compromised(state: State) -> bool:
+    """Tell whether the open rotation was asked for because the secret leaked."""
+    requested = record_of(state).requested
+    return bool(requested and requested.compromised)
+
+
+def mint(state: State) -> Decision:
+    """Go one step on."""
+    record, intent = record_of(state), intent_of(state)
+    if state.run.create_retired:
+        return hand_off(state)
+    if decision := trouble(state, "mint-failed"):
+        return decision
+    slot = record.slot(intent.slot)
+    if slot and slot.uuid in state.observed.gone:
+        return write(state, Write.CLOSE, intent=None)
+    if intent.op is Op.CREATE and (decision := _create(state)):
+        return decision
+    known = state.run.minted or intent.digest
+    if known is None or known not in state.observed.in_hand or _superseded(state, known):
+        return _mint_again(state)
+    return _with_secret(state, known)
+
+
+def _superseded(state: State, known: str) -> bool:
+    """Tell whether a secret that another pass minted, or that a late mint may have killed, was found dead."""
+    if verdict(state, known) is not Verdict.REFUSED or state.run.mints >= MAX_MINTS:
+        return False
+    return state.run.minted is None or (state.run.found and not protects(state))
+
+
+def _create(state: State) -> Decision | None:
+    record, intent, run = record_of(state), intent_of(state), state.run
+    slot = record.slot(intent.slot)
+    if run.found:
+        if wait := settle(state):
+            return wait
+        if not state.observed.relisted:
+            return Relist()
+    ours = state.observed.named(nonce_name(state))
+    keep = slot.uuid if slot else (ours[0].uuid if ours else "")
+    for extra in ours:
+        if extra.uuid != keep:
+            why = f"an answer was lost: {extra.name} was made twice"
+            return DeleteKey(extra.uuid, Planned(Change.DELETE, "extra", why, uuid=extra.uuid))
+    if slot is None and ours:
+        if needs := claim(state, keep):
+            return needs
+        made = Slot(keep, ours[0].name, ours[0].created_at)
+        noted = replace(intent, digest=run.minted)
+        return write(state, Write.NOTE, slots=record.with_slot(intent.slot or SlotName.A, made), intent=noted)
+    if slot is None:
+        if run.mints >= MAX_MINTS:
+            return give_up(state, "too-many-mints", f"{MAX_MINTS} creates in one run had no clear answer")
+        if not run.fresh:
+            return reopen(state)
+        if needs := gate(state, []):
+            return needs
+        name = nonce_name(state)
+        return Create(
+            intent.slot or SlotName.A,
+            name,
+            Planned(Change.CREATE, "create", f"creates an API key as {name}, renamed at the end", slot=intent.slot),
+        )
+    if record.live is not None and intent.slot is not record.live:
+        # A new standby: nobody needs its secret, the next rotation regenerates it.
+        return WriteRecord(note(replace(record, intent=None), state, f"created the standby {slot.uuid}"), Write.COMMIT)
+    return None
+
+
+def _mint_again(state: State) -> Decision:
+    record, intent, run = record_of(state), intent_of(state), state.run
+    wanted = state.desired.deliveries
+    careful = protects(state) or any(item in state.observed.unfenced for item in wanted)
+    if run.found and careful and (wait := settle(state)):
+        return wait
+    if reads := look(state, wanted):
+        return reads
+    if intent.digest and intent.digest in state.observed.in_hand and not _superseded(state, intent.digest):
+        return _with_secret(state, intent.digest)
+    why = unreadable(state, wanted)
+    if why and not compromised(state) and (protects(state) or (run.found and intent.digest)):
+        return give_up(state, "may-hold-it", f"a target that cannot be read may hold the new secret: {why}")
+    if record.parked:
+        return End(Condition.PARKED, "parked", record.parked.why, exit_code=1)
+    shown = Planned(
+        Change.ROTATE,
+        "finishes" if run.found else "regenerates",
+        "regenerates the standby; the live secret stays as it is"
+        if protects(state)
+        else "regenerates the key: its old secret dies at this moment, until consumers reload they are refused",
+        slot=intent.slot,
+        uuid=slot.uuid if (slot := record.slot(intent.slot)) else "",
+    )
+    return regenerate(state, discard=False, shown=shown)
+
+
+def _with_secret(state: State, known: str) -> Decision:
+    intent, run = intent_of(state), state.run
+    if protects(state):
+        if run.found and (wait := settle(state)):
+            return wait
+        if intent.digest != known:
+            return write(state, Write.NOTE, intent=replace(intent, digest=known))
+        if decision := _prove(state, known):
+            return decision
+    if decision := spread(state, known):
+        return decision
+    wanted = state.desired.deliveries
+    readings = state.observed.readings
+    pending = [item for item in wanted if readings[item].digest != known]
+    if pending and not compromised(state) and (protects(state) or len(pending) == len(wanted)):
+        why = "; ".join(f"{item}: {run.delivery_problems.get(item, 'does not hold it')}" for item in pending)
+        return give_up(state, "delivery-pending", f"the new secret could not be delivered everywhere: {why}")
+    if not protects(state):
+        if run.found and (wait := settle(state)):
+            return wait
+        if verdict(state, known) is None:
+            return Check(known, Purpose.FRESH)
+        if decision := _prove_dead(state):
+            return decision
+    return commit(state, known)
+
+
+def _prove(state: State, known: str) -> Decision | None:
+    """Before anyone gets it: the new secret must be accepted, for what the live one is accepted."""
+    found = verdict(state, known)
+    if found is None:
+        return Check(known, Purpose.BEFORE_DELIVERY)
+    detail = state.observed.verdicts[known].detail
+    if found is Verdict.REFUSED:
+        return give_up(state, "refused", f"the API refuses the new secret: {detail}", close=True)
+    if found is Verdict.UNREACHABLE:
+        return give_up(state, "unreachable", f"the new secret could not be proven: {detail}", close=True)
+    if found is Verdict.MODEL_DENIED and verdict(state, record_of(state).live_digest) is not Verdict.MODEL_DENIED:
+        return give_up(state, "model-denied", f"the new secret may not use the model: {detail}", close=True)
+    return None
+
+
+def _prove_dead(state: State) -> Decision | None:
+    """With `in-place`: try whether the old secret, accepted before, is refused now."""
+    record = record_of(state)
+    old = record.live_digest if intent_of(state).slot is record.live else None
+    if not old or state.run.proof or old not in state.observed.in_hand or verdict(state, old) is not Verdict.ACCEPTED:
+        return None
+    return Check(old, Purpose.OLD)
+
+
+def commit(state: State, known: str) -> Decision:
+    """Close the rotation: the minted slot is live, the other one is retired after the overlap."""
+    record, intent, now = record_of(state), intent_of(state), state.clock.now
+    minted = intent.slot or SlotName.A
+    slot = record.slot(minted)
+    if slot is None:
+        return End(Condition.FAILED, "no-slot", "the record's intent names a slot that it does not have", exit_code=1)
+    generation = record.generation + 1
+    readings = state.observed.readings
+    states: list[DeliveryState] = []
+    for item in state.desired.deliveries:
+        reading = readings[item]
+        if reading.digest == known:
+            states.append(DeliveryState(item, generation, reading.version, known, now))
+        else:
+            states.append(record.delivery(item) or DeliveryState(item))
+    kept = tuple(old for old in record.deliveries if old.delivery not in state.desired.deliveries)
+    held = tuple(HeldAt(item.delivery, item.version) for item in states if item.digest == known)
+    slots = {**record.slots, minted: replace(slot, digest=known, minted_at=now, held_in=held)}
+    retire = None
+    if record.strategy is Strategy.ALTERNATING and record.slot(minted.other):
+        at_once = compromised(state)
+        retire = Retire(minted.other, now if at_once else now + state.desired.rotation.overlap, at_once)
+    result = state.observed.verdicts[known]
+    bad = result.verdict not in {Verdict.ACCEPTED, Verdict.SKIPPED}
+    unverified = f"{result.verdict}: {result.detail}" if bad else ""
+    base = (
+        failed_record(state, unverified) if result.verdict is Verdict.REFUSED else replace(record, failures=Failures())
+    )
+    proof = f", old secret {state.run.proof}" if state.run.proof else ""
+    done = replace(
+        base,
+        generation=generation,
+        live=minted,
+        slots=slots,
+        deliveries=(*kept, *states),
+        intent=None,
+        retire=retire,
+        requested=None,
+        trigger=state.desired.trigger,
+        unverified=unverified,
+    )
+    return WriteRecord(
+        note(done, state, f"generation {generation} on slot {minted}, {result.verdict}{proof}"), Write.COMMIT
+    )
+
+
+def hand_off(state: State) -> Decision:
+    """The API no longer creates: write down what a person has to make, and wait."""
+    record, intent = record_of(state), intent_of(state)
+    name = state.name_of(intent.slot or SlotName.A)
+    missing = tuple(
+        state.name_of(slot) for slot in (SlotName if state.alternating else (SlotName.A,)) if record.slot(slot) is None
+    )
+    known = tuple(key.uuid for key in state.observed.keys if key.name in missing)
+    shown = Planned(Change.HAND_OFF, "create-retired", f"the API no longer creates keys: a person makes {name!r}")
+    handed = Handoff(missing, state.clock.now - timedelta(seconds=state.desired.timing.request), known)
+    return WriteRecord(
+        note(replace(record, intent=None, handoff=handed), state, f"handed off: {', '.join(missing)}"),
+        Write.CLOSE,
+        shown,
+    )

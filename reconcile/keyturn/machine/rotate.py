@@ -1,0 +1,145 @@
+"""At rest: is a rotation called for, may it start now, and is all ready for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from keyturn import schedule
+from keyturn.machine.adopt import foreign
+from keyturn.machine.common import gate, look, new_intent, note, record_of, trouble, unreadable, verdict, write
+from keyturn.model import SlotName, Strategy, Verdict
+from keyturn.outcome import Change, Condition, End, Planned
+from keyturn.record import Op, Requested
+from keyturn.state import State
+from keyturn.steps import Check, Decision, Preflight, Purpose, Write, WriteRecord
+
+Reason = tuple[str, str]
+
+
+def reason(state: State) -> Reason | None:
+    """Return the code and the sentence of the strongest reason to mint a new secret."""
+    record, run, options = record_of(state), state.run, state.options
+    if not record.slots:
+        return None
+    if options.rotate and not run.honoured:
+        code = "compromised" if options.compromised else "requested"
+        return code, f"{options.reason or 'asked for on the command line'}"
+    if record.requested:
+        asked = record.requested
+        return "compromised" if asked.compromised else "requested", f"{asked.reason} (asked by {asked.by})"
+    if record.live is None:
+        return "live-gone", "no live secret is left"
+    if record.live_digest is None:
+        return "secret-unknown", "nobody knows the live secret"
+    if verdict(state, record.live_digest) is Verdict.REFUSED and not run.mints:
+        return "refused", "the API refuses the delivered secret"
+    if lost(state) and not run.mints:
+        return "secret-lost", "no target holds the live secret any more, and what they hold is refused"
+    if state.desired.trigger and state.desired.trigger != record.trigger:
+        return "trigger", "the rotation trigger changed"
+    live = record.slot(record.live)
+    minted = live.minted_at if live else None
+    rotation = state.desired.rotation
+    if rotation.every and minted and schedule.due(rotation, minted, state.clock.now):
+        return "due", f"its secret is from {minted:%Y-%m-%d %H:%M} UTC, and rotates every {rotation.every}"
+    return None
+
+
+def lost(state: State) -> bool:
+    """Tell whether every delivery was read, none holds the live secret, and what they hold is refused or nothing."""
+    record, readings = record_of(state), state.observed.readings
+    wanted = state.desired.deliveries
+    if not wanted or record.live_digest in state.observed.in_hand:
+        return False
+    if any(item not in readings or readings[item].problem for item in wanted):
+        return False
+    found = {digest for item in wanted if (digest := readings[item].digest)}
+    if any(digest in {slot.digest for slot in record.slots.values()} for digest in found):
+        return False
+    return all(verdict(state, digest) is Verdict.REFUSED for digest in found)
+
+
+def waits(state: State) -> End | None:
+    """Return why the rotation that is called for may not start now."""
+    record, now = record_of(state), state.clock.now
+    why = reason(state)
+    if why is None:
+        return None
+    code, _ = why
+    if record.parked:
+        return End(Condition.PARKED, "parked", record.parked.why, exit_code=1)
+    asked_now = state.options.rotate and not state.run.honoured
+    back_off = record.failures.next_try_at
+    if back_off and back_off > now and not asked_now:
+        return End(Condition.WAITING, "back-off", "waits after failures before it tries again", back_off)
+    if code in {"compromised", "live-gone"}:
+        return None
+    if record.strategy is Strategy.ALTERNATING and record.live is not None:
+        if record.slot(record.live.other) is None:
+            return End(
+                Condition.WAITING, "no-standby", f"cannot rotate ({code}) before its standby exists", exit_code=1
+            )
+        if record.retire and record.retire.at > now and verdict(state, record.live_digest) is not Verdict.REFUSED:
+            return End(Condition.WAITING, "overlap", f"rotates ({code}) after the overlap", record.retire.at)
+        if record.retire and record.retire.at <= now and verdict(state, record.live_digest) is not Verdict.REFUSED:
+            return End(Condition.WAITING, "retire-first", "rotates once the old secret is retired", exit_code=1)
+    return None
+
+
+def slot_to_mint(state: State) -> SlotName:
+    """Return the slot that the rotation regenerates: the standby, where there is one."""
+    record = record_of(state)
+    if record.live is None:
+        return SlotName.A if record.slot(SlotName.A) else SlotName.B
+    if record.strategy is Strategy.ALTERNATING and record.slot(record.live.other):
+        return record.live.other
+    return record.live
+
+
+def start(state: State) -> Decision | None:
+    """Make sure that nothing irreversible fails for a reason that could be known before, then open the intent."""
+    why = reason(state)
+    if why is None:
+        return None
+    record, options = record_of(state), state.options
+    asked = record.requested
+    if options.rotate and not state.run.honoured:
+        by = options.by or state.run.id
+        asked = Requested(by, options.reason or "on demand", state.clock.now, compromised=options.compromised)
+    if waits(state):
+        if asked != record.requested:
+            return WriteRecord(note(replace(record, requested=asked), state, "rotation requested"), Write.REQUEST)
+        return None
+    slot = slot_to_mint(state)
+    if decision := _ready(state, slot, forced=bool(asked and asked.compromised)):
+        return decision
+    code, sentence = why
+    outage = "" if slot is not record.live else "; until its consumers reload they are refused"
+    shown = Planned(Change.ROTATE, code, f"rotates: {sentence}{outage}", slot=slot, uuid=record.slots[slot].uuid)
+    return write(state, Write.OPEN, shown, intent=new_intent(state, Op.ROTATE, slot), requested=asked)
+
+
+def _ready(state: State, slot: SlotName, *, forced: bool) -> Decision | None:
+    record, wanted = record_of(state), state.desired.deliveries
+    if decision := gate(state, [record.slots[slot].uuid]):
+        return decision
+    if reads := look(state, wanted):
+        return reads
+    if stop := foreign(state, wanted):
+        return stop
+    if forced:
+        return None
+    if problem := unreadable(state, wanted):
+        return End(Condition.FAILED, "unreadable", f"nothing was minted: {problem}", exit_code=1)
+    live = record.live_digest
+    if live in state.observed.in_hand and live is not None:
+        found = verdict(state, live)
+        if found is None:
+            return Check(live, Purpose.LIVE)
+        if found is Verdict.UNREACHABLE:
+            detail = state.observed.verdicts[live].detail
+            why = f"nothing was minted: the inference API does not answer: {detail}"
+            return End(Condition.FAILED, "unreachable", why, exit_code=1)
+    if decision := trouble(state, "preflight-failed"):
+        return decision
+    return None if state.run.preflighted else Preflight(wanted)

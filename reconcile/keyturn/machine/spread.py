@@ -1,0 +1,46 @@
+"""Bring one secret to every delivery: all at once, then each on its own until the deadline."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from keyturn.machine.common import intent_of, look, write
+from keyturn.model import Delivery
+from keyturn.outcome import Change, Planned
+from keyturn.record import Op
+from keyturn.state import State
+from keyturn.steps import Decision, Deliver, Wait, Write
+
+LONGEST_PAUSE = 10.0
+
+
+def spread(state: State, digest: str) -> Decision | None:
+    """Return the next step of delivering; None when all hold it, or the time is over and some stay pending."""
+    run, wanted = state.run, state.desired.deliveries
+    if reads := look(state, wanted):
+        return reads
+    ready = tuple(item for item in _pending(state, digest) if not state.observed.readings[item].problem)
+    if not run.attempted and ready:
+        return Deliver(digest, tuple(_shown(state, item) for item in ready))
+    intent = intent_of(state)
+    if intent.op in {Op.CREATE, Op.ROTATE} and intent.digest != digest:
+        # After the first try, so that an outage is not longer by a write; before the retries, so that a crash during
+        # them finds its source.
+        return write(state, Write.NOTE, intent=replace(intent, digest=digest))
+    pending = _pending(state, digest)
+    if not pending or (run.deliver_until is not None and state.clock.uptime >= run.deliver_until):
+        return None
+    if run.paused and ready:
+        return Deliver(digest, tuple(_shown(state, item) for item in ready))
+    pause = min(2.0 ** min(run.tries, 8) / 2, LONGEST_PAUSE)
+    return Wait(pause, f"waiting to deliver again to {', '.join(map(str, pending))}")
+
+
+def _pending(state: State, digest: str) -> tuple[Delivery, ...]:
+    return tuple(item for item in state.desired.deliveries if state.observed.readings[item].digest != digest)
+
+
+def _shown(state: State, item: Delivery) -> Planned:
+    held = state.observed.readings[item].digest
+    code, why = ("fills", "holds nothing yet") if held is None else ("replaces", "holds another secret")
+    return Planned(Change.DELIVER, code, f"delivers to {item}, which {why}", delivery=item)

@@ -1,0 +1,176 @@
+"""Under an open `rename`, `deliver` or `delete` intent: effects that may be repeated."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from keyturn.machine.common import gate, give_up, intent_of, look, new_intent, note, record_of, settle, trouble, write
+from keyturn.machine.spread import spread
+from keyturn.model import Delivery, SlotName, Strategy
+from keyturn.outcome import Change, Condition, End, Planned
+from keyturn.record import Claim, DeliveryState, Op, Record
+from keyturn.state import State
+from keyturn.steps import Decision, DeleteKey, LookClaim, Relist, Remove, Rename, Step, Write, WriteClaim, WriteRecord
+
+
+def misnamed(state: State) -> tuple[tuple[SlotName, str, str], ...]:
+    """Return (slot, uuid, present name) of each slot whose name is not the one the entry asks for."""
+    found = []
+    for name, slot in record_of(state).slots.items():
+        listed = state.observed.key(slot.uuid)
+        if listed and listed.name != state.name_of(name):
+            found.append((name, slot.uuid, listed.name))
+    return tuple(found)
+
+
+def renaming(state: State) -> Decision:
+    """Rename every slot that is misnamed, then write the names down."""
+    record = record_of(state)
+    if decision := trouble(state, "rename-failed"):
+        return decision
+    if state.run.found and (wait := settle(state)):
+        return wait
+    if state.run.found and not state.observed.relisted:
+        return Relist()
+    for slot, uuid, present in misnamed(state):
+        if decision := gate(state, [uuid]):
+            return decision
+        wanted = state.name_of(slot)
+        why = f"is called {present!r}, the entry says {wanted!r}"
+        return Rename(uuid, wanted, Planned(Change.RENAME, "name-differs", why, slot=slot, uuid=uuid))
+    slots = {name: replace(slot, name=state.name_of(name)) for name, slot in record.slots.items()}
+    return WriteRecord(note(replace(record, slots=slots, intent=None), state, "renamed"), Write.COMMIT)
+
+
+def unwanted(state: State) -> tuple[Delivery, ...]:
+    """Return the deliveries of the record that the entry no longer has."""
+    return tuple(item.delivery for item in record_of(state).deliveries if item.delivery not in state.desired.deliveries)
+
+
+def delivering(state: State) -> Decision:
+    """Copy the live secret to where it is missing, remove it from where it is no longer wanted."""
+    record, now = record_of(state), state.clock.now
+    if decision := trouble(state, "deliver-failed"):
+        return decision
+    if state.run.found and (wait := settle(state)):
+        return wait
+    if reads := look(state, (*state.desired.deliveries, *unwanted(state))):
+        return reads
+    live = record.live_digest
+    if live is None or (state.desired.deliveries and live not in state.observed.in_hand):
+        return write(state, Write.CLOSE, intent=None)
+    if decision := spread(state, live):
+        return decision
+    if decision := _clean(state, unwanted(state)):
+        return decision
+    states = []
+    for item in state.desired.deliveries:
+        reading = state.observed.readings[item]
+        held = DeliveryState(item, record.generation, reading.version, live, now)
+        old = record.delivery(item) or DeliveryState(item)
+        states.append(held if reading.digest == live else replace(old, digest=None, version=""))
+    done = note(replace(record, deliveries=tuple(states), intent=None), state, "deliveries brought up to date")
+    return WriteRecord(done, Write.COMMIT)
+
+
+def _clean(state: State, places: tuple[Delivery, ...]) -> Decision | None:
+    """Remove our field where it holds a secret of ours; what somebody else put there stays."""
+    record = record_of(state)
+    if not state.desired.clean_targets:
+        return None
+    ours = {slot.digest for slot in record.slots.values()} | {item.digest for item in record.deliveries}
+    for place in places:
+        reading = state.observed.readings[place]
+        if reading.problem:
+            return give_up(state, "clean-failed", f"{place} could not be cleaned: {reading.problem}")
+        if reading.digest and reading.digest in ours:
+            why = f"removes the secret from {place}"
+            return Remove(place, Planned(Change.REMOVE, "no-longer-wanted", why, delivery=place))
+    return None
+
+
+def open_delete(state: State) -> Decision:
+    """Start (or go on) to let a whole key go; a record that is a tombstone, or none, is rest."""
+    record = state.record
+    if record is None or record.deleted_at:
+        return End(Condition.REST, "absent", "is absent")
+    intent = record.intent
+    if intent and intent.op is Op.DELETE and intent.slot is None:
+        return _deleting(state)
+    uuids = [slot.uuid for slot in record.slots.values()]
+    if uuids and not state.options.allow_delete and not state.desired.retain:
+        why = f"its {len(uuids)} API key(s) are to be deleted; --allow-delete N allows that"
+        return End(Condition.STOPPED, "delete-needs-consent", why, exit_code=4)
+    if state.run.found and (wait := settle(state)):
+        return wait
+    shown = Planned(Change.RECORD, "absent", "starts to remove the key")
+    nonce = intent.nonce if intent and intent.op is Op.CREATE else ""
+    return write(state, Write.OPEN, shown, intent=new_intent(state, Op.DELETE, nonce=nonce))
+
+
+def _deleting(state: State) -> Decision:
+    record = record_of(state)
+    if decision := trouble(state, "delete-failed"):
+        return decision
+    places = tuple(item.delivery for item in record.deliveries)
+    if state.run.found:
+        if wait := settle(state):
+            return wait
+        if not state.observed.relisted:
+            return Relist()
+    if state.desired.clean_targets and not state.desired.retain:
+        if reads := look(state, places):
+            return reads
+        if decision := _clean(state, places):
+            return decision
+    order = sorted(record.slots, key=lambda name: name is record.live)
+    for name in order:
+        if decision := _release(state, record.slots[name].uuid, name):
+            return decision
+    if not state.desired.retain:
+        # What an unanswered create may have left behind carries our nonce.
+        for key in state.observed.keys:
+            if key.name.endswith(f"-kt{intent_of(state).nonce}") and key.deleted_at is None:
+                return DeleteKey(key.uuid, Planned(Change.DELETE, "extra", "a create without an answer", uuid=key.uuid))
+    gone = replace(record, slots={}, deliveries=(), live=None, intent=None, retire=None, handoff=None, requested=None)
+    tomb = note(replace(gone, deleted_at=state.clock.now, parked=None), state, "deleted")
+    return WriteRecord(tomb, Write.COMMIT)
+
+
+def _release(state: State, uuid: str, name: SlotName) -> Step | Decision | None:
+    if not state.desired.retain and state.observed.key(uuid):
+        if decision := gate(state, [uuid]):
+            return decision
+        return DeleteKey(uuid, Planned(Change.DELETE, "absent", f"deletes slot {name}", slot=name, uuid=uuid))
+    if uuid not in state.observed.claims:
+        return LookClaim(uuid)
+    found = state.observed.claims[uuid]
+    if found is None or found.released_at or (found.owner, found.key) != (state.desired.owner, state.desired.id):
+        return None
+    released = Claim(uuid, found.owner, found.key, found.created_at, state.clock.now)
+    return WriteClaim(released, Planned(Change.RELEASE, "released", f"lets go of the API key {uuid}", uuid=uuid))
+
+
+def dropping(state: State) -> Decision:
+    """From `alternating` back to `in-place`: delete the slot that is not live."""
+    record, intent = record_of(state), intent_of(state)
+    if decision := trouble(state, "delete-failed"):
+        return decision
+    if state.run.found and (wait := settle(state)):
+        return wait
+    live = record.slot(record.live)
+    drop = record.slot(intent.slot)
+    # No slot: a delete of the whole key that its entry took back; what is gone by now, the next step finds.
+    if live is None or intent.slot in {None, record.live}:
+        return write(state, Write.CLOSE, intent=None)
+    if drop and intent.slot and (decision := _release(state, drop.uuid, intent.slot)):
+        return decision
+    return WriteRecord(single(record, state), Write.COMMIT)
+
+
+def single(record: Record, state: State) -> Record:
+    """Return the record as an `in-place` one: the live slot becomes `a`, alone."""
+    live = record.slot(record.live)
+    slots = {SlotName.A: live} if live else {}
+    one = replace(record, strategy=Strategy.IN_PLACE, slots=slots, live=SlotName.A if live else None, intent=None)
+    return note(replace(one, handoff=None, retire=None), state, "strategy in-place")

@@ -1,0 +1,222 @@
+"""The words of the protocol as frozen types; nothing here does anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+class Strategy(StrEnum):
+    """How a key rotates."""
+
+    IN_PLACE = "in-place"
+    ALTERNATING = "alternating"
+
+
+class SlotName(StrEnum):
+    """One API key that serves a key; `in-place` has only `a`."""
+
+    A = "a"
+    B = "b"
+
+    @property
+    def other(self) -> SlotName:
+        """The slot beside this one."""
+        return SlotName.B if self is SlotName.A else SlotName.A
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Delivery:
+    """A place where a key's secret is kept; `field` empty means the whole value."""
+
+    target: str
+    path: str
+    field: str = ""
+
+    def __str__(self) -> str:
+        """Show as `target:path#field`."""
+        return f"{self.target}:{self.path}#{self.field}" if self.field else f"{self.target}:{self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """What the list shows of one API key; times are None where the API did not say."""
+
+    uuid: str
+    name: str
+    created_at: datetime | None = None
+    deleted_at: datetime | None = None
+
+
+class Api(StrEnum):
+    """Which inference call the tiny completion uses."""
+
+    CHAT = "chat"
+    RESPONSES = "responses"
+
+
+class Origin(StrEnum):
+    """Where the smoke-check runs from."""
+
+    HERE = "here"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True, slots=True)
+class Smoke:
+    """The smoke-check of a key; `model` is empty only with `origin=skip`."""
+
+    model: str = ""
+    api: Api = Api.CHAT
+    expect_models: tuple[str, ...] = ()
+    origin: Origin = Origin.HERE
+
+
+class Verdict(StrEnum):
+    """What a smoke-check found."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    MODEL_DENIED = "model-denied"
+    QUOTA = "quota"
+    UNREACHABLE = "unreachable"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, slots=True)
+class SmokeResult:
+    """A verdict with its evidence: a sentence without any secret, the API that answered, seconds to first answer."""
+
+    verdict: Verdict
+    detail: str = ""
+    api: Api | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a scheduled rotation may start: from each cron moment in `timezone` (IANA), for `duration`."""
+
+    cron: str
+    duration: timedelta
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """How and when a key rotates; `every` None means only on demand."""
+
+    strategy: Strategy = Strategy.IN_PLACE
+    every: timedelta | None = None
+    overlap: timedelta = timedelta(hours=24)
+    window: Window | None = None
+
+
+class AdoptSecret(StrEnum):
+    """What happens to the present secret of an adopted key."""
+
+    EXISTING = "existing"
+    REGENERATE = "regenerate"
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Consent to take over existing API keys; uuids empty means: found by name."""
+
+    secret: AdoptSecret
+    a: str = ""
+    b: str = ""
+    live: SlotName | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The bounds of waiting, in seconds; the manifest writes them as durations."""
+
+    delivery: float = 300.0
+    settle: float = 30.0
+    lease: float = 90.0
+    propagation: float = 60.0
+    request: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredKey:
+    """One entry of a manifest, or one Pulumi resource; `name` is the plain name in DigitalOcean."""
+
+    id: str
+    owner: str
+    name: str = ""
+    absent: bool = False
+    adopt: Adopt | None = None
+    deliveries: tuple[Delivery, ...] = ()
+    rotation: Rotation = Rotation()
+    smoke: Smoke = Smoke()
+    clean_targets: bool = True
+    timing: Timing = Timing()
+    trigger: str = ""
+    retain: bool = False
+    """`absent` with `retain`: the API keys stay, only keyturn lets go (Pulumi's `on_delete: retain`)."""
+    fingerprint: str = ""
+    """Digest of the entry as written; a change of it unparks the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetConfig:
+    """A target as configured: its kind (entry point name) and settings, credentials never among them."""
+
+    name: str
+    type: str
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordsConfig:
+    """Where the records are: a target's name (or `local` for a directory) and the prefix."""
+
+    target: str
+    prefix: str = "keyturn"
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """A whole manifest: its owner name, its targets and its keys."""
+
+    owner: str
+    targets: tuple[TargetConfig, ...]
+    records: RecordsConfig
+    keys: tuple[DesiredKey, ...]
+    rotations_per_run: int = 20
+    timing: Timing = Timing()
+
+
+class WireKind(StrEnum):
+    """What one inference request came to, before any waiting or judging."""
+
+    OK = "ok"
+    UNAUTHORIZED = "unauthorized"
+    MODEL_DENIED = "model-denied"
+    WRONG_API = "wrong-api"
+    QUOTA = "quota"
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, slots=True)
+class WireAnswer:
+    """One inference answer without its text; `models` only from `/v1/models`; `seconds` to the first answer."""
+
+    kind: WireKind
+    models: tuple[str, ...] = ()
+    detail: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a key's history."""
+
+    at: datetime
+    what: str
+    by: str = ""

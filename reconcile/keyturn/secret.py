@@ -1,0 +1,65 @@
+"""A secret that cannot be shown by accident."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import NoReturn, final
+
+DIGEST_DIGITS = 16
+
+
+@final
+class Secret:
+    """An opaque credential; `repr`, `str` and `format` show `[secret]`.
+
+    It refuses pickle, copy, iteration and ordering; `==` is constant-time and only with another Secret.
+    `reveal()` is for the rooms that send it: `targets/`, `digitalocean/` and the Pulumi provider's output.
+    """
+
+    __slots__ = ("__value",)
+
+    def __init__(self, value: str) -> None:
+        """Wrap `value`; raises ValueError (without the value) where it is empty."""
+        if not value:
+            message = "a secret may not be empty"
+            raise ValueError(message)
+        self.__value = value
+
+    def reveal(self) -> str:
+        """Return the bare value."""
+        return self.__value
+
+    def digest(self, key: str) -> str:
+        """Return HMAC-SHA-256 under `key` (hex) cut to 16 hex digits: tells equal from different, nothing else."""
+        return hmac.new(bytes.fromhex(key), self.__value.encode(), hashlib.sha256).hexdigest()[:DIGEST_DIGITS]
+
+    def starts_with(self, *prefixes: str) -> bool:
+        """Tell whether it starts with one of `prefixes`: public format marks such as `dop_v1_`."""
+        return self.__value.startswith(prefixes)
+
+    def __repr__(self) -> str:
+        """Show the placeholder."""
+        return "[secret]"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        """Show the placeholder whatever the format."""
+        return "[secret]"
+
+    def __eq__(self, other: object) -> bool:
+        """Compare in constant time."""
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self.__value.encode(), other.__value.encode())
+
+    def __hash__(self) -> NoReturn:
+        """Refuse: a hash of the value would be a weak digest."""
+        message = "a Secret is not hashable; use digest()"
+        raise TypeError(message)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refuse pickle and copy."""
+        message = "a Secret cannot be pickled or copied"
+        raise TypeError(message)
