@@ -6,7 +6,6 @@ import importlib
 import signal
 import sys
 import threading
-import traceback
 from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any, NoReturn
@@ -14,9 +13,9 @@ from typing import Any, NoReturn
 import click
 
 from keyturn.cli.screen import Screen
-from keyturn.errors import InputError, KeyturnError
 
 HELP = {"help_option_names": ["-h", "--help"]}
+WRONG_USAGE = 3
 SIGINT_CODE = 130
 SIGTERM_CODE = 143
 DEBUG = 2
@@ -77,7 +76,7 @@ class Root(click.Group):
             code = _usage(screen, error)
         except click.ClickException as error:
             screen.error(error.format_message())
-            code = InputError.exit_code
+            code = WRONG_USAGE
         except click.Abort as error:
             code = _stopped(screen, terminated=isinstance(error.__context__, Terminated))
         finally:
@@ -91,25 +90,33 @@ class Root(click.Group):
         assert isinstance(screen, Screen)  # noqa: S101 - made by `main`
         try:
             return super().invoke(ctx)
-        except KeyturnError as error:
-            screen.error(str(error))
-            if screen.verbose >= DEBUG:
-                screen.error(_frames(error))
-            return error.exit_code
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except Exception as error:  # noqa: BLE001 - the last net: the text of a stranger's exception may hold a secret
-            screen.error(
-                f"keyturn itself failed with {type(error).__name__}; this is a bug. What was begun is in the records, "
-                "and the next `keyturn apply` goes on from there."
-            )
-            if screen.verbose >= DEBUG:
-                screen.error(_frames(error))
-            return 1
+        except Exception as error:  # noqa: BLE001 - the last net
+            return _failed(screen, error)
+
+
+def _failed(screen: Screen, error: Exception) -> int:
+    """Tell of an error in one paragraph; a stranger's own text may hold a secret, so only its type is named."""
+    from keyturn.errors import KeyturnError
+
+    code = error.exit_code if isinstance(error, KeyturnError) else 1
+    if isinstance(error, KeyturnError):
+        screen.error(f"Error: {error}")
+    else:
+        screen.error(
+            f"Error: keyturn itself failed with {type(error).__name__}; this is a bug. What was begun is in the "
+            "records, and the next `keyturn apply` goes on from there."
+        )
+    if screen.verbose >= DEBUG:
+        screen.error(_frames(error))
+    return code
 
 
 def _frames(error: BaseException) -> str:
     """Return where it happened: files, lines and code, never a local variable or the exception's own text."""
+    import traceback
+
     return "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
 
 
@@ -117,7 +124,7 @@ def _usage(screen: Screen, error: click.UsageError) -> int:
     if error.ctx:
         screen.error(error.ctx.get_usage() + f"\nTry '{error.ctx.command_path} -h' for help.")
     screen.error(f"Error: {error.format_message()}")
-    return InputError.exit_code
+    return WRONG_USAGE
 
 
 def _stopped(screen: Screen, *, terminated: bool) -> int:

@@ -5,6 +5,7 @@ A span's text is made safe when it is made, so that no painter can forget it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -41,7 +42,7 @@ class Span:
 
     def __post_init__(self) -> None:
         """Make the text safe."""
-        object.__setattr__(self, "text", plain(self.text, LONGEST))
+        object.__setattr__(self, "text", safe(self.text))
 
 
 Line = tuple[Span, ...]
@@ -52,9 +53,14 @@ def line(*parts: Span | str) -> Line:
     return tuple(part if isinstance(part, Span) else Span(part) for part in parts)
 
 
+def safe(text: str, limit: int = LONGEST) -> str:
+    """Return `plain(text)`, and `##[` and `##vso[` cut in two: CI runners look for them anywhere in a line."""
+    return re.sub(r"##(?=\w*\[)", r"#\\#", plain(text, limit))
+
+
 def paint_plain(lines: Iterable[Line]) -> str:
     """Return the lines for a pipe or a file, each ended by a newline."""
-    return "".join(plain("".join(part.text for part in row), LONGEST).rstrip() + "\n" for row in lines)
+    return "".join(safe("".join(part.text for part in row)).rstrip() + "\n" for row in lines)
 
 
 def paint_rich(lines: Iterable[Line]) -> Text:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from keyturn.outcome import KeyPlan, KeyReport, Planned, RunPlan, RunReport
 from keyturn.report import plan as plan_words
 from keyturn.report import run as run_words
-from keyturn.report.lines import count, moment
+from keyturn.report.lines import count, moment, safe
 from keyturn.text import code_span
 
 LONGEST = 2000
@@ -19,7 +19,7 @@ LIMIT = 60_000
 
 def code(text: str) -> str:
     """Return a code span fit for a table cell; nothing for nothing."""
-    return code_span(text, LONGEST) if text else ""
+    return code_span(safe(text, LONGEST), LONGEST) if text else ""
 
 
 def plan_markdown(plans: Iterable[RunPlan]) -> str:

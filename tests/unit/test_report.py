@@ -1,0 +1,168 @@
+"""What a person reads: plans, reports and states as lines and as markdown."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from keyturn.model import Delivery, SlotName, SmokeResult, Verdict
+from keyturn.outcome import Change, Condition, End, KeyPlan, KeyReport, Planned, RunPlan, RunReport
+from keyturn.report.lines import Span, columns, length, line, moment, paint_plain
+from keyturn.report.markdown import LIMIT, plan_markdown, run_markdown
+from keyturn.report.plan import plan_lines
+from keyturn.report.run import run_lines
+from keyturn.report.status import smoke_lines, status_exit_code, status_lines
+from tests.support.outcomes import NOW, UUID, run_plan, run_report, statuses, unowned
+
+PLACE = Delivery("vault", "apps/x", "KEY")
+ROTATE = Planned(Change.ROTATE, "rotation-due", "the secret is 31 days old", SlotName.B, UUID)
+DELIVER = Planned(
+    Change.DELIVER, "new-secret", "the new secret goes there", delivery=Delivery("vault", "apps/x", "KEY")
+)
+WAIT = End(Condition.WAITING, "overlap", "the old secret is retired then", NOW)
+
+
+def plan(*keys: KeyPlan) -> RunPlan:
+    """Return a plan of one owner."""
+    return RunPlan("platform", keys)
+
+
+def test_a_plan_says_what_where_why_and_how_it_ends() -> None:
+    """Every change has its own line, aligned, and the end of the key comes last."""
+    text = paint_plain(plan_lines([plan(KeyPlan("bot", (ROTATE, DELIVER), WAIT, "", mints=True))]))
+    assert text == (
+        "platform\n"
+        "\n"
+        "  bot\n"
+        f"    rotate   slot b {UUID}  the secret is 31 days old [rotation-due]\n"
+        "    deliver  vault:apps/x#KEY                             the new secret goes there [new-secret]\n"
+        "    then waiting until 2026-08-24 12:00 UTC: the old secret is retired then [overlap]\n"
+        "\n"
+        "2 changes to 1 key of 1; new secrets for 1 key.\n"
+    )
+
+
+def test_a_plan_without_changes_is_short() -> None:
+    """Keys at rest are counted, not listed."""
+    quiet = [KeyPlan(f"bot-{number}", (), End(Condition.REST), "") for number in range(300)]
+    assert paint_plain(plan_lines([plan(*quiet)])) == "platform\n\nNothing to do for 300 keys.\n"
+
+
+def test_a_report_tells_what_was_done_and_what_is_wrong() -> None:
+    """Done changes, the smoke-check and problems stand below their key."""
+    smoke = SmokeResult(Verdict.REFUSED, "refused 3 times", None, 0.1)
+    report = RunReport("platform", "r", (KeyReport("bot", (ROTATE,), WAIT, ("OldSecretAlive",), smoke, 1),))
+    assert paint_plain(run_lines([report])) == (
+        "platform\n"
+        "\n"
+        "  bot  waiting until 2026-08-24 12:00 UTC: the old secret is retired then [overlap]\n"
+        f"    rotate  slot b {UUID}  the secret is 31 days old [rotation-due]\n"
+        "    smoke-check  refused in 100 ms: refused 3 times\n"
+        "    problem  OldSecretAlive\n"
+        "\n"
+        "1 key; 1 waiting; 1 new secret; 1 problem.\n"
+    )
+
+
+def test_deferred_unmanaged_and_stopped_are_told() -> None:
+    """What concerns the whole run stands above its summary."""
+    text = paint_plain(plan_lines([RunPlan("platform", (), ("late",), ("lost",), "another team's token", 4)]))
+    assert "over rotations_per_run: late." in text
+    assert "left alone: lost." in text
+    assert "The whole run stops: another team's token" in text
+
+
+def test_the_markdown_of_a_plan_is_a_table() -> None:
+    """A pull request shows a row a change, its names in code spans."""
+    text = plan_markdown([plan(KeyPlan("bot", (DELIVER,), WAIT, ""))])
+    assert "### keyturn plan: `platform`\n" in text
+    assert "| `bot` | deliver | `vault:apps/x#KEY` | `the new secret goes there` |\n" in text
+    assert "| `bot` | → waiting | until 2026-08-24 12:00 UTC | `the old secret is retired then` |\n" in text
+
+
+def test_the_markdown_of_a_report_is_a_table() -> None:
+    """A report has the ends in bold."""
+    text = run_markdown([RunReport("platform", "r", (KeyReport("bot", (ROTATE,), WAIT),))])
+    assert "| `bot` | **waiting** |" in text
+
+
+def test_a_long_plan_still_fits_a_comment() -> None:
+    """Rows beyond what GitHub takes are counted instead of shown."""
+    keys = [KeyPlan(f"bot-{number}", (ROTATE, DELIVER), WAIT, "") for number in range(1000)]
+    text = plan_markdown([plan(*keys)])
+    assert LIMIT * 0.9 < len(text) < 65_536
+    assert "more." in text
+
+
+def test_status_has_a_row_a_key() -> None:
+    """Live slot, age, next rotation and deliveries stand in columns."""
+    rows = paint_plain(status_lines(statuses(), NOW)).splitlines()
+    assert rows[0].split() == ["KEY", "NAME", "STATE", "LIVE", "GEN", "AGE", "NEXT", "ROTATION", "DELIVERED"]
+    assert rows[1].split() == [
+        "key-at-rest",
+        "because",
+        "at-rest",
+        "a",
+        "3",
+        "12d",
+        "2026-09-11",
+        "12:00",
+        "UTC",
+        "1/2",
+    ]
+
+
+def test_status_lists_unowned_keys_only_when_asked() -> None:
+    """Nobody asked is not the same as none."""
+    assert "owned by no manifest" not in paint_plain(status_lines(statuses(), NOW))
+    assert "0 keys of the account owned by no manifest" in paint_plain(status_lines(statuses(), NOW, ()))
+    assert f"  {UUID}  because  400d\n" in paint_plain(status_lines((), NOW, unowned()))
+
+
+def test_status_exit_code() -> None:
+    """4 where a key is stopped, else 1 where something is wrong, else 0."""
+    by_condition = {status.condition: status for status in statuses()}
+    assert status_exit_code(by_condition.values()) == 4
+    assert status_exit_code([by_condition[Condition.PARKED]]) == 1
+    assert status_exit_code(()) == 0
+
+
+def test_smoke_lines_tell_stdin_from_deliveries() -> None:
+    """A secret from standard input has no place."""
+    result = SmokeResult(Verdict.SKIPPED)
+    text = paint_plain(smoke_lines([("bot", Delivery("vault", "x"), result), ("", None, result)]))
+    assert text == "bot  vault:x  skipped\n     stdin    skipped\n"
+
+
+def test_columns_align_and_the_last_is_not_padded() -> None:
+    """Two spaces between columns, none at the end."""
+    rows = columns([(Span("a"), Span("bb")), (Span("ccc"), Span("d"))])
+    assert paint_plain(rows) == "a    bb\nccc  d\n"
+
+
+@pytest.mark.parametrize(
+    ("time", "text"),
+    [
+        (timedelta(seconds=42), "42s"),
+        (timedelta(minutes=17), "17m"),
+        (timedelta(hours=5), "5h"),
+        (timedelta(12), "12d"),
+    ],
+)
+def test_lengths_of_time(time: timedelta, text: str) -> None:
+    """The largest unit that still counts to two."""
+    assert length(time) == text
+
+
+def test_moments() -> None:
+    """Seconds are shown only where they say something."""
+    assert moment(NOW) == "2026-08-24 12:00 UTC"
+    assert moment(NOW + timedelta(seconds=5)) == "2026-08-24 12:00:05 UTC"
+
+
+def test_every_condition_and_change_can_be_told() -> None:
+    """No enum member is forgotten by a renderer."""
+    told = paint_plain(plan_lines([run_plan()])) + paint_plain(run_lines([run_report()]))
+    assert all(word.value in told for word in (*Condition, *Change))
+    assert line("x")[0].text == "x"

@@ -1,0 +1,48 @@
+"""The JSON documents and their published schemas."""
+
+from __future__ import annotations
+
+import json
+
+import jsonschema
+import pytest
+
+from keyturn.errors import InputError
+from keyturn.report.documents import KINDS, Consent, PlanDocument, dump, parse_plan, schema
+from tests.support.outcomes import NOW, run_plan
+from tests.unit.test_report_hostile import documents
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_schema_is_a_schema(kind: str) -> None:
+    """Each is valid against the metaschema of draft 2020-12."""
+    jsonschema.Draft202012Validator.check_schema(schema(kind))
+
+
+@pytest.mark.parametrize("document", documents("name"), ids=lambda document: document.kind)
+def test_a_document_is_valid_against_its_schema(document: PlanDocument) -> None:
+    """What is printed fits what is published."""
+    jsonschema.validate(json.loads(dump(document)), schema(document.kind))
+
+
+@pytest.mark.parametrize("document", documents("name"), ids=lambda document: document.kind)
+def test_a_schema_refuses_what_it_does_not_know_and_what_is_missing(document: PlanDocument) -> None:
+    """The schema says something: no unknown field, no missing one."""
+    whole = json.loads(dump(document))
+    for wrong in ({**whole, "surprise": 1}, {name: value for name, value in whole.items() if name != "schema"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema(document.kind))
+
+
+def test_a_saved_plan_comes_back_as_it_was() -> None:
+    """Writing and reading a plan changes nothing, its digest least of all."""
+    document = PlanDocument(NOW, 0, (run_plan(),), ("bot",), True, Consent(1, 2, True, ("bot",)))
+    assert parse_plan(dump(document), where="plan.json") == document
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"kind": "report"}', "\x1b[31m"])
+def test_what_is_no_plan_is_refused_without_being_repeated(text: str) -> None:
+    """The error names the file and the place, not the content."""
+    with pytest.raises(InputError, match=r"plan\.json: this is not a plan") as caught:
+        parse_plan(text, where="plan.json")
+    assert "\x1b" not in str(caught.value)
