@@ -3,12 +3,12 @@
 It imports nothing of the rest of keyturn, so that it cannot agree with it by accident. See docs/sandbox.md.
 """
 
-from .faults import KINDS, OPS, Fault
-from .ready import ReadyKey, load_keys
-from .serve import Sandbox, serve
-from .service import Seen
-from .settings import Settings
-from .state import SCOPES, Key, Minted, State, Token
+from keyturn.sandbox.faults import KINDS, OPS, Fault
+from keyturn.sandbox.ready import ReadyKey, load_keys
+from keyturn.sandbox.serve import Sandbox, serve
+from keyturn.sandbox.service import Seen
+from keyturn.sandbox.settings import Settings
+from keyturn.sandbox.state import SCOPES, Key, Minted, State, Token
 
 __all__ = [
     "KINDS",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from .state import Job
-from .wire import Answer, rfc3339
+from keyturn.sandbox.state import Job
+from keyturn.sandbox.wire import Answer, rfc3339
 
 PIXEL: Final = (  # a PNG of one black pixel
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="

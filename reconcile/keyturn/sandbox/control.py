@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlencode
 
-from . import state as account
-from .settings import Settings
-from .state import Key, State, Token
-from .wire import Answer, Call, control_error, json_object, rfc3339
+from keyturn.sandbox import state as account
+from keyturn.sandbox.settings import Settings
+from keyturn.sandbox.state import Key, State, Token
+from keyturn.sandbox.wire import Answer, Call, control_error, json_object, rfc3339
 
 KEYS_PATH: Final = "/v2/gen-ai/models/api_keys"
 PER_PAGE: Final = 20

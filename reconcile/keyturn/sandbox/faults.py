@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Final
 
-from .settings import is_seconds
-from .wire import CONTROL_OPS, INFERENCE_OPS, Answer, Call, Reply, error, render
+from keyturn.sandbox.settings import is_seconds
+from keyturn.sandbox.wire import CONTROL_OPS, INFERENCE_OPS, Answer, Call, Reply, error, render
 
 ANY: Final = "*"
 OPS: Final = (*CONTROL_OPS, *INFERENCE_OPS, ANY)
@@ -66,8 +66,8 @@ class Fault:
             (self.times is None or _is_whole(self.times, 1), "times: expected 1 or more, or null for always"),
             (_is_whole(self.after, 0), "after: expected 0 or more"),
             (is_seconds(self.delay), "delay: expected seconds, 0 or more"),
-            (_is_whole(self.status, 400) and self.status < 600, "status: expected 400 to 599"),  # noqa: PLR2004
-            (isinstance(self.drop, bool) and isinstance(self.quiet, bool), "drop, quiet: expected true or false"),
+            (_is_whole(self.status, 400, 599), "status: expected 400 to 599"),
+            (all(isinstance(flag, bool) for flag in (self.drop, self.quiet)), "drop, quiet: expected true or false"),
             (isinstance(self.uuid, str), "uuid: expected text"),
         )
 
@@ -85,8 +85,7 @@ def fault_from(options: Mapping[str, object]) -> Fault:
     unknown = sorted(set(options) - {field.name for field in fields(Fault)})
     missing = [name for name in ("op", "kind") if not isinstance(options.get(name), str)]
     if unknown or missing:
-        message = f"a fault needs text for {missing}" if missing else f"a fault has no {', '.join(unknown)}"
-        raise ValueError(message)
+        raise ValueError(f"a fault needs text for {missing}" if missing else f"a fault has no {', '.join(unknown)}")
     return Fault(**dict(options))  # type: ignore[arg-type]  # __post_init__ checks every value
 
 
@@ -130,7 +129,8 @@ def play(fault: Fault, call: Call, do: Callable[[], Answer]) -> Reply:
         case "html-error":
             page = f"<html><head><title>{fault.status}</title></head><body><h1>Error {fault.status}</h1></body></html>"
             return Reply(fault.status, page.encode(), {"content-type": "text/html; charset=utf-8"})
-    return _error(fault, call)
+        case _:  # error-NNN
+            return _error(fault, call)
 
 
 def _error(fault: Fault, call: Call) -> Reply:
@@ -154,5 +154,5 @@ def _halved(answer: Answer, *, quiet: bool) -> Answer:
     return replace(answer, body=body)
 
 
-def _is_whole(value: object, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _is_whole(value: object, least: int, most: int | None = None) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least and (most is None or value <= most)

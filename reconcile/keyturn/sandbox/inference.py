@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from . import completions
-from . import state as account
-from .settings import Settings
-from .state import State
-from .wire import Answer, Call, inference_error, json_object
+from keyturn.sandbox import completions
+from keyturn.sandbox import state as account
+from keyturn.sandbox.settings import Settings
+from keyturn.sandbox.state import State
+from keyturn.sandbox.wire import Answer, Call, inference_error, json_object
 
 IMAGES_MAX: Final = 10
 

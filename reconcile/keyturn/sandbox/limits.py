@@ -13,7 +13,7 @@ MINUTE: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What the limits say of one request. `retry_after` (whole seconds) is set when the minute is full."""
+    """What the limits say of one request. `retry_after` (whole seconds) is set when only the minute is full."""
 
     limit: int
     remaining: int
@@ -43,7 +43,8 @@ class Meter:
         """Count one request of a token at `now` (Unix seconds), or refuse it."""
         hour = _within(self._hour.setdefault(token, deque()), now - HOUR)
         minute = _within(self._minute.setdefault(token, deque()), now - MINUTE)
-        allowed = len(hour) < hour_limit and len(minute) < minute_limit
+        hour_full, minute_full = len(hour) >= hour_limit, len(minute) >= minute_limit
+        allowed = not hour_full and not minute_full
         if allowed:
             hour.append(now)
             minute.append(now)
@@ -52,7 +53,7 @@ class Meter:
             remaining=max(hour_limit - len(hour), 0),
             reset=math.ceil(hour[0] + HOUR),
             allowed=allowed,
-            retry_after=None if allowed or len(minute) < minute_limit else max(1, math.ceil(minute[0] + MINUTE - now)),
+            retry_after=max(1, math.ceil(minute[0] + MINUTE - now)) if minute_full and not hour_full else None,
         )
 
 

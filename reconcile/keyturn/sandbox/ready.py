@@ -26,22 +26,17 @@ class ReadyKey:
 def ready_key(options: object) -> ReadyKey:
     """Read `{name, models, vpc, count}`; ValueError says what is wrong. `models` left out or null means all."""
     if not isinstance(options, Mapping) or set(options) - {field.name for field in fields(ReadyKey)}:
-        message = "expected an object with name and, as you like, models, vpc, count"
-        raise ValueError(message)
+        raise ValueError("expected an object with name and, as you like, models, vpc, count")
     name, models = options.get("name"), options.get("models")
     vpc, count = options.get("vpc", False), options.get("count", 1)
     if not isinstance(name, str) or not name.strip():
-        message = "name: expected text"
-        raise ValueError(message)
+        raise ValueError("name: expected text")
     if models is not None and (not isinstance(models, list) or not all(isinstance(model, str) for model in models)):
-        message = "models: expected a list of model ids"
-        raise ValueError(message)
+        raise ValueError("models: expected a list of model ids")
     if not isinstance(vpc, bool):
-        message = "vpc: expected true or false"
-        raise ValueError(message)
+        raise ValueError("vpc: expected true or false")  # every wrong field is a ValueError here
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-        message = "count: expected a whole number above 0"
-        raise ValueError(message)
+        raise ValueError("count: expected a whole number above 0")
     return ReadyKey(name, None if models is None else tuple(models), vpc, count)
 
 
@@ -50,16 +45,13 @@ def load_keys(path: Path) -> tuple[ReadyKey, ...]:
     try:
         items: object = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):
-        message = f"{path}: neither JSON nor YAML"
-        raise ValueError(message) from None
+        raise ValueError(f"{path}: neither JSON nor YAML") from None
     if not isinstance(items, Sequence) or isinstance(items, str):
-        message = f"{path}: expected a list of keys"
-        raise ValueError(message)
+        raise ValueError(f"{path}: expected a list of keys")  # as above
     keys = []
     for number, item in enumerate(items, 1):
         try:
             keys.append(ready_key(item))
         except ValueError as wrong:
-            message = f"{path}: item {number}: {wrong}"
-            raise ValueError(message) from None
+            raise ValueError(f"{path}: item {number}: {wrong}") from None
     return tuple(keys)

@@ -14,11 +14,11 @@ from typing import Final, Self
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .app import TRANSPORT, application
-from .ready import ReadyKey
-from .service import Service
-from .settings import Settings
-from .state import Token
+from keyturn.sandbox.app import TRANSPORT, application
+from keyturn.sandbox.ready import ReadyKey
+from keyturn.sandbox.service import Service
+from keyturn.sandbox.settings import Settings
+from keyturn.sandbox.state import Token
 
 HOST: Final = "127.0.0.1"
 START_SECONDS: Final = 10.0
@@ -94,8 +94,7 @@ class Sandbox(Service):
         while not self._server.started:
             if time.monotonic() > deadline or not self._thread.is_alive():
                 listener.close()
-                message = "the sandbox did not start"
-                raise RuntimeError(message)
+                raise RuntimeError("the sandbox did not start")
             time.sleep(0.001)
         return self
 

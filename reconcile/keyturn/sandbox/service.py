@@ -9,14 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
-from . import control, inference
-from . import state as account
-from .faults import Fault, fault_from, play, take
-from .limits import Meter, untouched
-from .ready import ReadyKey
-from .settings import Settings, is_seconds
-from .state import Key, State, Token
-from .wire import Answer, Call, Reply, control_error, http_date, render
+from keyturn.sandbox import control, inference
+from keyturn.sandbox import state as account
+from keyturn.sandbox.faults import Fault, fault_from, play, take
+from keyturn.sandbox.limits import Meter, untouched
+from keyturn.sandbox.ready import ReadyKey
+from keyturn.sandbox.settings import Settings, is_seconds
+from keyturn.sandbox.state import Key, State, Token
+from keyturn.sandbox.wire import Answer, Call, Reply, control_error, http_date, render
 
 LOG_MAX = 100_000
 
@@ -216,8 +216,7 @@ class Service:
             now = self._settle()
             key = self._state.key(uuid)
             if key is None:
-                message = "no such key"
-                raise ValueError(message)
+                raise ValueError("no such key")
             quick = {"propagation": self._settings.propagation, "linger": self._settings.linger}
             match do:
                 case "regenerate":
@@ -227,13 +226,12 @@ class Service:
                 case "rename" if name.strip():
                     self._state, key = account.rename(self._state, key, name)
                 case _:
-                    message = "expected do: regenerate, delete, or rename with a name"
-                    raise ValueError(message)
+                    raise ValueError("expected do: regenerate, delete, or rename with a name")
             return key
 
-    def arm(self, op: str, kind: str, **options: object) -> Fault:
+    def arm(self, op: str, kind: str, /, **options: object) -> Fault:
         """Arm a fault; the options are the fields of `Fault`."""
-        fault = fault_from({"op": op, "kind": kind, **options})
+        fault = fault_from({**options, "op": op, "kind": kind})
         with self._lock:
             self._faults += (fault,)
         return fault
@@ -248,7 +246,7 @@ class Service:
         with self._lock:
             self._log.clear()
 
-    def change(self, **settings: object) -> Settings:
+    def change(self, /, **settings: object) -> Settings:
         """Change settings; ValueError says what is wrong."""
         with self._lock:
             self._settings = self._settings.changed(settings)
@@ -257,8 +255,7 @@ class Service:
     def advance(self, seconds: float) -> float:
         """Move the sandbox's time on; gives the new moment."""
         if not is_seconds(seconds):
-            message = "advance: expected seconds, 0 or more"
-            raise ValueError(message)
+            raise ValueError("advance: expected seconds, 0 or more")
         with self._lock:
             self._offset += seconds
             return self._settle()
@@ -267,8 +264,9 @@ class Service:
         """Add an account token, or replace one; an empty value is made up. ValueError for an unknown scope."""
         unknown = sorted(set(scopes) - account.SCOPES)
         if unknown:
-            message = f"no such scope: {', '.join(unknown)}; expected some of {', '.join(sorted(account.SCOPES))}"
-            raise ValueError(message)
+            raise ValueError(
+                f"no such scope: {', '.join(unknown)}; expected some of {', '.join(sorted(account.SCOPES))}"
+            )
         with self._lock:
             self._tokens_made += 1
             token = Token(value or account.derive_token(self._seed, self._tokens_made), frozenset(scopes), team)

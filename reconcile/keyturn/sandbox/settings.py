@@ -40,15 +40,13 @@ class Settings:
         """Raise ValueError, naming the field and what would be right."""
         for name, (right, holds) in _RULES.items():
             if not holds(getattr(self, name)):
-                message = f"{name}: expected {right}"
-                raise ValueError(message)
+                raise ValueError(f"{name}: expected {right}")
 
     def changed(self, changes: Mapping[str, object]) -> Settings:
         """Give these settings with some fields replaced; ValueError for an unknown or wrong one."""
         unknown = sorted(set(changes) - {field.name for field in fields(self)})
         if unknown:
-            message = f"no such setting: {', '.join(unknown)}"
-            raise ValueError(message)
+            raise ValueError(f"no such setting: {', '.join(unknown)}")
         return replace(self, **dict(changes))  # type: ignore[arg-type]  # __post_init__ checks every value
 
     def view(self) -> dict[str, object]:

@@ -1,0 +1,112 @@
+"""The admin's own routes, under `/_sandbox/`: what a test or a person does to the account from outside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from keyturn.sandbox.ready import ready_key
+from keyturn.sandbox.service import Service
+from keyturn.sandbox.settings import is_seconds
+
+Body = dict[str, object]
+
+
+def admin_routes(service: Service) -> list[Route]:
+    """Build the routes; every one takes and gives a JSON object, and answers 400 with `error` to a wrong one."""
+    return [Route(path, _endpoint(act), methods=[verb]) for (verb, path), act in _acts(service).items()]
+
+
+def _endpoint(act: Callable[[Body], object]) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        raw = await request.body()
+        try:
+            body = json.loads(raw) if raw.strip() else {}
+            if not isinstance(body, dict):
+                return JSONResponse({"error": "expected a JSON object"}, 400)
+            return JSONResponse(act(body))
+        except ValueError as wrong:  # a wrong field, or no JSON at all
+            return JSONResponse({"error": str(wrong)}, 400)
+
+    return endpoint
+
+
+def _acts(service: Service) -> dict[tuple[str, str], Callable[[Body], object]]:
+    def faults(_: Body) -> object:
+        return {"faults": [fault.view() for fault in service.faults]}
+
+    def arm(body: Body) -> object:
+        options = dict(body)
+        op, kind = _text(options.pop("op", None), "op"), _text(options.pop("kind", None), "kind")
+        return service.arm(op, kind, **options).view()
+
+    def clear_faults(body: Body) -> object:
+        service.clear_faults()
+        return faults(body)
+
+    def requests(_: Body) -> object:
+        return {"requests": [asdict(seen) for seen in service.requests]}
+
+    def clear_requests(body: Body) -> object:
+        service.clear_requests()
+        return requests(body)
+
+    def make_key(body: Body) -> object:
+        ready = ready_key(body)
+        made = [service.panel_create(name, ready.models, vpc=ready.vpc) for name in ready.names()]
+        return asdict(made[0]) if len(made) == 1 else {"keys": [asdict(key) for key in made]}
+
+    def make_token(body: Body) -> object:
+        scopes = body.get("scopes")
+        chosen = {} if scopes is None else {"scopes": _texts(scopes, "scopes")}
+        team = {"team": _text(body["team"], "team")} if "team" in body else {}
+        token = service.add_token(_text(body.get("token", ""), "token"), **chosen, **team)  # type: ignore[arg-type]
+        return {"token": token.value, "scopes": sorted(token.scopes), "team": token.team}
+
+    def revoke_token(body: Body) -> object:
+        service.revoke_token(_text(body.get("token"), "token"))
+        return {"tokens": len(service.state.tokens)}
+
+    def by_hand(body: Body) -> object:
+        do, uuid = _text(body.get("do"), "do"), _text(body.get("uuid"), "uuid")
+        return asdict(service.by_hand(do, uuid, _text(body.get("name", ""), "name")))
+
+    def clock(body: Body) -> object:
+        seconds = body.get("advance", 0)
+        if not is_seconds(seconds):
+            raise ValueError("advance: expected seconds, 0 or more")
+        return {"now": service.advance(float(str(seconds)))}
+
+    return {
+        ("GET", "/_sandbox/health"): lambda _: {"status": "ok"},
+        ("GET", "/_sandbox/state"): lambda _: service.view(),
+        ("GET", "/_sandbox/requests"): requests,
+        ("DELETE", "/_sandbox/requests"): clear_requests,
+        ("GET", "/_sandbox/faults"): faults,
+        ("POST", "/_sandbox/faults"): arm,
+        ("DELETE", "/_sandbox/faults"): clear_faults,
+        ("POST", "/_sandbox/keys"): make_key,
+        ("POST", "/_sandbox/tokens"): make_token,
+        ("DELETE", "/_sandbox/tokens"): revoke_token,
+        ("POST", "/_sandbox/by-hand"): by_hand,
+        ("GET", "/_sandbox/settings"): lambda _: service.settings.view(),
+        ("POST", "/_sandbox/settings"): lambda body: service.change(**body).view(),
+        ("POST", "/_sandbox/clock"): clock,
+    }
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name}: expected text")  # every wrong field is a ValueError here
+    return value
+
+
+def _texts(value: object, name: str) -> list[str]:
+    if not isinstance(value, list):
+        raise ValueError(f"{name}: expected a list of texts")  # every wrong field is a ValueError here
+    return [_text(item, name) for item in value]

@@ -1,0 +1,124 @@
+"""Conformance: the official DigitalOcean client, generated from the official API description, against the sandbox."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
+from pydo import Client
+
+from keyturn.sandbox import Sandbox
+
+# Plain http is refused unless each call says otherwise; retries would hide what the sandbox answers.
+CALL: dict[str, Any] = {"enforce_https": False, "retry_total": 0}
+
+
+@pytest.fixture
+def official(sandbox: Sandbox) -> Iterator[Client]:
+    """Give a client that holds the account token."""
+    ready = client(sandbox, sandbox.token)
+    with ready:
+        yield ready
+
+
+def client(sandbox: Sandbox, token: str) -> Client:
+    """Make a client of both APIs that holds any credential; close it."""
+    return Client(token=token, endpoint=sandbox.url, inference_endpoint=sandbox.url, timeout=10)
+
+
+def test_list_follows_the_pages(sandbox: Sandbox, official: Client) -> None:
+    """Paging by number reaches every key exactly once, and all pages agree on the total."""
+    made = {sandbox.panel_create(f"bot-{n}").uuid for n in range(5)}
+    pages = [official.genai.list_model_api_keys(page=n, per_page=2, **CALL) for n in (1, 2, 3)]
+    assert {page["meta"]["total"] for page in pages} == {5}
+    seen = [info["uuid"] for page in pages for info in page["api_key_infos"]]
+    assert (len(seen), set(seen)) == (5, made)
+    assert "next" not in pages[-1]["links"]["pages"]
+
+
+def test_the_rate_limit_headers_are_integers(sandbox: Sandbox, official: Client) -> None:
+    """The client deserializes all three headers as integers."""
+    headers = official.genai.list_model_api_keys(cls=lambda _, __, headers: headers, **CALL)
+    assert headers == {"ratelimit-limit": 5000, "ratelimit-remaining": 4999, "ratelimit-reset": 1_790_003_600}
+
+
+def test_create_is_gone(official: Client) -> None:
+    """The official client knows one answer to a create, the 410, and gives its body."""
+    body = official.genai.create_model_api_key(body={"name": "bot"}, **CALL)
+    assert body["id"] == "gone"
+    assert body["message"].startswith("resource retired: Creating model API keys through this endpoint is retired.")
+
+
+def test_create_allowed_is_more_than_the_client_expects(sandbox: Sandbox, official: Client) -> None:
+    """Where create is allowed the answer is a 200, which today's client takes for an error, though the key is made."""
+    sandbox.change(create="allowed")
+    with pytest.raises(HttpResponseError) as caught:
+        official.genai.create_model_api_key(body={"name": "bot"}, **CALL)
+    assert caught.value.status_code == 200
+    assert sandbox.state.live_keys("sandbox")[0].name == "bot"
+
+
+def test_rename_regenerate_delete(sandbox: Sandbox, official: Client) -> None:
+    """The three verbs on one key do what they say, and only a regenerate shows a secret."""
+    key = sandbox.panel_create("bot")
+    renamed = official.genai.update_model_api_key(key.uuid, body={"api_key_uuid": key.uuid, "name": "new"}, **CALL)[
+        "api_key_info"
+    ]
+    assert (renamed["uuid"], renamed["name"], "secret_key" in renamed) == (key.uuid, "new", False)
+    fresh = official.genai.regenerate_model_api_key(key.uuid, **CALL)["api_key_info"]["secret_key"]
+    assert [sandbox.accepts(secret) for secret in (key.secret, fresh)] == [False, True]
+    deleted = official.genai.delete_model_api_key(key.uuid, **CALL)["api_key_info"]
+    assert (deleted["uuid"], "secret_key" in deleted) == (key.uuid, False)
+    assert not sandbox.accepts(fresh)
+
+
+def test_an_unknown_uuid_is_not_found(official: Client) -> None:
+    """All three verbs answer the documented 404 body."""
+    calls = (
+        official.genai.update_model_api_key("none", body={"name": "new"}, **CALL),
+        official.genai.regenerate_model_api_key("none", **CALL),
+        official.genai.delete_model_api_key("none", **CALL),
+    )
+    for body in calls:
+        assert set(body) == {"id", "message", "request_id"}
+        assert body["id"] == "not_found"
+
+
+def test_account(official: Client) -> None:
+    """The account names its team."""
+    found = official.account.get(**CALL)["account"]
+    assert (found["status"], found["team"]["name"]) == ("active", "sandbox")
+    assert found["team"]["uuid"] != found["uuid"]
+
+
+def test_refused_tokens(sandbox: Sandbox) -> None:
+    """An unknown token is an authentication error, one without the scope a 403."""
+    with client(sandbox, "wrong") as stranger, pytest.raises(ClientAuthenticationError):
+        stranger.genai.list_model_api_keys(**CALL)
+    narrow = sandbox.add_token(scopes={"genai:read"}).value
+    with client(sandbox, narrow) as reader, pytest.raises(HttpResponseError) as caught:
+        reader.account.get(**CALL)
+    assert caught.value.status_code == 403
+
+
+def test_the_burst_limit_is_waited_out(sandbox: Sandbox, official: Client) -> None:
+    """The client honours `Retry-After`: its retry comes after the delay, and succeeds."""
+    sandbox.arm("list", "error-429", delay=1)
+    body = official.genai.list_model_api_keys(enforce_https=False, retry_total=1)
+    assert body["meta"]["total"] == 0
+    assert [seen.status for seen in sandbox.requests] == [429, 200]
+
+
+def test_inference(sandbox: Sandbox) -> None:
+    """The inference half of the official client: models, chat, responses, images, asynchronous invocation."""
+    with client(sandbox, sandbox.panel_create("bot").secret) as caller:
+        ids = [model["id"] for model in caller.inference.list_models(**CALL)["data"]]
+        assert "llama3.3-70b-instruct" in ids
+        chat = {"model": ids[0], "messages": [{"role": "user", "content": "ping"}], "max_completion_tokens": 16}
+        assert caller.inference.create_chat_completion(body=chat, **CALL)["choices"][0]["message"]["content"] == "pong"
+        said = caller.inference.create_response(body={"model": ids[0], "input": "ping"}, **CALL)
+        assert said["output"][0]["content"][0]["text"] == "pong"
+        image = {"model": "openai-gpt-image-1", "prompt": "a cat", "n": 2}
+        assert len(caller.inference.create_image(body=image, **CALL)["data"]) == 2
+        job = {"model_id": "fal-ai/flux/schnell", "input": {"prompt": "a cat"}}
+        assert caller.inference.create_async_invoke(body=job, **CALL)["status"] == "QUEUED"
