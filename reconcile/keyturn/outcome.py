@@ -14,8 +14,8 @@ from keyturn.secret import Secret
 class Options:
     """What a person asked of this run; the manifest never sets these.
 
-    `rotate` asks for a rotation now; `adopt` overrides the entry's consent; `secret` is the one to
-    adopt where it comes from standard input; `allow_delete` is the run's brake, released for this key; `lock_timeout` is in seconds.
+    `rotate` asks for a rotation now; `adopt` overrides the entry's consent; `secret` is the one to adopt where it
+    comes from standard input; `allow_delete` is the run's brake, released for this key; `lock_timeout` is in seconds.
     """
 
     verify: bool = False

@@ -91,8 +91,8 @@ def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # n
             return Listed(world.list_keys(fresh=True))
         case Check():
             return Checked(_check(world, state, step, hand))
-        case Preflight(deliveries):
-            return _tried(lambda: [world.preflight(item) for item in deliveries])
+        case Preflight():
+            return _preflight(world, step)
         case Wait(seconds):
             world.sleep(seconds)
             return Done()
@@ -132,6 +132,15 @@ def failed(error: KeyturnError) -> Failed:
     """Say of an error what the machine needs to know."""
     definite = error.definite if isinstance(error, ApiError) else not getattr(error, "ambiguous", False)
     return Failed(str(error), error.exit_code, definite, isinstance(error, CreateRetired))
+
+
+def _preflight(world: World, step: Preflight) -> Outcome:
+    for place in step.deliveries:
+        try:
+            world.preflight(place)
+        except KeyturnError as error:
+            return failed(error)
+    return Done()
 
 
 def _look(world: World, state: State, hand: Hand, deliveries: tuple[Delivery, ...]) -> Looked:

@@ -182,8 +182,8 @@ class Claim:
 
 def dump(document: Record | Claim) -> str:
     """Return the document as JSON."""
-    adapter: TypeAdapter[Record] | TypeAdapter[Claim] = _RECORD if isinstance(document, Record) else _CLAIM
-    return adapter.dump_json(document, exclude_defaults=False).decode()
+    text = _RECORD.dump_json(document) if isinstance(document, Record) else _CLAIM.dump_json(document)
+    return text.decode()
 
 
 def parse_record(text: str, *, where: str) -> Record:

@@ -32,9 +32,8 @@ def next_step(state: State) -> Decision:
     """Decide what comes next for one key: a step to perform, or how it ends."""
     if state.run.then:
         return state.run.then
-    for policy in (holding.owned, holding.held):
-        if decision := policy(state):
-            return decision
+    if decision := holding.owned(state) or holding.held(state):
+        return decision
     if state.desired.absent:
         return tend.open_delete(state)
     if not state.desired.name:

@@ -126,7 +126,7 @@ def _existing(state: State, consent: Adopt, found: dict[SlotName, ApiKey]) -> De
         return End(Condition.FAILED, "account-token", why, exit_code=1)
     live = consent.live or (next(iter(found)) if len(found) == 1 else None)
     if live is None or live not in found:
-        why = "two API keys were found, and whose secret was delivered the API does not show: give `adopt: {live: a or b}`"
+        why = "two API keys were found, and the API does not show whose secret is in use: give `adopt: {live: a or b}`"
         return End(Condition.FAILED, "live-unknown", why, exit_code=1)
     if len(digests) != 1:
         how = "no delivery holds a secret" if not digests else "the deliveries hold different secrets"

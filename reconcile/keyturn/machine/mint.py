@@ -95,22 +95,24 @@ def _create(state: State) -> Decision | None:
         noted = replace(intent, digest=run.minted)
         return write(state, Write.NOTE, slots=record.with_slot(intent.slot or SlotName.A, made), intent=noted)
     if slot is None:
-        if run.mints >= MAX_MINTS:
-            return give_up(state, "too-many-mints", f"{MAX_MINTS} creates in one run had no clear answer")
-        if not run.fresh:
-            return reopen(state)
-        if needs := gate(state, []):
-            return needs
-        name = nonce_name(state)
-        return Create(
-            intent.slot or SlotName.A,
-            name,
-            Planned(Change.CREATE, "create", f"creates an API key as {name}, renamed at the end", slot=intent.slot),
-        )
+        return _create_now(state)
     if record.live is not None and intent.slot is not record.live:
         # A new standby: nobody needs its secret, the next rotation regenerates it.
         return WriteRecord(note(replace(record, intent=None), state, f"created the standby {slot.uuid}"), Write.COMMIT)
     return None
+
+
+def _create_now(state: State) -> Decision:
+    slot = intent_of(state).slot or SlotName.A
+    if state.run.mints >= MAX_MINTS:
+        return give_up(state, "too-many-mints", f"{MAX_MINTS} creates in one run had no clear answer")
+    if not state.run.fresh:
+        return reopen(state)
+    if needs := gate(state, []):
+        return needs
+    name = nonce_name(state)
+    why = f"creates an API key as {name}, renamed at the end"
+    return Create(slot, name, Planned(Change.CREATE, "create", why, slot=slot))
 
 
 def _mint_again(state: State) -> Decision:

@@ -113,11 +113,8 @@ def _deleting(state: State) -> Decision:
     if decision := trouble(state, "delete-failed"):
         return decision
     places = tuple(item.delivery for item in record.deliveries)
-    if state.run.found:
-        if wait := settle(state):
-            return wait
-        if not state.observed.relisted:
-            return Relist()
+    if state.run.found and (decision := settle(state) or (None if state.observed.relisted else Relist())):
+        return decision
     if state.desired.clean_targets and not state.desired.retain:
         if reads := look(state, places):
             return reads
@@ -127,11 +124,10 @@ def _deleting(state: State) -> Decision:
     for name in order:
         if decision := _release(state, record.slots[name].uuid, name):
             return decision
-    if not state.desired.retain:
-        # What an unanswered create may have left behind carries our nonce.
-        for key in state.observed.keys:
-            if key.name.endswith(f"-kt{intent_of(state).nonce}") and key.deleted_at is None:
-                return DeleteKey(key.uuid, Planned(Change.DELETE, "extra", "a create without an answer", uuid=key.uuid))
+    # What an unanswered create may have left behind carries our nonce.
+    extra = next((key for key in state.observed.keys if key.name.endswith(f"-kt{intent_of(state).nonce}")), None)
+    if extra:
+        return DeleteKey(extra.uuid, Planned(Change.DELETE, "extra", "an answer to a create was lost", uuid=extra.uuid))
     gone = replace(record, slots={}, deliveries=(), live=None, intent=None, retire=None, handoff=None, requested=None)
     tomb = note(replace(gone, deleted_at=state.clock.now, parked=None), state, "deleted")
     return WriteRecord(tomb, Write.COMMIT)
