@@ -65,7 +65,7 @@ def check(
 
     It has to be accepted `times` times in a row over `spread` seconds, with a completion in each (none where
     `smoke.model` is empty). `fresh` says that it was just minted. `control_ok` tells whether the control API answers;
-    it is called only before `refused` is said. `seconds` of the result is the time to the first answer of the model.
+    it is called only before `refused` is said. `seconds` of the result is the time to the head of the deciding answer.
     """
     if smoke.origin is Origin.SKIP:
         return SmokeResult(Verdict.SKIPPED, "smoke-checks are switched off for this key")

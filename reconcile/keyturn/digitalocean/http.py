@@ -64,10 +64,10 @@ class _Flight:
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             self._socket = info["return_value"].get_extra_info("socket")
         elif event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
-            if self.expired:
-                raise _TooLate
             if self._guard is not None:
                 self._guard()
+            if self.expired:
+                raise _TooLate
 
 
 class HttpClient:

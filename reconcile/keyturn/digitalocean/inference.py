@@ -34,7 +34,7 @@ _VPC = re.compile(r"\bvpc")
 _ENDPOINT = re.compile(r"v1/(?:chat/)?completions|v1/responses|chat completions?|responses api|chat model|endpoint")
 _MISPLACED = re.compile(
     r"not (?:a )?(?:chat|supported|available)|does(?: not|n't) (?:support|answer)|unsupported|"
-    r"only (?:supported|available)|did you mean"
+    r"unknown[ _](?:request )?url|only (?:supported|available)|did you mean"
 )
 _ABOUT_MODEL = re.compile(
     r"model_not|unsupported_model|unknown model|model.{0,120}(?:not (?:found|exist|supported|allowed)|no access)"

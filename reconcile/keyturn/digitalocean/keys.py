@@ -124,16 +124,17 @@ class ControlApi:
     def _list_once(self) -> tuple[ApiKey, ...] | None:
         """Read all pages once; None where they do not agree."""
         found: dict[str, ApiKey] = {}
-        totals: set[int | None] = set()
+        total: int | None = None
         for number in range(1, PAGES + 1):
             page = self._steadily(lambda number=number: self._page(number))  # type: ignore[misc]
-            totals.add(page.meta.total)
+            known = len(found)
             found.update((info.uuid, info.key()) for info in page.api_key_infos)
-            if len(totals) > 1 or "" in found:
+            total = page.meta.total if total is None else total
+            if total is None or page.meta.total != total or "" in found:
                 return None
-            if not page.api_key_infos or len(found) >= (page.meta.total or 0):
-                break
-        return tuple(found.values()) if totals == {len(found)} else None
+            if len(found) == known or len(found) >= total:
+                return tuple(found.values()) if len(found) == total else None
+        return None
 
     def _page(self, number: int) -> KeyPage:
         params = {"page": str(number), "per_page": str(PER_PAGE)}

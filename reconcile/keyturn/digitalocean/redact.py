@@ -8,25 +8,24 @@ from keyturn.secret import Secret
 from keyturn.text import plain
 
 _READ = 2000
+_SEGMENT = 20
 _HIDDEN = "[redacted]"
 _CREDENTIAL = re.compile(r"(?:\b(?:dop|doo|dor)_v1_|\bsk-|\bbearer\s+)[^\s\"',;<>]*", re.IGNORECASE)
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_OPAQUE = re.compile(r"[A-Za-z0-9_+/=~-]{28,}")
+_RUN = re.compile(r"[A-Za-z0-9_+/=~-]{20,}")
+_SEPARATOR = re.compile(r"[^A-Za-z0-9]")
 
 
 def redact(text: str, *known: Secret) -> str:
     """Return `text` fit to be shown: printable, at most 200 characters, without anything that looks like a credential.
 
-    Hidden are the `known` secrets, account tokens, `sk-` keys, bearer values, and every run of 28 or more characters
-    that mixes letters and digits and is no uuid.
+    Hidden are the `known` secrets, account tokens, `sk-` keys, bearer values, and every run with 20 or more letters
+    and digits in a row, both of them: no uuid and hardly a model id has that.
     """
-    read = text[:_READ]
     for secret in known:
-        read = read.replace(secret.reveal(), _HIDDEN)
-    return plain(_OPAQUE.sub(_opaque, _CREDENTIAL.sub(_HIDDEN, read)))
+        text = text.replace(secret.reveal(), _HIDDEN)
+    return plain(_RUN.sub(_opaque, _CREDENTIAL.sub(_HIDDEN, text[:_READ])))
 
 
 def _opaque(run: re.Match[str]) -> str:
-    text = run[0]
-    mixed = any(char.isdigit() for char in text) and any(char.isalpha() for char in text)
-    return _HIDDEN if mixed and not _UUID.fullmatch(text) else text
+    long = [part for part in _SEPARATOR.split(run[0]) if len(part) >= _SEGMENT]
+    return _HIDDEN if any(not part.isalpha() and not part.isdigit() for part in long) else run[0]

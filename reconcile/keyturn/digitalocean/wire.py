@@ -11,12 +11,17 @@ from keyturn.model import ApiKey
 
 
 def _moment(value: object) -> datetime | None:
-    """Read RFC 3339; anything else is None: a secret is never lost over a date that cannot be read."""
+    """Read RFC 3339; None for anything else, and for the year 1, which stands for "never" in Go.
+
+    A secret is never lost over a date that cannot be read.
+    """
     if not isinstance(value, str):
         return None
     try:
         moment = datetime.fromisoformat(value)
     except ValueError:
+        return None
+    if moment.year == 1:
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
 
@@ -27,6 +32,10 @@ def _text(value: object) -> str:
 
 def _table(value: object) -> object:
     return value if isinstance(value, dict) else {}
+
+
+def _rows(value: object) -> object:
+    return () if value is None else value
 
 
 Moment = Annotated[datetime | None, BeforeValidator(_moment)]
@@ -56,7 +65,7 @@ class KeyInfo(Wire):
 class KeyAnswer(Wire):
     """The answer to create, rename, regenerate and delete."""
 
-    api_key_info: KeyInfo
+    api_key_info: Annotated[KeyInfo, BeforeValidator(_table)] = KeyInfo()
 
 
 class Meta(Wire):
@@ -68,8 +77,8 @@ class Meta(Wire):
 class KeyPage(Wire):
     """One page of the list."""
 
-    api_key_infos: tuple[KeyInfo, ...] = ()
-    meta: Meta = Meta()
+    api_key_infos: Annotated[tuple[KeyInfo, ...], BeforeValidator(_rows)] = ()
+    meta: Annotated[Meta, BeforeValidator(_table)] = Meta()
 
 
 class Team(Wire):
