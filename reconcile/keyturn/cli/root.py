@@ -98,11 +98,11 @@ class Root(click.Group):
 
 def _failed(screen: Screen, error: Exception) -> int:
     """Tell of an error in one paragraph; a stranger's own text may hold a secret, so only its type is named."""
-    from keyturn.errors import KeyturnError
+    from keyturn.errors import KeyturnError, ManifestError
 
     code = error.exit_code if isinstance(error, KeyturnError) else 1
     if isinstance(error, KeyturnError):
-        screen.error(f"Error: {error}")
+        screen.error(str(error) if isinstance(error, ManifestError) else f"Error: {error}")
     else:
         screen.error(
             f"Error: keyturn itself failed with {type(error).__name__}; this is a bug. What was begun is in the "

@@ -23,18 +23,15 @@ def command() -> int:
 
 
 def _lines() -> Iterator[Line]:
-    from importlib.metadata import entry_points
-
-    from pydantic import BaseModel
-
+    from keyturn.errors import InputError
     from keyturn.report.lines import Span, Tone, columns, line
+    from keyturn.targets.registry import find, kinds
 
-    for point in sorted(entry_points(group="keyturn.targets"), key=lambda found: found.name):
-        name = Span(point.name, Tone.NAME)
+    for name in kinds():
         try:
-            kind = point.load()
-        except ImportError as error:
-            yield line(name, f": its library {error.name or ''} is not installed")
+            kind = find(name)
+        except InputError as error:
+            yield line(Span(name, Tone.NAME), f": {error}")
             continue
         able = kind.capabilities
         abilities = {
@@ -42,14 +39,14 @@ def _lines() -> Iterator[Line]:
             "keeps versions": able.versions,
             "holds records": able.documents,
         }
-        yield line(name, ": ", ", ".join(word for word, can in abilities.items() if can) or "holds secrets only")
-        model: type[BaseModel] = kind.settings_model
+        words = ", ".join(word for word, can in abilities.items() if can)
+        yield line(Span(name, Tone.NAME), f": {words or 'holds secrets only'}")
         rows = [
             (
                 Span(field.alias or title),
                 Span("required" if field.is_required() else "optional"),
                 Span(field.description or ""),
             )
-            for title, field in model.model_fields.items()
+            for title, field in kind.settings_model.model_fields.items()
         ]
         yield from columns(rows, indent=2) if rows else []

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import click
 
 from keyturn.cli import options
@@ -12,10 +15,10 @@ from keyturn.cli import options
 @options.talking
 def command(*, file: str) -> int:
     """Load it and say what it has."""
-    from keyturn.cli.work import loaded
+    from keyturn.manifest import load_all
     from keyturn.report.lines import count, line
 
-    for path, desired in loaded(file):
+    for desired in load_all(Path(file), os.environ):
         what = f"{count(len(desired.keys), 'key')}, {count(len(desired.targets), 'target')}"
-        options.screen().result([line(f"{path}: {desired.owner}: {what}. OK.")])
+        options.screen().result([line(f"{desired.owner}: {what}. OK.")])
     return 0

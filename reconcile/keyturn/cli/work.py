@@ -1,4 +1,4 @@
-"""What the commands do with manifests: find, load and open them, plan, ask, apply."""
+"""What the commands do with manifests: load and open them, plan, ask, apply."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from keyturn.cli.screen import Screen
-from keyturn.errors import InputError, ManifestError, Mistake, OwnershipError
-from keyturn.manifest import load
+from keyturn.errors import InputError, OwnershipError
+from keyturn.manifest import load_all
 from keyturn.model import Desired, DesiredKey
 from keyturn.outcome import KeyReport, Options, RunPlan, RunReport
 from keyturn.reality import open_world
@@ -68,37 +68,6 @@ def worst(codes: Iterable[int]) -> int:
     return next((code for code in SEVERITY if code in found), 0)
 
 
-def manifests(file: str) -> tuple[Path, ...]:
-    """Return the manifest, or those of a directory: its YAML files with `apiVersion: keyturn/…`.
-
-    Raises:
-        InputError: nothing there.
-    """
-    path = Path(file)
-    if not path.exists():
-        raise InputError("there is no manifest", where=file, remedy="`keyturn init` writes one; `-f` names another.")
-    if not path.is_dir():
-        return (path,)
-    found = tuple(sorted(item for item in path.iterdir() if item.suffix in {".yaml", ".yml"} and _is_manifest(item)))
-    if not found:
-        raise InputError("this directory holds no manifest (`apiVersion: keyturn/v1`)", where=file)
-    return found
-
-
-def loaded(file: str) -> tuple[tuple[Path, Desired], ...]:
-    """Load the manifests; raises ManifestError with the mistakes of all of them."""
-    result: list[tuple[Path, Desired]] = []
-    mistakes: list[Mistake] = []
-    for path in manifests(file):
-        try:
-            result.append((path, load(path, os.environ)))
-        except ManifestError as error:
-            mistakes += error.mistakes
-    if mistakes:
-        raise ManifestError(mistakes)
-    return tuple(result)
-
-
 @contextmanager
 def opened(
     screen: Screen, file: str, named: Sequence[str] = (), keys: Sequence[str] = ()
@@ -108,17 +77,19 @@ def opened(
     No `keys` means all. Raises InputError for a key that no manifest has.
     """
     screen.log()
-    every = loaded(file)
-    known = [key.id for _, desired in every for key in desired.keys]
+    path = Path(file)
+    every = load_all(path, os.environ)
+    known = [key.id for desired in every for key in desired.keys]
     for key in (*named, *keys):
         if key not in known:
             raise InputError(f"there is no key {key!r} in the manifest", where=file, remedy=_did_you_mean(key, known))
+    base = path if path.is_dir() else path.parent
     with ExitStack() as stack:
         result: list[Opened] = []
-        for path, desired in every:
+        for desired in every:
             mine = tuple(key.id for key in desired.keys if key.id in keys)
             if mine or not keys:
-                world = stack.enter_context(open_world(desired, os.environ, path.parent))
+                world = stack.enter_context(open_world(desired, os.environ, base))
                 result.append(Opened(desired, world, Runner(world, desired, screen.progress), mine))
         yield tuple(result)
 
@@ -199,10 +170,6 @@ def _agreed(screen: Screen) -> bool:
         return False
     screen.error("Do this? [y/N]")
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
-
-
-def _is_manifest(path: Path) -> bool:
-    return any(row.startswith("apiVersion: keyturn/") for row in path.read_text(encoding="utf-8").splitlines())
 
 
 def _did_you_mean(key: str, known: Sequence[str]) -> str:
