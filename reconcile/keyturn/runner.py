@@ -269,7 +269,7 @@ class Runner:
         wanted = {key.id for key in work if not key.absent}
         seen = {sight.plan.key: sight for sight in sights if safety.mine(sight.record, self._desired.owner)}
         records = {key: sight.record for key, sight in seen.items() if sight.record}
-        if other := safety.other_team(self._world.account(), records):
+        if records and (other := safety.other_team(self._world.account(), records)):
             return other
         live = {key: uuid for key, uuid in safety.live_uuids(records).items() if key in wanted}
         if safety.all_gone(live, self._world.list_keys()):
