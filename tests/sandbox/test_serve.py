@@ -64,6 +64,15 @@ def test_a_taken_port_is_an_error() -> None:
             raise AssertionError
 
 
+def test_an_answer_waits_for_no_acknowledgement() -> None:
+    """Fifty answers on one connection take far less than the 40 ms each that a delayed acknowledgement costs."""
+    with Sandbox() as sandbox, client(sandbox, sandbox.token) as api:
+        began = time.monotonic()
+        for _ in range(50):
+            api.get(KEYS)
+        assert time.monotonic() - began < 50 * 0.03
+
+
 def test_latency_holds_every_answer_back() -> None:
     """Both APIs answer after the latency; the admin's routes do not wait."""
     with Sandbox(latency=0.2) as sandbox, client(sandbox, sandbox.token) as api:
