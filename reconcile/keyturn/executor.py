@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from keyturn import schedule
-from keyturn.advance import advance, assume
+from keyturn.advance import ASSUMED, Claimed, Outcome, advance, assume
 from keyturn.errors import Conflict, KeyturnError, LeaseLost, RunStopped, TargetError
 from keyturn.machine import next_step
 from keyturn.model import DesiredKey
@@ -69,7 +69,9 @@ def plan_key(world: World, desired: DesiredKey, options: Options) -> KeyPlan:
                 break
             changes.extend(_shown(decision))
             writes = writes or isinstance(decision, WriteRecord)
-            if isinstance(decision, READS) or (isinstance(decision, Check) and _really(decision, state, options)):
+            if isinstance(decision, LookClaim) and decision.uuid.startswith(ASSUMED):
+                outcome: Outcome = Claimed(None)
+            elif isinstance(decision, READS) or (isinstance(decision, Check) and _really(decision, state, options)):
                 outcome = perform(world, state, decision, hand)
             else:
                 outcome = assume(state, decision)
@@ -148,7 +150,7 @@ def apply_key(
     smoke = None
     if state and state.record and state.record.live_digest:
         smoke = state.observed.verdicts.get(state.record.live_digest)
-    return KeyReport(desired.id, tuple(work.done), end, run_state.problems, smoke, run_state.mints)
+    return KeyReport(desired.id, tuple(_worth_showing(work.done)), end, run_state.problems, smoke, run_state.mints)
 
 
 def _go(work: _Working, state: State, step: Step) -> State:

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from keyturn.cli.screen import Screen
-from keyturn.errors import InputError, OwnershipError
+from keyturn.errors import InputError
 from keyturn.manifest import load_all
 from keyturn.model import Desired, DesiredKey
-from keyturn.outcome import KeyReport, Options, RunPlan, RunReport
+from keyturn.outcome import Condition, End, KeyReport, Options, RunPlan, RunReport
 from keyturn.reality import open_world
 from keyturn.report.documents import Consent, ReportDocument, dump
 from keyturn.report.markdown import run_markdown
@@ -25,8 +25,10 @@ from keyturn.runner import Runner
 from keyturn.signals import Signals
 from keyturn.world import World
 
-SEVERITY = (4, 5, 1, 2)
+SEVERITY = (4, 5, 3, 1, 2)
 """Of several exit codes the first of these wins."""
+
+NOT_AGREED = End(Condition.STOPPED, "not-agreed", "nobody agreed to its plan; nothing was done", exit_code=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,8 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
     if order.warning and changes:
         screen.say(order.warning)
     if not order.yes and not _agreed(screen):
-        report(screen, [_untouched(plan) for plan in plans])
-        raise OwnershipError(
-            "nothing was done, since nobody agreed to the plan", remedy="Look at it, then say `--yes`."
-        )
+        screen.error("Nothing was done, since nobody agreed to the plan. Look at it, then say `--yes`.")
+        return report(screen, [_untouched(plan) for plan in plans])
     # Who was asked agreed to this plan and no other; who says --yes beforehand agreed to what is right by then.
     digests = order.expected or ({} if order.yes else {plan.owner: plan.digest for plan in plans})
     with Signals() as signals:
@@ -159,9 +159,10 @@ def report(screen: Screen, reports: Sequence[RunReport]) -> int:
 
 
 def _untouched(plan: RunPlan) -> RunReport:
-    """Return the report of a plan that was not carried out."""
-    reports = tuple(KeyReport(key.key, (), key.end) for key in plan.plans)
-    return RunReport(plan.owner, "", reports, plan.deferred, plan.unmanaged, plan.stopped, plan.exit_code)
+    """Return the report of a plan that nobody carried out: keys with changes are stopped, the others end as planned."""
+    reports = tuple(KeyReport(key.key, (), NOT_AGREED if key.changes else key.end) for key in plan.plans)
+    code = worst((plan.exit_code, *(key.end.exit_code for key in reports)))
+    return RunReport(plan.owner, "", reports, plan.deferred, plan.unmanaged, plan.stopped, code)
 
 
 def _agreed(screen: Screen) -> bool:
