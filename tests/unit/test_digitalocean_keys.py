@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -448,3 +449,23 @@ def test_what_is_sent() -> None:
         None,
     ]
     assert all(f"Authorization: Bearer {TOKEN.reveal()}" in request for request in sent)
+
+
+def test_threads_share_one_budget() -> None:
+    """Eight threads, twenty requests left: twenty succeed, the rest are refused unsent, no 429 is met."""
+    with Sandbox(seed=1, hour_limit=20, start=NOW.timestamp()) as sandbox:
+        control = ControlApi(sandbox.url, Secret(sandbox.token), now=lambda: NOW)
+        control.list_keys()
+
+        def read(_: int) -> bool:
+            try:
+                control.list_keys()
+            except RateLimited:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            done = list(pool.map(read, range(40)))
+        statuses = [seen.status for seen in sandbox.requests]
+    assert done.count(True) == 19
+    assert statuses == [200] * 20
