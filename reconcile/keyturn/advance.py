@@ -33,6 +33,10 @@ from keyturn.steps import (
 )
 
 
+ASSUMED = "new:"
+"""How the uuid of an API key begins that only a plan has made."""
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """The effect took place."""
@@ -272,7 +276,7 @@ def assume(state: State, step: Step) -> Outcome:
         case WriteRecord():
             return Written(state.version)
         case Create(name=name):
-            return Made(f"minted-{state.run.mints}", ApiKey(f"new:{name}", name))
+            return Made(f"minted-{state.run.mints}", ApiKey(f"{ASSUMED}{name}", name))
         case Regenerate():
             return Made(f"minted-{state.run.mints}")
         case Check(purpose=Purpose.OLD):
