@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 
 from keyturn.errors import RateLimited
 
@@ -63,7 +64,9 @@ class RateBudget:
             said = _date(headers.get("date"))
             if said is not None:
                 self.skew = said - now
-            wait = self._retry_after(headers.get("retry-after"), now) if status == 429 else None  # noqa: PLR2004
+            wait = (
+                self._retry_after(headers.get("retry-after"), now) if status == HTTPStatus.TOO_MANY_REQUESTS else None
+            )
             if wait is not None:
                 self._not_before = max(self._not_before, now + min(wait, _HORIZON))
             self._learn(headers.get("ratelimit-remaining"), headers.get("ratelimit-reset"))

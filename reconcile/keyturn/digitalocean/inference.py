@@ -17,6 +17,7 @@ refused would make keyturn heal, by rotating, a key that works.
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 
 from keyturn import __version__
 from keyturn.digitalocean.http import Answer, HttpClient, sendable
@@ -26,9 +27,9 @@ from keyturn.errors import ApiError
 from keyturn.model import Api, Timing, WireAnswer, WireKind
 from keyturn.secret import Secret
 
-URL = "https://inference.do-ai.run"
 TOKENS = 16
-_PATHS = {Api.CHAT: "/v1/chat/completions", Api.RESPONSES: "/v1/responses"}
+CHAT = "/v1/chat/completions"
+RESPONSES = "/v1/responses"
 _BILLING = re.compile(r"billing|quota|credit|payment|past due|insufficient_funds|balance")
 _VPC = re.compile(r"\bvpc")
 _ENDPOINT = re.compile(r"v1/(?:chat/)?completions|v1/responses|chat completions?|responses api|chat model|endpoint")
@@ -48,7 +49,7 @@ class InferenceApi:
 
     def __init__(
         self,
-        url: str = URL,
+        url: str,
         *,
         timing: Timing = Timing(),  # noqa: B008 - frozen
         user_agent: str = f"keyturn/{__version__}",
@@ -65,7 +66,7 @@ class InferenceApi:
         answer = self._send("GET", "/v1/models", secret, None)
         if isinstance(answer, WireAnswer):
             return answer
-        if answer.status == 200:  # noqa: PLR2004
+        if answer.status == HTTPStatus.OK:
             listed = parse(ModelList, answer.body)
             if listed is None:
                 return WireAnswer(WireKind.UNREACHABLE, (), "HTTP 200 that is no list of models", answer.seconds)
@@ -76,17 +77,12 @@ class InferenceApi:
         """Ask `model` for at most 16 tokens; the text is not even parsed."""
         if api is Api.RESPONSES:
             body: dict[str, object] = {"model": model, "input": "ping", "max_output_tokens": TOKENS, "store": False}
-            return self._complete(secret, api, body)
+            return self._judge(self._send("POST", RESPONSES, secret, body), secret)
         chat = {"model": model, "messages": [{"role": "user", "content": "ping"}]}
-        answer = self._send("POST", _PATHS[api], secret, {**chat, _NEWER_NAME: TOKENS})
-        if isinstance(answer, Answer) and answer.status in {400, 422} and not _completed(answer):
-            words = _error(answer).words
-            if _NEWER_NAME in words:
-                return self._complete(secret, api, {**chat, "max_tokens": TOKENS})
+        answer = self._send("POST", CHAT, secret, {**chat, _NEWER_NAME: TOKENS})
+        if isinstance(answer, Answer) and _wants_older_name(answer):
+            answer = self._send("POST", CHAT, secret, {**chat, "max_tokens": TOKENS})
         return self._judge(answer, secret)
-
-    def _complete(self, secret: Secret, api: Api, body: dict[str, object]) -> WireAnswer:
-        return self._judge(self._send("POST", _PATHS[api], secret, body), secret)
 
     def _judge(self, answer: Answer | WireAnswer, secret: Secret) -> WireAnswer:
         if isinstance(answer, WireAnswer):
@@ -106,21 +102,21 @@ class InferenceApi:
 
 def models_kind(status: int, words: str) -> WireKind:
     """PURE: what an answer of `/v1/models` other than 200 stands for; `words` is what the error says, in lower case."""
-    if status == 401:  # noqa: PLR2004
+    if status == HTTPStatus.UNAUTHORIZED:
         return WireKind.UNAUTHORIZED
     return WireKind.QUOTA if _is_quota(status, words) else WireKind.UNREACHABLE
 
 
 def completion_kind(status: int, words: str) -> WireKind:
     """PURE: what a failed completion stands for; `words` is what the error says, in lower case."""
-    if status == 401:  # noqa: PLR2004
+    if status == HTTPStatus.UNAUTHORIZED:
         return WireKind.UNAUTHORIZED
     if _is_quota(status, words):
         return WireKind.QUOTA
-    if status == 403 and _VPC.search(words):  # noqa: PLR2004
+    if status == HTTPStatus.FORBIDDEN and _VPC.search(words):
         return WireKind.UNREACHABLE
     about_endpoint = _ENDPOINT.search(words) and _MISPLACED.search(words)
-    if status == 405 or (status in {400, 404, 422} and about_endpoint):  # noqa: PLR2004
+    if status == HTTPStatus.METHOD_NOT_ALLOWED or (status in {400, 404, 422} and about_endpoint):
         return WireKind.WRONG_API
     if status in {403, 404} or (status in {400, 422} and _ABOUT_MODEL.search(words)):
         return WireKind.MODEL_DENIED
@@ -128,15 +124,19 @@ def completion_kind(status: int, words: str) -> WireKind:
 
 
 def _is_quota(status: int, words: str) -> bool:
-    return status in {402, 429} or (status == 403 and bool(_BILLING.search(words)))  # noqa: PLR2004
+    return status in {402, 429} or (status == HTTPStatus.FORBIDDEN and bool(_BILLING.search(words)))
 
 
 def _completed(answer: Answer) -> bool:
     """Whether a model worked: a completion, or a 400 that says its thinking used up the tokens."""
-    if answer.status == 200:  # noqa: PLR2004
+    if answer.status == HTTPStatus.OK:
         completion = parse(Completion, answer.body)
         return completion is not None and completion.answered
-    return answer.status == 400 and bool(_OUT_OF_TOKENS.search(_error(answer).words))  # noqa: PLR2004
+    return answer.status == HTTPStatus.BAD_REQUEST and bool(_OUT_OF_TOKENS.search(_error(answer).words))
+
+
+def _wants_older_name(answer: Answer) -> bool:
+    return answer.status in {400, 422} and not _completed(answer) and _NEWER_NAME in _error(answer).words
 
 
 def _error(answer: Answer) -> InferenceError:

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import TypeVar
 
 from keyturn import __version__
@@ -19,7 +20,6 @@ from keyturn.model import ApiKey, Timing
 from keyturn.secret import Secret
 from keyturn.world import Guard, Minted
 
-URL = "https://api.digitalocean.com"
 KEYS = "/v2/gen-ai/models/api_keys"
 PER_PAGE = 200
 PASSES = 5
@@ -97,7 +97,7 @@ class ControlApi:
                 lambda: self._read("/v2/account", AccountAnswer, "reading the account", "account:read")
             )
         except ApiForbidden as error:
-            if error.status == 403:  # noqa: PLR2004
+            if error.status == HTTPStatus.FORBIDDEN:
                 return ""
             raise
         return body.account.team.uuid
@@ -142,7 +142,7 @@ class ControlApi:
 
     def _read(self, path: str, shape: type[W], what: str, scope: str, params: dict[str, str] | None = None) -> W:
         answer = self._exchange("GET", path, params=params)
-        if answer.status != 200:  # noqa: PLR2004
+        if answer.status != HTTPStatus.OK:
             raise refusal(answer, what, scope, self._http.url)
         body = parse(shape, answer.body)
         if body is None:
@@ -166,9 +166,11 @@ class ControlApi:
 
         def once() -> None:
             answer = self._exchange(method, path, body=body, guard=guard)
-            if answer.status == 204 or (method == "DELETE" and answer.status == 404 and parse(Wire, answer.body)):  # noqa: PLR2004
+            if answer.status == HTTPStatus.NO_CONTENT or (
+                method == "DELETE" and answer.status == HTTPStatus.NOT_FOUND and parse(Wire, answer.body)
+            ):
                 return
-            if answer.status != 200:  # noqa: PLR2004
+            if answer.status != HTTPStatus.OK:
                 raise refusal(answer, what, scope, self._http.url)
             info = _info(answer)
             if info is None or info.uuid not in {"", uuid}:
