@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
 from keyturn.digitalocean import ControlApi
-from keyturn.digitalocean.keys import ATTEMPTS, PASSES
+from keyturn.digitalocean.keys import ATTEMPTS
 from keyturn.errors import (
     Ambiguous,
     ApiError,
@@ -23,16 +20,12 @@ from keyturn.errors import (
     NotFound,
     RateLimited,
 )
-from keyturn.model import Timing
 from keyturn.sandbox import Sandbox
 from keyturn.sandbox import Token as SandboxToken
 from keyturn.secret import Secret
+from tests.support.control import MINTED, SECRET, TOKEN, UUID, Waits, api, nothing, ok, page
 from tests.support.raw_http import RawServer, Script, reply
 
-TOKEN = Secret("dop_v1_" + "5" * 64)
-UUID = "0f0e8f0c-8a55-4f0e-9d0a-5b3f5f3f9b11"
-SECRET = "sk-do-" + "x" * 64
-NOW = datetime(2026, 9, 1, tzinfo=UTC)
 DEFINITE = [
     (400, NotAccepted),
     (401, ApiForbidden),
@@ -42,38 +35,6 @@ DEFINITE = [
     (429, RateLimited),
 ]
 AMBIGUOUS = [302, 402, 408, 409, 418, 500, 502, 503, 504]
-
-
-class Waits(list[float]):
-    """A sleep that only notes."""
-
-    def __call__(self, seconds: float) -> None:
-        """Note the seconds."""
-        self.append(seconds)
-
-
-def nothing() -> None:
-    """A guard that lets everything pass."""
-
-
-def api(url: str, token: Secret = TOKEN, waits: Waits | None = None) -> ControlApi:
-    """A control API whose clock stands still."""
-    sleep = Waits() if waits is None else waits
-    return ControlApi(url, token, timing=Timing(request=2), sleep=sleep, now=lambda: NOW)
-
-
-def ok(info: dict[str, Any]) -> bytes:
-    """The answer to a change."""
-    return reply(200, json.dumps({"api_key_info": info}))
-
-
-def page(uuids: list[str], total: int | None) -> bytes:
-    """One page of a list."""
-    infos = [{"uuid": uuid, "name": f"name of {uuid}"} for uuid in uuids]
-    return reply(200, json.dumps({"api_key_infos": infos, "meta": {} if total is None else {"total": total}}))
-
-
-MINTED = ok({"uuid": UUID, "name": "n", "secret_key": SECRET})
 HTML = reply(502, "<html>bad gateway</html>")
 
 
@@ -108,72 +69,6 @@ def test_a_gone_endpoint_elsewhere_is_a_definite_no() -> None:
     """A 410 on anything but create is not CreateRetired, and never counts as deleted."""
     with RawServer(reply(410, '{"id": "gone", "message": "retired"}')) as server, pytest.raises(NotAccepted):
         api(server.url).delete(UUID, nothing)
-
-
-def test_a_long_list_is_read_to_its_end(sandbox: Sandbox) -> None:
-    """450 keys come in three pages of 200."""
-    names = {sandbox.panel_create(f"key-{number}").uuid for number in range(450)}
-    listed = api(sandbox.url, Secret(sandbox.token)).list_keys()
-    assert {key.uuid for key in listed} == names
-    assert [seen.query for seen in sandbox.requests] == [{"page": str(n), "per_page": "200"} for n in (1, 2, 3)]
-
-
-def test_a_half_list_is_read_again(sandbox: Sandbox) -> None:
-    """A list shorter than its total is never taken for the whole."""
-    for number in range(4):
-        sandbox.panel_create(f"key-{number}")
-    sandbox.arm("list", "half-list", times=2)
-    assert len(api(sandbox.url, Secret(sandbox.token)).list_keys()) == 4
-
-
-def test_pages_that_disagree_are_read_again() -> None:
-    """A total that changes between two pages: somebody changes keys, so list again."""
-    first, second = page(["a", "b"], 3), page(["c"], 4)
-    with RawServer(first, second, page(["a", "b"], 3), page(["c"], 3)) as server:
-        assert [key.uuid for key in api(server.url).list_keys()] == ["a", "b", "c"]
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [page(["a"], 2), page(["a"], None), page(["a", "a"], 2), page(["a", "b"], 1), page([""], 1), reply(200, "{}")],
-)
-def test_a_list_that_never_agrees_is_unknown(answer: bytes) -> None:
-    """After five readings it is an error, never an absence."""
-    waits = Waits()
-    with RawServer(answer) as server, pytest.raises(Ambiguous, match="did not agree"):
-        api(server.url, waits=waits).list_keys()
-    assert len(waits) == PASSES - 1
-    assert len(server.requests) <= 2 * PASSES
-
-
-def test_a_page_shifted_by_a_delete_is_read_again() -> None:
-    """The same uuid on two pages means that one was missed."""
-    with RawServer(page(["a", "b"], 3), page(["b"], 3), page(["a", "b", "c"], 3)) as server:
-        assert [key.uuid for key in api(server.url).list_keys()] == ["a", "b", "c"]
-
-
-def test_strange_fields_do_no_harm() -> None:
-    """Unknown fields, wrong types and unreadable dates are None or empty; the key is listed."""
-    info = {
-        "uuid": "a",
-        "name": 7,
-        "created_at": "never",
-        "deleted_at": "0001-01-01T00:00:00Z",
-        "created_by": 1,
-        "x": [],
-    }
-    with RawServer(reply(200, json.dumps({"api_key_infos": [info], "meta": {"total": 1}, "links": None}))) as server:
-        (key,) = api(server.url).list_keys()
-    assert (key.name, key.created_at, key.deleted_at) == ("", None, None)
-
-
-def test_times_are_utc_whatever_their_offset_and_precision() -> None:
-    """RFC 3339 with nanoseconds and an offset is understood."""
-    info = {"uuid": "a", "created_at": "2026-08-01T14:00:00.123456789+02:00", "deleted_at": "2026-08-02T00:00:00Z"}
-    with RawServer(reply(200, json.dumps({"api_key_infos": [info], "meta": {"total": 1}}))) as server:
-        (key,) = api(server.url).list_keys()
-    assert key.created_at == datetime(2026, 8, 1, 12, 0, 0, 123456, tzinfo=UTC)
-    assert key.deleted_at == datetime(2026, 8, 2, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(("status", "error"), DEFINITE)
@@ -310,68 +205,6 @@ def test_what_is_no_uuid_is_never_sent(uuid: str) -> None:
         assert server.requests == []
 
 
-def test_the_guard_is_asked_after_waiting_for_the_budget() -> None:
-    """The wait for the rate limit can outlast a lease, so the check comes after it, in the same thread."""
-    events: list[str] = []
-    reset = str(int(NOW.timestamp()) + 60)
-    clock = [NOW.timestamp()]
-
-    def sleep(seconds: float) -> None:
-        events.append("wait")
-        clock[0] += seconds
-
-    used_up = reply(404, "{}", {"ratelimit-remaining": "0", "ratelimit-reset": reset})
-    with RawServer(used_up, MINTED) as server:
-        control = ControlApi(server.url, TOKEN, sleep=sleep, now=lambda: datetime.fromtimestamp(clock[0], UTC))
-        with pytest.raises(NotFound):
-            control.regenerate(UUID, nothing)
-        control.regenerate(UUID, lambda: events.append("guard"))
-    assert events == ["wait", "guard", "guard"]
-    assert clock[0] == NOW.timestamp() + 60
-
-
-def test_a_mint_that_would_wait_too_long_is_not_sent() -> None:
-    """A window that frees in more than two minutes: RateLimited at once, the guard not even asked."""
-    reset = str(int(NOW.timestamp()) + 600)
-    used_up = reply(404, "{}", {"ratelimit-remaining": "0", "ratelimit-reset": reset})
-    with RawServer(used_up) as server:
-        control = api(server.url)
-        for error in (NotFound, RateLimited):
-            with pytest.raises(error):
-                control.regenerate(UUID, nothing)
-        assert len(server.requests) == 1
-
-
-def test_the_burst_limit_of_the_sandbox_is_waited_out() -> None:
-    """Reads go on after the Retry-After of a 429: no second request is refused."""
-    with Sandbox(seed=1, minute_limit=3, start=NOW.timestamp()) as sandbox:
-        clock = [NOW.timestamp()]
-
-        def sleep(seconds: float) -> None:
-            clock[0] += seconds
-            sandbox.advance(seconds)
-
-        control = ControlApi(
-            sandbox.url, Secret(sandbox.token), sleep=sleep, now=lambda: datetime.fromtimestamp(clock[0], UTC)
-        )
-        for _ in range(8):
-            assert control.list_keys() == ()
-        statuses = [seen.status for seen in sandbox.requests]
-    assert statuses.count(200) == 8
-    assert statuses.count(429) <= 3
-
-
-def test_the_hour_limit_of_the_sandbox_is_never_met() -> None:
-    """What the headers announce is not run into: an error before sending, no 429 in the log."""
-    with Sandbox(seed=1, hour_limit=3, start=NOW.timestamp()) as sandbox:
-        control = api(sandbox.url, Secret(sandbox.token))
-        for _ in range(3):
-            control.list_keys()
-        with pytest.raises(RateLimited, match="used up"):
-            control.list_keys()
-        assert [seen.status for seen in sandbox.requests] == [200, 200, 200]
-
-
 def test_the_account_is_the_team() -> None:
     """The team's uuid; empty for a token without account:read; an error for a token that is refused."""
     with Sandbox(seed=1) as sandbox:
@@ -449,23 +282,3 @@ def test_what_is_sent() -> None:
         None,
     ]
     assert all(f"Authorization: Bearer {TOKEN.reveal()}" in request for request in sent)
-
-
-def test_threads_share_one_budget() -> None:
-    """Eight threads, twenty requests left: twenty succeed, the rest are refused unsent, no 429 is met."""
-    with Sandbox(seed=1, hour_limit=20, start=NOW.timestamp()) as sandbox:
-        control = ControlApi(sandbox.url, Secret(sandbox.token), now=lambda: NOW)
-        control.list_keys()
-
-        def read(_: int) -> bool:
-            try:
-                control.list_keys()
-            except RateLimited:
-                return False
-            return True
-
-        with ThreadPoolExecutor(8) as pool:
-            done = list(pool.map(read, range(40)))
-        statuses = [seen.status for seen in sandbox.requests]
-    assert done.count(True) == 19
-    assert statuses == [200] * 20
