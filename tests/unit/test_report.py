@@ -61,7 +61,7 @@ def test_a_report_tells_what_was_done_and_what_is_wrong() -> None:
         "    smoke-check  refused in 100 ms: refused 3 times\n"
         "    problem  OldSecretAlive\n"
         "\n"
-        "1 key; 1 waiting; 1 new secret; 1 problem.\n"
+        "1 key; 1 waiting; 1 mint; 1 problem.\n"
     )
 
 

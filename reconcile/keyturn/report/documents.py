@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
@@ -101,6 +101,7 @@ class SmokeDocument:
     keyturn: str = __version__
 
 
+Parsed = TypeVar("Parsed", PlanDocument, ReportDocument)
 Document = PlanDocument | ReportDocument | StatusDocument | HistoryDocument | SmokeDocument
 
 _TYPES: Mapping[str, type[Document]] = {
@@ -121,15 +122,25 @@ def dump(document: Document) -> str:
 
 def parse_plan(text: str, *, where: str) -> PlanDocument:
     """Parse a saved plan; raises InputError where it is not one, without repeating its text."""
+    return _parse(PlanDocument, text, where, "Make it again with `keyturn plan --out`.")
+
+
+def parse_report(text: str, *, where: str) -> ReportDocument:
+    """Parse a report; raises InputError like `parse_plan`."""
+    return _parse(ReportDocument, text, where, "")
+
+
+def _parse(kind: type[Parsed], text: str, where: str, remedy: str) -> Parsed:
     try:
-        return TypeAdapter(PlanDocument).validate_json(text)
+        return TypeAdapter(kind).validate_json(text)
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"]) or "its top"
+        name = kind.__name__.removesuffix("Document").lower()
         raise InputError(
-            "this is not a plan that this version of keyturn can read",
+            f"this is not a {name} that this version of keyturn can read",
             where=where,
             evidence=f"at {place}",
-            remedy="Make it again with `keyturn plan --out`.",
+            remedy=remedy,
         ) from None
 
 

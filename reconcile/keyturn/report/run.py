@@ -52,7 +52,7 @@ def run_summary(report: RunReport) -> str:
     parts += [f"{ends.count(condition)} {condition.value}" for condition in Condition if condition in ends]
     mints = sum(key.mints for key in report.reports)
     if mints:
-        parts.append(count(mints, "new secret"))
+        parts.append(count(mints, "mint"))
     problems = sum(len(key.problems) for key in report.reports)
     if problems:
         parts.append(count(problems, "problem"))
