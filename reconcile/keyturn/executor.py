@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -24,16 +24,17 @@ from keyturn.outcome import (
     Progress,
 )
 from keyturn.perform import Hand, clock, digest_key, perform
-from keyturn.record import Record
 from keyturn.signals import stop_requested
 from keyturn.state import Observed, Run, State
 from keyturn.steps import (
     Check,
+    Create,
     Deliver,
     Look,
     LookBack,
     LookClaim,
     Purpose,
+    Regenerate,
     Relist,
     Step,
     Wait,
@@ -48,57 +49,69 @@ Stop = Callable[[], bool]
 
 MAX_STEPS = 400
 REREADS = 5
-SCHEDULED = {"due"}
+ENDLESS = End(Condition.FAILED, "endless", "it does not come to rest; nothing more is tried", exit_code=1)
+QUIET = {
+    (Change.ADOPT, "claims"),
+    (Change.CREATE, "slot-missing"),
+    (Change.ROTATE, "regenerates"),
+    (Change.RETIRE, "finishes"),
+    (Change.RECORD, "deliveries-differ"),
+    (Change.RECORD, "name-differs"),
+    (Change.RECORD, "absent"),
+}
 READS = (Look, LookBack, LookClaim, Relist)
 
 
 def plan_key(world: World, desired: DesiredKey, options: Options) -> KeyPlan:
     """Run the machine dry on one key; nothing is written (I7)."""
+    return _dry(world, desired, options)[0]
+
+
+def _dry(world: World, desired: DesiredKey, options: Options) -> tuple[KeyPlan, State | None]:
+    """Return the plan, and the state that it was made from once all was looked at."""
     dry = replace(options, allow_delete=True, lock_timeout=0.0)
-    changes: list[Planned] = []
-    writes = False
-    due_since = None
+    hand = Hand()
     try:
-        hand = Hand()
-        state = _observe(world, desired, dry, "plan", hand)
-        basis = _basis(state)
-        first, due_since = state.record, _due_since(state)
-        for _ in range(MAX_STEPS):
-            decision = next_step(state)
-            if isinstance(decision, End):
+        state = first = _observe(world, desired, dry, "plan", hand)
+        steps: list[Step] = []
+        decision = next_step(state)
+        while not isinstance(decision, End):
+            steps.append(decision)
+            if len(steps) > MAX_STEPS:
+                decision = ENDLESS
                 break
-            changes.extend(_shown(decision))
-            writes = writes or isinstance(decision, WriteRecord)
-            if isinstance(decision, LookClaim) and decision.uuid.startswith(ASSUMED):
-                outcome: Outcome = Claimed(None)
-            elif isinstance(decision, READS) or (isinstance(decision, Check) and _really(decision, state, options)):
-                outcome = perform(world, state, decision, hand)
-            else:
-                outcome = assume(state, decision)
-            state = advance(_passed(state, decision), decision, outcome)
-        else:
-            decision = End(Condition.FAILED, "endless", "the plan does not come to an end", exit_code=1)
+            state = advance(_passed(state, decision), decision, _assumed(world, state, decision, hand, options))
+            decision = next_step(state)
     except KeyturnError as error:
-        return KeyPlan(desired.id, (), _end_of(error), "unknown")
-    mints = state.run.mints > 0 and not (first and first.retire and state.run.mints == 1 and _only_retires(changes))
-    deletes = sum(change.change is Change.DELETE and change.code != "extra" for change in changes)
-    rotations = [change for change in changes if change.change is Change.ROTATE]
-    scheduled = bool(rotations) and all(change.code in SCHEDULED | {"regenerates"} for change in rotations)
+        return KeyPlan(desired.id, (), _end_of(error), "unknown"), None
+    changes = [item for step in steps for item in _shown(step)]
     shown = _worth_showing(changes)
-    if writes and not shown:
+    if not shown and any(isinstance(step, WriteRecord) for step in steps):
         shown = [Planned(Change.RECORD, "record", "finishes what an earlier run left open, and writes its record")]
     if state.run.problems and decision.exit_code == 0:
         decision = replace(decision, exit_code=1, why="; ".join(state.run.problems))
-    return KeyPlan(
+    rotations = [item for item in shown if item.change is Change.ROTATE]
+    scheduled = bool(rotations) and all(item.code == "due" for item in rotations)
+    plan = KeyPlan(
         key=desired.id,
         changes=tuple(shown),
         end=decision,
-        basis=basis,
-        mints=mints,
-        deletes=deletes,
+        basis=_basis(first),
+        mints=any(isinstance(step, Create) or (isinstance(step, Regenerate) and not step.discard) for step in steps),
+        deletes=sum(item.change is Change.DELETE and item.code != "extra" for item in shown),
         scheduled=scheduled,
-        due_since=due_since if scheduled else None,
+        due_since=_due_since(first) if scheduled else None,
     )
+    return plan, replace(first, observed=state.observed)
+
+
+def _assumed(world: World, state: State, step: Step, hand: Hand, options: Options) -> Outcome:
+    """Read what a plan may read, assume the rest."""
+    if isinstance(step, LookClaim) and step.uuid.startswith(ASSUMED):
+        return Claimed(None)
+    if isinstance(step, READS) or (isinstance(step, Check) and _really(step, hand, options)):
+        return perform(world, state, step, hand)
+    return assume(state, step)
 
 
 @dataclass(slots=True)
@@ -141,7 +154,7 @@ def apply_key(
                 break
             state = _go(work, state, decision)
         else:
-            end = End(Condition.FAILED, "endless", "it does not come to rest; nothing more is tried", exit_code=1)
+            end = ENDLESS
     except RunStopped:
         raise
     except KeyturnError as error:
@@ -262,13 +275,9 @@ def _due_since(state: State) -> datetime | None:
     return live.minted_at + every if live and live.minted_at and every else None
 
 
-def _really(step: Check, state: State, options: Options) -> bool:
+def _really(step: Check, hand: Hand, options: Options) -> bool:
     """A plan tries real secrets only where asked to, or where the answer decides what it would do."""
-    return (
-        step.digest in state.observed.in_hand
-        and not step.digest.startswith("minted-")
-        and (options.verify or step.purpose is Purpose.ADOPT)
-    )
+    return step.digest in hand.secrets and (options.verify or step.purpose is Purpose.ADOPT)
 
 
 def _passed(state: State, step: Step) -> State:
@@ -285,20 +294,9 @@ def _shown(step: Step) -> tuple[Planned, ...]:
     return shown if isinstance(step, Deliver) else (shown,)
 
 
-def _worth_showing(changes: list[Planned]) -> list[Planned]:
-    """Leave out what only announces, or repeats, the effect that follows."""
-    quiet = {"claims", "regenerates", "deliveries-differ", "name-differs-announced", "slot-missing"}
-    kept: list[Planned] = []
-    for change in changes:
-        announces = change.change is Change.RECORD and change.code in {"deliveries-differ", "name-differs", "absent"}
-        if change.code in quiet or announces or (change.change is Change.RETIRE and change.code == "finishes"):
-            continue
-        kept.append(change)
-    return kept
-
-
-def _only_retires(changes: list[Planned]) -> bool:
-    return all(change.change is not Change.ROTATE and change.change is not Change.CREATE for change in changes)
+def _worth_showing(changes: Sequence[Planned]) -> list[Planned]:
+    """Leave out what only announces, or repeats, another line."""
+    return [change for change in changes if (change.change, change.code) not in QUIET]
 
 
 def _end_of(error: KeyturnError) -> End:
@@ -323,20 +321,12 @@ def _tell(work: _Working, state: State, step: Step) -> None:
 
 def status_key(world: World, desired: DesiredKey, options: Options) -> KeyStatus:
     """Tell how one key stands, by reading only; `options.verify` also tries each delivered secret."""
-    plan = plan_key(world, desired, options)
-    record: Record | None = None
-    try:
-        record = world.read_record(desired.id).record
-    except KeyturnError as error:
-        return KeyStatus(desired.id, desired.name, Condition.FAILED, str(error), desired.rotation.strategy)
-    return _status(desired, record, plan)
-
-
-def _status(desired: DesiredKey, record: Record | None, plan: KeyPlan) -> KeyStatus:
+    plan, state = _dry(world, desired, options)
+    record = state.record if state else None
     condition, why = plan.end.condition, plan.end.why
     if plan.changes and condition is Condition.REST:
         condition, why = Condition.WAITING, f"apply would: {'; '.join(change.why for change in plan.changes)}"
-    if record is None or record.deleted_at:
+    if state is None or record is None or record.deleted_at:
         return KeyStatus(desired.id, desired.name, condition, why, desired.rotation.strategy)
     live = record.slot(record.live)
     minted = live.minted_at if live else None
@@ -358,6 +348,7 @@ def _status(desired: DesiredKey, record: Record | None, plan: KeyPlan) -> KeySta
         retire_at=record.retire.at if record.retire else None,
         requested=record.requested is not None,
         deliveries=tuple((item.delivery, item.digest == record.live_digest) for item in record.deliveries),
+        verdict=state.observed.verdicts.get(record.live_digest or ""),
         problems=(record.unverified,) if record.unverified else (),
     )
 

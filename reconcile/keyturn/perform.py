@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from keyturn import smoke
 from keyturn.advance import Checked, Claimed, Delivered, Done, Failed, Listed, Looked, Made, Outcome, Written
 from keyturn.errors import ApiError, Conflict, CreateRetired, KeyturnError, LeaseLost, TargetError
+from keyturn.machine.common import protects
 from keyturn.model import Delivery, SmokeResult, Verdict
 from keyturn.record import Claim
 from keyturn.secret import Secret
@@ -46,7 +47,7 @@ class Hand:
     claims: dict[str, str] = field(default_factory=dict)
     """The version of each claim that was read."""
     durable: bool = True
-    """False from a mint until its secret was first written down."""
+    """False from a mint that killed the live secret until the new one was first written down."""
 
     def take(self, secret: Secret, digest_key: str) -> str:
         """Keep a secret and return its digest."""
@@ -215,7 +216,7 @@ def _mint(world: World, state: State, step: Create | Regenerate, hand: Hand) -> 
         return failed(error)
     if isinstance(step, Regenerate) and step.discard:
         return Made("")
-    hand.durable = False
+    hand.durable = protects(state)
     digest = hand.take(minted.secret, digest_key(state))
     return Made(digest, minted.key if isinstance(step, Create) else None)
 

@@ -128,6 +128,19 @@ def verdict(state: State, digest: str | None) -> Verdict | None:
     return result.verdict if result else None
 
 
+def protects(state: State) -> bool:
+    """Tell whether the live secret stays untouched by the open mint, so that delivery can wait for the proof."""
+    record = record_of(state)
+    return record.live is not None and intent_of(state).slot is not record.live
+
+
+def compromised(state: State) -> bool:
+    """Tell whether a rotation was asked for because the secret leaked: the old one has to die soon."""
+    record, options = record_of(state), state.options
+    asked = record.requested is not None and record.requested.compromised
+    return asked or (options.rotate and options.compromised and not state.run.honoured)
+
+
 def failed_record(state: State, why: str) -> Record:
     """Count a failure after a mint; the third parks the key."""
     record, now = record_of(state), state.clock.now

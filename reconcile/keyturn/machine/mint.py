@@ -8,12 +8,14 @@ from datetime import timedelta
 from keyturn.machine.common import (
     MAX_MINTS,
     claim,
+    compromised,
     failed_record,
     gate,
     give_up,
     intent_of,
     look,
     note,
+    protects,
     record_of,
     regenerate,
     reopen,
@@ -35,18 +37,6 @@ def nonce_name(state: State) -> str:
     """Return the name under which an API key of the open `create` is made: ours beyond doubt."""
     intent = intent_of(state)
     return f"{state.name_of(intent.slot or SlotName.A)}-kt{intent.nonce}"
-
-
-def protects(state: State) -> bool:
-    """Tell whether the live secret stays untouched by this mint, so that delivery can wait for the proof."""
-    record = record_of(state)
-    return record.live is not None and intent_of(state).slot is not record.live
-
-
-def compromised(state: State) -> bool:
-    """Tell whether the open rotation was asked for because the secret leaked."""
-    requested = record_of(state).requested
-    return bool(requested and requested.compromised)
 
 
 def mint(state: State) -> Decision:

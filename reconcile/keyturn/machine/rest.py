@@ -7,7 +7,7 @@ from dataclasses import replace
 from keyturn import schedule
 from keyturn.machine import retire, rotate
 from keyturn.machine.adopt import foreign
-from keyturn.machine.common import claim, look, new_intent, note, record_of, verdict, write
+from keyturn.machine.common import claim, compromised, look, new_intent, note, record_of, verdict, write
 from keyturn.machine.tend import misnamed, single, unwanted
 from keyturn.model import Delivery, SlotName, Strategy, Verdict
 from keyturn.outcome import Change, Condition, End, Planned
@@ -133,7 +133,7 @@ def drift(state: State) -> Decision | None:
     record, readings = record_of(state), state.observed.readings
     wanted = state.desired.deliveries
     live = record.live_digest
-    if live is None or not wanted:
+    if live is None or not wanted or compromised(state):
         return None
     unproven = bool(record.unverified) or state.options.adopt is not None
     pending = any((item := record.delivery(place)) is None or item.digest != live for place in wanted)
@@ -223,7 +223,7 @@ def deliver(state: State) -> Decision | None:
     """Catch up deliveries that lack the live secret, clean those that are no longer wanted; never a mint."""
     record, readings = record_of(state), state.observed.readings
     live, wanted, extra = record.live_digest, state.desired.deliveries, unwanted(state)
-    if live is None or state.run.gave_up:
+    if live is None or state.run.gave_up or compromised(state):
         return None
     behind = [place for place in wanted if _behind(state, place, live)]
     if not behind and not extra:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.machine.common import intent_of, look, write
+from keyturn.machine.common import compromised, intent_of, look, write
 from keyturn.model import Delivery
 from keyturn.outcome import Change, Planned
 from keyturn.record import Op
@@ -28,7 +28,11 @@ def spread(state: State, digest: str) -> Decision | None:
         # them finds its source.
         return write(state, Write.NOTE, intent=replace(intent, digest=digest))
     pending = _pending(state, digest)
-    if not pending or (run.deliver_until is not None and state.clock.uptime >= run.deliver_until):
+    if (
+        not pending
+        or (run.attempted and compromised(state))
+        or (run.deliver_until is not None and state.clock.uptime >= run.deliver_until)
+    ):
         return None
     if run.paused and ready:
         return Deliver(digest, tuple(_shown(state, item) for item in ready))
