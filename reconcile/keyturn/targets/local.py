@@ -29,6 +29,9 @@ from keyturn.targets.base import (
     parse_settings,
 )
 
+DIRECTORY = ".keyturn"
+"""Where the records are, beside the manifest."""
+
 POLL = 0.02
 """Seconds between two tries for a lock."""
 
@@ -37,11 +40,9 @@ NEVER = "0"
 
 
 class LocalSettings(BaseModel):
-    """The settings of a local directory."""
+    """A local directory has no settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-    root: str = Field(default=".keyturn", min_length=1, description="The directory, below the manifest's.")
 
 
 class _Stored(BaseModel):
@@ -61,18 +62,11 @@ class LocalTarget(WithoutDeliveries):
     settings_model: ClassVar[type[BaseModel]] = LocalSettings
 
     def __init__(self, context: TargetContext) -> None:
-        """Check that the directory lies below the manifest's; nothing is made yet."""
-        settings = parse_settings(LocalSettings, context)
-        base = Path(context.base).resolve()
-        self._root = (base / settings.root).resolve()
+        """Check the settings; nothing is made yet."""
+        parse_settings(LocalSettings, context)
+        self._root = Path(context.base, DIRECTORY).resolve()
         self._where = f"target {context.name}"
         self._request = context.request
-        if not self._root.is_relative_to(base):
-            raise InputError(
-                "the directory of records has to lie below the manifest's",
-                where=self._where,
-                evidence=f"root is {settings.root!r}",
-            )
 
     def read_document(self, path: str) -> Document:
         """Read a document without a lock: files are replaced whole."""
@@ -91,7 +85,7 @@ class LocalTarget(WithoutDeliveries):
         """Write under the lock, durably, over exactly `version`."""
         file = self._file(path)
         with self._words(path):
-            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make_folder(file.parent)
             with self._locked(_lock_of(file), path) as marker:
                 found = self.read_document(path)
                 if found.version != version:
@@ -136,6 +130,12 @@ class LocalTarget(WithoutDeliveries):
         if not folder.is_relative_to(self._root):
             raise InputError("the path leads out of the directory of records", where=f"{self._where}, {path}")
         return folder / f"{place.name}.json"
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder and those above it up to ours, all for this user only."""
+        for one in (*reversed(folder.parents), folder):
+            if one.is_relative_to(self._root):
+                one.mkdir(mode=0o700, exist_ok=True)
 
     def _check_never_written(self, file: Path, path: str) -> None:
         lock = _lock_of(file)

@@ -147,11 +147,12 @@ class VaultTarget:
 
     def check_documents(self, prefix: str) -> None:
         """Raise TargetMisfit where the mount deletes versions by itself, TargetForbidden where that cannot be seen."""
+        check_path(prefix)
         after = self._store.vanishing()
         if after:
             raise TargetMisfit(
                 "records would delete themselves here",
-                where=self._store.where(check_path(prefix)),
+                where=self._store.where(prefix),
                 evidence=f"the mount's delete_version_after is {after}",
                 remedy="Set it to 0s, or keep the records in another mount.",
             )

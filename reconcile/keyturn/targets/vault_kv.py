@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -192,12 +193,12 @@ def _parse(model: type[Model], answer: Answer, action: Action, *, writing: bool 
         raise TargetMisfit(
             f"could not {action.doing}: the server refuses it", where=action.where, evidence="status 400"
         )
-    try:
+    # pydantic's error holds the answer, secrets and all: ours is raised outside, so that it is not even its context.
+    with suppress(ValidationError):
         return model.model_validate(answer.body.get("data"))
-    except ValidationError:
-        raise TargetUnavailable(
-            f"could not {action.doing}: the answer is not that of a KV engine, version 2",
-            where=action.where,
-            evidence=f"status {answer.status}",
-            ambiguous=writing,
-        ) from None
+    raise TargetUnavailable(
+        f"could not {action.doing}: the answer is not that of a KV engine, version 2",
+        where=action.where,
+        evidence=f"status {answer.status}",
+        ambiguous=writing,
+    )

@@ -1,0 +1,49 @@
+"""The places that the contract suite runs in: add a target by adding it to a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.contract import place_local, place_vault
+from tests.contract.places import DeliveryPlace, DocumentPlace, Opener
+from tests.support.openbao import OpenBao
+
+DELIVERIES: Mapping[str, Opener] = {"vault": place_vault.deliveries}
+DOCUMENTS: Mapping[str, Opener] = {"vault": place_vault.documents, "local": place_local.documents}
+
+
+@dataclass(frozen=True)
+class Started:
+    """Asks pytest for a server when a place wants it."""
+
+    request: pytest.FixtureRequest
+
+    @property
+    def openbao(self) -> OpenBao:
+        """The OpenBao of the session."""
+        server: OpenBao = self.request.getfixturevalue("openbao")
+        return server
+
+    @property
+    def folder(self) -> Path:
+        """An empty directory for this test."""
+        folder: Path = self.request.getfixturevalue("tmp_path")
+        return folder
+
+
+@pytest.fixture(params=sorted(DELIVERIES))
+def deliveries(request: pytest.FixtureRequest) -> Iterator[DeliveryPlace]:
+    """A place for deliveries, of every target that holds them."""
+    with DELIVERIES[request.param](Started(request)) as place:
+        yield place  # type: ignore[misc]  # the table says that it is one
+
+
+@pytest.fixture(params=sorted(DOCUMENTS))
+def documents(request: pytest.FixtureRequest) -> Iterator[DocumentPlace]:
+    """A place for documents, of every target that holds them."""
+    with DOCUMENTS[request.param](Started(request)) as place:
+        yield place  # type: ignore[misc]  # the table says that it is one

@@ -1,0 +1,55 @@
+"""Places to test targets in: a real store, the target on it, and a way round the target into the store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from keyturn.targets.base import Target
+from tests.support.openbao import OpenBao
+
+Fields = Mapping[str, object]
+
+
+class Place(Protocol):
+    """What every place offers. To add a target: one class, and one line in the tables of `conftest.py`."""
+
+    def target(self) -> Target:
+        """Return a new target on the same store."""
+
+    def path(self) -> str:
+        """Return a path that nothing was written to."""
+
+
+class DeliveryPlace(Place, Protocol):
+    """A place for deliveries."""
+
+    def seed(self, path: str, fields: Fields) -> None:
+        """Make the path hold exactly these fields."""
+
+    def fields(self, path: str) -> Fields | None:
+        """Return what the path holds, None where it is absent."""
+
+
+class DocumentPlace(Place, Protocol):
+    """A place for documents."""
+
+    def lose(self, path: str) -> None:
+        """Delete a document behind keyturn's back."""
+
+
+class Servers(Protocol):
+    """What a place is made from; a server starts only when its place is asked for."""
+
+    @property
+    def openbao(self) -> OpenBao:
+        """The OpenBao of the session."""
+
+    @property
+    def folder(self) -> Path:
+        """An empty directory for this test."""
+
+
+Opener = Callable[[Servers], AbstractContextManager[Place]]

@@ -1,0 +1,87 @@
+"""How targets are found, and what is said where one is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from keyturn.errors import InputError
+from keyturn.targets import registry
+from keyturn.targets.base import TargetContext
+from keyturn.targets.vault import VaultTarget
+
+CONTEXT = TargetContext(
+    name="v", settings={"address": "https://v.example.com"}, environment={"VAULT_ADDR": "https://v.example.com"}
+)
+
+
+def test_installed_kinds_are_found_by_entry_point() -> None:
+    """The package's own ones are there."""
+    assert "vault" in registry.kinds()
+    assert registry.find("vault") is VaultTarget
+    assert isinstance(registry.make("vault", CONTEXT), VaultTarget)
+
+
+def test_an_unknown_kind_is_answered_with_the_nearest() -> None:
+    """A typing error is easily mended."""
+    with pytest.raises(InputError, match=r"'vualt'.*vault.*Did you mean vault\?"):
+        registry.find("vualt")
+
+
+@pytest.mark.parametrize("make", [registry.find, lambda kind: registry.make(kind, CONTEXT)])
+def test_a_missing_library_is_answered_with_what_to_type(make: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the libraries that an extra of keyturn brings; for others their name."""
+    assert callable(make)
+    entries = {
+        "ours": EntryPoint("ours", "boto3_is_missing:Target", registry.GROUP),
+        "theirs": EntryPoint("theirs", "somebody.elses:Target", registry.GROUP),
+    }
+    monkeypatch.setattr(registry, "_entries", lambda: entries)
+    monkeypatch.setitem(registry.EXTRAS, "boto3_is_missing", "aws")
+    with pytest.raises(InputError, match=r"pip install 'keyturn\[aws\]'"):
+        make("ours")
+    with pytest.raises(InputError, match="Install somebody"):
+        make("theirs")
+
+
+def test_without_hvac_settings_are_known_and_the_extra_is_named() -> None:
+    """`validate` works offline without the vendor's library; using the target says what to type."""
+    script = """
+import sys
+sys.modules["hvac"] = None
+from keyturn.errors import InputError
+from keyturn.targets import registry
+from keyturn.targets.base import TargetContext
+assert registry.find("vault").settings_model.model_json_schema()["properties"]["mount"]["default"] == "secret"
+assert "requests" not in sys.modules
+try:
+    registry.make("vault", TargetContext("v", {"address": "http://[::1]"}, {"VAULT_ADDR": "http://[::1]"}))
+except InputError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert "pip install 'keyturn[vault]'" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({}, "address"),
+        ({"address": "https://v.example.com", "token": "hvs.literal"}, "token: Extra inputs"),
+        ({"address": "https://v.example.com", "mount": "../sys"}, "mount"),
+        ({"address": "https://v.example.com", "namespace": "a//b"}, "namespace"),
+        ({"address": "https://v.example.com", "auth": {"method": "ldap"}}, r"auth\.method"),
+        ({"address": "https://v.example.com", "auth": {"method": "kubernetes"}}, "needs a role"),
+        ({"address": "https://v.example.com", "auth": {"role": "r"}}, "has no role"),
+        ({"address": "https://v.example.com", "auth": {"mount": "a/../../sys"}}, r"auth\.mount"),
+        ({"address": "https://v.example.com", "auth": {"env_prefix": "eu-"}}, r"auth\.env_prefix"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named_without_their_values(settings: dict[str, object], match: str) -> None:
+    """Each mistake with its field; a literal credential is not repeated."""
+    with pytest.raises(InputError, match=match) as caught:
+        VaultTarget(TargetContext(name="v", settings=settings, environment=CONTEXT.environment))
+    assert "hvs.literal" not in str(caught.value)
