@@ -17,7 +17,7 @@ TWO = 2
 OWNERSHIP = 4
 """The exit code of a brake or an ownership rule."""
 
-_EXIT_CODES = (OWNERSHIP, 5, 3, 1)
+_EXIT_CODES = (OWNERSHIP, 5)
 _ROTATIONS = frozenset({Change.ADOPT, Change.CREATE, Change.ROTATE})
 _FAR = datetime.max.replace(tzinfo=UTC)
 
@@ -128,9 +128,9 @@ def digest(plans: Iterable[KeyPlan]) -> str:
 
 
 def exit_code(codes: Iterable[int]) -> int:
-    """Mix exit codes: 4 (stopped) before 5 (refused login) before 3 (wrong settings) before 1, else 0."""
+    """Mix the exit codes of keys: 4 (stopped) before 5 (refused login) before 1 (anything else that failed), else 0."""
     found = set(codes)
-    return next((code for code in _EXIT_CODES if code in found), 0)
+    return next((code for code in _EXIT_CODES if code in found), 1 if found - {0} else 0)
 
 
 def _rotates(plan: KeyPlan) -> bool:

@@ -204,11 +204,12 @@ class TestCommonFate:
 
 
 def test_exit_codes_mix_by_gravity() -> None:
-    """4 before 5 before 3 before 1."""
+    """4 before 5 before 1; a key whose target is set up wrongly (3) is one that failed."""
     assert safety.exit_code([0, 1, 3, 5, 4]) == 4
     assert safety.exit_code([1, 3, 5]) == 5
-    assert safety.exit_code([1, 3]) == 3
     assert safety.exit_code([0, 1]) == 1
+    assert safety.exit_code([0, 3]) == 1
+    assert safety.exit_code([0]) == 0
     assert safety.exit_code([]) == 0
 
 
