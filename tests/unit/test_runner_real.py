@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -190,3 +191,34 @@ def test_a_removed_entry_is_listed_and_left_alone(
     assert report.unmanaged == ("key-1",)
     assert report.exit_code == 0
     assert not any(seen.mutating for seen in sandbox.requests)
+
+
+def test_waiting_sees_the_key_that_a_person_makes_and_writes_nothing_until_then(
+    make: Callable[[Desired], Runner],
+    desired: Desired,
+    sandbox: Sandbox,
+    openbao: OpenBao,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The record stands still while it waits; the key made by hand is regenerated and delivered."""
+    monkeypatch.setattr("keyturn.runner.POLL", 1)
+    new = replace(desired.keys[0], name="new-bot", adopt=None)
+    one = replace(desired, keys=(new,))
+    assert make(one).apply([], Options()).exit_code == 1
+    path = f"secret/metadata/{desired.records.prefix}/keys/{new.id}"
+    before = openbao.call("GET", path)["data"]
+    seen_while_waiting: list[object] = []
+
+    def person() -> None:
+        seen_while_waiting.append(openbao.call("GET", path)["data"])
+        sandbox.panel_create("new-bot")
+
+    timer = threading.Timer(3.0, person)
+    timer.start()
+    try:
+        report = make(one).apply([], Options(), wait=True)
+    finally:
+        timer.join(20)
+    assert report.exit_code == 0
+    assert seen_while_waiting == [before]
+    assert sandbox.accepts(held(openbao, new.deliveries[0]))
