@@ -1,0 +1,14 @@
+"""The manifest: YAML that people write, turned into what is desired, or into every mistake at once."""
+
+from __future__ import annotations
+
+from keyturn.manifest.parse import INSTALLED, fingerprint, load, load_all, load_data, load_text
+from keyturn.manifest.schema import Kinds
+from keyturn.manifest.schema import manifest_schema as schema_of
+
+__all__ = ["Kinds", "fingerprint", "load", "load_all", "load_data", "load_text", "manifest_schema"]
+
+
+def manifest_schema(kinds: Kinds = INSTALLED) -> dict[str, object]:
+    """Return the JSON Schema (draft 2020-12) of a manifest, with the settings of every installed kind of target."""
+    return schema_of(kinds)

@@ -1,0 +1,185 @@
+"""PURE: what no single field can tell: what has to fit together, and what may be named only once."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from keyturn.manifest.durations import show_duration
+from keyturn.manifest.mistakes import Path, suggest
+from keyturn.manifest.reading import LOCAL, Reading
+from keyturn.manifest.schema import KeyEntry
+from keyturn.model import TargetConfig
+
+
+def check(reading: Reading) -> None:
+    """Note everything in one manifest that does not fit together."""
+    _check_timing(reading)
+    for key, entry in reading.present():
+        path: Path = ("keys", key)
+        _check_rotation(reading, path, entry)
+        _check_smoke(reading, path, entry)
+        _check_adopt(reading, path, entry)
+        _check_deliveries(reading, key, entry)
+
+
+def check_once(readings: Sequence[Reading]) -> None:
+    """Note every uuid, API name, delivery, key id or owner that is named a second time, in one file or across files."""
+    first: dict[tuple[str, ...], _Taken] = {}
+    for taken in (taken for reading in readings for taken in _all_taken(reading)):
+        known = first.setdefault((taken.what, *taken.identity), taken)
+        if known is not taken:
+            taken.reading.mistake(taken.path, f"{taken.what} {_seen(known, taken)}")
+    _check_whole_values(readings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """Something that only one key may have."""
+
+    what: str
+    identity: tuple[str, ...]
+    reading: Reading
+    path: Path
+    key: str = ""
+
+
+def _seen(known: _Taken, taken: _Taken) -> str:
+    file = "" if known.reading is taken.reading else f"{known.reading.mistakes.file}:"
+    line = known.reading.place(known.path).line
+    of = f" by key {known.key}" if known.key else ""
+    return f"is already named{of} at {file or 'line '}{line}; it can belong to one only"
+
+
+def _all_taken(reading: Reading) -> Iterator[_Taken]:
+    if reading.good(("name",)):
+        yield _Taken("this owner name", (reading.model.name,), reading, ("name",))
+    records = reading.records
+    for key in reading.model.keys:
+        if records is not None and records.target in reading.targets:
+            place = _place(reading.targets[records.target])
+            yield _Taken("this key id in the same records", (place, records.prefix, key), reading, ("keys", key), key)
+    for key, entry in reading.present():
+        path: Path = ("keys", key)
+        for name in _api_names(reading, key, entry):
+            yield _Taken(f"the API name {name}", (), reading, (*path, "name"), key)
+        for slot, uuid in (("a", entry.adopt.a), ("b", entry.adopt.b)) if entry.adopt else ():
+            if uuid:
+                yield _Taken("this uuid", (uuid,), reading, (*path, "adopt", slot), key)
+        for where, delivery in reading.deliveries(key, entry):
+            if delivery.target in reading.targets:
+                place = _place(reading.targets[delivery.target])
+                yield _Taken("this delivery", (place, delivery.path, delivery.field), reading, where, key)
+
+
+def _api_names(reading: Reading, key: str, entry: KeyEntry) -> tuple[str, ...]:
+    if not reading.good(("keys", key, "name")):
+        return ()
+    name = entry.name or key
+    return (name, f"{name}-a", f"{name}-b") if entry.rotation.strategy == "alternating" else (name,)
+
+
+def _place(target: TargetConfig) -> str:
+    """Return what tells one place from another: two targets that differ only in their login are the same place."""
+    settings = {name: value for name, value in target.settings.items() if name != "auth"}
+    return json.dumps([target.type, settings], sort_keys=True, default=str)
+
+
+def _check_whole_values(readings: Sequence[Reading]) -> None:
+    fields: defaultdict[tuple[str, str], list[tuple[Reading, Path, str]]] = defaultdict(list)
+    for reading in readings:
+        for key, entry in reading.present():
+            for path, delivery in reading.deliveries(key, entry):
+                if delivery.target in reading.targets:
+                    place = _place(reading.targets[delivery.target])
+                    fields[place, delivery.path].append((reading, path, delivery.field))
+    for deliveries in fields.values():
+        if any(field for _, _, field in deliveries):
+            for reading, path, field in deliveries:
+                if not field:
+                    text = "takes the whole value of a path in which another delivery has a field; name a field too"
+                    reading.mistake(path, text)
+
+
+def _check_timing(reading: Reading) -> None:
+    timing = reading.model.timing
+    if not reading.good(("timing",)):
+        return
+    if timing.settle < timing.request:
+        reading.mistake(
+            ("timing", "settle"),
+            f"settle ({show_duration(timing.settle)}) must be at least request ({show_duration(timing.request)})",
+        )
+    needed = timing.request + timing.settle
+    if timing.lease < needed:
+        reading.mistake(
+            ("timing", "lease"),
+            f"lease ({show_duration(timing.lease)}) must be at least request + settle ({show_duration(needed)})",
+        )
+
+
+def _check_rotation(reading: Reading, path: Path, entry: KeyEntry) -> None:
+    rotation = entry.rotation
+    path = (*path, "rotation")
+    if rotation.every is None or not reading.good(path):
+        return
+    if rotation.strategy is None:
+        text = "strategy is required where `every` is given: in-place (an outage until consumers reload) or alternating"
+        reading.mistake((*path, "every"), text)
+    if rotation.strategy == "alternating" and rotation.overlap >= rotation.every:
+        written = reading.node((*path, "overlap")) is not None
+        default = "" if written else ", the default"
+        reading.mistake(
+            (*path, "overlap") if written else (*path, "every"),
+            f"overlap ({show_duration(rotation.overlap)}{default}) must be shorter than every "
+            f"({show_duration(rotation.every)})",
+        )
+
+
+def _check_smoke(reading: Reading, path: Path, entry: KeyEntry) -> None:
+    path = (*path, "smoke")
+    if reading.good(path) and not entry.smoke.model and entry.smoke.origin != "skip":
+        reading.mistake((*path, "model"), "is required unless `from: skip`; name a model that the key may use")
+
+
+def _check_adopt(reading: Reading, path: Path, entry: KeyEntry) -> None:
+    adopt = entry.adopt
+    if adopt is None or not reading.good((*path, "rotation", "strategy")):
+        return
+    path = (*path, "adopt")
+    if entry.rotation.strategy != "alternating":
+        if adopt.b:
+            reading.mistake((*path, "b"), "in-place has one slot, a; take b out or choose alternating")
+        if adopt.live == "b":
+            reading.mistake((*path, "live"), "in-place has one slot, a; take live out or choose alternating")
+    elif adopt.secret == "existing" and adopt.a and adopt.b and adopt.live is None:
+        text = "is required with two keys and `secret: existing`: the API cannot tell whose secret is in use (a or b)"
+        reading.mistake((*path, "live"), text)
+
+
+def _check_deliveries(reading: Reading, key: str, entry: KeyEntry) -> None:
+    path: Path = ("keys", key, "deliver")
+    if not entry.deliver and reading.good(path):
+        reading.mistake(path, "deliver: at least one delivery is required, unless `state: absent`")
+    records = reading.records
+    for where, delivery in reading.deliveries(key, entry):
+        if delivery.target not in reading.model.targets:
+            if reading.misses("targets", delivery.target):
+                known = sorted(reading.model.targets)
+                reading.mistake((*where, "target"), f"there is no such target; {suggest(delivery.target, known)}")
+            continue
+        target = reading.targets.get(delivery.target)
+        if target is None:
+            continue
+        capabilities = reading.kinds[target.type].capabilities
+        if not capabilities.deliveries:
+            reading.mistake((*where, "target"), f"a target of type {target.type} cannot hold secrets")
+        elif not delivery.field and not capabilities.whole_value:
+            reading.mistake(where, f"field is required: a target of type {target.type} has no whole value")
+        if records is None or records.target == LOCAL or records.target not in reading.targets:
+            continue
+        inside = f"{delivery.path}/".startswith(f"{records.prefix}/")
+        if inside and _place(target) == _place(reading.targets[records.target]):
+            reading.mistake((*where, "path"), f"lies inside the records ({records.prefix}); deliver elsewhere")

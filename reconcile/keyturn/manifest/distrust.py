@@ -1,0 +1,178 @@
+"""A manifest is not trusted with credentials: it may come from a pull request.
+
+Literal secrets are refused without being repeated, `${VAR}` reads only what was meant for manifests and only where an
+address goes, and a credential's origin is confirmed by the environment, never by the manifest.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from keyturn.errors import InputError
+from keyturn.manifest.mistakes import Mistakes, Path, Place
+from keyturn.manifest.secrets import looks_secret, names_secret
+from keyturn.manifest.tree import Entry, Fields, Items, Node, Scalar
+from keyturn.origin import ALLOWED_ORIGINS, Origin, allowed_origins, check_transport, origin_of, parse_origin
+from keyturn.text import unsafe
+
+__all__ = ["OWN_ORIGINS", "Settings", "allowed_origins", "check_origins", "origin_of", "read_untrusted", "settings_of"]
+
+EXPANDED = ("address", "host", "url", "region", "role", "mount")
+"""The settings of a target in which variables may stand."""
+
+ADDRESSES = ("address", "host", "url", "endpoint", "endpoint_url")
+"""The settings of a target that say where its credential goes."""
+
+OWN_ORIGINS = {"vault": "VAULT_ADDR", "onepassword-connect": "OP_CONNECT_HOST"}
+"""The variable that names the origin of a kind's credential."""
+
+_SECRET = "a literal secret may not be in a manifest; revoke it, and read how credentials are passed in the README"
+_VARIABLE = re.compile(r"\$\{(?P<name>KEYTURN_[A-Z0-9_]+)(?::-(?P<fallback>[^{}]*))?\}")
+_WHERE = f"variables are read only in {', '.join(EXPANDED[:-1])} and {EXPANDED[-1]} of a target"
+_WHICH = "only variables named KEYTURN_… are read, as ${KEYTURN_NAME} or ${KEYTURN_NAME:-default}"
+
+
+class Settings(dict[str, object]):
+    """The settings of a target; its `repr` shows variables by name, never what they stand for."""
+
+    def __init__(self, values: Mapping[str, object], shown: Mapping[str, object]) -> None:
+        super().__init__(values)
+        self._shown = dict(shown)
+
+    def __repr__(self) -> str:
+        return repr(self._shown)
+
+
+def settings_of(target: Fields) -> Settings:
+    """Return the settings of a target's entry: all but its type."""
+    values = {name: _values(entry.value, shown=False) for name, entry in target.entries.items() if name != "type"}
+    shown = {name: _values(entry.value, shown=True) for name, entry in target.entries.items() if name != "type"}
+    return Settings(values, shown)
+
+
+def read_untrusted(root: Fields, environment: Mapping[str, str], mistakes: Mistakes) -> Fields:
+    """Return the tree with its variables expanded; literal secrets, unsafe characters and misplaced variables noted."""
+    reader = _Reader(environment, mistakes)
+    node = reader.read(root, ())
+    return node if isinstance(node, Fields) else root
+
+
+def check_origins(kind: str, target: Fields, path: Path, environment: Mapping[str, str], mistakes: Mistakes) -> None:
+    """Note each address of a target to which its credential may not go."""
+    own = _own_origin(kind, target, environment)
+    for name in ADDRESSES:
+        entry = target.entries.get(name)
+        if entry is None or not isinstance(entry.value, Scalar) or not isinstance(entry.value.value, str):
+            continue
+        try:
+            origin = parse_origin(entry.value.value)
+            check_transport(origin)
+            allowed = allowed_origins(environment)
+        except InputError as error:
+            mistakes.add(entry.value.place, (*path, name), str(error))
+            continue
+        if str(origin) not in allowed | own.origins:
+            mistakes.add(entry.value.place, (*path, name), _refused(origin, own, entry.value))
+
+
+def _refused(origin: Origin, own: _Own, address: Scalar) -> str:
+    expanded = address.shown != address.value
+    place = f"the origin of {address.shown}" if expanded else str(origin)
+    if own.variable:
+        return f"no credential goes to {place}: it is neither {own.variable}'s nor in {ALLOWED_ORIGINS}; add it there"
+    return f"no credential goes to {place}: it is not in {ALLOWED_ORIGINS}; add it there"
+
+
+@dataclass(frozen=True, slots=True)
+class _Own:
+    variable: str
+    origins: frozenset[str]
+
+
+def _own_origin(kind: str, target: Fields, environment: Mapping[str, str]) -> _Own:
+    if kind not in OWN_ORIGINS:
+        return _Own("", frozenset())
+    auth = target.entries.get("auth")
+    prefix = auth.value.entries.get("env_prefix") if auth and isinstance(auth.value, Fields) else None
+    before = prefix.value.value if prefix and isinstance(prefix.value, Scalar) else None
+    variable = f"{before if isinstance(before, str) else ''}{OWN_ORIGINS[kind]}"
+    try:
+        return _Own(variable, frozenset({origin_of(environment[variable])}))
+    except (KeyError, InputError):
+        return _Own(variable, frozenset())
+
+
+def _values(node: Node, *, shown: bool) -> object:
+    if isinstance(node, Fields):
+        return {name: _values(entry.value, shown=shown) for name, entry in node.entries.items()}
+    if isinstance(node, Items):
+        return [_values(item, shown=shown) for item in node.nodes]
+    return node.shown if shown and isinstance(node.value, str) else node.value
+
+
+def _is_null(node: Node) -> bool:
+    return isinstance(node, Scalar) and node.value is None
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    environment: Mapping[str, str]
+    mistakes: Mistakes
+
+    def read(self, node: Node, path: Path) -> Node:
+        if isinstance(node, Fields):
+            entries = {name: self._entry(entry, (*path, name)) for name, entry in node.entries.items()}
+            return Fields(entries, node.place)
+        if isinstance(node, Items):
+            return Items(tuple(self.read(item, (*path, index)) for index, item in enumerate(node.nodes)), node.place)
+        return self._scalar(node, path)
+
+    def _entry(self, entry: Entry, path: Path) -> Entry:
+        self._check(entry.name, entry.place, path)
+        if "${" in entry.name:
+            self.mistakes.add(entry.place, path, _WHERE)
+        is_field = path[:-1] not in {("keys",), ("targets",)}
+        if is_field and names_secret(entry.name) and not _is_null(entry.value):
+            self.mistakes.settle(entry.value.place, path, _SECRET)
+            return entry
+        return Entry(entry.name, entry.place, self.read(entry.value, path))
+
+    def _scalar(self, scalar: Scalar, path: Path) -> Scalar:
+        if not isinstance(scalar.value, str):
+            return scalar
+        self._check(scalar.value, scalar.place, path)
+        if "${" not in scalar.value or path[:1] == ("notify",):
+            return scalar
+        if path[0] != "targets" or len(path) < 3 or path[-1] not in EXPANDED:  # noqa: PLR2004  (targets.NAME.setting)
+            self.mistakes.settle(scalar.place, path, _WHERE)
+            return scalar
+        return self._expand(scalar, path)
+
+    def _check(self, text: str, place: Place, path: Path) -> None:
+        if looks_secret(text):
+            self.mistakes.settle(place, path, _SECRET)
+        elif unsafe(text):
+            self.mistakes.add(place, path, f"may not hold the invisible or control character {unsafe(text)}")
+
+    def _expand(self, scalar: Scalar, path: Path) -> Scalar:
+        """Put in what the variables stand for; an empty one counts as missing, as in a shell."""
+        text = str(scalar.value)
+        if "${" in _VARIABLE.sub("", text):
+            self.mistakes.settle(scalar.place, path, _WHICH)
+            return scalar
+        missing = [
+            found["name"]
+            for found in _VARIABLE.finditer(text)
+            if found["fallback"] is None and not self.environment.get(found["name"])
+        ]
+        if missing:
+            names = " and ".join(missing)
+            self.mistakes.settle(scalar.place, path, f"{names}: not set or empty, and without a default")
+            return scalar
+        value = _VARIABLE.sub(lambda found: self.environment.get(found["name"]) or found["fallback"] or "", text)
+        if looks_secret(value) or unsafe(value):
+            self.mistakes.settle(scalar.place, path, "the variable holds a secret, or an invisible character")
+            return scalar
+        return Scalar(value, scalar.place, scalar.shown)

@@ -1,0 +1,74 @@
+"""Collects every mistake of a manifest, each with its place, and makes its text safe to show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from keyturn.errors import ManifestError, Mistake
+from keyturn.manifest.secrets import looks_secret
+from keyturn.text import plain
+
+Path = tuple[str | int, ...]
+
+_MOST = 100
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """Line and column, both from 1; 0 where there is no file."""
+
+    line: int = 0
+    column: int = 0
+
+
+@dataclass(slots=True)
+class Mistakes:
+    """The mistakes of one file; the same one at the same place counts once."""
+
+    file: str
+    found: dict[tuple[Place, str], Mistake] = field(default_factory=dict)
+    settled: set[Path] = field(default_factory=set)
+    """Fields about which all is said; what is below them counts too."""
+
+    def add(self, place: Place, path: Path, text: str) -> None:
+        """Note a mistake; `text` says what would be right and never repeats a value."""
+        if not any(path[:length] in self.settled for length in range(len(path) + 1)):
+            shown = plain(text, 600)
+            mistake = Mistake(plain(self.file), place.line, place.column, show_path(path), shown)
+            self.found.setdefault((place, shown), mistake)
+
+    def settle(self, place: Place, path: Path, text: str) -> None:
+        """Note a mistake, and keep silent about anything else in that field."""
+        self.add(place, path, text)
+        self.settled.add(path)
+
+    def stop(self) -> ManifestError:
+        """Return the error that tells all; the first hundred where there are more."""
+        mistakes = sorted(self.found.values())
+        if len(mistakes) > _MOST:
+            last = mistakes[_MOST]
+            more = Mistake(last.file, last.line, last.column, "", f"and {len(mistakes) - _MOST} more mistakes")
+            mistakes = [*mistakes[:_MOST], more]
+        return ManifestError(mistakes)
+
+
+def show_path(path: Path) -> str:
+    """Show as `keys.bot.deliver[0].path`; a part that looks like a secret is masked."""
+    shown = ""
+    for part in path:
+        if isinstance(part, int):
+            shown += f"[{part}]"
+        else:
+            name = "[secret]" if looks_secret(part) else plain(part, 80)
+            shown += f".{name}" if shown else name
+    return shown
+
+
+def suggest(wrong: str, known: Sequence[str]) -> str:
+    """Return what was probably meant, or what there is: the end of a sentence."""
+    close = get_close_matches(wrong[:80].lower(), known, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"known: {', '.join(known)}" if known else "there is none"

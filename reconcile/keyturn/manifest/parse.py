@@ -1,0 +1,292 @@
+"""Reads manifests: YAML to what is desired, or every mistake at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path as FilePath
+
+from keyturn.errors import InputError, ManifestError, Mistake
+from keyturn.manifest.checks import check, check_once
+from keyturn.manifest.distrust import check_origins, read_untrusted, settings_of
+from keyturn.manifest.explain import validate
+from keyturn.manifest.mistakes import Mistakes, Path, suggest
+from keyturn.manifest.reading import LOCAL, Reading
+from keyturn.manifest.schema import AdoptEntry, Defaults, KeyEntry, Kinds, Manifest
+from keyturn.manifest.tree import LIMIT_BYTES, Entry, Fields, Node, from_plain, parse
+from keyturn.model import (
+    Adopt,
+    AdoptSecret,
+    Api,
+    Delivery,
+    Desired,
+    DesiredKey,
+    Origin,
+    RecordsConfig,
+    Rotation,
+    SlotName,
+    Smoke,
+    Strategy,
+    TargetConfig,
+    Timing,
+    Window,
+)
+from keyturn.targets import registry
+from keyturn.targets.base import Target
+
+_FINGERPRINT_DIGITS = 16
+
+
+class _Installed(Mapping[str, type[Target]]):
+    """The kinds of target that are installed; each is imported when it is looked up."""
+
+    def __getitem__(self, kind: str) -> type[Target]:
+        if kind not in registry.kinds():
+            raise KeyError(kind)
+        return registry.find(kind)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(registry.kinds())
+
+    def __len__(self) -> int:
+        return len(registry.kinds())
+
+
+INSTALLED: Kinds = _Installed()
+
+
+def load(path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED) -> Desired:
+    """Return what the manifest in file `path` desires.
+
+    `environment` is where `${KEYTURN_…}` and the origins of credentials are looked up.
+
+    Raises:
+        ManifestError: every mistake of the file, or that it cannot be read.
+    """
+    return _finish([_read_file(path, environment, kinds)])[0]
+
+
+def load_all(path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED) -> tuple[Desired, ...]:
+    """Return what every manifest (`*.yaml`, `*.yml`) of directory `path` desires, or the one in file `path`.
+
+    Raises:
+        ManifestError: every mistake of every file; what may be named only once is checked across files too.
+    """
+    if not path.is_dir():
+        return (load(path, environment, kinds=kinds),)
+    try:
+        files = sorted(file for file in path.iterdir() if file.suffix in {".yaml", ".yml"} and file.name[0] != ".")
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if not files:
+        raise ManifestError([Mistake(str(path), 0, 0, "", "no manifest (*.yaml, *.yml) in this directory")])
+    readings: list[Reading] = []
+    mistakes: list[Mistake] = []
+    for file in files:
+        try:
+            readings.append(_read_file(file, environment, kinds))
+        except ManifestError as error:
+            mistakes.extend(error.mistakes)
+    return _finish(readings, mistakes)
+
+
+def load_text(
+    source: str | bytes, file_name: str, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED
+) -> Desired:
+    """Return what the manifest in `source` desires; `file_name` is only shown. Raises ManifestError like `load`."""
+    mistakes = Mistakes(file_name)
+    return _finish([_read(parse(source, mistakes), mistakes, environment, kinds)])[0]
+
+
+def load_data(
+    data: Mapping[str, object], name: str, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED
+) -> Desired:
+    """Return what a manifest given as plain data desires, under the same rules; its mistakes have no line.
+
+    Raises:
+        ManifestError: every mistake.
+    """
+    tree = from_plain(data)
+    assert isinstance(tree, Fields)  # noqa: S101  (a mapping makes Fields)
+    return _finish([_read(tree, Mistakes(name), environment, kinds)])[0]
+
+
+def _read_file(path: FilePath, environment: Mapping[str, str], kinds: Kinds) -> Reading:
+    try:
+        with path.open("rb") as file:
+            source = file.read(LIMIT_BYTES + 1)
+    except FileNotFoundError:
+        text = "there is no such file; `keyturn init` writes a starter"
+        raise ManifestError([Mistake(str(path), 0, 0, "", text)]) from None
+    except IsADirectoryError:
+        text = "this is a directory; name one of its manifests"
+        raise ManifestError([Mistake(str(path), 0, 0, "", text)]) from None
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    mistakes = Mistakes(str(path))
+    return _read(parse(source, mistakes), mistakes, environment, kinds)
+
+
+def _unreadable(path: FilePath, error: OSError) -> ManifestError:
+    return ManifestError([Mistake(str(path), 0, 0, "", f"cannot be read: {error.strerror}")])
+
+
+def _finish(readings: Sequence[Reading], mistakes: Sequence[Mistake] = ()) -> tuple[Desired, ...]:
+    check_once(readings)
+    found = [*mistakes, *(mistake for reading in readings for mistake in reading.mistakes.found.values())]
+    if found:
+        raise ManifestError(found)
+    return tuple(_desired(reading) for reading in readings)
+
+
+def _read(tree: Fields, mistakes: Mistakes, environment: Mapping[str, str], kinds: Kinds) -> Reading:
+    root = _with_defaults(read_untrusted(tree, environment, mistakes))
+    fallback = {"apiVersion": "keyturn/v1", "name": "-", "keys": {}}
+    place = dataclasses.replace(root.place, line=min(root.place.line, 1), column=min(root.place.column, 1))
+    model, bad = validate(Manifest, root, (), mistakes, place=place, fallback=fallback)
+    if model is None:
+        raise mistakes.stop()
+    reading = Reading(model, root, bad, mistakes, kinds, {})
+    _read_targets(reading, environment)
+    _read_records(reading)
+    check(reading)
+    return reading
+
+
+def _with_defaults(root: Fields) -> Fields:
+    """Return the tree with `defaults` merged into each key, so that every value keeps the place it was written at."""
+    keys = root.entries.get("keys")
+    defaults = root.entries.get("defaults")
+    if keys is None or defaults is None or not (isinstance(keys.value, Fields) and isinstance(defaults.value, Fields)):
+        return root
+    known = {name: entry for name, entry in defaults.value.entries.items() if name in Defaults.model_fields}
+    shared = Fields(known, defaults.value.place)
+    merged = {
+        key: Entry(key, entry.place, _merge(shared, entry.value) if isinstance(entry.value, Fields) else entry.value)
+        for key, entry in keys.value.entries.items()
+    }
+    return Fields({**root.entries, "keys": Entry("keys", keys.place, Fields(merged, keys.value.place))}, root.place)
+
+
+def _merge(below: Node, above: Node) -> Node:
+    if not (isinstance(below, Fields) and isinstance(above, Fields)):
+        return above
+    entries = dict(below.entries)
+    for name, entry in above.entries.items():
+        under = below.entries.get(name)
+        entries[name] = Entry(name, entry.place, _merge(under.value, entry.value)) if under else entry
+    return Fields(entries, above.place)
+
+
+def _read_targets(reading: Reading, environment: Mapping[str, str]) -> None:
+    for name, target in reading.model.targets.items():
+        path: Path = ("targets", name)
+        node = reading.node(path)
+        if not isinstance(node, Fields):
+            continue
+        if name == LOCAL:
+            reading.mistake(path, "`local` is the directory .keyturn; give the target another name")
+        check_origins(target.type, node, path, environment, reading.mistakes)
+        kind = _kind(reading, path, target.type)
+        if kind is None:
+            continue
+        config = TargetConfig(name, target.type, settings_of(node))
+        entries = {setting: entry for setting, entry in node.entries.items() if setting != "type"}
+        settings = Fields(entries, node.place)
+        validate(kind.settings_model, settings, path, reading.mistakes, place=reading.place(path))
+        reading.targets[name] = config
+
+
+def _kind(reading: Reading, path: Path, kind: str) -> type[Target] | None:
+    try:
+        return reading.kinds[kind]
+    except KeyError:
+        known = sorted(reading.kinds)
+        reading.mistake((*path, "type"), f"there is no such type of target; {suggest(kind, known)}")
+    except InputError as error:
+        reading.mistake((*path, "type"), str(error))
+    return None
+
+
+def _read_records(reading: Reading) -> None:
+    written = reading.model.records
+    if written is None:
+        _default_records(reading)
+        return
+    reading.records = RecordsConfig(written.target, written.prefix)
+    path: Path = ("records", "target")
+    if written.target == LOCAL:
+        return
+    target = reading.targets.get(written.target)
+    if target is not None and not _holds_records(reading, target):
+        text = f"a target of type {target.type} cannot compare and set, so it cannot hold records; `local` can"
+        reading.mistake(path, text)
+    elif reading.misses("targets", written.target):
+        known = [LOCAL, *sorted(reading.model.targets)]
+        reading.mistake(path, f"there is no such target; {suggest(written.target, known)}")
+
+
+def _default_records(reading: Reading) -> None:
+    for target in reading.targets.values():
+        if _holds_records(reading, target):
+            reading.records = RecordsConfig(target.name)
+            return
+    if reading.good(("targets",)) and reading.good(("records",)) and len(reading.targets) == len(reading.model.targets):
+        text = "no target can compare and set, so none can hold the records; add `records: {target: local}`"
+        reading.mistake(("targets",), text)
+
+
+def _holds_records(reading: Reading, target: TargetConfig) -> bool:
+    capabilities = reading.kinds[target.type].capabilities
+    return capabilities.compare_and_set and capabilities.documents
+
+
+def _desired(reading: Reading) -> Desired:
+    model = reading.model
+    assert reading.records is not None  # noqa: S101  (its absence is a mistake)
+    timing = Timing(**{name: value.total_seconds() for name, value in model.timing})
+    return Desired(
+        owner=model.name,
+        targets=tuple(reading.targets.values()),
+        records=reading.records,
+        keys=tuple(_desired_key(key, model.name, entry, timing) for key, entry in model.keys.items()),
+        rotations_per_run=model.limits.rotations_per_run,
+        timing=timing,
+    )
+
+
+def _desired_key(key: str, owner: str, entry: KeyEntry, timing: Timing) -> DesiredKey:
+    rotation, smoke, window = entry.rotation, entry.smoke, entry.rotation.window
+    desired = DesiredKey(
+        id=key,
+        owner=owner,
+        name=entry.name or key,
+        absent=entry.state == "absent",
+        adopt=_adopt(entry.adopt),
+        deliveries=tuple(Delivery(place.target, place.path, place.field) for place in entry.deliver),
+        rotation=Rotation(
+            strategy=Strategy(rotation.strategy or "in-place"),
+            every=rotation.every,
+            overlap=rotation.overlap,
+            window=Window(window.cron, window.duration, window.timezone) if window else None,
+        ),
+        smoke=Smoke(smoke.model, Api(smoke.api), tuple(smoke.expect_models), Origin(smoke.origin)),
+        clean_targets=entry.clean_targets,
+        timing=timing,
+    )
+    return dataclasses.replace(desired, fingerprint=fingerprint(desired))
+
+
+def _adopt(entry: AdoptEntry | None) -> Adopt | None:
+    if entry is None:
+        return None
+    return Adopt(AdoptSecret(entry.secret), entry.a, entry.b, SlotName(entry.live) if entry.live else None)
+
+
+def fingerprint(desired: DesiredKey) -> str:
+    """Return 16 hex digits of the SHA-256 of an entry after defaults; owner and timing are not part of it."""
+    entry = dataclasses.asdict(dataclasses.replace(desired, owner="", timing=Timing(), fingerprint=""))
+    text = json.dumps(entry, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:_FINGERPRINT_DIGITS]

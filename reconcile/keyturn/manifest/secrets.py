@@ -1,0 +1,54 @@
+"""PURE: tells a literal secret by how it starts, or by the name of the field that holds it."""
+
+from __future__ import annotations
+
+import re
+
+_START = re.compile(
+    r"""\s*(?:
+        sk-do- | dop_v1_ | doo_v1_ | hvs\. | hvb\. | eyJ
+      | s\.[A-Za-z0-9]{24}
+      | (?:AKIA|ASIA)[A-Z0-9]{8}
+    )""",
+    re.VERBOSE,
+)
+_INSIDE = re.compile(
+    r"""(?<![A-Za-z0-9])(?:
+        (?:sk-do-|dop_v1_|doo_v1_|hvs\.|hvb\.|eyJ)[A-Za-z0-9_-]{12}
+      | (?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])
+    )""",
+    re.VERBOSE,
+)
+_HOOK = re.compile(
+    r"""hooks\.slack(?:-gov)?\.com/ | discord(?:app)?\.com/api/(?:v\d+/)?webhooks/ | \.webhook\.office\.com/
+      | \.logic\.azure\.com[:/] | chat\.googleapis\.com/v1/spaces/ | api\.telegram\.org/bot""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_FIELDS = frozenset(
+    {
+        "accesskey",
+        "apikey",
+        "clientsecret",
+        "credential",
+        "credentials",
+        "passphrase",
+        "passwd",
+        "password",
+        "privatekey",
+        "secretaccesskey",
+        "secretid",
+        "secretkey",
+        "sessiontoken",
+        "token",
+    }
+)
+
+
+def looks_secret(text: str) -> bool:
+    """Tell whether `text` starts like a known kind of secret, holds a long one, or is a chat service's hook URL."""
+    return bool(_START.match(text) or _INSIDE.search(text) or _HOOK.search(text))
+
+
+def names_secret(field: str) -> bool:
+    """Tell whether a field of this name holds a secret, whatever its spelling (`secret_id`, `secretId`)."""
+    return field.lower().replace("_", "").replace("-", "") in _FIELDS

@@ -1,0 +1,318 @@
+"""YAML as a tree in which every node knows its line and column; built without recursion, within bounds.
+
+YAML 1.2's core types: only `true` and `false` are booleans (`yes` is a string), keys are always strings. Not read:
+tags, merge keys, several documents. Anchors and aliases are, as long as all of it stays small when written out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import yaml
+
+from keyturn.manifest.mistakes import Mistakes, Place
+from keyturn.manifest.secrets import looks_secret
+from keyturn.text import plain
+
+LIMIT_BYTES = 1024 * 1024
+LIMIT_NODES = 100_000
+LIMIT_DEPTH = 24
+
+Plain = str | int | float | bool | None
+
+_NULL = frozenset({"", "~", "null", "Null", "NULL"})
+_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_INT = re.compile(r"[-+]?[0-9]{1,18}\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,9})?\Z")
+_FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""What YAML does not allow in a file, and the byte order mark inside it."""
+_BIDIRECTIONAL = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar:
+    """One value; `shown` is its text as written, before any variable was expanded."""
+
+    value: Plain
+    place: Place
+    shown: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A list."""
+
+    nodes: tuple[Node, ...]
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One field of a mapping; `place` is that of its name."""
+
+    name: str
+    place: Place
+    value: Node
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A mapping, each name once."""
+
+    entries: Mapping[str, Entry]
+    place: Place
+
+
+Node = Scalar | Items | Fields
+
+
+def to_plain(node: Node) -> object:
+    """Return the node as str, int, float, bool, None, list and dict."""
+    if isinstance(node, Fields):
+        return {name: to_plain(entry.value) for name, entry in node.entries.items()}
+    if isinstance(node, Items):
+        return [to_plain(item) for item in node.nodes]
+    return node.value
+
+
+def from_plain(data: object, place: Place = Place()) -> Node:  # noqa: B008  (frozen)
+    """Return plain data as a tree, all of it at one place; what is neither becomes its text."""
+    if isinstance(data, Mapping):
+        entries = {str(name): Entry(str(name), place, from_plain(value, place)) for name, value in data.items()}
+        return Fields(entries, place)
+    if isinstance(data, Sequence) and not isinstance(data, str | bytes):
+        return Items(tuple(from_plain(item, place) for item in data), place)
+    if data is None or isinstance(data, bool | int | float | str):
+        return Scalar(data, place, str(data))
+    return Scalar(str(data), place, str(data))
+
+
+def parse(source: str | bytes, mistakes: Mistakes) -> Fields:
+    """Return the tree of a manifest; duplicate keys, tags and merge keys are noted in `mistakes`.
+
+    Raises:
+        ManifestError: nothing can be read: not UTF-8, not YAML, not a mapping, empty, too large, too deep.
+    """
+    text = _decode(source, mistakes)
+    builder = _Builder(mistakes)
+    try:
+        for event in yaml.parse(text, yaml.SafeLoader):
+            builder.take(event)
+    except yaml.MarkedYAMLError as error:
+        place = _at(error.problem_mark or error.context_mark)
+        what = plain(", ".join(part for part in (error.context, error.problem) if part))
+        mistakes.add(place, (), "not YAML" if _repeats_a_secret(what) else f"not YAML: {what}")
+        raise mistakes.stop() from None
+    except yaml.YAMLError:
+        mistakes.add(Place(1, 1), (), "not YAML")
+        raise mistakes.stop() from None
+    root = builder.root
+    if isinstance(root, Fields):
+        return root
+    empty = root is None or (isinstance(root, Scalar) and root.value is None)
+    mistakes.add(
+        Place(1, 1) if root is None else root.place,
+        (),
+        "the file is empty; `keyturn init` writes a starter" if empty else "a manifest is a mapping (field: value)",
+    )
+    raise mistakes.stop()
+
+
+class _Mark(Protocol):
+    """A position of PyYAML, counted from 0."""
+
+    line: int
+    column: int
+
+
+def _at(mark: _Mark | None) -> Place:
+    return Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
+
+
+def _repeats_a_secret(message: str) -> bool:
+    return any(looks_secret(word.strip("'\"!<>%")) for word in message.split())
+
+
+def _decode(source: str | bytes, mistakes: Mistakes) -> str:
+    size = len(source)
+    if size > LIMIT_BYTES:
+        mistakes.add(Place(1, 1), (), f"the file is larger than {LIMIT_BYTES // 1024} KiB")
+        raise mistakes.stop()
+    if isinstance(source, str):
+        text = source
+    else:
+        try:
+            text = source.decode("utf-8")
+        except UnicodeDecodeError as error:
+            before = source[: error.start].decode("utf-8", "replace")
+            mistakes.add(_place_after(before), (), "the file is not UTF-8 text")
+            raise mistakes.stop() from None
+    text = text.removeprefix("\ufeff")
+    for pattern, what in (
+        (_FORBIDDEN, "a control character"),
+        (_BIDIRECTIONAL, "a bidirectional control character (text would be shown in another order than it is read)"),
+    ):
+        found = pattern.search(text)
+        if found:
+            code = f"U+{ord(found.group()):04X}"
+            mistakes.add(_place_after(text[: found.start()]), (), f"{what} ({code}) may not be in a manifest")
+    if mistakes.found:
+        raise mistakes.stop()
+    return text
+
+
+def _place_after(before: str) -> Place:
+    line = before.count("\n") + 1
+    return Place(line, len(before) - (before.rfind("\n") + 1) + 1)
+
+
+@dataclass(slots=True)
+class _Frame:
+    """A collection that is being read."""
+
+    place: Place
+    anchor: str | None
+    mapping: bool
+    entries: dict[str, Entry] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    name: Entry | None = None
+    """The field whose value comes next."""
+    size: int = 1
+    height: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchored:
+    node: Node
+    size: int
+    height: int
+
+
+@dataclass(slots=True)
+class _Builder:
+    """Takes YAML events, one by one."""
+
+    mistakes: Mistakes
+    root: Node | None = None
+    stack: list[_Frame] = field(default_factory=list)
+    anchors: dict[str, _Anchored] = field(default_factory=dict)
+    documents: int = 0
+
+    def take(self, event: yaml.Event) -> None:
+        place = _at(event.start_mark)
+        if isinstance(event, yaml.DocumentStartEvent):
+            self.documents += 1
+            if self.documents > 1:
+                self._stop(place, "a second document; write one manifest a file")
+        elif isinstance(event, yaml.AliasEvent):
+            self._alias(event, place)
+        elif isinstance(event, yaml.ScalarEvent):
+            self._refuse_tag(event, place)
+            node = Scalar(_resolve(event), place, event.value)
+            self._remember(event.anchor, node, 1, 0)
+            self._attach(node, event.value, 1, 0)
+        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+            self._refuse_tag(event, place)
+            self.stack.append(_Frame(place, event.anchor, isinstance(event, yaml.MappingStartEvent)))
+            self._check_depth(place, 0)
+        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            frame = self.stack.pop()
+            collection: Node = (
+                Fields(frame.entries, frame.place) if frame.mapping else Items(tuple(frame.nodes), frame.place)
+            )
+            self._remember(frame.anchor, collection, frame.size, frame.height)
+            self._attach(collection, None, frame.size, frame.height)
+
+    def _alias(self, event: yaml.AliasEvent, place: Place) -> None:
+        anchored = self.anchors.get(event.anchor or "")
+        if anchored is None:
+            self.mistakes.add(place, (), "this alias refers to nothing before it")
+            anchored = _Anchored(Scalar(None, place), 1, 0)
+        self._check_depth(place, anchored.height)
+        text = anchored.node.shown if isinstance(anchored.node, Scalar) else None
+        self._attach(anchored.node, text, anchored.size, anchored.height, place)
+
+    def _attach(self, node: Node, text: str | None, size: int, height: int, place: Place | None = None) -> None:
+        """Put a finished node where it belongs: as a name, a value, an item, or the root."""
+        if not self.stack:
+            self.root = node
+            return
+        frame = self.stack[-1]
+        frame.size += size
+        frame.height = max(frame.height, height + 1)
+        if frame.size > LIMIT_NODES:
+            self._stop(frame.place, "far too many values (aliases count as often as they are used)")
+        if not frame.mapping:
+            frame.nodes.append(node)
+        elif frame.name is None:
+            frame.name = self._name(node, text, place or node.place)
+        else:
+            entry, frame.name = frame.name, None
+            first = frame.entries.get(entry.name)
+            if first is None:
+                frame.entries[entry.name] = Entry(entry.name, entry.place, node)
+            else:
+                known = f"in line {first.place.line}"
+                self.mistakes.add(entry.place, self._path(entry.name), f"named twice, first {known}; one would be lost")
+
+    def _name(self, node: Node, text: str | None, place: Place) -> Entry:
+        if text is None:
+            self.mistakes.add(place, self._path(), "a field's name must be a plain word")
+            text = ""
+        if text == "<<":
+            self.mistakes.add(place, self._path(), "merge keys (<<) are not read; use `defaults:`, or an alias alone")
+        return Entry(text, place, node)
+
+    def _path(self, *last: str) -> tuple[str | int, ...]:
+        path: list[str | int] = []
+        for frame in self.stack:
+            if not frame.mapping:
+                path.append(len(frame.nodes))
+            elif frame.name is not None:
+                path.append(frame.name.name)
+        return (*path, *last)
+
+    def _remember(self, anchor: str | None, node: Node, size: int, height: int) -> None:
+        if anchor is not None:
+            self.anchors[anchor] = _Anchored(node, size, height)
+
+    def _refuse_tag(self, event: yaml.NodeEvent, place: Place) -> None:
+        if getattr(event, "tag", None) is not None:
+            self.mistakes.add(place, self._path(), "YAML tags (!…) are not read; write a plain value")
+
+    def _check_depth(self, place: Place, height: int) -> None:
+        if len(self.stack) + height > LIMIT_DEPTH:
+            self._stop(place, f"nested deeper than {LIMIT_DEPTH} levels")
+
+    def _stop(self, place: Place, text: str) -> None:
+        self.mistakes.add(place, (), text)
+        raise self.mistakes.stop()
+
+
+def _resolve(event: yaml.ScalarEvent) -> Plain:
+    """Return a plain scalar by the core schema; whatever is quoted is a string."""
+    text: str = event.value
+    if event.style is not None:
+        return text
+    if text in _NULL:
+        return None
+    if text in _BOOL:
+        return _BOOL[text]
+    if _INT.match(text):
+        return int(text)
+    return float(text) if _FLOAT.match(text) else text
+
+
+def scalars(node: Node, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Scalar, tuple[str | int, ...]]]:
+    """Yield every scalar of the tree with its path."""
+    if isinstance(node, Scalar):
+        yield node, path
+    elif isinstance(node, Items):
+        for index, item in enumerate(node.nodes):
+            yield from scalars(item, (*path, index))
+    else:
+        for entry in node.entries.values():
+            yield from scalars(entry.value, (*path, entry.name))
