@@ -13,6 +13,8 @@ from tests.contract.places import DeliveryPlace, DocumentPlace, Opener
 from tests.support.openbao import OpenBao
 
 DELIVERIES: Mapping[str, Opener] = {"vault": place_vault.deliveries}
+FENCED = ("vault",)
+"""Those of them that compare and set."""
 DOCUMENTS: Mapping[str, Opener] = {"vault": place_vault.documents, "local": place_local.documents}
 
 
@@ -38,6 +40,13 @@ class Started:
 @pytest.fixture(params=sorted(DELIVERIES))
 def deliveries(request: pytest.FixtureRequest) -> Iterator[DeliveryPlace]:
     """A place for deliveries, of every target that holds them."""
+    with DELIVERIES[request.param](Started(request)) as place:
+        yield place  # type: ignore[misc]  # the table says that it is one
+
+
+@pytest.fixture(params=FENCED)
+def fenced(request: pytest.FixtureRequest) -> Iterator[DeliveryPlace]:
+    """A place for deliveries, of every target that compares and sets."""
     with DELIVERIES[request.param](Started(request)) as place:
         yield place  # type: ignore[misc]  # the table says that it is one
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import ClassVar
 from uuid import uuid4
 
 import httpx
@@ -44,6 +45,18 @@ def context(server: OpenBao, token: str = "", **settings: object) -> TargetConte
 
 class VaultPlace:
     """The mount `secret/`."""
+
+    others: ClassVar[Fields] = {
+        "text": "kept",
+        "number": 7,
+        "large": 2**53 - 1,
+        "fraction": 0.1,
+        "yes": True,
+        "none": None,
+        "nested": {"a": [1, "b", {}]},
+        "": "a field without a name",
+    }
+    no_texts: ClassVar[Sequence[object]] = (7, 0, True, False, 0.5, ["a"], [], {"a": "b"}, {})
 
     def __init__(self, server: OpenBao) -> None:
         self.server = server

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from keyturn.targets.base import Target
 from tests.support.openbao import OpenBao
@@ -24,7 +24,13 @@ class Place(Protocol):
 
 
 class DeliveryPlace(Place, Protocol):
-    """A place for deliveries."""
+    """A place for deliveries.
+
+    `others` are fields of every type that it can hold; `no_texts` are values that are no text, if it can hold any.
+    """
+
+    others: ClassVar[Fields]
+    no_texts: ClassVar[Sequence[object]]
 
     def seed(self, path: str, fields: Fields) -> None:
         """Make the path hold exactly these fields."""

@@ -144,15 +144,15 @@ def test_a_good_place_passes_the_check(documents: DocumentPlace) -> None:
     assert target.list_documents(prefix) == ()
 
 
-@pytest.mark.parametrize("path", BAD_PATHS)
-def test_a_path_that_could_leave_its_place_is_refused(documents: DocumentPlace, path: str) -> None:
+def test_a_path_that_could_leave_its_place_is_refused(documents: DocumentPlace) -> None:
     """Reading, writing, listing and checking all look at the path first."""
     target = documents.target()
-    with pytest.raises(InputError):
-        target.read_document(path)
-    with pytest.raises(InputError):
-        target.write_document(path, "{}", "0", free)
-    with pytest.raises(InputError):
-        target.list_documents(path)
-    with pytest.raises(InputError):
-        target.check_documents(path)
+    for path in BAD_PATHS:
+        with pytest.raises(InputError):
+            target.read_document(path)
+        with pytest.raises(InputError):
+            target.write_document(path, "{}", "0", free)
+        with pytest.raises(InputError):
+            target.list_documents(path)
+        with pytest.raises(InputError):
+            target.check_documents(path)

@@ -13,7 +13,7 @@ from uuid import uuid4
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pytest_httpserver import HTTPServer
 
 from keyturn.errors import CredentialError, TargetForbidden
@@ -135,7 +135,15 @@ def test_jwt(openbao: OpenBao, mount: str, signer: Callable[[str], str], tmp_pat
 
 def test_kubernetes(openbao: OpenBao, policy: str, mount: str, httpserver: HTTPServer, tmp_path: Path) -> None:
     """A service-account token logs in; the server asks the cluster (a stand-in for its TokenReview) about it."""
-    token = jwt.encode({"sub": "system:serviceaccount:ci:keyturn"}, "k" * 32)
+    claims = {
+        "iss": "kubernetes/serviceaccount",
+        "sub": "system:serviceaccount:ci:keyturn",
+        "kubernetes.io/serviceaccount/namespace": "ci",
+        "kubernetes.io/serviceaccount/secret.name": "keyturn-token",
+        "kubernetes.io/serviceaccount/service-account.name": "keyturn",
+        "kubernetes.io/serviceaccount/service-account.uid": "1",
+    }
+    token = jwt.encode(claims, ec.generate_private_key(ec.SECP256R1()), algorithm="ES256")
     user = {"username": "system:serviceaccount:ci:keyturn", "uid": "1"}
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview"}
     httpserver.expect_request("/apis/authentication.k8s.io/v1/tokenreviews", method="POST").respond_with_json(
