@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from keyturn import schedule
-from keyturn.advance import ASSUMED, Claimed, Outcome, advance, assume
-from keyturn.errors import Conflict, KeyturnError, LeaseLost, RunStopped, TargetError
+from keyturn.advance import ASSUMED, Claimed, Delivered, Done, Failed, Outcome, advance, assume
+from keyturn.errors import Conflict, KeyturnError, LeaseLost, RunStopped, TargetError, TargetUnavailable
 from keyturn.machine import next_step
 from keyturn.model import DesiredKey
 from keyturn.outcome import (
@@ -42,13 +42,15 @@ from keyturn.steps import (
     WriteClaim,
     WriteRecord,
 )
-from keyturn.world import World
+from keyturn.world import StoredRecord, World
 
 Talk = Callable[[Progress], None]
 Stop = Callable[[], bool]
 
 MAX_STEPS = 400
 REREADS = 5
+SLICE = 1.0
+"""Seconds of one sleep: how long a request to stop may go unheard."""
 ENDLESS = End(Condition.FAILED, "endless", "it does not come to rest; nothing more is tried", exit_code=1)
 QUIET = {
     (Change.ADOPT, "claims"),
@@ -82,6 +84,8 @@ def _dry(world: World, desired: DesiredKey, options: Options) -> tuple[KeyPlan, 
                 break
             state = advance(_passed(state, decision), decision, _assumed(world, state, decision, hand, options))
             decision = next_step(state)
+    except RunStopped:
+        raise
     except KeyturnError as error:
         return KeyPlan(desired.id, (), _end_of(error), "unknown"), None
     changes = [item for step in steps for item in _shown(step)]
@@ -170,7 +174,7 @@ def _go(work: _Working, state: State, step: Step) -> State:
     """Perform one step; where somebody else wrote, or a record's fate is unknown, observe the record again."""
     _tell(work, state, step)
     try:
-        outcome = perform(work.world, state, step, work.hand)
+        outcome = _sleep(work, step) if isinstance(step, Wait) else perform(work.world, state, step, work.hand)
     except LeaseLost:
         return _reread(work, state)
     except Conflict:
@@ -183,7 +187,7 @@ def _go(work: _Working, state: State, step: Step) -> State:
             raise
         return _reread(work, state)
     if isinstance(step, Wait) and step.reread:
-        return _reread(work, state, pause=0.0)
+        return _reread(work, state, patient=False)
     after = advance(replace(state, clock=clock(work.world)), step, outcome)
     if isinstance(step, WriteRecord) and step.kind in {Write.COMMIT, Write.FAIL, Write.NOTE}:
         work.hand.durable = work.hand.durable or step.kind is not Write.NOTE
@@ -191,42 +195,56 @@ def _go(work: _Working, state: State, step: Step) -> State:
     return after
 
 
-def _went_wrong(item: Planned, outcome: object) -> bool:
-    problems = getattr(outcome, "problems", {})
-    return type(outcome).__name__ == "Failed" or (item.delivery is not None and item.delivery in problems)
+def _sleep(work: _Working, step: Wait) -> Outcome:
+    """Wait, but not past a request to stop, unless a secret could be lost by it."""
+    end = work.world.uptime() + step.seconds
+    while (left := end - work.world.uptime()) > 0 and not (work.stop() and work.hand.durable):
+        work.world.sleep(min(left, SLICE))
+    return Done()
 
 
-def _reread(work: _Working, state: State, *, pause: float | None = None) -> State:
+def _went_wrong(item: Planned, outcome: Outcome) -> bool:
+    problems = outcome.problems if isinstance(outcome, Delivered) else {}
+    return isinstance(outcome, Failed) or (item.delivery is not None and item.delivery in problems)
+
+
+def _reread(work: _Working, state: State, *, patient: bool = True) -> State:
     """Read the record again; what was open in it is found, not just written (rule 1)."""
-    world, run = work.world, state.run
-    if pause is None:
-        work.rereads += 1
-        if work.rereads > REREADS:
-            raise Conflict(f"the record of {state.desired.id!r} could not be written", remedy="Run apply again.")
-        world.sleep(min(0.2 * 2**work.rereads, 5.0))
-    stored = world.read_record(state.desired.id)
-    now = clock(world)
-    record = stored.record
+    world, run, before = work.world, state.run, state.record
+    stored = _patiently(work, state) if patient else world.read_record(state.desired.id)
+    now, record = clock(world), stored.record
     intent = record.intent if record else None
     mine = intent is not None and intent.run == run.id
-    same = mine and state.record is not None and state.record.intent is not None
-    same = same and intent is not None and state.record.intent.nonce == intent.nonce  # type: ignore[union-attr]
-    changed = stored.version != run.watched
+    open_before = before.intent if before else None
+    same = mine and intent is not None and open_before is not None and open_before.nonce == intent.nonce
     run = replace(
         run,
         fresh=False,
-        found=run.found or mine,
+        found=mine,
         unsettled_until=max(run.unsettled_until, now.uptime + state.desired.timing.settle) if mine else 0.0,
         minted=run.minted if same else None,
         discarded=run.discarded and same,
         leased=run.leased if mine else None,
         watched=stored.version,
-        watched_since=now.uptime if changed else run.watched_since,
+        watched_since=now.uptime if stored.version != run.watched else run.watched_since,
         waiting_since=None if mine else (run.waiting_since if run.waiting_since is not None else now.uptime),
     )
     alive = world.run_alive(intent.run) if intent and not mine else None
     observed = replace(state.observed, readings={}, claims={}, holder_alive=alive)
     return replace(state, record=record, version=stored.version, run=run, observed=observed, clock=now)
+
+
+def _patiently(work: _Working, state: State) -> StoredRecord:
+    """Read the record after a write of it went wrong; bounded over the whole run, with growing pauses."""
+    while True:
+        work.rereads += 1
+        if work.rereads > REREADS:
+            raise Conflict(f"the record of {state.desired.id!r} could not be written", remedy="Run apply again.")
+        work.world.sleep(min(0.2 * 2**work.rereads, 5.0))
+        try:
+            return work.world.read_record(state.desired.id)
+        except TargetUnavailable:
+            continue
 
 
 def _observe(world: World, desired: DesiredKey, options: Options, run: str, hand: Hand) -> State:
