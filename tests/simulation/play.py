@@ -1,0 +1,247 @@
+"""Histories: what is done to a key, run by run, and every way in which it can be disturbed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from keyturn.executor import apply_key
+from keyturn.model import DesiredKey
+from keyturn.outcome import KeyReport, Options, Progress
+from tests.simulation import rules
+from tests.simulation.faults import Fault, Kind, faults_at, parse
+from tests.simulation.universe import Universe
+from tests.simulation.world import Killed, Point, SimWorld
+
+Faults = Mapping[int, Fault]
+TRIES = 6
+"""How often a run that failed is tried again before the history goes on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing done: time passes, a person may change something, then apply runs."""
+
+    desired: DesiredKey
+    options: Options = Options()
+    after: float = 1.0
+    by_hand: Callable[[Universe], None] | None = None
+    waits: bool = False
+    """It ends with exit 1 even where all goes well: it waits for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """A world at rest, and what is done to it."""
+
+    name: str
+    strategy: str
+    start: Callable[[], Universe]
+    acts: tuple[Act, ...]
+    last: Options = Options()
+    """The options of the last applies, and of every run that is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is the same for a whole history: where the next run is, how soon it comes, in which order it delivers."""
+
+    alive: bool | None = False
+    gap: float = 1.0
+    backwards: bool = False
+
+    def __str__(self) -> str:
+        """Show as in a seed."""
+        return f"{'here' if self.alive is False else 'elsewhere'}/{self.gap:g}/{'back' if self.backwards else 'forth'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What broke, and the seed that replays it."""
+
+    seed: str
+    what: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a sweep came to."""
+
+    histories: int = 0
+    runs: int = 0
+    effects: int = 0
+    faults: int = 0
+    violations: list[Violation] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a scenario a history is: the next act, and how often it was tried."""
+
+    act: int = 0
+    tries: int = 0
+
+
+def run(
+    universe: Universe, scenario: Scenario, place: Place, faults: Faults, setting: Setting
+) -> tuple[Place, list[Point]]:
+    """Play one run on `universe`; return where the history goes on, and the points that the run passed."""
+    act = scenario.acts[place.act]
+    if place.tries == 0:
+        universe.advance(act.after)
+        if act.by_hand:
+            act.by_hand(universe)
+    else:
+        universe.advance(setting.gap)
+    universe.runs += 1
+    timing = act.desired.timing
+    world = SimWorld(universe, faults, timing, alive=setting.alive, backwards=setting.backwards)
+    told: list[Progress] = []
+    report: KeyReport | None = None
+    options = scenario.last if place.tries else act.options
+    try:
+        report = apply_key(world, act.desired, options, f"run-{universe.runs}", told.append)
+    except Killed:
+        pass
+    except Exception as error:  # noqa: BLE001 - whatever is raised is a violation
+        universe.blame(f"raised {type(error).__name__}: {error}")
+    rules.leak(universe, report, told)
+    well = report is not None and report.exit_code == 0
+    if well or place.tries >= TRIES or (act.waits and report and not world.fired):
+        return Place(place.act + 1), world.trace
+    universe.failed_runs += 1
+    return Place(place.act, place.tries + 1), world.trace
+
+
+class Sweep:
+    """Every history of a scenario with up to so many faults; equal moments between two runs are gone on from once."""
+
+    def __init__(self, scenario: Scenario, setting: Setting, *, coarse: bool = False, first: bool = False) -> None:
+        """`coarse`: fewer kinds of faults; `first`: stop at the first violation."""
+        self.scenario = scenario
+        self.setting = setting
+        self.coarse = coarse
+        self.first = first
+        self.tally = Tally()
+        self._known: dict[tuple[str, Place, int], int] = {}
+
+    def play(self, faults: int, *, part: tuple[int, int] = (0, 1)) -> Tally:
+        """Play all histories with up to `faults` faults, or the share `part` = (n, of) of them."""
+        self.tally.histories += self._explore(self.scenario.start(), Place(), faults, (), part)
+        return self.tally
+
+    @property
+    def over(self) -> bool:
+        """Whether to stop."""
+        return self.first and bool(self.tally.violations)
+
+    def _explore(self, universe: Universe, place: Place, left: int, path: tuple[Faults, ...], part: tuple[int, int]) -> int:
+        if universe.wrong:
+            self._report(universe, path)
+            return 1
+        known = (universe.print(), place, left)
+        if known in self._known:
+            return self._known[known]
+        if place.act == len(self.scenario.acts):
+            self._finish(universe.copy(), path)
+            count = 1
+        else:
+            count = self._within(universe, place, {}, 0, left, path, part)
+        self._known[known] = count
+        return count
+
+    def _within(
+        self,
+        universe: Universe,
+        place: Place,
+        faults: Faults,
+        start: int,
+        left: int,
+        path: tuple[Faults, ...],
+        part: tuple[int, int] = (0, 1),
+    ) -> int:
+        """Play a run with these faults and go on from its end; then with one fault more, at every point from `start`."""
+        moment = universe.copy()
+        after, trace = run(moment, self.scenario, place, faults, self.setting)
+        self.tally.runs += 1
+        self.tally.effects += len(trace)
+        here = (*path, faults)
+        count = self._explore(moment, after, left, here, (0, 1)) if part[0] == 0 else 0
+        if not left:
+            return count
+        cut: tuple[Point, int] | None = None
+        for index in range(start, len(trace)):
+            if index % part[1] != part[0]:
+                continue
+            for fault in faults_at(trace[index][0], coarse=self.coarse):
+                if self.over:
+                    return count
+                if fault.kind is Kind.CUT and cut and cut[0][1:] == trace[index][1:]:
+                    count += cut[1]
+                    continue
+                self.tally.faults += 1
+                found = self._within(universe, place, {**faults, index: fault}, index + 1, left - 1, path)
+                if fault.kind is Kind.CUT:
+                    cut = (trace[index], found)
+                count += found
+        return count
+
+    def _finish(self, universe: Universe, path: tuple[Faults, ...]) -> None:
+        last = self.scenario.acts[-1]
+        try:
+            rules.finish(universe, last.desired, self.scenario.last, last.desired.timing)
+        except Exception as error:  # noqa: BLE001 - whatever is raised is a violation
+            universe.blame(f"raised {type(error).__name__}: {error}")
+        if universe.wrong:
+            self._report(universe, path)
+
+    def _report(self, universe: Universe, path: tuple[Faults, ...]) -> None:
+        self.tally.violations.append(Violation(seed(self.scenario, self.setting, path), universe.wrong))
+
+
+def seed(scenario: Scenario, setting: Setting, path: tuple[Faults, ...]) -> str:
+    """Return the text from which a history can be played again."""
+    runs = "/".join(",".join(f"{index}:{fault}" for index, fault in faults.items()) for faults in path)
+    return f"{scenario.name}|{scenario.strategy}|{setting}|{runs}"
+
+
+def unseed(text: str, scenarios: Mapping[tuple[str, str], Scenario]) -> tuple[Scenario, Setting, tuple[Faults, ...]]:
+    """Read a seed."""
+    name, strategy, where, runs = text.split("|")
+    alive, gap, order = where.split("/")
+    setting = Setting(False if alive == "here" else None, float(gap), order == "back")
+    path = []
+    for one in runs.split("/"):
+        pairs = (item.split(":") for item in one.split(",") if item)
+        path.append({int(index): parse(fault) for index, fault in pairs})
+    return scenarios[name, strategy], setting, tuple(path)
+
+
+def replay(text: str, scenarios: Mapping[tuple[str, str], Scenario], talk: Callable[[str], None]) -> tuple[str, ...]:
+    """Play one history and tell its runs; return what broke."""
+    scenario, setting, path = unseed(text, scenarios)
+    universe, place = scenario.start(), Place()
+    runs = list(path)
+    while place.act < len(scenario.acts) and not universe.wrong:
+        faults = runs.pop(0) if runs else {}
+        before = place
+        place, trace = run(universe, scenario, place, faults, setting)
+        struck = {index: f"{fault} at {trace[index][0]}" for index, fault in faults.items() if index < len(trace)}
+        record = universe.records.get("main", (None, 0))[0]
+        talk(f"act {before.act} try {before.tries}: {len(trace)} effects, {struck}, record {record}")
+    if not universe.wrong:
+        last = scenario.acts[-1]
+        rules.finish(universe, last.desired, scenario.last, last.desired.timing)
+        talk(f"end: {universe.records.get('main', (None, 0))[0]}")
+    return universe.wrong
+
+
+def spread(counter: Counter[str]) -> str:
+    """Show counts, the greatest first."""
+    return ", ".join(f"{name} {count}" for name, count in counter.most_common())
+
+
+def with_options(options: Options, **changes: object) -> Options:
+    """Return options with some changed."""
+    return replace(options, **changes)  # type: ignore[arg-type]

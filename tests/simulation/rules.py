@@ -1,0 +1,117 @@
+"""The invariants of the lifecycle, as checks: after every effect, and at the end of a history."""
+
+from __future__ import annotations
+
+from keyturn.executor import apply_key, plan_key
+from keyturn.model import DesiredKey, SlotName, Strategy, Timing
+from keyturn.outcome import Condition, KeyReport, Options
+from keyturn.record import Claim, Record
+from tests.simulation.universe import MARK, Drop, Fill, Mutation, Put, Rename, Renew, Universe
+from tests.simulation.world import SimWorld
+
+LONG = 3 * 3600.0
+"""Longer than any back-off, overlap, lease or settle time of a history."""
+
+
+def watch(universe: Universe, mutation: Mutation) -> None:
+    """Check what must hold at every instant (I3, I9)."""
+    match mutation:
+        case Renew(uuid) | Rename(uuid) | Drop(uuid):
+            if uuid in universe.foreign_keys:
+                universe.blame(f"I9: the API key {uuid} of somebody else was changed")
+        case Fill(delivery):
+            if delivery in universe.foreign_fields:
+                universe.blame(f"I9: {delivery} of somebody else was changed")
+        case Put(document):
+            owner = (document.owner, document.key)
+            if owner != ("tests", "main"):
+                universe.blame(f"I9: a document of {owner} was written")
+    if not universe.steady:
+        return
+    if isinstance(mutation, Renew | Drop):
+        for delivery in universe.steady:
+            if not universe.read.get(delivery, True):
+                universe.blame(f"I3: an old secret died before {delivery} was read with the new one")
+    for delivery in universe.steady:
+        if not universe.accepted(universe.fields.get(delivery, "")):
+            universe.blame(f"I3: {delivery} holds a secret that the API refuses")
+
+
+def leak(universe: Universe, *shown: object) -> None:
+    """Check that none of these shows a secret (I5)."""
+    if any(MARK in repr(one) for one in shown):
+        universe.blame("I5: a secret leaked")
+
+
+def finish(universe: Universe, desired: DesiredKey, options: Options, timing: Timing) -> None:
+    """With the faults gone and time passed: converge, rest, be quiet, and have lost nothing (I1, I2, I4, I7, I8)."""
+
+    def go(options: Options) -> KeyReport:
+        universe.advance(LONG)
+        universe.runs += 1
+        report = apply_key(SimWorld(universe, {}, timing), desired, options, f"run-{universe.runs}")
+        leak(universe, report)
+        return report
+
+    report = go(options)
+    if report.end.condition is Condition.PARKED and universe.failed_runs >= 3:
+        report = go(Options(verify=options.verify, allow_delete=options.allow_delete, unpark=True))
+    if report.end.condition is Condition.WAITING and report.end.code == "overlap":
+        report = go(options)
+    if report.end.condition is not Condition.REST or report.exit_code:
+        universe.blame(f"I1: no rest: {report.end.code}: {report.end.why} {' '.join(report.problems)}")
+        return
+    before = universe.mutations
+    plan = plan_key(SimWorld(universe, {}, timing), desired, options)
+    leak(universe, plan, universe.records, universe.claims)
+    if universe.mutations != before:
+        universe.blame("I7: a plan wrote")
+    if plan.changes:
+        universe.blame(f"I8: at rest a plan still wants to {plan.changes[0].why}")
+    go(options)
+    if universe.mutations != before:
+        universe.blame("I8: a second apply wrote")
+    _kept(universe, desired)
+
+
+def _kept(universe: Universe, desired: DesiredKey) -> None:
+    """Check that nothing is lost, orphaned or doubled."""
+    record, _ = universe.records.get(desired.id, (None, 0))
+    if record is None or record.intent:
+        universe.blame("I1: no record, or an open intent, at rest")
+        return
+    slots = {slot.uuid: name for name, slot in record.slots.items()}
+    for key in universe.keys.values():
+        if key.ours and key.uuid not in slots:
+            universe.blame(f"I4: {key.uuid} ({key.name}) was made by keyturn and is in no record")
+    if desired.absent:
+        if not desired.retain and any(uuid in universe.keys for uuid in slots):
+            universe.blame("I4: the key was to be deleted")
+        return
+    for delivery in desired.deliveries:
+        value = universe.fields.get(delivery, "")
+        if not universe.accepted(value):
+            universe.blame(f"I2: {delivery} holds {'a refused secret' if value else 'nothing'}")
+    _slots(universe, desired, record, slots)
+
+
+def _slots(universe: Universe, desired: DesiredKey, record: Record, slots: dict[str, SlotName]) -> None:
+    alternating = desired.rotation.strategy is Strategy.ALTERNATING
+    if len(slots) != (2 if alternating else 1):
+        universe.blame(f"I4: {len(slots)} slots")
+    delivered = {value for (delivery, _), value in universe.kept.items() if delivery not in universe.foreign_fields}
+    for uuid, name in slots.items():
+        key = universe.keys.get(uuid)
+        if key is None:
+            universe.blame(f"I2: the API key of slot {name} is gone")
+            continue
+        wanted = f"{desired.name}-{name}" if alternating else desired.name
+        if key.name != wanted:
+            universe.blame(f"I4: slot {name} is called {key.name}")
+        claim = universe.claims.get(uuid, (None, 0))[0]
+        if not isinstance(claim, Claim) or claim.key != desired.id or claim.released_at:
+            universe.blame(f"I4: no claim on {uuid}")
+        if name is not record.live and key.secret in delivered:
+            universe.blame(f"I3: the old secret of slot {name} was never retired")
+        if name is record.live and any(universe.fields.get(item) != key.secret for item in desired.deliveries):
+            universe.blame("I2: a delivery does not hold the live secret")

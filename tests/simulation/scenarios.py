@@ -1,0 +1,154 @@
+"""The operations of a key's life, each with the world it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import cache
+
+from keyturn.executor import apply_key
+from keyturn.model import Adopt, AdoptSecret, Delivery, DesiredKey, Rotation, SlotName, Smoke, Strategy, Timing
+from keyturn.outcome import Options
+from tests.simulation.play import Act, Scenario
+from tests.simulation.rules import LONG, watch
+from tests.simulation.universe import MARK, START, Key, Renew, Universe
+from tests.simulation.world import MODEL, SimWorld
+
+TIMING = Timing(delivery=20, settle=30, lease=90, propagation=20, request=10)
+OVERLAP = timedelta(hours=1)
+PLACES = (Delivery("v", "app", "key"), Delivery("w", "app", "key"), Delivery("w", "web", "key"))
+FOREIGN = Delivery("v", "app", "other")
+VERIFY = Options(verify=True)
+ROTATE = Options(rotate=True)
+DELETE = Options(allow_delete=True)
+BOTH = (Strategy.IN_PLACE, Strategy.ALTERNATING)
+
+
+def entry(strategy: Strategy, places: int = 1, **changes: object) -> DesiredKey:
+    """Return a manifest entry."""
+    wanted = DesiredKey(
+        id="main",
+        owner="tests",
+        name="app",
+        deliveries=PLACES[:places],
+        rotation=Rotation(strategy, overlap=OVERLAP),
+        smoke=Smoke(MODEL),
+        timing=TIMING,
+    )
+    return replace(wanted, **changes)  # type: ignore[arg-type]
+
+
+def empty() -> Universe:
+    """A world with nothing of ours in it, and something of somebody else's."""
+    world = Universe(watch=watch, unfenced=frozenset({"plain"}))
+    for name in ("other", "app-old"):
+        world.keys[name] = Key(f"{name}", name, START, f"{MARK}{name}")
+    world.by_hand(FOREIGN, f"{MARK}other")
+    world.foreign_keys = frozenset(world.keys)
+    world.foreign_fields = frozenset({FOREIGN})
+    world.read.clear()
+    return world
+
+
+def settled(desired: DesiredKey, *more: Options, steady: bool = False, start: Universe | None = None) -> Universe:
+    """A world in which the key came to rest; `steady`: no outage is allowed from here on."""
+    world = start or empty()
+    for options in (Options(), *more):
+        for _ in range(2):
+            world.runs += 1
+            report = apply_key(SimWorld(world, {}, TIMING), desired, options, f"run-{world.runs}")
+            if report.exit_code:
+                message = f"the start of a scenario failed: {report.end}"
+                raise AssertionError(message)
+            world.advance(LONG)
+            options = Options()  # noqa: PLW2901 - what was asked for is asked for once
+    if steady and desired.rotation.strategy is Strategy.ALTERNATING:
+        world.steady = frozenset(desired.deliveries)
+    return world
+
+
+def held(desired: DesiredKey, *slots: str) -> Universe:
+    """A world with API keys that a person made, and the first one's secret in the deliveries."""
+    world = empty()
+    for slot in slots:
+        name = f"{desired.name}-{slot}" if slot else desired.name
+        world.keys[f"mine{slot}"] = Key(f"mine{slot}", name, START, f"{MARK}mine{slot}")
+    first = f"{MARK}mine{slots[0]}"
+    for place in desired.deliveries:
+        world.by_hand(place, first)
+    world.given = frozenset({first})
+    return world
+
+
+def _cached(make: Callable[[], Universe]) -> Callable[[], Universe]:
+    once = cache(make)
+    return lambda: once().copy()
+
+
+def _lost(world: Universe) -> None:
+    """Somebody regenerates the live key and keeps the secret."""
+    world.steady = frozenset()
+    record = world.records["main"][0]
+    world.land(Renew(record.slots[record.live or SlotName.A].uuid, f"{MARK}stolen"))
+
+
+def scenarios(places: int = 1, unfenced: bool = False) -> Sequence[Scenario]:
+    """Return every operation in both strategies."""
+    made: list[Scenario] = []
+    for strategy in BOTH:
+        made += _of(strategy, places, unfenced)
+    return made
+
+
+def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
+    alternating = strategy is Strategy.ALTERNATING
+    one = entry(strategy, places)
+    if unfenced:
+        one = replace(one, deliveries=tuple(replace(item, target="plain") for item in one.deliveries))
+    other = replace(one, rotation=Rotation([s for s in BOTH if s is not strategy][0], overlap=OVERLAP))
+    slots = ("a", "b") if alternating else ("",)
+    live = SlotName.A if alternating else None
+    existing = replace(one, adopt=Adopt(AdoptSecret.EXISTING, live=live))
+    renewed = replace(one, adopt=Adopt(AdoptSecret.REGENERATE))
+    rest = _cached(lambda: settled(one, steady=True))
+    rotated = Act(one, ROTATE)
+    later = Act(one, after=2 * 3600.0)
+    fewer = replace(one, deliveries=one.deliveries[:-1])
+    more = replace(one, deliveries=(*one.deliveries, Delivery("x", "more", "key")))
+
+    def act(name: str, start: Callable[[], Universe], *acts: Act, last: Options = Options()) -> Scenario:
+        return Scenario(name, str(strategy), start, acts, last)
+
+    made = [
+        act("create", _cached(empty), Act(one)),
+        act("adopt-existing", _cached(lambda: held(existing, *slots)), Act(existing)),
+        act("adopt-regenerate", _cached(lambda: held(renewed, *slots)), Act(renewed)),
+        act("rotate", rest, rotated),
+        act("rotate-compromised", rest, Act(one, Options(rotate=True, compromised=True), by_hand=_unsteady)),
+        act("rotate-twice", rest, rotated, replace(later, options=ROTATE)),
+        act("rename", rest, Act(replace(one, name="renamed"))),
+        act("delete", rest, Act(replace(one, absent=True), DELETE, by_hand=_unsteady), last=DELETE),
+        act("heal", rest, Act(one, VERIFY, by_hand=_lost), last=VERIFY),
+        act("strategy", rest, Act(other, DELETE), last=DELETE),
+        act("delivery-added", rest, Act(more)),
+        act("delivery-removed", _cached(lambda: settled(more)), Act(one)),
+    ]
+    if alternating:
+        made.append(act("retire", _cached(lambda: _overlapped(one)), Act(one)))
+    del fewer
+    return made
+
+
+def _unsteady(world: Universe) -> None:
+    """From here on an outage was asked for."""
+    world.steady = frozenset()
+
+
+def _overlapped(desired: DesiredKey) -> Universe:
+    """A world in which a rotation's overlap has just passed."""
+    world = settled(desired, steady=True)
+    world.runs += 1
+    apply_key(SimWorld(world, {}, TIMING), desired, ROTATE, f"run-{world.runs}")
+    world.advance(2 * 3600.0)
+    return world

@@ -1,0 +1,261 @@
+"""All that exists in a simulated world: an account, targets, records, a clock; what is on its way; what went wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from keyturn.model import Delivery
+from keyturn.record import Claim, Record
+from keyturn.secret import Secret
+
+START = datetime(2025, 3, 1, tzinfo=UTC)
+MARK = "sk-simulated-"
+"""Every secret of the simulation starts so; wherever this is seen, a secret leaked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One API key: its present secret, and the one before with the moment at which it stops working."""
+
+    uuid: str
+    name: str
+    created_at: datetime
+    secret: str
+    accepted_from: float = 0.0
+    old: str = ""
+    old_until: float = 0.0
+    ours: bool = False
+    """keyturn caused it to exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class MakeKey:
+    """A create that takes effect."""
+
+    uuid: str
+    name: str
+    secret: str
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Renew:
+    """A regenerate that takes effect; `delay`: seconds until the change is known everywhere."""
+
+    uuid: str
+    secret: str
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """A rename that takes effect."""
+
+    uuid: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """A delete that takes effect."""
+
+    uuid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A write to a field (or its removal); `version` of its path is compared, except where it is None."""
+
+    delivery: Delivery
+    value: str
+    version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A write of a record or a claim over a version."""
+
+    document: Record | Claim
+    version: int
+
+
+Mutation = MakeKey | Renew | Rename | Drop | Fill | Put
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A mutation on its way: it lands `effects` effects later, or at `deadline` at the latest."""
+
+    mutation: Mutation
+    effects: int
+    deadline: float
+
+
+@dataclass(slots=True)
+class Universe:
+    """The world that all runs share; a copy of it is a moment to go on from."""
+
+    now: float = 0.0
+    keys: dict[str, Key] = field(default_factory=dict)
+    fields: dict[Delivery, str] = field(default_factory=dict)
+    versions: dict[tuple[str, str], int] = field(default_factory=dict)
+    kept: dict[tuple[Delivery, int], str] = field(default_factory=dict)
+    read: dict[Delivery, bool] = field(default_factory=dict)
+    """Whether a field was read since it was last written."""
+    records: dict[str, tuple[Record, int]] = field(default_factory=dict)
+    claims: dict[str, tuple[Claim, int]] = field(default_factory=dict)
+    late: tuple[Late, ...] = ()
+    random: int = 0
+    made: int = 0
+    runs: int = 0
+    failed_runs: int = 0
+    mutations: int = 0
+    create_gone: bool = False
+    unfenced: frozenset[str] = frozenset()
+    foreign_keys: frozenset[str] = frozenset()
+    foreign_fields: frozenset[Delivery] = frozenset()
+    steady: frozenset[Delivery] = frozenset()
+    """Fields that must hold an accepted secret at every instant (I3)."""
+    mints: frozenset[str] = frozenset()
+    """Every secret that keyturn made."""
+    given: frozenset[str] = frozenset()
+    """Secrets of others that keyturn may replace."""
+    wrong: tuple[str, ...] = ()
+    watch: Callable[[Universe, Mutation], None] | None = None
+
+    def copy(self) -> Universe:
+        """Return a world that goes its own way from here."""
+        return Universe(
+            self.now, dict(self.keys), dict(self.fields), dict(self.versions), dict(self.kept), dict(self.read),
+            dict(self.records), dict(self.claims), self.late, self.random, self.made, self.runs, self.failed_runs,
+            self.mutations, self.create_gone, self.unfenced, self.foreign_keys, self.foreign_fields, self.steady,
+            self.mints, self.given, self.wrong, self.watch,
+        )  # fmt: skip
+
+    def print(self) -> str:
+        """Return all that later runs can depend on, as text: two moments with the same print have the same future."""
+        return repr((
+            self.now, self.keys, self.fields, self.versions, self.read, self.records, self.claims, self.late,
+            self.random, self.made, self.runs, self.failed_runs, self.create_gone, self.steady, self.wrong,
+        ))  # fmt: skip
+
+    def blame(self, what: str) -> None:
+        """Note a violation."""
+        if what not in self.wrong:
+            self.wrong = (*self.wrong, what)
+
+    def new_secret(self) -> str:
+        """Return a secret that never was."""
+        self.made += 1
+        return f"{MARK}{self.made}"
+
+    def accepted(self, secret: str) -> bool:
+        """Tell whether the API accepts a secret now."""
+        return any(
+            (key.secret == secret and self.now >= key.accepted_from) or (key.old == secret and self.now < key.old_until)
+            for key in self.keys.values()
+        )
+
+    def lasting(self, secret: str) -> bool:
+        """Tell whether the API will go on to accept a secret."""
+        return any(key.secret == secret for key in self.keys.values())
+
+    def version(self, delivery: Delivery) -> int:
+        """Return the version of a delivery's path, 0 where nothing was ever written."""
+        return self.versions.get((delivery.target, delivery.path), 0)
+
+    def by_hand(self, delivery: Delivery, value: str) -> None:
+        """Write a field as a person does."""
+        self._fill(Fill(delivery, value, None))
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; what is on its way lands at its deadline."""
+        end = self.now + seconds
+        while self.late:
+            first = min(self.late, key=lambda late: late.deadline)
+            if first.deadline > end:
+                break
+            self.now = max(self.now, first.deadline)
+            self._arrive(first)
+        self.now = end
+
+    def tick(self) -> None:
+        """Count one effect; what is on its way for so many effects lands before it."""
+        if not self.late:
+            return
+        self.late = tuple(replace(late, effects=late.effects - 1) for late in self.late)
+        for late in self.late:
+            if late.effects == 0:
+                self._arrive(late)
+
+    def post(self, mutation: Mutation, effects: int, within: float) -> None:
+        """Put a mutation on its way."""
+        self.late = (*self.late, Late(mutation, effects or -1, self.now + within))
+
+    def _arrive(self, late: Late) -> None:
+        self.late = tuple(other for other in self.late if other is not late)
+        self.land(late.mutation)
+
+    def land(self, mutation: Mutation) -> bool:
+        """Let a mutation take effect; False where its compare-and-set lost."""
+        match mutation:
+            case MakeKey(uuid, name, secret, delay):
+                created = START + timedelta(seconds=self.now)
+                self.keys[uuid] = Key(uuid, name, created, secret, self.now + delay, ours=True)
+                self.mints |= {secret}
+            case Renew(uuid, secret, delay):
+                if uuid not in self.keys:
+                    return False
+                key, known = self.keys[uuid], self.now + delay
+                self.keys[uuid] = replace(key, secret=secret, accepted_from=known, old=key.secret, old_until=known)
+                self.mints |= {secret}
+            case Rename(uuid, name):
+                if uuid not in self.keys:
+                    return False
+                self.keys[uuid] = replace(self.keys[uuid], name=name)
+            case Drop(uuid):
+                if self.keys.pop(uuid, None) is None:
+                    return True
+            case Fill():
+                if mutation.version is not None and mutation.version != self.version(mutation.delivery):
+                    return False
+                self._fill(mutation)
+            case Put(document, version):
+                if not self._put(document, version):
+                    return False
+        self.mutations += 1
+        if self.watch:
+            self.watch(self, mutation)
+        return True
+
+    def _fill(self, fill: Fill) -> None:
+        place = (fill.delivery.target, fill.delivery.path)
+        version = self.versions.get(place, 0) + 1
+        self.versions[place] = version
+        if self.fields.get(fill.delivery, "") != fill.value:
+            self.read[fill.delivery] = False
+        if fill.value:
+            self.fields[fill.delivery] = fill.value
+        else:
+            self.fields.pop(fill.delivery, None)
+        for delivery, value in self.fields.items():
+            if (delivery.target, delivery.path) == place:
+                self.kept[delivery, version] = value
+
+    def _put(self, document: Record | Claim, version: int) -> bool:
+        if isinstance(document, Record):
+            if self.records.get(document.key, (None, 0))[1] != version:
+                return False
+            self.records[document.key] = (document, version + 1)
+        else:
+            if self.claims.get(document.uuid, (None, 0))[1] != version:
+                return False
+            self.claims[document.uuid] = (document, version + 1)
+        return True
+
+
+def secret_or_none(value: str | None) -> Secret | None:
+    """Wrap what a field holds."""
+    return Secret(value) if value else None

@@ -1,0 +1,307 @@
+"""The simulated World: one run's view of a universe, with a numbered point at every effect where a fault can strike."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cache
+
+from keyturn.errors import (
+    Ambiguous,
+    Conflict,
+    CreateRetired,
+    KeyturnError,
+    NotFound,
+    RateLimited,
+    TargetUnavailable,
+)
+from keyturn.model import Api, ApiKey, Delivery, Timing, WireAnswer, WireKind
+from keyturn.record import Claim, Record
+from keyturn.secret import Secret
+from keyturn.world import Guard, Held, Minted, StoredClaim, StoredRecord
+from tests.simulation.faults import LATE_KINDS, Class, Fault, Kind
+from tests.simulation.universe import (
+    START,
+    Drop,
+    Fill,
+    MakeKey,
+    Mutation,
+    Put,
+    Rename,
+    Renew,
+    Universe,
+    secret_or_none,
+)
+
+MODEL = "llama3.3-70b-instruct"
+SETTLED = 0.001
+"""What is late lands this many seconds before the settle time is over, at the latest."""
+_API = (Class.LIST, Class.MINT, Class.CHANGE)
+_OK = WireAnswer(WireKind.OK, (MODEL,))
+_NO = WireAnswer(WireKind.UNAUTHORIZED, detail="401")
+_NONE = WireAnswer(WireKind.UNREACHABLE, detail="no answer")
+
+
+Point = tuple[Class, float, int, int]
+"""One effect as it was traced: its class, and the moment before it. A cut at two equal moments is one cut."""
+
+
+class Killed(BaseException):
+    """The process died; nothing of its memory is left."""
+
+
+@cache
+def _hex(number: int, size: int) -> str:
+    return hashlib.shake_256(str(number).encode()).hexdigest(size)
+
+
+class SimWorld:
+    """A World in memory. `faults` strike at the numbered effects of this run."""
+
+    def __init__(
+        self,
+        universe: Universe,
+        faults: Mapping[int, Fault],
+        timing: Timing,
+        *,
+        alive: bool | None = False,
+        skew: float = 0.0,
+        backwards: bool = False,
+        turn: Callable[[], None] | None = None,
+    ) -> None:
+        """`alive`: what is known of other runs; `turn` is called before each effect, to let another runner go first."""
+        self.universe = universe
+        self.faults = faults
+        self.timing = timing
+        self.alive = alive
+        self.skew = skew
+        self.backwards = backwards
+        self.turn = turn
+        self.trace: list[Point] = []
+        self.fired = 0
+        self.refusing = False
+        self.down: set[str] = set()
+        self.listed: tuple[ApiKey, ...] | None = None
+
+    # Clocks and chance.
+    def now(self) -> datetime:
+        """The virtual wall clock."""
+        return START + timedelta(seconds=self.universe.now + self.skew)
+
+    def uptime(self) -> float:
+        """The virtual clock."""
+        return self.universe.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        self.universe.advance(seconds)
+
+    def random_hex(self, size: int) -> str:
+        """Chance that can be repeated."""
+        self.universe.random += 1
+        return _hex(self.universe.random, size)
+
+    def together(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """One after the other, in either order."""
+        for task in reversed(tasks) if self.backwards else tasks:
+            task()
+
+    # The points.
+    def _point(self, kind: Class, where: str) -> Fault | None:
+        if self.turn:
+            self.turn()
+        self.universe.tick()
+        fault = self.faults.get(len(self.trace))
+        self.trace.append((kind, self.universe.now, self.universe.mutations, self.universe.random))
+        if fault is None:
+            return None
+        self.fired += 1
+        if fault.kind is Kind.CUT:
+            raise Killed
+        if fault.kind is Kind.DOWN:
+            self.down.add(where)
+        if fault.kind is Kind.STALL:
+            self.universe.advance(self.timing.lease + 1)
+        return fault
+
+    def _error(self, where: str, *, ambiguous: bool) -> KeyturnError:
+        if where == "api":
+            return Ambiguous("no answer", status=500) if ambiguous else RateLimited("throttled", status=429)
+        return TargetUnavailable("no answer", where=where, ambiguous=ambiguous)
+
+    def _reading(self, kind: Class, where: str) -> None:
+        fault = self._point(kind, where)
+        if where in self.down or (fault and fault.kind is Kind.NO):
+            raise self._error(where, ambiguous=where == "api")
+
+    def _change(self, kind: Class, where: str, make: Callable[[float], Mutation], guard: Guard) -> None:
+        """Pass one mutating effect through whatever strikes it."""
+        fault = self._point(kind, where)
+        guard()
+        strikes = fault.kind if fault else None
+        if where in self.down:
+            raise self._error(where, ambiguous=False)
+        if strikes is Kind.NO:
+            raise Conflict("somebody else wrote") if kind is Class.WRITE else self._error(where, ambiguous=False)
+        if strikes is Kind.NEVER:
+            raise self._error(where, ambiguous=True)
+        mutation = make(self.timing.propagation / 2 if strikes is Kind.SPREADS else 0.0)
+        if fault and strikes in LATE_KINDS:
+            self.universe.post(mutation, fault.after, self.timing.settle - SETTLED)
+            raise Killed if strikes is Kind.CUT_LATE else self._error(where, ambiguous=True)
+        landed = self.universe.land(mutation)
+        if strikes is Kind.CUT_AFTER:
+            raise Killed
+        if strikes is Kind.SLOW:
+            self.universe.advance(self.timing.request)
+        if strikes is Kind.LOST:
+            raise self._error(where, ambiguous=True)
+        if not landed:
+            raise NotFound("not found", status=404) if where == "api" else Conflict("another version")
+
+    # The control API.
+    def list_keys(self, *, fresh: bool = False) -> tuple[ApiKey, ...]:
+        """The complete list; one for the whole run unless `fresh`."""
+        if self.listed is None or fresh:
+            self._reading(Class.LIST, "api")
+            self.listed = tuple(ApiKey(key.uuid, key.name, key.created_at) for key in self.universe.keys.values())
+        return self.listed
+
+    def account(self) -> str:
+        """One team."""
+        return "team-1"
+
+    def clock_skew(self) -> float:
+        """As this runner's clock is."""
+        return self.skew
+
+    def create(self, name: str, guard: Guard) -> Minted:
+        """Mint a new key."""
+        if self.universe.create_gone:
+            self._point(Class.MINT, "api")
+            raise CreateRetired("gone", status=410)
+        secret = self.universe.new_secret()
+        uuid = f"uuid-{self.universe.made}"
+        self._change(Class.MINT, "api", lambda delay: MakeKey(uuid, name, secret, delay), guard)
+        made = self.universe.keys[uuid]
+        return Minted(ApiKey(uuid, name, made.created_at), Secret(secret))
+
+    def regenerate(self, uuid: str, guard: Guard) -> Minted:
+        """Mint a new secret."""
+        secret = self.universe.new_secret()
+        self._change(Class.MINT, "api", lambda delay: Renew(uuid, secret, delay), guard)
+        key = self.universe.keys[uuid]
+        return Minted(ApiKey(uuid, key.name, key.created_at), Secret(secret))
+
+    def rename(self, uuid: str, name: str, guard: Guard) -> None:
+        """Rename."""
+        self._change(Class.CHANGE, "api", lambda _: Rename(uuid, name), guard)
+
+    def delete(self, uuid: str, guard: Guard) -> None:
+        """Delete; what is gone is done."""
+        self._change(Class.CHANGE, "api", lambda _: Drop(uuid), guard)
+
+    # The inference API.
+    def _ask(self, secret: Secret) -> WireAnswer:
+        fault = self._point(Class.ASK, "inference")
+        if "inference" in self.down or (fault and fault.kind is Kind.NO):
+            return _NONE
+        if fault and fault.kind is Kind.REFUSED:
+            self.refusing = True
+        if self.refusing or (fault and fault.kind is Kind.ONCE):
+            return _NO
+        return _OK if self.universe.accepted(secret.reveal()) else _NO
+
+    def models(self, secret: Secret) -> WireAnswer:
+        """GET /v1/models."""
+        return self._ask(secret)
+
+    def complete(self, secret: Secret, model: str, api: Api) -> WireAnswer:
+        """A completion."""
+        return self._ask(secret)
+
+    # Deliveries.
+    def read_delivery(self, delivery: Delivery) -> Held:
+        """Read a field."""
+        self._reading(Class.READ, delivery.target)
+        universe = self.universe
+        universe.read[delivery] = True
+        version = "" if delivery.target in universe.unfenced else str(universe.version(delivery))
+        return Held(secret_or_none(universe.fields.get(delivery)), version)
+
+    def read_delivery_version(self, delivery: Delivery, version: str) -> Secret | None:
+        """Read a field as it was."""
+        self._reading(Class.READ, delivery.target)
+        return secret_or_none(self.universe.kept.get((delivery, int(version))))
+
+    def write_delivery(self, delivery: Delivery, secret: Secret, expected: Secret | None, guard: Guard) -> str:
+        """Write a field."""
+        self._fill(delivery, secret.reveal(), expected, guard)
+        return str(self.universe.version(delivery))
+
+    def remove_delivery(self, delivery: Delivery, expected: Secret, guard: Guard) -> None:
+        """Remove a field."""
+        if delivery in self.universe.fields:
+            self._fill(delivery, "", expected, guard)
+
+    def _fill(self, delivery: Delivery, value: str, expected: Secret | None, guard: Guard) -> None:
+        def make(_: float) -> Mutation:
+            found = self.universe.fields.get(delivery)
+            if found != (expected.reveal() if expected else None):
+                raise Conflict("our field changed", where=str(delivery))
+            if found and found not in self.universe.mints and found not in self.universe.given:
+                self.universe.blame(f"I9: {delivery} held a value of somebody else, and was overwritten")
+            fenced = delivery.target not in self.universe.unfenced
+            return Fill(delivery, value, self.universe.version(delivery) if fenced else None)
+
+        self._change(Class.DELIVER, delivery.target, make, guard)
+
+    def preflight(self, delivery: Delivery) -> None:
+        """Rewrite what is there, where that can be fenced."""
+        universe = self.universe
+        if delivery.target in universe.unfenced or delivery not in universe.fields:
+            self._reading(Class.READ, delivery.target)
+            return
+        self._change(
+            Class.DELIVER,
+            delivery.target,
+            lambda _: Fill(delivery, universe.fields[delivery], universe.version(delivery)),
+            lambda: None,
+        )
+
+    def fenced(self, delivery: Delivery) -> bool:
+        """As the target is."""
+        return delivery.target not in self.universe.unfenced
+
+    # Records and claims.
+    def read_record(self, key: str) -> StoredRecord:
+        """Read a record."""
+        self._reading(Class.READ, "records")
+        record, version = self.universe.records.get(key, (None, 0))
+        return StoredRecord(record, str(version))
+
+    def write_record(self, record: Record, version: str) -> str:
+        """Write a record."""
+        self._change(Class.WRITE, "records", lambda _: Put(record, int(version)), lambda: None)
+        return str(int(version) + 1)
+
+    def list_records(self) -> tuple[str, ...]:
+        """All ids."""
+        self._reading(Class.READ, "records")
+        return tuple(self.universe.records)
+
+    def read_claim(self, uuid: str) -> StoredClaim:
+        """Read a claim."""
+        self._reading(Class.READ, "records")
+        claim, version = self.universe.claims.get(uuid, (None, 0))
+        return StoredClaim(claim, str(version))
+
+    def write_claim(self, claim: Claim, version: str) -> str:
+        """Write a claim."""
+        self._change(Class.WRITE, "records", lambda _: Put(claim, int(version or 0)), lambda: None)
+        return str(int(version or 0) + 1)
+
+    def run_alive(self, run: str) -> bool | None:
+        """What this machine can know of another run."""
+        return self.alive
