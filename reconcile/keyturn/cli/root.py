@@ -81,7 +81,7 @@ class Root(click.Group):
             code = _stopped(screen, terminated=isinstance(error.__context__, Terminated))
         finally:
             restore()
-        screen.close()
+            screen.close()
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from keyturn.outcome import Progress
     from keyturn.report.lines import Line
@@ -22,6 +23,7 @@ class Screen:
         self.quiet = False
         self.no_color = False
         self.format = "text"
+        self._silence: list[Callable[[], None]] = []
 
     def result(self, lines: Iterable[Line]) -> None:
         """Show the result on stdout."""
@@ -59,15 +61,16 @@ class Screen:
 
         handler = logging.Handler()
         handler.emit = lambda record: self.error(f"{record.name}: {record.getMessage()}")  # type: ignore[method-assign]
-        names = ["keyturn"] if self.verbose == 1 else ["keyturn", "httpx"]
-        for name in names:
+        for name in ["keyturn", "httpx"][: self.verbose]:
             logger = logging.getLogger(name)
-            logger.handlers = [handler]
-            logger.propagate = False
-            logger.setLevel(logging.INFO if self.verbose == 1 or name == "httpx" else logging.DEBUG)
+            logger.addHandler(handler)
+            logger.setLevel(logging.DEBUG if name == "keyturn" else logging.INFO)
+            self._silence.append(partial(logger.removeHandler, handler))
 
     def close(self) -> None:
-        """Flush, so that a reader that went away is noticed here and not at the interpreter's end."""
+        """Let the log be silent again, and flush, so that a reader that went away is noticed here."""
+        for silence in self._silence:
+            silence()
         _write(sys.stdout, "")
         _write(sys.stderr, "")
 

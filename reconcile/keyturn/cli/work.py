@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from keyturn.cli.screen import Screen
-from keyturn.errors import InputError
+from keyturn.errors import InputError, OwnershipError
 from keyturn.manifest import load_all
 from keyturn.model import Desired, DesiredKey
 from keyturn.outcome import Condition, End, KeyReport, Options, RunPlan, RunReport
@@ -115,6 +115,10 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
     """Plan, show, ask, do, report; return the exit code."""
     plans = plan_all(manifests_, order)
     screen.talk(plan_lines(plans))
+    if order.expected and order.expected != {plan.owner: plan.digest for plan in plans}:
+        raise OwnershipError(
+            "the saved plan no longer is what would be done, so nothing was", remedy="Make a new plan and review it."
+        )
     changes = any(key.changes for plan in plans for key in plan.plans)
     code = worst(plan.exit_code for plan in plans)
     if not changes and not order.wait and (code == 0 or not order.yes):

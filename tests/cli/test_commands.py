@@ -1,0 +1,248 @@
+"""Every command against a real sandbox and a real OpenBao: what it prints, what it does, how it exits."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import jsonschema
+import pytest
+
+from keyturn.cli.schema import schema_text
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Stage
+
+
+def mutations(stage: Stage) -> int:
+    """Count the mutating calls that the sandbox saw."""
+    return sum(1 for seen in stage.sandbox.requests if seen.mutating)
+
+
+def valid(document: object, kind: str) -> None:
+    """Check a document against its published schema."""
+    jsonschema.validate(document, json.loads(schema_text(kind)))
+
+
+def test_plan_shows_and_changes_nothing(stage: Stage) -> None:
+    """A plan names each change; no mutating call is made, and no consumer sees a difference."""
+    stage.make_keys()
+    shown = stage.run("plan")
+    assert "adopt" in shown.stdout
+    assert "Nothing" not in shown.stdout
+    assert shown.stderr == ""
+    assert mutations(stage) == 0
+
+
+def test_plan_formats(stage: Stage) -> None:
+    """JSON is one valid document, markdown is a table."""
+    stage.make_keys()
+    document = stage.json("plan", "--verify")
+    valid(document, "plan")
+    assert [key["key"] for key in document["runs"][0]["plans"]] == ["checkout-bot", "report-bot"]
+    assert stage.run("plan", "--format", "markdown").stdout.startswith("### keyturn plan: `quickstart`\n")
+
+
+def test_detailed_exit_code(stage: Stage) -> None:
+    """2 says that there are changes and nothing else; 0 that there are none."""
+    stage.make_keys()
+    stage.run("plan", "--detailed-exitcode", code=2)
+    stage.run("apply", "report-bot", "--yes")
+    stage.run("plan", "report-bot", "--detailed-exitcode", code=0)
+
+
+def test_apply_asks_and_without_a_terminal_does_nothing(stage: Stage) -> None:
+    """Exit code 4, the plan on stderr, a valid report on stdout, and not one mutating call."""
+    stage.make_keys()
+    answer = stage.run("apply", "--format", "json", code=4)
+    document = json.loads(answer.stdout)
+    valid(document, "report")
+    assert {report["end"]["code"] for report in document["runs"][0]["reports"]} == {"not-agreed"}
+    assert "--yes" in answer.stderr
+    assert mutations(stage) == 0
+
+
+def test_apply_delivers_and_is_then_quiet(stage: Stage) -> None:
+    """The delivered secret is alive; once at rest a second apply asks nobody and sends nothing."""
+    stage.make_keys()
+    document = stage.json("apply", "report-bot", "--yes")
+    valid(document, "report")
+    delivered = stage.delivered("report")
+    assert delivered is not None
+    assert stage.alive(delivered)
+    before = mutations(stage)
+    quiet = stage.run("apply", "report-bot")
+    assert "1 at-rest" in quiet.stdout
+    assert mutations(stage) == before
+
+
+def test_a_reviewed_plan_is_applied_or_refused(stage: Stage) -> None:
+    """What was reviewed is done; the same plan a second time is stale and refused with 4."""
+    stage.make_keys()
+    stage.run("plan", "report-bot", "--out", "plan.json")
+    valid(json.loads((stage.folder / "plan.json").read_text()), "plan")
+    stage.run("apply", "--plan", "plan.json", "--yes")
+    assert stage.delivered("report") is not None
+    stage.run("rotate", "report-bot", "--yes")
+    stage.run("apply", "--plan", "plan.json", "--yes", code=4)
+
+
+def test_a_saved_plan_grants_nothing(stage: Stage) -> None:
+    """Consent is said on apply's own command line; a plan made with more is refused with 3."""
+    stage.make_keys()
+    stage.run("plan", "--allow-delete", "2", "--take-over", "--out", "plan.json")
+    answer = stage.run("apply", "--plan", "plan.json", "--yes", code=3)
+    assert "--allow-delete 2 --take-over" in answer.stderr
+    stage.run("apply", "report-bot", "--plan", "plan.json", code=3)
+    assert mutations(stage) == 0
+
+
+def test_rotate_makes_a_new_secret(stage: Stage) -> None:
+    """The old secret of an in-place key is dead, the delivered one alive; the history says why."""
+    stage.make_keys()
+    stage.run("apply", "report-bot", "--yes")
+    old = stage.delivered("report")
+    valid(stage.json("rotate", "report-bot", "--reason", "left the team", "--yes"), "report")
+    new = stage.delivered("report")
+    assert old is not None
+    assert new is not None
+    assert (stage.alive(old), stage.alive(new)) == (False, True)
+    assert "generation 2" in stage.run("history", "report-bot").stdout
+
+
+def test_rotate_compromised_names_the_outage(stage: Stage) -> None:
+    """Whoever is asked has read what it costs, once."""
+    stage.make_keys()
+    stage.run("apply", "report-bot", "--yes")
+    asked = stage.run("rotate", "report-bot", "--compromised", code=4)
+    assert asked.stderr.count("that is an outage") == 1
+    stage.run("rotate", "report-bot", "--compromised", "--yes")
+
+
+def test_adopt_keeps_a_secret_from_standard_input(stage: Stage) -> None:
+    """The present secret is proven and delivered; nothing is minted."""
+    made = stage.sandbox.panel_create("report-bot")
+    stage.edit("    name: report-bot\n    adopt: {secret: regenerate}\n", "    name: report-bot\n")
+    stage.run("adopt", "report-bot", "--yes", code=3)
+    stage.run("adopt", "report-bot", "--secret", "stdin", "--uuid", made.uuid, "--yes", stdin=f"{made.secret}\n")
+    assert stage.delivered("report") == made.secret
+
+
+def test_adopt_refuses_an_empty_secret(stage: Stage) -> None:
+    """An empty pipe is a mistake, not a secret."""
+    answer = stage.run("adopt", "report-bot", "--secret", "stdin", "--yes", code=3)
+    assert "no secret came" in answer.stderr
+
+
+def test_smoke(stage: Stage) -> None:
+    """Each delivery is tried; one without a secret is a failure; a secret from standard input needs no key."""
+    stage.make_keys()
+    stage.run("apply", "report-bot", "--yes")
+    document = stage.json("smoke", "report-bot")
+    valid(document, "smoke")
+    assert document["checked"][0]["result"]["verdict"] == "accepted"
+    assert "there is no secret" in stage.run("smoke", code=1).stdout
+    secret = stage.delivered("report") or ""
+    assert "stdin" in stage.run("smoke", "--secret", "stdin", stdin=secret).stdout
+    assert "accepted" in stage.run("smoke", "report-bot", "--secret", "stdin", stdin=secret).stdout
+
+
+def test_status(stage: Stage) -> None:
+    """Every key has a row; `--all` lists what nobody owns."""
+    stage.make_keys()
+    stage.make_keys("a-stray")
+    stage.run("apply", "report-bot", "--yes")
+    document = stage.json("status", "--all", "--verify", code=None)
+    valid(document, "status")
+    assert [key["key"] for key in document["keys"]] == ["checkout-bot", "report-bot"]
+    assert {key["name"] for key in document["unowned"]} >= {"a-stray"}
+    assert "report-bot" not in {key["name"] for key in document["unowned"]}
+    assert "KEY" in stage.run("status", code=None).stdout
+    valid(stage.json("history", "report-bot"), "history")
+
+
+def test_deletes_need_a_number(stage: Stage) -> None:
+    """Without `--allow-delete` the brake holds, exit code 4; with it the key and its delivery are gone."""
+    stage.make_keys()
+    stage.run("apply", "report-bot", "--yes")
+    stage.edit("    name: report-bot\n", "    state: absent\n")
+    stage.run("apply", "report-bot", "--yes", code=4)
+    assert stage.delivered("report") is not None
+    stage.run("apply", "report-bot", "--yes", "--allow-delete", "1")
+    assert stage.delivered("report") is None
+
+
+def test_an_unknown_key_gets_a_suggestion(stage: Stage) -> None:
+    """Exit code 3 and the nearest id, for every command that takes one."""
+    for args in (["plan"], ["apply"], ["rotate"], ["adopt"], ["smoke"], ["status"], ["history"], ["apply", "--unpark"]):
+        answer = stage.run(*args, "report-bott", code=3)
+        assert "report-bot'?" in answer.stderr, args
+    assert stage.sandbox.requests == ()
+
+
+def test_a_key_without_history(stage: Stage) -> None:
+    """No record is no crash."""
+    assert "no history yet" in stage.run("history", "report-bot", code=1).stderr
+
+
+def test_validate_tells_every_mistake_with_its_place(stage: Stage) -> None:
+    """Each line starts with file, line and column, the form that editors follow."""
+    assert stage.run("validate").stdout == "quickstart: 2 keys, 1 target. OK.\n"
+    stage.edit("strategy: in-place", "strategy: in-plaice")
+    stage.edit("model: llama3.3-70b-instruct", "modell: llama3.3-70b-instruct")
+    answer = stage.run("validate", code=3)
+    assert [line.split(":")[0] for line in answer.stderr.splitlines()].count("keyturn.yaml") >= 2
+
+
+def test_a_directory_means_all_its_manifests(stage: Stage) -> None:
+    """Both manifests are planned; a key is found in whichever has it."""
+    stage.make_keys()
+    text = stage.manifest.read_text()
+    second = text.replace("name: quickstart", "name: second").replace("checkout-bot", "other").replace("report", "more")
+    (stage.folder / "second.yaml").write_text(second.replace("checkout", "other"))
+    document = stage.json("plan", "-f", ".", code=None)
+    assert [run["owner"] for run in document["runs"]] == ["quickstart", "second"]
+    assert [run["owner"] for run in stage.json("plan", "-f", ".", "report-bot")["runs"]] == ["quickstart"]
+
+
+def test_no_manifest(stage: Stage) -> None:
+    """Exit code 3, and how to get one."""
+    stage.manifest.unlink()
+    assert "keyturn init" in stage.run("plan", code=3).stderr
+
+
+def test_init_writes_a_valid_manifest_once(stage: Stage) -> None:
+    """The starter is valid as it is, and nothing is overwritten."""
+    stage.run("init", code=3)
+    stage.run("init", "-f", "new.yaml")
+    stage.run("validate", "-f", "new.yaml")
+    stage.run("init", "-f", "missing/new.yaml", code=3)
+
+
+def test_no_token_is_5(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A missing login has an exit code of its own."""
+    monkeypatch.delenv("DIGITALOCEAN_TOKEN")
+    assert "DIGITALOCEAN_TOKEN" in stage.run("plan", code=5).stderr
+
+
+def test_targets_lists_what_is_installed(stage: Stage) -> None:
+    """Each kind has what it can do, and its settings."""
+    listed = stage.run("targets").stdout
+    assert "vault: compares and sets, keeps versions, holds records\n" in listed
+    assert "  address" in listed
+
+
+@pytest.mark.parametrize("kind", ["manifest", "plan", "record", "report", "status", "history", "smoke"])
+def test_schema(stage: Stage, kind: str) -> None:
+    """Each schema is one JSON document, valid as a schema."""
+    jsonschema.Draft202012Validator.check_schema(json.loads(stage.run("schema", kind).stdout))
+
+
+def test_quiet_and_verbose(stage: Stage) -> None:
+    """`-q` leaves only the result; `-v` and `-vv` add lines to stderr, never to stdout."""
+    stage.make_keys()
+    assert stage.run("apply", "report-bot", "--yes", "-q").stderr == ""
+    quiet = stage.run("plan", "report-bot", "-q")
+    loud = stage.run("plan", "report-bot", "-vv")
+    assert (quiet.stdout, quiet.stderr) == (loud.stdout, "")
+    assert "httpx" in loud.stderr
