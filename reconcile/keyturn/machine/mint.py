@@ -30,7 +30,7 @@ from keyturn.model import SlotName, Strategy, Verdict
 from keyturn.outcome import Change, Condition, End, Planned
 from keyturn.record import DeliveryState, Failures, Handoff, HeldAt, Op, Retire, Slot
 from keyturn.state import State
-from keyturn.steps import Check, Create, Decision, DeleteKey, Purpose, Relist, Write, WriteRecord
+from keyturn.steps import Check, Create, Decision, DeleteKey, LookBack, Purpose, Relist, Write, WriteRecord
 
 
 def nonce_name(state: State) -> str:
@@ -52,8 +52,10 @@ def mint(state: State) -> Decision:
     if intent.op is Op.CREATE and (decision := _create(state)):
         return decision
     known = state.run.minted or intent.digest
-    if known is None or known not in state.observed.in_hand or _superseded(state, known):
+    if known is None or known not in state.observed.in_hand:
         return _mint_again(state)
+    if _superseded(state, known):
+        return _second_opinion(state, known) or _mint_again(state)
     return _with_secret(state, known)
 
 
@@ -62,6 +64,28 @@ def _superseded(state: State, known: str) -> bool:
     if verdict(state, known) is not Verdict.REFUSED or state.run.mints >= MAX_MINTS:
         return False
     return state.run.minted is None or (state.run.found and not protects(state))
+
+
+def _second_opinion(state: State, known: str) -> Decision | None:
+    """Where a target holds the refused secret, the live one must be accepted: else the API may be ill, not the key."""
+    if not protects(state) or not _held(state, known):
+        return None
+    record = record_of(state)
+    live = record.live_digest
+    if live and live not in state.observed.in_hand and live not in state.run.looked_back:
+        slot = record.slot(record.live)
+        return LookBack(tuple((item.delivery, item.version) for item in slot.held_in) if slot else (), live)
+    if live and live in state.observed.in_hand and verdict(state, live) is None:
+        return Check(live, Purpose.LIVE)
+    if verdict(state, live) is Verdict.ACCEPTED or state.options.verify:
+        return None
+    why = "the API refuses the delivered secret, and no other one is known to be accepted; apply --verify mints again"
+    return give_up(state, "refused", why)
+
+
+def _held(state: State, digest: str) -> bool:
+    """Tell whether a delivery holds this secret, as far as they were looked at."""
+    return any(reading.digest == digest for reading in state.observed.readings.values())
 
 
 def _create(state: State) -> Decision | None:
@@ -165,12 +189,14 @@ def _prove(state: State, known: str) -> Decision | None:
     if found is None:
         return Check(known, Purpose.BEFORE_DELIVERY)
     detail = state.observed.verdicts[known].detail
+    # Closed only while nobody holds it: else it is the source, or what has to be put right.
+    close = not _held(state, known)
     if found is Verdict.REFUSED:
-        return give_up(state, "refused", f"the API refuses the new secret: {detail}", close=True)
+        return give_up(state, "refused", f"the API refuses the new secret: {detail}", close=close)
     if found is Verdict.UNREACHABLE:
-        return give_up(state, "unreachable", f"the new secret could not be proven: {detail}", close=True)
+        return give_up(state, "unreachable", f"the new secret could not be proven: {detail}", close=close)
     if found is Verdict.MODEL_DENIED and verdict(state, record_of(state).live_digest) is not Verdict.MODEL_DENIED:
-        return give_up(state, "model-denied", f"the new secret may not use the model: {detail}", close=True)
+        return give_up(state, "model-denied", f"the new secret may not use the model: {detail}", close=close)
     return None
 
 
