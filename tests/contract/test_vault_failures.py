@@ -117,7 +117,7 @@ def test_a_write_without_a_readable_answer_is_ambiguous_and_may_be_repeated(
     assert place.fields(path) == {"KEY": NEW.reveal(), "other": "kept"}
 
 
-@pytest.mark.parametrize("fault", [Fault.LOST_ANSWER, reply(500)], ids=["lost", "500"])
+@pytest.mark.parametrize("fault", [Fault.LOST_ANSWER, reply(500, "", {"Connection": "close"})], ids=["lost", "500"])
 def test_a_document_whose_answer_was_lost_is_ambiguous(openbao: OpenBao, fault: Fault | bytes) -> None:
     """The next reader sees what is true."""
     records = VaultRecords(openbao)

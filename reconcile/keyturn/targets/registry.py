@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from keyturn.errors import InputError
@@ -53,6 +54,7 @@ def make(kind: str, context: TargetContext) -> Target:
         raise _missing(kind, missing) from None
 
 
+@cache
 def _entries() -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=GROUP)}
 

@@ -277,7 +277,7 @@ def _unreachable(
         where=action.where,
         evidence=f"{endpoint.origin}, {type(error).__name__}",
         remedy=remedy,
-        ambiguous=writing and not (untrusted or never),
+        ambiguous=writing and not never,
     )
 
 
