@@ -15,7 +15,7 @@ from typing import Self
 from keyturn import record as records
 from keyturn.crew import side_by_side
 from keyturn.digitalocean import ControlApi, InferenceApi
-from keyturn.errors import CredentialError, InputError
+from keyturn.errors import CredentialError, InputError, TargetMisfit
 from keyturn.listing import Listing
 from keyturn.model import Api, ApiKey, Delivery, Desired, WireAnswer
 from keyturn.origin import check_transport, parse_origin
@@ -33,10 +33,13 @@ _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Goes on while the machine sleeps, where the system has such a clock (Linux)."""
 
 
-def open_world(desired: Desired, environment: Mapping[str, str], base: Path) -> Reality:
+def open_world(
+    desired: Desired, environment: Mapping[str, str], base: Path, *, beside: Reality | None = None
+) -> Reality:
     """Return the real world of a manifest; nothing is sent, and no target is opened before it is used.
 
-    `base` is the manifest's directory; credentials and the API's URLs are read from `environment`.
+    `base` is the manifest's directory; credentials and the API's URLs are read from `environment`. With `beside`, the
+    API's clients, its rate budget and its list are those of that world.
 
     Raises:
         CredentialError: no account token.
@@ -49,6 +52,8 @@ def open_world(desired: Desired, environment: Mapping[str, str], base: Path) -> 
         )
     api, inference = (_url(environment, *place) for place in (API, INFERENCE))
     targets = Targets(desired, environment, base)
+    if beside is not None:
+        return Reality(beside.control, beside.inference, targets, Runs(), beside.listing)
     control = ControlApi(api, Secret(token), timing=desired.timing)
     return Reality(control, InferenceApi(inference, timing=desired.timing), targets, Runs())
 
@@ -56,13 +61,20 @@ def open_world(desired: Desired, environment: Mapping[str, str], base: Path) -> 
 class Reality:
     """The World protocol, thread-safe: one list serves all keys, and writes to one path come one after the other."""
 
-    def __init__(self, control: ControlApi, inference: InferenceApi, targets: Targets, runs: Runs) -> None:
+    def __init__(
+        self,
+        control: ControlApi,
+        inference: InferenceApi,
+        targets: Targets,
+        runs: Runs,
+        listing: Listing | None = None,
+    ) -> None:
         """Take the parts; nothing is sent yet."""
-        self._control = control
-        self._inference = inference
+        self.control = control
+        self.inference = inference
+        self.listing = listing or Listing(control.list_keys)
         self._targets = targets
         self._runs = runs
-        self._listing = Listing(control.list_keys)
         self._account: str | None = None
         self._account_lock = threading.Lock()
         self._paths: dict[tuple[str, str], threading.Lock] = {}
@@ -79,8 +91,8 @@ class Reality:
 
     def close(self) -> None:
         """Close all connections."""
-        self._control.close()
-        self._inference.close()
+        self.control.close()
+        self.inference.close()
         self._targets.close()
 
     # This machine.
@@ -111,47 +123,47 @@ class Reality:
     # The control API.
     def list_keys(self, *, fresh: bool = False) -> tuple[ApiKey, ...]:
         """Return the run's complete list; `fresh`: one that was begun after this call."""
-        return self._listing.get(fresh=fresh)
+        return self.listing.get(fresh=fresh)
 
     def account(self) -> str:
         """Return the team's uuid, asked for once; empty where the token may not read it."""
         with self._account_lock:
             if self._account is None:
-                self._account = self._control.account()
+                self._account = self.control.account()
             return self._account
 
     def clock_skew(self) -> float:
         """Return seconds between the API's last `Date` and our clock."""
-        return self._control.clock_skew()
+        return self.control.clock_skew()
 
     def create(self, name: str, guard: Guard) -> Minted:
         """Mint a new key."""
-        minted = self._control.create(name, guard)
-        self._listing.amend(lambda keys: (*(key for key in keys if key.uuid != minted.key.uuid), minted.key))
+        minted = self.control.create(name, guard)
+        self.listing.amend(lambda keys: (*(key for key in keys if key.uuid != minted.key.uuid), minted.key))
         return minted
 
     def regenerate(self, uuid: str, guard: Guard) -> Minted:
         """Mint a new secret for a key."""
-        return self._control.regenerate(uuid, guard)
+        return self.control.regenerate(uuid, guard)
 
     def rename(self, uuid: str, name: str, guard: Guard) -> None:
         """Rename a key."""
-        self._control.rename(uuid, name, guard)
-        self._listing.amend(lambda keys: tuple(replace(key, name=name) if key.uuid == uuid else key for key in keys))
+        self.control.rename(uuid, name, guard)
+        self.listing.amend(lambda keys: tuple(replace(key, name=name) if key.uuid == uuid else key for key in keys))
 
     def delete(self, uuid: str, guard: Guard) -> None:
         """Delete a key."""
-        self._control.delete(uuid, guard)
-        self._listing.amend(lambda keys: tuple(key for key in keys if key.uuid != uuid))
+        self.control.delete(uuid, guard)
+        self.listing.amend(lambda keys: tuple(key for key in keys if key.uuid != uuid))
 
     # The inference API.
     def models(self, secret: Secret) -> WireAnswer:
         """GET /v1/models."""
-        return self._inference.models(secret)
+        return self.inference.models(secret)
 
     def complete(self, secret: Secret, model: str, api: Api) -> WireAnswer:
         """Ask for a tiny completion."""
-        return self._inference.complete(secret, model, api)
+        return self.inference.complete(secret, model, api)
 
     # Deliveries.
     def read_delivery(self, delivery: Delivery) -> Held:
@@ -192,7 +204,12 @@ class Reality:
         found = self._store().read_document(path)
         if found.text is None:
             return StoredRecord(None, found.version)
-        return StoredRecord(records.parse_record(found.text, where=self._where(path)), found.version)
+        record = records.parse_record(found.text, where=self._where(path))
+        if record.key != key:
+            raise TargetMisfit(
+                "this record is of another key", where=self._where(path), evidence=f"it says {record.key!r}"
+            )
+        return StoredRecord(record, found.version)
 
     def write_record(self, record: Record, version: str) -> str:
         """Write `<prefix>/keys/<key>` over exactly `version`."""
