@@ -53,11 +53,7 @@ class Runner:
 
     def job(self, file: str, job: str, **secrets: str) -> dict[str, CompletedProcess[str]]:
         """Run all steps of a job; `secrets` are what its expressions in `env:` come to."""
-        public = {
-            "VAULT_ADDR": self.stage.variables["VAULT_ADDR"],
-            "KEYTURN_VAULT": self.stage.variables["KEYTURN_VAULT"],
-        }
-        here = {name: value for name, value in self.stage.variables.items() if name.endswith("_URL")}
+        public = {name: value for name, value in self.stage.variables.items() if not name.endswith("_TOKEN")}
         done = {}
         for step in workflow(file)["jobs"][job]["steps"]:
             if "run" in step:
