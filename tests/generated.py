@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 import click
 
 from keyturn.cli import main as keyturn
+from keyturn.cli.schema import KINDS
 from tests.support.process import bare_environment, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parent.parent
-SCHEMAS = ("manifest", "plan", "record", "report")
 WIDTH = 100
 PREFACE = "# Command line\n\nThis page is made from the code by `make generate`.\n"
 
 
 def generated() -> dict[Path, str]:
     """Return every generated file, its path from the root of the repository, with what it should hold."""
-    schemas = {Path("schemas") / f"{name}.v1.json": schema(name) for name in SCHEMAS}
+    schemas = {Path("schemas") / f"{name}.v1.json": schema(name) for name in KINDS}
     return schemas | {Path("docs/cli.md"): "\n".join([PREFACE, *reference(keyturn, None)])}
 
 
@@ -38,6 +38,7 @@ def reference(command: click.Command, parent: click.Context | None) -> Iterator[
     """Yield the help of a command, then of those below it, each as a section of Markdown."""
     name = (command.name or "keyturn") if parent else "keyturn"
     context = click.Context(command, parent=parent, info_name=name, terminal_width=WIDTH, max_content_width=WIDTH)
+    context.help_option_names = list(command.context_settings.get("help_option_names", context.help_option_names))
     yield f"## `{context.command_path}`\n\n```text\n{command.get_help(context)}\n```\n"
     if isinstance(command, click.Group):
         for below in command.list_commands(context):
