@@ -1,0 +1,64 @@
+"""What the provider does with a SmokeCheck: reads what a delivery holds, and tries it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from keyturn import smoke
+from keyturn.errors import KeyturnError
+from keyturn.model import Delivery, DesiredKey, SmokeResult, Verdict
+from keyturn.reality import Reality
+from pulumi_keyturn import due, inputs, intake, process
+from pulumi_keyturn.failure import KeyturnFailed
+from pulumi_keyturn.inputs import Props
+
+GOOD = {Verdict.ACCEPTED, Verdict.SKIPPED}
+
+
+def identity(props: Props) -> str:
+    """Return the id of a SmokeCheck: it has none of its own in the world."""
+    return ".".join(str(props.get(name, "")) for name in inputs.ORIGIN)
+
+
+def outputs(props: Props) -> dict[str, object]:
+    """Check every delivery and return all outputs.
+
+    Raises KeyturnFailed, naming every delivery that is empty or whose secret is not accepted; KeyturnError where one
+    cannot be read.
+    """
+    desired, key = intake.check_of(props, process.environment())
+    world = process.world(desired)
+    results = [(place, _check(world, key, place)) for place in key.deliveries]
+    bad = [f"{place}: {result.verdict}: {result.detail}" for place, result in results if result.verdict not in GOOD]
+    if bad:
+        raise KeyturnFailed(f"the smoke-check failed: {'; '.join(bad)}")
+    now = datetime.now(UTC)
+    every = key.rotation.every
+    return {
+        **inputs.given(props, (*inputs.SMOKE_CHECK, *inputs.ORIGIN)),
+        "verdict": "; ".join(sorted({result.verdict.value for _, result in results})),
+        "checked_at": now.isoformat(),
+        "next_check_at": (now + every).isoformat() if every else None,
+    }
+
+
+def updated(olds: Props, news: Props) -> dict[str, object]:
+    """Check again; where nothing but the provider differs, nothing is asked."""
+    if due.smoke_check_update(olds, news, datetime.now(UTC)) == due.PROVIDER:
+        return dict(olds)
+    return outputs(news)
+
+
+def _check(world: Reality, key: DesiredKey, place: Delivery) -> SmokeResult:
+    secret = world.read_delivery(place).secret
+    if secret is None:
+        return SmokeResult(Verdict.REFUSED, "it holds nothing")
+
+    def control_ok() -> bool:
+        try:
+            world.list_keys(fresh=True)
+        except KeyturnError:
+            return False
+        return True
+
+    return smoke.check(world, secret, key.smoke, key.timing, fresh=False, control_ok=control_ok)

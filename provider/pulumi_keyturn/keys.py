@@ -1,0 +1,172 @@
+"""What the provider does with a key: the machine's loop, on the same record as the command line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from pulumi.dynamic import CreateResult, ReadResult, UpdateResult
+
+from keyturn import executor
+from keyturn.errors import OwnershipError
+from keyturn.model import Desired, DesiredKey
+from keyturn.outcome import End, Options, Progress
+from keyturn.reality import Reality
+from keyturn.record import Record
+from keyturn.runs import Runs
+from pulumi_keyturn import due, inputs, intake, outputs, process
+from pulumi_keyturn.failure import KeyturnFailed
+from pulumi_keyturn.inputs import TRIGGER, Props
+
+
+def create(props: Props) -> CreateResult:
+    """Bring a key to rest and return its id in the record.
+
+    Finds by itself what an earlier create left behind. Raises KeyturnError or KeyturnFailed; whatever was minted by
+    then is in the record.
+    """
+    desired, key = intake.key_of(props, process.environment())
+    if process.is_declared(key.id):
+        raise KeyturnFailed(_no_replacement(key.id))
+    world = process.world(desired)
+    _apply(world, key, _options(props))
+    return CreateResult(key.id, outputs.of_key(props, world, key, _record(world, key)))
+
+
+def update(olds: Props, news: Props) -> UpdateResult:
+    """Bring a key to rest again; `olds` are its outputs.
+
+    A rotation trigger that had to wait keeps its old value in the outputs, so that the next diff shows it again.
+    """
+    if due.only_provider(olds, news, datetime.now(UTC)):
+        return UpdateResult(outputs.kept(olds))
+    desired, key = intake.key_of(news, process.environment())
+    world = process.world(desired)
+    if not world.read_record(key.id).record:
+        raise KeyturnFailed(_no_record(key.id, desired))
+    _follow_name(world, key, olds)
+    pulled = inputs.trigger(news.get(TRIGGER)) if inputs.changed(olds, news, (TRIGGER,)) else ""
+    unhealthy = olds.get("health", due.HEALTHY) != due.HEALTHY
+    end = _apply(world, replace(key, trigger=pulled), _options(news, verify=unhealthy))
+    record = _record(world, key)
+    shown = dict(news)
+    if record.trigger != pulled and pulled:
+        shown[TRIGGER] = olds.get(TRIGGER)
+        process.warn(f"{key.id}: the rotation that the trigger asked for has to wait: {_waiting(end)}")
+    return UpdateResult(outputs.of_key(shown, world, key, record))
+
+
+def read(key: str, props: Props) -> ReadResult:
+    """Return what is true of a key now; a blank id where it is gone for certain.
+
+    Raises KeyturnError where that cannot be known.
+    """
+    desired = intake.surroundings_of(props, process.environment())
+    world = process.world(desired)
+    record = world.read_record(key).record
+    if record is None:
+        raise KeyturnFailed(_no_record(key, desired))
+    _same_team(record, world.account())
+    if record.deleted_at or _gone(world, record):
+        return ReadResult("", {})
+    return ReadResult(key, outputs.of_found(props, world, desired, record))
+
+
+def delete(props: Props) -> None:
+    """Let a key go; what was taken over by another owner is left alone."""
+    desired = intake.surroundings_of(props, process.environment())
+    key = DesiredKey(
+        id=str(props["key"]),
+        owner=inputs.owner(props),
+        absent=True,
+        retain=props.get("on_delete") == "retain",
+        clean_targets=props.get("clean_targets") is not False,
+        timing=desired.timing,
+    )
+    if process.is_declared(key.id):
+        raise KeyturnFailed(_no_replacement(key.id))
+    world = process.world(desired)
+    record = world.read_record(key.id).record
+    if record and record.owner != key.owner and not record.deleted_at:
+        process.warn(f"{key.id}: belongs to {record.owner!r} now; nothing of it was touched")
+        return
+    _apply(world, key, Options(allow_delete=True, by=key.owner))
+
+
+def _options(props: Props, *, verify: bool = False) -> Options:
+    """Return what the program asks for; a delete that its change calls for was shown by the preview."""
+    return Options(
+        verify=verify or props.get("verify") is True,
+        take_over=props.get("take_over") is True,
+        allow_delete=True,
+        by=inputs.owner(props),
+    )
+
+
+def _apply(world: Reality, key: DesiredKey, options: Options) -> End:
+    with Runs().hold() as run:
+        report = executor.apply_key(world, key, options, run.id, _talk)
+        run.unfinished = report.exit_code != 0
+    for problem in report.problems:
+        process.warn(f"{key.id}: {problem}")
+    if report.exit_code:
+        raise KeyturnFailed(f"{key.id}: {report.end.why or '; '.join(report.problems)}")
+    return report.end
+
+
+def _follow_name(world: Reality, key: DesiredKey, olds: Props) -> None:
+    """Move the record to the new name of a renamed resource, stack or project; nothing else is allowed by that."""
+    before = inputs.owner(olds)
+    record = world.read_record(key.id).record
+    if record and record.owner == before != key.owner:
+        _apply(world, executor.unmanaged_key(key.id, key.owner), Options(take_over=True, by=key.owner))
+
+
+def _record(world: Reality, key: DesiredKey) -> Record:
+    record = world.read_record(key.id).record
+    if record is None:
+        raise KeyturnFailed(f"{key.id}: its record is gone though it was just written; look at the records' place")
+    return record
+
+
+def _gone(world: Reality, record: Record) -> bool:
+    """Tell whether no API key of the record is left: absent from two complete lists."""
+    uuids = {slot.uuid for slot in record.slots.values()}
+    return bool(uuids) and not any(
+        key.uuid in uuids and key.deleted_at is None for fresh in (False, True) for key in world.list_keys(fresh=fresh)
+    )
+
+
+def _same_team(record: Record, account: str) -> None:
+    if account and record.account not in {"", account}:
+        raise OwnershipError(
+            f"{record.key}: its record belongs to the team {record.account}, the token to the team {account}",
+            remedy="Use the token of that team.",
+        )
+
+
+def _talk(line: Progress) -> None:
+    process.say(f"{line.key}: {line.text}")
+
+
+def _waiting(end: End) -> str:
+    return end.why + (f" ({_moment(end.until)})" if end.until else "")
+
+
+def _moment(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _no_record(key: str, desired: Desired) -> str:
+    place = f"{desired.records.target}:{desired.records.prefix}"
+    return (
+        f"{key}: {place} holds no record of this key, so nothing was done. If the records were moved, move this one "
+        "too; if the key is no longer wanted, `pulumi state delete` forgets it."
+    )
+
+
+def _no_replacement(key: str) -> str:
+    return (
+        f"{key}: this key is in the state already, and replacing it would delete it: the API no longer creates keys. "
+        "Nothing was done. To rotate, change `rotation_trigger`; no two resources may have the same key."
+    )
