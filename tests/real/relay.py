@@ -1,0 +1,231 @@
+"""What stands between the command line and its servers: it can hold one request, and say so, at a chosen moment."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
+from urllib.parse import urlsplit
+
+LONGEST = 60.0
+"""Seconds after which a request that is held goes on by itself: no test can hang on one that it forgot."""
+RECORDS = "records-"
+"""How the prefix of every record begins in these tests."""
+HOP = frozenset({"connection", "keep-alive", "transfer-encoding"})
+
+
+class Moment(StrEnum):
+    """Where a request is held."""
+
+    BEFORE = "before"
+    """The server has not seen it."""
+    AFTER = "after"
+    """The server did it; its answer is under way."""
+    LATE = "late"
+    """As BEFORE; but it reaches the server some time after its sender died."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request that passed: what it was about, and the status that the server gave (None: it broke the connection)."""
+
+    what: str
+    verb: str
+    path: str
+    mutating: bool
+    status: int | None
+
+
+def kind_of(verb: str, path: str) -> tuple[str, bool]:
+    """Return what a request is about, and whether it changes something."""
+    parts = urlsplit(path).path.strip("/").split("/")
+    if parts[:3] == ["v1", "secret", "data"]:
+        # <prefix>/keys/<id> and <prefix>/slots/<uuid>; everything else is a delivery
+        documents = {"keys": "record", "slots": "claim"} if parts[3].startswith(RECORDS) else {}
+        return documents.get(parts[4], "delivery"), verb in {"POST", "PUT"}
+    if parts[0] == "v2" and verb != "GET":
+        changes = {"POST": "create", "DELETE": "delete", "PATCH": "rename", "PUT": "rename"}
+        return ("regenerate" if parts[-1] == "regenerate" else changes[verb]), True
+    return "/".join(parts[:2]), False
+
+
+@dataclass(slots=True)
+class Hold:
+    """One request that is to be held: the `nth` (from 1) that `matches`, at a moment."""
+
+    matches: Callable[[str], bool]
+    nth: int = 1
+    moment: Moment = Moment.BEFORE
+    reached: threading.Event = field(default_factory=threading.Event)
+    what: str = ""
+    _decided: threading.Event = field(default_factory=threading.Event)
+    _dropped: bool = False
+
+    def let_go(self) -> None:
+        """Let the request, or its answer, go on."""
+        self._decided.set()
+
+    def drop(self) -> None:
+        """Break the connection where it is."""
+        self._dropped = True
+        self._decided.set()
+
+    def land(self, after: float) -> None:
+        """Let the request reach its server some seconds from now, whether or not its sender still lives."""
+        timer = threading.Timer(after, self._decided.set)
+        timer.daemon = True
+        timer.start()
+
+    def stop(self, what: str) -> bool:
+        """Hold, in the request's own thread; return whether it goes on."""
+        self.what = what
+        self.reached.set()
+        self._decided.wait(LONGEST)
+        return not self._dropped
+
+
+class Gate:
+    """What passed the relays of one process, or of several; and the one request that is to be held."""
+
+    def __init__(self) -> None:
+        """Start open."""
+        self._lock = threading.Lock()
+        self._sent: list[Sent] = []
+        self._hold: Hold | None = None
+        self._seen = 0
+
+    def arm(self, hold: Hold) -> Hold:
+        """Hold a request from now on; return the hold."""
+        with self._lock:
+            self._hold, self._seen = hold, 0
+        return hold
+
+    def on(self, what: str, moment: Moment = Moment.BEFORE, nth: int = 1) -> Hold:
+        """Hold the n-th changing request of a kind."""
+        return self.arm(Hold(lambda kind: kind == what, nth, moment))
+
+    def at(self, nth: int, moment: Moment) -> Hold:
+        """Hold the n-th changing request of whatever kind."""
+        return self.arm(Hold(lambda _: True, nth, moment))
+
+    def open(self) -> None:
+        """Hold nothing any more; what is held breaks."""
+        with self._lock:
+            hold, self._hold = self._hold, None
+        if hold:
+            hold.drop()
+
+    def clear(self) -> None:
+        """Forget what passed."""
+        with self._lock:
+            self._sent.clear()
+
+    @property
+    def changes(self) -> tuple[Sent, ...]:
+        """The changing requests that reached a server, in order."""
+        with self._lock:
+            return tuple(sent for sent in self._sent if sent.mutating)
+
+    def meet(self, what: str, *, mutating: bool) -> Hold | None:
+        """Return the hold that this request falls into."""
+        with self._lock:
+            if self._hold is None or not mutating or not self._hold.matches(what):
+                return None
+            self._seen += 1
+            return self._hold if self._seen == self._hold.nth else None
+
+    def note(self, sent: Sent) -> None:
+        """Write down what reached a server."""
+        with self._lock:
+            self._sent.append(sent)
+
+
+class Relay:
+    """Listens on loopback before one server; `url` is where."""
+
+    def __init__(self, server: str, gate: Gate) -> None:
+        """Prepare; `server` is a plain http URL."""
+        self._listener = _Listener(("127.0.0.1", 0), _Handler)
+        self._listener.server, self._listener.gate = server, gate
+        self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True)
+        self.url = f"http://127.0.0.1:{self._listener.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown()
+        self._listener.server_close()
+
+
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 128
+    server = ""
+    gate: Gate
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that was killed is no error here."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Listener
+
+    def handle_one_request(self) -> None:
+        """Pass one request on, through the gate."""
+        self.raw_requestline = self.rfile.readline(65537)
+        if not self.raw_requestline or not self.parse_request():
+            self.close_connection = True
+            return
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        what, mutating = kind_of(self.command, self.path)
+        gate = self.server.gate
+        hold = gate.meet(what, mutating=mutating)
+        if hold and hold.moment is not Moment.AFTER and not hold.stop(what):
+            self.close_connection = True
+            return
+        status, answer = self._forward(body)
+        gate.note(Sent(what, self.command, self.path, mutating, status))
+        if (hold and hold.moment is Moment.AFTER and not hold.stop(what)) or not answer:
+            self.close_connection = True
+            return
+        with suppress(OSError):
+            self.connection.sendall(answer)
+
+    def _forward(self, body: bytes) -> tuple[int | None, bytes]:
+        """Return the server's status and the bytes to answer; as much of the answer as the server gave."""
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
+        server = HTTPConnection(urlsplit(self.server.server).netloc, timeout=LONGEST)
+        try:
+            server.request(self.command, self.path, body or None, headers)
+            response = server.getresponse()
+            try:
+                content, whole = response.read(), True
+            except IncompleteRead as error:
+                content, whole = error.partial, False
+            self.close_connection = self.close_connection or not whole
+            return response.status, _bytes(response, content, whole=whole)
+        except (OSError, HTTPException):
+            return None, b""
+        finally:
+            server.close()
+
+
+def _bytes(response: HTTPResponse, content: bytes, *, whole: bool) -> bytes:
+    lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in response.getheaders() if name.lower() not in HOP]
+    text = "\r\n".join(lines)
+    if whole and response.status != HTTPStatus.NO_CONTENT:
+        text = re.sub(r"(?i)\r\ncontent-length: *\d+", "", text) + f"\r\nContent-Length: {len(content)}"
+    return f"{text}\r\n\r\n".encode("latin-1") + content

@@ -1,0 +1,433 @@
+"""One manifest with its servers, its folder and its command line; and what is true of it, seen from outside."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from keyturn.manifest import load_all
+from keyturn.outcome import Options, RunReport
+from keyturn.reality import open_world
+from keyturn.record import Record, parse_record
+from keyturn.runner import Runner
+from keyturn.runs import Runs
+from keyturn.sandbox import Sandbox
+from keyturn.sandbox.state import Key
+from tests.real.relay import RECORDS, Gate, Hold, Relay
+from tests.support.openbao import OpenBao
+from tests.support.process import bare_environment, start
+
+Json = dict[str, Any]
+MODEL = "llama3.3-70b-instruct"
+FIELD = "MODEL_ACCESS_KEY"
+TIMING = {"settle": "2s", "request": "2s", "lease": "6s", "propagation": "1s", "delivery": "6s"}
+SETTLE, LEASE = 2.0, 6.0
+SECONDS = 90.0
+"""The longest that any run of the command line may take here."""
+LEAKS = ("sk-do-", "dop_v1_", "Traceback")
+_numbers = itertools.count(1)
+
+
+class Run:
+    """One run of the command line: a process that can be waited for, stopped, and killed."""
+
+    def __init__(self, pid: int, folder: Path, ending: socket.socket | subprocess.Popen[bytes]) -> None:
+        """Take a process that was started; its streams are files in `folder`."""
+        self.pid = pid
+        self.code: int | None = None
+        self._folder = folder
+        self._ending = ending
+
+    @property
+    def out(self) -> str:
+        """What it wrote to stdout so far."""
+        return (self._folder / "out").read_text()
+
+    @property
+    def err(self) -> str:
+        """What it wrote to stderr so far."""
+        return (self._folder / "err").read_text()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it is still running."""
+        if self.code is None:
+            try:
+                self.code = self._wait(0.001)
+            except (TimeoutError, subprocess.TimeoutExpired):
+                return True
+            self._check_output()
+        return False
+
+    def signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.code is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def wait(self, seconds: float = SECONDS) -> int:
+        """Return its exit code (minus the signal that killed it); kill it after `seconds` and raise TimeoutError."""
+        if self.code is None:
+            try:
+                self.code = self._wait(seconds)
+            except (TimeoutError, subprocess.TimeoutExpired):
+                self.kill()
+                raise TimeoutError(f"still running after {seconds:g} s:\n{self.err}") from None
+            self._check_output()
+        return self.code
+
+    def kill(self) -> None:
+        """Kill it as the kernel does when memory is short: SIGKILL."""
+        if self.code is None:
+            self.signal(signal.SIGKILL)
+            self.code = self._wait(10)
+            self._check_output()
+
+    def report(self) -> Json:
+        """Return its JSON document."""
+        document: Json = json.loads(self.out)
+        return document
+
+    def _wait(self, seconds: float) -> int:
+        if isinstance(self._ending, subprocess.Popen):
+            return self._ending.wait(seconds)
+        self._ending.settimeout(seconds)
+        ending = self._ending.recv(16)  # one write of the nurse, so one piece
+        self._ending.close()
+        return int(ending)
+
+    def _check_output(self) -> None:
+        """No secret, no token and no traceback, whatever happened to it (I5)."""
+        for text in (self.out, self.err):
+            found = [leak for leak in LEAKS if leak in text]
+            assert not found, f"{found} in its output:\n{text}"
+
+
+class Nursery:
+    """A process that has loaded the command line and forks a run in milliseconds (`tests/real/nursery.py`)."""
+
+    def __init__(self, folder: Path) -> None:
+        """Prepare; nothing is started."""
+        self._socket = folder / "nursery"
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        args = [sys.executable, "-m", "tests.real.nursery", str(self._socket)]
+        root = Path(__file__).parents[2]
+        child = self._stack.enter_context(start(args, cwd=root, stdout=subprocess.PIPE))
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def run(self, args: tuple[str, ...], env: Mapping[str, str], cwd: Path, folder: Path) -> Run:
+        """Start a run."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(20)
+        connection.connect(str(self._socket))
+        streams = {"out": str(folder / "out"), "err": str(folder / "err")}
+        order = {"args": list(args), "env": dict(env), "cwd": str(cwd), **streams}
+        connection.sendall(json.dumps(order).encode() + b"\n")
+        pid = b""
+        while not pid.endswith(b"\n"):
+            part = connection.recv(1)  # byte by byte: what follows is the ending
+            assert part, "the nursery closed"
+            pid += part
+        return Run(int(pid), folder, connection)
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """What all sites share."""
+
+    sandbox: Sandbox
+    bao: OpenBao
+    nursery: Nursery
+    folder: Path
+
+
+@contextmanager
+def servers(bao: OpenBao | None = None) -> Iterator[Servers]:
+    """Start a sandbox, an OpenBao on disk (unless one is given) and a nursery."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keyturn-real-")))
+        limits = {"hour_limit": 10**9, "minute_limit": 10**9}
+        sandbox = stack.enter_context(Sandbox(create="allowed", seed=1, **limits))
+        if bao is None:
+            (folder / "bao").mkdir()
+            bao = stack.enter_context(OpenBao(folder / "bao", dev=False))
+        yield Servers(sandbox, bao, stack.enter_context(Nursery(folder)), folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a delivered field: when it was written, when the next one was (None: it is the present one)."""
+
+    value: str | None
+    since: float
+    until: float | None
+
+
+class Site:
+    """A manifest of its own, with names that nobody else uses: sites share servers and never meet.
+
+    What the command line sends passes `gate`. `local` True: every run of it is on one machine; False: each run believes
+    to be alone on its machine.
+    """
+
+    def __init__(self, shared: Servers, *, relayed: bool = True) -> None:
+        """Make a site without keys."""
+        self.shared, self.sandbox, self.bao = shared, shared.sandbox, shared.bao
+        self.id = f"s{next(_numbers)}"
+        self.folder = shared.folder / self.id
+        self.folder.mkdir()
+        self.gate = Gate()
+        self.prefix = f"{RECORDS}{self.id}"
+        self.token = self.bao.root_token
+        self.keys: dict[str, Json] = {}
+        self.timing: Mapping[str, str] = TIMING
+        self._stack = ExitStack()
+        self._relayed = relayed
+        self._runs: list[Run] = []
+        self._count = itertools.count(1)
+        self._api = self._vault = ""
+
+    def __enter__(self) -> Self:
+        self._api, self._vault = self.relay(self.gate) if self._relayed else (self.sandbox.url, self.bao.address)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.gate.open()
+        for run in self._runs:
+            run.signal(signal.SIGCONT)
+            run.kill()
+        self._stack.close()
+
+    def relay(self, gate: Gate) -> tuple[str, str]:
+        """Start relays before both servers that pass through `gate`; return their URLs."""
+        both = (Relay(self.sandbox.url, gate), Relay(self.bao.address, gate))
+        api, vault = (self._stack.enter_context(relay).url for relay in both)
+        return api, vault
+
+    # The manifest.
+    def name(self, key: str) -> str:
+        """Return the plain name of a key in the account."""
+        return f"{self.id}-{key}"
+
+    def path(self, key: str) -> str:
+        """Return where a key is delivered."""
+        return f"apps-{self.id}/{key}"
+
+    def add(self, key: str, strategy: str = "in-place", *, overlap: str = "1h", **entry: object) -> None:
+        """Put a key into the manifest; `entry` are further fields of it."""
+        self.keys[key] = {
+            "name": self.name(key),
+            "adopt": {"secret": "regenerate"},
+            "deliver": [{"target": "vault", "path": self.path(key), "field": FIELD}],
+            "rotation": {"strategy": strategy, "overlap": overlap},
+            "smoke": {"model": MODEL},
+            **entry,
+        }
+
+    def existing(self, key: str, strategy: str = "in-place", **entry: object) -> None:
+        """Put a key into the manifest whose API keys a person has made already."""
+        ends = ("-a", "-b") if strategy == "alternating" else ("",)
+        for end in ends:
+            self.sandbox.panel_create(self.name(key) + end)
+        self.add(key, strategy, **entry)  # type: ignore[arg-type]
+
+    def write(self, vault: str = "") -> Path:
+        """Write the manifest and return its file."""
+        document = {
+            "apiVersion": "keyturn/v1",
+            "name": self.id,
+            "targets": {"vault": {"type": "vault", "address": vault or self._vault, "auth": {"method": "token"}}},
+            "records": {"target": "vault", "prefix": self.prefix},
+            "timing": dict(self.timing),
+            "keys": self.keys,
+        }
+        file = self.folder / ("keyturn.yaml" if not vault else f"keyturn-{vault.rpartition(':')[2]}.yaml")
+        file.write_text(json.dumps(document))
+        return file
+
+    # The command line.
+    def environment(self, api: str = "", vault: str = "", machine: str = "here") -> dict[str, str]:
+        """Return what a run sees of the world; runs of one `machine` see each other's locks."""
+        runtime = self.folder / machine
+        runtime.mkdir(mode=0o700, exist_ok=True)
+        api, vault = api or self._api, vault or self._vault
+        urls = {"KEYTURN_API_URL": api, "KEYTURN_INFERENCE_URL": api, "VAULT_ADDR": vault}
+        secrets = {"DIGITALOCEAN_TOKEN": self.sandbox.token, "VAULT_TOKEN": self.token}
+        return bare_environment(**urls, **secrets, XDG_RUNTIME_DIR=str(runtime))
+
+    def start(self, *args: str, env: Mapping[str, str] | None = None, fresh: bool = False) -> Run:
+        """Start `keyturn ARGS`; `fresh`: by a new interpreter, not by the nursery."""
+        env = env or self.environment()
+        file = self.write(env["VAULT_ADDR"] if env["VAULT_ADDR"] != self._vault else "")
+        line = (*args, "-f", str(file))
+        folder = self.folder / f"run-{next(self._count)}"
+        folder.mkdir()
+        if fresh:
+            with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
+                program = [sys.executable, "-m", "keyturn.cli", *line]
+                child = subprocess.Popen(program, env=env, cwd=self.folder, stdout=out, stderr=err, stdin=-3)
+            run = Run(child.pid, folder, child)
+        else:
+            run = self.shared.nursery.run(line, env, self.folder, folder)
+        self._runs.append(run)
+        return run
+
+    def run(self, *args: str, fresh: bool = False) -> Run:
+        """Run `keyturn ARGS` to its end."""
+        run = self.start(*args, fresh=fresh)
+        run.wait()
+        return run
+
+    def apply(self, *args: str, fresh: bool = False) -> Run:
+        """Run `keyturn apply` to its end."""
+        return self.run("apply", "--yes", *args, fresh=fresh)
+
+    def settle_in(self, options: Options | None = None) -> RunReport:
+        """Apply in this process, past the gate: quick, to come to where a test begins. Raises where it cannot."""
+        env = self.environment(self.sandbox.url, self.bao.address)
+        [desired] = load_all(self.write(self.bao.address), env)
+        with open_world(desired, env, self.folder) as world:
+            runner = Runner(world, desired, lambda _: None, runs=Runs([self.folder / "here"]))
+            report = runner.apply((), options or Options(), allow_delete=9)
+        assert report.exit_code == 0, report
+        return report
+
+    def come_to_rest(self, overlap: str = "1h") -> None:
+        """Apply, in this process, until no old secret waits any more; from then on an overlap lasts `overlap`."""
+        for entry in self.keys.values():
+            entry["rotation"]["overlap"] = "1s"
+        for _ in range(4):
+            self.settle_in()
+            if not any(record and record.retire for record in map(self.record, self.keys)):
+                break
+            time.sleep(1)
+        for entry in self.keys.values():
+            entry["rotation"]["overlap"] = overlap
+        self.gate.clear()
+
+    def wait_for_overlap(self, key: str) -> None:
+        """Wait until a key's old secret may be killed."""
+        record = self.record(key)
+        assert record is not None
+        if record.retire:
+            time.sleep(max(0.0, record.retire.at.timestamp() - time.time()))
+
+    def until_reached(self, hold: Hold, run: Run) -> bool:
+        """Wait until a request is held; False where the run ended without it."""
+        deadline = time.monotonic() + SECONDS
+        while not hold.reached.wait(0.02):
+            assert time.monotonic() < deadline, f"neither held nor ended:\n{run.err}"
+            if not run.alive:
+                return hold.reached.is_set()
+        return True
+
+    # What is true, seen from outside.
+    def held(self, key: str) -> str | None:
+        """Return what the vault holds for a key now."""
+        return self.history(key)[-1].value
+
+    def held_at(self, path: str, field: str = FIELD) -> str | None:
+        """Return what a field of the vault holds now."""
+        try:
+            data = self.bao.call("GET", f"secret/data/{path}")["data"]
+        except httpx.HTTPStatusError:
+            return None
+        assert isinstance(data, dict)
+        value: str | None = data["data"].get(field)
+        return value
+
+    def account(self, key: str) -> dict[str, str]:
+        """Return the API keys that were ever made for a key and still are: uuid to name, however it was renamed."""
+        begins = self.name(key)
+        return {uuid: found.name for uuid, found in self.sandbox.state.keys.items() if _is(found, begins)}
+
+    def mark(self, key: str) -> tuple[object, ...]:
+        """Return what differs after any change to a key: its record, its delivery's version, its names, its mints."""
+        return self.document(f"keys/{key}"), len(self.history(key)), tuple(self.account(key).items()), self.mints(key)
+
+    def history(self, key: str) -> tuple[Version, ...]:
+        """Return every version of a key's delivery, oldest first."""
+        path = self.path(key)
+        try:
+            metadata = self.bao.call("GET", f"secret/metadata/{path}")["data"]
+        except httpx.HTTPStatusError:
+            return (Version(None, 0.0, None),)
+        assert isinstance(metadata, dict)
+        numbers = sorted(map(int, metadata["versions"]))
+        times = [_moment(metadata["versions"][str(number)]["created_time"]) for number in numbers]
+        found = []
+        for number, since, until in zip(numbers, times, [*times[1:], None], strict=True):
+            data = self.bao.call("GET", f"secret/data/{path}?version={number}")["data"]
+            assert isinstance(data, dict)
+            found.append(Version(data["data"].get(FIELD), since, until))
+        return tuple(found)
+
+    def record(self, key: str) -> Record | None:
+        """Return a key's record, None where there is none; no secret may be in it (I5)."""
+        text = self.document(f"keys/{key}")
+        if text is None:
+            return None
+        assert "sk-do-" not in text, "a secret in a record"
+        return parse_record(text, where=key)
+
+    def document(self, name: str) -> str | None:
+        """Return the text of a record or a claim."""
+        try:
+            data = self.bao.call("GET", f"secret/data/{self.prefix}/{name}")["data"]
+        except httpx.HTTPStatusError:
+            return None
+        assert isinstance(data, dict)
+        text: str = data["data"]["document"]
+        return text
+
+    def outage(self, key: str) -> float:
+        """Return for how many seconds, all in all, the vault has held a secret that the API did not accept.
+
+        From the account's and the vault's own history, so no moment is missed between two looks.
+        """
+        minted, now, dead = self.sandbox.state.secrets, time.time(), 0.0
+        for version in self.history(key):
+            if version.value is None:
+                continue
+            end = version.until or now
+            secret = minted[version.value]
+            usable = max(0.0, min(secret.usable_at, end) - version.since)
+            gone = max(0.0, end - max(secret.died_at, version.since)) if secret.died_at is not None else 0.0
+            dead += usable + gone
+        return dead
+
+    def mints(self, key: str) -> int:
+        """Return how many secrets keyturn made the API mint for a key."""
+        state, begins = self.sandbox.state, self.name(key)
+        own = {uuid for uuid, found in state.keys.items() if f"{found.name}-".startswith(f"{begins}-")}
+        return sum(minted.by in {"create", "regenerate"} and minted.uuid in own for minted in state.secrets.values())
+
+
+def _is(found: Key, begins: str) -> bool:
+    return found.deleted_at is None and (found.name == begins or found.name.startswith(f"{begins}-"))
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
