@@ -60,7 +60,7 @@ def next_opening(window: Window, after: datetime) -> datetime:
             moment = opening.astimezone(UTC)
             if moment > after:
                 return moment
-    except (ValueError, OSError, CronSimError) as error:
+    except (KeyError, ValueError, OSError, CronSimError) as error:
         raise InputError("the window cannot be used", evidence=str(error)) from None
     raise InputError("the window never opens", evidence="no such moment in the next 50 years")
 

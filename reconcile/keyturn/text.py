@@ -10,18 +10,18 @@ LIMIT = 200
 _CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 """Characters that show as nothing although Unicode calls them letters, marks or symbols."""
-_COMMAND = re.compile(r"\A\s*::|##(?=\w*\[)")
-"""What a CI runner takes for a command: `::` at the start of a line, `##[` or `##vso[` anywhere."""
+_COMMAND = re.compile(r"\A\s*(?=::)|(?<=#)(?=#\w*\[)")
+"""Where a backslash keeps a CI runner from finding a command: `::` at the start, `##[` or `##vso[` anywhere."""
 
 
 def plain(text: str, limit: int = LIMIT) -> str:
     r"""Return `text` on one line, every unsafe character written out (`\n`, `\u202e`), at most `limit` characters.
 
     Unsafe are control, format (bidirectional, zero-width), surrogate and blank characters, and all spaces but U+0020.
-    A text that a CI runner would take for a command gets a backslash before it.
+    A text that a CI runner would take for a command gets a backslash into it.
     """
     shown = "".join(_written_out(character) if _is_unsafe(character) else character for character in text[: limit + 1])
-    shown = _COMMAND.sub(lambda found: f"\\{found.group().lstrip()}", shown)
+    shown = _COMMAND.sub(r"\\", shown)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 
 

@@ -162,7 +162,7 @@ def _check_adopt(reading: Reading, path: Path, entry: KeyEntry) -> None:
 def _check_deliveries(reading: Reading, key: str, entry: KeyEntry) -> None:
     path: Path = ("keys", key, "deliver")
     if not entry.deliver and reading.good(path):
-        reading.mistake(path, "deliver: at least one delivery is required, unless `state: absent`")
+        reading.mistake(path, "at least one delivery is required, unless `state: absent`")
     records = reading.records
     for where, delivery in reading.deliveries(key, entry):
         if delivery.target not in reading.model.targets:
@@ -173,7 +173,7 @@ def _check_deliveries(reading: Reading, key: str, entry: KeyEntry) -> None:
         target = reading.targets.get(delivery.target)
         if target is None:
             continue
-        capabilities = reading.kinds[target.type].capabilities
+        capabilities = reading.capabilities[target.name]
         if not capabilities.deliveries:
             reading.mistake((*where, "target"), f"a target of type {target.type} cannot hold secrets")
         elif not delivery.field and not capabilities.whole_value:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from keyturn.errors import InputError
 from keyturn.manifest.mistakes import Mistakes, Path, Place
@@ -67,14 +68,22 @@ def check_origins(kind: str, target: Fields, path: Path, environment: Mapping[st
         if entry is None or not isinstance(entry.value, Scalar) or not isinstance(entry.value.value, str):
             continue
         try:
-            origin = parse_origin(entry.value.value)
-            check_transport(origin)
+            origin = _bare_origin(entry.value.value)
             allowed = allowed_origins(environment)
         except InputError as error:
             mistakes.add(entry.value.place, (*path, name), str(error))
             continue
         if str(origin) not in allowed | own.origins:
             mistakes.add(entry.value.place, (*path, name), _refused(origin, own, entry.value))
+
+
+def _bare_origin(address: str) -> Origin:
+    origin = parse_origin(address)
+    check_transport(origin)
+    parts = urlsplit(address)
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise InputError("an address ends with its host or port", remedy="Leave the path out.")
+    return origin
 
 
 def _refused(origin: Origin, own: _Own, address: Scalar) -> str:

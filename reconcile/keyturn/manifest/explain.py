@@ -104,7 +104,8 @@ def _note(model: type[BaseModel], detail: ErrorDetails, found: _Found, path: Pat
         known = sorted(set(_fields(model, detail["loc"][:-1])))
         mistakes.add(found.name, shown, NOT_YET.get(name) or f"is not a field; {suggest(name, known)}")
     else:
-        mistakes.add(found.place, shown, _sentence(detail, found.node))
+        place = found.name if detail["loc"][-1:] == ("[key]",) else found.place
+        mistakes.add(place, shown, _sentence(detail, found.node))
 
 
 def _sentence(detail: ErrorDetails, node: Node) -> str:

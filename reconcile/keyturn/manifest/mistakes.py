@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from keyturn.errors import ManifestError, Mistake
@@ -25,10 +25,10 @@ class Place:
 
 @dataclass(slots=True)
 class Mistakes:
-    """The mistakes of one file; the same one at the same place counts once."""
+    """The mistakes of one file; the same one at the same place counts once, for every key that has it by default."""
 
     file: str
-    found: dict[tuple[Place, str], Mistake] = field(default_factory=dict)
+    found: dict[tuple[Place, Path, str], Mistake] = field(default_factory=dict)
     settled: set[Path] = field(default_factory=set)
     """Fields about which all is said; what is below them counts too."""
 
@@ -37,7 +37,7 @@ class Mistakes:
         if not any(path[:length] in self.settled for length in range(len(path) + 1)):
             shown = plain(text, 600)
             mistake = Mistake(plain(self.file), place.line, place.column, show_path(path), shown)
-            self.found.setdefault((place, shown), mistake)
+            self.found.setdefault((place, path[-1:], shown), mistake)
 
     def settle(self, place: Place, path: Path, text: str) -> None:
         """Note a mistake, and keep silent about anything else in that field."""
@@ -45,13 +45,17 @@ class Mistakes:
         self.settled.add(path)
 
     def stop(self) -> ManifestError:
-        """Return the error that tells all; the first hundred where there are more."""
-        mistakes = sorted(self.found.values())
-        if len(mistakes) > _MOST:
-            last = mistakes[_MOST]
-            more = Mistake(last.file, last.line, last.column, "", f"and {len(mistakes) - _MOST} more mistakes")
-            mistakes = [*mistakes[:_MOST], more]
-        return ManifestError(mistakes)
+        """Return the error that tells all."""
+        return error_of(self.found.values())
+
+
+def error_of(found: Iterable[Mistake]) -> ManifestError:
+    """Return the error that tells all mistakes, or the first hundred and how many more there are."""
+    mistakes = sorted(found)
+    if len(mistakes) > _MOST:
+        more = replace(mistakes[_MOST], path="", text=f"and {len(mistakes) - _MOST} more mistakes")
+        mistakes = [*mistakes[:_MOST], more]
+    return ManifestError(mistakes)
 
 
 def show_path(path: Path) -> str:

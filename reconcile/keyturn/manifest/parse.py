@@ -12,7 +12,7 @@ from keyturn.errors import InputError, ManifestError, Mistake
 from keyturn.manifest.checks import check, check_once
 from keyturn.manifest.distrust import check_origins, read_untrusted, settings_of
 from keyturn.manifest.explain import validate
-from keyturn.manifest.mistakes import Mistakes, Path, suggest
+from keyturn.manifest.mistakes import Mistakes, Path, error_of, suggest
 from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.schema import AdoptEntry, Defaults, KeyEntry, Kinds, Manifest
 from keyturn.manifest.tree import LIMIT_BYTES, Entry, Fields, Node, from_plain, parse
@@ -137,7 +137,7 @@ def _finish(readings: Sequence[Reading], mistakes: Sequence[Mistake] = ()) -> tu
     check_once(readings)
     found = [*mistakes, *(mistake for reading in readings for mistake in reading.mistakes.found.values())]
     if found:
-        raise ManifestError(found)
+        raise error_of(found)
     return tuple(_desired(reading) for reading in readings)
 
 
@@ -148,7 +148,7 @@ def _read(tree: Fields, mistakes: Mistakes, environment: Mapping[str, str], kind
     model, bad = validate(Manifest, root, (), mistakes, place=place, fallback=fallback)
     if model is None:
         raise mistakes.stop()
-    reading = Reading(model, root, bad, mistakes, kinds, {})
+    reading = Reading(model, root, bad, mistakes, kinds)
     _read_targets(reading, environment)
     _read_records(reading)
     check(reading)
@@ -188,15 +188,16 @@ def _read_targets(reading: Reading, environment: Mapping[str, str]) -> None:
             continue
         if name == LOCAL:
             reading.mistake(path, "`local` is the directory .keyturn; give the target another name")
-        check_origins(target.type, node, path, environment, reading.mistakes)
         kind = _kind(reading, path, target.type)
         if kind is None:
             continue
+        check_origins(target.type, node, path, environment, reading.mistakes)
         config = TargetConfig(name, target.type, settings_of(node))
         entries = {setting: entry for setting, entry in node.entries.items() if setting != "type"}
         settings = Fields(entries, node.place)
         validate(kind.settings_model, settings, path, reading.mistakes, place=reading.place(path))
         reading.targets[name] = config
+        reading.capabilities[name] = kind.capabilities
 
 
 def _kind(reading: Reading, path: Path, kind: str) -> type[Target] | None:
@@ -239,7 +240,7 @@ def _default_records(reading: Reading) -> None:
 
 
 def _holds_records(reading: Reading, target: TargetConfig) -> bool:
-    capabilities = reading.kinds[target.type].capabilities
+    capabilities = reading.capabilities[target.name]
     return capabilities.compare_and_set and capabilities.documents
 
 

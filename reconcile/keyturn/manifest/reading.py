@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keyturn.manifest.mistakes import Mistakes, Path, Place
 from keyturn.manifest.schema import DeliverEntry, KeyEntry, Kinds, Manifest
 from keyturn.manifest.tree import Fields, Items, Node, Scalar
 from keyturn.model import RecordsConfig, TargetConfig
+from keyturn.targets.base import Capabilities
 
 LOCAL = "local"
 """The name of the records' place that is a directory and no target."""
@@ -23,7 +24,10 @@ class Reading:
     bad: frozenset[Path]
     mistakes: Mistakes
     kinds: Kinds
-    targets: dict[str, TargetConfig]
+    targets: dict[str, TargetConfig] = field(default_factory=dict)
+    """The targets whose type is known, whatever is wrong with their settings."""
+    capabilities: dict[str, Capabilities] = field(default_factory=dict)
+    """What each of `targets` can do."""
     records: RecordsConfig | None = None
 
     def node(self, path: Path) -> Node | None:
