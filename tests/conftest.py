@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.moto import Moto
 from tests.support.network import stay_on_loopback
 from tests.support.openbao import OpenBao
 
@@ -36,4 +37,11 @@ def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
 def openbao_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
     """An OpenBao on disk for one test, to be sealed, stopped, restarted or paused."""
     with OpenBao(tmp_path_factory.mktemp("openbao"), dev=False) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[Moto]:
+    """One AWS in memory for the whole session: use paths of your own in it, and never freeze it."""
+    with Moto() as server:
         yield server

@@ -8,14 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract import place_local, place_vault
+from tests.contract import place_aws, place_local, place_vault
 from tests.contract.places import DeliveryPlace, DocumentPlace, Opener
+from tests.support.moto import Moto
 from tests.support.openbao import OpenBao
 
-DELIVERIES: Mapping[str, Opener] = {"vault": place_vault.deliveries}
-FENCED = ("vault",)
+DELIVERIES: Mapping[str, Opener] = {
+    "aws-secrets-manager": place_aws.place,
+    "vault": place_vault.deliveries,
+}
+FENCED = ("aws-secrets-manager", "vault")
 """Those of them that compare and set."""
-DOCUMENTS: Mapping[str, Opener] = {"vault": place_vault.documents, "local": place_local.documents}
+DOCUMENTS: Mapping[str, Opener] = {
+    "aws-secrets-manager": place_aws.place,
+    "local": place_local.documents,
+    "vault": place_vault.documents,
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,12 @@ class Started:
     def openbao(self) -> OpenBao:
         """The OpenBao of the session."""
         server: OpenBao = self.request.getfixturevalue("openbao")
+        return server
+
+    @property
+    def moto(self) -> Moto:
+        """The AWS of the session."""
+        server: Moto = self.request.getfixturevalue("moto")
         return server
 
     @property

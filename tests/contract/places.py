@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from keyturn.targets.base import Target
+from tests.support.moto import Moto
 from tests.support.openbao import OpenBao
 
 Fields = Mapping[str, object]
@@ -52,6 +53,10 @@ class Servers(Protocol):
     @property
     def openbao(self) -> OpenBao:
         """The OpenBao of the session."""
+
+    @property
+    def moto(self) -> Moto:
+        """The AWS of the session."""
 
     @property
     def folder(self) -> Path:

@@ -1,0 +1,261 @@
+"""AWS Secrets Manager: one field of a secret that is a JSON object, or a whole secret.
+
+boto3 is imported with the first target, so that its settings are known without it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from keyturn.errors import Conflict, InputError, TargetMisfit
+from keyturn.origin import check_transport, origin_of, parse_origin
+from keyturn.secret import Secret
+from keyturn.targets.base import (
+    TRIES,
+    Capabilities,
+    Document,
+    Guard,
+    TargetContext,
+    Value,
+    check_path,
+    parse_settings,
+)
+from keyturn.targets.json_text import changed, members
+from keyturn.targets.origins import check_origin
+
+if TYPE_CHECKING:
+    from keyturn.targets.aws_store import Entry
+
+OWN = re.compile(r"(vpce-[a-z0-9-]+\.)?secretsmanager(-fips)?\.[a-z0-9-]+\.(vpce\.)?(amazonaws\.com(\.cn)?|api\.aws)")
+"""Hosts of the service itself, its FIPS and private endpoints among them; others below amazonaws.com are anybody's."""
+
+ENDPOINT = "AWS_ENDPOINT_URL"
+VERSION = re.compile(r"[A-Za-z0-9-]{32,64}")
+NEVER = "0"
+"""The version of a document that was never written."""
+
+NOTHING = "{}"
+"""What a secret holds when the last thing was taken out of it: AWS keeps no empty text."""
+
+
+class AwsSettings(BaseModel):
+    """The settings of AWS Secrets Manager."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    region: str = Field(
+        default="", pattern=r"^([a-z]{2,}(-[a-z0-9]+)+)?$", description="Default: AWS_REGION, or the profile's."
+    )
+    profile: str = Field(default="", description="A profile of the AWS configuration; default: AWS_PROFILE.")
+    role: str = Field(
+        default="",
+        pattern=r"^(arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+)?$",
+        description="The ARN of a role to assume.",
+    )
+    endpoint: str = Field(default="", description="Another endpoint: private, FIPS, or a test server.")
+    create: bool = Field(default=False, description="Create a delivery's secret where there is none.")
+    kms_key: str = Field(default="", description="The KMS key of secrets that keyturn creates; default: AWS's own.")
+
+
+class AwsTarget:
+    """One account and region of AWS Secrets Manager."""
+
+    kind: ClassVar[str] = "aws-secrets-manager"
+    capabilities: ClassVar[Capabilities] = Capabilities(compare_and_set=True, versions=True, documents=True)
+    settings_model: ClassVar[type[BaseModel]] = AwsSettings
+
+    def __init__(self, context: TargetContext) -> None:
+        """Check the settings and the endpoint."""
+        settings = parse_settings(AwsSettings, context)
+        endpoint = _endpoint(settings.endpoint, context)
+        sts_endpoint = _own_endpoint("STS", context)
+        # The vendor's library is loaded here, when AWS is really to be asked.
+        from keyturn.targets.aws_login import Account, Login
+        from keyturn.targets.aws_store import Store
+
+        account = Account(
+            where=f"target {context.name}",
+            region=settings.region,
+            profile=settings.profile,
+            role=settings.role,
+            endpoint=endpoint,
+            sts_endpoint=sts_endpoint,
+            request=context.request,
+        )
+        self._create = settings.create
+        self._store = Store(Login(account, context.environment), context.name, context.request, settings.kms_key)
+
+    def read(self, path: str, field: str) -> Value:
+        """Read a field, or the whole value."""
+        entry = self._store.read(check_path(path))
+        return Value(self._held(entry.text, path, field), entry.version)
+
+    def read_version(self, path: str, field: str, version: str) -> Secret | None:
+        """Read an earlier version, by its id; None where AWS has pruned it."""
+        check_path(path)
+        text = self._store.read_version(path, version) if VERSION.fullmatch(version) else None
+        return self._held(text, path, field)
+
+    def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
+        """Merge our field into what is there, on exactly the version that was read."""
+        return self._change(path, field, secret, expected, guard)
+
+    def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
+        """Write the other fields without ours; the secret itself stays, for a delete has no fence."""
+        self._change(path, field, None, expected, guard)
+
+    def preflight(self, path: str, field: str) -> None:
+        """Rewrite what is there; the permission to create is seen only by creating."""
+        entry = self._store.read(check_path(path))
+        self._held(entry.text, path, field)
+        if not entry.exists:
+            self._check_may_create(path)
+        elif entry.text is not None:
+            self._store.replace(path, entry.text, entry.version, _unguarded)
+
+    def read_document(self, path: str) -> Document:
+        """Read a document; one that is scheduled for deletion is an error."""
+        entry = self._store.read(check_path(path))
+        if entry.exists and entry.text is None:
+            raise TargetMisfit(
+                "this is not a document of keyturn", where=self._store.where(path), evidence="it has no value"
+            )
+        return Document(entry.text, entry.version or NEVER)
+
+    def write_document(self, path: str, text: str, version: str, guard: Guard) -> str:
+        """Write a document over exactly `version`."""
+        check_path(path)
+        if version == NEVER:
+            written = self._store.create(path, text, guard)
+        elif VERSION.fullmatch(version):
+            written = self._store.replace(path, text, version, guard)
+        else:
+            written = None
+        if written is None:
+            raise Conflict(
+                "the document was written by somebody else meanwhile",
+                where=self._store.where(path),
+                evidence=f"it is no longer at version {version}",
+            )
+        return written
+
+    def list_documents(self, prefix: str) -> tuple[str, ...]:
+        """List the documents, those scheduled for deletion among them."""
+        return self._store.list(check_path(prefix))
+
+    def check_documents(self, prefix: str) -> None:
+        """List, to see that it may be done; AWS deletes no secret by itself."""
+        self._store.list(check_path(prefix))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._store.close()
+
+    def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> str:
+        """Set our field, or remove it where `secret` is None, on the version that was read; return the new one."""
+        check_path(path)
+        for _ in range(TRIES):
+            entry = self._store.read(path)
+            held = self._held(entry.text, path, field)
+            if held == secret:
+                return entry.version
+            if held != expected:
+                what = f"the field {field}" if field else "the value"
+                raise Conflict(
+                    f"{what} was changed by somebody else meanwhile",
+                    where=self._store.where(path),
+                    evidence=f"at version {entry.version} it is another secret" if held else "it is absent",
+                )
+            written = self._write(path, entry, _merged(entry.text, field, secret), guard)
+            if written:
+                return written
+        raise Conflict(
+            "this secret keeps changing",
+            where=self._store.where(path),
+            evidence=f"{TRIES} merges were overtaken",
+            remedy="Run again.",
+        )
+
+    def _write(self, path: str, entry: Entry, text: str, guard: Guard) -> str | None:
+        if entry.exists:
+            return self._store.replace(path, text, entry.version, guard)
+        self._check_may_create(path)
+        return self._store.create(path, text, guard)
+
+    def _check_may_create(self, path: str) -> None:
+        if not self._create:
+            raise TargetMisfit(
+                "there is no such secret",
+                where=self._store.where(path),
+                remedy="Create it, even without a value, or set `create: true` for this target.",
+            )
+
+    def _held(self, text: str | None, path: str, field: str) -> Secret | None:
+        if text is None or text.strip() in {"", NOTHING}:
+            return None
+        if not field:
+            return Secret(text)
+        try:
+            value = next((member.value for member in members(text) if member.name == field), None)
+        except ValueError as error:
+            wrong = str(error)
+        else:
+            if value is None or value == "":
+                return None
+            if isinstance(value, str):
+                return Secret(value)
+            raise TargetMisfit(
+                f"the field {field} holds no text",
+                where=self._store.where(path),
+                evidence=f"it is a JSON {type(value).__name__}",
+                remedy="Use another field, or remove this one.",
+            )
+        raise TargetMisfit(
+            f"this secret has no field {field}, and can have none",
+            where=self._store.where(path),
+            evidence=wrong,
+            remedy="Leave the field out to deliver the whole value, or use another secret.",
+        )
+
+
+def _merged(text: str | None, field: str, secret: Secret | None) -> str:
+    if field:
+        return changed(text if text and text.strip() else NOTHING, field, secret.reveal() if secret else None)
+    return secret.reveal() if secret else NOTHING
+
+
+def _endpoint(named: str, context: TargetContext) -> str:
+    """Return the endpoint to ask, empty for AWS's own of the region."""
+    if not named:
+        return _own_endpoint("SECRETS_MANAGER", context)
+    try:
+        origin = parse_origin(named)
+    except InputError as error:
+        raise InputError(error.what, where=f"target {context.name}", evidence="the endpoint") from None
+    if origin.scheme == "https" and OWN.fullmatch(origin.host):
+        return str(origin)
+    variable = next((name for name in _variables("SECRETS_MANAGER") if context.environment.get(name)), ENDPOINT)
+    return check_origin(named, variable, context)
+
+
+def _own_endpoint(service: str, context: TargetContext) -> str:
+    """Return the endpoint that the person's own environment names."""
+    variable = next((name for name in _variables(service) if context.environment.get(name)), "")
+    if not variable:
+        return ""
+    try:
+        check_transport(parse_origin(context.environment[variable]))
+        return origin_of(context.environment[variable])
+    except InputError as error:
+        raise InputError(error.what, where=f"target {context.name}", evidence=variable, remedy=error.remedy) from None
+
+
+def _variables(service: str) -> tuple[str, str]:
+    return f"{ENDPOINT}_{service}", ENDPOINT
+
+
+def _unguarded() -> None:
+    """Preflight is not fenced by a lease: it changes nothing."""

@@ -1,0 +1,159 @@
+"""How to log in to AWS: where each credential comes from, to which endpoint it goes, and an assumed role.
+
+botocore reads profiles, container, web identity and instance roles itself; keys, profile and file names are taken
+from the target's environment and handed to it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.loaders import create_loader
+
+from keyturn.errors import CredentialError, InputError
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+CONNECT = 1 / 3
+"""The part of a request's deadline that connecting may take; the rest is for the answer."""
+
+EARLY = 300.0
+"""Seconds before its end at which an assumed role is assumed anew."""
+
+POOL = 16
+_LOADER = create_loader()
+"""Reads the descriptions of AWS's services, which takes a while, once for all targets."""
+
+FILES = {
+    "config_file": ("AWS_CONFIG_FILE", "~/.aws/config"),
+    "credentials_file": ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who asks, and where; `endpoint` and `sts_endpoint` are empty for AWS's own."""
+
+    where: str
+    region: str
+    profile: str
+    role: str
+    endpoint: str
+    sts_endpoint: str
+    request: float
+
+
+class Login:
+    """Makes the client, anew where the role that it has assumed runs out. Thread-safe."""
+
+    def __init__(self, account: Account, environment: Mapping[str, str]) -> None:
+        """Keep what is needed; nothing is read or sent yet."""
+        self._account = account
+        self._environment = environment
+        self._lock = threading.Lock()
+        self._client: SecretsManagerClient | None = None
+        self._until = float("inf")
+
+    def client(self) -> SecretsManagerClient:
+        """Return a client; raises botocore's errors, CredentialError and InputError."""
+        with self._lock:
+            if self._client is None or time.time() > self._until - EARLY:
+                self._client = self._make()
+            return self._client
+
+    def close(self) -> None:
+        """Close its connections."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    def _make(self) -> SecretsManagerClient:
+        account = self._account
+        session = boto3.Session(botocore_session=self._session())
+        environment = self._environment
+        region = (
+            account.region
+            or environment.get("AWS_REGION")
+            or environment.get("AWS_DEFAULT_REGION")
+            or session.region_name
+        )
+        if not region:
+            raise InputError(
+                "no region is known", where=account.where, remedy="Set `region`, AWS_REGION or the profile's region."
+            )
+        key, secret, token = self._assume(session, region) if account.role else (None, None, None)
+        client = session.client(
+            "secretsmanager",
+            region_name=region,
+            endpoint_url=account.endpoint or None,
+            verify=environment.get("AWS_CA_BUNDLE") or None,
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
+            aws_session_token=token,
+            config=self._config(account.endpoint),
+        )
+        hush()
+        return client
+
+    def _session(self) -> botocore.session.Session:
+        environment = self._environment
+        profile = self._account.profile or environment.get("AWS_PROFILE") or ""
+        session = botocore.session.Session(profile=profile or None)
+        session.register_component("data_loader", _LOADER)
+        for variable, (name, usual) in FILES.items():
+            session.set_config_variable(variable, environment.get(name) or usual)
+        # An endpoint is named by the target or its environment, where its origin is looked at, and nowhere else.
+        session.set_config_variable("ignore_configured_endpoint_urls", "true")
+        key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
+        if self._account.profile or not key:
+            session.get_component("credential_provider").remove("env")
+        elif not secret:
+            raise CredentialError("AWS_ACCESS_KEY_ID is set, AWS_SECRET_ACCESS_KEY is not", where=self._account.where)
+        else:
+            session.set_credentials(key, secret, environment.get("AWS_SESSION_TOKEN"))
+        return session
+
+    def _assume(self, session: boto3.Session, region: str) -> tuple[str, str, str]:
+        endpoint = self._account.sts_endpoint
+        client = session.client(
+            "sts",
+            region_name=region,
+            endpoint_url=endpoint or None,
+            verify=self._environment.get("AWS_CA_BUNDLE") or None,
+            config=self._config(endpoint),
+        )
+        hush()
+        try:
+            found = client.assume_role(RoleArn=self._account.role, RoleSessionName="keyturn")["Credentials"]
+        finally:
+            client.close()
+        self._until = found["Expiration"].timestamp()
+        return found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"]
+
+    def _config(self, endpoint: str) -> Config:
+        """One attempt, our deadline, and no proxy for what goes unencrypted."""
+        connect = self._account.request * CONNECT
+        return Config(
+            connect_timeout=connect,
+            read_timeout=self._account.request - connect,
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            max_pool_connections=POOL,
+            proxies={} if endpoint.startswith("http:") else None,
+        )
+
+
+def hush() -> None:
+    """Keep botocore from logging what it sends and gets, secrets among it, whatever level was asked for."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] in {"boto3", "botocore"}:
+            logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,222 @@
+"""The secrets of one account and region: read, compare-and-set by staging labels, create, list.
+
+A write is three calls: PutSecretValue makes a version that bears only our own label; UpdateSecretVersionStage moves
+AWSCURRENT to it from exactly the version that was read, and fails where AWSCURRENT is elsewhere by now; a last call
+takes our label away. Only the second changes what consumers read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from keyturn.errors import KeyturnError, TargetError, TargetMisfit
+from keyturn.targets.aws_login import Login
+from keyturn.targets.aws_words import Action, code_of, in_words, scheduled
+from keyturn.targets.base import Guard
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_secretsmanager.type_defs import CreateSecretRequestTypeDef
+
+CURRENT = "AWSCURRENT"
+PENDING = "KEYTURN_PENDING"
+"""Our label: on a version between its being made and its being made current."""
+
+LARGEST = 65_536
+"""Bytes of a secret value (API reference of PutSecretValue)."""
+
+PAGE = 100
+MOST_PAGES = 1000
+
+NOT_FOUND = "ResourceNotFoundException"
+EXISTS = "ResourceExistsException"
+ELSEWHERE = ("InvalidParameterException", NOT_FOUND)
+"""What moving a label answers where it is not on the version that was named."""
+
+Answer = Mapping[str, object]
+Ask = Callable[["SecretsManagerClient"], Mapping[str, object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A secret at its current version; `text` None and `version` empty where it has none; it may not even exist."""
+
+    text: str | None
+    version: str
+    exists: bool
+
+
+class Store:
+    """One account and region."""
+
+    def __init__(self, login: Login, name: str, request: float, kms_key: str) -> None:
+        """Keep the login; nothing is sent yet."""
+        self._login = login
+        self._name = name
+        self._request = request
+        self._kms_key = kms_key
+
+    def where(self, path: str) -> str:
+        """Return the place for messages."""
+        return f"target {self._name}, {path}"
+
+    def read(self, path: str) -> Entry:
+        """Read the current version."""
+        found = self._ask(
+            self._action("read", path, "GetSecretValue"),
+            lambda client: client.get_secret_value(SecretId=path, VersionStage=CURRENT),
+            NOT_FOUND,
+        )
+        if not isinstance(found, str):
+            return Entry(self._text(found, path), str(found["VersionId"]), exists=True)
+        # The same answer stands for a secret that is not there and for one that never had a value.
+        about = self._ask(
+            self._action("look at", path, "DescribeSecret"),
+            lambda client: client.describe_secret(SecretId=path),
+            NOT_FOUND,
+        )
+        if isinstance(about, str):
+            return Entry(None, "", exists=False)
+        if about.get("DeletedDate"):
+            raise scheduled(self.where(path))
+        return Entry(None, "", exists=True)
+
+    def read_version(self, path: str, version: str) -> str | None:
+        """Read an earlier version; None where there is none such."""
+        found = self._ask(
+            self._action("read", path, "GetSecretValue"),
+            lambda client: client.get_secret_value(SecretId=path, VersionId=version),
+            NOT_FOUND,
+        )
+        return None if isinstance(found, str) else self._text(found, path)
+
+    def create(self, path: str, text: str, guard: Guard) -> str | None:
+        """Create a secret with its first value; None where there is one of that name."""
+        self._check_size(path, text)
+        secret: CreateSecretRequestTypeDef = {
+            "Name": path,
+            "SecretString": text,
+            "ClientRequestToken": str(uuid4()),
+            "Description": "Written by keyturn.",
+        }
+        if self._kms_key:
+            secret["KmsKeyId"] = self._kms_key
+        found = self._ask(
+            self._action("create", path, "CreateSecret", decides=True),
+            lambda client: client.create_secret(**secret),
+            EXISTS,
+            guard=guard,
+        )
+        return None if isinstance(found, str) else str(found["VersionId"])
+
+    def replace(self, path: str, text: str, version: str, guard: Guard) -> str | None:
+        """Put `text` in place of exactly `version` (empty: of none); None where another one is current by now."""
+        self._check_size(path, text)
+        fresh = str(uuid4())
+        # The first version of a secret becomes current at once, whatever its label.
+        self._ask(
+            self._action("write", path, "PutSecretValue", decides=not version),
+            lambda client: client.put_secret_value(
+                SecretId=path, SecretString=text, ClientRequestToken=fresh, VersionStages=[PENDING]
+            ),
+            guard=guard,
+        )
+        here = {"RemoveFromVersionId": version} if version else {}
+        moved = self._ask(
+            self._action("write", path, "UpdateSecretVersionStage", decides=True),
+            lambda client: client.update_secret_version_stage(
+                SecretId=path, VersionStage=CURRENT, MoveToVersionId=fresh, **here
+            ),
+            *ELSEWHERE,
+            guard=guard,
+        )
+        landed = not isinstance(moved, str) or self.read(path).version == fresh
+        self._drop_label(path, fresh)
+        return fresh if landed else None
+
+    def list(self, prefix: str) -> tuple[str, ...]:
+        """Return the names below a prefix, without those that lie deeper; secrets scheduled for deletion too."""
+        names: set[str] = set()
+        more: dict[str, str] = {}
+        for _ in range(MOST_PAGES):
+            page = self._ask(
+                self._action("list", prefix, "ListSecrets"),
+                lambda client, more=more: client.list_secrets(  # type: ignore[misc]
+                    Filters=[{"Key": "name", "Values": [f"{prefix}/"]}],
+                    IncludePlannedDeletion=True,
+                    MaxResults=PAGE,
+                    **more,
+                ),
+            )
+            assert not isinstance(page, str)  # noqa: S101  (for the type checker: no code was tolerated)
+            found = page["SecretList"]
+            if isinstance(found, list):
+                names |= {str(secret["Name"]) for secret in found}
+            if not page.get("NextToken"):
+                below = (name.removeprefix(f"{prefix}/") for name in names if name.startswith(f"{prefix}/"))
+                return tuple(sorted(name for name in below if "/" not in name))
+            more = {"NextToken": str(page["NextToken"])}
+        raise TargetMisfit("this list has no end", where=self.where(prefix), evidence=f"{MOST_PAGES} pages")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._login.close()
+
+    def _drop_label(self, path: str, version: str) -> None:
+        """Take our label away, so that AWS may prune the version one day; nothing depends on it."""
+        try:
+            self._ask(
+                self._action("tidy up", path, "UpdateSecretVersionStage"),
+                lambda client: client.update_secret_version_stage(
+                    SecretId=path, VersionStage=PENDING, RemoveFromVersionId=version
+                ),
+                *ELSEWHERE,
+            )
+        except TargetError:
+            return
+
+    def _text(self, found: Answer, path: str) -> str:
+        text = found.get("SecretString")
+        if not isinstance(text, str):
+            raise TargetMisfit(
+                "this secret is binary",
+                where=self.where(path),
+                evidence="it has a SecretBinary and no SecretString",
+                remedy="Use another secret.",
+            )
+        return text
+
+    def _check_size(self, path: str, text: str) -> None:
+        size = len(text.encode())
+        if size > LARGEST:
+            raise TargetMisfit(
+                "this is too large for AWS Secrets Manager",
+                where=self.where(path),
+                evidence=f"{size} bytes, the most is {LARGEST}",
+            )
+
+    def _action(self, doing: str, path: str, operation: str, *, decides: bool = False) -> Action:
+        return Action(self.where(path), f"{doing} this secret", f"secretsmanager:{operation}", decides=decides)
+
+    def _ask(self, action: Action, ask: Ask, *tolerated: str, guard: Guard | None = None) -> Answer | str:
+        """Ask once; a tolerated error's code is returned, all others are raised as ours."""
+        failure: KeyturnError
+        try:
+            client = self._login.client()
+        except (BotoCoreError, ClientError) as error:
+            failure = in_words(Action(action.where, "assume the role", "sts:AssumeRole"), error, self._request)
+        else:
+            if guard:
+                guard()
+            try:
+                return ask(client)
+            except (BotoCoreError, ClientError) as error:
+                if isinstance(error, ClientError) and code_of(error) in tolerated:
+                    return code_of(error)
+                failure = in_words(action, error, self._request)
+        raise failure

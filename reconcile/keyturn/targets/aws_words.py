@@ -1,0 +1,179 @@
+"""What AWS answers, put into words: of its errors only the code and known phrases are looked at, none is repeated."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from botocore import exceptions as boto
+from botocore.exceptions import ClientError
+
+from keyturn.errors import (
+    CredentialError,
+    InputError,
+    KeyturnError,
+    TargetForbidden,
+    TargetMisfit,
+    TargetUnavailable,
+)
+
+SERVER_ERROR = 500
+
+DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
+REFUSED = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "IncompleteSignature",
+        "InvalidAccessKeyId",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "MissingAuthenticationToken",
+        "MissingAuthenticationTokenException",
+        "RequestExpired",
+        "SignatureDoesNotMatch",
+        "UnrecognizedClientException",
+    }
+)
+THROTTLED = frozenset(
+    {
+        "LimitExceededException",
+        "RequestLimitExceeded",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+    }
+)
+KEY = frozenset({"DecryptionFailure", "EncryptionFailure"})
+
+NO_LOGIN = (
+    boto.ConfigParseError,
+    boto.CredentialRetrievalError,
+    boto.InvalidConfigError,
+    boto.MetadataRetrievalError,
+    boto.NoCredentialsError,
+    boto.PartialCredentialsError,
+    boto.ProfileNotFound,
+    boto.SSOError,
+    boto.TokenRetrievalError,
+)
+NEVER_CONNECTED = (boto.ConnectTimeoutError, boto.EndpointConnectionError, boto.ProxyConnectionError, boto.SSLError)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What is asked: `doing` completes "could not …"; `permission` is what IAM calls it.
+
+    `decides`: this call alone may change what consumers read, so a lost answer leaves that unknown.
+    """
+
+    where: str
+    doing: str
+    permission: str
+    decides: bool = False
+
+
+def code_of(error: ClientError) -> str:
+    """Return the error's code."""
+    return error.response.get("Error", {}).get("Code", "")
+
+
+def said(error: ClientError, phrases: Collection[str]) -> bool:
+    """Tell whether the error's text holds one of these phrases, written in lower case."""
+    text = error.response.get("Error", {}).get("Message", "").lower()
+    return any(phrase in text for phrase in phrases)
+
+
+def in_words(action: Action, error: Exception, request: float) -> KeyturnError:
+    """Return our error for one of botocore's."""
+    if isinstance(error, KeyturnError):
+        return error
+    if isinstance(error, ClientError):
+        return _answered(action, error)
+    if isinstance(error, NO_LOGIN):
+        return CredentialError(
+            "no credential of AWS is to be had",
+            where=action.where,
+            evidence=type(error).__name__,
+            remedy="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role.",
+        )
+    if isinstance(error, boto.ParamValidationError | boto.InvalidRegionError | boto.UnknownEndpointError):
+        return InputError(
+            f"could not {action.doing}: this name, region or text may not be used",
+            where=action.where,
+            evidence=type(error).__name__,
+        )
+    never = isinstance(error, NEVER_CONNECTED)
+    if isinstance(error, boto.SSLError):
+        why = "its certificate is not trusted"
+    elif never:
+        why = "no connection could be made"
+    else:
+        why = f"no answer within {request:g} s, or the connection broke"
+    return TargetUnavailable(
+        f"could not {action.doing}: {why}",
+        where=action.where,
+        evidence=type(error).__name__,
+        remedy="Check the region, the network and AWS_CA_BUNDLE." if never else "Run again.",
+        ambiguous=action.decides and not never,
+    )
+
+
+def _answered(action: Action, error: ClientError) -> KeyturnError:
+    code = code_of(error)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    evidence = code if re.fullmatch(r"[A-Za-z.]{1,64}", code) else f"status {status}"
+    where, doing = action.where, action.doing
+    if code in REFUSED:
+        return CredentialError(
+            "AWS refuses this credential",
+            where=where,
+            evidence=evidence,
+            remedy="Replace it; if it is right, check this machine's clock.",
+        )
+    if code in KEY or (code in DENIED and said(error, ["kms"])):
+        return TargetForbidden(
+            f"could not {doing}: the KMS key of this secret may not be used",
+            where=where,
+            evidence=evidence,
+            remedy="The policy has to allow kms:Decrypt and kms:GenerateDataKey on it, and the key has to be enabled.",
+        )
+    if code in DENIED:
+        return TargetForbidden(
+            f"this login may not {doing}",
+            where=where,
+            evidence=evidence,
+            remedy=f"Its policy has to allow {action.permission} there.",
+        )
+    if code in THROTTLED:
+        return TargetUnavailable(f"could not {doing}: AWS asks to slow down", where=where, evidence=evidence)
+    if status >= SERVER_ERROR:
+        return TargetUnavailable(
+            f"could not {doing}: the service is not well",
+            where=where,
+            evidence=evidence,
+            remedy="Run again.",
+            ambiguous=action.decides,
+        )
+    if said(error, ["marked for deletion", "marked deleted", "scheduled for deletion"]):
+        return scheduled(where)
+    if said(error, ["replica"]):
+        return TargetMisfit(
+            "this secret is a replica and cannot be written",
+            where=where,
+            evidence=evidence,
+            remedy="Name the region of the primary secret.",
+        )
+    if code == "ResourceNotFoundException":
+        return TargetMisfit(f"could not {doing}: there is no such secret", where=where, evidence=evidence)
+    return TargetMisfit(f"could not {doing}: AWS refuses it", where=where, evidence=evidence)
+
+
+def scheduled(where: str) -> TargetMisfit:
+    """Say that a secret is about to be deleted."""
+    return TargetMisfit(
+        "this secret was deleted: it is scheduled for deletion",
+        where=where,
+        remedy="Nothing was changed. Bring it back: aws secretsmanager restore-secret --secret-id NAME.",
+    )

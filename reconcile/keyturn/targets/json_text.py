@@ -1,0 +1,110 @@
+"""PURE: one member of a JSON object changed in its text; every other character stays as it is.
+
+Reading and writing the whole object anew would change numbers (1.10, 1e400), blanks and the order of members.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_BLANKS = " \t\n\r"
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of the outermost object: where its name starts, and where its value starts and ends."""
+
+    name: str
+    value: object
+    start: int
+    value_start: int
+    end: int
+
+
+def members(text: str) -> Sequence[Member]:
+    """Return the members of the object that `text` is.
+
+    Raises:
+        ValueError: no JSON object, or one with a name twice; its text is not repeated.
+    """
+    at = _expect(text, _skip(text, 0), "{")
+    found: list[Member] = []
+    if text[at : at + 1] == "}":
+        _expect_end(text, at + 1)
+        return found
+    while True:
+        name, end = _decode(text, at)
+        if not isinstance(name, str):
+            raise _no_object()
+        start, value_start = at, _expect(text, _skip(text, end), ":")
+        value, end = _decode(text, value_start)
+        found.append(Member(name, value, start, value_start, end))
+        at = _skip(text, end)
+        if text[at : at + 1] == "}":
+            break
+        at = _expect(text, at, ",")
+    _expect_end(text, at + 1)
+    if len({member.name for member in found}) != len(found):
+        raise ValueError("a name stands twice in this JSON object")
+    return found
+
+
+def changed(text: str, name: str, value: str | None) -> str:
+    """Return `text` with the member set to `value`, or without it where that is None; raises ValueError."""
+    found = members(text)
+    place = next((place for place, member in enumerate(found) if member.name == name), None)
+    if value is None:
+        return text if place is None else _without(text, found, place)
+    written = json.dumps(value)
+    if place is not None:
+        return text[: found[place].value_start] + written + text[found[place].end :]
+    opening = text.index("{") + 1
+    if not found:
+        return f"{text[:opening]}{json.dumps(name)}: {written}{text[opening:]}"
+    blank = text[opening : found[0].start] or " "
+    last = found[-1].end
+    return f"{text[:last]},{blank}{json.dumps(name)}: {written}{text[last:]}"
+
+
+def _without(text: str, found: Sequence[Member], place: int) -> str:
+    if len(found) == 1:
+        return text[: found[0].start].rstrip(_BLANKS) + text[found[0].end :].lstrip(_BLANKS)
+    if place == 0:
+        return text[: found[0].start] + text[found[1].start :]
+    return text[: found[place - 1].end] + text[found[place].end :]
+
+
+def _decode(text: str, at: int) -> tuple[object, int]:
+    try:
+        value, end = _DECODER.raw_decode(text, at)
+    except (ValueError, RecursionError):
+        value, end = None, -1
+    if end < 0:
+        # Raised out here: the decoder's own error holds the whole text.
+        raise _no_object()
+    return value, end
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at : at + 1] and text[at] in _BLANKS:
+        at += 1
+    return at
+
+
+def _expect(text: str, at: int, mark: str) -> int:
+    """Return where what follows `mark` and blanks starts."""
+    if text[at : at + 1] != mark:
+        raise _no_object()
+    return _skip(text, at + 1)
+
+
+def _expect_end(text: str, at: int) -> None:
+    if _skip(text, at) != len(text):
+        raise _no_object()
+
+
+def _no_object() -> ValueError:
+    return ValueError("this is no JSON object")
