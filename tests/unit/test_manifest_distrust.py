@@ -89,6 +89,15 @@ def test_broken_yaml_does_not_repeat_a_secret() -> None:
         assert TAIL[:6] not in "\n".join(map(str, mistakes(text)))
 
 
+def test_a_secret_that_was_pasted_as_a_name_is_not_repeated() -> None:
+    """Neither as what was meant, nor as what has a delivery already."""
+    keys = "".join(f"  {key}: {{deliver: [{{target: {{}}, path: p, field: K}}]}}\n" for key in (SECRETS[0], "bot"))
+    for text in (keys.replace("{}", "vault"), KEYS.replace("target: vault", "target: nowhere")):
+        found = mistakes(f"{TOP}keys:\n{text.removeprefix('keys:')}".replace("  files:", f"  {SECRETS[3]}:"))
+        assert any("[secret]" in each.text for each in found)
+        assert TAIL[:6] not in "\n".join(map(str, found))
+
+
 def test_variables_are_expanded_where_an_address_goes() -> None:
     """With a default where the variable is missing or empty."""
     text = with_address("https://${KEYTURN_HOST}:${KEYTURN_PORT:-8200}").replace(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from keyturn.errors import ManifestError, Mistake
-from keyturn.manifest.secrets import looks_secret
+from keyturn.manifest.secrets import looks_secret, masked
 from keyturn.text import plain
 
 Path = tuple[str | int, ...]
@@ -35,7 +35,7 @@ class Mistakes:
     def add(self, place: Place, path: Path, text: str) -> None:
         """Note a mistake; `text` says what would be right and never repeats a value."""
         if not any(path[:length] in self.settled for length in range(len(path) + 1)):
-            shown = plain(text, 600)
+            shown = plain(masked(text), 600)
             mistake = Mistake(plain(self.file), place.line, place.column, show_path(path), shown)
             self.found.setdefault((place, path[-1:], shown), mistake)
 

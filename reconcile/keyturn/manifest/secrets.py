@@ -24,6 +24,7 @@ _HOOK = re.compile(
       | \.logic\.azure\.com[:/] | chat\.googleapis\.com/v1/spaces/ | api\.telegram\.org/bot""",
     re.VERBOSE | re.IGNORECASE,
 )
+_WORD = re.compile(r"""[^\s'"`(){}\[\]<>,;!%*&]+""")
 _FIELDS = frozenset(
     {
         "accesskey",
@@ -47,6 +48,11 @@ _FIELDS = frozenset(
 def looks_secret(text: str) -> bool:
     """Tell whether `text` starts like a known kind of secret, holds a long one, or is a chat service's hook URL."""
     return bool(_START.match(text) or _INSIDE.search(text) or _HOOK.search(text))
+
+
+def masked(text: str) -> str:
+    """Return `text` with every word that looks like a secret replaced: a name may be one that was pasted."""
+    return _WORD.sub(lambda word: "[secret]" if looks_secret(word.group()) else word.group(), text)
 
 
 def names_secret(field: str) -> bool:

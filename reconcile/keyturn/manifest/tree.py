@@ -14,8 +14,6 @@ from typing import Protocol
 import yaml
 
 from keyturn.manifest.mistakes import Mistakes, Place
-from keyturn.manifest.secrets import looks_secret
-from keyturn.text import plain
 
 LIMIT_BYTES = 1024 * 1024
 LIMIT_NODES = 100_000
@@ -103,8 +101,8 @@ def parse(source: str | bytes, mistakes: Mistakes) -> Fields:
             builder.take(event)
     except yaml.MarkedYAMLError as error:
         place = _at(error.problem_mark or error.context_mark)
-        what = plain(", ".join(part for part in (error.context, error.problem) if part))
-        mistakes.add(place, (), "not YAML" if _repeats_a_secret(what) else f"not YAML: {what}")
+        what = ", ".join(part for part in (error.context, error.problem) if part)
+        mistakes.add(place, (), f"not YAML: {what}")
         raise mistakes.stop() from None
     except yaml.YAMLError:
         mistakes.add(Place(1, 1), (), "not YAML")
@@ -130,10 +128,6 @@ class _Mark(Protocol):
 
 def _at(mark: _Mark | None) -> Place:
     return Place(mark.line + 1, mark.column + 1) if mark else Place(1, 1)
-
-
-def _repeats_a_secret(message: str) -> bool:
-    return any(looks_secret(word.strip("'\"!<>%")) for word in message.split())
 
 
 def _decode(source: str | bytes, mistakes: Mistakes) -> str:
