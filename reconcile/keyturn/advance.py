@@ -32,7 +32,6 @@ from keyturn.steps import (
     WriteRecord,
 )
 
-
 ASSUMED = "new:"
 """How the uuid of an API key begins that only a plan has made."""
 
