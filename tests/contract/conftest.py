@@ -8,19 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract import place_aws, place_local, place_vault
+from tests.contract import place_aws, place_dotenv, place_local, place_vault
 from tests.contract.places import DeliveryPlace, DocumentPlace, Opener
 from tests.support.moto import Moto
 from tests.support.openbao import OpenBao
 
 DELIVERIES: Mapping[str, Opener] = {
     "aws-secrets-manager": place_aws.place,
+    "dotenv": place_dotenv.dotenv,
+    "dotenv-json": place_dotenv.json_files,
+    "dotenv-shell": place_dotenv.shell,
     "vault": place_vault.deliveries,
 }
-FENCED = ("aws-secrets-manager", "vault")
+FENCED = ("aws-secrets-manager", "dotenv", "dotenv-json", "dotenv-shell", "vault")
 """Those of them that compare and set."""
 DOCUMENTS: Mapping[str, Opener] = {
     "aws-secrets-manager": place_aws.place,
+    "dotenv": place_dotenv.dotenv,
     "local": place_local.documents,
     "vault": place_vault.documents,
 }

@@ -1,0 +1,233 @@
+"""Files of secrets: dotenv, JSON, or assignments for a shell, below one directory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from keyturn.errors import Conflict, InputError, KeyturnError, TargetMisfit
+from keyturn.secret import Secret
+from keyturn.targets import json_text, shell_text
+from keyturn.targets.base import (
+    TRIES,
+    Capabilities,
+    Document,
+    Guard,
+    TargetContext,
+    Value,
+    check_path,
+    parse_settings,
+)
+from keyturn.targets.folder import Spot, opened
+from keyturn.targets.local import DIRECTORY, LocalTarget
+
+T = TypeVar("T")
+
+IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+MARK = "\ufeff"
+"""Some editors begin a file with it."""
+
+
+class DotenvSettings(BaseModel):
+    """The settings of a directory of files."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    root: str = Field(default=".", description="The directory of the files, beside the manifest or absolute.")
+    format: Literal["dotenv", "json", "shell"] = Field(
+        default="dotenv", description="What the files are: for dotenv libraries, a JSON object, or to be sourced by sh."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """Reads and changes one value in a text; both raise ValueError, which holds nothing of the text."""
+
+    read: Callable[[str, str], object]
+    change: Callable[[str, str, str | None], str]
+    names: re.Pattern[str]
+
+
+class DotenvTarget:
+    """A directory of files."""
+
+    kind: ClassVar[str] = "dotenv"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        compare_and_set=True, versions=False, documents=True, whole_value=False
+    )
+    settings_model: ClassVar[type[BaseModel]] = DotenvSettings
+
+    def __init__(self, context: TargetContext) -> None:
+        """Check the settings; nothing is read or made yet."""
+        settings = parse_settings(DotenvSettings, context)
+        self._root = Path(context.base, settings.root)
+        self._format = _format(settings.format)
+        self._name = context.name
+        self._request = context.request
+        self._records = LocalTarget(
+            TargetContext(name=context.name, settings={}, base=str(self._root), request=context.request)
+        )
+
+    def read(self, path: str, field: str) -> Value:
+        """Read a variable; files are replaced whole, so no lock is needed."""
+        where = self._place(path, field)
+        with opened(self._root, path, where) as spot:
+            return Value(self._held(_decoded(spot.read() or b"", where), field, where))
+
+    def read_version(self, path: str, field: str, version: str) -> Secret | None:
+        """Return None: a file keeps no earlier versions."""
+        del version
+        self._place(path, field)
+        return None
+
+    def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
+        """Change our variable under the lock, where it still is `expected`."""
+        self._change(path, field, secret, expected, guard)
+        return ""
+
+    def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
+        """Take our variable out; the file stays."""
+        self._change(path, field, None, expected, guard)
+
+    def preflight(self, path: str, field: str) -> None:
+        """Write what the file holds to another one beside it, as a change would, and remove that again."""
+        where = self._place(path, field)
+        with opened(self._root, path, where) as spot, spot.locked(self._request):
+            content = spot.read() or b""
+            self._held(_decoded(content, where), field, where)
+            spot.try_out(content)
+
+    def read_document(self, path: str) -> Document:
+        """Read a document."""
+        return self._records.read_document(path)
+
+    def write_document(self, path: str, text: str, version: str, guard: Guard) -> str:
+        """Write a document."""
+        return self._records.write_document(path, text, version, guard)
+
+    def list_documents(self, prefix: str) -> tuple[str, ...]:
+        """List the documents."""
+        return self._records.list_documents(prefix)
+
+    def check_documents(self, prefix: str) -> None:
+        """Check the path."""
+        self._records.check_documents(prefix)
+
+    def close(self) -> None:
+        """Nothing is kept open."""
+
+    def _place(self, path: str, field: str) -> str:
+        """Check path and field; return the place for messages."""
+        where = f"target {self._name}, {check_path(path)}"
+        if path.partition("/")[0] == DIRECTORY:
+            raise InputError(f"the directory {DIRECTORY} is for records", where=where)
+        if not self._format.names.fullmatch(field):
+            raise InputError(
+                "a delivery to a file needs a field that is the name of a variable",
+                where=where,
+                evidence=f"{field!r} is none" if field else "there is none",
+                remedy="Use letters, digits and _, no digit first.",
+            )
+        return where
+
+    def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> None:
+        """Set our variable, or remove it where `secret` is None.
+
+        Other writers of keyturn wait for the lock. Another program's change is seen until right before the new file
+        takes the old one's place; a change in that very moment is lost.
+        """
+        where = self._place(path, field)
+        with opened(self._root, path, where) as spot, spot.locked(self._request):
+            for _ in range(TRIES):
+                if self._changed(spot, field, secret, expected, guard):
+                    return
+        raise Conflict(
+            "this file keeps changing", where=where, evidence=f"{TRIES} merges were overtaken", remedy="Run again."
+        )
+
+    def _changed(self, spot: Spot, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> bool:
+        content = spot.read()
+        text = _decoded(content or b"", spot.where)
+        held = self._held(text, field, spot.where)
+        if held == secret:
+            return True
+        if held != expected:
+            raise Conflict(
+                f"the variable {field} was changed by somebody else meanwhile",
+                where=spot.where,
+                evidence="it is absent" if held is None else "it is another secret",
+            )
+        mark = MARK if text.startswith(MARK) else ""
+        fresh = mark + self._worded(
+            lambda: self._format.change(text.removeprefix(MARK), field, secret.reveal() if secret else None), spot.where
+        )
+        return spot.replace(content, _encoded(fresh, spot.where), guard)
+
+    def _held(self, text: str, field: str, where: str) -> Secret | None:
+        value = self._worded(lambda: self._format.read(text.removeprefix(MARK), field), where)
+        if value is None or value == "":
+            return None
+        if not isinstance(value, str) or not _sound(value):
+            raise TargetMisfit(
+                f"the variable {field} holds no text",
+                where=where,
+                evidence="it is not UTF-8" if isinstance(value, str) else f"it is a JSON {type(value).__name__}",
+                remedy="Use another name, or remove this one.",
+            )
+        return Secret(value)
+
+    def _worded(self, ask: Callable[[], T], where: str) -> T:
+        failure: KeyturnError
+        try:
+            return ask()
+        except ValueError as error:
+            failure = TargetMisfit(
+                "this file cannot be changed safely",
+                where=where,
+                evidence=str(error),
+                remedy="Nothing was changed. Mend the file, or use another.",
+            )
+        raise failure
+
+
+def _format(name: str) -> _Format:
+    if name == "json":
+        return _Format(_read_json, _change_json, re.compile(r".+", re.DOTALL))
+    if name == "shell":
+        return _Format(shell_text.read, shell_text.changed, IDENTIFIER)
+    # The library is loaded here, when such a file is really to be read.
+    from keyturn.targets import dotenv_text
+
+    return _Format(dotenv_text.read, dotenv_text.changed, IDENTIFIER)
+
+
+def _read_json(text: str, field: str) -> object:
+    found = json_text.members(text) if text.strip() else ()
+    return next((member.value for member in found if member.name == field), None)
+
+
+def _change_json(text: str, field: str, value: str | None) -> str:
+    return json_text.changed(text if text.strip() else "{}\n", field, value)
+
+
+def _decoded(content: bytes, where: str) -> str:
+    """Return bytes as text; what is not UTF-8 is kept as it is."""
+    if b"\0" in content:
+        raise TargetMisfit("this is no text file", where=where)
+    return content.decode(errors="surrogateescape")
+
+
+def _encoded(text: str, where: str) -> bytes:
+    with_lone = re.search("[\ud800-\udc7f\udd00-\udfff]", text)
+    if with_lone or "\0" in text:
+        raise TargetMisfit("this secret cannot be written as UTF-8 text", where=where)
+    return text.encode(errors="surrogateescape")
+
+
+def _sound(text: str) -> bool:
+    return not re.search("[\ud800-\udfff]", text)

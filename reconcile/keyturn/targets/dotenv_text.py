@@ -1,0 +1,110 @@
+"""PURE: a dotenv file, as python-dotenv reads it: one value changed, every other character kept.
+
+What is written is read again before it is used: of the ways to quote a value, the first that comes back is taken.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+
+from dotenv.parser import Binding, parse_stream
+from dotenv.variables import Variable, parse_variables
+
+from keyturn.targets.shell_text import PLAIN
+
+_BLANK = r"[^\S\r\n]*"
+_HEAD = re.compile(rf"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+){_BLANK}(?P<equals>={_BLANK})?")
+_VALUE = re.compile(
+    r"'(?:\\.|[^'\\])*'" + r'|"(?:\\.|[^"\\])*"' + r"|(?!['\"])[^\r\n]*?(?=\s+#|[^\S\r\n]*(?:[\r\n]|\Z))", re.DOTALL
+)
+
+
+def read(text: str, field: str) -> str | None:
+    """Return the value of a name, None where it is not set; raises ValueError where that cannot be told."""
+    known: dict[str, str | None] = {}
+    for binding in _bindings(_as_read(text)):
+        if binding.key:
+            known[binding.key] = _resolved(binding, known, strict=binding.key == field)
+    _place(_bindings(text), field)
+    return known.get(field)
+
+
+def changed(text: str, field: str, value: str | None) -> str:
+    """Return the text with a name set to `value`, or without it where that is None; raises ValueError."""
+    bindings = _bindings(text)
+    place = _place(bindings, field)
+    before = "".join(binding.original.string for binding in bindings[:place])
+    after = "".join(binding.original.string for binding in bindings[place:][1:])
+    own = bindings[place].original.string if place < len(bindings) else None
+    if value is None:
+        # Blank lines above belong to the text that python-dotenv gives for a line.
+        blank = "" if own is None else own[: len(own) - len(own.lstrip())]
+        return before + blank[: blank.rfind("\n") + 1] + after
+    others = _others(bindings, field)
+    for written in _ways(value):
+        line = _replaced(own, written) if own is not None else _appended(before, field, written)
+        fresh = before + line + after
+        if _others(_bindings(fresh), field) == others and read(fresh, field) == value:
+            return fresh
+    raise ValueError("there is no way to write this secret that python-dotenv reads back")
+
+
+def _ways(value: str) -> Iterator[str]:
+    """Yield the ways to write a value, the plainest first: some readers of such files know no quotes."""
+    if PLAIN.fullmatch(value):
+        yield value
+    # python-dotenv expands ${…} within quotes of any kind; the default of a variable without a name stays as it is.
+    escaped = value.replace("${", "${:-$}{").replace("\\", "\\\\")
+    if value.isprintable():
+        yield "'" + escaped.replace("'", "\\'") + "'"
+    yield '"' + escaped.replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r") + '"'
+
+
+def _replaced(line: str, written: str) -> str:
+    head = _HEAD.match(line)
+    if head is None:
+        raise ValueError("this line cannot be changed")
+    rest = line[head.end() :]
+    if not head["equals"]:
+        return f"{head[0].rstrip()}={written}{rest}"
+    if rest.startswith("#") and not head[0].endswith("="):
+        return f"{head[0].rstrip()}{written} {rest}"
+    value = _VALUE.match(rest)
+    return head[0] + written + rest[value.end() if value else len(rest) :]
+
+
+def _appended(before: str, field: str, written: str) -> str:
+    ending = "\r\n" if "\r\n" in before else "\n"
+    gap = "" if not before or before.endswith(("\n", "\r")) else ending
+    return f"{gap}{field}={written}{ending}"
+
+
+def _bindings(text: str) -> Sequence[Binding]:
+    return tuple(parse_stream(io.StringIO(text, newline="")))
+
+
+def _others(bindings: Sequence[Binding], field: str) -> Sequence[tuple[str | None, str | None]]:
+    return [(one.key, one.value) for one in bindings if one.key != field and (one.key or one.error)]
+
+
+def _place(bindings: Sequence[Binding], field: str) -> int:
+    """Return which binding sets the name, the number of all where none does."""
+    found = [place for place, binding in enumerate(bindings) if binding.key == field]
+    if len(found) > 1:
+        raise ValueError(f"{field} is set twice")
+    return found[0] if found else len(bindings)
+
+
+def _resolved(binding: Binding, known: dict[str, str | None], *, strict: bool) -> str | None:
+    atoms = tuple(parse_variables(binding.value or ""))
+    unknown = [atom for atom in atoms if isinstance(atom, Variable) and atom.default is None and atom.name not in known]
+    if unknown and strict:
+        raise ValueError(f"the value of {binding.key} is not written out: it refers to another variable")
+    return "".join(atom.resolve(known) for atom in atoms)
+
+
+def _as_read(text: str) -> str:
+    """Return the text as a file opened for reading gives it: each end of a line is one character."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")

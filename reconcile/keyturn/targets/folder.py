@@ -1,0 +1,190 @@
+"""Files below one directory, opened step by step so that no symbolic link leads out, locked, and replaced whole."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from keyturn.errors import KeyturnError, TargetForbidden, TargetMisfit, TargetUnavailable
+
+LARGEST = 1 << 20
+"""Bytes of a file that is still taken for one of secrets."""
+
+POLL = 0.02
+"""Seconds between two tries for a lock."""
+
+MODE = 0o600
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LINK = (errno.ELOOP, errno.ENOTDIR)
+
+_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """A file that may be absent: its directory, open, and its name in there."""
+
+    folder: int
+    name: str
+    where: str
+
+    def read(self) -> bytes | None:
+        """Return what it holds, None where it is absent; raises OSError, TargetMisfit."""
+        try:
+            handle = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder)
+        except FileNotFoundError:
+            return None
+        with os.fdopen(handle, "rb") as stream:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
+                raise TargetMisfit(
+                    "this is no plain file of secrets",
+                    where=self.where,
+                    evidence=f"a regular file below {LARGEST} bytes is",
+                )
+            return stream.read()
+
+    @contextmanager
+    def locked(self, seconds: float) -> Iterator[None]:
+        """Hold the lock of the directory, which leaves nothing behind; it goes with the process."""
+        until = time.monotonic() + seconds
+        while not _try_lock(self.folder):
+            if time.monotonic() > until:
+                raise TargetUnavailable(
+                    "another process writes to this directory",
+                    where=self.where,
+                    evidence=f"its lock was not free within {seconds:g} s",
+                )
+            time.sleep(POLL)
+        yield
+
+    def replace(self, before: bytes | None, after: bytes, ready: Callable[[], None]) -> bool:
+        """Put `after` in place of exactly `before`, durably; False where that is no longer there.
+
+        `ready` is called when all but the last step is done. Raises OSError, TargetForbidden, and TargetUnavailable
+        (ambiguous) where it is done and may not outlive a power cut.
+        """
+        with self._fresh(after) as fresh:
+            ready()
+            if self.read() != before:
+                return False
+            os.replace(fresh, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+        try:
+            os.fsync(self.folder)
+        except OSError as error:
+            failure = in_words(error, self.where, ambiguous=True)
+        else:
+            return True
+        raise failure
+
+    def try_out(self, content: bytes) -> None:
+        """Do all that `replace` does but the last step; raises as it does."""
+        with self._fresh(content):
+            pass
+
+    @contextmanager
+    def _fresh(self, content: bytes) -> Iterator[str]:
+        """Write a file beside this one, with its owner; it is gone afterwards, unless it took its place."""
+        own = self._owner()
+        self._sweep()
+        fresh = f".{self.name}.{uuid4().hex}.new"
+        handle = os.open(
+            fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, MODE, dir_fd=self.folder
+        )
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                if own:
+                    os.fchown(handle, *own)
+                stream.write(content)
+                stream.flush()
+                os.fsync(handle)
+            yield fresh
+        finally:
+            with suppress(FileNotFoundError):
+                os.unlink(fresh, dir_fd=self.folder)
+
+    def _owner(self) -> tuple[int, int] | None:
+        """Return the user and group that the new file has to belong to, for its readers' sake."""
+        try:
+            found = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        if not os.access(self.name, os.W_OK, dir_fd=self.folder, effective_ids=True):
+            raise TargetForbidden(
+                "this file is write-protected", where=self.where, remedy="Allow this user to write it."
+            )
+        return found.st_uid, found.st_gid
+
+    def _sweep(self) -> None:
+        """Remove what a killed run left: under the lock, no such file is in use."""
+        for name in os.listdir(self.folder):  # noqa: PTH208  (an open directory has no path)
+            if name.startswith(f".{self.name}.") and name.endswith(".new"):
+                os.unlink(name, dir_fd=self.folder)
+
+
+@contextmanager
+def opened(root: Path, path: str, where: str) -> Iterator[Spot]:
+    """Open the directory of a file; `root` itself may be a symbolic link, nothing below it.
+
+    Raises:
+        TargetMisfit: a directory is missing, or something on the way is a symbolic link.
+        TargetForbidden: not readable, not writable.
+        TargetUnavailable: the disk is full, or fails.
+    """
+    *folders, name = path.split("/")
+    failure: KeyturnError
+    handle = -1
+    try:
+        handle = os.open(root, _OPEN_FOLDER)
+        for folder in folders:
+            inner = os.open(folder, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=handle)
+            os.close(handle)
+            handle = inner
+        yield Spot(handle, name, where)
+    except OSError as error:
+        failure = in_words(error, where)
+    else:
+        return
+    finally:
+        if handle >= 0:
+            os.close(handle)
+    raise failure
+
+
+def in_words(error: OSError, where: str, *, ambiguous: bool = False) -> KeyturnError:
+    """Return our error for one of the system's."""
+    evidence = os.strerror(error.errno) if error.errno else type(error).__name__
+    if error.errno in FORBIDDEN:
+        return TargetForbidden(
+            "this file or its directory may not be used", where=where, evidence=evidence, remedy="Check owner and mode."
+        )
+    if error.errno in FULL:
+        return TargetUnavailable(
+            "the disk is full", where=where, evidence=evidence, remedy="Make room.", ambiguous=ambiguous
+        )
+    if error.errno == errno.ENOENT:
+        return TargetMisfit("there is no such directory", where=where, remedy="Make it; keyturn makes only files.")
+    if error.errno in LINK:
+        return TargetMisfit(
+            "a part of this path is a symbolic link or no directory",
+            where=where,
+            remedy="Name the real place: keyturn follows no link below `root`.",
+        )
+    return TargetUnavailable("this file cannot be used", where=where, evidence=evidence, ambiguous=ambiguous)
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
