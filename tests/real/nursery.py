@@ -36,7 +36,7 @@ def serve(path: str) -> None:
 
 
 def _nurse(order: socket.socket) -> NoReturn:
-    """Start one run, tell its pid, wait for it, tell how it ended: its exit code, or minus the signal that killed it."""
+    """Start one run, tell its pid, wait, and tell how it ended: its exit code, or minus the signal that killed it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     stream = order.makefile("rw")
     wanted = json.loads(stream.readline())

@@ -10,6 +10,8 @@ from keyturn.secret import Secret
 from tests.real.site import FIELD, Site
 
 QUIET_TRIES = 4
+ASKED = "a rotation is still asked for"
+"""No breach while an overlap lasts: the rotation waits for its end."""
 
 
 def breaches(site: Site, key: str) -> list[str]:
@@ -26,8 +28,10 @@ def breaches(site: Site, key: str) -> list[str]:
 def _rest(site: Site, key: str, record: Record) -> Iterator[str]:
     if record.intent:
         yield f"an open intent: {record.intent.op}"
-    if record.requested or record.handoff or record.parked or record.unverified:
-        yield "something is still requested, handed off, parked or unverified"
+    if record.requested:
+        yield ASKED
+    if record.handoff or record.parked or record.unverified:
+        yield "it is handed off, parked or unverified"
     for place in site.keys[key]["deliver"]:
         held = site.held_at(place["path"], place.get("field", FIELD))
         if held is None or not site.sandbox.accepts(held):

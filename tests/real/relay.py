@@ -11,7 +11,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from typing import Self, cast
 from urllib.parse import urlsplit
 
 LONGEST = 60.0
@@ -153,7 +153,7 @@ class Relay:
     def __init__(self, server: str, gate: Gate) -> None:
         """Prepare; `server` is a plain http URL."""
         self._listener = _Listener(("127.0.0.1", 0), _Handler)
-        self._listener.server, self._listener.gate = server, gate
+        self._listener.upstream, self._listener.gate = server, gate
         self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True)
         self.url = f"http://127.0.0.1:{self._listener.server_address[1]}"
 
@@ -170,7 +170,7 @@ class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
-    server = ""
+    upstream = ""
     gate: Gate
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -180,8 +180,6 @@ class _Listener(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    server: _Listener
-
     def handle_one_request(self) -> None:
         """Pass one request on, through the gate."""
         self.raw_requestline = self.rfile.readline(65537)
@@ -190,7 +188,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         what, mutating = kind_of(self.command, self.path)
-        gate = self.server.gate
+        gate = cast("_Listener", self.server).gate
         hold = gate.meet(what, mutating=mutating)
         if hold and hold.moment is not Moment.AFTER and not hold.stop(what):
             self.close_connection = True
@@ -206,7 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self, body: bytes) -> tuple[int | None, bytes]:
         """Return the server's status and the bytes to answer; as much of the answer as the server gave."""
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
-        server = HTTPConnection(urlsplit(self.server.server).netloc, timeout=LONGEST)
+        server = HTTPConnection(urlsplit(cast("_Listener", self.server).upstream).netloc, timeout=LONGEST)
         try:
             server.request(self.command, self.path, body or None, headers)
             response = server.getresponse()

@@ -37,6 +37,8 @@ MODEL = "llama3.3-70b-instruct"
 FIELD = "MODEL_ACCESS_KEY"
 TIMING = {"settle": "2s", "request": "2s", "lease": "6s", "propagation": "1s", "delivery": "6s"}
 SETTLE, LEASE = 2.0, 6.0
+PATIENT = {"propagation": "1s"}
+"""For tests that hold a request longer than `TIMING` would wait for its answer: the real bounds."""
 SECONDS = 90.0
 """The longest that any run of the command line may take here."""
 LEAKS = ("sk-do-", "dop_v1_", "Traceback")
@@ -168,11 +170,11 @@ def servers(bao: OpenBao | None = None) -> Iterator[Servers]:
     """Start a sandbox, an OpenBao on disk (unless one is given) and a nursery."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keyturn-real-")))
-        limits = {"hour_limit": 10**9, "minute_limit": 10**9}
-        sandbox = stack.enter_context(Sandbox(create="allowed", seed=1, **limits))
+        sandbox = stack.enter_context(Sandbox(create="allowed", seed=1, hour_limit=10**9, minute_limit=10**9))
         if bao is None:
             (folder / "bao").mkdir()
             bao = stack.enter_context(OpenBao(folder / "bao", dev=False))
+        bao.call("POST", "secret/config", {"max_versions": 10_000})  # the whole history is looked at
         yield Servers(sandbox, bao, stack.enter_context(Nursery(folder)), folder)
 
 
