@@ -5,13 +5,11 @@ The engine starts it anew for each preview, up, refresh and destroy; up to four 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,8 +62,7 @@ def world(desired: Desired) -> Reality:
     """
     from keyturn.reality import open_world
 
-    parts = [[asdict(target) for target in desired.targets], asdict(desired.records), asdict(desired.timing)]
-    place = json.dumps(parts, sort_keys=True)
+    place = repr((desired.targets, desired.records, desired.timing))
     variables = environment()
     with _lock:
         if place not in _worlds:

@@ -1,0 +1,50 @@
+"""The engine, and a stack of it for each test."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from keyturn.sandbox import Sandbox
+from tests.engine.build import NoEngine, engine
+from tests.engine.harness import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.openbao import OpenBao
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of this folder that uses the engine."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and "pulumi_engine" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.engine)
+
+
+@pytest.fixture(scope="session")
+def pulumi_engine() -> Path:
+    """The folder of the engine's programs; built where there is none."""
+    try:
+        return engine()
+    except NoEngine as missing:
+        if os.environ.get("CI"):
+            pytest.fail(str(missing))
+        pytest.skip(f"*** {missing} ***")
+
+
+@pytest.fixture
+def site(tmp_path: Path, pulumi_engine: Path, openbao: OpenBao, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """A stack `dev` of the project `shop` with nothing in it, a sandbox in which create works, and OpenBao's root."""
+    (tmp_path / "backend").mkdir()
+    (tmp_path / "engine").mkdir()
+    (tmp_path / "engine" / "bin").symlink_to(pulumi_engine)
+    prefix = f"engine-{uuid.uuid4().hex[:12]}"
+    with Sandbox(create="allowed") as sandbox:
+        site = Site(tmp_path, pulumi_engine, sandbox, openbao, prefix, {"VAULT_TOKEN": openbao.root_token})
+        monkeypatch.setenv("PULUMI_SKIP_UPDATE_CHECK", "1")
+        yield site

@@ -1,0 +1,42 @@
+"""Processes of an engine that is to be killed or interrupted: the command line, and the provider that it started."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+
+def providers(ancestor: int) -> list[int]:
+    """Return the processes of dynamic providers below `ancestor`, in /proc."""
+    return [pid for pid in _below(ancestor) if b"pulumi.dynamic" in _read(pid, "cmdline")]
+
+
+def kill(pids: list[int]) -> None:
+    """End these processes with SIGKILL."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process is there and has not ended."""
+    return _read(pid, "stat").rpartition(b")")[2].split()[:1] not in ([], [b"Z"])
+
+
+def _below(ancestor: int) -> list[int]:
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (stat := _read(int(entry.name), "stat")):
+            parents[int(entry.name)] = int(stat.rpartition(b")")[2].split()[1])
+    found = [ancestor]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found[1:]
+
+
+def _read(pid: int, name: str) -> bytes:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    return b""

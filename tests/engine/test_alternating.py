@@ -1,0 +1,88 @@
+"""Alternating keys in a stack: no refused request, and a trigger that has to wait."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+import httpx
+
+if TYPE_CHECKING:
+    from tests.engine.harness import Site
+
+RELOAD = 0.2
+"""Seconds after which the consumer reads its secret again."""
+
+
+class Consumer(threading.Thread):
+    """Calls the inference API all the time with a secret that it reads anew every now and then."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(name="consumer")
+        self._site = site
+        self._stop = threading.Event()
+        self.served = 0
+        self.refused: list[int] = []
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self.join(10)
+
+    def run(self) -> None:
+        """Ask until stopped."""
+        while not self._stop.is_set():
+            secret = self._site.delivered()
+            until = time.monotonic() + RELOAD
+            while time.monotonic() < until:
+                answer = httpx.get(
+                    f"{self._site.sandbox.url}/v1/models",
+                    headers={"Authorization": f"Bearer {secret}"},
+                    timeout=10,
+                    trust_env=False,
+                )
+                self.served += 1
+                if answer.status_code != httpx.codes.OK:
+                    self.refused.append(answer.status_code)
+                self._stop.wait(0.02)
+
+
+def test_four_rotations_go_by_without_a_refused_request(site: Site) -> None:
+    """Each trigger regenerates the standby, retires the one before, and no consumer ever meets a 401."""
+    rotation = {"strategy": "alternating", "overlap": "1s"}
+    site.up(site.key(rotation=rotation))
+    first = site.outputs()
+    assert set(first["slots"]) == {"a", "b"}
+    site.requests()
+    with Consumer(site) as consumer:
+        for round_ in range(4):
+            site.up(site.key(rotation=rotation, rotation_trigger=round_))
+        site.up(site.key(rotation=rotation, rotation_trigger=3))
+    assert consumer.served > 50
+    assert consumer.refused == []
+    # The first standby was never delivered, so the first rotation has nothing to retire but what it replaced.
+    assert site.mutations() == ["regenerate"] * 8
+    last = site.outputs()
+    assert (last["generation"], last["uuid"], last["slots"]) == (5, first["uuid"], first["slots"])
+    assert "retire_at" not in last
+    assert site.leaks() == []
+
+
+def test_a_trigger_during_an_overlap_waits_and_is_shown_again(site: Site) -> None:
+    """The up succeeds with a warning, the old trigger stays in the outputs, and the next preview shows an update."""
+    rotation = {"strategy": "alternating", "overlap": "1h"}
+    site.up(site.key(rotation=rotation, rotation_trigger=1))
+    site.up(site.key(rotation=rotation, rotation_trigger=2))
+    assert site.mutations()[-1] == "regenerate"
+    secret = site.delivered()
+    program = site.key(rotation=rotation, rotation_trigger=3)
+    site.up(program)
+    assert site.mutations() == []
+    assert site.delivered() == secret
+    assert site.outputs()["rotation_trigger"] == 2
+    assert any("the rotation that the trigger asked for has to wait" in line for line in site.said)
+    assert site.preview(program)["update"] == 1

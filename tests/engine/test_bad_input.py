@@ -1,0 +1,149 @@
+"""What is wrong with a program is said in a sentence, and leaves no key minted and unrecorded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pulumi
+import pytest
+
+from pulumi_keyturn import ModelAccessKey, SmokeCheck
+
+if TYPE_CHECKING:
+    from tests.engine.harness import Site
+
+
+def test_every_mistake_is_told_by_preview_at_once(site: Site) -> None:
+    """Unknown target, paths that reach elsewhere, literal secrets, wrong fields: each by the name of its input."""
+    field = {"field": "MODEL_ACCESS_KEY"}
+    token = "hvs." + "A" * 30
+    wrong: dict[str, Any] = {
+        "deliver": [{"target": "vualt", "path": "a/b", **field}, {"target": "vault", "path": "../../sys/x", **field}],
+        "targets": {"vault": {**site.targets["vault"], "token": token}},
+        "rotation": {"every": "30d", "overlap": "soon"},
+        "adopt": {"secret": "keep"},
+        "on_delete": "forget",
+        "key": "with/slash",
+        "smoke": None,
+    }
+    said = site.refused_preview(site.key(**wrong))
+    for mistake in (
+        "deliver[0].target: there is no such target; did you mean vault?",
+        "deliver[1].path: this path may not be used",
+        "targets.vault.token: a literal secret may not be",
+        "rotation.overlap: must be a duration",
+        "adopt.secret: must be 'existing' or 'regenerate'",
+        "on_delete: must be 'delete' or 'retain'",
+        "key: may hold letters, digits",
+    ):
+        assert mistake in said
+    assert token not in said
+    assert "Traceback" not in said
+    assert site.requests() == []
+    assert site.resources() == {}
+
+
+def test_what_is_unknown_in_a_preview_is_checked_later(site: Site) -> None:
+    """A path, a trigger and a target that come from another resource: preview accepts them, and up delivers."""
+
+    def program(**changes: object) -> Any:  # noqa: ANN401 - a program
+        def declare() -> None:
+            first = ModelAccessKey("first", site.inputs("first"))
+            field = {"target": "vault", "path": first.digest.apply(lambda it: f"{site.prefix}/{it}"), "field": "KEY"}
+            address = first.uuid.apply(lambda _: site.targets["vault"]["address"])
+            targets = {"vault": {"type": "vault", "address": address, "mount": "secret"}}
+            more = {"deliver": [field], "targets": targets, "rotation_trigger": first.digest, **changes}
+            ModelAccessKey("second", site.inputs("second", **more))
+            check = {
+                "targets": site.targets,
+                "smoke": {"model": "llama3.3-70b-instruct"},
+                "timing": site.inputs()["timing"],
+            }
+            SmokeCheck("check", deliveries=first.deliveries, every="30d", **check)
+
+        return declare
+
+    assert site.preview(program())["create"] == 4
+    assert "name: must be a string" in site.refused_preview(program(name=["a", "list"]))
+    site.requests()
+    site.up(program())
+    outputs = site.resources()["second"]["outputs"]
+    assert outputs["deliveries"][0]["path"] == f"{site.prefix}/{site.outputs('first')['digest']}"
+    assert site.outputs("check")["verdict"] == "accepted"
+    site.requests()
+    assert site.preview(program()) == {"same": 4}
+    assert site.requests() == []
+
+
+def test_a_smoke_check_fails_the_up_whose_secret_is_refused(site: Site) -> None:
+    """It runs when declared and when what it checks changes; a refused secret is red, with place and reason."""
+    path = f"{site.prefix}/bot"
+
+    def program(field: str) -> Any:  # noqa: ANN401 - a program
+        place = {"target": "vault", "path": path, "field": field}
+        check: Any = {
+            "targets": site.targets,
+            "smoke": {"model": "llama3.3-70b-instruct"},
+            "timing": site.inputs()["timing"],
+        }
+        return lambda: SmokeCheck("check", deliveries=[place], **check)
+
+    site.put(site.sandbox.panel_create("bot").secret)
+    site.up(program("MODEL_ACCESS_KEY"))
+    site.requests()
+    assert site.preview(program("MODEL_ACCESS_KEY")) == {"same": 2}
+    site.put("sk-do-" + "x" * 64)
+    said = site.refused(program("MODEL_ACCESS_KEY"), replace=["**check"])
+    assert f"the smoke-check failed: vault:{path}#MODEL_ACCESS_KEY: refused" in said
+    assert f"vault:{path}#OTHER: refused: it holds nothing" in site.refused(program("OTHER"))
+    assert site.mutations() == []
+    assert site.leaks() == []
+
+
+def test_missing_credentials_and_places_are_told_in_a_sentence(site: Site) -> None:
+    """No account token, no login, a vault that is not there: one paragraph each, and no call that mutates."""
+    site.variables["DIGITALOCEAN_TOKEN"] = ""
+    assert "no DigitalOcean token. Set DIGITALOCEAN_TOKEN" in site.refused(site.key())
+    del site.variables["DIGITALOCEAN_TOKEN"]
+    token = site.variables.pop("VAULT_TOKEN")
+    assert "VAULT_TOKEN" in site.refused(site.key())
+    site.variables["VAULT_TOKEN"] = token
+    elsewhere: Any = {"vault": {**site.targets["vault"], "address": "https://vault.example.com"}}
+    assert "no credential goes to https://vault.example.com" in site.refused(site.key(targets=elsewhere))
+    assert site.mutations() == []
+    assert site.leaks() == []
+
+
+def test_credentials_may_come_from_the_stack_s_configuration(site: Site) -> None:
+    """What the environment lacks is taken from `keyturn:…`, encrypted in the state and in the stack's file."""
+    site.configure("keyturn:vaultToken", site.variables.pop("VAULT_TOKEN"))
+    site.configure("keyturn:digitaloceanToken", site.sandbox.token)
+    site.variables["DIGITALOCEAN_TOKEN"] = ""
+    site.up(site.key())
+    assert site.accepted()
+    site.refresh()
+    site.destroy()
+    assert site.mutations()[-1] == "delete"
+    assert site.leaks() == []
+
+
+def test_import_is_refused_with_the_way_to_go(site: Site) -> None:
+    """`import_` cannot work on a dynamic resource; the error says to use `adopt`."""
+    said = site.refused_preview(site.key(opts=pulumi.ResourceOptions(import_="shop.dev.bot")))
+    assert "adopt={'secret': 'existing'}" in said
+    with pytest.raises(ValueError, match="deliver is required"):
+        ModelAccessKey("bot")
+
+
+def test_a_key_is_never_replaced(site: Site) -> None:
+    """Neither --replace nor another id makes the engine delete what it could not make again."""
+    site.up(site.key())
+    secret = site.delivered()
+    site.requests()
+    for first in (True, None):
+        said = site.refused(site.key(opts=pulumi.ResourceOptions(delete_before_replace=first)), replace=["**bot"])
+        assert "replacing it would delete it" in said
+    assert "key: may not change" in site.refused(site.key(key="another"))
+    assert site.mutations() == []
+    assert site.delivered() == secret
+    assert site.accepted()

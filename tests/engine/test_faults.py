@@ -1,0 +1,87 @@
+"""Targets and APIs that fail in the middle of an up; the next up converges."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pulumi
+
+from pulumi_keyturn import ModelAccessKey
+from tests.contract.relay import is_write, relay
+from tests.support.raw_http import reply
+
+if TYPE_CHECKING:
+    from tests.engine.harness import Site
+
+
+def test_a_target_that_fails_after_the_mint_gets_its_secret_from_the_next_up(site: Site) -> None:
+    """The up is red in one sentence and the state unchanged; the next one delivers, and all is at rest."""
+    broken = threading.Event()
+
+    def judge(request: bytes) -> bytes | None:
+        hits = broken.is_set() and is_write(request) and f"/{site.prefix}/bot".encode() in request.split(b"\r\n")[0]
+        return reply(503, '{"errors": ["Vault is sealed"]}') if hits and site.minted() else None
+
+    with relay(site.openbao.address, judge) as before:
+        site.vault = before.url
+        site.up(site.key())
+        state = site.outputs()
+        broken.set()
+        site.requests()
+        said = site.refused(site.key(rotation_trigger=1))
+        assert "could not be delivered" in said
+        assert site.outputs() == state
+        broken.clear()
+        site.up(site.key(rotation_trigger=1))
+    assert site.accepted()
+    assert site.outputs()["rotation_trigger"] == 1
+    assert site.requests("create") == []
+    site.up(site.key(rotation_trigger=1))
+    assert site.requests() == []
+    assert site.leaks() == []
+
+
+def test_a_target_that_forbids_writing_is_found_before_the_mint(site: Site) -> None:
+    """A login that may only read the delivery: the up is red, and nothing was minted."""
+    records = {f"secret/data/{site.prefix}/keyturn/*": ["create", "read", "update"]}
+    site.openbao.policy(site.prefix, {**records, f"secret/data/{site.prefix}/bot": ["read"]})
+    site.up(site.key())
+    site.requests()
+    site.variables["VAULT_TOKEN"] = site.openbao.token(site.prefix)
+    said = site.refused(site.key(rotation_trigger=1))
+    assert f"{site.prefix}/bot" in said
+    assert site.mutations() == []
+    assert site.accepted()
+
+
+def test_ten_keys_at_once_outlast_a_rate_limit_with_one_list(site: Site) -> None:
+    """Answers 429 hold the stack up and break nothing; ten keys cost one list, also where their targets differ."""
+    site.sandbox.arm("create", "error-429", times=2, delay=1)
+    names = [f"bot-{number}" for number in range(10)]
+
+    def program() -> None:
+        for number, name in enumerate(names):
+            more = {"other": site.targets["vault"]} if number % 2 else {}
+            ModelAccessKey(name, site.inputs(name, targets={**site.targets, **more}))
+
+    site.up(program)
+    assert all(site.accepted(name) for name in names)
+    seen = site.requests()
+    assert len([item for item in seen if item.op == "list"]) == 1
+    assert len([item for item in seen if item.op == "create" and item.status == 200]) == 10
+    assert site.leaks() == []
+
+
+def test_one_bad_key_leaves_the_others_alone(site: Site) -> None:
+    """A key that cannot be made fails the up; the others are delivered, and the next up makes no call for them."""
+    site.sandbox.panel_create("taken")
+
+    def program() -> None:
+        for name in ("taken", "good"):
+            ModelAccessKey(name, site.inputs(name), pulumi.ResourceOptions())
+
+    said = site.refused(program, continue_on_error=True)
+    assert "an API key of that name exists already" in said
+    assert site.accepted("good")
+    assert set(site.resources()) == {"good"}

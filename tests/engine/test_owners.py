@@ -1,0 +1,111 @@
+"""Who owns a key: renamed resources and stacks, the command line, and lookups by id."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pulumi
+import yaml
+from click.testing import CliRunner
+
+from keyturn.cli import main
+from pulumi_keyturn import ModelAccessKey
+from tests.engine.harness import TIMING
+
+if TYPE_CHECKING:
+    import pytest
+
+    from tests.engine.harness import Site
+
+KEY = "checkout-bot"
+
+
+def test_a_renamed_resource_keeps_its_key(site: Site) -> None:
+    """With an alias the key, its record and its secret stay, owned under the new name; no mint, no delete."""
+    site.up(site.key())
+    secret = site.delivered()
+    site.requests()
+    alias = pulumi.ResourceOptions(aliases=[pulumi.Alias(name="bot")])
+    site.up(site.key("robot", opts=alias, path="bot"))
+    assert site.mutations() == []
+    assert site.delivered() == secret
+    assert site.resources()["robot"]["id"] == "shop.dev.bot"
+    assert site.record("shop.dev.bot")["owner"] == "pulumi:shop/dev/robot"
+    assert site.preview(site.key("robot", path="bot")) == {"same": 2}
+    # A new resource of the old name gets no hold of it.
+    other = site.key(path="other")
+
+    def both() -> None:
+        other()
+        ModelAccessKey("robot", site.inputs("bot"))
+
+    assert "belongs to 'pulumi:shop/dev/robot'" in site.refused(both)
+    assert site.accepted()
+
+
+def test_a_key_is_looked_up_by_its_id(site: Site) -> None:
+    """Another stack reads references and facts by the id and KEYTURN_RECORDS; nothing is written or minted."""
+    site.up(site.key())
+    digest = site.outputs()["digest"]
+    site.requests()
+    site.variables["KEYTURN_RECORDS"] = json.dumps({**site.targets["vault"], "prefix": f"{site.prefix}/keyturn"})
+    site.stack_name = "consumer"
+
+    def program() -> None:
+        found = ModelAccessKey("bot", opts=pulumi.ResourceOptions(id="shop.dev.bot"))
+        pulumi.export("digest", found.digest)
+        pulumi.export("path", found.deliveries[0]["path"])
+
+    assert site.up(program) == {"digest": digest, "path": f"{site.prefix}/bot"}
+    assert site.mutations() == []
+    site.destroy()
+    assert site.mutations() == []
+    assert site.accepted()
+
+
+def test_the_command_line_and_pulumi_refuse_each_other_until_a_take_over(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One key, two owners: the second is told who has it; a take-over moves it both ways without a mint."""
+    for name, value in site.environment.items():
+        monkeypatch.setenv(name, value)
+    inputs = site.inputs()
+    manifest = {
+        "apiVersion": "keyturn/v1",
+        "name": "platform",
+        "targets": inputs["targets"],
+        "records": inputs["records"],
+        "timing": TIMING,
+        "keys": {KEY: {"name": "bot", "deliver": inputs["deliver"], "smoke": inputs["smoke"]}},
+    }
+    file = site.folder / "keyturn.yaml"
+    file.write_text(yaml.safe_dump(manifest))
+
+    def keyturn(*arguments: str) -> tuple[int, str]:
+        result = CliRunner().invoke(main, [*arguments, "-f", str(file), "--yes"], prog_name="keyturn")
+        return result.exit_code, result.output
+
+    assert keyturn("apply")[0] == 0
+    secret = site.delivered()
+    site.requests()
+
+    said = site.refused(site.key(key=KEY))
+    assert "its record belongs to 'platform'" in said
+    assert site.mutations() == []
+
+    site.up(site.key(key=KEY, take_over=True, rotation_trigger="first"))
+    assert site.mutations() == []
+    assert site.delivered() == secret
+    code, output = keyturn("apply")
+    assert code == 4
+    assert "pulumi:shop/dev/bot" in output
+
+    assert keyturn("apply", "--take-over")[0] == 0
+    site.refresh()
+    assert "its record belongs to 'platform'" in site.outputs()["health"]
+    assert "its record belongs to 'platform'" in site.refused(site.key(key=KEY))
+    site.destroy()
+    assert site.mutations() == []
+    assert site.delivered() == secret
+    assert site.accepted()

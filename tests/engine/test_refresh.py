@@ -1,0 +1,108 @@
+"""What a refresh finds, and what a destroy does when the world has moved on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from pulumi import automation as auto
+
+if TYPE_CHECKING:
+    from tests.engine.harness import Site
+
+
+def test_a_changed_delivery_shows_in_health_and_the_next_up_restores_it(site: Site) -> None:
+    """Somebody overwrote the secret and renamed the key: refresh says so and writes nothing, the up heals both."""
+    site.up(site.key())
+    secret = site.delivered()
+    site.put("something else")
+    site.sandbox.by_hand("rename", site.outputs()["uuid"], "robot")
+    site.requests()
+    site.refresh()
+    assert site.mutations() == []
+    health = site.outputs()["health"]
+    assert "does not hold the live secret" in health
+    assert "renamed to 'robot'" in health
+    assert site.preview(site.key())["update"] == 1
+    site.up(site.key())
+    assert site.mutations() == ["rename"]
+    assert site.delivered() == secret
+    assert site.outputs()["health"] == "healthy"
+
+
+def test_a_refused_secret_is_found_with_verify_and_healed_by_a_rotation(site: Site) -> None:
+    """Somebody regenerated the key elsewhere: with `verify` refresh says that the API refuses what is delivered."""
+    site.up(site.key(verify=True))
+    site.sandbox.by_hand("regenerate", site.outputs()["uuid"])
+    site.requests()
+    site.refresh()
+    assert site.mutations() == []
+    assert "the API refuses its secret" in site.outputs()["health"]
+    site.up(site.key(verify=True))
+    assert site.mutations() == ["regenerate"]
+    assert site.accepted()
+
+
+def test_only_a_complete_list_says_that_a_key_is_gone(site: Site) -> None:
+    """A list that fails leaves the state as it is; a deleted key leaves it, and the next up makes it anew."""
+    site.up(site.key())
+    site.sandbox.arm("list", "error-500", times=None)
+    with pytest.raises(auto.CommandError):
+        site.refresh()
+    site.sandbox.clear_faults()
+    before = site.outputs()
+    site.sandbox.by_hand("delete", before["uuid"])
+    site.refresh()
+    assert site.resources() == {}
+    site.requests()
+    site.up(site.key())
+    assert site.mutations()[0] == "create"
+    assert site.accepted()
+    assert site.outputs()["uuid"] != before["uuid"]
+
+
+def test_destroy_uses_the_token_of_the_day_and_takes_a_missing_key_for_deleted(site: Site) -> None:
+    """The token changed since the up and the key is gone already: destroy cleans the delivery and succeeds."""
+    site.up(site.key())
+    old, new = site.sandbox.token, site.sandbox.add_token()
+    site.variables["DIGITALOCEAN_TOKEN"] = new.value
+    site.sandbox.revoke_token(old)
+    site.sandbox.by_hand("delete", site.outputs()["uuid"])
+    site.requests()
+    site.destroy()
+    assert {item.status for item in site.requests()} <= {200, 204, 404}
+    assert site.delivered() is None
+    assert site.resources() == {}
+
+
+def test_a_clean_up_that_fails_is_tried_again(site: Site) -> None:
+    """Where the delivery cannot be cleaned destroy fails and the API key stays; the next destroy does both."""
+    site.openbao.policy(
+        site.prefix,
+        {
+            f"secret/data/{site.prefix}/keyturn/*": ["create", "read", "update"],
+            f"secret/data/{site.prefix}/bot": ["read"],
+        },
+    )
+    site.up(site.key())
+    site.requests()
+    site.variables["VAULT_TOKEN"] = site.openbao.token(site.prefix)
+    with pytest.raises(auto.CommandError, match=r"could not be cleaned|may not"):
+        site.destroy()
+    assert site.mutations() == []
+    assert site.accepted()
+    site.variables["VAULT_TOKEN"] = site.openbao.root_token
+    site.destroy()
+    assert site.mutations() == ["delete"]
+    assert site.delivered() is None
+
+
+def test_a_retained_key_stays_as_it_is(site: Site) -> None:
+    """With on_delete='retain' destroy lets go of the key: its secret stays delivered and accepted."""
+    site.up(site.key(on_delete="retain"))
+    uuid = site.outputs()["uuid"]
+    site.requests()
+    site.destroy()
+    assert site.mutations() == []
+    assert site.accepted()
+    assert site.sandbox.state.key(uuid)
