@@ -1,8 +1,9 @@
-"""Where a target's credential may go: only to its own origin, for a manifest is not trusted with it."""
+"""Where a target's credential may go, and through which proxy; a manifest is not trusted with it."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from keyturn.errors import InputError
 from keyturn.origin import ALLOWED_ORIGINS, check_transport, origin_of, parse_origin
@@ -34,3 +35,12 @@ def check_origin(address: str, variable: str, context: TargetContext) -> str:
             remedy=f"Where this address is right, set {variable} to it, or add it to {ALLOWED_ORIGINS}.",
         )
     return str(origin)
+
+
+def proxy_for(origin: str, context: TargetContext) -> str:
+    """Return the proxy of the environment for an https origin; what is sent through it stays encrypted."""
+    host = origin.partition("://")[2]
+    excluded = context.environment.get("NO_PROXY") or context.environment.get("no_proxy") or ""
+    if not origin.startswith("https:") or proxy_bypass_environment(host, {"no": excluded}):
+        return ""
+    return context.environment.get("HTTPS_PROXY") or context.environment.get("https_proxy") or ""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -24,7 +23,7 @@ from keyturn.targets.base import (
     check_path,
     parse_settings,
 )
-from keyturn.targets.origins import check_origin
+from keyturn.targets.origins import check_origin, proxy_for
 from keyturn.targets.vault_login import AuthSettings, Login, PlainPath
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class VaultTarget:
             origin=origin,
             namespace=settings.namespace or "",
             verify=verify,
-            proxy=_proxy(origin, context),
+            proxy=proxy_for(origin, context),
             request=context.request,
         )
         self._server = Server(endpoint, Login(settings.auth, context.environment), f"target {context.name}")
@@ -249,15 +248,6 @@ def _authority(settings: VaultSettings, context: TargetContext) -> bool | str:
     if not file.exists():
         raise InputError("there is no such certificate file", where=f"target {context.name}", evidence=named)
     return str(file)
-
-
-def _proxy(origin: str, context: TargetContext) -> str:
-    """Return the proxy of the environment for an https origin; what is sent through it stays encrypted."""
-    host = origin.partition("://")[2]
-    excluded = context.environment.get("NO_PROXY") or context.environment.get("no_proxy") or ""
-    if not origin.startswith("https:") or proxy_bypass_environment(host, {"no": excluded}):
-        return ""
-    return context.environment.get("HTTPS_PROXY") or context.environment.get("https_proxy") or ""
 
 
 def _unguarded() -> None:

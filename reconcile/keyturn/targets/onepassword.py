@@ -1,0 +1,311 @@
+"""1Password, through a Connect server.
+
+The path of a delivery is the title or the id of an item, its field is `label` or `section.label`. Connect has no
+compare-and-set: a write changes our field alone, and is then read again until the server shows it. The vendor's library
+is imported with the first target, so that its settings are known without it.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from keyturn.errors import Conflict, InputError, TargetMisfit, TargetUnavailable
+from keyturn.secret import Secret
+from keyturn.targets.base import (
+    TRIES,
+    Capabilities,
+    Guard,
+    TargetContext,
+    Value,
+    WithoutDocuments,
+    check_path,
+    parse_settings,
+)
+from keyturn.targets.origins import check_origin, proxy_for
+
+if TYPE_CHECKING:
+    from keyturn.targets.onepassword_vault import Item, ItemField
+
+TEXTS = frozenset({"STRING", "CONCEALED"})
+FIRST_LOOK, LAST_LOOK = 0.05, 2.0
+"""Seconds between two looks for a write that the server does not show yet; each wait is twice the one before."""
+
+
+class AuthSettings(BaseModel):
+    """Where the token is; it does not stand here."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    env_prefix: str = Field(
+        default="",
+        pattern=r"^([A-Z][A-Z0-9_]*)?$",
+        description="Stands before OP_CONNECT_HOST and OP_CONNECT_TOKEN, for a second server.",
+    )
+
+
+class OnePasswordSettings(BaseModel):
+    """The settings of a vault behind a 1Password Connect server."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(description="Scheme, host and port of the server; the token goes only to OP_CONNECT_HOST's.")
+    vault: str = Field(
+        min_length=1, pattern=r"^[^\x00-\x1f\"\\]+$", description="The name or the id of the vault, of one server."
+    )
+    create: bool = Field(default=False, description="Whether an item that is not there may be made.")
+    ca_cert: str = Field(default="", description="File of the certificate authority, beside the manifest.")
+    auth: AuthSettings = Field(default=AuthSettings(), description="Where the token is.")
+
+
+class OnePasswordTarget(WithoutDocuments):
+    """One vault."""
+
+    kind: ClassVar[str] = "onepassword-connect"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        compare_and_set=False, versions=False, documents=False, whole_value=False
+    )
+    settings_model: ClassVar[type[BaseModel]] = OnePasswordSettings
+
+    def __init__(self, context: TargetContext) -> None:
+        """Check the settings, the origin and the certificate file."""
+        settings = parse_settings(OnePasswordSettings, context)
+        prefix = settings.auth.env_prefix
+        origin = check_origin(settings.host, f"{prefix}OP_CONNECT_HOST", context)
+        verify = _authority(settings, context)
+        # The vendor's library is loaded here, when a server is really to be asked.
+        from keyturn.targets.onepassword_server import Endpoint, Server
+        from keyturn.targets.onepassword_vault import Vault
+
+        endpoint = Endpoint(
+            origin=origin,
+            verify=verify,
+            proxy=proxy_for(origin, context),
+            request=context.request,
+            variable=f"{prefix}OP_CONNECT_TOKEN",
+        )
+        self._server = Server(endpoint, context.environment, f"target {context.name}")
+        self._vault = Vault(self._server, settings.vault, context.name)
+        self._create = settings.create
+        self._patience = context.request
+        # 1Password takes one change of a vault at a time; and two threads must not both make the same item.
+        self._writing = threading.Lock()
+
+    def read(self, path: str, field: str) -> Value:
+        """Read a field; the version is the item's."""
+        look = self._look(_place(path, field), field)
+        return Value(look.held, look.version)
+
+    def read_version(self, path: str, field: str, version: str) -> Secret | None:
+        """None: Connect shows no earlier version of an item."""
+        del version
+        _place(path, field)
+        return None
+
+    def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
+        """Change our field alone, and wait until the server shows it."""
+        return self._change(_place(path, field), field, secret, expected, guard)
+
+    def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
+        """Remove our field alone; the item stays."""
+        self._change(_place(path, field), field, None, expected, guard)
+
+    def preflight(self, path: str, field: str) -> None:
+        """Write the item's title as it is; where there is no item, ask for one that cannot be made.
+
+        Not our field: without compare-and-set, rewriting a secret could undo what somebody else just wrote.
+        """
+        item = self._vault.find(_place(path, field))
+        if item is None:
+            self._check_create(path)
+            self._vault.probe_create(path)
+            return
+        if self._find_field(item, path, field) is None:
+            self._find_section(item, path, field)
+        self._vault.patch(path, item, {"op": "replace", "path": "/title", "value": item.title})
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._server.close()
+
+    def _look(self, path: str, field: str) -> Look:
+        item = self._vault.find(path)
+        found = self._find_field(item, path, field) if item else None
+        return Look(item, found, Secret(found.value) if found and found.value else None)
+
+    def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> str:
+        """Set our field, or remove it where `secret` is None; return the item's version."""
+        with self._writing:
+            for _ in range(TRIES):
+                look = self._look(path, field)
+                if look.held == secret:
+                    return look.version
+                if look.held != expected:
+                    raise Conflict(
+                        f"the field {field} was changed by somebody else meanwhile",
+                        where=self._vault.where(path),
+                        evidence=f"it is {'absent' if look.held is None else 'another secret'}",
+                    )
+                version = self._send(look, path, field, secret.reveal() if secret else None, guard)
+                if version is not None:
+                    return self._settle(path, field, secret, version)
+        raise Conflict(
+            "others keep changing this vault",
+            where=self._vault.where(path),
+            evidence=f"{TRIES} changes were refused",
+            remedy="Run again.",
+        )
+
+    def _send(self, look: Look, path: str, field: str, value: str | None, guard: Guard) -> int | None:
+        """Send one change; return the item's new version, None where it was refused because of another change."""
+        if look.item is None:
+            self._check_create(path)
+            section, label = _parts(field)
+            return self._vault.create(path, section, _concealed(label, section, value), guard)
+        change: dict[str, object]
+        if look.found is None:
+            section = self._find_section(look.item, path, field)
+            change = {"op": "add", "path": "/fields", "value": _concealed(_parts(field)[1], section, value)}
+        elif value is None:
+            change = {"op": "remove", "path": _pointer(look.found)}
+        else:
+            # `add` replaces what is there, and also fills a field that has no value yet.
+            change = {"op": "add", "path": f"{_pointer(look.found)}/value", "value": value}
+        return self._vault.patch(path, look.item, change, guard)
+
+    def _settle(self, path: str, field: str, secret: Secret | None, version: int) -> str:
+        """Read again until the server shows what it has acknowledged; return the item's version.
+
+        Connect answers from a copy that follows 1Password after a moment: its Terraform provider waits likewise.
+        """
+        until, wait = time.monotonic() + self._patience, FIRST_LOOK
+        while True:
+            try:
+                look = self._look(path, field)
+            except TargetUnavailable:
+                look = Look()
+            except TargetMisfit as error:
+                error.ambiguous = True
+                raise
+            if look.item and look.item.version >= version:
+                break
+            if time.monotonic() + wait > until:
+                raise TargetUnavailable(
+                    "what was written cannot be read back yet",
+                    where=self._vault.where(path),
+                    evidence=f"not within {self._patience:g} s",
+                    remedy="Check that the Connect server is in step with 1Password, and run again.",
+                    ambiguous=True,
+                )
+            time.sleep(wait)
+            wait = min(wait * 2, LAST_LOOK)
+        if look.held != secret:
+            raise Conflict(
+                f"the field {field} was changed by somebody else right after it was written",
+                where=self._vault.where(path),
+                evidence="Connect cannot compare and set",
+            )
+        return look.version
+
+    def _find_field(self, item: Item, path: str, field: str) -> ItemField | None:
+        headings = {section.id: section.label for section in item.sections}
+        found = [one for one in item.fields if field in _addresses(one, headings)]
+        if len(found) > 1:
+            raise TargetMisfit(
+                f"{len(found)} fields of this item are called {field}",
+                where=self._vault.where(path),
+                remedy="Write section.label as the field, or rename the others.",
+            )
+        if found and found[0].type not in TEXTS:
+            raise TargetMisfit(
+                f"the field {field} holds no text",
+                where=self._vault.where(path),
+                evidence="its type is neither text nor password",
+                remedy="Use another field, or remove this one.",
+            )
+        return found[0] if found else None
+
+    def _find_section(self, item: Item, path: str, field: str) -> str:
+        """Return the id of the section in which a new field belongs, empty for none."""
+        section = _parts(field)[0]
+        found = [one.id for one in item.sections if section in {one.label, one.id}]
+        if section and not found:
+            raise TargetMisfit(
+                f"this item has no section {section}",
+                where=self._vault.where(path),
+                remedy="Make it in 1Password, or leave the section out of the field.",
+            )
+        return found[0] if section else ""
+
+    def _check_create(self, path: str) -> None:
+        if not self._create:
+            raise TargetMisfit(
+                "there is no such item",
+                where=self._vault.where(path),
+                evidence="no item in use has this title or id",
+                remedy="Make it, or write `create: true` among the settings of the target.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was read: the item, our field in it, and the secret there; None for what is absent."""
+
+    item: Item | None = None
+    found: ItemField | None = None
+    held: Secret | None = None
+
+    @property
+    def version(self) -> str:
+        """The item's version, 0 where there is none."""
+        return str(self.item.version if self.item else 0)
+
+
+def _place(path: str, field: str) -> str:
+    if not field:
+        raise InputError("a delivery to 1Password needs a field", where=path, evidence="an item holds named fields")
+    if not _parts(field)[1]:
+        raise InputError(f"the field {field!r} has no label", where=path, remedy="Write label, or section.label.")
+    return check_path(path)
+
+
+def _parts(field: str) -> tuple[str, str]:
+    """Return the section, empty for none, and the label."""
+    before, dot, after = field.partition(".")
+    return (before, after) if dot else ("", field)
+
+
+def _addresses(field: ItemField, headings: Mapping[str, str]) -> set[str]:
+    """Return all that a manifest may call a field."""
+    section = field.section.id if field.section else ""
+    return {field.label, f"{section}.{field.label}", f"{headings.get(section, '')}.{field.label}"}
+
+
+def _concealed(label: str, section: str, value: str | None) -> dict[str, object]:
+    place = {"section": {"id": section}} if section else {}
+    return {"type": "CONCEALED", "label": label, "value": value or "", **place}
+
+
+def _pointer(field: ItemField) -> str:
+    """Return the JSON pointer (RFC 6901) to a field."""
+    return f"/fields/{field.id.replace('~', '~0').replace('/', '~1')}"
+
+
+def _authority(settings: OnePasswordSettings, context: TargetContext) -> bool | ssl.SSLContext:
+    """Return the trust in a certificate file, looked for beside the manifest; True where none is named."""
+    if not settings.ca_cert:
+        return True
+    try:
+        return ssl.create_default_context(cafile=Path(context.base, settings.ca_cert))
+    except OSError as error:
+        why = type(error).__name__
+    raise InputError(
+        "this certificate file cannot be used", where=f"target {context.name}", evidence=f"{settings.ca_cert}, {why}"
+    )

@@ -1,0 +1,202 @@
+"""One 1Password Connect server: the connection, the token, and its answers put into words.
+
+The vendor's client only builds and sends the requests: its own methods repeat bodies in their exceptions, and its
+models drop what they do not know of an item, so every answer is judged here by its status. Nothing of an answer's text
+is repeated.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import httpx
+from onepasswordconnectsdk.client import Client
+from onepasswordconnectsdk.config import ClientConfig
+
+from keyturn.errors import CredentialError, TargetForbidden, TargetMisfit, TargetUnavailable
+from keyturn.targets.base import Guard
+
+CONNECT = 1 / 3
+"""The part of a request's deadline that connecting may take; the rest is for the answer."""
+
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a server is and how to speak to it; `proxy` is empty for none, `variable` names the token's source."""
+
+    origin: str
+    verify: bool | ssl.SSLContext
+    proxy: str
+    request: float
+    variable: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that the caller has to judge: 2xx, 400, 404 or 409; `body` is JSON of any shape, None for none."""
+
+    status: int
+    body: object
+
+    @property
+    def good(self) -> bool:
+        """Whether it was done."""
+        return self.status < HTTPStatus.MULTIPLE_CHOICES
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What is asked: `doing` completes "could not …"; `remedy` says what to do where it is forbidden."""
+
+    where: str
+    doing: str
+    remedy: str = ""
+
+
+class Server:
+    """Sends requests, side by side. Thread-safe."""
+
+    def __init__(self, endpoint: Endpoint, environment: Mapping[str, str], where: str) -> None:
+        """Keep what is needed; nothing is read or sent yet."""
+        self._endpoint = endpoint
+        self._environment = environment
+        self._where = where
+        self._lock = threading.Lock()
+        self._client: Client | None = None
+
+    def ask(self, action: Action, verb: str, path: str, body: object = None, *, guard: Guard | None = None) -> Answer:
+        """Send a request, a write where there is a `guard`.
+
+        Raises:
+            TargetUnavailable: no answer, throttled, 5xx; ambiguous for a write that was sent.
+            TargetForbidden: the token is good and may not do this.
+            TargetMisfit: a redirect, or too large.
+            CredentialError: the token is missing or refused.
+        """
+        client = self._connected()
+        if guard:
+            guard()
+        writing = guard is not None
+        try:
+            response = client.build_request(verb, path, body)
+        except httpx.RequestError as error:
+            failure = self._unreachable(action, error, writing=writing)
+        else:
+            return self._judge(action, response, writing=writing)
+        raise failure
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            if self._client is not None:
+                self._client.session.close()
+                self._client = None
+
+    def _connected(self) -> Client:
+        with self._lock:
+            if self._client is None:
+                self._client = self._make()
+            return self._client
+
+    def _make(self) -> Client:
+        """Make a client that reads nothing from this process's surroundings.
+
+        `trust_env` off: no ~/.netrc, no proxy, no other certificate store; `timeout` stands above the library's own
+        variable OP_CONNECT_CLIENT_REQ_TIMEOUT.
+        """
+        end = self._endpoint
+        connect = end.request * CONNECT
+        return Client(
+            end.origin,
+            self._token(),
+            ClientConfig(
+                timeout=httpx.Timeout(end.request - connect, connect=connect),
+                trust_env=False,
+                follow_redirects=False,
+                verify=end.verify,
+                proxy=end.proxy or None,
+            ),
+        )
+
+    def _token(self) -> str:
+        token = self._environment.get(self._endpoint.variable, "").strip()
+        if not token:
+            raise CredentialError(
+                f"the variable {self._endpoint.variable} is not set or empty",
+                where=self._where,
+                remedy="1Password Connect needs an access token.",
+            )
+        if not token.isascii() or not token.isprintable() or " " in token:
+            raise CredentialError(
+                f"the variable {self._endpoint.variable} holds no token",
+                where=self._where,
+                evidence="it has blanks or unprintable characters",
+            )
+        return token
+
+    def _judge(self, action: Action, response: httpx.Response, *, writing: bool) -> Answer:
+        status = response.status_code
+        where, evidence, failed = action.where, f"status {status}", f"could not {action.doing}"
+        if status == HTTPStatus.UNAUTHORIZED:
+            remedy = f"It has run out or was revoked: put a new one into {self._endpoint.variable}."
+            raise CredentialError("the server refuses this token", where=where, evidence=evidence, remedy=remedy)
+        if status == HTTPStatus.FORBIDDEN:
+            what = f"this token may not {action.doing}"
+            raise TargetForbidden(what, where=where, evidence=evidence, remedy=action.remedy)
+        if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+            why = "the server redirects, and a credential goes only to its own origin"
+            remedy = "Use the address that it redirects to, if it is yours."
+            raise TargetMisfit(f"{failed}: {why}", where=where, evidence=evidence, remedy=remedy)
+        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            raise TargetMisfit(f"{failed}: too large", where=where, evidence=evidence)
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            raise TargetUnavailable(f"{failed}: the server asks to try again later", where=where, evidence=evidence)
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            what, remedy = f"{failed}: the server is not well", "Run again when it is."
+            raise TargetUnavailable(what, where=where, evidence=evidence, remedy=remedy, ambiguous=writing)
+        try:
+            return Answer(status, json.loads(response.content) if response.content else None)
+        except ValueError:
+            pass  # raised outside, so that nothing of the body hangs on the error
+        raise TargetUnavailable(
+            f"{failed}: the answer is not Connect's",
+            where=where,
+            evidence=f"{evidence}, no JSON",
+            remedy="Check that the host is the server's, not a proxy's.",
+            ambiguous=writing,
+        )
+
+    def _unreachable(self, action: Action, error: httpx.RequestError, *, writing: bool) -> TargetUnavailable:
+        """Tell a connection that was never made from an answer that was lost; the error's text is not repeated."""
+        causes = list(_causes(error))
+        never = isinstance(error, NEVER_SENT)
+        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+            why, remedy = "its certificate is not trusted", "Name its certificate authority as `ca_cert`."
+        elif any(isinstance(cause, socket.gaierror) for cause in causes):
+            why, remedy = "its name is not known", "Check the host."
+        elif never:
+            why, remedy = "no connection could be made", "Check the host, and that the server runs."
+        else:
+            why, remedy = f"no answer within {self._endpoint.request:g} s, or the connection broke", "Run again."
+        return TargetUnavailable(
+            f"could not {action.doing}: {why}",
+            where=action.where,
+            evidence=f"{self._endpoint.origin}, {type(error).__name__}",
+            remedy=remedy,
+            ambiguous=writing and not never,
+        )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__

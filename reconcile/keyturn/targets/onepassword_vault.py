@@ -1,0 +1,226 @@
+"""One vault of a 1Password Connect server: its items, found by title or id, and their fields.
+
+A change is a JSON Patch of one field (Connect's `PATCH /v1/vaults/{id}/items/{id}`), so that nothing else of an item,
+known to us or not, passes through our hands. Connect answers from a copy that follows 1Password after a moment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Annotated, TypeVar
+from urllib.parse import quote
+
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
+
+from keyturn.errors import TargetMisfit, TargetUnavailable
+from keyturn.targets.base import Guard
+from keyturn.targets.onepassword_server import Action, Answer, Server
+
+ID = re.compile(r"[a-z0-9]{26}")
+"""An id of a vault or an item, as Connect's API describes it."""
+
+CATEGORY = "API_CREDENTIAL"
+NO_CATEGORY = "CUSTOM"
+"""A category that Connect makes no items of: a request for one is judged by the permission, and then refused."""
+
+T = TypeVar("T")
+Listed = BeforeValidator(lambda found: found or ())
+
+
+class Reference(BaseModel):
+    """Names another part by its id."""
+
+    id: str = ""
+
+
+class Section(BaseModel):
+    """A heading of an item."""
+
+    id: str
+    label: str = ""
+
+
+class ItemField(BaseModel):
+    """A field of an item."""
+
+    id: str
+    type: str = "STRING"
+    label: str = ""
+    value: str = Field(default="", repr=False)
+    section: Reference | None = None
+
+
+class Summary(BaseModel):
+    """What a list tells of an item; `state` is empty for one in use."""
+
+    id: str
+    title: str = ""
+    version: int = 0
+    state: str = ""
+
+
+class Item(Summary):
+    """An item with its fields."""
+
+    sections: Annotated[tuple[Section, ...], Listed] = ()
+    fields: Annotated[tuple[ItemField, ...], Listed] = ()
+
+
+class VaultName(BaseModel):
+    """What a list tells of a vault."""
+
+    id: str
+    name: str = ""
+
+
+ITEM = TypeAdapter(Item)
+ITEMS = TypeAdapter(Annotated[tuple[Summary, ...], Listed])
+VAULTS = TypeAdapter(Annotated[tuple[VaultName, ...], Listed])
+
+
+class Vault:
+    """One vault, by name or id; the name is looked up once."""
+
+    def __init__(self, server: Server, vault: str, name: str) -> None:
+        """Keep the server; nothing is sent yet."""
+        self._server = server
+        self._vault = vault
+        self._name = name
+        self._id = vault if ID.fullmatch(vault) else ""
+
+    def where(self, path: str) -> str:
+        """Return the place for messages."""
+        return f"target {self._name}, {self._vault}/{path}"
+
+    def find(self, path: str) -> Item | None:
+        """Return the item of this id or title, None where there is none.
+
+        Raises:
+            TargetMisfit: no such vault, several items of this title, or only archived ones.
+        """
+        items = f"/v1/vaults/{self._identify()}/items"
+        if ID.fullmatch(path) and (item := self._get(items, path, path)):
+            return item
+        action = self._action(path, "list items", "read")
+        query = quote(f'title eq "{path}"', safe="")
+        answer = self._server.ask(action, "GET", f"{items}?filter={query}")
+        self._check_vault(answer)
+        titled = [one for one in _parse(ITEMS, answer, action) if one.title == path]
+        used = [one for one in titled if not one.state]
+        if len(used) > 1:
+            raise TargetMisfit(
+                f"{len(used)} items have this title",
+                where=self.where(path),
+                evidence=", ".join(one.id for one in used),
+                remedy="Write the id of the right one as the path, or remove the others.",
+            )
+        if titled and not used:
+            raise self._put_away(path, titled[0])
+        return self._get(items, used[0].id, path) if used else None
+
+    def patch(self, path: str, item: Item, change: Mapping[str, object], guard: Guard | None = None) -> int | None:
+        """Apply one change to an item; return its version, None where another change came first: nothing was done."""
+        action = self._action(path, "change this item", "read and write")
+        place = f"/v1/vaults/{self._identify()}/items/{item.id}"
+        return _version(self._server.ask(action, "PATCH", place, [dict(change)], guard=guard), action)
+
+    def create(self, path: str, section: str, field: Mapping[str, object], guard: Guard) -> int | None:
+        """Make an item of this title with one field, in a section where one is named; return as `patch`."""
+        action = self._action(path, "make this item", "read and write")
+        heading = {"id": section, "label": section}
+        parts = {"sections": [heading] if section else [], "fields": [dict(field)]}
+        return _version(self._post(action, path, {"category": CATEGORY, **parts}, guard), action)
+
+    def probe_create(self, path: str) -> None:
+        """Ask for an item that cannot be made: raises what a real one would raise, and makes none."""
+        self._post(self._action(path, "make this item", "read and write"), path, {"category": NO_CATEGORY})
+
+    def _post(self, action: Action, title: str, parts: Mapping[str, object], guard: Guard | None = None) -> Answer:
+        vault = self._identify()
+        item = {"title": title, "vault": {"id": vault}, **parts}
+        return self._server.ask(action, "POST", f"/v1/vaults/{vault}/items", item, guard=guard)
+
+    def _get(self, items: str, identity: str, path: str) -> Item | None:
+        action = self._action(path, "read this item", "read")
+        answer = self._server.ask(action, "GET", f"{items}/{identity}")
+        self._check_vault(answer)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return None
+        item = _parse(ITEM, answer, action)
+        if item.state:
+            raise self._put_away(path, item)
+        return item
+
+    def _identify(self) -> str:
+        """Return the vault's id."""
+        if not self._id:
+            action = self._action("", "list vaults", "read")
+            query = quote(f'name eq "{self._vault}"', safe="")
+            answer = self._server.ask(action, "GET", f"/v1/vaults?filter={query}")
+            found = [one.id for one in _parse(VAULTS, answer, action) if one.name == self._vault]
+            if len(found) > 1:
+                raise TargetMisfit(
+                    f"{len(found)} vaults have the name {self._vault}",
+                    where=f"target {self._name}",
+                    evidence=", ".join(found),
+                    remedy="Write the id of the right one as `vault`.",
+                )
+            if not found:
+                raise self._no_vault()
+            self._id = found[0]
+        return self._id
+
+    def _check_vault(self, answer: Answer) -> None:
+        """Tell a vault that is gone from an item that is: the server answers 404 to both, in other words."""
+        said = answer.body.get("message") if isinstance(answer.body, dict) else None
+        if answer.status == HTTPStatus.NOT_FOUND and isinstance(said, str) and said.startswith("vault"):
+            raise self._no_vault()
+
+    def _no_vault(self) -> TargetMisfit:
+        return TargetMisfit(
+            f"there is no vault {self._vault} that this token may use",
+            where=f"target {self._name}",
+            remedy="Check `vault`, and that the Connect server and the token were given this vault.",
+        )
+
+    def _put_away(self, path: str, item: Summary) -> TargetMisfit:
+        return TargetMisfit(
+            f"this item is {'archived' if item.state == 'ARCHIVED' else 'deleted'}",
+            where=self.where(path),
+            evidence=f"item {item.id}",
+            remedy="Restore it, or use another title.",
+        )
+
+    def _action(self, path: str, doing: str, access: str) -> Action:
+        where = self.where(path) if path else f"target {self._name}"
+        return Action(where, doing, f"Give it {access} on the vault {self._vault}.")
+
+
+def _version(answer: Answer, action: Action) -> int | None:
+    """Return the version that a change made, None where another change came first."""
+    if answer.status in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}:
+        return None
+    if not answer.good:
+        raise TargetMisfit(
+            f"could not {action.doing}: the server refuses it",
+            where=action.where,
+            evidence=f"status {answer.status}",
+            remedy="The server's log tells why; a person can make the item and the field by hand.",
+        )
+    return _parse(ITEM, answer, action, writing=True).version
+
+
+def _parse(shape: TypeAdapter[T], answer: Answer, action: Action, *, writing: bool = False) -> T:
+    if answer.good:
+        with suppress(ValidationError):
+            return shape.validate_python(answer.body)
+    raise TargetUnavailable(
+        f"could not {action.doing}: the answer is not Connect's",
+        where=action.where,
+        evidence=f"status {answer.status}",
+        remedy="Check that the host is the server's, not a proxy's.",
+        ambiguous=writing,
+    )
