@@ -156,9 +156,12 @@ def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901,
 def relisted(state: State, keys: tuple[ApiKey, ...]) -> State:
     """Take a second complete list: what neither shows is gone."""
     alive = tuple(key for key in keys if key.deleted_at is None)
-    uuids = {key.uuid for key in alive} | {key.uuid for key in state.observed.keys}
     recorded = {slot.uuid for slot in state.record.slots.values()} if state.record else set()
-    return state.with_observed(keys=alive, relisted=True, gone=frozenset(recorded - uuids))
+    shown = {key.uuid for key in keys}
+    # What only the first list showed is not gone yet: that takes two.
+    once = tuple(key for key in state.observed.keys if key.uuid in recorded - shown)
+    kept = (*alive, *once)
+    return state.with_observed(keys=kept, relisted=True, gone=frozenset(recorded - {key.uuid for key in kept}))
 
 
 def _minted(state: State, digest: str) -> State:
@@ -214,7 +217,8 @@ def _written(state: State, step: WriteRecord, version: str) -> State:
         case Write.COMMIT | Write.CLOSE:
             closed = before.intent.op if before and before.intent else None
             gave_up = run.gave_up or run.attempted or closed is Op.DELIVER
-            return _begun(after).with_run(found=False, gave_up=gave_up)
+            rotated = run.rotated or (step.kind is Write.COMMIT and closed in {Op.CREATE, Op.ROTATE})
+            return _begun(after).with_run(found=False, gave_up=gave_up, rotated=rotated)
         case Write.FAIL:
             return after.with_run(counted=True)
         case Write.REQUEST:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from keyturn import schedule
 from keyturn.advance import ASSUMED, Claimed, Delivered, Done, Failed, Outcome, advance, assume
-from keyturn.errors import Conflict, KeyturnError, LeaseLost, RunStopped, TargetError, TargetUnavailable
+from keyturn.errors import Conflict, KeyturnError, LeaseLost, RunStopped, TargetUnavailable
 from keyturn.machine import next_step
 from keyturn.model import DesiredKey
 from keyturn.outcome import (
@@ -100,7 +100,7 @@ def _dry(world: World, desired: DesiredKey, options: Options) -> tuple[KeyPlan, 
         key=desired.id,
         changes=tuple(shown),
         end=decision,
-        basis=_basis(first),
+        basis=_basis(first, shown, decision),
         mints=any(isinstance(step, Create) or (isinstance(step, Regenerate) and not step.discard) for step in steps),
         deletes=sum(item.change is Change.DELETE and item.code != "extra" for item in shown),
         scheduled=scheduled,
@@ -181,7 +181,7 @@ def _go(work: _Working, state: State, step: Step) -> State:
         if isinstance(step, WriteRecord | WriteClaim):
             return _reread(work, state)
         raise
-    except TargetError:
+    except TargetUnavailable:
         # A record write without an answer: what the store holds now tells whether it landed.
         if not isinstance(step, WriteRecord):
             raise
@@ -225,26 +225,29 @@ def _reread(work: _Working, state: State, *, patient: bool = True) -> State:
         minted=run.minted if same else None,
         discarded=run.discarded and same,
         leased=run.leased if mine else None,
+        honoured=run.honoured or (mine and record is not None and record.requested is not None),
         watched=stored.version,
         watched_since=now.uptime if stored.version != run.watched else run.watched_since,
         waiting_since=None if mine else (run.waiting_since if run.waiting_since is not None else now.uptime),
     )
     alive = world.run_alive(intent.run) if intent and not mine else None
-    observed = replace(state.observed, readings={}, claims={}, holder_alive=alive)
+    observed = replace(state.observed, readings={}, claims={}, gone=frozenset(), relisted=False, holder_alive=alive)
     return replace(state, record=record, version=stored.version, run=run, observed=observed, clock=now)
 
 
 def _patiently(work: _Working, state: State) -> StoredRecord:
     """Read the record after a write of it went wrong; bounded over the whole run, with growing pauses."""
+    last = "somebody else wrote it each time"
     while True:
         work.rereads += 1
         if work.rereads > REREADS:
-            raise Conflict(f"the record of {state.desired.id!r} could not be written", remedy="Run apply again.")
+            what = f"the record of {state.desired.id!r} could not be written"
+            raise Conflict(what, evidence=last, remedy="Run apply again.")
         work.world.sleep(min(0.2 * 2**work.rereads, 5.0))
         try:
             return work.world.read_record(state.desired.id)
-        except TargetUnavailable:
-            continue
+        except TargetUnavailable as error:
+            last = str(error)
 
 
 def _observe(world: World, desired: DesiredKey, options: Options, run: str, hand: Hand) -> State:
@@ -276,13 +279,14 @@ def _observe(world: World, desired: DesiredKey, options: Options, run: str, hand
     return state
 
 
-def _basis(state: State) -> str:
-    """Digest what the plan is made from: the entry, the record's version, the listed keys that concern it."""
+def _basis(state: State, shown: Sequence[Planned], end: End) -> str:
+    """Digest what a plan was made from and what it would do: the entry, the record's version, the listed keys."""
     record = state.record
     uuids = {slot.uuid for slot in record.slots.values()} if record else set()
     names = {state.desired.name, f"{state.desired.name}-a", f"{state.desired.name}-b"}
     concerned = sorted((key.uuid, key.name) for key in state.observed.keys if key.uuid in uuids or key.name in names)
-    text = repr((state.desired.id, state.desired.fingerprint, state.version, concerned))
+    effects = [(item.change, item.code, item.slot, item.uuid, str(item.delivery)) for item in shown]
+    text = repr((state.desired.id, state.desired.fingerprint, state.version, concerned, effects, end.code))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -314,7 +318,8 @@ def _shown(step: Step) -> tuple[Planned, ...]:
 
 def _worth_showing(changes: Sequence[Planned]) -> list[Planned]:
     """Leave out what only announces, or repeats, another line."""
-    return [change for change in changes if (change.change, change.code) not in QUIET]
+    worth = [change for change in changes if (change.change, change.code) not in QUIET]
+    return [replace(change, uuid="") if change.uuid.startswith(ASSUMED) else change for change in worth]
 
 
 def _end_of(error: KeyturnError) -> End:
@@ -345,13 +350,12 @@ def status_key(world: World, desired: DesiredKey, options: Options) -> KeyStatus
     if plan.changes and condition is Condition.REST:
         condition, why = Condition.WAITING, f"apply would: {'; '.join(change.why for change in plan.changes)}"
     if state is None or record is None or record.deleted_at:
-        return KeyStatus(desired.id, desired.name, condition, why, desired.rotation.strategy)
+        code = plan.end.exit_code
+        return KeyStatus(desired.id, desired.name, condition, why, desired.rotation.strategy, exit_code=code)
     live = record.slot(record.live)
     minted = live.minted_at if live else None
     rotation = desired.rotation
-    following = (
-        schedule.next_rotation(rotation, minted, plan.end.until or minted) if rotation.every and minted else None
-    )
+    following = schedule.next_rotation(rotation, minted, state.clock.now) if rotation.every and minted else None
     return KeyStatus(
         key=desired.id,
         name=desired.name,
@@ -365,9 +369,12 @@ def status_key(world: World, desired: DesiredKey, options: Options) -> KeyStatus
         next_rotation_at=following,
         retire_at=record.retire.at if record.retire else None,
         requested=record.requested is not None,
-        deliveries=tuple((item.delivery, item.digest == record.live_digest) for item in record.deliveries),
+        deliveries=tuple(
+            (item.delivery, item.digest is not None and item.digest == record.live_digest) for item in record.deliveries
+        ),
         verdict=state.observed.verdicts.get(record.live_digest or ""),
         problems=(record.unverified,) if record.unverified else (),
+        exit_code=plan.end.exit_code,
     )
 
 

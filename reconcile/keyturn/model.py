@@ -93,6 +93,8 @@ class SmokeResult:
     detail: str = ""
     api: Api | None = None
     seconds: float | None = None
+    models: tuple[str, ...] = ()
+    """What `/v1/models` listed for the secret."""
 
 
 @dataclass(frozen=True, slots=True)

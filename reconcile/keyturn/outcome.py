@@ -132,6 +132,8 @@ class KeyStatus:
     """Each delivery and whether it was last read back with the live secret."""
     verdict: SmokeResult | None = None
     problems: tuple[str, ...] = ()
+    exit_code: int = 0
+    """What the command line ends with for this key: 0 at rest or waiting for time."""
 
 
 @dataclass(frozen=True, slots=True)

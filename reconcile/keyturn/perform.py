@@ -151,7 +151,7 @@ def _look(world: World, state: State, hand: Hand, deliveries: tuple[Delivery, ..
         try:
             held = world.read_delivery(place)
         except KeyturnError as error:
-            readings[place] = Reading(problem=str(error))
+            readings[place] = Reading(problem=str(error), exit_code=error.exit_code)
             return
         hand.held[place] = held.secret
         if held.secret is None:
@@ -180,6 +180,9 @@ def _look_back(world: World, state: State, hand: Hand, step: LookBack) -> Looked
 def _check(world: World, state: State, step: Check, hand: Hand) -> SmokeResult:
     wanted, timing = state.desired.smoke, state.desired.timing
     secret = hand.secrets[step.digest]
+    if secret.starts_with(*ACCOUNT_TOKENS):
+        # It may not leave for the inference API's origin.
+        return SmokeResult(Verdict.REFUSED, "it is a token of the account, not a model access key")
     if step.purpose is Purpose.OLD:
         alive = smoke.alive(world, secret, timing, dying=True)
         found = {True: Verdict.ACCEPTED, False: Verdict.REFUSED, None: Verdict.UNREACHABLE}

@@ -342,8 +342,8 @@ class Runner:
 
 
 def _open(record: Record) -> bool:
-    """Whether a record without an entry still has something that must not stay as it is."""
-    return record.retire is not None or record.intent is not None
+    """Whether a record without an entry still has an old secret to retire."""
+    return record.retire is not None
 
 
 def _to_do(plan: KeyPlan, options: Options) -> bool:

@@ -141,7 +141,8 @@ def _rotates(plan: KeyPlan) -> bool:
 
 def _too_many_deletes(count: int, limits: Limits) -> End:
     allowed = limits.allow_delete
-    why = f"{count} API keys would be deleted and {allowed} may be. Go on with --allow-delete {count}."
+    noun = "key" if count == 1 else "keys"
+    why = f"{count} API {noun} would be deleted and {allowed} may be. Go on with --allow-delete {count}."
     return End(Condition.STOPPED, "too-many-deletes", why, exit_code=OWNERSHIP)
 
 

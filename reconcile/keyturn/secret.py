@@ -32,7 +32,7 @@ class Secret:
 
     def digest(self, key: str) -> str:
         """Return HMAC-SHA-256 under `key` (hex) cut to 16 hex digits: tells equal from different, nothing else."""
-        return hmac.new(bytes.fromhex(key), self.__value.encode(), hashlib.sha256).hexdigest()[:DIGEST_DIGITS]
+        return hmac.new(bytes.fromhex(key), _bytes(self.__value), hashlib.sha256).hexdigest()[:DIGEST_DIGITS]
 
     def starts_with(self, *prefixes: str) -> bool:
         """Tell whether it starts with one of `prefixes`: public format marks such as `dop_v1_`."""
@@ -52,7 +52,7 @@ class Secret:
         """Compare in constant time."""
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self.__value.encode(), other.__value.encode())
+        return hmac.compare_digest(_bytes(self.__value), _bytes(other.__value))
 
     def __hash__(self) -> NoReturn:
         """Refuse: a hash of the value would be a weak digest."""
@@ -63,3 +63,8 @@ class Secret:
         """Refuse pickle and copy."""
         message = "a Secret cannot be pickled or copied"
         raise TypeError(message)
+
+
+def _bytes(value: str) -> bytes:
+    """Encode any text: a lone surrogate must not raise an error that would hold the value."""
+    return value.encode(errors="surrogatepass")

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from keyturn.model import Api, Origin, Smoke, SmokeResult, Timing, Verdict, WireAnswer, WireKind
@@ -152,15 +153,16 @@ def _probe(world: Inference, secret: Secret, smoke: Smoke, api: Api) -> SmokeRes
     if missing:
         return SmokeResult(Verdict.MODEL_DENIED, _missing(missing, listed.models), None, listed.seconds)
     if not smoke.model:
-        return SmokeResult(Verdict.ACCEPTED, f"{len(listed.models)} models", None, listed.seconds)
+        return SmokeResult(Verdict.ACCEPTED, f"{len(listed.models)} models", None, listed.seconds, listed.models)
     answer = world.complete(secret, smoke.model, api)
     if answer.kind is not WireKind.WRONG_API:
-        return _result(answer, f"completion of {plain(smoke.model)}", api)
+        return replace(_result(answer, f"completion of {plain(smoke.model)}", api), models=listed.models)
     other = Api.RESPONSES if api is Api.CHAT else Api.CHAT
     second = world.complete(secret, smoke.model, other)
     if second.kind is WireKind.WRONG_API:
         return _result(second, f"completion of {plain(smoke.model)} on either API", None)
-    return _result(second, f"completion of {plain(smoke.model)}, which does not answer on `{api}`", other)
+    told = f"completion of {plain(smoke.model)}, which does not answer on `{api}`"
+    return replace(_result(second, told, other), models=listed.models)
 
 
 def _result(answer: WireAnswer, what: str, api: Api | None) -> SmokeResult:

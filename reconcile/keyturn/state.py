@@ -31,6 +31,8 @@ class Reading:
     version: str = ""
     problem: str = ""
     """Why it could not be read; empty where it was."""
+    exit_code: int = 1
+    """The exit code of the problem."""
     account_token: bool = False
     """It holds a token of the account, not a model access key."""
 
@@ -112,7 +114,8 @@ class Run:
     counted: bool = False
     then: End | None = None
     """How the run ends, decided together with its last record write."""
-    verified: bool = False
+    rotated: bool = False
+    """This run delivered a new secret; if that is refused, it is not minted once more."""
     problems: tuple[str, ...] = ()
 
 

@@ -140,12 +140,13 @@ def test_a_new_standby_is_proven_before_anyone_gets_it() -> None:
     minted = leased(with_record(state(), intent=intent(Op.ROTATE, B, digest="new")), minted="new")
     minted = minted.with_observed(in_hand=frozenset({"live", "new"}))
     assert next_step(minted) == Check("new", Purpose.BEFORE_DELIVERY)
+    assert next_step(minted.with_observed(verdicts={})) == Check("live", Purpose.LIVE)
 
 
 def test_a_refused_standby_is_not_delivered() -> None:
     """The live secret was never touched: the intent is closed and the failure counted."""
     minted = leased(with_record(state(), intent=intent(Op.ROTATE, B, digest="new")), minted="new", mints=1)
-    verdicts = {"new": SmokeResult(Verdict.REFUSED, "401")}
+    verdicts = {"live": SmokeResult(Verdict.ACCEPTED), "new": SmokeResult(Verdict.REFUSED, "401")}
     step = next_step(minted.with_observed(in_hand=frozenset({"live", "new"}), verdicts=verdicts))
     assert isinstance(step, WriteRecord)
     assert step.record.intent is None
@@ -158,7 +159,7 @@ def test_the_third_failure_parks() -> None:
     """Three runs in a row that failed after a mint: no more mints."""
     before = with_record(state(), intent=intent(Op.ROTATE, B, digest="new"), failures=Failures(2, NOW))
     minted = leased(before, minted="new", mints=1)
-    verdicts = {"new": SmokeResult(Verdict.REFUSED, "401")}
+    verdicts = {"live": SmokeResult(Verdict.ACCEPTED), "new": SmokeResult(Verdict.REFUSED, "401")}
     step = next_step(minted.with_observed(in_hand=frozenset({"live", "new"}), verdicts=verdicts))
     assert isinstance(step, WriteRecord)
     assert step.record.parked is not None

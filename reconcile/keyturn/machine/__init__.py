@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from keyturn.machine import adopt, common, holding, mint, rest, retire, rotate, tend
+from keyturn.machine import adopt, common, drift, holding, mint, rest, retire, rotate, slots, tend
 from keyturn.record import Op
 from keyturn.state import State
 from keyturn.steps import Decision
@@ -16,14 +16,13 @@ from keyturn.steps import Decision
 __all__ = ["next_step"]
 
 _AT_REST: tuple[Callable[[State], Decision | None], ...] = (
-    holding.unpark,
-    rest.gone,
-    rest.drift,
-    rest.deliver,
+    slots.gone,
+    drift.drift,
+    drift.deliver,
     retire.open_retire,
-    rest.switch,
+    slots.switch,
     rotate.start,
-    rest.provide,
+    slots.provide,
     rest.rename,
 )
 
@@ -32,13 +31,18 @@ def next_step(state: State) -> Decision:
     """Decide what comes next for one key: a step to perform, or how it ends."""
     if state.run.then:
         return state.run.then
-    if decision := holding.owned(state) or holding.held(state):
+    entry = bool(state.desired.name) or state.desired.absent
+    if decision := holding.owned(state):
+        return decision
+    if (entry or retire.concerns(state)) and (decision := holding.held(state)):
         return decision
     if state.desired.absent:
         return tend.open_delete(state)
-    if not state.desired.name:
+    if not entry:
         return retire.unmanaged(state)
     if decision := adopt.begin(state):
+        return decision
+    if decision := holding.unpark(state):
         return decision
     intent = common.record_of(state).intent
     if intent is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.machine.common import claim, look, new_intent, note, unreadable
+from keyturn.machine.common import claim, exit_of, foreign, look, new_intent, note, unreadable
 from keyturn.model import Adopt, AdoptSecret, ApiKey, Delivery, SlotName, Verdict
 from keyturn.outcome import Change, Condition, End, Planned
 from keyturn.record import DeliveryState, HeldAt, Op, Record, Requested, Slot
@@ -21,7 +21,7 @@ def begin(state: State) -> Decision | None:
     if isinstance(found, End):
         return found
     if not found:
-        return _new(state, consent)
+        return _new(state)
     if consent is None:
         uuids = ", ".join(key.uuid for key in found.values())
         why = f"an API key of that name exists already ({uuids}); `adopt:` in its entry takes it over"
@@ -32,7 +32,7 @@ def begin(state: State) -> Decision | None:
     if reads := look(state, state.desired.deliveries):
         return reads
     if why := unreadable(state, state.desired.deliveries):
-        return End(Condition.FAILED, "unreadable", why, exit_code=1)
+        return End(Condition.FAILED, "unreadable", why, exit_code=exit_of(state, state.desired.deliveries))
     if consent.secret is AdoptSecret.EXISTING:
         return _existing(state, consent, found)
     return _regenerate(state, found)
@@ -41,6 +41,9 @@ def begin(state: State) -> Decision | None:
 def _candidates(state: State, consent: Adopt | None) -> dict[SlotName, ApiKey] | End:
     """Return which listed API key becomes which slot."""
     named: dict[SlotName, ApiKey] = {}
+    if consent and consent.b and (consent.b == consent.a or not state.alternating):
+        why = "both slots were given the same API key" if consent.b == consent.a else "an in-place key has one slot, a"
+        return End(Condition.FAILED, "wrong-slots", why, exit_code=1)
     for slot, uuid in ((SlotName.A, consent.a), (SlotName.B, consent.b)) if consent else ():
         if uuid:
             listed = state.observed.key(uuid)
@@ -79,40 +82,39 @@ def _fresh(state: State, found: dict[SlotName, ApiKey], deliveries: tuple[Delive
     )
 
 
-def _new(state: State, consent: Adopt | None) -> Decision:
+def _new(state: State) -> Decision:
     """No API key yet: write the intent to create one. A field that is in use already is not ours."""
     if reads := look(state, state.desired.deliveries):
         return reads
     if why := unreadable(state, state.desired.deliveries):
-        return End(Condition.FAILED, "unreadable", why, exit_code=1)
-    if consent is None and (stop := foreign(state, state.desired.deliveries)):
+        return End(Condition.FAILED, "unreadable", why, exit_code=exit_of(state, state.desired.deliveries))
+    if stop := _in_use(state):
         return stop
     ours = tuple(DeliveryState(item) for item in state.desired.deliveries)
     record = replace(_fresh(state, {}, ours), intent=new_intent(state, Op.CREATE, SlotName.A))
     return WriteRecord(note(record, state, "starts to create"), Write.OPEN)
 
 
-def foreign(state: State, deliveries: tuple[Delivery, ...]) -> Decision | None:
-    """Stop where a field holds a value that keyturn did not write, unless a take-over allows to replace it."""
-    record = state.record if state.record and not state.record.deleted_at else None
-    for item in deliveries:
-        digest = state.observed.readings[item].digest
-        if digest is None or state.options.take_over or (record and record.delivery(item)):
-            continue
-        known = {slot.digest for slot in record.slots.values()} if record else set()
-        if digest in known:
-            continue
-        if record is None and digest not in state.observed.verdicts:
+def _in_use(state: State) -> Decision | None:
+    """Stop where a field holds a value that keyturn did not write; tell whether the API accepts it."""
+    others = foreign(state)
+    digests = [digest for item in others if (digest := state.observed.readings[item].digest)]
+    for digest in digests:
+        if digest not in state.observed.verdicts:
             return Check(digest, Purpose.ADOPT)
-        result = state.observed.verdicts.get(digest)
-        accepted = result is not None and result.verdict not in {Verdict.REFUSED, Verdict.UNREACHABLE}
-        what = "a secret that the API accepts" if accepted else "a value that keyturn did not write"
-        why = (
-            f"{item} already holds {what}; go on by `keyturn adopt {state.desired.id} --secret existing`"
-            " or by --take-over, which replaces it"
-        )
-        return End(Condition.STOPPED, "field-in-use", why, exit_code=4)
-    return None
+    return field_in_use(state, others[0]) if others else None
+
+
+def field_in_use(state: State, place: Delivery) -> End:
+    """Say that a place holds somebody else's value, and how to go on."""
+    result = state.observed.verdicts.get(state.observed.readings[place].digest or "")
+    accepted = result is not None and result.verdict not in {Verdict.REFUSED, Verdict.UNREACHABLE}
+    what = "a secret that the API accepts" if accepted else "a value that keyturn did not write"
+    keep = (
+        f"`keyturn adopt {state.desired.id} --secret existing --uuid UUID` keeps it, " if state.record is None else ""
+    )
+    why = f"{place} already holds {what}; {keep}--take-over replaces it"
+    return End(Condition.STOPPED, "field-in-use", why, exit_code=4)
 
 
 def _existing(state: State, consent: Adopt, found: dict[SlotName, ApiKey]) -> Decision:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
-from keyturn.model import Delivery, Event, Verdict
+from keyturn.model import ApiKey, Delivery, Event, Verdict
 from keyturn.outcome import Change, Condition, End, Planned
 from keyturn.record import HISTORY, Claim, Failures, Intent, Op, Parked, Record
 from keyturn.state import State
@@ -85,12 +85,26 @@ def gate(state: State, uuids: Iterable[str]) -> Decision | None:
             said = f"{listed.created_at.isoformat()}, the record says {known.isoformat()}"
             why = f"the API key {uuid} was created at {said}"
             return End(Condition.STOPPED, "created-at-differs", why, exit_code=4)
-        if needs := claim(state, uuid):
+        if needs := _claimed(state, uuid, listed):
             return needs
     if abs(state.observed.skew) > MAX_SKEW:
         why = f"this machine's clock is {state.observed.skew:+.0f} s from the API's; leases cannot be trusted"
         return End(Condition.FAILED, "clock-skew", why, exit_code=1)
     return None
+
+
+def _claimed(state: State, uuid: str, listed: ApiKey) -> Decision | None:
+    """Ask for the claim: a record alone is no proof that the API key is this key's."""
+    if uuid not in state.observed.claims or state.options.take_over:
+        return claim(state, uuid)
+    found = state.observed.claims[uuid]
+    if found is None or found.released_at:
+        why = f"no claim says that the API key {uuid} is this key's; --take-over claims it"
+        return End(Condition.STOPPED, "unclaimed", why, exit_code=4)
+    if found.created_at and listed.created_at and found.created_at != listed.created_at:
+        why = f"the API key {uuid} was created at {listed.created_at.isoformat()}, its claim says otherwise"
+        return End(Condition.STOPPED, "created-at-differs", why, exit_code=4)
+    return claim(state, uuid)
 
 
 def claim(state: State, uuid: str) -> Decision | None:
@@ -114,6 +128,34 @@ def look(state: State, deliveries: Iterable[Delivery]) -> Step | None:
     """Read the deliveries that were not read yet."""
     unread = tuple(item for item in deliveries if item not in state.observed.readings)
     return Look(unread) if unread else None
+
+
+def foreign(state: State) -> tuple[Delivery, ...]:
+    """Return the wanted places that hold a value which keyturn neither wrote nor was told to replace."""
+    if state.options.take_over:
+        return ()
+    record = state.record if state.record and not state.record.deleted_at else None
+    ours = {slot.digest for slot in record.slots.values()} if record else set()
+    ours |= {state.run.minted, record.intent.digest if record and record.intent else None, None}
+    return tuple(
+        item
+        for item in state.desired.deliveries
+        if item in state.observed.readings
+        and state.observed.readings[item].digest not in ours
+        and not (record and record.delivery(item))
+    )
+
+
+def places(state: State) -> tuple[Delivery, ...]:
+    """Return the wanted places, without those that hold somebody else's value: these are told, and left alone."""
+    others = foreign(state)
+    return tuple(item for item in state.desired.deliveries if item not in others)
+
+
+def exit_of(state: State, deliveries: Iterable[Delivery]) -> int:
+    """Return the exit code of what could not be read: 5 where a login is refused, else 1."""
+    codes = [state.observed.readings[item].exit_code for item in deliveries if state.observed.readings[item].problem]
+    return max([1, *(code for code in codes if code in {1, 5})])
 
 
 def unreadable(state: State, deliveries: Iterable[Delivery]) -> str:

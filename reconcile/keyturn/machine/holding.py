@@ -51,7 +51,8 @@ def held(state: State) -> Decision | None:
     if waited >= state.options.lock_timeout:
         why = f"run {record.intent.run} has been working on it since {record.intent.since.isoformat()}"
         return End(Condition.WAITING, "another-run", why, exit_code=1)
-    return Wait(POLL, f"run {record.intent.run} is working on it", reread=True)
+    poll = max(POLL, state.options.lock_timeout / 100)
+    return Wait(poll, f"run {record.intent.run} is working on it", reread=True)
 
 
 def _may_take(state: State, intent: Intent) -> bool:

@@ -9,12 +9,14 @@ from keyturn.machine.common import (
     MAX_MINTS,
     claim,
     compromised,
+    exit_of,
     failed_record,
     gate,
     give_up,
     intent_of,
     look,
     note,
+    places,
     protects,
     record_of,
     regenerate,
@@ -96,7 +98,7 @@ def _create(state: State) -> Decision | None:
             return wait
         if not state.observed.relisted:
             return Relist()
-    ours = state.observed.named(nonce_name(state))
+    ours = tuple(key for key in state.observed.keys if key.name.endswith(f"-kt{intent.nonce}"))
     keep = slot.uuid if slot else (ours[0].uuid if ours else "")
     for extra in ours:
         if extra.uuid != keep:
@@ -125,7 +127,7 @@ def _create_now(state: State) -> Decision:
     if needs := gate(state, []):
         return needs
     name = nonce_name(state)
-    why = f"creates an API key as {name}, renamed at the end"
+    why = f"creates an API key {state.name_of(slot)!r}; where the API no longer does (410), asks a person to"
     return Create(slot, name, Planned(Change.CREATE, "create", why, slot=slot))
 
 
@@ -140,8 +142,10 @@ def _mint_again(state: State) -> Decision:
     if intent.digest and intent.digest in state.observed.in_hand and not _superseded(state, intent.digest):
         return _with_secret(state, intent.digest)
     why = unreadable(state, wanted)
-    if why and not compromised(state) and (protects(state) or (run.found and intent.digest)):
-        return give_up(state, "may-hold-it", f"a target that cannot be read may hold the new secret: {why}")
+    blind = bool(wanted) and all(state.observed.readings[item].problem for item in wanted)
+    if why and not compromised(state) and (protects(state) or (run.found and (intent.digest or blind))):
+        text = f"nothing is minted while a target that cannot be read may hold the secret: {why}"
+        return give_up(state, "may-hold-it", text, exit_code=exit_of(state, wanted))
     if record.parked:
         return End(Condition.PARKED, "parked", record.parked.why, exit_code=1)
     shown = Planned(
@@ -167,7 +171,7 @@ def _with_secret(state: State, known: str) -> Decision:
             return decision
     if decision := spread(state, known):
         return decision
-    wanted = state.desired.deliveries
+    wanted = places(state)
     readings = state.observed.readings
     pending = [item for item in wanted if readings[item].digest != known]
     if pending and not compromised(state) and (protects(state) or len(pending) == len(wanted)):
@@ -183,12 +187,25 @@ def _with_secret(state: State, known: str) -> Decision:
     return commit(state, known)
 
 
+def _lacking(state: State, known: str) -> str:
+    """Name a model that the live secret may use and the new one may not; empty where there is none, or nobody knows."""
+    verdicts = state.observed.verdicts
+    live = verdicts.get(record_of(state).live_digest or "")
+    lacking = sorted(set(live.models) - set(verdicts[known].models)) if live and verdicts[known].models else []
+    return ", ".join(lacking[:3])
+
+
 def _prove(state: State, known: str) -> Decision | None:
     """Before anyone gets it: the new secret must be accepted, for what the live one is accepted."""
     found = verdict(state, known)
+    live = record_of(state).live_digest
+    if live and live in state.observed.in_hand and verdict(state, live) is None and not compromised(state):
+        return Check(live, Purpose.LIVE)
     if found is None:
         return Check(known, Purpose.BEFORE_DELIVERY)
     detail = state.observed.verdicts[known].detail
+    if compromised(state) and found is not Verdict.REFUSED:
+        return None
     # Closed only while nobody holds it: else it is the source, or what has to be put right.
     close = not _held(state, known)
     if found is Verdict.REFUSED:
@@ -197,6 +214,9 @@ def _prove(state: State, known: str) -> Decision | None:
         return give_up(state, "unreachable", f"the new secret could not be proven: {detail}", close=close)
     if found is Verdict.MODEL_DENIED and verdict(state, record_of(state).live_digest) is not Verdict.MODEL_DENIED:
         return give_up(state, "model-denied", f"the new secret may not use the model: {detail}", close=close)
+    if lacking := _lacking(state, known):
+        why = f"the new secret may not use what the live one may: {lacking}; give its API key the same models"
+        return give_up(state, "models-differ", why, close=close)
     return None
 
 
@@ -219,7 +239,7 @@ def commit(state: State, known: str) -> Decision:
     generation = record.generation + 1
     readings = state.observed.readings
     states: list[DeliveryState] = []
-    for item in state.desired.deliveries:
+    for item in places(state):
         reading = readings[item]
         if reading.digest == known:
             states.append(DeliveryState(item, generation, reading.version, known, now))
@@ -229,7 +249,9 @@ def commit(state: State, known: str) -> Decision:
     held = tuple(HeldAt(item.delivery, item.version) for item in states if item.digest == known)
     slots = {**record.slots, minted: replace(slot, digest=known, minted_at=now, held_in=held)}
     retire = None
-    if record.strategy is Strategy.ALTERNATING and record.slot(minted.other):
+    if minted is record.live and not compromised(state):
+        retire = record.retire
+    elif record.strategy is Strategy.ALTERNATING and record.slot(minted.other):
         at_once = compromised(state)
         retire = Retire(minted.other, now if at_once else now + state.desired.rotation.overlap, at_once)
     result = state.observed.verdicts[known]
@@ -248,7 +270,6 @@ def commit(state: State, known: str) -> Decision:
         intent=None,
         retire=retire,
         requested=None,
-        trigger=state.desired.trigger,
         unverified=unverified,
     )
     return WriteRecord(

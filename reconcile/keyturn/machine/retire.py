@@ -11,13 +11,15 @@ from keyturn.machine.common import (
     look,
     new_intent,
     note,
+    places,
     record_of,
     regenerate,
     settle,
     trouble,
+    verdict,
     write,
 )
-from keyturn.model import Delivery
+from keyturn.model import Delivery, Origin, Verdict
 from keyturn.outcome import Change, Condition, End, Planned
 from keyturn.record import Op
 from keyturn.state import State
@@ -46,7 +48,7 @@ def not_yet_live(state: State) -> str:
 def deliveries(state: State) -> tuple[Delivery, ...]:
     """Return the places that must hold the live secret: the entry's, or the record's where there is no entry."""
     if state.desired.name:
-        return state.desired.deliveries
+        return places(state)
     return tuple(item.delivery for item in record_of(state).deliveries)
 
 
@@ -55,8 +57,10 @@ def open_retire(state: State) -> Decision | None:
     record = record_of(state)
     retire = record.retire
     slot = record.slot(retire.slot) if retire else None
-    if retire is None or slot is None or not due(state):
+    if retire is None or slot is None or not due(state) or verdict(state, record.live_digest) is Verdict.REFUSED:
         return None
+    if retire.slot is record.live:
+        return write(state, Write.KEEP, retire=None)
     if decision := gate(state, [slot.uuid]):
         return decision
     if not retire.at_once and (reads := look(state, deliveries(state))):
@@ -113,12 +117,23 @@ def _prove_and_commit(state: State) -> Decision:
     if intent.slot is None:
         return give_up(state, "no-slot", "the record's intent names no slot", close=True)
     slot = record.slots[intent.slot]
-    if slot.digest and slot.digest in state.observed.in_hand and not state.run.proof and state.desired.smoke.model:
+    if slot.digest and slot.digest in state.observed.in_hand and not state.run.proof and _can_prove(state):
         return Check(slot.digest, Purpose.OLD)
-    proof = state.run.proof or "by-contract"
+    skipped = state.desired.smoke.origin is Origin.SKIP
+    proof = "unprovable" if skipped else state.run.proof or "by-contract"
     slots = record.with_slot(intent.slot, replace(slot, digest=None, minted_at=None, held_in=()))
     done = note(replace(record, intent=None, retire=None, slots=slots), state, f"retired slot {intent.slot}: {proof}")
     return WriteRecord(done, Write.COMMIT)
+
+
+def _can_prove(state: State) -> bool:
+    return bool(state.desired.smoke.model) and state.desired.smoke.origin is Origin.HERE
+
+
+def concerns(state: State) -> bool:
+    """Tell whether a record without an entry has a retire under way or no intent at all."""
+    intent = state.record.intent if state.record else None
+    return intent is None or intent.op is Op.RETIRE
 
 
 def unmanaged(state: State) -> Decision:

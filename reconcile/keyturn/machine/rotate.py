@@ -5,8 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from keyturn import schedule
-from keyturn.machine.adopt import foreign
-from keyturn.machine.common import gate, look, new_intent, note, record_of, trouble, unreadable, verdict, write
+from keyturn.machine.common import (
+    exit_of,
+    foreign,
+    gate,
+    look,
+    new_intent,
+    note,
+    places,
+    record_of,
+    trouble,
+    unreadable,
+    verdict,
+    write,
+)
+from keyturn.machine.tend import unwanted
 from keyturn.model import SlotName, Strategy, Verdict
 from keyturn.outcome import Change, Condition, End, Planned
 from keyturn.record import Op, Requested
@@ -31,9 +44,9 @@ def reason(state: State) -> Reason | None:
         return "live-gone", "no live secret is left"
     if record.live_digest is None:
         return "secret-unknown", "nobody knows the live secret"
-    if verdict(state, record.live_digest) is Verdict.REFUSED and not run.mints:
+    if verdict(state, record.live_digest) is Verdict.REFUSED and not run.rotated:
         return "refused", "the API refuses the delivered secret"
-    if lost(state) and not run.mints:
+    if lost(state) and not run.rotated:
         return "secret-lost", "no target holds the live secret any more, and what they hold is refused"
     if state.desired.trigger and state.desired.trigger != record.trigger:
         return "trigger", "the rotation trigger changed"
@@ -48,12 +61,12 @@ def reason(state: State) -> Reason | None:
 def lost(state: State) -> bool:
     """Tell whether every delivery was read, none holds the live secret, and what they hold is refused or nothing."""
     record, readings = record_of(state), state.observed.readings
-    wanted = state.desired.deliveries
-    if not wanted or record.live_digest in state.observed.in_hand:
+    if not state.desired.deliveries or record.live_digest in state.observed.in_hand:
         return False
-    if any(item not in readings or readings[item].problem for item in wanted):
+    held = (*state.desired.deliveries, *unwanted(state))
+    if any(item not in readings or readings[item].problem for item in held):
         return False
-    found = {digest for item in wanted if (digest := readings[item].digest)}
+    found = {digest for item in held if item not in foreign(state) and (digest := readings[item].digest)}
     if any(digest in {slot.digest for slot in record.slots.values()} for digest in found):
         return False
     return all(verdict(state, digest) is Verdict.REFUSED for digest in found)
@@ -72,7 +85,7 @@ def waits(state: State) -> End | None:
     back_off = record.failures.next_try_at
     if back_off and back_off > now and not asked_now:
         return End(Condition.WAITING, "back-off", "waits after failures before it tries again", back_off)
-    if code in {"compromised", "live-gone"}:
+    if code in {"compromised", "live-gone"} or lost(state):
         return None
     if record.strategy is Strategy.ALTERNATING and record.live is not None:
         if record.slot(record.live.other) is None:
@@ -91,6 +104,9 @@ def slot_to_mint(state: State) -> SlotName:
     record = record_of(state)
     if record.live is None:
         return SlotName.A if record.slot(SlotName.A) else SlotName.B
+    if lost(state):
+        # Nobody holds its secret: minting it again hurts no one, and the old slot lives on through its overlap.
+        return record.live
     if record.strategy is Strategy.ALTERNATING and record.slot(record.live.other):
         return record.live.other
     return record.live
@@ -107,16 +123,20 @@ def start(state: State) -> Decision | None:
         by = options.by or state.run.id
         asked = Requested(by, options.reason or "on demand", state.clock.now, compromised=options.compromised)
     if waits(state):
-        if asked != record.requested:
+        if asked != record.requested and options.rotate:
             return WriteRecord(note(replace(record, requested=asked), state, "rotation requested"), Write.REQUEST)
         return None
+    if why[0] == "trigger":
+        asked = Requested("the entry", why[1], state.clock.now)
     slot = slot_to_mint(state)
     if decision := _ready(state, slot, forced=bool(asked and asked.compromised)):
         return decision
     code, sentence = why
     outage = "" if slot is not record.live else "; until its consumers reload they are refused"
     shown = Planned(Change.ROTATE, code, f"rotates: {sentence}{outage}", slot=slot, uuid=record.slots[slot].uuid)
-    return write(state, Write.OPEN, shown, intent=new_intent(state, Op.ROTATE, slot), requested=asked)
+    # An open intent is always finished, or its request kept: from here on the trigger is honoured.
+    trigger = state.desired.trigger or record.trigger
+    return write(state, Write.OPEN, shown, intent=new_intent(state, Op.ROTATE, slot), requested=asked, trigger=trigger)
 
 
 def _ready(state: State, slot: SlotName, *, forced: bool) -> Decision | None:
@@ -125,12 +145,10 @@ def _ready(state: State, slot: SlotName, *, forced: bool) -> Decision | None:
         return decision
     if reads := look(state, wanted):
         return reads
-    if stop := foreign(state, wanted):
-        return stop
     if forced:
         return None
     if problem := unreadable(state, wanted):
-        return End(Condition.FAILED, "unreadable", f"nothing was minted: {problem}", exit_code=1)
+        return End(Condition.FAILED, "unreadable", f"nothing was minted: {problem}", exit_code=exit_of(state, wanted))
     live = record.live_digest
     if live in state.observed.in_hand and live is not None:
         found = verdict(state, live)
@@ -142,4 +160,4 @@ def _ready(state: State, slot: SlotName, *, forced: bool) -> Decision | None:
             return End(Condition.FAILED, "unreachable", why, exit_code=1)
     if decision := trouble(state, "preflight-failed"):
         return decision
-    return None if state.run.preflighted else Preflight(wanted)
+    return None if state.run.preflighted else Preflight(places(state))

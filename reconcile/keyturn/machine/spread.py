@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.machine.common import compromised, intent_of, look, write
+from keyturn.machine.common import compromised, intent_of, look, places, write
 from keyturn.model import Delivery
 from keyturn.outcome import Change, Planned
 from keyturn.record import Op
@@ -16,11 +16,12 @@ LONGEST_PAUSE = 10.0
 
 def spread(state: State, digest: str) -> Decision | None:
     """Return the next step of delivering; None when all hold it, or the time is over and some stay pending."""
-    run, wanted = state.run, state.desired.deliveries
-    if reads := look(state, wanted):
+    run = state.run
+    if reads := look(state, state.desired.deliveries):
         return reads
     ready = tuple(item for item in _pending(state, digest) if not state.observed.readings[item].problem)
-    if not run.attempted and ready:
+    if not run.attempted and _pending(state, digest):
+        # Also where nothing can be read: the first try starts the deadline.
         return Deliver(digest, tuple(_shown(state, item) for item in ready))
     intent = intent_of(state)
     if intent.op in {Op.CREATE, Op.ROTATE} and intent.digest != digest:
@@ -36,12 +37,13 @@ def spread(state: State, digest: str) -> Decision | None:
         return None
     if run.paused and ready:
         return Deliver(digest, tuple(_shown(state, item) for item in ready))
-    pause = min(2.0 ** min(run.tries, 8) / 2, LONGEST_PAUSE)
+    longest = max(LONGEST_PAUSE, state.desired.timing.delivery / 30)
+    pause = min(2.0 ** min(run.tries, 16) / 2, longest)
     return Wait(pause, f"waiting to deliver again to {', '.join(map(str, pending))}")
 
 
 def _pending(state: State, digest: str) -> tuple[Delivery, ...]:
-    return tuple(item for item in state.desired.deliveries if state.observed.readings[item].digest != digest)
+    return tuple(item for item in places(state) if state.observed.readings[item].digest != digest)
 
 
 def _shown(state: State, item: Delivery) -> Planned:

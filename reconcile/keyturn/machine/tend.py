@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.machine.common import gate, give_up, intent_of, look, new_intent, note, record_of, settle, trouble, write
+from keyturn.machine.common import (
+    gate,
+    give_up,
+    intent_of,
+    look,
+    new_intent,
+    note,
+    places,
+    record_of,
+    settle,
+    trouble,
+    write,
+)
 from keyturn.machine.spread import spread
 from keyturn.model import Delivery, SlotName, Strategy
 from keyturn.outcome import Change, Condition, End, Planned
@@ -16,7 +28,10 @@ from keyturn.steps import Decision, DeleteKey, LookClaim, Relist, Remove, Rename
 def misnamed(state: State) -> tuple[tuple[SlotName, str, str], ...]:
     """Return (slot, uuid, present name) of each slot whose name is not the one the entry asks for."""
     found = []
-    for name, slot in record_of(state).slots.items():
+    record = record_of(state)
+    if record.strategy is not state.desired.rotation.strategy:
+        return ()
+    for name, slot in record.slots.items():
         listed = state.observed.key(slot.uuid)
         if listed and listed.name != state.name_of(name):
             found.append((name, slot.uuid, listed.name))
@@ -38,7 +53,11 @@ def renaming(state: State) -> Decision:
         wanted = state.name_of(slot)
         why = f"is called {present!r}, the entry says {wanted!r}"
         return Rename(uuid, wanted, Planned(Change.RENAME, "name-differs", why, slot=slot, uuid=uuid))
-    slots = {name: replace(slot, name=state.name_of(name)) for name, slot in record.slots.items()}
+    listed = {name: state.observed.key(slot.uuid) for name, slot in record.slots.items()}
+    slots = {
+        name: replace(slot, name=key.name if (key := listed[name]) else slot.name)
+        for name, slot in record.slots.items()
+    }
     return WriteRecord(note(replace(record, slots=slots, intent=None), state, "renamed"), Write.COMMIT)
 
 
@@ -57,15 +76,21 @@ def delivering(state: State) -> Decision:
     if reads := look(state, (*state.desired.deliveries, *unwanted(state))):
         return reads
     live = record.live_digest
-    if live is None or (state.desired.deliveries and live not in state.observed.in_hand):
+    if live is None or (places(state) and live not in state.observed.in_hand):
         return write(state, Write.CLOSE, intent=None)
     if decision := spread(state, live):
         return decision
-    if decision := _clean(state, unwanted(state)):
+    readings = state.observed.readings
+    if decision := _clean(state, tuple(item for item in unwanted(state) if not readings[item].problem)):
         return decision
-    states = []
-    for item in state.desired.deliveries:
-        reading = state.observed.readings[item]
+    # What could not be read is cleaned by a later run.
+    states = [
+        item
+        for item in record.deliveries
+        if state.desired.clean_targets and item.delivery in unwanted(state) and readings[item.delivery].problem
+    ]
+    for item in places(state):
+        reading = readings[item]
         held = DeliveryState(item, record.generation, reading.version, live, now)
         old = record.delivery(item) or DeliveryState(item)
         states.append(held if reading.digest == live else replace(old, digest=None, version=""))
@@ -73,16 +98,18 @@ def delivering(state: State) -> Decision:
     return WriteRecord(done, Write.COMMIT)
 
 
-def _clean(state: State, places: tuple[Delivery, ...]) -> Decision | None:
+def _clean(state: State, unneeded: tuple[Delivery, ...]) -> Decision | None:
     """Remove our field where it holds a secret of ours; what somebody else put there stays."""
     record = record_of(state)
     if not state.desired.clean_targets:
         return None
     ours = {slot.digest for slot in record.slots.values()} | {item.digest for item in record.deliveries}
-    for place in places:
+    ours |= {record.intent.digest} if record.intent else set()
+    for place in unneeded:
         reading = state.observed.readings[place]
         if reading.problem:
-            return give_up(state, "clean-failed", f"{place} could not be cleaned: {reading.problem}")
+            why = f"{place} could not be cleaned: {reading.problem}"
+            return give_up(state, "clean-failed", why, exit_code=reading.exit_code)
         if reading.digest and reading.digest in ours:
             why = f"removes the secret from {place}"
             return Remove(place, Planned(Change.REMOVE, "no-longer-wanted", why, delivery=place))
@@ -97,7 +124,7 @@ def open_delete(state: State) -> Decision:
     intent = record.intent
     if intent and intent.op is Op.DELETE and intent.slot is None:
         return _deleting(state)
-    uuids = [slot.uuid for slot in record.slots.values()]
+    uuids = [slot.uuid for slot in record.slots.values() if state.observed.key(slot.uuid)]
     if uuids and not state.options.allow_delete and not state.desired.retain:
         why = f"its {len(uuids)} API key(s) are to be deleted; --allow-delete N allows that"
         return End(Condition.STOPPED, "delete-needs-consent", why, exit_code=4)
@@ -105,20 +132,21 @@ def open_delete(state: State) -> Decision:
         return wait
     shown = Planned(Change.RECORD, "absent", "starts to remove the key")
     nonce = intent.nonce if intent and intent.op is Op.CREATE else ""
-    return write(state, Write.OPEN, shown, intent=new_intent(state, Op.DELETE, nonce=nonce))
+    fresh = new_intent(state, Op.DELETE, nonce=nonce)
+    return write(state, Write.OPEN, shown, intent=replace(fresh, digest=intent.digest if intent else None))
 
 
 def _deleting(state: State) -> Decision:
     record = record_of(state)
     if decision := trouble(state, "delete-failed"):
         return decision
-    places = tuple(item.delivery for item in record.deliveries)
+    held = tuple(item.delivery for item in record.deliveries)
     if state.run.found and (decision := settle(state) or (None if state.observed.relisted else Relist())):
         return decision
     if state.desired.clean_targets and not state.desired.retain:
-        if reads := look(state, places):
+        if reads := look(state, held):
             return reads
-        if decision := _clean(state, places):
+        if decision := _clean(state, held):
             return decision
     order = sorted(record.slots, key=lambda name: name is record.live)
     for name in order:
@@ -158,7 +186,9 @@ def dropping(state: State) -> Decision:
     drop = record.slot(intent.slot)
     # No slot: a delete of the whole key that its entry took back; what is gone by now, the next step finds.
     if live is None or intent.slot in {None, record.live}:
-        return write(state, Write.CLOSE, intent=None)
+        # What was removed meanwhile is not known any more: each delivery is looked at again.
+        unsure = tuple(replace(item, digest=None) for item in record.deliveries)
+        return write(state, Write.CLOSE, intent=None, deliveries=unsure)
     if drop and intent.slot and (decision := _release(state, drop.uuid, intent.slot)):
         return decision
     return WriteRecord(single(record, state), Write.COMMIT)

@@ -1,0 +1,160 @@
+"""The API keys that a key needs: gone ones, missing ones, the hand-off to a person, a change of strategy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from keyturn.machine import retire
+from keyturn.machine.common import (
+    claim,
+    compromised,
+    new_intent,
+    note,
+    record_of,
+    write,
+)
+from keyturn.machine.tend import single
+from keyturn.model import SlotName, Strategy
+from keyturn.outcome import Change, Condition, End, Planned
+from keyturn.record import Handoff, Op, Requested, Retire, Slot
+from keyturn.state import State
+from keyturn.steps import Decision, Relist, Write, WriteRecord
+
+SLACK = timedelta(seconds=60)
+"""By how much the API's clock may be behind ours."""
+
+
+def gone(state: State) -> Decision | None:
+    """Forget slots whose API key is gone: absent from two complete lists."""
+    record = record_of(state)
+    missing = [name for name, slot in record.slots.items() if state.observed.key(slot.uuid) is None]
+    if not missing:
+        return None
+    if not state.observed.relisted:
+        return Relist()
+    lost = ", ".join(record.slots[name].uuid for name in missing)
+    slots = {name: slot for name, slot in record.slots.items() if name not in missing}
+    live = None if record.live in missing else record.live
+    retired = None if record.retire and record.retire.slot in missing else record.retire
+    shown = Planned(Change.RECORD, "gone", f"the API key {lost} is gone")
+    left = replace(record, slots=slots, live=live, retire=retired if live else None)
+    return WriteRecord(note(left, state, f"gone: {lost}"), Write.KEEP, shown)
+
+
+def missing_slots(state: State) -> tuple[SlotName, ...]:
+    """Return the slots that the strategy needs and the record lacks."""
+    record = record_of(state)
+    if record.strategy is Strategy.ALTERNATING:
+        return tuple(name for name in SlotName if record.slot(name) is None)
+    return () if record.slots else (SlotName.A,)
+
+
+def provide(state: State) -> Decision | None:
+    """Fill a missing slot: by what a person made, or by a create; a create that was answered 410 is not repeated."""
+    record = record_of(state)
+    missing = missing_slots(state)
+    if not missing:
+        done = replace(record, handoff=None)
+        return WriteRecord(done, Write.KEEP) if record.handoff else None
+    if record.handoff and (renamed := _asked_anew(state, record.handoff, missing)):
+        return renamed
+    for slot in missing:
+        name = state.name_of(slot)
+        known = record.handoff.known if record.handoff else ()
+        ours = {item.uuid for item in record.slots.values()}
+        since = record.handoff.since if record.handoff else None
+        found = [
+            key
+            for key in state.observed.named(name)
+            if key.uuid not in known
+            and key.uuid not in ours
+            and not (since and key.created_at and key.created_at < since - SLACK)
+        ]
+        if len(found) == 1 and (record.handoff or state.options.adopt or state.desired.adopt):
+            if needs := claim(state, found[0].uuid):
+                return needs
+            return _take(state, slot, Slot(found[0].uuid, name, found[0].created_at))
+    if record.handoff or record.parked:
+        return None
+    namesakes = state.observed.named(state.name_of(missing[0]))
+    if namesakes:
+        uuids = ", ".join(key.uuid for key in namesakes)
+        why = f"an API key called {namesakes[0].name!r} exists already ({uuids}) and is not this key's"
+        return End(Condition.STOPPED, "namesake", why, exit_code=4)
+    shown = Planned(Change.CREATE, "slot-missing", f"needs an API key {state.name_of(missing[0])!r}", slot=missing[0])
+    return write(state, Write.OPEN, shown, intent=new_intent(state, Op.CREATE, missing[0]))
+
+
+def _asked_anew(state: State, handoff: Handoff, missing: tuple[SlotName, ...]) -> Decision | None:
+    """Ask for other names after the entry changed; what has such a name already is not what a person makes now."""
+    names = tuple(dict.fromkeys(map(state.name_of, missing)))
+    if set(names) <= set(handoff.names):
+        return None
+    there = sorted(key.uuid for key in state.observed.keys if key.name in names and key.name not in handoff.names)
+    again = replace(handoff, names=names, known=(*handoff.known, *there))
+    return WriteRecord(
+        note(replace(record_of(state), handoff=again), state, f"handed off: {', '.join(names)}"),
+        Write.KEEP,
+        Planned(Change.HAND_OFF, "renamed", f"asks for {' and '.join(map(repr, names))} instead"),
+    )
+
+
+def _take(state: State, slot: SlotName, made: Slot) -> Decision:
+    """Take what a person made; a person saw its secret, so it is regenerated, at once or as a standby."""
+    record, now = record_of(state), state.clock.now
+    slots = record.with_slot(slot, made)
+    left = tuple(name for name in missing_slots(state) if name is not slot)
+    handoff = replace(record.handoff, names=tuple(map(state.name_of, left))) if record.handoff and left else None
+    taken = replace(record, slots=slots, handoff=handoff)
+    if record.live is None:
+        taken = replace(taken, requested=record.requested or Requested("hand-off", "a person saw its secret", now))
+    elif record.retire is None:
+        taken = replace(taken, retire=Retire(slot, now))
+    shown = Planned(Change.ADOPT, "handed-over", f"takes {made.name!r} as slot {slot}", slot=slot, uuid=made.uuid)
+    return WriteRecord(note(taken, state, f"took {made.uuid} as slot {slot}"), Write.KEEP, shown)
+
+
+def handoff_waits(state: State) -> End | None:
+    """Return what a person has to do in the control panel."""
+    record = record_of(state)
+    if not record.handoff:
+        return None
+    for name in record.handoff.names:
+        found = [key for key in state.observed.named(name) if key.uuid not in record.handoff.known]
+        if len(found) > 1:
+            uuids = ", ".join(key.uuid for key in found)
+            why = f"{len(found)} API keys are called {name!r}: {uuids}; delete all but one"
+            return End(Condition.FAILED, "several-namesakes", why, exit_code=1)
+    names = " and ".join(repr(name) for name in record.handoff.names)
+    why = (
+        f"the API no longer creates keys: in the control panel, under model access keys, make {names}"
+        " (exactly so), then run apply again; its secret need not be copied, it is regenerated"
+    )
+    return End(Condition.WAITING, "hand-off", why, exit_code=1)
+
+
+def switch(state: State) -> Decision | None:
+    """Follow a changed strategy; never a mint for it."""
+    record = record_of(state)
+    if record.strategy is state.desired.rotation.strategy or compromised(state):
+        return None
+    if state.alternating:
+        shown = Planned(Change.RECORD, "strategy", "becomes alternating: its key is slot a, slot b is still to come")
+        return WriteRecord(
+            note(replace(record, strategy=Strategy.ALTERNATING), state, "strategy alternating"), Write.KEEP, shown
+        )
+    if record.retire and not retire.due(state):
+        return None
+    if record.live is None:
+        return None
+    other = record.live.other
+    if record.slot(other) is None:
+        return WriteRecord(single(record, state), Write.KEEP)
+    if record.retire:
+        return None
+    if not state.options.allow_delete:
+        why = f"to become in-place its slot {other} has to be deleted; --allow-delete N allows that"
+        return End(Condition.STOPPED, "delete-needs-consent", why, exit_code=4)
+    shown = Planned(Change.RECORD, "strategy", f"becomes in-place: slot {other} goes")
+    return write(state, Write.OPEN, shown, intent=new_intent(state, Op.DELETE, other))
