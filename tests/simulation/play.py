@@ -11,6 +11,7 @@ from keyturn.model import DesiredKey
 from keyturn.outcome import KeyReport, Options, Progress
 from tests.simulation import rules
 from tests.simulation.faults import Fault, Kind, faults_at, parse
+from tests.simulation.rules import Stops
 from tests.simulation.universe import Universe
 from tests.simulation.world import Killed, Point, SimWorld
 
@@ -27,8 +28,8 @@ class Act:
     options: Options = Options()
     after: float = 1.0
     by_hand: Callable[[Universe], None] | None = None
-    waits: bool = False
-    """It ends with exit 1 even where all goes well: it waits for a person."""
+    once: bool = False
+    """It is not tried again: what comes next happens to it as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Scenario:
     acts: tuple[Act, ...]
     last: Options = Options()
     """The options of the last applies, and of every run that is tried again."""
+    stops: Stops = Stops.NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ def run(
         universe.blame(f"raised {type(error).__name__}: {error}")
     rules.leak(universe, report, told)
     well = report is not None and report.exit_code == 0
-    if well or place.tries >= TRIES or (act.waits and report and not world.fired):
+    if well or place.tries >= TRIES or act.once:
         return Place(place.act + 1), world.trace
     universe.failed_runs += 1
     return Place(place.act, place.tries + 1), world.trace
@@ -190,7 +192,7 @@ class Sweep:
     def _finish(self, universe: Universe, path: tuple[Faults, ...]) -> None:
         last = self.scenario.acts[-1]
         try:
-            rules.finish(universe, last.desired, self.scenario.last, last.desired.timing)
+            rules.finish(universe, last.desired, self.scenario.last, last.desired.timing, stops=self.scenario.stops)
         except Exception as error:  # noqa: BLE001 - whatever is raised is a violation
             universe.blame(f"raised {type(error).__name__}: {error}")
         if universe.wrong:
@@ -232,7 +234,7 @@ def replay(text: str, scenarios: Mapping[tuple[str, str], Scenario], talk: Calla
         talk(f"act {before.act} try {before.tries}: {len(trace)} effects, {struck}, record {record}")
     if not universe.wrong:
         last = scenario.acts[-1]
-        rules.finish(universe, last.desired, scenario.last, last.desired.timing)
+        rules.finish(universe, last.desired, scenario.last, last.desired.timing, stops=scenario.stops)
         talk(f"end: {universe.records.get('main', (None, 0))[0]}")
     return universe.wrong
 

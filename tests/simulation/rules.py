@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from keyturn.executor import apply_key, plan_key
 from keyturn.model import DesiredKey, SlotName, Strategy, Timing
 from keyturn.outcome import Condition, KeyReport, Options
@@ -11,6 +13,14 @@ from tests.simulation.world import SimWorld
 
 LONG = 3 * 3600.0
 """Longer than any back-off, overlap, lease or settle time of a history."""
+
+
+class Stops(StrEnum):
+    """Whether a history ends at what is not ours: then nothing more may be written (I9)."""
+
+    NEVER = "never"
+    MAY = "may"
+    MUST = "must"
 
 
 def watch(universe: Universe, mutation: Mutation) -> None:
@@ -32,6 +42,10 @@ def watch(universe: Universe, mutation: Mutation) -> None:
         for delivery in universe.steady:
             if not universe.read.get(delivery, True):
                 universe.blame(f"I3: an old secret died before {delivery} was read with the new one")
+        if isinstance(mutation, Renew):
+            left = universe.left.get(universe.keys[mutation.uuid].old)
+            if left is not None and universe.now - left < universe.overlap:
+                universe.blame("I3: an old secret died before its overlap was over")
     for delivery in universe.steady:
         if not universe.accepted(universe.fields.get(delivery, "")):
             universe.blame(f"I3: {delivery} holds a secret that the API refuses")
@@ -43,7 +57,7 @@ def leak(universe: Universe, *shown: object) -> None:
         universe.blame("I5: a secret leaked")
 
 
-def finish(universe: Universe, desired: DesiredKey, options: Options, timing: Timing) -> None:
+def finish(universe: Universe, desired: DesiredKey, options: Options, timing: Timing, *, stops: Stops = Stops.NEVER) -> None:
     """With the faults gone and time passed: converge, rest, be quiet, and have lost nothing (I1, I2, I4, I7, I8)."""
 
     def go(options: Options) -> KeyReport:
@@ -53,7 +67,13 @@ def finish(universe: Universe, desired: DesiredKey, options: Options, timing: Ti
         leak(universe, report)
         return report
 
+    start = universe.mutations
     report = go(options)
+    stopped = report.end.condition is Condition.STOPPED
+    if stops is Stops.MUST or (stops is Stops.MAY and stopped):
+        if not stopped or universe.mutations != start:
+            universe.blame("I9: it did not stop at what is not ours")
+        return
     if report.end.condition is Condition.PARKED and universe.failed_runs >= 3:
         report = go(Options(verify=options.verify, allow_delete=options.allow_delete, unpark=True))
     if report.end.condition is Condition.WAITING and report.end.code == "overlap":

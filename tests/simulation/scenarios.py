@@ -11,7 +11,7 @@ from keyturn.executor import apply_key
 from keyturn.model import Adopt, AdoptSecret, Delivery, DesiredKey, Rotation, SlotName, Smoke, Strategy, Timing
 from keyturn.outcome import Options
 from tests.simulation.play import Act, Scenario
-from tests.simulation.rules import LONG, watch
+from tests.simulation.rules import LONG, Stops, watch
 from tests.simulation.universe import MARK, START, Key, Renew, Universe
 from tests.simulation.world import MODEL, SimWorld
 
@@ -20,6 +20,7 @@ OVERLAP = timedelta(hours=1)
 PLACES = (Delivery("v", "app", "key"), Delivery("w", "app", "key"), Delivery("w", "web", "key"))
 FOREIGN = Delivery("v", "app", "other")
 VERIFY = Options(verify=True)
+NOTHING = Options()
 ROTATE = Options(rotate=True)
 DELETE = Options(allow_delete=True)
 BOTH = (Strategy.IN_PLACE, Strategy.ALTERNATING)
@@ -65,6 +66,7 @@ def settled(desired: DesiredKey, *more: Options, steady: bool = False, start: Un
             options = Options()  # noqa: PLW2901 - what was asked for is asked for once
     if steady and desired.rotation.strategy is Strategy.ALTERNATING:
         world.steady = frozenset(desired.deliveries)
+        world.overlap = desired.rotation.overlap.total_seconds()
     return world
 
 
@@ -114,11 +116,13 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
     rest = _cached(lambda: settled(one, steady=True))
     rotated = Act(one, ROTATE)
     later = Act(one, after=2 * 3600.0)
-    fewer = replace(one, deliveries=one.deliveries[:-1])
     more = replace(one, deliveries=(*one.deliveries, Delivery("x", "more", "key")))
 
-    def act(name: str, start: Callable[[], Universe], *acts: Act, last: Options = Options()) -> Scenario:
+    def act(name: str, start: Callable[[], Universe], *acts: Act, last: Options = NOTHING) -> Scenario:
         return Scenario(name, str(strategy), start, acts, last)
+
+    def stop(name: str, start: Callable[[], Universe]) -> Scenario:
+        return Scenario(name, str(strategy), start, (Act(one, once=True),), stops=Stops.MUST)
 
     made = [
         act("create", _cached(empty), Act(one)),
@@ -133,11 +137,66 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
         act("strategy", rest, Act(other, DELETE), last=DELETE),
         act("delivery-added", rest, Act(more)),
         act("delivery-removed", _cached(lambda: settled(more)), Act(one)),
+        Scenario(
+            "create-beside",
+            str(strategy),
+            _cached(empty),
+            (Act(one, once=True), Act(one, by_hand=_namesake)),
+            stops=Stops.MAY,
+        ),
+        act(
+            "pasted-over",
+            rest,
+            Act(one, ROTATE, once=True),
+            Act(one, VERIFY, by_hand=lambda world: _put_back(world, one)),
+            last=VERIFY,
+        ),
+        stop("field-in-use", _cached(lambda: _field_in_use(one))),
+        stop("namesake", _cached(_with_namesake)),
+        stop("another-owner", _cached(lambda: _of_another(one))),
     ]
     if alternating:
         made.append(act("retire", _cached(lambda: _overlapped(one)), Act(one)))
-    del fewer
+        put_back = Act(one, after=600.0, by_hand=lambda world: _put_back(world, one))
+        made.append(act("retire-rolled-back", rest, Act(one, ROTATE, once=True), put_back, later))
     return made
+
+
+def _namesake(world: Universe) -> None:
+    """A person makes an API key of the very name."""
+    for name in ("app", "app-a"):
+        world.keys[f"theirs-{name}"] = Key(f"theirs-{name}", name, START, f"{MARK}theirs-{name}")
+    world.foreign_keys = frozenset({*world.foreign_keys, "theirs-app", "theirs-app-a"})
+
+
+def _with_namesake() -> Universe:
+    world = empty()
+    _namesake(world)
+    return world
+
+
+def _field_in_use(desired: DesiredKey) -> Universe:
+    """A world in which a field holds what keyturn did not write."""
+    world = empty()
+    world.by_hand(desired.deliveries[0], f"{MARK}unknown")
+    return world
+
+
+def _of_another(desired: DesiredKey) -> Universe:
+    """A world in which the key belongs to another owner."""
+    world = settled(desired)
+    record, version = world.records["main"]
+    world.records["main"] = (replace(record, owner="others"), version)
+    world.foreign_keys = frozenset(world.keys)
+    return world
+
+
+def _put_back(world: Universe, desired: DesiredKey) -> None:
+    """A person puts the secret that was there at first back into the first delivery."""
+    place = desired.deliveries[0]
+    world.by_hand(place, next(value for (kept, _), value in world.kept.items() if kept == place))
+    if not world.accepted(world.fields[place]):
+        world.steady = frozenset()
 
 
 def _unsteady(world: Universe) -> None:

@@ -122,6 +122,10 @@ class Universe:
     """Every secret that keyturn made."""
     given: frozenset[str] = frozenset()
     """Secrets of others that keyturn may replace."""
+    left: dict[str, float] = field(default_factory=dict)
+    """When a secret was last taken out of a field."""
+    overlap: float = 0.0
+    """How long an old secret must outlive that, where no outage is allowed."""
     wrong: tuple[str, ...] = ()
     watch: Callable[[Universe, Mutation], None] | None = None
 
@@ -131,7 +135,7 @@ class Universe:
             self.now, dict(self.keys), dict(self.fields), dict(self.versions), dict(self.kept), dict(self.read),
             dict(self.records), dict(self.claims), self.late, self.random, self.made, self.runs, self.failed_runs,
             self.mutations, self.create_gone, self.unfenced, self.foreign_keys, self.foreign_fields, self.steady,
-            self.mints, self.given, self.wrong, self.watch,
+            self.mints, self.given, dict(self.left), self.overlap, self.wrong, self.watch,
         )  # fmt: skip
 
     def print(self) -> str:
@@ -234,8 +238,10 @@ class Universe:
         place = (fill.delivery.target, fill.delivery.path)
         version = self.versions.get(place, 0) + 1
         self.versions[place] = version
-        if self.fields.get(fill.delivery, "") != fill.value:
+        held = self.fields.get(fill.delivery, "")
+        if held != fill.value:
             self.read[fill.delivery] = False
+            self.left[held] = self.now
         if fill.value:
             self.fields[fill.delivery] = fill.value
         else:

@@ -68,16 +68,16 @@ class SimWorld:
         alive: bool | None = False,
         skew: float = 0.0,
         backwards: bool = False,
-        turn: Callable[[], None] | None = None,
+        run: str = "",
     ) -> None:
-        """`alive`: what is known of other runs; `turn` is called before each effect, to let another runner go first."""
+        """`alive`: what is known of other runs; `run`: who this is, where two run at once."""
         self.universe = universe
         self.faults = faults
         self.timing = timing
         self.alive = alive
         self.skew = skew
         self.backwards = backwards
-        self.turn = turn
+        self.run = run
         self.trace: list[Point] = []
         self.fired = 0
         self.refusing = False
@@ -109,8 +109,6 @@ class SimWorld:
 
     # The points.
     def _point(self, kind: Class, where: str) -> Fault | None:
-        if self.turn:
-            self.turn()
         self.universe.tick()
         fault = self.faults.get(len(self.trace))
         self.trace.append((kind, self.universe.now, self.universe.mutations, self.universe.random))
@@ -150,6 +148,8 @@ class SimWorld:
         if fault and strikes in LATE_KINDS:
             self.universe.post(mutation, fault.after, self.timing.settle - SETTLED)
             raise Killed if strikes is Kind.CUT_LATE else self._error(where, ambiguous=True)
+        if self.run and kind in {Class.MINT, Class.CHANGE}:
+            self._alone(where)
         landed = self.universe.land(mutation)
         if strikes is Kind.CUT_AFTER:
             raise Killed
@@ -159,6 +159,12 @@ class SimWorld:
             raise self._error(where, ambiguous=True)
         if not landed:
             raise NotFound("not found", status=404) if where == "api" else Conflict("another version")
+
+    def _alone(self, where: str) -> None:
+        """Check that the open intent is this run's (I6)."""
+        record = self.universe.records["main"][0]
+        if record.intent is None or record.intent.run != self.run:
+            self.universe.blame(f"I6: {self.run} changed the {where} while another run held the key")
 
     # The control API.
     def list_keys(self, *, fresh: bool = False) -> tuple[ApiKey, ...]:
