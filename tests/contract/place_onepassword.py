@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import ClassVar
 from uuid import uuid4
 
@@ -44,9 +45,10 @@ class OnePasswordPlace:
         self.token = connect.token({self.vault: "rw"})
         self._targets: list[OnePasswordTarget] = []
 
-    def target(self, **settings: object) -> OnePasswordTarget:
-        """Return a new target."""
-        self._targets.append(OnePasswordTarget(context(self.connect, self.token, **settings)))
+    def target(self, *, patience: float = 10, **settings: object) -> OnePasswordTarget:
+        """Return a new target, with this deadline for a request."""
+        made_from = replace(context(self.connect, self.token, **settings), request=patience)
+        self._targets.append(OnePasswordTarget(made_from))
         return self._targets[-1]
 
     def path(self) -> str:

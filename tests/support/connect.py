@@ -19,7 +19,7 @@ class Connect:
 
     def __init__(self) -> None:
         self.state = State()
-        self.requests: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str, bytes]] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.connect = self  # type: ignore[attr-defined]
         self._server.daemon_threads = True
@@ -64,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         connect: Connect = self.server.connect  # type: ignore[attr-defined]
-        connect.requests.append((self.command, self.path))
+        connect.requests.append((self.command, self.path, body))
         try:
             status, found = 200, self._route(connect.state, body)
         except Refusal as refusal:
@@ -77,6 +77,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "text/plain" if plain else "application/json")
         self.send_header("Content-Length", str(len(content)))
         self.send_header("1Password-Connect-Version", VERSION)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(content)
 

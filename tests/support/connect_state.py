@@ -49,16 +49,22 @@ def new_identity() -> str:
 class State:
     """One server: its vaults, and the tokens with what each may do (`r`, `w`) in which vault.
 
-    `lag` is how many seconds the copy is behind, `conflicts` how many of the next changes meet another one.
+    `lag` is how many seconds the copy is behind, `stalled` since when it no longer follows, `conflicts` how many of the
+    next changes meet another one. A change of an item that the copy does not show as it is fails, as users report.
     """
 
     lag: float = 0
+    stalled: float | None = None
     conflicts: int = 0
     frozen: bool = False
     vaults: dict[str, str] = field(default_factory=dict)
     tokens: dict[str, dict[str, str]] = field(default_factory=dict)
     _items: dict[str, list[tuple[float, Json]]] = field(default_factory=dict)
     _lock: threading.RLock = field(default_factory=threading.RLock)
+
+    def stall(self) -> None:
+        """Let the copy follow no longer."""
+        self.stalled = time.monotonic()
 
     def newest(self, identity: str) -> Json:
         """Return an item as 1Password has it."""
@@ -160,13 +166,15 @@ class State:
         if identity not in self._items or self.newest(identity)["vault"]["id"] != vault:
             raise Refusal(404, f"item {identity} not found")
         item = self.newest(identity)
-        if item.get("state"):
-            raise Refusal(400, "Unable to update item")
+        if item.get("state") == "DELETED":
+            raise Refusal(404, f"item {identity} not found")
+        if item.get("state") or self._shown(identity) != item:
+            raise Refusal(400, f"Unable to update item {item['title']!r}")
         return item
 
     def _shown(self, identity: str) -> Json | None:
         """Return what the copy holds."""
-        until = time.monotonic() - self.lag
+        until = (self.stalled or time.monotonic()) - self.lag
         seen = [item for at, item in self._items.get(identity, []) if at <= until]
         return copy.deepcopy(seen[-1]) if seen and seen[-1].get("state") != "DELETED" else None
 

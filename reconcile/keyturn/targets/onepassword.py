@@ -10,10 +10,10 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,10 +29,8 @@ from keyturn.targets.base import (
     check_path,
     parse_settings,
 )
+from keyturn.targets.onepassword_item import Item, ItemField, called, concealed, pointer, split_field
 from keyturn.targets.origins import check_origin, proxy_for
-
-if TYPE_CHECKING:
-    from keyturn.targets.onepassword_vault import Item, ItemField
 
 TEXTS = frozenset({"STRING", "CONCEALED"})
 FIRST_LOOK, LAST_LOOK = 0.05, 2.0
@@ -122,14 +120,22 @@ class OnePasswordTarget(WithoutDocuments):
 
         Not our field: without compare-and-set, rewriting a secret could undo what somebody else just wrote.
         """
-        item = self._vault.find(_place(path, field))
-        if item is None:
-            self._check_create(path)
-            self._vault.probe_create(path)
-            return
-        if self._find_field(item, path, field) is None:
-            self._find_section(item, path, field)
-        self._vault.patch(path, item, {"op": "replace", "path": "/title", "value": item.title})
+        _place(path, field)
+        with self._writing:
+            for _ in _tries():
+                look = self._look(path, field)
+                if look.item is None:
+                    self._check_create(path)
+                    self._vault.probe_create(path)
+                    return
+                if look.found is None:
+                    self._find_section(look.item, path, field)
+                title = {"op": "replace", "path": "/title", "value": look.item.title}
+                version = self._vault.patch(path, look.item, title)
+                if version is not None:
+                    self._await(path, field, version)
+                    return
+        raise self._refused(path)
 
     def close(self) -> None:
         """Close the connections."""
@@ -143,7 +149,7 @@ class OnePasswordTarget(WithoutDocuments):
     def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> str:
         """Set our field, or remove it where `secret` is None; return the item's version."""
         with self._writing:
-            for _ in range(TRIES):
+            for _ in _tries():
                 look = self._look(path, field)
                 if look.held == secret:
                     return look.version
@@ -155,33 +161,35 @@ class OnePasswordTarget(WithoutDocuments):
                     )
                 version = self._send(look, path, field, secret.reveal() if secret else None, guard)
                 if version is not None:
-                    return self._settle(path, field, secret, version)
-        raise Conflict(
-            "others keep changing this vault",
-            where=self._vault.where(path),
-            evidence=f"{TRIES} changes were refused",
-            remedy="Run again.",
-        )
+                    after = self._await(path, field, version)
+                    if after.held != secret:
+                        raise Conflict(
+                            f"the field {field} was changed by somebody else right after it was written",
+                            where=self._vault.where(path),
+                            evidence="Connect cannot compare and set",
+                        )
+                    return after.version
+        raise self._refused(path)
 
     def _send(self, look: Look, path: str, field: str, value: str | None, guard: Guard) -> int | None:
         """Send one change; return the item's new version, None where it was refused because of another change."""
         if look.item is None:
             self._check_create(path)
-            section, label = _parts(field)
-            return self._vault.create(path, section, _concealed(label, section, value), guard)
+            section, label = split_field(field)
+            return self._vault.create(path, section, concealed(label, section, value), guard)
         change: dict[str, object]
         if look.found is None:
             section = self._find_section(look.item, path, field)
-            change = {"op": "add", "path": "/fields", "value": _concealed(_parts(field)[1], section, value)}
+            change = {"op": "add", "path": "/fields", "value": concealed(split_field(field)[1], section, value)}
         elif value is None:
-            change = {"op": "remove", "path": _pointer(look.found)}
+            change = {"op": "remove", "path": pointer(look.found)}
         else:
             # `add` replaces what is there, and also fills a field that has no value yet.
-            change = {"op": "add", "path": f"{_pointer(look.found)}/value", "value": value}
+            change = {"op": "add", "path": f"{pointer(look.found)}/value", "value": value}
         return self._vault.patch(path, look.item, change, guard)
 
-    def _settle(self, path: str, field: str, secret: Secret | None, version: int) -> str:
-        """Read again until the server shows what it has acknowledged; return the item's version.
+    def _await(self, path: str, field: str, version: int) -> Look:
+        """Read again until the server shows what it has acknowledged.
 
         Connect answers from a copy that follows 1Password after a moment: its Terraform provider waits likewise.
         """
@@ -195,7 +203,7 @@ class OnePasswordTarget(WithoutDocuments):
                 error.ambiguous = True
                 raise
             if look.item and look.item.version >= version:
-                break
+                return look
             if time.monotonic() + wait > until:
                 raise TargetUnavailable(
                     "what was written cannot be read back yet",
@@ -206,17 +214,17 @@ class OnePasswordTarget(WithoutDocuments):
                 )
             time.sleep(wait)
             wait = min(wait * 2, LAST_LOOK)
-        if look.held != secret:
-            raise Conflict(
-                f"the field {field} was changed by somebody else right after it was written",
-                where=self._vault.where(path),
-                evidence="Connect cannot compare and set",
-            )
-        return look.version
+
+    def _refused(self, path: str) -> TargetUnavailable:
+        return TargetUnavailable(
+            "the server refuses this change",
+            where=self._vault.where(path),
+            evidence=f"{TRIES} times",
+            remedy="Somebody else may be changing this vault: run again. The server's log tells why.",
+        )
 
     def _find_field(self, item: Item, path: str, field: str) -> ItemField | None:
-        headings = {section.id: section.label for section in item.sections}
-        found = [one for one in item.fields if field in _addresses(one, headings)]
+        found = called(item, field)
         if len(found) > 1:
             raise TargetMisfit(
                 f"{len(found)} fields of this item are called {field}",
@@ -234,7 +242,7 @@ class OnePasswordTarget(WithoutDocuments):
 
     def _find_section(self, item: Item, path: str, field: str) -> str:
         """Return the id of the section in which a new field belongs, empty for none."""
-        section = _parts(field)[0]
+        section = split_field(field)[0]
         found = [one.id for one in item.sections if section in {one.label, one.id}]
         if section and not found:
             raise TargetMisfit(
@@ -268,34 +276,20 @@ class Look:
         return str(self.item.version if self.item else 0)
 
 
+def _tries() -> Iterator[int]:
+    """Count the tries of a change, with a pause before each further one."""
+    for number in range(TRIES):
+        if number:
+            time.sleep(FIRST_LOOK * 2**number)
+        yield number
+
+
 def _place(path: str, field: str) -> str:
     if not field:
         raise InputError("a delivery to 1Password needs a field", where=path, evidence="an item holds named fields")
-    if not _parts(field)[1]:
+    if not split_field(field)[1]:
         raise InputError(f"the field {field!r} has no label", where=path, remedy="Write label, or section.label.")
     return check_path(path)
-
-
-def _parts(field: str) -> tuple[str, str]:
-    """Return the section, empty for none, and the label."""
-    before, dot, after = field.partition(".")
-    return (before, after) if dot else ("", field)
-
-
-def _addresses(field: ItemField, headings: Mapping[str, str]) -> set[str]:
-    """Return all that a manifest may call a field."""
-    section = field.section.id if field.section else ""
-    return {field.label, f"{section}.{field.label}", f"{headings.get(section, '')}.{field.label}"}
-
-
-def _concealed(label: str, section: str, value: str | None) -> dict[str, object]:
-    place = {"section": {"id": section}} if section else {}
-    return {"type": "CONCEALED", "label": label, "value": value or "", **place}
-
-
-def _pointer(field: ItemField) -> str:
-    """Return the JSON pointer (RFC 6901) to a field."""
-    return f"/fields/{field.id.replace('~', '~0').replace('/', '~1')}"
 
 
 def _authority(settings: OnePasswordSettings, context: TargetContext) -> bool | ssl.SSLContext:

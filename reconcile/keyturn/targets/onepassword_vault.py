@@ -13,10 +13,11 @@ from http import HTTPStatus
 from typing import Annotated, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from keyturn.errors import TargetMisfit, TargetUnavailable
 from keyturn.targets.base import Guard
+from keyturn.targets.onepassword_item import Item, Listed, Summary
 from keyturn.targets.onepassword_server import Action, Answer, Server
 
 ID = re.compile(r"[a-z0-9]{26}")
@@ -27,46 +28,6 @@ NO_CATEGORY = "CUSTOM"
 """A category that Connect makes no items of: a request for one is judged by the permission, and then refused."""
 
 T = TypeVar("T")
-Listed = BeforeValidator(lambda found: found or ())
-
-
-class Reference(BaseModel):
-    """Names another part by its id."""
-
-    id: str = ""
-
-
-class Section(BaseModel):
-    """A heading of an item."""
-
-    id: str
-    label: str = ""
-
-
-class ItemField(BaseModel):
-    """A field of an item."""
-
-    id: str
-    type: str = "STRING"
-    label: str = ""
-    value: str = Field(default="", repr=False)
-    section: Reference | None = None
-
-
-class Summary(BaseModel):
-    """What a list tells of an item; `state` is empty for one in use."""
-
-    id: str
-    title: str = ""
-    version: int = 0
-    state: str = ""
-
-
-class Item(Summary):
-    """An item with its fields."""
-
-    sections: Annotated[tuple[Section, ...], Listed] = ()
-    fields: Annotated[tuple[ItemField, ...], Listed] = ()
 
 
 class VaultName(BaseModel):
@@ -122,17 +83,29 @@ class Vault:
         return self._get(items, used[0].id, path) if used else None
 
     def patch(self, path: str, item: Item, change: Mapping[str, object], guard: Guard | None = None) -> int | None:
-        """Apply one change to an item; return its version, None where another change came first: nothing was done."""
+        """Apply one change to an item; return its version, None where it was refused: another change came first."""
         action = self._action(path, "change this item", "read and write")
         place = f"/v1/vaults/{self._identify()}/items/{item.id}"
-        return _version(self._server.ask(action, "PATCH", place, [dict(change)], guard=guard), action)
+        answer = self._server.ask(action, "PATCH", place, [dict(change)], guard=guard)
+        # 400 too: Connect answers it to a change of an item that changed a moment ago.
+        missed = answer.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}
+        return None if missed else _parse(ITEM, answer, action, writing=True).version
 
     def create(self, path: str, section: str, field: Mapping[str, object], guard: Guard) -> int | None:
         """Make an item of this title with one field, in a section where one is named; return as `patch`."""
         action = self._action(path, "make this item", "read and write")
         heading = {"id": section, "label": section}
         parts = {"sections": [heading] if section else [], "fields": [dict(field)]}
-        return _version(self._post(action, path, {"category": CATEGORY, **parts}, guard), action)
+        answer = self._post(action, path, {"category": CATEGORY, **parts}, guard)
+        self._check_vault(answer)
+        if answer.status == HTTPStatus.BAD_REQUEST:
+            raise TargetMisfit(
+                "could not make this item: the server refuses what it would hold",
+                where=action.where,
+                evidence=f"status {answer.status}",
+                remedy="Make it in 1Password, with the field.",
+            )
+        return None if answer.status == HTTPStatus.CONFLICT else _parse(ITEM, answer, action, writing=True).version
 
     def probe_create(self, path: str) -> None:
         """Ask for an item that cannot be made: raises what a real one would raise, and makes none."""
@@ -197,20 +170,6 @@ class Vault:
     def _action(self, path: str, doing: str, access: str) -> Action:
         where = self.where(path) if path else f"target {self._name}"
         return Action(where, doing, f"Give it {access} on the vault {self._vault}.")
-
-
-def _version(answer: Answer, action: Action) -> int | None:
-    """Return the version that a change made, None where another change came first."""
-    if answer.status in {HTTPStatus.CONFLICT, HTTPStatus.NOT_FOUND}:
-        return None
-    if not answer.good:
-        raise TargetMisfit(
-            f"could not {action.doing}: the server refuses it",
-            where=action.where,
-            evidence=f"status {answer.status}",
-            remedy="The server's log tells why; a person can make the item and the field by hand.",
-        )
-    return _parse(ITEM, answer, action, writing=True).version
 
 
 def _parse(shape: TypeAdapter[T], answer: Answer, action: Action, *, writing: bool = False) -> T:
