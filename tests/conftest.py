@@ -10,9 +10,12 @@ import pytest
 from tests.support.moto import Moto
 from tests.support.network import stay_on_loopback
 from tests.support.openbao import OpenBao
+from tests.support.table import pytest_terminal_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+__all__ = ["pytest_terminal_summary"]  # pytest finds a hook here; with xdist it reads no other conftest
 
 CREDENTIALS = ("AWS_", "BAO_", "DIGITALOCEAN_", "KEYTURN_", "OP_CONNECT_", "PULUMI_", "VAULT_")
 

@@ -12,6 +12,7 @@ from tests.contract import place_aws, place_dotenv, place_local, place_onepasswo
 from tests.contract.places import DeliveryPlace, DocumentPlace, Opener
 from tests.support.moto import Moto
 from tests.support.openbao import OpenBao
+from tests.support.table import note
 
 DELIVERIES: Mapping[str, Opener] = {
     "aws-secrets-manager": place_aws.place,
@@ -59,19 +60,19 @@ class Started:
 @pytest.fixture(params=sorted(DELIVERIES))
 def deliveries(request: pytest.FixtureRequest) -> Iterator[DeliveryPlace]:
     """A place for deliveries, of every target that holds them."""
-    with DELIVERIES[request.param](Started(request)) as place:
+    with DELIVERIES[note(request, "deliveries")](Started(request)) as place:
         yield place  # type: ignore[misc]  # the table says that it is one
 
 
 @pytest.fixture(params=FENCED)
 def fenced(request: pytest.FixtureRequest) -> Iterator[DeliveryPlace]:
     """A place for deliveries, of every target that compares and sets."""
-    with DELIVERIES[request.param](Started(request)) as place:
+    with DELIVERIES[note(request, "deliveries")](Started(request)) as place:
         yield place  # type: ignore[misc]  # the table says that it is one
 
 
 @pytest.fixture(params=sorted(DOCUMENTS))
 def documents(request: pytest.FixtureRequest) -> Iterator[DocumentPlace]:
     """A place for documents, of every target that holds them."""
-    with DOCUMENTS[request.param](Started(request)) as place:
+    with DOCUMENTS[note(request, "documents")](Started(request)) as place:
         yield place  # type: ignore[misc]  # the table says that it is one
