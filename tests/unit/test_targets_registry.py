@@ -36,8 +36,8 @@ def test_a_missing_library_is_answered_with_what_to_type(make: object, monkeypat
     """For the libraries that an extra of keyturn brings; for others their name."""
     assert callable(make)
     entries = {
-        "ours": EntryPoint("ours", "boto3_is_missing:Target", registry.GROUP),
-        "theirs": EntryPoint("theirs", "somebody.elses:Target", registry.GROUP),
+        "ours": (EntryPoint("ours", "boto3_is_missing:Target", registry.GROUP),),
+        "theirs": (EntryPoint("theirs", "somebody.elses:Target", registry.GROUP),),
     }
     monkeypatch.setattr(registry, "_entries", lambda: entries)
     monkeypatch.setitem(registry.EXTRAS, "boto3_is_missing", "aws")
@@ -47,23 +47,66 @@ def test_a_missing_library_is_answered_with_what_to_type(make: object, monkeypat
         make("theirs")
 
 
-def test_without_hvac_settings_are_known_and_the_extra_is_named() -> None:
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ("keyturn.targets.vault:Nothing", "AttributeError"),
+        ("keyturn.targets.vault:VaultTarget", "it is no class with kind = 'mine'"),
+        ("keyturn.targets.vault:check_path", "it is no class"),
+        ("keyturn.secret:Secret", "it is no class"),
+    ],
+)
+def test_a_plug_in_that_is_no_target_is_named(value: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made for another version of keyturn, or wrongly registered: the words say where it comes from."""
+    monkeypatch.setattr(registry, "_entries", lambda: {"mine": (EntryPoint("mine", value, registry.GROUP),)})
+    with pytest.raises(InputError, match=f"type mine cannot be used.*{why}.*Update or uninstall keyturn"):
+        registry.find("mine")
+
+
+def test_no_package_takes_the_place_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that offer one kind are refused, for the secrets would go to whichever comes first."""
+    ours = EntryPoint("vault", "keyturn.targets.vault:VaultTarget", registry.GROUP)
+    theirs = EntryPoint("vault", "evil_vault:Target", registry.GROUP)
+    monkeypatch.setattr(registry, "_entries", lambda: {"vault": (theirs, ours)})
+    with pytest.raises(InputError, match=r"several packages offer .* vault .*evil_vault.*Uninstall"):
+        registry.make("vault", CONTEXT)
+    monkeypatch.setattr(registry, "_entries", lambda: {"vault": (ours, ours)})
+    assert registry.find("vault") is VaultTarget
+
+
+@pytest.mark.parametrize(
+    ("kind", "library", "extra", "settings", "environment"),
+    [
+        ("vault", "hvac", "vault", {"address": "http://[::1]"}, {"VAULT_ADDR": "http://[::1]"}),
+        ("aws-secrets-manager", "boto3", "aws", {"region": "eu-central-1"}, {}),
+        (
+            "onepassword-connect",
+            "onepasswordconnectsdk",
+            "onepassword",
+            {"host": "http://[::1]", "vault": "v"},
+            {"OP_CONNECT_HOST": "http://[::1]"},
+        ),
+    ],
+)
+def test_without_its_library_a_target_s_settings_are_known_and_the_extra_is_named(
+    kind: str, library: str, extra: str, settings: object, environment: object
+) -> None:
     """`validate` works offline without the vendor's library; using the target says what to type."""
-    script = """
+    script = f"""
 import sys
-sys.modules["hvac"] = None
+sys.modules[{library!r}] = None
 from keyturn.errors import InputError
 from keyturn.targets import registry
 from keyturn.targets.base import TargetContext
-assert registry.find("vault").settings_model.model_json_schema()["properties"]["mount"]["default"] == "secret"
-assert "requests" not in sys.modules
+assert set({settings!r}) <= registry.find({kind!r}).settings_model.model_json_schema()["properties"].keys()
+assert not {{"requests", "botocore", "httpx"}} & sys.modules.keys()
 try:
-    registry.make("vault", TargetContext("v", {"address": "http://[::1]"}, {"VAULT_ADDR": "http://[::1]"}))
+    registry.make({kind!r}, TargetContext("v", {settings!r}, {environment!r}))
 except InputError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
-    assert "pip install 'keyturn[vault]'" in done.stdout
+    assert f"pip install 'keyturn[{extra}]'" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ from keyturn.cli import options
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
+
     from keyturn.report.lines import Line
 
 
@@ -25,11 +28,11 @@ def command() -> int:
 def _lines() -> Iterator[Line]:
     from keyturn.errors import InputError
     from keyturn.report.lines import Span, Tone, columns, line
-    from keyturn.targets.registry import find, kinds
+    from keyturn.targets.registry import find, kinds, package
 
     for name in kinds():
         try:
-            kind = find(name)
+            kind, source = find(name), package(name)
         except InputError as error:
             yield line(Span(name, Tone.NAME), f": {error}")
             continue
@@ -40,13 +43,21 @@ def _lines() -> Iterator[Line]:
             "holds records": able.documents,
         }
         words = ", ".join(word for word, can in abilities.items() if can)
-        yield line(Span(name, Tone.NAME), f": {words or 'holds secrets only'}")
+        stranger = "" if source == "keyturn" else f" (from {source})"
+        yield line(Span(name, Tone.NAME), f"{stranger}: {words or 'holds secrets only'}")
         rows = [
-            (
-                Span(field.alias or title),
-                Span("required" if field.is_required() else "optional"),
-                Span(field.description or ""),
-            )
-            for title, field in kind.settings_model.model_fields.items()
+            (Span(title), Span("required" if field.is_required() else "optional"), Span(field.description or ""))
+            for title, field in _settings(kind.settings_model)
         ]
         yield from columns(rows, indent=2) if rows else []
+
+
+def _settings(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Yield each setting with its name, those of a nested model as `auth.method`."""
+    for title, field in model.model_fields.items():
+        name = f"{prefix}{field.alias or title}"
+        nested = getattr(field.annotation, "model_fields", None)
+        if nested is None:
+            yield name, field
+        else:
+            yield from _settings(field.annotation, f"{name}.")  # type: ignore[arg-type]  # it has fields: a model

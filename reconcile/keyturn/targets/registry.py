@@ -6,8 +6,10 @@ from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
+from pydantic import BaseModel
+
 from keyturn.errors import InputError
-from keyturn.targets.base import Target, TargetContext
+from keyturn.targets.base import Capabilities, Target, TargetContext
 
 GROUP = "keyturn.targets"
 
@@ -24,21 +26,29 @@ def find(kind: str) -> type[Target]:
     """Return the class of a kind of target; its settings model is there without the vendor's library.
 
     Raises:
-        InputError: no such kind, or it cannot be imported.
+        InputError: no such kind, several packages offer it, it cannot be imported, or it is no target.
     """
-    entries = _entries()
-    if kind not in entries:
-        near = get_close_matches(kind, entries, n=1)
-        raise InputError(
-            f"there is no target of type {kind!r}",
-            evidence=f"there are {', '.join(sorted(entries)) or 'none'}",
-            remedy=f"Did you mean {near[0]}?" if near else "",
-        )
+    entry = _entry(kind)
     try:
-        target: type[Target] = entries[kind].load()
+        found: type[Target] = entry.load()
     except ModuleNotFoundError as missing:
         raise _missing(kind, missing) from None
-    return target
+    except (ImportError, AttributeError) as error:
+        why = type(error).__name__
+    else:
+        if _is_target(found, kind):
+            return found
+        why = f"it is no class with kind = {kind!r}, capabilities and settings_model"
+    raise InputError(
+        f"the target of type {kind} cannot be used",
+        evidence=f"{entry.value}: {why}",
+        remedy=f"Update or uninstall {_package(entry)}.",
+    )
+
+
+def package(kind: str) -> str:
+    """Return the name of the installed package that offers a kind; raises InputError like `find`."""
+    return _package(_entry(kind))
 
 
 def make(kind: str, context: TargetContext) -> Target:
@@ -55,8 +65,46 @@ def make(kind: str, context: TargetContext) -> Target:
 
 
 @cache
-def _entries() -> dict[str, EntryPoint]:
-    return {entry.name: entry for entry in entry_points(group=GROUP)}
+def _entries() -> dict[str, tuple[EntryPoint, ...]]:
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    for entry in entry_points(group=GROUP):
+        found[entry.name] = (*found.get(entry.name, ()), entry)
+    return found
+
+
+def _entry(kind: str) -> EntryPoint:
+    entries = _entries()
+    if kind not in entries:
+        near = get_close_matches(kind, entries, n=1)
+        raise InputError(
+            f"there is no target of type {kind!r}",
+            evidence=f"there are {', '.join(sorted(entries)) or 'none'}",
+            remedy=f"Did you mean {near[0]}?" if near else "",
+        )
+    # A package may not slip itself in front of another one: it would be handed that one's secrets.
+    if len({entry.value for entry in entries[kind]}) > 1:
+        packages = sorted({_package(entry) for entry in entries[kind]})
+        raise InputError(
+            f"several packages offer a target of type {kind}",
+            evidence=", ".join(packages),
+            remedy="Uninstall all but the one that you trust.",
+        )
+    return entries[kind][0]
+
+
+def _package(entry: EntryPoint) -> str:
+    return entry.dist.name if entry.dist else entry.module
+
+
+def _is_target(found: object, kind: str) -> bool:
+    settings = getattr(found, "settings_model", None)
+    return (
+        isinstance(found, type)
+        and getattr(found, "kind", None) == kind
+        and isinstance(getattr(found, "capabilities", None), Capabilities)
+        and isinstance(settings, type)
+        and issubclass(settings, BaseModel)
+    )
 
 
 def _missing(kind: str, error: ModuleNotFoundError) -> InputError:
