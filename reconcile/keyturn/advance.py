@@ -90,6 +90,8 @@ class Delivered:
     """Deliveries were tried: what went wrong; and, in a plan only, what they hold now. Apply reads them back."""
 
     problems: Mapping[Delivery, str] = field(default_factory=dict)
+    ambiguous: bool = False
+    """A write was sent and its fate is unknown: it may still land."""
     assumed: Mapping[Delivery, Reading] | None = None
 
 
@@ -183,7 +185,15 @@ def _checked(state: State, step: Check, result: SmokeResult) -> State:
 
 def _waited(state: State) -> State:
     """What could not be read may be readable now, and what does not hold the secret yet is read again."""
-    readings = {place: item for place, item in state.observed.readings.items() if not item.problem}
+    intent = state.record.intent if state.record else None
+    known = state.run.minted or (intent.digest if intent else None)
+    if state.record and intent and intent.op is Op.DELIVER:
+        known = state.record.live_digest
+    readings = {
+        place: item
+        for place, item in state.observed.readings.items()
+        if not item.problem and (known is None or item.digest == known)
+    }
     return state.with_observed(readings=readings).with_run(paused=True, tries=state.run.tries + 1)
 
 
@@ -192,7 +202,11 @@ def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
     until = run.deliver_until if run.deliver_until is not None else state.clock.uptime + timing.delivery
     left = {place: item for place, item in state.observed.readings.items() if place not in step.deliveries}
     return state.with_observed(readings={**left, **(outcome.assumed or {})}).with_run(
-        attempted=True, paused=False, deliver_until=until, delivery_problems=outcome.problems
+        attempted=True,
+        paused=False,
+        deliver_until=until,
+        delivery_problems=outcome.problems,
+        unsettled_until=state.clock.uptime + timing.settle if outcome.ambiguous else run.unsettled_until,
     )
 
 

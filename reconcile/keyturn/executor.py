@@ -12,6 +12,7 @@ from keyturn.advance import ASSUMED, Claimed, Delivered, Done, Failed, Outcome, 
 from keyturn.errors import Conflict, KeyturnError, LeaseLost, RunStopped, TargetUnavailable
 from keyturn.machine import next_step
 from keyturn.model import DesiredKey
+from keyturn.observe import Hand, clock, observe, refresh
 from keyturn.outcome import (
     Change,
     Condition,
@@ -23,9 +24,9 @@ from keyturn.outcome import (
     Planned,
     Progress,
 )
-from keyturn.perform import Hand, clock, digest_key, perform
+from keyturn.perform import perform
 from keyturn.signals import stop_requested
-from keyturn.state import Observed, Run, State
+from keyturn.state import Run, State
 from keyturn.steps import (
     Check,
     Create,
@@ -74,7 +75,7 @@ def _dry(world: World, desired: DesiredKey, options: Options) -> tuple[KeyPlan, 
     dry = replace(options, allow_delete=True, lock_timeout=0.0)
     hand = Hand()
     try:
-        state = first = _observe(world, desired, dry, "plan", hand)
+        state = first = observe(world, desired, dry, "plan", hand)
         steps: list[Step] = []
         decision = next_step(state)
         while not isinstance(decision, End):
@@ -146,14 +147,14 @@ def apply_key(
     state: State | None = None
     end: End
     try:
-        state = _observe(world, desired, options, run, work.hand)
+        state = observe(world, desired, options, run, work.hand)
         for _ in range(MAX_STEPS):
             state = replace(state, clock=clock(world))
             decision = next_step(state)
             if isinstance(decision, End):
                 end = decision
                 break
-            if stop() and work.hand.durable:
+            if stop() and work.hand.durable and _traceable(state):
                 end = End(Condition.WAITING, "interrupted", _open_words(state), exit_code=1)
                 break
             state = _go(work, state, decision)
@@ -189,10 +190,19 @@ def _go(work: _Working, state: State, step: Step) -> State:
     if isinstance(step, Wait) and step.reread:
         return _reread(work, state, patient=False)
     after = advance(replace(state, clock=clock(work.world)), step, outcome)
+    if isinstance(step, WriteRecord) and after.run.leased is not None:
+        # The lease counts from before it was sent: how long its answer took, or this process slept, is part of it.
+        after = after.with_run(leased=state.clock)
     if isinstance(step, WriteRecord) and step.kind in {Write.COMMIT, Write.FAIL, Write.NOTE}:
         work.hand.durable = work.hand.durable or step.kind is not Write.NOTE
     work.done.extend(item for item in _shown(step) if not _went_wrong(item, outcome))
     return after
+
+
+def _traceable(state: State) -> bool:
+    """Tell whether the next run would find the secret minted here by its digest; else it would have to mint again."""
+    intent = state.record.intent if state.record else None
+    return intent is None or state.run.minted is None or intent.digest == state.run.minted
 
 
 def _sleep(work: _Working, step: Wait) -> Outcome:
@@ -209,30 +219,9 @@ def _went_wrong(item: Planned, outcome: Outcome) -> bool:
 
 
 def _reread(work: _Working, state: State, *, patient: bool = True) -> State:
-    """Read the record again; what was open in it is found, not just written (rule 1)."""
-    world, run, before = work.world, state.run, state.record
-    stored = _patiently(work, state) if patient else world.read_record(state.desired.id)
-    now, record = clock(world), stored.record
-    intent = record.intent if record else None
-    mine = intent is not None and intent.run == run.id
-    open_before = before.intent if before else None
-    same = mine and intent is not None and open_before is not None and open_before.nonce == intent.nonce
-    run = replace(
-        run,
-        fresh=False,
-        found=mine,
-        unsettled_until=max(run.unsettled_until, now.uptime + state.desired.timing.settle) if mine else 0.0,
-        minted=run.minted if same else None,
-        discarded=run.discarded and same,
-        leased=run.leased if mine else None,
-        honoured=run.honoured or (mine and record is not None and record.requested is not None),
-        watched=stored.version,
-        watched_since=now.uptime if stored.version != run.watched else run.watched_since,
-        waiting_since=None if mine else (run.waiting_since if run.waiting_since is not None else now.uptime),
-    )
-    alive = world.run_alive(intent.run) if intent and not mine else None
-    observed = replace(state.observed, readings={}, claims={}, gone=frozenset(), relisted=False, holder_alive=alive)
-    return replace(state, record=record, version=stored.version, run=run, observed=observed, clock=now)
+    """Read the record again, and go on from what it says."""
+    stored = _patiently(work, state) if patient else work.world.read_record(state.desired.id)
+    return refresh(work.world, state, stored)
 
 
 def _patiently(work: _Working, state: State) -> StoredRecord:
@@ -248,35 +237,6 @@ def _patiently(work: _Working, state: State) -> StoredRecord:
             return work.world.read_record(state.desired.id)
         except TargetUnavailable as error:
             last = str(error)
-
-
-def _observe(world: World, desired: DesiredKey, options: Options, run: str, hand: Hand) -> State:
-    """Make the first observation: the complete list and the record; all else is looked at when the machine asks."""
-    keys = world.list_keys()
-    stored = world.read_record(desired.id)
-    record, now = stored.record, clock(world)
-    fresh_key = world.random_hex(32)
-    start = Run(
-        id=run,
-        digest_key=record.digest_key if record and not record.deleted_at else fresh_key,
-        nonce=world.random_hex(4),
-        watched=stored.version,
-        watched_since=now.uptime,
-        waiting_since=now.uptime,
-    )
-    alive = world.run_alive(record.intent.run) if record and record.intent else None
-    observed = Observed(
-        keys=tuple(key for key in keys if key.deleted_at is None),
-        account=world.account(),
-        skew=world.clock_skew(),
-        unfenced=frozenset(item for item in desired.deliveries if not world.fenced(item)),
-        holder_alive=alive,
-    )
-    state = State(desired, record, stored.version, observed, start, now, options)
-    if options.secret is not None:
-        given = hand.take(options.secret, digest_key(state))
-        state = state.with_observed(in_hand=frozenset({given}))
-    return state
 
 
 def _basis(state: State, shown: Sequence[Planned], end: End) -> str:

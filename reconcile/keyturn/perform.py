@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from keyturn import smoke
 from keyturn.advance import Checked, Claimed, Delivered, Done, Failed, Listed, Looked, Made, Outcome, Written
 from keyturn.errors import ApiError, Conflict, CreateRetired, KeyturnError, LeaseLost, TargetError
 from keyturn.machine.common import protects
 from keyturn.model import Delivery, SmokeResult, Verdict
+from keyturn.observe import Hand, clock, digest_key
 from keyturn.record import Claim
-from keyturn.secret import Secret
-from keyturn.state import Clock, Reading, State
+from keyturn.state import Reading, State
 from keyturn.steps import (
     Check,
     Create,
@@ -36,29 +35,6 @@ from keyturn.world import Guard, World
 
 ACCOUNT_TOKENS = ("dop_v1_", "doo_v1_")
 STRICT_TIMES, STRICT_SPREAD = 3, 5.0
-
-
-@dataclass(slots=True)
-class Hand:
-    """The secrets that this run has in hand, and what it read where; never shown, never kept."""
-
-    secrets: dict[str, Secret] = field(default_factory=dict)
-    held: dict[Delivery, Secret | None] = field(default_factory=dict)
-    claims: dict[str, str] = field(default_factory=dict)
-    """The version of each claim that was read."""
-    durable: bool = True
-    """False from a mint that killed the live secret until the new one was first written down."""
-
-    def take(self, secret: Secret, digest_key: str) -> str:
-        """Keep a secret and return its digest."""
-        digest = secret.digest(digest_key)
-        self.secrets[digest] = secret
-        return digest
-
-
-def clock(world: World) -> Clock:
-    """Read both clocks."""
-    return Clock(world.now(), world.uptime())
 
 
 def guard(world: World, state: State) -> Guard:
@@ -114,11 +90,6 @@ def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # n
             if expected is None:
                 return Done()
             return _tried(lambda: world.remove_delivery(delivery, expected, guard(world, state)))
-
-
-def digest_key(state: State) -> str:
-    """Return the key of all digests of this key: the record's, or the one that its first record will have."""
-    return state.record.digest_key if state.record and not state.record.deleted_at else state.run.digest_key
 
 
 def _tried(effect: Callable[[], object]) -> Outcome:
@@ -226,6 +197,7 @@ def _mint(world: World, state: State, step: Create | Regenerate, hand: Hand) -> 
 
 def _deliver(world: World, state: State, step: Deliver, hand: Hand) -> Outcome:
     problems: dict[Delivery, str] = {}
+    unsure: list[Delivery] = []
     secret = hand.secrets[step.digest]
     hold = guard(world, state)
 
@@ -235,6 +207,8 @@ def _deliver(world: World, state: State, step: Deliver, hand: Hand) -> Outcome:
             hand.durable = True
         except KeyturnError as error:
             problems[place] = str(error)
+            if not failed(error).definite:
+                unsure.append(place)
 
     world.together([lambda place=place: write(place) for place in step.deliveries])  # type: ignore[misc]
-    return Delivered(problems)
+    return Delivered(problems, bool(unsure))

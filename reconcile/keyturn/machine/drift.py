@@ -59,12 +59,14 @@ def _sourceless(state: State, live: str) -> Decision | None:
     held = tuple(dict.fromkeys(item for item in before if item[1]))
     if held and live not in state.run.looked_back:
         return LookBack(held, live)
+    leaked = record.retire.slot if record.retire and record.retire.at_once else None
     for name, slot in record.slots.items():
-        if slot.digest and any(state.observed.readings[item].digest == slot.digest for item in places(state)):
+        held_now = {state.observed.readings[item].digest for item in places(state)}
+        if slot.digest in held_now and name is not leaked:
             why = f"the targets were put back to slot {name}'s secret"
-            back = replace(record, live=name, retire=replace(record.retire, slot=name.other) if record.retire else None)
+            turned = Retire(name.other, record.retire.at) if record.retire else None
             shown = Planned(Change.RECORD, "rolled-back", why, slot=name)
-            return WriteRecord(note(back, state, why), Write.KEEP, shown)
+            return WriteRecord(note(replace(record, live=name, retire=turned), state, why), Write.KEEP, shown)
     return _pasted(state, live)
 
 

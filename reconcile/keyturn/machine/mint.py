@@ -177,6 +177,9 @@ def _with_secret(state: State, known: str) -> Decision:
     if pending and not compromised(state) and (protects(state) or len(pending) == len(wanted)):
         why = "; ".join(f"{item}: {run.delivery_problems.get(item, 'does not hold it')}" for item in pending)
         return give_up(state, "delivery-pending", f"the new secret could not be delivered everywhere: {why}")
+    if pending and (wait := settle(state)):
+        # A write without an answer may still land; the commit closes what would make the next run wait for it.
+        return wait
     if not protects(state):
         if run.found and (wait := settle(state)):
             return wait

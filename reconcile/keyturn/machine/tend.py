@@ -81,6 +81,8 @@ def delivering(state: State) -> Decision:
     if decision := spread(state, live):
         return decision
     readings = state.observed.readings
+    if any(readings[item].digest != live for item in places(state)) and (wait := settle(state)):
+        return wait
     if decision := _clean(state, tuple(item for item in unwanted(state) if not readings[item].problem)):
         return decision
     # What could not be read is cleaned by a later run.
