@@ -7,7 +7,7 @@ EXTRAS := aws dotenv metrics onepassword pulumi sandbox vault
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check generate lock
+.PHONY: help demo test prove check generate lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,9 @@ demo: $(STAMP) ## the whole life of a key in one minute, against the sandbox and
 
 test: $(STAMP) ## every test
 	$(BIN)/pytest -n 2 --dist loadscope $(ARGS)
+
+prove: $(STAMP) ## the promise in figures: kills, consumers, faults, against a real OpenBao
+	$(BIN)/python -m tests.real $(ARGS)
 
 check: $(STAMP) ## style, types, layers, generated files
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -64,7 +64,7 @@ def cases(*operations: str, lasting: tuple[bool, ...] = (False, True)) -> Iterat
                 yield from (Case(_BY_NAME[name], call, kind, always) for always in lasting)
 
 
-def strike(shared: Servers, chosen: Iterator[Case]) -> list[Struck]:
+def strike(shared: Servers, chosen: Iterable[Case]) -> list[Struck]:
     """Play the cases, each in an account of its own."""
     with ThreadPoolExecutor(LANES) as pool:
         return list(pool.map(lambda case: _strike(shared, case), chosen))

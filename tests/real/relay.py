@@ -180,6 +180,7 @@ class _Listener(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
+
     def handle_one_request(self) -> None:
         """Pass one request on, through the gate."""
         self.raw_requestline = self.rfile.readline(65537)

@@ -336,11 +336,12 @@ class Site:
         if record.retire:
             time.sleep(max(0.0, record.retire.at.timestamp() - time.time()))
 
-    def until_reached(self, hold: Hold, run: Run) -> bool:
-        """Wait until a request is held; False where the run ended without it."""
-        deadline = time.monotonic() + SECONDS
+    def until_reached(self, hold: Hold, run: Run, seconds: float = SECONDS) -> bool:
+        """Wait until a request is held; False where the run ended without it. Raises TimeoutError after `seconds`."""
+        deadline = time.monotonic() + seconds
         while not hold.reached.wait(0.02):
-            assert time.monotonic() < deadline, f"neither held nor ended:\n{run.err}"
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"neither held nor ended:\n{run.err}")
             if not run.alive:
                 return hold.reached.is_set()
         return True

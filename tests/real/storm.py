@@ -69,7 +69,7 @@ def _lane(shared: Servers, kills: int, chance: random.Random) -> Storm:
 
 def _kill(site: Site, chance: random.Random) -> Iterator[str]:
     """Rotate, kill at a moment of chance, apply once; yield what is wrong then."""
-    if chance.random() < 0.5:  # noqa: PLR2004 - half and half
+    if chance.random() < 0.5:
         moment = chance.choice((Moment.BEFORE, Moment.AFTER))
         hold = site.gate.at(chance.randrange(1, EFFECTS), moment)
         run = site.start("rotate", *KEYS, "--yes")

@@ -35,7 +35,7 @@ def twins(shared: Servers, pairs: int) -> list[Twins]:
 
 def _pair(shared: Servers, number: int) -> Twins:
     with Site(shared) as site:
-        site.existing(KEY, "alternating" if number % 4 < 2 else "in-place")  # noqa: PLR2004 - each both ways
+        site.existing(KEY, "alternating" if number % 4 < 2 else "in-place")
         return _held(site) if number % 2 else _race(site)
 
 
@@ -56,12 +56,10 @@ def _held(site: Site) -> Twins:
 
 def _race(site: Site) -> Twins:
     """Start both at once, free to meet wherever they meet; the one that comes second waits for the other."""
-    pair = [site.start("apply", "--yes") for _ in range(2)]
-    for run in pair:
-        run.wait()
-    said = any("is working on it" in run.err or WHO.search(run.out) for run in pair)
-    wrong = _codes(*pair, {(0, 0)})
-    return _judge(site, *pair, wrong, held=False, said=said)
+    first, second = (site.start("apply", "--yes") for _ in range(2))
+    first.wait(), second.wait()
+    said = any("is working on it" in run.err or WHO.search(run.out) for run in (first, second))
+    return _judge(site, first, second, _codes(first, second, {(0, 0)}), held=False, said=said)
 
 
 def _codes(first: Run, second: Run, right: set[tuple[int, int]]) -> list[str]:

@@ -1,0 +1,145 @@
+"""`python -m tests.real [PART]...`: the promise in figures, against a real OpenBao; 1 if any of them is not as promised.
+
+Parts: cuts, storm, consumers, twins, faults; none named: all. KILLS, ROUNDS and PAIRS in the environment change how
+many.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from statistics import median
+
+from tests.real.consumer import REREAD, Served, serve
+from tests.real.cuts import OPERATIONS, cuts
+from tests.real.faults import CALLS, cases, strike
+from tests.real.relay import Moment
+from tests.real.site import Servers, servers
+from tests.real.storm import storm
+from tests.real.twins import twins
+from tests.support.network import stay_on_loopback
+
+KEYS = 10
+
+
+def _number(name: str, default: int) -> int:
+    return int(os.environ.get(name, default))
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _wrong(found: Iterable[str]) -> int:
+    wrong = list(found)
+    for what in wrong:
+        _say(f"  WRONG {what}")
+    return len(wrong)
+
+
+def cut_all(shared: Servers) -> int:
+    """SIGKILL at each effect of each operation."""
+    _say("SIGKILL at each changing request, then one `apply` (before: it never reached the server; after: only the")
+    _say("answer was lost; late: it reached the server after its sender had died)")
+    _say(f"  {'operation':<32}{'cuts':>6}{'second mints':>14}{'violations':>12}{'seconds':>9}")
+    bad = total = 0
+    for operation in OPERATIONS:
+        start = time.monotonic()
+        found = cuts(shared, [operation])
+        wrong = [one for one in found if one.wrong]
+        again = sum(one.mints > operation.mints for one in found)
+        spent = time.monotonic() - start
+        _say(f"  {operation!s:<32}{len(found):>6}{again:>14}{len(wrong):>12}{spent:>9.0f}")
+        total += len(found)
+        bad += _wrong(f"{one.nth} {one.moment} {one.what}: {what}" for one in wrong for what in one.wrong)
+    _say(f"  {total} cuts at {total // len(Moment)} effects, {bad} violations")
+    return bad
+
+
+def storm_all(shared: Servers) -> int:
+    """Rotations under SIGKILL at varied moments."""
+    found = storm(shared, _number("KILLS", 200), _number("SEED", 1))
+    _say(f"{found.kills} runs killed at moments of chance, each rotating one key of each strategy, each followed by")
+    _say(f"one `apply`: {found.begun} rotations begun, {found.generations} secrets committed, {found.mints} minted,")
+    _say(f"{len(found.wrong)} lost or orphaned, {found.outage:.3f} s in which the vault held a dead secret of an")
+    _say(f"alternating key; {found.seconds:.0f} s")
+    return _wrong(found.wrong) + (found.outage > 0)
+
+
+def serve_all(shared: Servers) -> int:
+    """Rotations under live consumers."""
+    rounds = _number("ROUNDS", 10)
+    good = serve(shared, "alternating", KEYS, rounds)
+    _served("alternating", good)
+    bad = _wrong(good.wrong) + good.refused + good.other + (good.old_dead != good.rotations)
+    outage = serve(shared, "in-place", KEYS // 2, max(1, rounds // 2))
+    _served("in-place", outage)
+    lasted = sorted(outage.outages) or [0.0]
+    _say(f"  outage as a consumer saw it: median {median(lasted):.2f} s, longest {lasted[-1]:.2f} s; of that the vault")
+    _say(f"  held the dead secret for {outage.vault_outage / max(1, outage.rotations):.3f} s, on average")
+    return bad + _wrong(outage.wrong)
+
+
+def _served(strategy: str, served: Served) -> None:
+    _say(f"{served.rotations} {strategy} rotations, each key read every {REREAD:g} s and called without pause:")
+    _say(f"  {served.calls} calls, {served.refused} refused, {served.other} otherwise failed; {served.old_dead} old")
+    _say(f"  secrets dead in the end, {served.proven} of them proven by keyturn itself; {served.seconds:.0f} s")
+
+
+def twin_all(shared: Servers) -> int:
+    """Two applies at once."""
+    found = twins(shared, _number("PAIRS", 50))
+    codes = Counter(("held" if one.held else "free", one.codes) for one in found)
+    _say(f"{len(found)} times two `keyturn apply` at once: {sum(one.mints for one in found)} mints,")
+    _say(f"  {sum(one.said_who for one in found)} times the second said who was working; exit codes:")
+    for (how, pair), count in sorted(codes.items()):
+        what = "first held in its mint, second with --lock-timeout 1s" if how == "held" else "racing, both may wait"
+        _say(f"  {count:>4} times {pair[0]} and {pair[1]}: {what}")
+    return _wrong(what for one in found for what in one.wrong)
+
+
+def fault_all(shared: Servers) -> int:
+    """Every fault at every call."""
+    bad = 0
+    _say("Each fault of the sandbox, once and for a whole run, then `apply` without it:")
+    _say(f"  {'operation':<24}{'runs':>6}  exit codes while it lasted{'':>10}{'violations':>12}")
+    for operation in CALLS:
+        found = strike(shared, cases(operation))
+        codes = ", ".join(f"{code}: {count}" for code, count in sorted(Counter(one.code for one in found).items()))
+        _say(f"  {operation:<24}{len(found):>6}  {codes:<36}{sum(bool(one.wrong) for one in found):>12}")
+        bad += _wrong(f"{one.case}: {what}" for one in found for what in one.wrong)
+    return bad
+
+
+PARTS: dict[str, Callable[[Servers], int]] = {
+    "cuts": cut_all,
+    "storm": storm_all,
+    "consumers": serve_all,
+    "twins": twin_all,
+    "faults": fault_all,
+}
+
+
+def main(names: list[str]) -> int:
+    """Print the figures of these parts; return 1 where one is not as promised."""
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        _say(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")
+        return 3
+    stay_on_loopback()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end, too
+    start, bad = time.monotonic(), 0
+    with servers() as shared:
+        for name in names or PARTS:
+            bad += PARTS[name](shared)
+            _say("")
+    _say(f"{bad} violations; {time.monotonic() - start:.0f} s")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
