@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract import place_aws, place_dotenv, place_local, place_onepassword, place_vault
+from tests.contract import place_aws, place_custom, place_dotenv, place_local, place_onepassword, place_vault
 from tests.contract.places import DeliveryPlace, DocumentPlace, Opener
 from tests.support.moto import Moto
 from tests.support.openbao import OpenBao
@@ -19,6 +19,7 @@ DELIVERIES: Mapping[str, Opener] = {
     "dotenv": place_dotenv.dotenv,
     "dotenv-json": place_dotenv.json_files,
     "dotenv-shell": place_dotenv.shell,
+    "json-directory": place_custom.deliveries,
     "onepassword-connect": place_onepassword.deliveries,
     "vault": place_vault.deliveries,
 }
