@@ -230,8 +230,8 @@ def _written(state: State, step: WriteRecord, version: str) -> State:
             return after.with_run(fresh=True, minted=None, attempted=False, paused=False, deliver_until=None)
         case Write.COMMIT | Write.CLOSE:
             closed = before.intent.op if before and before.intent else None
-            gave_up = run.gave_up or run.attempted or closed is Op.DELIVER
-            rotated = run.rotated or (step.kind is Write.COMMIT and closed in {Op.CREATE, Op.ROTATE})
+            gave_up = run.gave_up or closed is Op.DELIVER or (run.attempted and _pending(after))
+            rotated = run.rotated or (before is not None and step.record.generation > before.generation)
             return _begun(after).with_run(found=False, gave_up=gave_up, rotated=rotated)
         case Write.FAIL:
             return after.with_run(counted=True)
@@ -239,6 +239,12 @@ def _written(state: State, step: WriteRecord, version: str) -> State:
             return after.with_run(honoured=True)
         case Write.ADOPT | Write.EXTEND | Write.NOTE | Write.KEEP:
             return after
+
+
+def _pending(state: State) -> bool:
+    record = state.record
+    known = {item.delivery: item.digest for item in record.deliveries} if record else {}
+    return record is not None and any(known.get(item) != record.live_digest for item in state.desired.deliveries)
 
 
 def _next_nonce(nonce: str) -> str:

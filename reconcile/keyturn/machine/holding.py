@@ -65,9 +65,10 @@ def _may_take(state: State, intent: Intent) -> bool:
 
 def _extend(state: State) -> Decision | None:
     run, timing = state.run, state.desired.timing
-    if run.leased is None or (run.minted and not run.attempted):
+    if run.minted and not run.attempted:
         return None
-    left = timing.lease - state.clock.since(run.leased)
+    # Without a moment that it counts from (the answer to the opening write was lost) the lease is taken as over.
+    left = timing.lease - state.clock.since(run.leased) if run.leased else 0.0
     if left >= timing.request + timing.settle:
         return None
     until = state.clock.now + timedelta(seconds=timing.lease)

@@ -28,6 +28,7 @@ from keyturn.machine.common import (
     write,
 )
 from keyturn.machine.spread import spread
+from keyturn.machine.tend import unwanted
 from keyturn.model import SlotName, Strategy, Verdict
 from keyturn.outcome import Change, Condition, End, Planned
 from keyturn.record import DeliveryState, Failures, Handoff, HeldAt, Op, Retire, Slot
@@ -137,7 +138,8 @@ def _mint_again(state: State) -> Decision:
     careful = protects(state) or any(item in state.observed.unfenced for item in wanted)
     if run.found and careful and (wait := settle(state)):
         return wait
-    if reads := look(state, wanted):
+    # A place that the entry no longer has may hold the new secret too: then it is the source.
+    if reads := look(state, (*wanted, *unwanted(state))):
         return reads
     if intent.digest and intent.digest in state.observed.in_hand and not _superseded(state, intent.digest):
         return _with_secret(state, intent.digest)
