@@ -119,7 +119,7 @@ class Match:
         self.batons[number].release()
 
     def step(self, number: int) -> None:
-        """Before an effect: switch here?"""
+        """Let the other go on before this effect, where the meeting says so."""
         here = self.steps
         self.steps += 1
         other = 1 - number

@@ -11,8 +11,9 @@ from unittest.mock import patch
 from keyturn import advance, executor, machine, perform
 from keyturn.advance import Delivered, Failed, Made, Outcome, Written
 from keyturn.errors import Ambiguous, KeyturnError
-from keyturn.machine import adopt, common, drift, mint, retire, rotate
+from keyturn.machine import common, drift, mint, retire, rotate
 from keyturn.model import ApiKey, SlotName
+from keyturn.observe import Hand, digest_key
 from keyturn.outcome import Change, Planned
 from keyturn.record import Op, Record
 from keyturn.state import Reading, State
@@ -51,11 +52,11 @@ def everywhere(owner: object, name: str, new: object) -> tuple[Swap, ...]:
     return tuple((module, name, new) for module in modules if getattr(module, name, None) is old)
 
 
-def _performs(change: Callable[[SimWorld, State, Step, perform.Hand], Outcome | None]) -> tuple[Swap, ...]:
+def _performs(change: Callable[[SimWorld, State, Step, Hand], Outcome | None]) -> tuple[Swap, ...]:
     """Swap `perform` by one that does some steps differently."""
     real = perform.perform
 
-    def mutated(world: SimWorld, state: State, step: Step, hand: perform.Hand) -> Outcome:
+    def mutated(world: SimWorld, state: State, step: Step, hand: Hand) -> Outcome:
         done = change(world, state, step, hand)
         return real(world, state, step, hand) if done is None else done
 
@@ -69,7 +70,7 @@ def _mints(record: Record) -> bool:
 def intent_after_mint() -> tuple[Swap, ...]:
     """The intent reaches the store only with the next write, after the mint."""
 
-    def change(world: SimWorld, state: State, step: Step, hand: perform.Hand) -> Outcome | None:
+    def change(world: SimWorld, state: State, step: Step, hand: Hand) -> Outcome | None:
         if isinstance(step, WriteRecord) and step.kind in {Write.OPEN, Write.REOPEN} and _mints(step.record):
             return Written(state.version)
         return None
@@ -80,14 +81,14 @@ def intent_after_mint() -> tuple[Swap, ...]:
 def create_tried_again() -> tuple[Swap, ...]:
     """A create without an answer is sent again, blindly."""
 
-    def change(world: SimWorld, state: State, step: Step, hand: perform.Hand) -> Outcome | None:
+    def change(world: SimWorld, state: State, step: Step, hand: Hand) -> Outcome | None:
         if not isinstance(step, Create):
             return None
         try:
             minted = world.create(step.name, lambda: None)
         except Ambiguous:
             minted = world.create(step.name, lambda: None)
-        return Made(hand.take(minted.secret, perform.digest_key(state)), minted.key)
+        return Made(hand.take(minted.secret, digest_key(state)), minted.key)
 
     return _performs(change)
 
@@ -95,7 +96,7 @@ def create_tried_again() -> tuple[Swap, ...]:
 def regenerate_tried_again() -> tuple[Swap, ...]:
     """A regenerate without an answer is sent again, blindly, and its answer taken as the last."""
 
-    def change(world: SimWorld, state: State, step: Step, hand: perform.Hand) -> Outcome | None:
+    def change(world: SimWorld, state: State, step: Step, hand: Hand) -> Outcome | None:
         if not isinstance(step, Regenerate):
             return None
         minted: Minted
@@ -103,7 +104,7 @@ def regenerate_tried_again() -> tuple[Swap, ...]:
             minted = world.regenerate(step.uuid, lambda: None)
         except Ambiguous:
             minted = world.regenerate(step.uuid, lambda: None)
-        return Made(hand.take(minted.secret, perform.digest_key(state)))
+        return Made(hand.take(minted.secret, digest_key(state)))
 
     return _performs(change)
 
@@ -148,7 +149,7 @@ def no_settling() -> tuple[Swap, ...]:
 def no_settling_of_a_retire() -> tuple[Swap, ...]:
     """Rule 4: an ambiguous retire is committed without settling."""
 
-    def change(world: SimWorld, state: State, step: Step, hand: perform.Hand) -> Outcome | None:
+    def change(world: SimWorld, state: State, step: Step, hand: Hand) -> Outcome | None:
         if isinstance(step, Regenerate) and step.discard:
             try:
                 world.regenerate(step.uuid, lambda: None)
@@ -266,12 +267,18 @@ def retired_unread() -> tuple[Swap, ...]:
 
 
 def nonce_left_out() -> tuple[Swap, ...]:
-    """A create is made under the plain name."""
+    """A create is made, and recognised, under the plain name."""
+    named, create = mint.nonce_name, mint._create
 
-    def name(state: State) -> str:
+    def plain(state: State) -> str:
         return state.name_of(common.intent_of(state).slot or SlotName.A)
 
-    return ((mint, "nonce_name", name),)
+    def mutated(state: State) -> Decision | None:
+        wanted, marked = plain(state), named(state)
+        keys = (replace(key, name=marked) if key.name == wanted else key for key in state.observed.keys)
+        return create(state.with_observed(keys=tuple(keys)))
+
+    return ((mint, "nonce_name", plain), (mint, "_create", mutated))
 
 
 def digest_not_noted() -> tuple[Swap, ...]:
@@ -301,6 +308,7 @@ def intent_never_closed() -> tuple[Swap, ...]:
 
 def live_slot_minted() -> tuple[Swap, ...]:
     """A rotation regenerates the live slot instead of the standby."""
+
     def slot(state: State) -> object:
         record = common.record_of(state)
         return record.live or next(iter(record.slots))
@@ -310,7 +318,7 @@ def live_slot_minted() -> tuple[Swap, ...]:
 
 def foreign_overwritten() -> tuple[Swap, ...]:
     """A field that somebody else filled is taken as ours."""
-    return everywhere(adopt, "foreign", lambda state, places: None)
+    return everywhere(common, "foreign", lambda state: ())
 
 
 def pending_forgotten() -> tuple[Swap, ...]:
@@ -319,6 +327,7 @@ def pending_forgotten() -> tuple[Swap, ...]:
     return ((machine, "_AT_REST", policies),)
 
 
+TWICE = (("rotate-twice", "alternating"),)
 ROTATIONS = (("rotate", "in-place"), ("rotate", "alternating"))
 ALTERNATING = (("rotate", "alternating"),)
 CREATES = (("create", "in-place"), ("create", "alternating"))
@@ -338,7 +347,9 @@ MUTANTS: Mapping[str, Mutant] = {
         Mutant("rule 2: unreadable counts as empty", takes_unreadable_for_empty, ALTERNATING, 2),
         Mutant("rule 2: a found secret is not used", found_secret_unused, ALTERNATING),
         Mutant("rule 3: a late mint is not checked again", late_mint_not_rechecked, ROTATIONS),
-        Mutant("rule 4: an ambiguous retire is not settled", no_settling_of_a_retire, (("rotate-twice", "alternating"),)),
+        Mutant(
+            "rule 4: an ambiguous retire is not settled", no_settling_of_a_retire, (("rotate-twice", "alternating"),)
+        ),
         Mutant("the claim is not written", claim_not_written, CREATES),
         Mutant("an unknown digest is a source", unknown_digest_is_a_source, ROTATIONS),
         Mutant("deliveries are not read back", not_read_back, ROTATIONS),

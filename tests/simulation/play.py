@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from keyturn.executor import apply_key
 from keyturn.model import DesiredKey
@@ -16,6 +15,8 @@ from tests.simulation.universe import Universe
 from tests.simulation.world import Killed, Point, SimWorld
 
 Faults = Mapping[int, Fault]
+WHOLE = (0, 1)
+"""The share that is all of it: (number, of how many)."""
 TRIES = 6
 """How often a run that failed is tried again before the history goes on."""
 
@@ -128,7 +129,7 @@ class Sweep:
         self.tally = Tally()
         self._known: dict[tuple[str, Place, int], int] = {}
 
-    def play(self, faults: int, *, part: tuple[int, int] = (0, 1)) -> Tally:
+    def play(self, faults: int, *, part: tuple[int, int] = WHOLE) -> Tally:
         """Play all histories with up to `faults` faults, or the share `part` = (n, of) of them."""
         self.tally.histories += self._explore(self.scenario.start(), Place(), faults, (), part)
         return self.tally
@@ -138,7 +139,9 @@ class Sweep:
         """Whether to stop."""
         return self.first and bool(self.tally.violations)
 
-    def _explore(self, universe: Universe, place: Place, left: int, path: tuple[Faults, ...], part: tuple[int, int]) -> int:
+    def _explore(
+        self, universe: Universe, place: Place, left: int, path: tuple[Faults, ...], part: tuple[int, int]
+    ) -> int:
         if universe.wrong:
             self._report(universe, path)
             return 1
@@ -161,15 +164,15 @@ class Sweep:
         start: int,
         left: int,
         path: tuple[Faults, ...],
-        part: tuple[int, int] = (0, 1),
+        part: tuple[int, int] = WHOLE,
     ) -> int:
-        """Play a run with these faults and go on from its end; then with one fault more, at every point from `start`."""
+        """Play a run with these faults and go on from its end; then with one more, at every point from `start`."""
         moment = universe.copy()
         after, trace = run(moment, self.scenario, place, faults, self.setting)
         self.tally.runs += 1
         self.tally.effects += len(trace)
         here = (*path, faults)
-        count = self._explore(moment, after, left, here, (0, 1)) if part[0] == 0 else 0
+        count = self._explore(moment, after, left, here, WHOLE) if part[0] == 0 else 0
         if not left:
             return count
         cut: tuple[Point, int] | None = None
@@ -237,13 +240,3 @@ def replay(text: str, scenarios: Mapping[tuple[str, str], Scenario], talk: Calla
         rules.finish(universe, last.desired, scenario.last, last.desired.timing, stops=scenario.stops)
         talk(f"end: {universe.records.get('main', (None, 0))[0]}")
     return universe.wrong
-
-
-def spread(counter: Counter[str]) -> str:
-    """Show counts, the greatest first."""
-    return ", ".join(f"{name} {count}" for name, count in counter.most_common())
-
-
-def with_options(options: Options, **changes: object) -> Options:
-    """Return options with some changed."""
-    return replace(options, **changes)  # type: ignore[arg-type]

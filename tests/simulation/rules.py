@@ -11,6 +11,8 @@ from keyturn.record import Claim, Record
 from tests.simulation.universe import MARK, Drop, Fill, Mutation, Put, Rename, Renew, Universe
 from tests.simulation.world import SimWorld
 
+OURS = ("tests", "main")
+"""The owner and the key of every history."""
 LONG = 3 * 3600.0
 """Longer than any back-off, overlap, lease or settle time of a history."""
 
@@ -25,30 +27,39 @@ class Stops(StrEnum):
 
 def watch(universe: Universe, mutation: Mutation) -> None:
     """Check what must hold at every instant (I3, I9)."""
-    match mutation:
-        case Renew(uuid) | Rename(uuid) | Drop(uuid):
-            if uuid in universe.foreign_keys:
-                universe.blame(f"I9: the API key {uuid} of somebody else was changed")
-        case Fill(delivery):
-            if delivery in universe.foreign_fields:
-                universe.blame(f"I9: {delivery} of somebody else was changed")
-        case Put(document):
-            owner = (document.owner, document.key)
-            if owner != ("tests", "main"):
-                universe.blame(f"I9: a document of {owner} was written")
+    if stranger := _stranger(universe, mutation):
+        universe.blame(f"I9: {stranger} of somebody else was changed")
     if not universe.steady:
         return
     if isinstance(mutation, Renew | Drop):
-        for delivery in universe.steady:
-            if not universe.read.get(delivery, True):
-                universe.blame(f"I3: an old secret died before {delivery} was read with the new one")
-        if isinstance(mutation, Renew):
-            left = universe.left.get(universe.keys[mutation.uuid].old)
-            if left is not None and universe.now - left < universe.overlap:
-                universe.blame("I3: an old secret died before its overlap was over")
+        _died(universe, mutation)
     for delivery in universe.steady:
         if not universe.accepted(universe.fields.get(delivery, "")):
             universe.blame(f"I3: {delivery} holds a secret that the API refuses")
+
+
+def _stranger(universe: Universe, mutation: Mutation) -> str:
+    """Tell what was changed, where it is not ours."""
+    match mutation:
+        case Renew(uuid) | Rename(uuid) | Drop(uuid) if uuid in universe.foreign_keys:
+            return f"the API key {uuid}"
+        case Fill(delivery) if delivery in universe.foreign_fields:
+            return str(delivery)
+        case Put(document) if (document.owner, document.key) != OURS:
+            return f"a document of {document.owner}"
+        case _:
+            return ""
+
+
+def _died(universe: Universe, mutation: Renew | Drop) -> None:
+    """Check that every target was read with the new secret before an old one died, and that the overlap was over."""
+    for delivery in universe.steady:
+        if not universe.read.get(delivery, True):
+            universe.blame(f"I3: an old secret died before {delivery} was read with the new one")
+    if isinstance(mutation, Renew):
+        left = universe.left.get(universe.keys[mutation.uuid].old)
+        if left is not None and universe.now - left < universe.overlap:
+            universe.blame("I3: an old secret died before its overlap was over")
 
 
 def leak(universe: Universe, *shown: object) -> None:
@@ -57,7 +68,9 @@ def leak(universe: Universe, *shown: object) -> None:
         universe.blame("I5: a secret leaked")
 
 
-def finish(universe: Universe, desired: DesiredKey, options: Options, timing: Timing, *, stops: Stops = Stops.NEVER) -> None:
+def finish(
+    universe: Universe, desired: DesiredKey, options: Options, timing: Timing, *, stops: Stops = Stops.NEVER
+) -> None:
     """With the faults gone and time passed: converge, rest, be quiet, and have lost nothing (I1, I2, I4, I7, I8)."""
 
     def go(options: Options) -> KeyReport:
@@ -81,11 +94,12 @@ def finish(universe: Universe, desired: DesiredKey, options: Options, timing: Ti
     if report.end.condition is not Condition.REST or report.exit_code:
         universe.blame(f"I1: no rest: {report.end.code}: {report.end.why} {' '.join(report.problems)}")
         return
-    before = universe.mutations
-    plan = plan_key(SimWorld(universe, {}, timing), desired, options)
+    reader = SimWorld(universe, {}, timing)
+    plan = plan_key(reader, desired, options)
     leak(universe, plan, universe.records, universe.claims)
-    if universe.mutations != before:
+    if reader.changes:
         universe.blame("I7: a plan wrote")
+    before = universe.mutations
     if plan.changes:
         universe.blame(f"I8: at rest a plan still wants to {plan.changes[0].why}")
     go(options)

@@ -108,7 +108,7 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
     one = entry(strategy, places)
     if unfenced:
         one = replace(one, deliveries=tuple(replace(item, target="plain") for item in one.deliveries))
-    other = replace(one, rotation=Rotation([s for s in BOTH if s is not strategy][0], overlap=OVERLAP))
+    other = replace(one, rotation=Rotation(Strategy.IN_PLACE if alternating else Strategy.ALTERNATING, overlap=OVERLAP))
     slots = ("a", "b") if alternating else ("",)
     live = SlotName.A if alternating else None
     existing = replace(one, adopt=Adopt(AdoptSecret.EXISTING, live=live))

@@ -203,35 +203,41 @@ class Universe:
         self.land(late.mutation)
 
     def land(self, mutation: Mutation) -> bool:
-        """Let a mutation take effect; False where its compare-and-set lost."""
+        """Let a mutation take effect; False where its compare-and-set lost, or there is nothing to change."""
+        if isinstance(mutation, Fill):
+            landed = mutation.version is None or mutation.version == self.version(mutation.delivery)
+            if landed:
+                self._fill(mutation)
+        elif isinstance(mutation, Put):
+            landed = self._put(mutation.document, mutation.version)
+        else:
+            landed = self._account(mutation)
+        if landed:
+            self.mutations += 1
+            if self.watch:
+                self.watch(self, mutation)
+        return landed
+
+    def _account(self, mutation: MakeKey | Renew | Rename | Drop) -> bool:
+        """Change an API key."""
+        if isinstance(mutation, MakeKey):
+            created, known = START + timedelta(seconds=self.now), self.now + mutation.delay
+            made = Key(mutation.uuid, mutation.name, created, mutation.secret, known, ours=True)
+            self.keys[mutation.uuid] = made
+            self.mints |= {mutation.secret}
+            return True
+        key = self.keys.get(mutation.uuid)
+        if key is None:
+            return False
         match mutation:
-            case MakeKey(uuid, name, secret, delay):
-                created = START + timedelta(seconds=self.now)
-                self.keys[uuid] = Key(uuid, name, created, secret, self.now + delay, ours=True)
-                self.mints |= {secret}
             case Renew(uuid, secret, delay):
-                if uuid not in self.keys:
-                    return False
-                key, known = self.keys[uuid], self.now + delay
+                known = self.now + delay
                 self.keys[uuid] = replace(key, secret=secret, accepted_from=known, old=key.secret, old_until=known)
                 self.mints |= {secret}
             case Rename(uuid, name):
-                if uuid not in self.keys:
-                    return False
-                self.keys[uuid] = replace(self.keys[uuid], name=name)
+                self.keys[uuid] = replace(key, name=name)
             case Drop(uuid):
-                if self.keys.pop(uuid, None) is None:
-                    return True
-            case Fill():
-                if mutation.version is not None and mutation.version != self.version(mutation.delivery):
-                    return False
-                self._fill(mutation)
-            case Put(document, version):
-                if not self._put(document, version):
-                    return False
-        self.mutations += 1
-        if self.watch:
-            self.watch(self, mutation)
+                del self.keys[uuid]
         return True
 
     def _fill(self, fill: Fill) -> None:
@@ -241,7 +247,8 @@ class Universe:
         held = self.fields.get(fill.delivery, "")
         if held != fill.value:
             self.read[fill.delivery] = False
-            self.left[held] = self.now
+            if fill.delivery in self.steady:
+                self.left[held] = self.now
         if fill.value:
             self.fields[fill.delivery] = fill.value
         else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -80,6 +81,10 @@ class SimWorld:
         self.run = run
         self.trace: list[Point] = []
         self.fired = 0
+        self.changes = 0
+        """Mutating calls that this run tried."""
+        self.within = timing.settle - SETTLED
+        """Within how many seconds what is late lands."""
         self.refusing = False
         self.down: set[str] = set()
         self.listed: tuple[ApiKey, ...] | None = None
@@ -136,6 +141,7 @@ class SimWorld:
     def _change(self, kind: Class, where: str, make: Callable[[float], Mutation], guard: Guard) -> None:
         """Pass one mutating effect through whatever strikes it."""
         fault = self._point(kind, where)
+        self.changes += 1
         guard()
         strikes = fault.kind if fault else None
         if where in self.down:
@@ -146,7 +152,7 @@ class SimWorld:
             raise self._error(where, ambiguous=True)
         mutation = make(self.timing.propagation / 2 if strikes is Kind.SPREADS else 0.0)
         if fault and strikes in LATE_KINDS:
-            self.universe.post(mutation, fault.after, self.timing.settle - SETTLED)
+            self.universe.post(mutation, fault.after, self.within)
             raise Killed if strikes is Kind.CUT_LATE else self._error(where, ambiguous=True)
         if self.run and kind in {Class.MINT, Class.CHANGE}:
             self._alone(where)
@@ -206,7 +212,8 @@ class SimWorld:
 
     def delete(self, uuid: str, guard: Guard) -> None:
         """Delete; what is gone is done."""
-        self._change(Class.CHANGE, "api", lambda _: Drop(uuid), guard)
+        with suppress(NotFound):
+            self._change(Class.CHANGE, "api", lambda _: Drop(uuid), guard)
 
     # The inference API.
     def _ask(self, secret: Secret) -> WireAnswer:

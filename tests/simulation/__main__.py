@@ -1,0 +1,93 @@
+"""`python -m tests.simulation`: play the histories, print the table. SEED replays one history, HISTORIES asks for more.
+
+A SEED is what a violation printed: `rotate|alternating|here/1/forth|8:late+3/` or `life:157`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections import defaultdict
+
+from tests.simulation import lives
+from tests.simulation.beyond import demonstrate
+from tests.simulation.play import replay
+from tests.simulation.suite import MANY, Result, Totals, batches, hunts, in_parallel, table
+
+SHOWN = 20
+
+
+def main() -> int:
+    """Return 1 where anything broke or a mutant was missed."""
+    if seed := os.environ.get("SEED"):
+        return _again(seed)
+    started = time.monotonic()
+    totals, rows = _play(int(os.environ.get("HISTORIES", MANY)))
+    print(f"{'operation':<22}{'strategy':<14}{'kind':<16}{'histories':>11}{'effects':>12}{'violations':>12}")
+    for (operation, strategy, kind), row in sorted(rows.items()):
+        line = f"{row.histories:>11,}{row.effects:>12,}{len(row.violations):>12,}"
+        print(f"{operation:<22}{strategy:<14}{kind:<16}{line}")
+    print(
+        f"\n{totals.histories:,} histories in {totals.runs:,} runs, {totals.effects:,} effects,"
+        f" {totals.faults:,} faults, {len(totals.violations):,} violations, {time.monotonic() - started:.0f} s"
+    )
+    for violation in sorted(totals.violations, key=lambda one: len(one.seed))[:SHOWN]:
+        print(f"  SEED='{violation.seed}': {'; '.join(violation.what)}")
+    _beyond()
+    missed = _mutants()
+    return 1 if totals.violations or missed else 0
+
+
+def _play(histories: int) -> tuple[Totals, dict[tuple[str, str, str], Totals]]:
+    totals, rows = Totals(), defaultdict[tuple[str, str, str], Totals](Totals)
+    for jobs in batches(histories):
+        for result in in_parallel(jobs):
+            totals.add(result.tally)
+            rows[_row(result)].add(result.tally)
+        if totals.histories >= histories:
+            break
+    return totals, rows
+
+
+def _row(result: Result) -> tuple[str, str, str]:
+    job = result.job
+    kind = {1: "one fault", 2: "two faults"}[job.faults] if job.kind == "faults" else job.kind
+    return job.operation, job.strategy, kind
+
+
+def _beyond() -> None:
+    print("\nbeyond what is assumed (expected to break; --verify heals):")
+    for one in demonstrate():
+        print(
+            f"  {one.assumption:<42}{one.strategy:<14}{one.histories:>4} histories,"
+            f" {one.broken} broke, {one.healed} healed"
+        )
+
+
+def _mutants() -> int:
+    caught = hunts()
+    missed = [one for one in caught if one.by is None]
+    print(f"\nmutants caught: {len(caught) - len(missed)}/{len(caught)}")
+    for one in caught:
+        found = f"{one.by.what[0][:70]:<72}{one.by.seed}" if one.by else "MISSED"
+        print(f"  {one.mutant:<52}{found}")
+    return len(missed)
+
+
+def _again(seed: str) -> int:
+    """Play one history again and tell what happens."""
+    if seed.startswith("life:"):
+        strategy, events = lives.dream(int(seed.removeprefix("life:")))
+        wrong, _ = lives.judge(strategy, events)
+        print(strategy)
+        for event in lives.shrink(strategy, events) if wrong else events:
+            print(f"  {event}")
+    else:
+        wrong = replay(seed, table(), print)
+    print("\n".join(wrong) or "nothing broke")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

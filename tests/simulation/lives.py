@@ -1,0 +1,239 @@
+"""Whole lives of a key: months of edits, faults, other people's hands and time, made from a number and shrunk."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+
+from keyturn.executor import apply_key, plan_key
+from keyturn.model import Delivery, DesiredKey, Rotation, Strategy
+from keyturn.outcome import Condition, KeyReport, Options
+from keyturn.record import Record
+from tests.simulation import rules
+from tests.simulation.faults import Class, Fault, faults_at
+from tests.simulation.scenarios import OVERLAP, PLACES, TIMING, empty, entry
+from tests.simulation.universe import MARK, Rename, Renew, Universe
+from tests.simulation.world import Killed, SimWorld
+
+DAY = 86400.0
+MONTHLY = timedelta(days=30)
+ALL_PLACES = (*PLACES, Delivery("plain", "file", "key"))
+EVERY_FAULT = tuple({fault for kind in Class for fault in faults_at(kind)})
+_ORDERED = tuple(sorted(EVERY_FAULT))
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """One run, with what strikes it."""
+
+    faults: Mapping[int, Fault] = field(default_factory=dict)
+    options: Options = Options()
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Time passes."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The entry is changed; None leaves as it is."""
+
+    name: str | None = None
+    strategy: Strategy | None = None
+    places: tuple[Delivery, ...] | None = None
+    trigger: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """A person `renames` a key, `puts-back` an old secret, `clears` a field, or `steals` a key by regenerating it."""
+
+    does: str
+    which: int = 0
+
+
+Event = Apply | Pass | Edit | Hand
+RULE = 20
+"""By so many characters of what broke two violations are the same."""
+ROUGH = ("puts-back", "clears", "steals")
+"""What a person does that costs an outage by itself, and that only `--verify` finds."""
+
+
+class Life:
+    """A key as it lives: goes from event to event, and is judged at every effect and at its end."""
+
+    def __init__(self, strategy: Strategy) -> None:
+        """A life begins with an empty world."""
+        self.universe: Universe = empty()
+        self.universe.unfenced = frozenset({"plain"})
+        self.desired: DesiredKey = entry(strategy, 1, rotation=Rotation(strategy, MONTHLY, OVERLAP))
+        self.calm = True
+        self.effects = 0
+
+    def live(self, event: Event) -> None:
+        """Go through one event."""
+        match event:
+            case Apply(faults, options):
+                self._apply(faults, options)
+            case Pass(seconds):
+                self.universe.advance(seconds)
+            case Edit():
+                self._edit(event)
+            case Hand():
+                self._by_hand(event)
+
+    def _apply(self, faults: Mapping[int, Fault], options: Options) -> None:
+        universe = self.universe
+        universe.advance(1.0)
+        reader = SimWorld(universe, {}, TIMING)
+        rules.leak(universe, plan_key(reader, self.desired, options))
+        if reader.changes:
+            universe.blame("I7: a plan wrote")
+        universe.runs += 1
+        world = SimWorld(universe, faults, TIMING)
+        report: KeyReport | None = None
+        try:
+            report = apply_key(world, self.desired, options, f"run-{universe.runs}")
+        except Killed:
+            pass
+        except Exception as error:  # noqa: BLE001 - whatever is raised is a violation
+            universe.blame(f"raised {type(error).__name__}: {error}")
+        self.effects += len(world.trace)
+        rules.leak(universe, report)
+        if report is None or report.exit_code:
+            universe.failed_runs += 1
+        elif report.end.condition is Condition.REST or report.end.code == "overlap":
+            self._steady()
+
+    def _steady(self) -> None:
+        """From a rest on, no outage is allowed with `alternating`, while nobody's hand is in it."""
+        if self.calm and self.desired.rotation.strategy is Strategy.ALTERNATING and len(self._record().slots) > 1:
+            self.universe.steady = frozenset(self.desired.deliveries)
+            self.universe.overlap = OVERLAP.total_seconds()
+
+    def _record(self) -> Record:
+        return self.universe.records["main"][0]
+
+    def _edit(self, edit: Edit) -> None:
+        desired = self.desired
+        if edit.strategy:
+            self.universe.steady = frozenset()
+            desired = replace(desired, rotation=replace(desired.rotation, strategy=edit.strategy))
+        if edit.places:
+            self.universe.steady &= frozenset(edit.places)
+            desired = replace(desired, deliveries=edit.places)
+        self.desired = replace(
+            desired, name=edit.name or desired.name, trigger=edit.trigger or desired.trigger, fingerprint=repr(edit)
+        )
+
+    def _by_hand(self, hand: Hand) -> None:
+        universe = self.universe
+        record = universe.records.get("main", (None, 0))[0]
+        ours = [slot.uuid for slot in record.slots.values() if slot.uuid in universe.keys] if record else []
+        if not ours:
+            return
+        place = self.desired.deliveries[hand.which % len(self.desired.deliveries)]
+        if hand.does == "renames":
+            universe.land(Rename(ours[hand.which % len(ours)], "by-hand"))
+            return
+        self.calm = False
+        universe.steady = frozenset()
+        if hand.does == "steals":
+            universe.land(Renew(ours[hand.which % len(ours)], f"{MARK}stolen-{universe.made}"))
+        elif hand.does == "clears":
+            universe.fields.pop(place, None)
+            universe.by_hand(place, "")
+        else:
+            held = [value for (kept, _), value in universe.kept.items() if kept == place]
+            if held:
+                universe.by_hand(place, held[hand.which % len(held)])
+
+    def end(self) -> tuple[str, ...]:
+        """Let all faults be gone and time pass; return what broke."""
+        if not self.universe.wrong:
+            try:
+                rules.finish(self.universe, self.desired, Options(verify=not self.calm, allow_delete=True), TIMING)
+            except Exception as error:  # noqa: BLE001 - whatever is raised is a violation
+                self.universe.blame(f"raised {type(error).__name__}: {error}")
+        return self.universe.wrong
+
+
+def dream(number: int) -> tuple[Strategy, tuple[Event, ...]]:
+    """Make a life from a number: the same one each time."""
+    chance = random.Random(number)
+    strategy = chance.choice(tuple(Strategy))
+    events: list[Event] = [Apply()]
+    for _ in range(chance.randint(3, 14)):
+        events.append(_event(chance, rough=number % 3 == 0))
+        if chance.random() < 0.6:
+            events.append(Pass(chance.choice((5.0, 120.0, 1900.0, 4000.0, DAY, 20 * DAY, 40 * DAY))))
+        events.append(Apply(_faults(chance), _options(chance)))
+    return strategy, tuple(events)
+
+
+def _event(chance: random.Random, *, rough: bool) -> Event:
+    roll = chance.random()
+    if roll < 0.35:
+        return Pass(chance.choice((60.0, DAY, 31 * DAY)))
+    if roll < 0.45:
+        return Edit(name=f"app{chance.randint(1, 3)}")
+    if roll < 0.55:
+        return Edit(strategy=chance.choice(tuple(Strategy)))
+    if roll < 0.7:
+        return Edit(places=tuple(chance.sample(ALL_PLACES, chance.randint(1, 3))))
+    if roll < 0.8:
+        return Edit(trigger=str(chance.randint(1, 9)))
+    return Hand(chance.choice(ROUGH) if rough else "renames", chance.randint(0, 5))
+
+
+def _faults(chance: random.Random) -> Mapping[int, Fault]:
+    count = chance.choice((0, 0, 1, 1, 2, 3))
+    return {chance.randint(0, 30): chance.choice(_ORDERED) for _ in range(count)}
+
+
+def _options(chance: random.Random) -> Options:
+    return Options(
+        verify=chance.random() < 0.15,
+        rotate=chance.random() < 0.3,
+        unpark=chance.random() < 0.1,
+        allow_delete=chance.random() < 0.7,
+    )
+
+
+def judge(strategy: Strategy, events: Sequence[Event]) -> tuple[tuple[str, ...], int]:
+    """Play a life to its end; return what broke, and how many effects it had."""
+    life = Life(strategy)
+    for event in events:
+        life.live(event)
+        if life.universe.wrong:
+            break
+    return life.end(), life.effects
+
+
+def shrink(strategy: Strategy, events: tuple[Event, ...]) -> tuple[Event, ...]:
+    """Leave out events, then faults, as long as the same invariant still breaks."""
+    rule = judge(strategy, events)[0][0][:RULE]
+    shorter = True
+    while shorter:
+        shorter = False
+        for candidate in _simpler(events):
+            found, _ = judge(strategy, candidate)
+            if found and found[0].startswith(rule):
+                events, shorter = candidate, True
+                break
+    return events
+
+
+def _simpler(events: tuple[Event, ...]) -> Sequence[tuple[Event, ...]]:
+    fewer = [events[:index] + events[index + 1 :] for index in range(len(events) - 1, -1, -1)]
+    for index, event in enumerate(events):
+        if isinstance(event, Apply):
+            for left in event.faults:
+                kept = {place: fault for place, fault in event.faults.items() if place != left}
+                fewer.append((*events[:index], replace(event, faults=kept), *events[index + 1 :]))
+    return fewer

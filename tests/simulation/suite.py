@@ -1,0 +1,185 @@
+"""What is simulated: the jobs, how they are shared among processes, and what they come to."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+
+from tests.simulation import duel, lives
+from tests.simulation.mutants import MUTANTS, Mutant, broken
+from tests.simulation.play import Scenario, Setting, Sweep, Tally, Violation
+from tests.simulation.scenarios import scenarios
+
+HERE = Setting()
+SETTINGS = {
+    "here": HERE,
+    "elsewhere": Setting(None, 1.0),
+    "later": Setting(None, 900.0),
+    "backwards": Setting(False, 1.0, backwards=True),
+}
+IN_PAIRS = ("rotate", "rotate-twice")
+"""The operations whose pairs of faults are always played."""
+MANY = 100_000
+"""How many histories are enough, unless HISTORIES asks for more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A share of the histories of one operation."""
+
+    kind: str
+    operation: str
+    strategy: str
+    places: int = 1
+    unfenced: bool = False
+    setting: str = "here"
+    faults: int = 1
+    coarse: bool = False
+    part: tuple[int, int] = (0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a job came to."""
+
+    job: Job
+    tally: Tally
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """Which history showed a mutant; None where none did."""
+
+    mutant: str
+    by: Violation | None
+    histories: int = 0
+
+
+@dataclass(slots=True)
+class Totals:
+    """The sums of all results."""
+
+    histories: int = 0
+    runs: int = 0
+    effects: int = 0
+    faults: int = 0
+    violations: list[Violation] = field(default_factory=list)
+
+    def add(self, tally: Tally) -> None:
+        """Add a job's."""
+        self.histories += tally.histories
+        self.runs += tally.runs
+        self.effects += tally.effects
+        self.faults += tally.faults
+        self.violations += tally.violations
+
+
+@cache
+def table(places: int = 1, *, unfenced: bool = False) -> dict[tuple[str, str], Scenario]:
+    """Return every operation by name and strategy."""
+    return {(one.name, one.strategy): one for one in scenarios(places, unfenced)}
+
+
+def singles() -> Iterator[Job]:
+    """Every fault at every effect of every operation: one target; then two and three, other orders and machines."""
+    for name, strategy in table():
+        yield Job("faults", name, strategy)
+        yield Job("faults", name, strategy, places=2, setting="elsewhere", coarse=True)
+        yield Job("faults", name, strategy, places=3, setting="backwards", coarse=True)
+        yield Job("faults", name, strategy, places=2, unfenced=True, setting="later", coarse=True)
+        yield Job("faults", name, strategy, places=1, unfenced=True)
+
+
+def pairs(*names: str) -> Iterator[Job]:
+    """Every pair of faults of some operations, in shares of like size."""
+    for name, strategy in table():
+        if name in names:
+            yield from (Job("faults", name, strategy, faults=2, coarse=True, part=(share, 6)) for share in range(6))
+
+
+def meetings(switches: int, shares: int) -> Iterator[Job]:
+    """Two runs of a rotation at once."""
+    for strategy in ("in-place", "alternating"):
+        for share in range(shares):
+            yield Job("two runs", "rotate", strategy, faults=switches, part=(share, shares))
+
+
+def whole_lives(count: int, first: int = 0) -> Iterator[Job]:
+    """Random lives, in shares of fifty; `part` holds the first number and the one after the last."""
+    for start in range(first, first + count, 50):
+        yield Job("lives", "life", "either", part=(start, start + 50))
+
+
+def batches(histories: int) -> Iterator[list[Job]]:
+    """Return the jobs, the always played first; the later ones are for those who ask for more histories."""
+    others = [name for name in {name for name, _ in table()} if name not in IN_PAIRS]
+    yield [*pairs(*IN_PAIRS), *singles(), *meetings(2, 4), *whole_lives(1000)]
+    if histories > MANY:
+        yield list(pairs(*sorted(others)))
+    for number in range(1, 1000):
+        yield list(whole_lives(5000, number * 5000))
+
+
+def work(job: Job) -> Result:
+    """Play one job."""
+    started = time.process_time()
+    if job.kind == "lives":
+        tally = _lives(*job.part)
+    else:
+        scenario = table(job.places, unfenced=job.unfenced)[job.operation, job.strategy]
+        if job.kind == "two runs":
+            tally = duel.duels(scenario, job.faults, part=job.part)
+        else:
+            tally = Sweep(scenario, SETTINGS[job.setting], coarse=job.coarse).play(job.faults, part=job.part)
+    return Result(job, tally, time.process_time() - started)
+
+
+def _lives(first: int, end: int) -> Tally:
+    tally = Tally()
+    for number in range(first, end):
+        strategy, events = lives.dream(number)
+        wrong, effects = lives.judge(strategy, events)
+        tally.histories += 1
+        tally.effects += effects
+        tally.runs += sum(isinstance(event, lives.Apply) for event in events)
+        tally.faults += sum(len(event.faults) for event in events if isinstance(event, lives.Apply))
+        if wrong:
+            tally.violations.append(Violation(f"life:{number}", wrong))
+    return tally
+
+
+def hunt(name: str) -> Caught:
+    """Break the product as a mutant says, and play histories until one shows it."""
+    mutant: Mutant = MUTANTS[name]
+    played = 0
+    for places in (1, 2):
+        for where in mutant.where:
+            scenario = table(places)[where]
+            scenario.start()
+            for faults in range(1, mutant.faults + 1):
+                with broken(mutant):
+                    if mutant.two:
+                        tally = duel.duels(scenario, 2, first=True)
+                    else:
+                        tally = Sweep(scenario, HERE, coarse=faults > 1, first=True).play(faults)
+                played += tally.histories
+                if tally.violations:
+                    return Caught(name, tally.violations[0], played)
+    return Caught(name, None, played)
+
+
+def in_parallel(jobs: Iterable[Job]) -> Iterator[Result]:
+    """Share jobs among as many processes as there are cores."""
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+        yield from pool.imap_unordered(work, jobs)
+
+
+def hunts() -> list[Caught]:
+    """Hunt every mutant, side by side."""
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
+        return pool.map(hunt, MUTANTS, chunksize=1)

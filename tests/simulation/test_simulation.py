@@ -1,0 +1,70 @@
+"""Every history of the budgeted part keeps every invariant, and every mutant is caught."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulation.beyond import demonstrate
+from tests.simulation.mutants import MUTANTS
+from tests.simulation.suite import IN_PAIRS, Job, hunt, meetings, pairs, singles, whole_lives, work
+
+
+def _id(job: Job) -> str:
+    words = (job.operation, job.strategy, f"{job.places}{'u' if job.unfenced else ''}", job.setting)
+    return "-".join((*words, f"{job.faults}f", f"{job.part[0]}of{job.part[1]}"))
+
+
+def _keeps_its_promise(job: Job) -> None:
+    result = work(job)
+    assert result.tally.histories > 0
+    assert result.tally.violations == []
+
+
+def _of(strategy: str) -> list[Job]:
+    return [job for job in (*singles(), *pairs(*IN_PAIRS)) if job.strategy == strategy]
+
+
+class TestInPlace:
+    """One slot: whatever strikes, the next apply brings the key to rest with nothing lost."""
+
+    @pytest.mark.parametrize("job", _of("in-place"), ids=_id)
+    def test_keeps_its_promise(self, job: Job) -> None:
+        """No history of this share violates any of I1 to I9."""
+        _keeps_its_promise(job)
+
+
+class TestAlternating:
+    """Two slots: besides, there is no instant at which a target holds a refused secret."""
+
+    @pytest.mark.parametrize("job", _of("alternating"), ids=_id)
+    def test_keeps_its_promise(self, job: Job) -> None:
+        """No history of this share violates any of I1 to I9."""
+        _keeps_its_promise(job)
+
+
+class TestMore:
+    """Two runs at once, and whole lives."""
+
+    @pytest.mark.parametrize("job", [*meetings(1, 1), *whole_lives(300)], ids=_id)
+    def test_keeps_its_promise(self, job: Job) -> None:
+        """No history of this share violates any of I1 to I9."""
+        _keeps_its_promise(job)
+
+
+class TestBeyond:
+    """What the promise assumes is needed, and going beyond it loses nothing for good."""
+
+    def test_verify_heals_what_breaks_beyond_the_assumptions(self) -> None:
+        """Something breaks where an assumption does not hold, and one `apply --verify` heals all of it."""
+        shown = demonstrate()
+        assert sum(one.broken for one in shown) > 0
+        assert [one for one in shown if one.healed != one.broken] == []
+
+
+class TestMutants:
+    """The simulator notices what it has to."""
+
+    @pytest.mark.parametrize("name", MUTANTS)
+    def test_catches(self, name: str) -> None:
+        """A product that is broken this way violates an invariant in some history."""
+        assert hunt(name).by is not None
