@@ -18,6 +18,7 @@ from keyturn.errors import (
     TargetUnavailable,
 )
 
+FORBIDDEN = 403
 SERVER_ERROR = 500
 
 DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
@@ -139,7 +140,7 @@ def _answered(action: Action, error: ClientError) -> KeyturnError:
             evidence=evidence,
             remedy="The policy has to allow kms:Decrypt and kms:GenerateDataKey on it, and the key has to be enabled.",
         )
-    if code in DENIED:
+    if code in DENIED or status == FORBIDDEN:
         return TargetForbidden(
             f"this login may not {doing}",
             where=where,
