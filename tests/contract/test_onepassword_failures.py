@@ -78,7 +78,7 @@ def test_a_write_without_a_readable_answer_is_ambiguous_and_may_be_repeated(
     if seeded:
         place.seed(path, {"KEY": OLD.reveal(), "other": "kept"})
     with relay(place.connect.address, once(fault)) as server:
-        target = OnePasswordTarget(at(server.url, variables(server.url, place.token)))
+        target = OnePasswordTarget(replace(at(server.url, variables(server.url, place.token)), request=0.6))
         with pytest.raises(TargetUnavailable) as caught:
             target.write(path, "KEY", NEW, OLD if seeded else None, free)
         target.write(path, "KEY", NEW, OLD if seeded else None, free)
@@ -88,6 +88,18 @@ def test_a_write_without_a_readable_answer_is_ambiguous_and_may_be_repeated(
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
     assert place.fields(path) == {"KEY": NEW.reveal()} | ({"other": "kept"} if seeded else {})
+
+
+def test_an_item_is_not_made_twice_where_the_answer_was_lost(place: OnePasswordPlace) -> None:
+    """The copy does not show it yet: the same write again waits for it, and then finds its work done."""
+    place.connect.state.lag = 0.5
+    with relay(place.connect.address, once(Fault.LOST_ANSWER)) as server:
+        target = OnePasswordTarget(at(server.url, variables(server.url, place.token)))
+        with pytest.raises(TargetUnavailable):
+            target.write("bot", "KEY", NEW, None, free)
+        target.write("bot", "KEY", NEW, None, lambda: pytest.fail("sent again"))
+        target.close()
+    assert place.fields("bot") == {"KEY": NEW.reveal()}
 
 
 @pytest.mark.parametrize(

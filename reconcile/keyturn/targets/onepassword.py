@@ -95,6 +95,7 @@ class OnePasswordTarget(WithoutDocuments):
         self._patience = context.request
         # 1Password takes one change of a vault at a time; and two threads must not both make the same item.
         self._writing = threading.Lock()
+        self._may_show: dict[str, float] = {}
 
     def read(self, path: str, field: str) -> Value:
         """Read a field; the version is the item's."""
@@ -150,7 +151,7 @@ class OnePasswordTarget(WithoutDocuments):
         """Set our field, or remove it where `secret` is None; return the item's version."""
         with self._writing:
             for _ in _tries():
-                look = self._look(path, field)
+                look = self._look_for_made(path, field)
                 if look.held == secret:
                     return look.version
                 if look.held != expected:
@@ -176,7 +177,12 @@ class OnePasswordTarget(WithoutDocuments):
         if look.item is None:
             self._check_create(path)
             section, label = split_field(field)
-            return self._vault.create(path, section, concealed(label, section, value), guard)
+            try:
+                return self._vault.create(path, section, concealed(label, section, value), guard)
+            except TargetUnavailable as error:
+                if error.ambiguous:
+                    self._may_show[path] = time.monotonic() + self._patience
+                raise
         change: dict[str, object]
         if look.found is None:
             section = self._find_section(look.item, path, field)
@@ -187,6 +193,14 @@ class OnePasswordTarget(WithoutDocuments):
             # `add` replaces what is there, and also fills a field that has no value yet.
             change = {"op": "add", "path": f"{pointer(look.found)}/value", "value": value}
         return self._vault.patch(path, look.item, change, guard)
+
+    def _look_for_made(self, path: str, field: str) -> Look:
+        """Look; where an item may have been made and not show yet, until it had its time: no second one is wanted."""
+        until = self._may_show.get(path, 0.0)
+        while (look := self._look(path, field)).item is None and time.monotonic() < until:
+            time.sleep(FIRST_LOOK)
+        self._may_show.pop(path, None)
+        return look
 
     def _await(self, path: str, field: str, version: int) -> Look:
         """Read again until the server shows what it has acknowledged.
