@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from keyturn.model import ApiKey, Delivery, Event, Verdict
 from keyturn.outcome import Change, Condition, End, Planned
-from keyturn.record import HISTORY, Claim, Failures, Intent, Op, Parked, Record
+from keyturn.record import HISTORY, Claim, DeliveryState, Failures, Intent, Op, Parked, Record
 from keyturn.state import State
 from keyturn.steps import Decision, Look, LookClaim, Regenerate, Relist, Step, Wait, Write, WriteClaim, WriteRecord
 
@@ -58,7 +58,17 @@ def reopen(state: State) -> Step:
     old = intent_of(state)
     nonce = old.nonce if old.op is Op.CREATE else ""
     fresh = new_intent(state, old.op, old.slot, nonce=nonce)
-    return write(state, Write.REOPEN, intent=replace(fresh, since=old.since))
+    return write(state, Write.REOPEN, intent=replace(fresh, since=old.since), deliveries=consented(state))
+
+
+def consented(state: State) -> tuple[DeliveryState, ...]:
+    """Return the record's deliveries, with each free place that the coming mint may be delivered to: ours from now on.
+
+    Written with the intent: a secret that was delivered just before a crash is no stranger to the next run.
+    """
+    record = record_of(state)
+    new = (item for item in places(state) if item in state.observed.readings and record.delivery(item) is None)
+    return (*record.deliveries, *(DeliveryState(item) for item in new))
 
 
 def settle(state: State) -> Step | None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from keyturn import schedule
 from keyturn.machine.common import (
+    consented,
     exit_of,
     foreign,
     gate,
@@ -136,7 +137,9 @@ def start(state: State) -> Decision | None:
     shown = Planned(Change.ROTATE, code, f"rotates: {sentence}{outage}", slot=slot, uuid=record.slots[slot].uuid)
     # An open intent is always finished, or its request kept: from here on the trigger is honoured.
     trigger = state.desired.trigger or record.trigger
-    return write(state, Write.OPEN, shown, intent=new_intent(state, Op.ROTATE, slot), requested=asked, trigger=trigger)
+    opened = new_intent(state, Op.ROTATE, slot)
+    ours = consented(state)
+    return write(state, Write.OPEN, shown, intent=opened, requested=asked, trigger=trigger, deliveries=ours)
 
 
 def _ready(state: State, slot: SlotName, *, forced: bool) -> Decision | None:
