@@ -43,15 +43,17 @@ class Spot:
             handle = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder)
         except FileNotFoundError:
             return None
-        with os.fdopen(handle, "rb") as stream:
+        try:
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
                 raise TargetMisfit(
                     "this is no plain file of secrets",
                     where=self.where,
-                    evidence=f"a regular file below {LARGEST} bytes is",
+                    evidence=f"only a regular file of up to {LARGEST} bytes is",
                 )
-            return stream.read()
+            return os.read(handle, LARGEST + 1)
+        finally:
+            os.close(handle)
 
     @contextmanager
     def locked(self, seconds: float) -> Iterator[None]:
@@ -94,7 +96,7 @@ class Spot:
     @contextmanager
     def _fresh(self, content: bytes) -> Iterator[str]:
         """Write a file beside this one, with its owner; it is gone afterwards, unless it took its place."""
-        own = self._owner()
+        owner = self._owner()
         self._sweep()
         fresh = f".{self.name}.{uuid4().hex}.new"
         handle = os.open(
@@ -102,8 +104,8 @@ class Spot:
         )
         try:
             with os.fdopen(handle, "wb") as stream:
-                if own:
-                    os.fchown(handle, *own)
+                if owner is not None:
+                    os.fchown(handle, owner, -1)
                 stream.write(content)
                 stream.flush()
                 os.fsync(handle)
@@ -112,8 +114,8 @@ class Spot:
             with suppress(FileNotFoundError):
                 os.unlink(fresh, dir_fd=self.folder)
 
-    def _owner(self) -> tuple[int, int] | None:
-        """Return the user and group that the new file has to belong to, for its readers' sake."""
+    def _owner(self) -> int | None:
+        """Return the user whom the new file has to belong to, so that its readers can go on."""
         try:
             found = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
         except FileNotFoundError:
@@ -122,7 +124,7 @@ class Spot:
             raise TargetForbidden(
                 "this file is write-protected", where=self.where, remedy="Allow this user to write it."
             )
-        return found.st_uid, found.st_gid
+        return found.st_uid
 
     def _sweep(self) -> None:
         """Remove what a killed run left: under the lock, no such file is in use."""

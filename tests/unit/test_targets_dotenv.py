@@ -1,0 +1,313 @@
+"""Files of secrets: who may read them, what is refused, and what is told apart."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from keyturn.errors import (
+    InputError,
+    KeyturnError,
+    LeaseLost,
+    TargetForbidden,
+    TargetMisfit,
+    TargetUnavailable,
+)
+from keyturn.secret import Secret
+from keyturn.targets.base import TargetContext
+from keyturn.targets.dotenv import DotenvTarget
+
+OLD, NEW = Secret("sk-do-old"), Secret("sk-do-new")
+NOBODY = 65534
+
+
+def target(root: Path, form: str = "dotenv", request: float = 5) -> DotenvTarget:
+    """Return a target on this directory."""
+    return DotenvTarget(TargetContext("env", {"root": str(root), "format": form}, request=request))
+
+
+def free() -> None:
+    """A guard that lets every write pass."""
+
+
+def uses(one: DotenvTarget, path: str = "app.env") -> tuple[Callable[[], object], ...]:
+    """Return all that touches a file."""
+    return (
+        lambda: one.preflight(path, "NAME"),
+        lambda: one.write(path, "NAME", NEW, None, free),
+        lambda: one.read(path, "NAME"),
+    )
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Give up root, for whom no mode forbids anything."""
+    if os.geteuid():
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A directory that the user nobody may write to."""
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    if not os.geteuid():
+        for one in (folder, *folder.parents[:4]):
+            if one.stat().st_uid == 0:
+                one.chmod(one.stat().st_mode | 0o111)
+        os.chown(folder, NOBODY, NOBODY)
+    return folder
+
+
+def test_a_file_is_for_its_owner_only(root: Path) -> None:
+    """Also one that was open to others before; nothing else is left beside it."""
+    file = root / "app.env"
+    file.write_text("A=1\n")
+    file.chmod(0o644)
+    target(root).write("app.env", "NAME", NEW, None, free)
+    target(root).write("new.env", "NAME", NEW, None, free)
+    assert [stat.S_IMODE(one.stat().st_mode) for one in root.iterdir()] == [0o600, 0o600]
+
+
+def test_a_file_keeps_its_owner(root: Path) -> None:
+    """Whoever reads it goes on reading it, though root writes it."""
+    file = root / "app.env"
+    file.write_text("NAME=sk-do-old\n")
+    owner = os.geteuid() or NOBODY
+    os.chown(file, owner, -1)
+    target(root).write("app.env", "NAME", NEW, OLD, free)
+    assert file.stat().st_uid == owner
+
+
+def test_preflight_leaves_no_trace(root: Path) -> None:
+    """The file is the same one as before; nothing lies beside it."""
+    file = root / "app.env"
+    file.write_text("NAME=sk-do-old\n")
+    before = file.stat()
+    target(root).preflight("app.env", "NAME")
+    after = file.stat()
+    assert (after.st_ino, after.st_mtime_ns, after.st_mode) == (before.st_ino, before.st_mtime_ns, before.st_mode)
+    assert list(root.iterdir()) == [file]
+
+
+def test_what_a_killed_run_left_is_swept(root: Path) -> None:
+    """It holds a secret; the next write removes it, and nothing else."""
+    for name in (".app.env.0123.new", ".other.env.0123.new", ".app.env.swp"):
+        (root / name).write_text("NAME=sk-do-lost\n")
+    target(root).write("app.env", "NAME", NEW, None, free)
+    assert sorted(one.name for one in root.iterdir()) == [".app.env.swp", ".other.env.0123.new", "app.env"]
+
+
+def test_a_refused_write_leaves_no_copy(root: Path) -> None:
+    """A guard that says no comes when the new file is written already: it goes."""
+
+    def lost() -> None:
+        raise LeaseLost("the lease ran out")
+
+    with pytest.raises(LeaseLost):
+        target(root).write("app.env", "NAME", NEW, None, lost)
+    assert list(root.iterdir()) == []
+
+
+def test_a_missing_directory_is_named(root: Path) -> None:
+    """Neither `root` nor what is below it is made."""
+    for one, path in ((target(root / "gone"), "app.env"), (target(root), "gone/app.env")):
+        for use in uses(one, path):
+            with pytest.raises(TargetMisfit, match="no such directory"):
+                use()
+    assert list(root.iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["link.env", "folder/app.env", "dangling.env", "file/app.env"])
+def test_no_link_is_followed(root: Path, tmp_path: Path, path: str) -> None:
+    """Neither a file nor a directory below `root` may lead elsewhere, not even within."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "app.env").write_text("NAME=sk-do-old\n")
+    (root / "link.env").symlink_to(outside / "app.env")
+    (root / "folder").symlink_to(outside)
+    (root / "dangling.env").symlink_to(outside / "new.env")
+    (root / "file").write_text("")
+    for use in uses(target(root), path):
+        with pytest.raises(TargetMisfit, match="symbolic link or no directory"):
+            use()
+    assert [one.name for one in outside.iterdir()] == ["app.env"]
+    assert (outside / "app.env").read_text() == "NAME=sk-do-old\n"
+
+
+def test_root_itself_may_be_a_link(root: Path, tmp_path: Path) -> None:
+    """It is named by a person, and often is one."""
+    link = tmp_path / "link"
+    link.symlink_to(root)
+    target(link).write("app.env", "NAME", NEW, None, free)
+    assert (root / "app.env").read_text() == "NAME=sk-do-new\n"
+
+
+def test_only_plain_files_of_text_are_read(root: Path) -> None:
+    """Not a directory, a pipe (which would hang), a huge file or a binary one."""
+    (root / "folder").mkdir()
+    os.mkfifo(root / "pipe")
+    (root / "huge").write_bytes(b"#" * (1 << 20) + b"#")
+    (root / "binary").write_bytes(b"NAME=\0\n")
+    for path in ("folder", "pipe", "huge", "binary"):
+        for use in uses(target(root), path):
+            with pytest.raises(TargetMisfit, match=r"no plain file|no text file"):
+                use()
+
+
+def test_a_forbidden_directory_or_file_is_told_apart(root: Path) -> None:
+    """Before any mint: the mode forbids to write the directory, or the file."""
+    file = root / "app.env"
+    file.write_text("A=1\n")
+    os.chown(file, root.stat().st_uid, root.stat().st_gid)
+    with as_nobody():
+        file.chmod(0o400)
+        with pytest.raises(TargetForbidden, match="write-protected"):
+            target(root).preflight("app.env", "NAME")
+        file.chmod(0o000)
+        with pytest.raises(TargetForbidden, match="may not be used"):
+            target(root).preflight("app.env", "NAME")
+        file.chmod(0o600)
+        root.chmod(0o500)
+        with pytest.raises(TargetForbidden, match="may not be used"):
+            target(root).preflight("app.env", "NAME")
+        root.chmod(0o700)
+        target(root).preflight("app.env", "NAME")
+    assert file.read_text() == "A=1\n"
+
+
+def test_a_file_of_another_user_is_found_before_any_mint(root: Path) -> None:
+    """The new file could not be given to that user; only root can make such a file, others close the directory."""
+    file = root / "app.env"
+    file.write_text("A=1\n")
+    file.chmod(0o666)
+    if os.geteuid():
+        root.chmod(0o500)
+    with as_nobody(), pytest.raises(TargetForbidden, match="may not be used"):
+        target(root).preflight("app.env", "NAME")
+
+
+def test_a_full_disk_changes_nothing(root: Path) -> None:
+    """A limit on the size of files stands for it: the old file stays, and no half of a new one."""
+    file = root / "app.env"
+    file.write_text("A=" + "x" * 5000 + "\n")
+    before = file.read_text()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        failures: list[KeyturnError] = []
+        for use in uses(target(root))[:2]:
+            with pytest.raises(TargetUnavailable, match="full") as caught:
+                use()
+            failures.append(caught.value)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not any(getattr(failure, "ambiguous", True) for failure in failures)
+    assert file.read_text() == before
+    assert list(root.iterdir()) == [file]
+
+
+def test_a_lock_that_stays_held_is_given_up(root: Path) -> None:
+    """Within the deadline of a request; reading needs no lock."""
+    handle = os.open(root, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    one = target(root, request=0.2)
+    for use in uses(one)[:2]:
+        with pytest.raises(TargetUnavailable, match="another process"):
+            use()
+    assert one.read("app.env", "NAME").secret is None
+    os.close(handle)
+
+
+def test_processes_lose_nothing_together(root: Path) -> None:
+    """Several keyturns write to one file: each waits for the others."""
+    script = """
+import sys
+from pathlib import Path
+from keyturn.secret import Secret
+from keyturn.targets.base import TargetContext
+from keyturn.targets.dotenv import DotenvTarget
+target = DotenvTarget(TargetContext("env", {"root": sys.argv[1]}))
+for number in range(20):
+    target.write("app.env", f"NAME_{sys.argv[2]}_{number}", Secret("x"), None, lambda: None)
+"""
+    children = [subprocess.Popen([sys.executable, "-c", script, str(root), str(number)]) for number in range(3)]
+    assert [child.wait(60) for child in children] == [0, 0, 0]
+    assert len((root / "app.env").read_text().splitlines()) == 60
+
+
+@pytest.mark.parametrize("field", ["1A", "A-B", "A B", "A=B", "", "Ä", "A\n"])
+@pytest.mark.parametrize("form", ["dotenv", "shell"])
+def test_a_field_has_to_be_a_name(root: Path, field: str, form: str) -> None:
+    """What no shell takes for a variable is refused."""
+    with pytest.raises(InputError, match="field"):
+        target(root, form).preflight("app.env", field)
+
+
+def test_the_directory_of_records_holds_no_secrets(root: Path) -> None:
+    """A delivery may not be put there."""
+    with pytest.raises(InputError, match="for records"):
+        target(root).read(".keyturn/keyturn/keys/bot.json", "NAME")
+
+
+def test_a_file_that_cannot_be_changed_safely_says_where(root: Path) -> None:
+    """The line is named and not shown."""
+    (root / "app.sh").write_text("A=1\ncurl https://sk-do-leaked\n")
+    with pytest.raises(TargetMisfit, match="line 2") as caught:
+        target(root, "shell").preflight("app.sh", "NAME")
+    assert "leaked" not in str(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_bytes_that_are_no_text_stay(root: Path) -> None:
+    """Other lines in another encoding, and the mark that some editors begin a file with."""
+    for form in ("dotenv", "shell"):
+        file = root / form
+        file.write_bytes(b"\xef\xbb\xbf# caf\xe9\nNAME=sk-do-old\n")
+        target(root, form).write(form, "NAME", NEW, OLD, free)
+        assert file.read_bytes() == b"\xef\xbb\xbf# caf\xe9\nNAME=sk-do-new\n"
+        file.write_bytes(b"NAME=caf\xe9\n")
+        with pytest.raises(TargetMisfit, match="UTF-8"):
+            target(root, form).read(form, "NAME")
+
+
+def test_what_cannot_be_encoded_is_refused(root: Path) -> None:
+    """Neither kind of file can hold a NUL character; the secret is not shown."""
+    for form in ("dotenv", "shell"):
+        with pytest.raises(TargetMisfit) as caught:
+            target(root, form).write("app.env", "NAME", Secret("sk-do-\0"), None, free)
+        assert "sk-do" not in str(caught.value)
+
+
+def test_without_python_dotenv_other_formats_work_and_the_extra_is_named() -> None:
+    """`format: json` and `format: shell` need no library."""
+    script = """
+import sys
+sys.modules["dotenv"] = None
+from keyturn.errors import InputError
+from keyturn.targets import registry
+from keyturn.targets.base import TargetContext
+for form in ("json", "shell"):
+    registry.make("dotenv", TargetContext("env", {"format": form}))
+try:
+    registry.make("dotenv", TargetContext("env", {}))
+except InputError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert "pip install 'keyturn[dotenv]'" in done.stdout
