@@ -7,7 +7,7 @@ EXTRAS := aws dotenv metrics onepassword pulumi sandbox vault
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test prove check generate lock
+.PHONY: help demo test simulate bench prove check generate lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,6 +20,12 @@ test: $(STAMP) ## every test
 
 prove: $(STAMP) ## the promise in figures: kills, consumers, faults, against a real OpenBao
 	$(BIN)/python -m tests.real $(ARGS)
+
+simulate: $(STAMP) ## every cut and fault, in memory: SEED=… replays one, HISTORIES=… plays more
+	$(BIN)/python -m tests.simulation
+
+bench: $(STAMP) ## how long the front door takes, as ratios
+	$(BIN)/python -m tests.bench
 
 check: $(STAMP) ## style, types, layers, generated files
 	$(BIN)/ruff check .
