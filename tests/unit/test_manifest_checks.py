@@ -144,8 +144,8 @@ def test_without_a_place_for_records_one_has_to_be_named() -> None:
     vault = '  vault: {type: vault, address: "https://vault.example.com:8200"}\n'
     text = with_deliveries("{target: files, path: a, field: K}").replace(vault, "")
     assert (
-        told(text) == "targets: no target can compare and set, so none can hold the records; add "
-        "`records: {target: local}`"
+        told(text) == "targets: no target can hold the records for all machines; add "
+        "`records: {target: local}` to keep them here"
     )
     assert read(f"{text}records: {{target: local}}\n").records.target == "local"
 

@@ -22,6 +22,7 @@ from keyturn.errors import (
     TargetMisfit,
     TargetUnavailable,
 )
+from keyturn.manifest import load_text
 from keyturn.secret import Secret
 from keyturn.targets.base import TargetContext
 from keyturn.targets.dotenv import DotenvTarget
@@ -311,3 +312,16 @@ except InputError as error:
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert "pip install 'keyturn[dotenv]'" in done.stdout
+
+
+def test_records_go_to_files_only_where_they_are_told_to() -> None:
+    """No other machine would see them."""
+    text = (
+        "apiVersion: keyturn/v1\nname: o\n"
+        "keys: {bot: {smoke: {from: skip}, deliver: [{target: env, path: a, field: K}]}}\n"
+        "targets: {env: {type: dotenv}, aws: {type: aws-secrets-manager}}\n"
+    )
+    assert load_text(text, "k.yaml", {}).records.target == "aws"
+    assert load_text(f"{text}records: {{target: env}}\n", "k.yaml", {}).records.target == "env"
+    with pytest.raises(InputError, match="for all machines"):
+        load_text(text.replace(", aws: {type: aws-secrets-manager}", ""), "k.yaml", {})

@@ -231,11 +231,11 @@ def _read_records(reading: Reading) -> None:
 
 def _default_records(reading: Reading) -> None:
     for target in reading.targets.values():
-        if _holds_records(reading, target):
+        if _holds_records(reading, target) and reading.capabilities[target.name].shared:
             reading.records = RecordsConfig(target.name)
             return
     if reading.good(("targets",)) and reading.good(("records",)) and len(reading.targets) == len(reading.model.targets):
-        text = "no target can compare and set, so none can hold the records; add `records: {target: local}`"
+        text = "no target can hold the records for all machines; add `records: {target: local}` to keep them here"
         reading.mistake(("targets",), text)
 
 

@@ -31,7 +31,7 @@ class Capabilities:
 
     `compare_and_set`: a write lands only on what was read; `versions`: an earlier value can be read back;
     `documents`: can hold records and claims; `deliveries`: can hold secrets; `whole_value`: a delivery may leave its
-    field out.
+    field out; `shared`: other machines see it, too, so that records may go there without being told to.
     """
 
     compare_and_set: bool
@@ -39,6 +39,7 @@ class Capabilities:
     documents: bool
     deliveries: bool = True
     whole_value: bool = True
+    shared: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,7 +58,7 @@ class DotenvTarget:
 
     kind: ClassVar[str] = "dotenv"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        compare_and_set=True, versions=False, documents=True, whole_value=False
+        compare_and_set=True, versions=False, documents=True, whole_value=False, shared=False
     )
     settings_model: ClassVar[type[BaseModel]] = DotenvSettings
 

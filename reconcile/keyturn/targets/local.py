@@ -57,7 +57,7 @@ class LocalTarget(WithoutDeliveries):
 
     kind: ClassVar[str] = "local"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        compare_and_set=True, versions=False, documents=True, deliveries=False, whole_value=False
+        compare_and_set=True, versions=False, documents=True, deliveries=False, whole_value=False, shared=False
     )
     settings_model: ClassVar[type[BaseModel]] = LocalSettings
 
