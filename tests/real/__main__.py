@@ -1,4 +1,4 @@
-"""`python -m tests.real [PART]...`: the promise in figures, against a real OpenBao; 1 if any of them is not as promised.
+"""`python -m tests.real [PART]...`: the promise in figures, against a real OpenBao; 1 if any is not as promised.
 
 Parts: cuts, storm, consumers, twins, faults; none named: all. KILLS, ROUNDS and PAIRS in the environment change how
 many.

@@ -11,7 +11,7 @@ from tests.real.cuts import KEY, OPERATIONS, Operation
 from tests.real.promise import breaches, noise
 from tests.real.site import SETTLE, Servers, Site
 
-LANES = 5
+LANES = 8
 KINDS = (
     "error-401",
     "error-429",

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -29,9 +28,11 @@ from keyturn.runs import Runs
 from keyturn.sandbox import Sandbox
 from keyturn.sandbox.state import Key
 from tests.real.relay import RECORDS, Gate, Hold, Relay
+from tests.real.run import SECONDS, Nursery, Run
 from tests.support.openbao import OpenBao
-from tests.support.process import bare_environment, start
+from tests.support.process import bare_environment
 
+Case = TypeVar("Case")
 Json = dict[str, Any]
 MODEL = "llama3.3-70b-instruct"
 FIELD = "MODEL_ACCESS_KEY"
@@ -39,120 +40,7 @@ TIMING = {"settle": "2s", "request": "2s", "lease": "6s", "propagation": "1s", "
 SETTLE, LEASE = 2.0, 6.0
 PATIENT = {"propagation": "1s"}
 """For tests that hold a request longer than `TIMING` would wait for its answer: the real bounds."""
-SECONDS = 90.0
-"""The longest that any run of the command line may take here."""
-LEAKS = ("sk-do-", "dop_v1_", "Traceback")
 _numbers = itertools.count(1)
-
-
-class Run:
-    """One run of the command line: a process that can be waited for, stopped, and killed."""
-
-    def __init__(self, pid: int, folder: Path, ending: socket.socket | subprocess.Popen[bytes]) -> None:
-        """Take a process that was started; its streams are files in `folder`."""
-        self.pid = pid
-        self.code: int | None = None
-        self._folder = folder
-        self._ending = ending
-
-    @property
-    def out(self) -> str:
-        """What it wrote to stdout so far."""
-        return (self._folder / "out").read_text()
-
-    @property
-    def err(self) -> str:
-        """What it wrote to stderr so far."""
-        return (self._folder / "err").read_text()
-
-    @property
-    def alive(self) -> bool:
-        """Whether it is still running."""
-        if self.code is None:
-            try:
-                self.code = self._wait(0.001)
-            except (TimeoutError, subprocess.TimeoutExpired):
-                return True
-            self._check_output()
-        return False
-
-    def signal(self, number: int) -> None:
-        """Send it a signal, unless it has ended."""
-        if self.code is None:
-            with suppress(ProcessLookupError):
-                os.kill(self.pid, number)
-
-    def wait(self, seconds: float = SECONDS) -> int:
-        """Return its exit code (minus the signal that killed it); kill it after `seconds` and raise TimeoutError."""
-        if self.code is None:
-            try:
-                self.code = self._wait(seconds)
-            except (TimeoutError, subprocess.TimeoutExpired):
-                self.kill()
-                raise TimeoutError(f"still running after {seconds:g} s:\n{self.err}") from None
-            self._check_output()
-        return self.code
-
-    def kill(self) -> None:
-        """Kill it as the kernel does when memory is short: SIGKILL."""
-        if self.code is None:
-            self.signal(signal.SIGKILL)
-            self.code = self._wait(10)
-            self._check_output()
-
-    def report(self) -> Json:
-        """Return its JSON document."""
-        document: Json = json.loads(self.out)
-        return document
-
-    def _wait(self, seconds: float) -> int:
-        if isinstance(self._ending, subprocess.Popen):
-            return self._ending.wait(seconds)
-        self._ending.settimeout(seconds)
-        ending = self._ending.recv(16)  # one write of the nurse, so one piece
-        self._ending.close()
-        return int(ending)
-
-    def _check_output(self) -> None:
-        """No secret, no token and no traceback, whatever happened to it (I5)."""
-        for text in (self.out, self.err):
-            found = [leak for leak in LEAKS if leak in text]
-            assert not found, f"{found} in its output:\n{text}"
-
-
-class Nursery:
-    """A process that has loaded the command line and forks a run in milliseconds (`tests/real/nursery.py`)."""
-
-    def __init__(self, folder: Path) -> None:
-        """Prepare; nothing is started."""
-        self._socket = folder / "nursery"
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        args = [sys.executable, "-m", "tests.real.nursery", str(self._socket)]
-        root = Path(__file__).parents[2]
-        child = self._stack.enter_context(start(args, cwd=root, stdout=subprocess.PIPE))
-        assert child.stdout is not None
-        assert child.stdout.readline() == "ready\n"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
-
-    def run(self, args: tuple[str, ...], env: Mapping[str, str], cwd: Path, folder: Path) -> Run:
-        """Start a run."""
-        connection = socket.socket(socket.AF_UNIX)
-        connection.settimeout(20)
-        connection.connect(str(self._socket))
-        streams = {"out": str(folder / "out"), "err": str(folder / "err")}
-        order = {"args": list(args), "env": dict(env), "cwd": str(cwd), **streams}
-        connection.sendall(json.dumps(order).encode() + b"\n")
-        pid = b""
-        while not pid.endswith(b"\n"):
-            part = connection.recv(1)  # byte by byte: what follows is the ending
-            assert part, "the nursery closed"
-            pid += part
-        return Run(int(pid), folder, connection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,6 +314,20 @@ class Site:
         state, begins = self.sandbox.state, self.name(key)
         own = {uuid for uuid, found in state.keys.items() if f"{found.name}-".startswith(f"{begins}-")}
         return sum(minted.by in {"create", "regenerate"} and minted.uuid in own for minted in state.secrets.values())
+
+
+def together(work: Callable[[Case], None], cases: Iterable[Case], lanes: int = 8) -> None:
+    """Do the work for all cases side by side, since most of it is waiting; raise every failure, each with its case."""
+    with ThreadPoolExecutor(lanes) as pool:
+        running = [(case, pool.submit(work, case)) for case in cases]
+    failures: list[Exception] = []
+    for case, done in running:
+        error = done.exception()
+        if isinstance(error, Exception):
+            error.add_note(f"case: {case}")
+            failures.append(error)
+    if failures:
+        raise ExceptionGroup(f"{len(failures)} of {len(running)} cases", failures)
 
 
 def _is(found: Key, begins: str) -> bool:

