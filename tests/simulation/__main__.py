@@ -1,6 +1,6 @@
 """`python -m tests.simulation`: play the histories, print the table. SEED replays one history, HISTORIES asks for more.
 
-A SEED is what a violation printed: `rotate|alternating|here/1/forth|8:late+3/` or `life:157`.
+A SEED is what a violation printed, such as `rotate|alternating|1|here/1/forth|8:late+3/` or `life:157`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections import defaultdict
 
 from tests.simulation import lives
 from tests.simulation.beyond import demonstrate
+from tests.simulation.duel import fight, meeting
 from tests.simulation.play import replay
 from tests.simulation.suite import MANY, Result, Totals, batches, hunts, in_parallel, table
 
@@ -78,13 +79,18 @@ def _mutants() -> int:
 def _again(seed: str) -> int:
     """Play one history again and tell what happens."""
     if seed.startswith("life:"):
-        strategy, events = lives.dream(int(seed.removeprefix("life:")))
-        wrong, _ = lives.judge(strategy, events)
-        print(strategy)
-        for event in lives.shrink(strategy, events) if wrong else events:
+        begins, events = lives.dream(int(seed.removeprefix("life:")))
+        wrong, _ = lives.judge(begins, events)
+        print(begins)
+        for event in lives.shrink(begins, events) if wrong else events:
             print(f"  {event}")
     else:
-        wrong = replay(seed, table(), print)
+        name, strategy, places, rest = seed.split("|", 3)
+        scenario = table(int(places.rstrip("u")), unfenced=places.endswith("u"))[name, strategy]
+        if rest.startswith("two: "):
+            wrong = fight(scenario, meeting(rest.removeprefix("two: ")))[0].wrong
+        else:
+            wrong = replay(scenario, rest, print)
     print("\n".join(wrong) or "nothing broke")
     return 1 if wrong else 0
 

@@ -11,7 +11,7 @@ from keyturn.executor import apply_key
 from keyturn.model import Timing
 from keyturn.outcome import KeyReport, Options
 from tests.simulation import rules
-from tests.simulation.faults import Class, Fault, Kind
+from tests.simulation.faults import Class, Fault, Kind, parse
 from tests.simulation.play import Scenario, Tally, Violation
 from tests.simulation.universe import Universe
 from tests.simulation.world import Killed, SimWorld
@@ -37,11 +37,24 @@ class Meeting:
     second: Options = Options()
 
     def __str__(self) -> str:
-        """Show what tells it from the others."""
-        fault = f" {self.fault[0]}:{self.fault[1]}" if self.fault else ""
-        asks = " both-rotate" if self.second.rotate else ""
+        """Show as in a seed."""
+        fault = f"{self.fault[0]}:{self.fault[1]}" if self.fault else "-"
+        asks = "rotate" if self.second.rotate else "apply"
         where = "here" if self.here else "elsewhere"
-        return f"{'frozen' if self.frozen else 'free'} {where} {','.join(map(str, self.switches))}{fault}{asks}"
+        return f"{'frozen' if self.frozen else 'free'} {where} {','.join(map(str, self.switches))} {fault} {asks}"
+
+
+def meeting(text: str) -> Meeting:
+    """Read what `str` of a meeting shows."""
+    frozen, here, switches, fault, asks = text.split()
+    index, _, kind = fault.partition(":")
+    return Meeting(
+        tuple(map(int, switches.split(","))),
+        frozen == "frozen",
+        here == "here",
+        (int(index), parse(kind)) if kind else None,
+        Options(rotate=asks == "rotate"),
+    )
 
 
 class _Runner(SimWorld):
@@ -180,13 +193,15 @@ def duels(scenario: Scenario, switches: int, *, part: tuple[int, int] = (0, 1), 
     probes = (Meeting((place,), frozen, second=Options(rotate=True)) for place in (5, 9) for frozen in (True, False))
     longest = min(max(fight(scenario, probe)[1] for probe in probes), LONGEST)
     more = (meeting for number, meeting in enumerate(struck(longest)) if number % part[1] == part[0])
-    for meeting in (*meetings(longest, switches, part=part), *more):
-        universe, steps = fight(scenario, meeting)
+    for one in (*meetings(longest, switches, part=part), *more):
+        universe, steps = fight(scenario, one)
         tally.histories += 1
         tally.runs += 2
         tally.effects += steps
         if universe.wrong:
-            tally.violations.append(Violation(f"{scenario.name}|{scenario.strategy}|two: {meeting}", universe.wrong))
+            tally.violations.append(
+                Violation(f"{scenario.name}|{scenario.strategy}|{scenario.places}|two: {one}", universe.wrong)
+            )
             if first:
                 break
     return tally

@@ -31,6 +31,8 @@ class Act:
     by_hand: Callable[[Universe], None] | None = None
     once: bool = False
     """It is not tried again: what comes next happens to it as it is."""
+    until: Callable[[Universe], bool] | None = None
+    """It is also done, whatever its exit code, when this holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Scenario:
 
     name: str
     strategy: str
+    places: str
+    """How many deliveries, with a `u` where their target has no compare-and-set."""
     start: Callable[[], Universe]
     acts: tuple[Act, ...]
     last: Options = Options()
@@ -111,7 +115,7 @@ def run(
         universe.blame(f"raised {type(error).__name__}: {error}")
     rules.leak(universe, report, told)
     well = report is not None and report.exit_code == 0
-    if well or place.tries >= TRIES or act.once:
+    if well or place.tries >= TRIES or act.once or (act.until and act.until(universe)):
         return Place(place.act + 1), world.trace
     universe.failed_runs += 1
     return Place(place.act, place.tries + 1), world.trace
@@ -208,24 +212,24 @@ class Sweep:
 def seed(scenario: Scenario, setting: Setting, path: tuple[Faults, ...]) -> str:
     """Return the text from which a history can be played again."""
     runs = "/".join(",".join(f"{index}:{fault}" for index, fault in faults.items()) for faults in path)
-    return f"{scenario.name}|{scenario.strategy}|{setting}|{runs}"
+    return f"{scenario.name}|{scenario.strategy}|{scenario.places}|{setting}|{runs}"
 
 
-def unseed(text: str, scenarios: Mapping[tuple[str, str], Scenario]) -> tuple[Scenario, Setting, tuple[Faults, ...]]:
-    """Read a seed."""
-    name, strategy, where, runs = text.split("|")
+def unseed(text: str) -> tuple[Setting, tuple[Faults, ...]]:
+    """Read the last two parts of a seed."""
+    where, runs = text.split("|")
     alive, gap, order = where.split("/")
     setting = Setting(False if alive == "here" else None, float(gap), order == "back")
     path = []
     for one in runs.split("/"):
         pairs = (item.split(":") for item in one.split(",") if item)
         path.append({int(index): parse(fault) for index, fault in pairs})
-    return scenarios[name, strategy], setting, tuple(path)
+    return setting, tuple(path)
 
 
-def replay(text: str, scenarios: Mapping[tuple[str, str], Scenario], talk: Callable[[str], None]) -> tuple[str, ...]:
+def replay(scenario: Scenario, text: str, talk: Callable[[str], None]) -> tuple[str, ...]:
     """Play one history and tell its runs; return what broke."""
-    scenario, setting, path = unseed(text, scenarios)
+    setting, path = unseed(text)
     universe, place = scenario.start(), Place()
     runs = list(path)
     while place.act < len(scenario.acts) and not universe.wrong:

@@ -13,6 +13,8 @@ from tests.simulation.world import SimWorld
 
 OURS = ("tests", "main")
 """The owner and the key of every history."""
+OVERLAPS = 2
+"""A repair at the end of an overlap starts another one."""
 LONG = 3 * 3600.0
 """Longer than any back-off, overlap, lease or settle time of a history."""
 
@@ -89,8 +91,9 @@ def finish(
         return
     if report.end.condition is Condition.PARKED and universe.failed_runs >= 3:
         report = go(Options(verify=options.verify, allow_delete=options.allow_delete, unpark=True))
-    if report.end.condition is Condition.WAITING and report.end.code == "overlap":
-        report = go(options)
+    for _ in range(OVERLAPS):
+        if report.end.condition is Condition.WAITING and report.end.code == "overlap":
+            report = go(options)
     if report.end.condition is not Condition.REST or report.exit_code:
         universe.blame(f"I1: no rest: {report.end.code}: {report.end.why} {' '.join(report.problems)}")
         return

@@ -105,11 +105,13 @@ def scenarios(places: int = 1, unfenced: bool = False) -> Sequence[Scenario]:
 
 def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
     alternating = strategy is Strategy.ALTERNATING
+    label = f"{places}u" if unfenced else str(places)
     one = entry(strategy, places)
     if unfenced:
         one = replace(one, deliveries=tuple(replace(item, target="plain") for item in one.deliveries))
     other = replace(one, rotation=Rotation(Strategy.IN_PLACE if alternating else Strategy.ALTERNATING, overlap=OVERLAP))
     slots = ("a", "b") if alternating else ("",)
+    names = [f"{one.name}-{slot}" if slot else one.name for slot in slots]
     live = SlotName.A if alternating else None
     existing = replace(one, adopt=Adopt(AdoptSecret.EXISTING, live=live))
     renewed = replace(one, adopt=Adopt(AdoptSecret.REGENERATE))
@@ -119,10 +121,10 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
     more = replace(one, deliveries=(*one.deliveries, Delivery("x", "more", "key")))
 
     def act(name: str, start: Callable[[], Universe], *acts: Act, last: Options = NOTHING) -> Scenario:
-        return Scenario(name, str(strategy), start, acts, last)
+        return Scenario(name, str(strategy), label, start, acts, last)
 
     def stop(name: str, start: Callable[[], Universe]) -> Scenario:
-        return Scenario(name, str(strategy), start, (Act(one, once=True),), stops=Stops.MUST)
+        return Scenario(name, str(strategy), label, start, (Act(one, once=True),), stops=Stops.MUST)
 
     made = [
         act("create", _cached(empty), Act(one)),
@@ -140,6 +142,7 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
         Scenario(
             "create-beside",
             str(strategy),
+            label,
             _cached(empty),
             (Act(one, once=True), Act(one, by_hand=_namesake)),
             stops=Stops.MAY,
@@ -151,6 +154,10 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
             Act(one, VERIFY, by_hand=lambda world: _put_back(world, one)),
             last=VERIFY,
         ),
+        act("gone", rest, Act(one, by_hand=_gone)),
+        act(
+            "hand-off", _cached(_no_create), Act(one, until=_asked), Act(one, by_hand=lambda world: _made(world, names))
+        ),
         stop("field-in-use", _cached(lambda: _field_in_use(one))),
         stop("namesake", _cached(_with_namesake)),
         stop("another-owner", _cached(lambda: _of_another(one))),
@@ -160,6 +167,32 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
         put_back = Act(one, after=600.0, by_hand=lambda world: _put_back(world, one))
         made.append(act("retire-rolled-back", rest, Act(one, ROTATE, once=True), put_back, later))
     return made
+
+
+def _gone(world: Universe) -> None:
+    """Somebody deletes the live API key."""
+    world.steady = frozenset()
+    record = world.records["main"][0]
+    del world.keys[record.slots[record.live or SlotName.A].uuid]
+
+
+def _no_create() -> Universe:
+    """A world whose API no longer creates keys."""
+    world = empty()
+    world.create_gone = True
+    return world
+
+
+def _asked(world: Universe) -> bool:
+    """The record asks a person for API keys."""
+    return "main" in world.records and world.records["main"][0].handoff is not None
+
+
+def _made(world: Universe, names: Sequence[str]) -> None:
+    """A person makes the API keys that were asked for."""
+    for name in names:
+        made = START + timedelta(seconds=world.now)
+        world.keys[f"panel-{name}"] = Key(f"panel-{name}", name, made, f"{MARK}panel-{name}")
 
 
 def _namesake(world: Universe) -> None:

@@ -123,7 +123,7 @@ class Universe:
     given: frozenset[str] = frozenset()
     """Secrets of others that keyturn may replace."""
     left: dict[str, float] = field(default_factory=dict)
-    """When a secret was last taken out of a field."""
+    """When keyturn last took a secret out of a field."""
     overlap: float = 0.0
     """How long an old secret must outlive that, where no outage is allowed."""
     wrong: tuple[str, ...] = ()
@@ -207,6 +207,9 @@ class Universe:
         if isinstance(mutation, Fill):
             landed = mutation.version is None or mutation.version == self.version(mutation.delivery)
             if landed:
+                held = self.fields.get(mutation.delivery, "")
+                if mutation.delivery in self.steady and held != mutation.value:
+                    self.left[held] = self.now
                 self._fill(mutation)
         elif isinstance(mutation, Put):
             landed = self._put(mutation.document, mutation.version)
@@ -244,11 +247,8 @@ class Universe:
         place = (fill.delivery.target, fill.delivery.path)
         version = self.versions.get(place, 0) + 1
         self.versions[place] = version
-        held = self.fields.get(fill.delivery, "")
-        if held != fill.value:
+        if self.fields.get(fill.delivery, "") != fill.value:
             self.read[fill.delivery] = False
-            if fill.delivery in self.steady:
-                self.left[held] = self.now
         if fill.value:
             self.fields[fill.delivery] = fill.value
         else:

@@ -222,6 +222,7 @@ class SimWorld:
             return _NONE
         if fault and fault.kind is Kind.REFUSED:
             self.refusing = True
+            self.universe.overlap = 0.0  # where the live secret is found dead there is nothing to protect
         if self.refusing or (fault and fault.kind is Kind.ONCE):
             return _NO
         return _OK if self.universe.accepted(secret.reveal()) else _NO
