@@ -38,13 +38,8 @@ def pulumi_engine() -> Path:
 
 
 @pytest.fixture
-def site(tmp_path: Path, pulumi_engine: Path, openbao: OpenBao, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def site(tmp_path: Path, pulumi_engine: Path, openbao: OpenBao) -> Iterator[Site]:
     """A stack `dev` of the project `shop` with nothing in it, a sandbox in which create works, and OpenBao's root."""
-    (tmp_path / "backend").mkdir()
-    (tmp_path / "engine").mkdir()
-    (tmp_path / "engine" / "bin").symlink_to(pulumi_engine)
     prefix = f"engine-{uuid.uuid4().hex[:12]}"
     with Sandbox(create="allowed") as sandbox:
-        site = Site(tmp_path, pulumi_engine, sandbox, openbao, prefix, {"VAULT_TOKEN": openbao.root_token})
-        monkeypatch.setenv("PULUMI_SKIP_UPDATE_CHECK", "1")
-        yield site
+        yield Site(tmp_path, pulumi_engine, sandbox, openbao, prefix, {"VAULT_TOKEN": openbao.root_token})

@@ -21,7 +21,7 @@ def test_a_key_that_cannot_be_created_is_handed_off_and_taken_once_a_person_made
     said = site.refused(site.key())
     assert "make 'bot'" in said
     assert "no longer creates keys" in said
-    assert site.delivered_nothing()
+    assert site.delivered() is None
     seen = site.sandbox.panel_create("bot")
     site.up(site.key())
     assert site.outputs()["uuid"] == seen.uuid
@@ -63,5 +63,5 @@ def test_namesakes_are_refused(site: Site) -> None:
     assert first.uuid in said
     assert second.uuid in said
     assert site.mutations() == []
-    assert site.delivered_nothing()
+    assert site.delivered() is None
     assert site.resources() == {}

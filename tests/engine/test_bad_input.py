@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pulumi
 import pytest
 
-from pulumi_keyturn import ModelAccessKey, SmokeCheck
+from pulumi_keyturn import ModelAccessKey
+from tests.engine.harness import Program
 
 if TYPE_CHECKING:
     from tests.engine.harness import Site
+
+UNKNOWN = """
+first = ModelAccessKey("first", data["first"])
+second = data["second"]
+second["deliver"][0]["path"] = first.digest.apply(lambda digest: f"{data['prefix']}/{digest}")
+address = second["targets"]["vault"]["address"]
+second["targets"]["vault"]["address"] = first.uuid.apply(lambda _: address)
+ModelAccessKey("second", second, rotation_trigger=first.digest)
+known = {name: data["first"][name] for name in ("targets", "smoke", "timing")}
+SmokeCheck("check", deliveries=first.deliveries, every="30d", **known)
+"""
 
 
 def test_every_mistake_is_told_by_preview_at_once(site: Site) -> None:
@@ -45,33 +56,18 @@ def test_every_mistake_is_told_by_preview_at_once(site: Site) -> None:
 
 def test_what_is_unknown_in_a_preview_is_checked_later(site: Site) -> None:
     """A path, a trigger and a target that come from another resource: preview accepts them, and up delivers."""
-
-    def program(**changes: object) -> Any:  # noqa: ANN401 - a program
-        def declare() -> None:
-            first = ModelAccessKey("first", site.inputs("first"))
-            field = {"target": "vault", "path": first.digest.apply(lambda it: f"{site.prefix}/{it}"), "field": "KEY"}
-            address = first.uuid.apply(lambda _: site.targets["vault"]["address"])
-            targets = {"vault": {"type": "vault", "address": address, "mount": "secret"}}
-            more = {"deliver": [field], "targets": targets, "rotation_trigger": first.digest, **changes}
-            ModelAccessKey("second", site.inputs("second", **more))
-            check = {
-                "targets": site.targets,
-                "smoke": {"model": "llama3.3-70b-instruct"},
-                "timing": site.inputs()["timing"],
-            }
-            SmokeCheck("check", deliveries=first.deliveries, every="30d", **check)
-
-        return declare
-
-    assert site.preview(program())["create"] == 4
-    assert "name: must be a string" in site.refused_preview(program(name=["a", "list"]))
+    data = {"first": site.inputs("first"), "second": site.inputs("second"), "prefix": site.prefix}
+    program = Program(UNKNOWN, data)
+    assert site.preview(program)["create"] == 4
+    wrong = Program(UNKNOWN, {**data, "second": site.inputs("second", name=["a", "list"])})
+    assert "name: must be a string" in site.refused_preview(wrong)
     site.requests()
-    site.up(program())
+    site.up(program)
     outputs = site.resources()["second"]["outputs"]
     assert outputs["deliveries"][0]["path"] == f"{site.prefix}/{site.outputs('first')['digest']}"
     assert site.outputs("check")["verdict"] == "accepted"
     site.requests()
-    assert site.preview(program()) == {"same": 4}
+    assert site.preview(program) == {"same": 4}
     assert site.requests() == []
 
 
@@ -79,21 +75,17 @@ def test_a_smoke_check_fails_the_up_whose_secret_is_refused(site: Site) -> None:
     """It runs when declared and when what it checks changes; a refused secret is red, with place and reason."""
     path = f"{site.prefix}/bot"
 
-    def program(field: str) -> Any:  # noqa: ANN401 - a program
+    def program(field: str) -> Program:
         place = {"target": "vault", "path": path, "field": field}
-        check: Any = {
-            "targets": site.targets,
-            "smoke": {"model": "llama3.3-70b-instruct"},
-            "timing": site.inputs()["timing"],
-        }
-        return lambda: SmokeCheck("check", deliveries=[place], **check)
+        known = {name: site.inputs()[name] for name in ("targets", "smoke", "timing")}
+        return Program('SmokeCheck("check", data)', {"deliveries": [place], **known})
 
     site.put(site.sandbox.panel_create("bot").secret)
     site.up(program("MODEL_ACCESS_KEY"))
     site.requests()
     assert site.preview(program("MODEL_ACCESS_KEY")) == {"same": 2}
     site.put("sk-do-" + "x" * 64)
-    said = site.refused(program("MODEL_ACCESS_KEY"), replace=["**check"])
+    said = site.refused(program("MODEL_ACCESS_KEY"), "--replace", "**check")
     assert f"the smoke-check failed: vault:{path}#MODEL_ACCESS_KEY: refused" in said
     assert f"vault:{path}#OTHER: refused: it holds nothing" in site.refused(program("OTHER"))
     assert site.mutations() == []
@@ -129,7 +121,7 @@ def test_credentials_may_come_from_the_stack_s_configuration(site: Site) -> None
 
 def test_import_is_refused_with_the_way_to_go(site: Site) -> None:
     """`import_` cannot work on a dynamic resource; the error says to use `adopt`."""
-    said = site.refused_preview(site.key(opts=pulumi.ResourceOptions(import_="shop.dev.bot")))
+    said = site.refused_preview(site.key(options='import_="shop.dev.bot"'))
     assert "adopt={'secret': 'existing'}" in said
     with pytest.raises(ValueError, match="deliver is required"):
         ModelAccessKey("bot")
@@ -141,7 +133,7 @@ def test_a_key_is_never_replaced(site: Site) -> None:
     secret = site.delivered()
     site.requests()
     for first in (True, None):
-        said = site.refused(site.key(opts=pulumi.ResourceOptions(delete_before_replace=first)), replace=["**bot"])
+        said = site.refused(site.key(options=f"delete_before_replace={first}"), "--replace", "**bot")
         assert "replacing it would delete it" in said
     assert "key: may not change" in site.refused(site.key(key="another"))
     assert site.mutations() == []

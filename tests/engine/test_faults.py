@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-import pulumi
-
-from pulumi_keyturn import ModelAccessKey
 from tests.contract.relay import is_write, relay
+from tests.engine.harness import Program
 from tests.support.raw_http import reply
 
 if TYPE_CHECKING:
     from tests.engine.harness import Site
+
+EACH = "for name in data: ModelAccessKey(name, data[name])"
 
 
 def test_a_target_that_fails_after_the_mint_gets_its_secret_from_the_next_up(site: Site) -> None:
@@ -59,13 +59,10 @@ def test_ten_keys_at_once_outlast_a_rate_limit_with_one_list(site: Site) -> None
     """Answers 429 hold the stack up and break nothing; ten keys cost one list, also where their targets differ."""
     site.sandbox.arm("create", "error-429", times=2, delay=1)
     names = [f"bot-{number}" for number in range(10)]
-
-    def program() -> None:
-        for number, name in enumerate(names):
-            more = {"other": site.targets["vault"]} if number % 2 else {}
-            ModelAccessKey(name, site.inputs(name, targets={**site.targets, **more}))
-
-    site.up(program)
+    inputs = {name: site.inputs(name) for name in names}
+    for name in names[:5]:
+        inputs[name]["targets"] = {**site.targets, "other": site.targets["vault"]}
+    site.up(Program(EACH, inputs))
     assert all(site.accepted(name) for name in names)
     seen = site.requests()
     assert len([item for item in seen if item.op == "list"]) == 1
@@ -76,12 +73,8 @@ def test_ten_keys_at_once_outlast_a_rate_limit_with_one_list(site: Site) -> None
 def test_one_bad_key_leaves_the_others_alone(site: Site) -> None:
     """A key that cannot be made fails the up; the others are delivered, and the next up makes no call for them."""
     site.sandbox.panel_create("taken")
-
-    def program() -> None:
-        for name in ("taken", "good"):
-            ModelAccessKey(name, site.inputs(name), pulumi.ResourceOptions())
-
-    said = site.refused(program, continue_on_error=True)
+    program = Program(EACH, {name: site.inputs(name) for name in ("taken", "good")})
+    said = site.refused(program, "--continue-on-error")
     assert "an API key of that name exists already" in said
     assert site.accepted("good")
     assert set(site.resources()) == {"good"}

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pulumi
 import yaml
 from click.testing import CliRunner
 
 from keyturn.cli import main
-from pulumi_keyturn import ModelAccessKey
-from tests.engine.harness import TIMING
+from tests.engine.harness import TIMING, Program
 
 if TYPE_CHECKING:
     import pytest
@@ -19,6 +17,11 @@ if TYPE_CHECKING:
     from tests.engine.harness import Site
 
 KEY = "checkout-bot"
+LOOK_UP = """
+found = ModelAccessKey("bot", opts=pulumi.ResourceOptions(id="shop.dev.bot"))
+pulumi.export("digest", found.digest)
+pulumi.export("path", found.deliveries[0]["path"])
+"""
 
 
 def test_a_renamed_resource_keeps_its_key(site: Site) -> None:
@@ -26,20 +29,16 @@ def test_a_renamed_resource_keeps_its_key(site: Site) -> None:
     site.up(site.key())
     secret = site.delivered()
     site.requests()
-    alias = pulumi.ResourceOptions(aliases=[pulumi.Alias(name="bot")])
-    site.up(site.key("robot", opts=alias, path="bot"))
+    site.up(site.key("robot", "aliases=[pulumi.Alias(name='bot')]", path="bot"))
     assert site.mutations() == []
     assert site.delivered() == secret
     assert site.resources()["robot"]["id"] == "shop.dev.bot"
     assert site.record("shop.dev.bot")["owner"] == "pulumi:shop/dev/robot"
     assert site.preview(site.key("robot", path="bot")) == {"same": 2}
     # A new resource of the old name gets no hold of it.
-    other = site.key(path="other")
-
-    def both() -> None:
-        other()
-        ModelAccessKey("robot", site.inputs("bot"))
-
+    both = Program(
+        "for name in data: ModelAccessKey(name, data[name])", {"bot": site.inputs("other"), "robot": site.inputs()}
+    )
     assert "belongs to 'pulumi:shop/dev/robot'" in site.refused(both)
     assert site.accepted()
 
@@ -50,14 +49,10 @@ def test_a_key_is_looked_up_by_its_id(site: Site) -> None:
     digest = site.outputs()["digest"]
     site.requests()
     site.variables["KEYTURN_RECORDS"] = json.dumps({**site.targets["vault"], "prefix": f"{site.prefix}/keyturn"})
-    site.stack_name = "consumer"
+    site.stack = "consumer"
 
-    def program() -> None:
-        found = ModelAccessKey("bot", opts=pulumi.ResourceOptions(id="shop.dev.bot"))
-        pulumi.export("digest", found.digest)
-        pulumi.export("path", found.deliveries[0]["path"])
-
-    assert site.up(program) == {"digest": digest, "path": f"{site.prefix}/bot"}
+    site.up(Program(LOOK_UP))
+    assert site.exports() == {"digest": digest, "path": f"{site.prefix}/bot"}
     assert site.mutations() == []
     site.destroy()
     assert site.mutations() == []

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-from pulumi import automation as auto
-
 if TYPE_CHECKING:
     from tests.engine.harness import Site
 
@@ -47,8 +44,8 @@ def test_only_a_complete_list_says_that_a_key_is_gone(site: Site) -> None:
     """A list that fails leaves the state as it is; a deleted key leaves it, and the next up makes it anew."""
     site.up(site.key())
     site.sandbox.arm("list", "error-500", times=None)
-    with pytest.raises(auto.CommandError):
-        site.refresh()
+    site.refused_refresh()
+    assert "bot" in site.resources()
     site.sandbox.clear_faults()
     before = site.outputs()
     site.sandbox.by_hand("delete", before["uuid"])
@@ -87,8 +84,7 @@ def test_a_clean_up_that_fails_is_tried_again(site: Site) -> None:
     site.up(site.key())
     site.requests()
     site.variables["VAULT_TOKEN"] = site.openbao.token(site.prefix)
-    with pytest.raises(auto.CommandError, match=r"could not be cleaned|may not"):
-        site.destroy()
+    assert f"{site.prefix}/bot" in site.refused_destroy()
     assert site.mutations() == []
     assert site.accepted()
     site.variables["VAULT_TOKEN"] = site.openbao.root_token

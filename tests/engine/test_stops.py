@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contract.relay import is_write, relay
+from tests.engine.harness import UP
 from tests.engine.processes import alive, kill, providers
 from tests.support.process import wait_until
 
@@ -18,12 +19,9 @@ if TYPE_CHECKING:
 
     from tests.engine.harness import Site
 
-UP = ("up", "--yes", "--skip-preview")
-
 
 def at_rest(site: Site, secrets_before: int) -> None:
     """Assert that one more up comes to rest: the delivered secret is accepted, and no key was made beside the one."""
-    site.cancel()
     program = site.key(rotation_trigger=1)
     site.up(program)
     assert site.accepted()
@@ -54,7 +52,7 @@ def test_a_kill_between_the_mint_and_the_return_of_the_update_loses_nothing(site
         if moment == "checking":
             go_on.set()
             site.sandbox.arm("chat", "slow", delay=20, after=1)
-        with site.command(*UP, inputs=site.inputs(rotation_trigger=1)) as up:
+        with site.command(*UP, program=site.key(rotation_trigger=1)) as up:
             wait_until(site.minted if moment == "checking" else held.is_set, "the mint")
             if moment == "checking":
                 wait_until(lambda: not site.sandbox.faults, "the smoke-check")
@@ -64,13 +62,14 @@ def test_a_kill_between_the_mint_and_the_return_of_the_update_loses_nothing(site
             up.wait(10)
         go_on.set()
         site.sandbox.clear_faults()
+        site.cancel()
         at_rest(site, minted)
 
 
 def interrupted(site: Site, times: int) -> tuple[int, list[int]]:
     """Rotate, and press Ctrl-C so often while the mint's answer is on its way; return the exit code and providers."""
     site.sandbox.arm("regenerate", "slow", delay=2)
-    with site.command(*UP, inputs=site.inputs(rotation_trigger=1)) as up:
+    with site.command(*UP, program=site.key(rotation_trigger=1)) as up:
         wait_until(lambda: not site.sandbox.faults, "the mint")
         pids = providers(up.pid)
         for press in range(times):
