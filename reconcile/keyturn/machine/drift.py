@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.machine.common import (
+from keyturn.machine.common import consented, (
     compromised,
     look,
     new_intent,
@@ -142,7 +142,8 @@ def deliver(state: State) -> Decision | None:
         return None
     where = ", ".join(map(str, late or extra))
     shown = Planned(Change.RECORD, "deliveries-differ", f"brings up to date: {where}")
-    return write(state, Write.OPEN, shown, intent=new_intent(state, Op.DELIVER), retire=_put_off(state, late))
+    opened, retire = new_intent(state, Op.DELIVER), _put_off(state, late)
+    return write(state, Write.OPEN, shown, intent=opened, retire=retire, deliveries=consented(state))
 
 
 def _put_off(state: State, late: list[Delivery]) -> Retire | None:
