@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.machine.common import consented, (
+from keyturn.machine.common import (
     compromised,
+    consented,
     look,
     new_intent,
     note,
