@@ -7,7 +7,7 @@ EXTRAS := aws dotenv metrics onepassword pulumi sandbox vault
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate bench prove check generate lock
+.PHONY: help demo test engine simulate bench prove check generate lock
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -16,7 +16,11 @@ demo: $(STAMP) ## the whole life of a key in one minute, against the sandbox and
 	$(BIN)/keyturn demo
 
 test: $(STAMP) ## every test
+	-$(BIN)/python -m tests.engine.build
 	$(BIN)/pytest -n 2 --dist loadscope $(ARGS)
+
+engine: $(STAMP) ## the Pulumi engine for the tests, built once from its Go modules where there is none
+	$(BIN)/python -m tests.engine.build
 
 prove: $(STAMP) ## the promise in figures: kills, consumers, faults, against a real OpenBao
 	$(BIN)/python -m tests.real $(ARGS)

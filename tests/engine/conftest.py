@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents and "pulumi_engine" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.engine)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the engine before any test that needs it, while no test's time runs."""
+    if any(item.get_closest_marker("engine") for item in session.items) and not session.config.option.collectonly:
+        with suppress(NoEngine):
+            engine()
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +33,6 @@ TIMING = {"request": "2s", "settle": "2s", "lease": "10s", "propagation": "1s", 
 LONGEST = 150
 """Seconds that one command may take on a busy machine."""
 UP = ("up", "--yes", "--skip-preview")
-PROJECT = "name: shop\nruntime: python\n"
 PROGRAM = """\
 import json
 import pathlib
@@ -47,10 +47,11 @@ data = json.loads(pathlib.Path("data.json").read_text())
 
 @dataclass(frozen=True)
 class Program:
-    """The text of a program, after the imports and `data`, which is this JSON."""
+    """The text of a program, after the imports and `data`, which is this JSON; or a folder with a whole project."""
 
     text: str = ""
     data: Any = None
+    folder: Path | None = None
 
 
 @dataclass
@@ -68,6 +69,7 @@ class Site:
     prefix: str
     variables: dict[str, str]
     vault: str = ""
+    project: str = "shop"
     stack: str = "dev"
     said: list[str] = field(default_factory=list)
     stacks: set[str] = field(default_factory=set)
@@ -140,9 +142,9 @@ class Site:
         """Run `pulumi cancel`, which lets go of the stack that a killed command had locked."""
         self._done("cancel", "--yes")
 
-    def configure(self, name: str, value: str) -> None:
-        """Set a secret value of the stack's configuration."""
-        self._done("config", "set", "--secret", name, value)
+    def configure(self, name: str, value: str, how: str = "--secret") -> None:
+        """Set a value of the stack's configuration."""
+        self._done("config", "set", how, name, value)
 
     def exposed(self, name: str) -> str:
         """Return an output of the stack, decrypted, in spite of all."""
@@ -190,9 +192,14 @@ class Site:
         return done
 
     def _prepare(self, program: Program) -> None:
-        (self.folder / "Pulumi.yaml").write_text(PROJECT)
-        (self.folder / "__main__.py").write_text(f"{PROGRAM}\n{program.text}\n")
-        (self.folder / "data.json").write_text(json.dumps(program.data))
+        if program.folder:
+            for file in program.folder.iterdir():
+                if file.is_file():
+                    shutil.copy(file, self.folder)
+        else:
+            (self.folder / "Pulumi.yaml").write_text(f"name: {self.project}\nruntime: python\n")
+            (self.folder / "__main__.py").write_text(f"{PROGRAM}\n{program.text}\n")
+            (self.folder / "data.json").write_text(json.dumps(program.data))
         if self.stack not in self.stacks:
             self.stacks.add(self.stack)
             self.backend.mkdir(exist_ok=True)
@@ -204,7 +211,7 @@ class Site:
     # What the state shows.
     def state(self) -> list[dict[str, Any]]:
         """Return every resource of the state as the backend keeps it: secrets encrypted."""
-        file = self.backend / ".pulumi" / "stacks" / "shop" / f"{self.stack}.json"
+        file = self.backend / ".pulumi" / "stacks" / self.project / f"{self.stack}.json"
         latest = json.loads(file.read_text())["checkpoint"]["latest"] or {}
         return list(latest.get("resources", []))
 
@@ -241,6 +248,12 @@ class Site:
     def put(self, value: str, path: str = "bot") -> None:
         """Write a value to where consumers read, as a person would."""
         self.openbao.call("POST", f"secret/data/{self.prefix}/{path}", {"data": {"MODEL_ACCESS_KEY": value}})
+
+    def forbid_writing(self) -> None:
+        """From now on the login may write records, and only read what is delivered to `bot`."""
+        records = {f"secret/data/{self.prefix}/keyturn/*": ["create", "read", "update"], "secret/config": ["read"]}
+        self.openbao.policy(self.prefix, {**records, f"secret/data/{self.prefix}/bot": ["read"]})
+        self.variables["VAULT_TOKEN"] = self.openbao.token(self.prefix)
 
     def record(self, key: str) -> dict[str, Any]:
         """Return a key's record."""

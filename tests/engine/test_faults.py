@@ -44,11 +44,9 @@ def test_a_target_that_fails_after_the_mint_gets_its_secret_from_the_next_up(sit
 
 def test_a_target_that_forbids_writing_is_found_before_the_mint(site: Site) -> None:
     """A login that may only read the delivery: the up is red, and nothing was minted."""
-    records = {f"secret/data/{site.prefix}/keyturn/*": ["create", "read", "update"]}
-    site.openbao.policy(site.prefix, {**records, f"secret/data/{site.prefix}/bot": ["read"]})
     site.up(site.key())
     site.requests()
-    site.variables["VAULT_TOKEN"] = site.openbao.token(site.prefix)
+    site.forbid_writing()
     said = site.refused(site.key(rotation_trigger=1))
     assert f"{site.prefix}/bot" in said
     assert site.mutations() == []

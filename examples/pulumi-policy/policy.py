@@ -1,0 +1,36 @@
+"""House rules for model access keys: no secret in the state, and none that grows old."""
+
+from collections.abc import Mapping
+
+from pulumi import ResourceTransformationArgs
+from pulumi.runtime import register_stack_transformation
+
+KEY = "pulumi-python:dynamic/keyturn:ModelAccessKey"
+OLDEST = 90
+"""Days after which a secret has to be replaced."""
+
+
+class PolicyError(Exception):
+    """A resource that breaks a rule of the house."""
+
+
+def hold_keys_to_the_rules(args: ResourceTransformationArgs) -> None:
+    """Refuse a key that exposes its secret, or that does not say how it rotates; everything else passes unchanged.
+
+    The values that decide are plain ones: an output would be known too late to refuse anything.
+    """
+    if args.type_ != KEY or args.opts.id:
+        return
+    props: Mapping[str, object] = args.props
+    if props.get("expose_secret") not in {None, False}:
+        raise PolicyError(f"{args.name}: expose_secret is forbidden here: pass `deliveries` on, not the secret.")
+    rotation = props.get("rotation")
+    every = rotation.get("every") if isinstance(rotation, Mapping) else None
+    days = every.removesuffix("d") if isinstance(every, str) else ""
+    if not days.isdigit() or int(days) > OLDEST:
+        raise PolicyError(f"{args.name}: rotation.every is required, in days, {OLDEST}d at most.")
+
+
+def install() -> None:
+    """Hold every key of the stack that is declared from now on to the rules."""
+    register_stack_transformation(hold_keys_to_the_rules)

@@ -1,0 +1,142 @@
+"""What the provider decides without an engine: inputs, differences, health, and what its errors show."""
+
+from __future__ import annotations
+
+import base64
+import traceback
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import dill  # type: ignore[import-untyped]
+import pytest
+from pulumi.dynamic.dynamic import ResourceProvider, serialize_provider
+from pulumi.output import UNKNOWN
+
+from keyturn.model import Delivery, SlotName
+from keyturn.record import DeliveryState, Record, Slot
+from keyturn.secret import Secret
+from keyturn.world import Held
+from pulumi_keyturn import due, health, inputs
+from pulumi_keyturn.failure import told
+from pulumi_keyturn.provider import KeyProvider, SmokeCheckProvider
+
+NOW = datetime(2026, 8, 2, 12, tzinfo=UTC)
+"""A Sunday."""
+WINDOW = {"cron": "0 2 * * SUN", "duration": "1h"}
+PICKLES = {
+    KeyProvider: "gASVLgAAAAAAAACMF3B1bHVtaV9rZXl0dXJuLnByb3ZpZGVylIwLS2V5UHJvdmlkZXKUk5QpgZQu",
+    SmokeCheckProvider: "gASVNQAAAAAAAACMF3B1bHVtaV9rZXl0dXJuLnByb3ZpZGVylIwSU21va2VDaGVja1Byb3ZpZGVylJOUKYGULg==",
+}
+"""What version 0.1.0 left in state files."""
+
+
+def outputs(**changes: object) -> dict[str, Any]:
+    """Return the outputs of a key at rest."""
+    plain = {"key": "k", "name": "bot", "rotation_trigger": 1, "health": "healthy", "__provider": "p"}
+    return {**plain, **changes}
+
+
+@pytest.mark.parametrize(("provider", "stored"), PICKLES.items())
+def test_state_files_of_every_version_can_be_read(provider: type[ResourceProvider], stored: str) -> None:
+    """The reference in a state is a module and a class, without any attribute, and finds today's class."""
+    assert type(dill.loads(base64.b64decode(stored))) is provider  # noqa: S301 - our own
+    assert serialize_provider(provider()) == stored
+    assert vars(provider()) == {}
+
+
+def test_a_new_reference_to_the_provider_is_renewed_without_any_call() -> None:
+    """Where nothing but `__provider` differs an update is due, and it asks nobody: there is not even a token."""
+    olds, news = outputs(secret="s"), outputs(__provider="q")
+    assert KeyProvider().diff("k", olds, news).changes is True
+    result = KeyProvider().update("k", olds, news)
+    assert result.outs is not None
+    assert result.outs["name"] == "bot"
+    assert result.outs["secret"] != "s"
+
+
+@pytest.mark.parametrize(
+    ("olds", "news", "why"),
+    [
+        ({}, {}, ""),
+        ({}, {"name": "robot"}, "name changed"),
+        ({}, {"rotation_trigger": UNKNOWN}, "rotation_trigger changed"),
+        ({}, {"deliver": [{"path": UNKNOWN}]}, "deliver changed"),
+        ({"adopt": {"secret": "existing"}}, {}, "adopt changed"),
+        ({"stack": "dev"}, {"stack": "prod"}, "stack changed"),
+        ({"health": "the API key u is gone"}, {}, "the API key u is gone"),
+        ({"retire_at": NOW.isoformat()}, {}, "the overlap is over: the old secret is to be retired"),
+        ({"retire_at": (NOW + timedelta(seconds=1)).isoformat()}, {}, ""),
+    ],
+)
+def test_a_difference_has_a_reason(olds: dict[str, object], news: dict[str, object], why: str) -> None:
+    """Inputs, health and the clock call for an update, each in words; what is unknown counts as changed."""
+    assert due.key_update(outputs(**olds), outputs(**news), NOW) == why
+
+
+@pytest.mark.parametrize(
+    ("age", "window", "is_due"),
+    [
+        (timedelta(days=29), None, False),
+        (timedelta(days=30), None, True),
+        (timedelta(days=31), WINDOW, False),
+        (timedelta(days=31), {**WINDOW, "duration": "12h"}, True),
+    ],
+)
+def test_a_rotation_is_due_by_age_and_inside_its_window(age: timedelta, window: object, is_due: bool) -> None:
+    """With a clock of the test: `every` has to have passed, and the window has to be open."""
+    rotation = {"strategy": "in-place", "every": "30d", **({"window": window} if window else {})}
+    since = NOW - age
+    times = {"rotated_at": since.isoformat(), "next_rotation_at": (since + timedelta(days=30)).isoformat()}
+    found = due.key_update(outputs(rotation=rotation, **times), outputs(rotation=rotation), NOW)
+    assert found == ("its rotation is due" if is_due else "")
+
+
+def test_a_renamed_resource_keeps_the_id_that_its_old_name_gave_it() -> None:
+    """The default id comes from project, stack and name once; later it is the one in the state."""
+    origin = {"project": "shop", "stack": "dev", "resource_name": "bot"}
+    first = inputs.with_key({}, origin)
+    assert first["key"] == "shop.dev.bot"
+    assert inputs.with_key(first, {**origin, "resource_name": "robot"})["key"] == "shop.dev.bot"
+    assert inputs.with_key(first, {**origin, "key": "other"})["key"] == "other"
+    assert inputs.owner(origin) == "pulumi:shop/dev/bot"
+
+
+def test_triggers_are_told_apart_by_value() -> None:
+    """Equal values of any type give one digest, different ones another, none gives the empty text."""
+    assert inputs.trigger({"a": 1, "b": [2]}) == inputs.trigger({"b": [2], "a": 1})
+    values: tuple[object, ...] = (0, "0", False, [], {}, "")
+    assert len({inputs.trigger(value) for value in values}) == 6
+    assert inputs.trigger(None) == ""
+
+
+def test_health_tells_everything_that_is_not_as_recorded() -> None:
+    """Owner, API key, delivery and secret each have their words; only a key with none of them is healthy."""
+    place, secret, key = Delivery("vault", "a/b", "KEY"), Secret("one"), "ab" * 32
+    slot = Slot("u", "bot", digest=secret.digest(key))
+    held = DeliveryState(place, digest=slot.digest)
+    record = Record("k", "me", key, live=SlotName.A, slots={SlotName.A: slot}, deliveries=(held,))
+    names, right = {"u": "bot"}, {place: Held(secret)}
+
+    def of(**changes: Any) -> str:  # noqa: ANN401 - one argument each
+        return health.of(record, **{"owner": "me", "names": names, "held": right, "accepted": True, **changes})
+
+    assert of() == "healthy"
+    assert of(accepted=None, held={}) == "healthy"
+    assert of(owner="you") == "its record belongs to 'me'"
+    assert of(names={}) == "the API key u is gone"
+    assert of(names={"u": "robot"}) == "the API key u was renamed to 'robot'"
+    assert of(held={place: Held(Secret("two"))}) == "vault:a/b#KEY does not hold the live secret"
+    assert of(accepted=False, names={}) == "the API key u is gone; the API refuses its secret"
+
+
+def test_an_error_that_is_not_ours_shows_nothing_of_its_text() -> None:
+    """The engine prints the whole traceback: neither a message nor a cause may carry a secret into it."""
+
+    class Careless:
+        @told
+        def work(self) -> None:
+            raise ValueError("sk-do-very-secret")
+
+    with pytest.raises(Exception, match="An unexpected ValueError stopped this resource") as caught:
+        Careless().work()
+    assert "sk-do-very-secret" not in "".join(traceback.format_exception(caught.value))
