@@ -26,8 +26,8 @@ def create(props: Props) -> CreateResult:
     then is in the record.
     """
     desired, key = intake.key_of(props, process.environment())
-    if process.is_declared(key.id):
-        raise KeyturnFailed(_no_replacement(key.id))
+    if not process.is_first(key.id):
+        raise KeyturnFailed(f"{key.id}: two resources of this program have this key; give one of them another `key`.")
     world = process.world(desired)
     _apply(world, key, _options(props))
     return CreateResult(key.id, outputs.of_key(props, world, key, _record(world, key)))
@@ -73,7 +73,11 @@ def read(key: str, props: Props) -> ReadResult:
 
 
 def delete(props: Props) -> None:
-    """Let a key go; what was taken over by another owner is left alone."""
+    """Let a key go; what another owner took over, or another resource of this run's program has, is left alone.
+
+    The engine replaces where it is told to (`--replace`): it makes the new resource on the same record, before or after
+    it deletes the old one. Nothing could make the key again, so the key just stays.
+    """
     desired = intake.surroundings_of(props, process.environment())
     key = DesiredKey(
         id=str(props["key"]),
@@ -84,7 +88,8 @@ def delete(props: Props) -> None:
         timing=desired.timing,
     )
     if process.is_declared(key.id):
-        raise KeyturnFailed(_no_replacement(key.id))
+        process.warn(f"{key.id}: goes on under the resource that has it now; nothing of it was touched")
+        return
     world = process.world(desired)
     record = world.read_record(key.id).record
     if record and record.owner != key.owner and not record.deleted_at:
@@ -162,11 +167,4 @@ def _no_record(key: str, desired: Desired) -> str:
     return (
         f"{key}: {place} holds no record of this key, so nothing was done. If the records were moved, move this one "
         "too; if the key is no longer wanted, `pulumi state delete` forgets it."
-    )
-
-
-def _no_replacement(key: str) -> str:
-    return (
-        f"{key}: this key is in the state already, and replacing it would delete it: the API no longer creates keys. "
-        "Nothing was done. To rotate, change `rotation_trigger`; no two resources may have the same key."
     )

@@ -40,6 +40,7 @@ _lock = threading.Lock()
 _config: dict[str, str] = {}
 _worlds: dict[str, Reality] = {}
 _declared: set[str] = set()
+_made: set[str] = set()
 
 
 def configure(get: Callable[[str], object]) -> None:
@@ -70,16 +71,24 @@ def world(desired: Desired) -> Reality:
         return _worlds[place]
 
 
-def declared(key: str) -> None:
-    """Take note that this run's program still declares a key that the state has."""
+def declare(key: str) -> None:
+    """Take note that a resource of this run's program has this key."""
     with _lock:
         _declared.add(key)
 
 
 def is_declared(key: str) -> bool:
-    """Tell whether this run's program declares a key that the state has: it may be created or deleted by nobody."""
+    """Tell whether a resource of this run's program has this key: whoever deletes it means another resource."""
     with _lock:
         return key in _declared
+
+
+def is_first(key: str) -> bool:
+    """Tell whether no other resource made this key in this run, and take note that one does."""
+    with _lock:
+        first = key not in _made
+        _made.add(key)
+        return first
 
 
 def say(text: str) -> None:

@@ -41,8 +41,7 @@ class KeyProvider(ResourceProvider):
     def check(self, olds: Props, news: Props) -> CheckResult:
         """Check the inputs, offline; unknown ones are accepted."""
         checked = inputs.with_key(olds, news)
-        if "key" in olds:
-            process.declared(str(olds["key"]))
+        process.declare(str(checked["key"]))
         if not inputs.changed(olds, checked, (*inputs.KEY, *inputs.ORIGIN)):
             return CheckResult(checked, [])
         from pulumi_keyturn import intake

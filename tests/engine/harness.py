@@ -134,9 +134,9 @@ class Site:
         """Run `pulumi refresh`."""
         self._done("refresh", "--yes", "--skip-preview")
 
-    def destroy(self) -> None:
+    def destroy(self, *arguments: str, program: Program | None = None) -> None:
         """Run `pulumi destroy`."""
-        self._done("destroy", "--yes", "--skip-preview")
+        self._done("destroy", "--yes", "--skip-preview", *arguments, program=program)
 
     def cancel(self) -> None:
         """Run `pulumi cancel`, which lets go of the stack that a killed command had locked."""

@@ -34,7 +34,6 @@ def test_every_mistake_is_told_by_preview_at_once(site: Site) -> None:
         "rotation": {"every": "30d", "overlap": "soon"},
         "adopt": {"secret": "keep"},
         "on_delete": "forget",
-        "key": "with/slash",
         "smoke": None,
     }
     said = site.refused_preview(site.key(**wrong))
@@ -45,7 +44,6 @@ def test_every_mistake_is_told_by_preview_at_once(site: Site) -> None:
         "rotation.overlap: must be a duration",
         "adopt.secret: must be 'existing' or 'regenerate'",
         "on_delete: must be 'delete' or 'retain'",
-        "key: may hold letters, digits",
     ):
         assert mistake in said
     assert token not in said
@@ -127,15 +125,21 @@ def test_import_is_refused_with_the_way_to_go(site: Site) -> None:
         ModelAccessKey("bot")
 
 
-def test_a_key_is_never_replaced(site: Site) -> None:
-    """Neither --replace nor another id makes the engine delete what it could not make again."""
+def test_a_replacement_leaves_the_key_as_it_is(site: Site) -> None:
+    """--replace, before or after, mints and deletes nothing; another id is refused; a removed resource is deleted."""
     site.up(site.key())
     secret = site.delivered()
     site.requests()
     for first in (True, None):
-        said = site.refused(site.key(options=f"delete_before_replace={first}"), "--replace", "**bot")
-        assert "replacing it would delete it" in said
+        site.up(site.key(options=f"delete_before_replace={first}"), "--replace", "**bot")
+    assert "goes on under the resource that has it now" in site.screen()
     assert "key: may not change" in site.refused(site.key(key="another"))
     assert site.mutations() == []
     assert site.delivered() == secret
     assert site.accepted()
+    site.up(Program())
+    assert site.mutations() == ["delete"]
+    site.up(site.key())
+    site.requests()
+    site.destroy("--run-program", program=site.key())
+    assert site.mutations() == ["delete"]
