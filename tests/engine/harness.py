@@ -277,8 +277,9 @@ class Site:
         return [item.op for item in self.requests() if item.mutating]
 
     def minted(self) -> bool:
-        """Tell whether a key was regenerated since the last call of `requests`."""
-        return any(item.op == "regenerate" and item.effect_at is not None for item in self.sandbox.requests)
+        """Tell whether a key was created or regenerated since the last call of `requests`."""
+        mints = {"create", "regenerate"}
+        return any(item.op in mints and item.effect_at is not None for item in self.sandbox.requests)
 
     def leaks(self) -> list[str]:
         """Return what shows a secret or a token in plain: files of the backend and the project, or the screen."""

@@ -21,7 +21,7 @@ class Consumer(threading.Thread):
     def __init__(self, site: Site) -> None:
         super().__init__(name="consumer")
         self._site = site
-        self._stop = threading.Event()
+        self._over = threading.Event()
         self.served = 0
         self.refused: list[int] = []
 
@@ -30,12 +30,12 @@ class Consumer(threading.Thread):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stop.set()
+        self._over.set()
         self.join(10)
 
     def run(self) -> None:
         """Ask until stopped."""
-        while not self._stop.is_set():
+        while not self._over.is_set():
             secret = self._site.delivered()
             until = time.monotonic() + RELOAD
             while time.monotonic() < until:
@@ -48,7 +48,7 @@ class Consumer(threading.Thread):
                 self.served += 1
                 if answer.status_code != httpx.codes.OK:
                     self.refused.append(answer.status_code)
-                self._stop.wait(0.02)
+                self._over.wait(0.02)
 
 
 def test_four_rotations_go_by_without_a_refused_request(site: Site) -> None:

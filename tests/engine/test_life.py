@@ -72,10 +72,11 @@ def test_a_rotation_by_age_is_shown_by_preview_and_done_by_the_next_up(site: Sit
 
 def test_an_exposed_secret_is_encrypted_in_the_state_and_masked_on_the_screen(site: Site) -> None:
     """With expose_secret the output is the delivered secret; every file and the screen keep it covered."""
-    shown = site.key(expose_secret=True)
+    shown = site.key(options="additional_secret_outputs=['digest']", expose_secret=True)
     site.up(Program(f"{shown.text}\npulumi.export('secret', key.secret)", shown.data))
     assert site.exposed("secret") == site.delivered()
     assert site.outputs()["secret"]["ciphertext"]
+    assert site.outputs()["digest"]["ciphertext"]
     assert "[secret]" in site.screen()
     site.refresh()
     assert site.outputs()["secret"]["ciphertext"]

@@ -16,7 +16,7 @@ from keyturn.model import Delivery, SlotName
 from keyturn.record import DeliveryState, Record, Slot
 from keyturn.secret import Secret
 from keyturn.world import Held
-from pulumi_keyturn import due, health, inputs
+from pulumi_keyturn import due, health, inputs, intake
 from pulumi_keyturn.failure import told
 from pulumi_keyturn.provider import KeyProvider, SmokeCheckProvider
 
@@ -99,6 +99,34 @@ def test_a_renamed_resource_keeps_the_id_that_its_old_name_gave_it() -> None:
     assert inputs.with_key(first, {**origin, "resource_name": "robot"})["key"] == "shop.dev.bot"
     assert inputs.with_key(first, {**origin, "key": "other"})["key"] == "other"
     assert inputs.owner(origin) == "pulumi:shop/dev/bot"
+
+
+@pytest.mark.parametrize(
+    ("changes", "environment", "told"),
+    [
+        ({"key": "with/slash"}, {}, "key: may hold letters, digits, dots, hyphens and underscores"),
+        ({"key": "other"}, {}, "key: may not change (it is 'k')"),
+        ({"deliver": None}, {}, "deliver: at least one delivery is required"),
+        ({"verify": "yes"}, {}, "verify: must be true or false"),
+        ({"targets": None}, {"KEYTURN_RECORDS": "vault"}, "KEYTURN_RECORDS: this is not JSON"),
+        ({"targets": None}, {"KEYTURN_RECORDS": "[]"}, "KEYTURN_RECORDS: this is not a JSON object"),
+        ({"targets": None}, {}, "deliver[0].target: there is no such target"),
+        ({"targets": {"vault": {"type": "vault", "address": UNKNOWN}}}, {}, ""),
+        ({"deliver": [{"target": "vualt", "path": UNKNOWN}]}, {}, ""),
+        ({"key": UNKNOWN}, {}, ""),
+        ({"timing": {"settle": 2.0}}, {}, "timing.settle: must be a duration"),
+    ],
+)
+def test_inputs_are_checked_by_the_rules_of_the_manifest(
+    changes: dict[str, object], environment: dict[str, str], told: str
+) -> None:
+    """Each mistake is told by the name of its input; what is unknown, and what depends on it, is left for the up."""
+    address = "http://127.0.0.1:8200"
+    vault = {"type": "vault", "address": address, "mount": "secret"}
+    deliver = [{"target": "vault", "path": "a/b", "field": "KEY"}]
+    olds = {"key": "k", "targets": {"vault": vault}, "deliver": deliver, "smoke": {"model": "m"}}
+    failures = intake.key_failures(olds, {**olds, **changes}, {"VAULT_ADDR": address, **environment})
+    assert failures == [] if told == "" else any(failure.startswith(told) for failure in failures), failures
 
 
 def test_triggers_are_told_apart_by_value() -> None:
