@@ -251,7 +251,12 @@ class Site:
 
     def forbid_writing(self) -> None:
         """From now on the login may write records, and only read what is delivered to `bot`."""
-        records = {f"secret/data/{self.prefix}/keyturn/*": ["create", "read", "update"], "secret/config": ["read"]}
+        records = {
+            f"secret/data/{self.prefix}/keyturn/*": ["create", "read", "update"],
+            f"secret/metadata/{self.prefix}/keyturn/*": ["list", "read"],
+            f"secret/metadata/{self.prefix}/keyturn": ["list", "read"],
+            "secret/config": ["read"],
+        }
         self.openbao.policy(self.prefix, {**records, f"secret/data/{self.prefix}/bot": ["read"]})
         self.variables["VAULT_TOKEN"] = self.openbao.token(self.prefix)
 
