@@ -64,9 +64,10 @@ def storm_all(shared: Servers) -> int:
     """Rotations under SIGKILL at varied moments."""
     found = storm(shared, _number("KILLS", 200), _number("SEED", 1))
     _say(f"{found.kills} runs killed at moments of chance, each rotating one key of each strategy, each followed by")
-    _say(f"one `apply`: {found.begun} rotations begun, {found.generations} secrets committed, {found.mints} minted,")
-    _say(f"{len(found.wrong)} lost or orphaned, {found.outage:.3f} s in which the vault held a dead secret of an")
-    _say(f"alternating key; {found.seconds:.0f} s")
+    _say(f"one `apply`; of {found.begun} rotations asked for {found.generations} were committed (a kill before the")
+    _say(f"intent leaves none, one during an overlap waits), by {found.mints} mints, retires among them:")
+    _say(f"  {len(found.wrong)} lost or orphaned; {found.outage:.3f} s in which the vault held a dead secret of an")
+    _say(f"  alternating key; {found.seconds:.0f} s")
     return _wrong(found.wrong) + (found.outage > 0)
 
 
@@ -133,10 +134,10 @@ def main(names: list[str]) -> int:
     stay_on_loopback()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers end, too
     start, bad = time.monotonic(), 0
-    with servers() as shared:
-        for name in names or PARTS:
+    for name in names or PARTS:
+        with servers() as shared:
             bad += PARTS[name](shared)
-            _say("")
+        _say("")
     _say(f"{bad} violations; {time.monotonic() - start:.0f} s")
     return 1 if bad else 0
 

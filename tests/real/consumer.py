@@ -1,71 +1,131 @@
-"""Consumers that re-read the vault twice a second and call the API without pause, while their keys rotate."""
+"""Consumers that re-read the vault twice a second and call the API without pause, while their keys rotate.
+
+They are threads of a process of their own (`python -m tests.real.consumer`, which this module starts), so that they
+take no turn from the servers that they call.
+"""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass
-from http.client import HTTPConnection
-from json import dumps
-from typing import Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.real.promise import breaches
-from tests.real.site import MODEL, Servers, Site
+from tests.real.site import FIELD, MODEL, Servers, Site
+from tests.support.process import start
 
 REREAD = 0.5
 OVERLAP = 5.0
-BODY = dumps({"model": MODEL, "messages": [{"role": "user", "content": "ping"}], "max_tokens": 16})
+PATIENCE = 60.0
+BODY = json.dumps({"model": MODEL, "messages": [{"role": "user", "content": "ping"}], "max_tokens": 16})
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one consumer saw."""
+
+    calls: int = 0
+    refused: int = 0
+    other: int = 0
+    outages: list[float] = field(default_factory=list)
+    """Seconds from the last accepted call before a refused one to the next accepted one."""
 
 
 class Consumer:
-    """Two threads: one reads a key's secret again and again, one calls with what was read last."""
+    """Two threads: one reads a secret from the vault again and again, one calls with what was read last."""
 
-    def __init__(self, site: Site, key: str) -> None:
-        """Prepare; nothing is read."""
-        self._site, self._key = site, key
-        self._secret = site.held(key) or ""
+    def __init__(self, api: str, vault: str, token: str, path: str) -> None:
+        """Read once, then start both."""
+        self.seen = Seen()
+        self._api, self._vault = urlsplit(api).netloc, urlsplit(vault).netloc
+        self._token, self._path = token, path
+        self._secret = ""
         self._done = threading.Event()
+        self._reread()
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._read, self._call)]
-        self.calls = 0
-        self.refused = 0
-        self.other = 0
-        self.outages: list[float] = []
-        """Seconds from the last accepted call before a refused one to the next accepted one."""
-
-    def __enter__(self) -> Self:
         for thread in self._threads:
             thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def end(self) -> Seen:
+        """Stop both and return what was seen."""
         self._done.set()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(PATIENCE)
+        return self.seen
+
+    def _reread(self) -> None:
+        connection = HTTPConnection(self._vault, timeout=PATIENCE)
+        connection.request("GET", f"/v1/secret/data/{self._path}", headers={"X-Vault-Token": self._token})
+        self._secret = json.loads(connection.getresponse().read())["data"]["data"][FIELD]
+        connection.close()
 
     def _read(self) -> None:
         while not self._done.wait(REREAD):
-            self._secret = self._site.held(self._key) or self._secret
+            self._reread()
 
     def _call(self) -> None:
-        connection = HTTPConnection(urlsplit(self._site.sandbox.url).netloc, timeout=10)
+        connection = HTTPConnection(self._api, timeout=PATIENCE)
         good, out = time.monotonic(), False
         while not self._done.is_set():
-            headers = {"Authorization": f"Bearer {self._secret}", "Content-Type": "application/json"}
+            status = self._status(connection)
+            self.seen.calls += 1
+            if status == 200:
+                if out:
+                    self.seen.outages.append(time.monotonic() - good)
+                good, out = time.monotonic(), False
+            elif status == 401:
+                self.seen.refused, out = self.seen.refused + 1, True
+            else:
+                self.seen.other += 1
+        connection.close()
+
+    def _status(self, connection: HTTPConnection) -> int | None:
+        headers = {"Authorization": f"Bearer {self._secret}", "Content-Type": "application/json"}
+        try:
             connection.request("POST", "/v1/chat/completions", BODY, headers)
             answer = connection.getresponse()
             answer.read()
-            self.calls += 1
-            if answer.status == 200:
-                if out:
-                    self.outages.append(time.monotonic() - good)
-                good, out = time.monotonic(), False
-            elif answer.status == 401:
-                self.refused, out = self.refused + 1, True
-            else:
-                self.other += 1
-        connection.close()
+        except (OSError, HTTPException):
+            connection.close()
+            return None
+        return answer.status
+
+
+@contextmanager
+def consuming(site: Site, keys: list[str]) -> Iterator[dict[str, Seen]]:
+    """Run a consumer of each key; what they saw is in the mapping once the block has ended."""
+    seen: dict[str, Seen] = {}
+    args = [sys.executable, "-m", "tests.real.consumer"]
+    order = {"api": site.sandbox.url, "vault": site.bao.address, "token": site.token, "keys": {}}
+    order["keys"] = {key: site.path(key) for key in keys}
+    root = Path(__file__).parents[2]
+    with start(args, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdin
+        assert child.stdout
+        child.stdin.write(json.dumps(order) + "\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == "ready\n"
+        yield seen
+        found, _ = child.communicate(timeout=2 * PATIENCE)  # its stdin ends, and so does it
+        seen |= {key: Seen(**values) for key, values in json.loads(found).items()}
+
+
+def main() -> None:
+    """Consume as told on standard input until that ends; then print what was seen."""
+    order = json.loads(sys.stdin.readline())
+    told = (order["api"], order["vault"], order["token"])
+    consumers = {key: Consumer(*told, path) for key, path in order["keys"].items()}
+    print("ready", flush=True)
+    sys.stdin.read()
+    print(json.dumps({key: asdict(consumer.end()) for key, consumer in consumers.items()}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,25 +153,24 @@ def serve(shared: Servers, strategy: str, keys: int, rounds: int) -> Served:
     names = [f"k{number}" for number in range(keys)]
     wrong: list[str] = []
     old: list[str] = []
-    with Site(shared) as site, ExitStack() as stack:
+    with Site(shared) as site:
         for name in names:
             site.existing(name, strategy)
         site.come_to_rest(overlap=f"{OVERLAP:g}s")
-        consumers = [stack.enter_context(Consumer(site, name)) for name in names]
-        for number in range(rounds):
-            old += [site.held(name) or "" for name in names]
-            wrong += [f"round {number}: {what}" for what in _round(site, names, strategy, old[-keys:])]
-        time.sleep(2 * REREAD)
-        stack.close()
+        with consuming(site, names) as seen:
+            for number in range(rounds):
+                old += [site.held(name) or "" for name in names]
+                wrong += [f"round {number}: {what}" for what in _round(site, names, strategy, old[-keys:])]
+            time.sleep(2 * REREAD)
         records = [record for name in names if (record := site.record(name))]
         return Served(
             rotations=sum(record.generation - 1 for record in records),
-            calls=sum(one.calls for one in consumers),
-            refused=sum(one.refused for one in consumers),
-            other=sum(one.other for one in consumers),
+            calls=sum(one.calls for one in seen.values()),
+            refused=sum(one.refused for one in seen.values()),
+            other=sum(one.other for one in seen.values()),
             old_dead=sum(not site.sandbox.accepts(secret) for secret in old),
             proven=sum("proven" in event.what for record in records for event in record.history),
-            outages=tuple(outage for one in consumers for outage in one.outages),
+            outages=tuple(outage for one in seen.values() for outage in one.outages),
             vault_outage=sum(site.outage(name) for name in names),
             wrong=tuple(wrong),
             seconds=time.monotonic() - start,
@@ -133,3 +192,7 @@ def _round(site: Site, names: list[str], strategy: str, old: list[str]) -> list[
             wrong.append(f"apply ends with {run.code}: {run.out}")
     wrong += ["an old secret lives on" for one in old if site.sandbox.accepts(one)]
     return wrong + [what for name in names for what in breaches(site, name)]
+
+
+if __name__ == "__main__":
+    main()
