@@ -13,12 +13,14 @@ from keyturn.signals import STOPPING, Signals, stop_requested
 
 @pytest.mark.parametrize("number", STOPPING)
 def test_a_signal_is_noted_and_the_process_lives_on(number: signal.Signals) -> None:
-    """All three that ask politely."""
+    """All three that ask politely; also where the tests themselves were started under `nohup`."""
+    before = signal.signal(number, signal.SIG_DFL)
     with Signals() as signals:
         assert (signals.stop_requested, stop_requested()) == (None, None)
         os.kill(os.getpid(), number)
         assert (signals.stop_requested, stop_requested()) == (number, number)
     assert stop_requested() is None
+    signal.signal(number, before)
 
 
 def test_the_first_signal_is_the_one_that_counts() -> None:
