@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.support.openbao import OpenBao
 
 MODEL = "llama3.3-70b-instruct"
-TIMING = {"request": "2s", "settle": "2s", "lease": "10s", "propagation": "1s", "delivery": "2s"}
+TIMING = {"request": "5s", "settle": "5s", "lease": "15s", "propagation": "1s", "delivery": "2s"}
 """Short enough for tests; the settle time is also how long a killed run is waited for."""
 LONGEST = 150
 """Seconds that one command may take on a busy machine."""

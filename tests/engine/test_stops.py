@@ -37,10 +37,15 @@ def at_rest(site: Site, secrets_before: int) -> None:
 @pytest.mark.parametrize("moment", ["creating", "delivering", "checking"])
 def test_a_kill_between_the_mint_and_the_return_loses_nothing(site: Site, moment: str) -> None:
     """SIGKILL of the CLI and its provider, before a new secret was delivered and after: the next up comes to rest."""
-    held, go_on = threading.Event(), threading.Event()
+    armed, held, go_on = threading.Event(), threading.Event(), threading.Event()
 
     def judge(request: bytes) -> None:
-        if site.minted() and is_write(request) and f"/{site.prefix}/bot".encode() in request.split(b"\r\n")[0]:
+        if (
+            armed.is_set()
+            and site.minted()
+            and is_write(request)
+            and f"/{site.prefix}/bot".encode() in request.split(b"\r\n")[0]
+        ):
             held.set()
             go_on.wait(20)
 
@@ -50,6 +55,7 @@ def test_a_kill_between_the_mint_and_the_return_loses_nothing(site: Site, moment
             site.up(site.key())
         minted = len(site.sandbox.state.secrets)
         site.requests()
+        armed.set()
         if moment == "checking":
             go_on.set()
             site.sandbox.arm("chat", "slow", delay=20, after=1)
