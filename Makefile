@@ -32,6 +32,7 @@ simulate: $(STAMP) ## every cut and fault, in memory: SEED=… replays one, HIST
 
 bench: $(STAMP) ## how long the front door takes, as ratios
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.engine.bench
 
 check: $(STAMP) ## style, types, layers, generated files
 	$(BIN)/ruff check .

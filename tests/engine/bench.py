@@ -15,7 +15,7 @@ from tests.support.openbao import OpenBao
 KEYS = 100
 RUNS = 3
 LIMIT = 1.3
-EMPTY = """
+NOTHING = """
 from pulumi.dynamic import CreateResult, Resource, ResourceProvider
 
 
@@ -26,9 +26,11 @@ class Nothing(ResourceProvider):
         return CreateResult("id", props)
 
 
-for name in data:
-    Resource(Nothing(), name, data[name])
+class Empty(Resource):
+    def __init__(self, name, props):
+        super().__init__(Nothing(), name, props)
 """
+EMPTY = "from nothing import Empty\nfor name in data: Empty(name, data[name])"
 FULL = "for name in data: ModelAccessKey(name, data[name])"
 
 
@@ -49,6 +51,7 @@ def main() -> int:
         Sandbox(create="allowed", minute_limit=100_000, hour_limit=100_000) as sandbox,
     ):
         site = Site(Path(home), engine(), sandbox, openbao, "bench", {"VAULT_TOKEN": openbao.root_token})
+        (site.folder / "nothing.py").write_text(NOTHING)
         data = {f"bot-{number}": site.inputs(f"bot-{number}") for number in range(KEYS)}
         programs = {"full": Program(FULL, data), "empty": Program(EMPTY, data)}
         made = {stack: seconds(site, stack, program) for stack, program in programs.items()}
