@@ -19,7 +19,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.real.promise import breaches
-from tests.real.site import FIELD, MODEL, Servers, Site
+from tests.real.site import FIELD, MODEL, PATIENT, Servers, Site
 from tests.support.process import start
 
 REREAD = 0.5
@@ -154,6 +154,7 @@ def serve(shared: Servers, strategy: str, keys: int, rounds: int) -> Served:
     wrong: list[str] = []
     old: list[str] = []
     with Site(shared) as site:
+        site.timing = PATIENT
         for name in names:
             site.existing(name, strategy)
         site.come_to_rest(overlap=f"{OVERLAP:g}s")

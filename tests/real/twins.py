@@ -36,13 +36,13 @@ def twins(shared: Servers, pairs: int) -> list[Twins]:
 
 def _pair(shared: Servers, number: int) -> Twins:
     with Site(shared) as site:
+        site.timing = PATIENT
         site.existing(KEY, "alternating" if number % 4 < 2 else "in-place")
         return _held(site) if number % 2 else _race(site)
 
 
 def _held(site: Site) -> Twins:
     """Start the second while the first waits for the answer to its mint: it must not wait longer than it is told."""
-    site.timing = PATIENT
     hold = site.gate.on("regenerate", Moment.AFTER)
     first = site.start("apply", "--yes")
     reached = site.until_reached(hold, first)
