@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,13 @@ __all__ = ["pytest_terminal_summary"]  # pytest finds a hook here; with xdist it
 CREDENTIALS = ("AWS_", "BAO_", "DIGITALOCEAN_", "KEYTURN_", "OP_CONNECT_", "PULUMI_", "VAULT_")
 
 stay_on_loopback()
+
+
+def pytest_configure() -> None:
+    """Hear signals, and let children hear them, also where the tests were started in the background or by nohup."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
