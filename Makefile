@@ -7,7 +7,7 @@ EXTRAS := aws dotenv metrics onepassword pulumi sandbox vault
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engine engine simulate bench prove check generate lock
+.PHONY: help demo test engine simulate bench prove check generate lock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -15,13 +15,10 @@ help: ## this list
 demo: $(STAMP) ## the whole life of a key in one minute, against the sandbox and a real OpenBao
 	$(BIN)/keyturn demo
 
-test: $(STAMP) ## every test but those on the Pulumi engine
-	$(BIN)/pytest -n 2 --dist loadscope -m "not engine" $(ARGS)
+test: $(STAMP) ## every test; those on the Pulumi engine build it once, where there is Go and no `pulumi`
+	$(BIN)/pytest -n 2 --dist loadscope $(ARGS)
 
-test-engine: engine ## the tests on the real Pulumi engine
-	$(BIN)/pytest -n 2 --dist loadscope -m engine tests/engine $(ARGS)
-
-engine: $(STAMP) ## the Pulumi engine for the tests, built once from its Go modules where there is none
+engine: $(STAMP) ## the Pulumi engine for the tests, as `make test` builds it
 	$(BIN)/python -m tests.engine.build
 
 prove: $(STAMP) ## the promise in figures: kills, consumers, faults, against a real OpenBao

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import histories, table
 from tests.support.moto import Moto
 from tests.support.network import stay_on_loopback
 from tests.support.openbao import OpenBao
-from tests.support.table import pytest_terminal_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-__all__ = ["pytest_terminal_summary"]  # pytest finds a hook here; with xdist it reads no other conftest
 
 CREDENTIALS = ("AWS_", "BAO_", "DIGITALOCEAN_", "KEYTURN_", "OP_CONNECT_", "PULUMI_", "VAULT_")
 
@@ -28,6 +26,13 @@ def pytest_configure() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what the contract suite and the simulator came to."""
+    if terminalreporter.config.get_verbosity() >= 0:
+        table.show(terminalreporter)
+        histories.show(terminalreporter)
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import uuid
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,9 @@ if TYPE_CHECKING:
 
     from tests.support.openbao import OpenBao
 
+ENGINE = pytest.StashKey["Path | NoEngine | RuntimeError"]()
+"""The folder of the engine's programs, or why there is none."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark every test of this folder that uses the engine."""
@@ -28,21 +30,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build the engine before any test that needs it, while no test's time runs."""
-    if any(item.get_closest_marker("engine") for item in session.items) and not session.config.option.collectonly:
-        with suppress(NoEngine):
-            engine()
+    """Build the engine before any test that needs it, while no test's time runs, and say so though output is kept."""
+    if session.config.option.collectonly or not any(item.get_closest_marker("engine") for item in session.items):
+        return
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        try:
+            session.stash[ENGINE] = engine()
+        except (NoEngine, RuntimeError) as error:
+            session.stash[ENGINE] = error
 
 
 @pytest.fixture(scope="session")
-def pulumi_engine() -> Path:
-    """The folder of the engine's programs; built where there is none."""
-    try:
-        return engine()
-    except NoEngine as missing:
-        if os.environ.get("CI"):
-            pytest.fail(str(missing))
-        pytest.skip(f"*** {missing} ***")
+def pulumi_engine(request: pytest.FixtureRequest) -> Path:
+    """The folder of the engine's programs. Without one and a Go to build it tests are skipped; with CI set they fail."""
+    found = request.session.stash[ENGINE]
+    if isinstance(found, Path):
+        return found
+    if isinstance(found, NoEngine) and not os.environ.get("CI"):
+        pytest.skip(f"*** {found} ***")
+    pytest.fail(str(found))
 
 
 @pytest.fixture

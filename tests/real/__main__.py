@@ -94,12 +94,11 @@ def _served(strategy: str, served: Served) -> None:
 def twin_all(shared: Servers) -> int:
     """Two applies at once."""
     found = twins(shared, _number("PAIRS", 50))
-    codes = Counter(("held" if one.held else "free", one.codes) for one in found)
-    _say(f"{len(found)} times two `keyturn apply` at once: {sum(one.mints for one in found)} mints,")
-    _say(f"  {sum(one.said_who for one in found)} times the second said who was working; exit codes:")
-    for (how, pair), count in sorted(codes.items()):
-        what = "first held in its mint, second with --lock-timeout 1s" if how == "held" else "racing, both may wait"
-        _say(f"  {count:>4} times {pair[0]} and {pair[1]}: {what}")
+    ends = Counter((one.how, one.codes, one.said_who) for one in found)
+    _say(f"{len(found)} times two `keyturn apply` at once, {sum(one.mints for one in found)} mints:")
+    for (how, (first, second), said), count in sorted(ends.items()):
+        who = "the second said who was working" if said else "they did not meet"
+        _say(f"  {count:>4} times exit codes {first} and {second}, {who} ({how})")
     return _wrong(what for one in found for what in one.wrong)
 
 

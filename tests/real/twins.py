@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from tests.real.promise import breaches, noise
 from tests.real.relay import Moment
-from tests.real.run import Run
+from tests.real.run import SECONDS, Run
 from tests.real.site import PATIENT, Servers, Site
 
 KEY = "key"
 LANES = 4
+WAITING = "is working on it"
+LEAVES = "the first is held in its mint, the second may wait 1 s"
+WAITS = "the first is held in its mint, the second may wait longer"
+RACES = "both are free, and may wait"
 WHO = re.compile(r"run [0-9a-f]{32} has been working on it")
 
 
@@ -21,7 +26,7 @@ WHO = re.compile(r"run [0-9a-f]{32} has been working on it")
 class Twins:
     """How a pair ended: whether the second said who was working, the codes, the mints, and what was wrong."""
 
-    held: bool
+    how: str
     said_who: bool
     codes: tuple[int, int]
     mints: int
@@ -29,7 +34,7 @@ class Twins:
 
 
 def twins(shared: Servers, pairs: int) -> list[Twins]:
-    """Run so many pairs: every other one free to race, the rest with the first held in the middle of its mint."""
+    """Run so many pairs, in turns: the second may not wait for the first, it may, or both are free to race."""
     with ThreadPoolExecutor(LANES) as pool:
         return list(pool.map(lambda number: _pair(shared, number), range(pairs)))
 
@@ -37,44 +42,62 @@ def twins(shared: Servers, pairs: int) -> list[Twins]:
 def _pair(shared: Servers, number: int) -> Twins:
     with Site(shared) as site:
         site.timing = PATIENT
-        site.existing(KEY, "alternating" if number % 4 < 2 else "in-place")
-        return _held(site) if number % 2 else _race(site)
+        site.existing(KEY, "alternating" if number % 2 else "in-place")
+        if number % 3 == 2:
+            return _race(site)
+        return _held(site, patient=number % 3 == 1)
 
 
-def _held(site: Site) -> Twins:
-    """Start the second while the first waits for the answer to its mint: it must not wait longer than it is told."""
+def _held(site: Site, *, patient: bool) -> Twins:
+    """Start the second while the first waits for the answer to its mint."""
     hold = site.gate.on("regenerate", Moment.AFTER)
     first = site.start("apply", "--yes")
-    reached = site.until_reached(hold, first)
-    second = site.apply("--lock-timeout", "1s")
-    hold.let_go()
+    wrong = [] if site.until_reached(hold, first) else ["the first never minted"]
+    if patient:
+        second = site.start("apply", "--yes")
+        said = _until_it_says_who(second)
+        hold.let_go()
+        second.wait()
+    else:
+        second = site.apply("--lock-timeout", "1s")
+        said = bool(WHO.search(second.out))
+        hold.let_go()
     first.wait()
-    said = bool(WHO.search(second.out))
-    wrong = [] if reached else ["the first never minted"]
-    wrong += _codes(first, second, {(0, 1)}) + ([] if said else [f"the second does not say who: {second.out}"])
-    return _judge(site, first, second, wrong, held=True, said=said)
+    wrong += _codes(first, second, (0, 0) if patient else (0, 1))
+    wrong += [] if said else [f"the second does not say who: {second.out}{second.err}"]
+    return _judge(site, first, second, wrong, how=WAITS if patient else LEAVES, said=said)
+
+
+def _until_it_says_who(run: Run) -> bool:
+    """Wait until a run says that another one is at work; False where it ends, or a while passes, without that."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end and run.alive:
+        if WAITING in run.err:
+            return True
+        time.sleep(0.05)
+    return WAITING in run.err
 
 
 def _race(site: Site) -> Twins:
-    """Start both at once, free to meet wherever they meet; the one that comes second waits for the other."""
+    """Start both at once, free to meet wherever they meet, or nowhere; the one that comes second waits."""
     first, second = (site.start("apply", "--yes") for _ in range(2))
     first.wait(), second.wait()
-    said = any("is working on it" in run.err or WHO.search(run.out) for run in (first, second))
-    return _judge(site, first, second, _codes(first, second, {(0, 0)}), held=False, said=said)
+    said = any(WAITING in run.err or WHO.search(run.out) for run in (first, second))
+    return _judge(site, first, second, _codes(first, second, (0, 0)), how=RACES, said=said)
 
 
-def _codes(first: Run, second: Run, right: set[tuple[int, int]]) -> list[str]:
-    if (first.code, second.code) in right:
+def _codes(first: Run, second: Run, right: tuple[int, int]) -> list[str]:
+    if (first.code, second.code) == right:
         return []
     return [f"exit codes {first.code}, {second.code}:\n{first.out}{first.err}\n{second.out}{second.err}"]
 
 
-def _judge(site: Site, first: Run, second: Run, wrong: list[str], *, held: bool, said: bool) -> Twins:
+def _judge(site: Site, first: Run, second: Run, wrong: list[str], *, how: str, said: bool) -> Twins:
     mints = site.mints(KEY)
     found = [*wrong, *_rest(site)]
     if mints != 1:
         found.append(f"{mints} mints")
-    return Twins(held, said, (first.wait(), second.wait()), mints, tuple(found))
+    return Twins(how, said, (first.wait(), second.wait()), mints, tuple(found))
 
 
 def _rest(site: Site) -> Iterator[str]:

@@ -13,8 +13,8 @@ from collections import defaultdict
 from tests.simulation import lives
 from tests.simulation.beyond import demonstrate
 from tests.simulation.duel import fight, meeting
-from tests.simulation.play import replay
-from tests.simulation.suite import MANY, Result, Totals, batches, hunts, in_parallel, table
+from tests.simulation.play import Tally, replay
+from tests.simulation.suite import MANY, Result, batches, hunts, in_parallel, table
 
 SHOWN = 20
 
@@ -31,7 +31,8 @@ def main() -> int:
         print(f"{operation:<22}{strategy:<14}{kind:<16}{line}")
     print(
         f"\n{totals.histories:,} histories in {totals.runs:,} runs, {totals.effects:,} effects,"
-        f" {totals.faults:,} faults, {len(totals.violations):,} violations, {time.monotonic() - started:.0f} s"
+        f" {totals.points:,} cut points, {totals.faults:,} faults, {len(totals.violations):,} violations,"
+        f" {time.monotonic() - started:.0f} s"
     )
     for violation in sorted(totals.violations, key=lambda one: len(one.seed))[:SHOWN]:
         print(f"  SEED='{violation.seed}': {'; '.join(violation.what)}")
@@ -40,8 +41,8 @@ def main() -> int:
     return 1 if totals.violations or missed else 0
 
 
-def _play(histories: int) -> tuple[Totals, dict[tuple[str, str, str], Totals]]:
-    totals, rows = Totals(), defaultdict[tuple[str, str, str], Totals](Totals)
+def _play(histories: int) -> tuple[Tally, dict[tuple[str, str, str], Tally]]:
+    totals, rows = Tally(), defaultdict[tuple[str, str, str], Tally](Tally)
     for jobs in batches(histories):
         for result in in_parallel(jobs):
             totals.add(result.tally)

@@ -73,13 +73,24 @@ class Violation:
 
 @dataclass(slots=True)
 class Tally:
-    """What a sweep came to."""
+    """What one sweep, or many, came to."""
 
     histories: int = 0
     runs: int = 0
     effects: int = 0
+    points: int = 0
+    """The effects at which the faults struck: a history is cut before and after each of them."""
     faults: int = 0
     violations: list[Violation] = field(default_factory=list)
+
+    def add(self, other: Tally) -> None:
+        """Add another sweep's."""
+        self.histories += other.histories
+        self.runs += other.runs
+        self.effects += other.effects
+        self.points += other.points
+        self.faults += other.faults
+        self.violations += other.violations
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +194,7 @@ class Sweep:
         for index in range(start, len(trace)):
             if index % part[1] != part[0]:
                 continue
+            self.tally.points += 1
             for fault in faults_at(trace[index][0], coarse=self.coarse):
                 if self.over:
                     return count

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 from tests.simulation import duel, lives
@@ -58,25 +58,6 @@ class Caught:
     mutant: str
     by: Violation | None
     histories: int = 0
-
-
-@dataclass(slots=True)
-class Totals:
-    """The sums of all results."""
-
-    histories: int = 0
-    runs: int = 0
-    effects: int = 0
-    faults: int = 0
-    violations: list[Violation] = field(default_factory=list)
-
-    def add(self, tally: Tally) -> None:
-        """Add a job's."""
-        self.histories += tally.histories
-        self.runs += tally.runs
-        self.effects += tally.effects
-        self.faults += tally.faults
-        self.violations += tally.violations
 
 
 @cache

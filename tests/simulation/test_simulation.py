@@ -7,6 +7,7 @@ import pytest
 from tests.simulation.beyond import demonstrate
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.suite import IN_PAIRS, Job, hunt, meetings, pairs, singles, whole_lives, work
+from tests.support.histories import SIMULATED
 
 
 def _id(job: Job) -> str:
@@ -14,10 +15,14 @@ def _id(job: Job) -> str:
     return "-".join((*words, f"{job.faults}f", f"{job.part[0]}of{job.part[1]}"))
 
 
-def _keeps_its_promise(job: Job) -> None:
+def _keeps_its_promise(job: Job, request: pytest.FixtureRequest) -> None:
     result = work(job)
-    assert result.tally.histories > 0
-    assert result.tally.violations == []
+    tally = result.tally
+    explored = {name: getattr(tally, name) for name in ("histories", "runs", "effects", "points", "faults")}
+    explored |= {"violations": len(tally.violations), "seconds": result.seconds}
+    request.node.user_properties.append((SIMULATED, explored))
+    assert tally.histories > 0
+    assert tally.violations == []
 
 
 def _of(strategy: str) -> list[Job]:
@@ -28,27 +33,27 @@ class TestInPlace:
     """One slot: whatever strikes, the next apply brings the key to rest with nothing lost."""
 
     @pytest.mark.parametrize("job", _of("in-place"), ids=_id)
-    def test_keeps_its_promise(self, job: Job) -> None:
+    def test_keeps_its_promise(self, job: Job, request: pytest.FixtureRequest) -> None:
         """No history of this share violates any of I1 to I9."""
-        _keeps_its_promise(job)
+        _keeps_its_promise(job, request)
 
 
 class TestAlternating:
     """Two slots: besides, there is no instant at which a target holds a refused secret."""
 
     @pytest.mark.parametrize("job", _of("alternating"), ids=_id)
-    def test_keeps_its_promise(self, job: Job) -> None:
+    def test_keeps_its_promise(self, job: Job, request: pytest.FixtureRequest) -> None:
         """No history of this share violates any of I1 to I9."""
-        _keeps_its_promise(job)
+        _keeps_its_promise(job, request)
 
 
 class TestMore:
     """Two runs at once, and whole lives."""
 
     @pytest.mark.parametrize("job", [*meetings(1, 1), *whole_lives(300)], ids=_id)
-    def test_keeps_its_promise(self, job: Job) -> None:
+    def test_keeps_its_promise(self, job: Job, request: pytest.FixtureRequest) -> None:
         """No history of this share violates any of I1 to I9."""
-        _keeps_its_promise(job)
+        _keeps_its_promise(job, request)
 
 
 class TestBeyond:

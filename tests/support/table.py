@@ -23,10 +23,8 @@ def note(request: pytest.FixtureRequest, group: str) -> str:
     return target
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def show(terminalreporter: pytest.TerminalReporter) -> None:
     """Print a table for each group of the contract that was run."""
-    if terminalreporter.config.get_verbosity() < 0:
-        return
     for group, table in sorted(tables(terminalreporter.stats).items()):
         terminalreporter.section(f"contract: {group}")
         for line in lines(table):
