@@ -43,7 +43,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def pulumi_engine(request: pytest.FixtureRequest) -> Path:
-    """The folder of the engine's programs. Without one and a Go to build it tests are skipped; with CI set they fail."""
+    """The folder of the engine's programs. Without it and Go tests are skipped; with CI set they fail."""
     found = request.session.stash[ENGINE]
     if isinstance(found, Path):
         return found

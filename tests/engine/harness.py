@@ -130,6 +130,10 @@ class Site:
         found: dict[str, int] = json.loads(self._done("preview", "--json", program=program).stdout)["changeSummary"]
         return found
 
+    def show_preview(self, program: Program) -> None:
+        """Run `pulumi preview` as a person does."""
+        self._done("preview", program=program)
+
     def refresh(self) -> None:
         """Run `pulumi refresh`."""
         self._done("refresh", "--yes", "--skip-preview")
