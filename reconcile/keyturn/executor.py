@@ -149,7 +149,7 @@ def apply_key(
     try:
         state = observe(world, desired, options, run, work.hand)
         for _ in range(MAX_STEPS):
-            state = replace(state, clock=clock(world))
+            state = replace(state, clock=clock(world, state.run))
             decision = next_step(state)
             if isinstance(decision, End):
                 end = decision
@@ -189,7 +189,7 @@ def _go(work: _Working, state: State, step: Step) -> State:
         return _reread(work, state)
     if isinstance(step, Wait) and step.reread:
         return _reread(work, state, patient=False)
-    after = advance(replace(state, clock=clock(work.world)), step, outcome)
+    after = advance(replace(state, clock=clock(work.world, state.run)), step, outcome)
     if isinstance(step, WriteRecord) and after.run.leased is not None:
         # The lease counts from before it was sent: how long its answer took, or this process slept, is part of it.
         after = after.with_run(leased=state.clock)

@@ -32,9 +32,10 @@ class Hand:
         return digest
 
 
-def clock(world: World) -> Clock:
-    """Read both clocks."""
-    return Clock(world.now(), world.uptime())
+def clock(world: World, run: Run | None = None) -> Clock:
+    """Read both clocks; within a run the wall clock counts from its beginning."""
+    wall, uptime = world.now(), world.uptime()
+    return run.began.later(uptime, wall) if run and run.began else Clock(wall, uptime)
 
 
 def digest_key(state: State) -> str:
@@ -50,6 +51,7 @@ def observe(world: World, desired: DesiredKey, options: Options, run: str, hand:
     fresh_key = world.random_hex(32)
     start = Run(
         id=run,
+        began=now,
         digest_key=record.digest_key if record and not record.deleted_at else fresh_key,
         nonce=world.random_hex(4),
         watched=stored.version,
@@ -74,7 +76,7 @@ def observe(world: World, desired: DesiredKey, options: Options, run: str, hand:
 def refresh(world: World, state: State, stored: StoredRecord) -> State:
     """Take a record that was read again: what is open in it is found, not just written (rule 1)."""
     run, before = state.run, state.record
-    now, record = clock(world), stored.record
+    now, record = clock(world, run), stored.record
     intent = record.intent if record else None
     mine = intent is not None and intent.run == run.id
     open_before = before.intent if before else None

@@ -42,7 +42,7 @@ def guard(world: World, state: State) -> Guard:
     leased, lease = state.run.leased, state.desired.timing.lease
 
     def check() -> None:
-        if leased is None or clock(world).since(leased) >= lease:
+        if leased is None or clock(world, state.run).since(leased) >= lease:
             raise LeaseLost("this run's lease ran out before the call was sent; nothing was sent")
 
     return check

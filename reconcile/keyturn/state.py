@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from keyturn.model import ApiKey, Delivery, DesiredKey, SlotName, SmokeResult, Strategy
 from keyturn.outcome import End, Options
@@ -13,14 +13,26 @@ from keyturn.record import Claim, Record
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """One moment on both clocks: the wall (UTC), and seconds that never jump."""
+    """One moment on both clocks: the wall (UTC), and seconds that never jump.
+
+    Within a run `now` goes on evenly from its beginning, where the wall clock was compared with the API's: a clock
+    that is set meanwhile ends no overlap.
+    """
 
     now: datetime
     uptime: float
+    jumped: float = 0.0
+    """By how many seconds the wall clock was set, or slept unseen, since the run began."""
+
+    def later(self, uptime: float, wall: datetime) -> Clock:
+        """Return a later moment of the run that began at this one."""
+        now = self.now + timedelta(seconds=uptime - self.uptime)
+        return Clock(now, uptime, (wall - now).total_seconds())
 
     def since(self, earlier: Clock) -> float:
         """Return the seconds since `earlier`, by whichever clock says more: the cautious age of a lease."""
-        return max(self.uptime - earlier.uptime, (self.now - earlier.now).total_seconds())
+        elapsed = self.uptime - earlier.uptime
+        return elapsed + max(0.0, self.jumped - earlier.jumped)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +83,8 @@ class Run:
     """What this run did to this key so far; a plan starts from an empty one."""
 
     id: str
+    began: Clock | None = None
+    """When this run first looked at the key."""
     digest_key: str = ""
     """The record's, or a fresh one for a key without a record."""
     nonce: str = ""

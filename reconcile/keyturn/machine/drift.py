@@ -15,12 +15,14 @@ from keyturn.machine.common import (
     verdict,
     write,
 )
-from keyturn.machine.tend import unwanted
+from keyturn.machine.tend import arrived, unwanted
 from keyturn.model import Delivery, SlotName, Strategy, Verdict
 from keyturn.outcome import Change, Condition, End, Planned
 from keyturn.record import HeldAt, Op, Record, Retire
 from keyturn.state import State
 from keyturn.steps import Check, Decision, LookBack, Purpose, Write, WriteRecord
+
+UNANSWERED = "a delivery was changed, and the inference API does not answer to tell by what"
 
 
 def drift(state: State) -> Decision | None:
@@ -63,9 +65,17 @@ def _sourceless(state: State, live: str) -> Decision | None:
     leaked = record.retire.slot if record.retire and record.retire.at_once else None
     for name, slot in record.slots.items():
         held_now = {state.observed.readings[item].digest for item in places(state)}
-        if slot.digest in held_now and name is not leaked:
+        if slot.digest and slot.digest in held_now and name is not leaked:
+            found = verdict(state, slot.digest)
+            if found is None:
+                return Check(slot.digest, Purpose.ADOPT)
+            if found is Verdict.UNREACHABLE:
+                return End(Condition.FAILED, "unreachable", UNANSWERED, exit_code=1)
+            if found is Verdict.REFUSED:
+                continue
             why = f"the targets were put back to slot {name}'s secret"
-            turned = Retire(name.other, record.retire.at) if record.retire else None
+            # Whoever read the other one since has a whole overlap to come back from it.
+            turned = Retire(name.other, state.clock.now + state.desired.rotation.overlap) if record.retire else None
             shown = Planned(Change.RECORD, "rolled-back", why, slot=name)
             return WriteRecord(note(replace(record, live=name, retire=turned), state, why), Write.KEEP, shown)
     return _pasted(state, live)
@@ -81,8 +91,7 @@ def _pasted(state: State, live: str) -> Decision | None:
         if found is None:
             return Check(digest, Purpose.ADOPT)
         if found is Verdict.UNREACHABLE:
-            why = "a delivery was changed, and the inference API does not answer to tell by what"
-            return End(Condition.FAILED, "unreachable", why, exit_code=1)
+            return End(Condition.FAILED, "unreachable", UNANSWERED, exit_code=1)
         if found is Verdict.REFUSED:
             continue
         if record.strategy is Strategy.ALTERNATING and not (state.options.adopt and state.options.adopt.live):
@@ -107,10 +116,12 @@ def _take_pasted(state: State, record: Record, digest: str) -> Decision:
     )
     held_in = tuple(HeldAt(item, readings[item].version) for item in held)
     slot = replace(record.slots[slot_name], digest=digest, minted_at=now, held_in=held_in)
-    two = record.strategy is Strategy.ALTERNATING and record.slot(slot_name.other) is not None
+    retire = record.retire
+    if slot_name is not record.live and record.slot(slot_name.other):
+        retire = Retire(slot_name.other, now + state.desired.rotation.overlap)
     taken = replace(
         record,
-        retire=Retire(slot_name.other, now) if two else None,
+        retire=retire,
         generation=record.generation + 1,
         live=slot_name,
         slots=record.with_slot(slot_name, slot),
@@ -133,7 +144,7 @@ def deliver(state: State) -> Decision | None:
     if reads := look(state, (*wanted, *extra)):
         return reads
     late = [place for place in places(state) if behind(state, place, live)]
-    if not late and not extra:
+    if not late and not (extra and arrived(state)):
         return None
     if late and live not in state.observed.in_hand:
         return None

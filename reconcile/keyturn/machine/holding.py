@@ -69,7 +69,8 @@ def _extend(state: State) -> Decision | None:
         return None
     # Without a moment that it counts from (the answer to the opening write was lost) the lease is taken as over.
     left = timing.lease - state.clock.since(run.leased) if run.leased else 0.0
-    if left >= timing.request + timing.settle:
+    # A lease that is as short as it may be: what is left of it after the longest write is as good as it gets.
+    if left >= min(timing.request + timing.settle, timing.lease - timing.request):
         return None
     until = state.clock.now + timedelta(seconds=timing.lease)
     return write(state, Write.EXTEND, intent=replace(intent_of(state), lease_until=until))

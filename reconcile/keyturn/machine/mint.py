@@ -182,6 +182,9 @@ def _with_secret(state: State, known: str) -> Decision:
     if pending and (wait := settle(state)):
         # A write without an answer may still land; the commit closes what would make the next run wait for it.
         return wait
+    if any(item in state.observed.unfenced for item in wanted) and (wait := settle(state)):
+        # Nothing but time keeps a late write from landing over the next secret there.
+        return wait
     if not protects(state):
         if run.found and (wait := settle(state)):
             return wait

@@ -14,7 +14,7 @@ from keyturn.machine.common import (
     write,
 )
 from keyturn.machine.drift import behind
-from keyturn.machine.tend import misnamed, unwanted
+from keyturn.machine.tend import arrived, misnamed, unwanted
 from keyturn.model import Verdict
 from keyturn.outcome import Change, Condition, End, Planned
 from keyturn.record import Op
@@ -39,7 +39,8 @@ def _wrong(state: State) -> list[str]:
     live = record.live_digest
     for place in unwanted(state) if state.desired.clean_targets else ():
         problem = readings[place].problem if place in readings else ""
-        wrong.append(f"{place} could not be cleaned" + (f": {problem}" if problem else ""))
+        kept = "is kept until every delivery holds the secret" if not arrived(state) else "could not be cleaned"
+        wrong.append(f"{place} {kept}" + (f": {problem}" if problem else ""))
     for place in places(state):
         problem = readings[place].problem if place in readings else ""
         if live is not None and behind(state, place, live):

@@ -68,8 +68,6 @@ def lost(state: State) -> bool:
     if any(item not in readings or readings[item].problem for item in held):
         return False
     found = {digest for item in held if item not in foreign(state) and (digest := readings[item].digest)}
-    if any(digest in {slot.digest for slot in record.slots.values()} for digest in found):
-        return False
     return all(verdict(state, digest) is Verdict.REFUSED for digest in found)
 
 
@@ -105,8 +103,9 @@ def slot_to_mint(state: State) -> SlotName:
     record = record_of(state)
     if record.live is None:
         return SlotName.A if record.slot(SlotName.A) else SlotName.B
-    if lost(state):
-        # Nobody holds its secret: minting it again hurts no one, and the old slot lives on through its overlap.
+    old = record.slot(record.retire.slot) if record.retire else None
+    if lost(state) and old and verdict(state, old.digest) is not Verdict.REFUSED:
+        # No target holds the live secret: minting it again hurts least, and the old slot lives on through its overlap.
         return record.live
     if record.strategy is Strategy.ALTERNATING and record.slot(record.live.other):
         return record.live.other
@@ -122,13 +121,14 @@ def start(state: State) -> Decision | None:
     asked = record.requested
     if options.rotate and not state.run.honoured:
         by = options.by or state.run.id
-        asked = Requested(by, options.reason or "on demand", state.clock.now, compromised=options.compromised)
+        leaked = options.compromised or (asked is not None and asked.compromised)
+        asked = Requested(by, options.reason or "on demand", state.clock.now, compromised=leaked)
     if waits(state):
         if asked != record.requested and options.rotate:
             return WriteRecord(note(replace(record, requested=asked), state, "rotation requested"), Write.REQUEST)
         return None
-    if why[0] == "trigger":
-        asked = Requested("the entry", why[1], state.clock.now)
+    if asked is None and state.desired.trigger and state.desired.trigger != record.trigger:
+        asked = Requested("the entry", "the rotation trigger changed", state.clock.now)
     slot = slot_to_mint(state)
     if decision := _ready(state, slot, forced=bool(asked and asked.compromised)):
         return decision

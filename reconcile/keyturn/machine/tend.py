@@ -66,6 +66,12 @@ def unwanted(state: State) -> tuple[Delivery, ...]:
     return tuple(item.delivery for item in record_of(state).deliveries if item.delivery not in state.desired.deliveries)
 
 
+def arrived(state: State) -> bool:
+    """Tell whether every wanted delivery was read with the live secret: only then an old place is cleaned."""
+    live, readings = record_of(state).live_digest, state.observed.readings
+    return all(item in readings and readings[item].digest == live for item in state.desired.deliveries)
+
+
 def delivering(state: State) -> Decision:
     """Copy the live secret to where it is missing, remove it from where it is no longer wanted."""
     record, now = record_of(state), state.clock.now
@@ -81,15 +87,20 @@ def delivering(state: State) -> Decision:
     if decision := spread(state, live):
         return decision
     readings = state.observed.readings
-    if any(readings[item].digest != live for item in places(state)) and (wait := settle(state)):
+    late = any(readings[item].digest != live or item in state.observed.unfenced for item in places(state))
+    if late and (wait := settle(state)):
+        # A write that is still under way must not land over what a later run delivers.
         return wait
-    if decision := _clean(state, tuple(item for item in unwanted(state) if not readings[item].problem)):
+    readable = tuple(item for item in unwanted(state) if not readings[item].problem)
+    if arrived(state) and (decision := _clean(state, readable)):
         return decision
-    # What could not be read is cleaned by a later run.
+    # What could not be read, or is the last resort of who was to move, is cleaned by a later run.
     states = [
         item
         for item in record.deliveries
-        if state.desired.clean_targets and item.delivery in unwanted(state) and readings[item.delivery].problem
+        if state.desired.clean_targets
+        and item.delivery in unwanted(state)
+        and (readings[item.delivery].problem or not arrived(state))
     ]
     for item in places(state):
         reading = readings[item]
@@ -130,8 +141,8 @@ def open_delete(state: State) -> Decision:
     if uuids and not state.options.allow_delete and not state.desired.retain:
         why = f"its {len(uuids)} API key(s) are to be deleted; --allow-delete N allows that"
         return End(Condition.STOPPED, "delete-needs-consent", why, exit_code=4)
-    if state.run.found and (wait := settle(state)):
-        return wait
+    if state.run.found and (decision := settle(state) or (None if state.observed.relisted else Relist())):
+        return decision
     shown = Planned(Change.RECORD, "absent", "starts to remove the key")
     nonce = intent.nonce if intent and intent.op is Op.CREATE else ""
     fresh = new_intent(state, Op.DELETE, nonce=nonce)
@@ -154,13 +165,20 @@ def _deleting(state: State) -> Decision:
     for name in order:
         if decision := _release(state, record.slots[name].uuid, name):
             return decision
-    # What an unanswered create may have left behind carries our nonce.
-    extra = next((key for key in state.observed.keys if key.name.endswith(f"-kt{intent_of(state).nonce}")), None)
-    if extra:
-        return DeleteKey(extra.uuid, Planned(Change.DELETE, "extra", "an answer to a create was lost", uuid=extra.uuid))
+    if extra := _left_behind(state):
+        return extra
     gone = replace(record, slots={}, deliveries=(), live=None, intent=None, retire=None, handoff=None, requested=None)
     tomb = note(replace(gone, deleted_at=state.clock.now, parked=None), state, "deleted")
     return WriteRecord(tomb, Write.COMMIT)
+
+
+def _left_behind(state: State) -> Step | None:
+    """Delete what an unanswered create may have left behind: it carries our nonce, and is in no record."""
+    ours = {slot.uuid for slot in record_of(state).slots.values()}
+    for key in state.observed.keys:
+        if key.name.endswith(f"-kt{intent_of(state).nonce}") and key.uuid not in ours:
+            return DeleteKey(key.uuid, Planned(Change.DELETE, "extra", "an answer to a create was lost", uuid=key.uuid))
+    return None
 
 
 def _release(state: State, uuid: str, name: SlotName) -> Step | Decision | None:
@@ -188,6 +206,8 @@ def dropping(state: State) -> Decision:
     drop = record.slot(intent.slot)
     # No slot: a delete of the whole key that its entry took back; what is gone by now, the next step finds.
     if live is None or intent.slot in {None, record.live}:
+        if intent.slot is None and (decision := (None if state.observed.relisted else Relist()) or _left_behind(state)):
+            return decision
         # What was removed meanwhile is not known any more: each delivery is looked at again.
         unsure = tuple(replace(item, digest=None) for item in record.deliveries)
         return write(state, Write.CLOSE, intent=None, deliveries=unsure)
