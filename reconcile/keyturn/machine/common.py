@@ -10,7 +10,19 @@ from keyturn.model import ApiKey, Delivery, Event, Verdict
 from keyturn.outcome import Change, Condition, End, Planned
 from keyturn.record import HISTORY, Claim, DeliveryState, Failures, Intent, Op, Parked, Record
 from keyturn.state import State
-from keyturn.steps import Decision, Look, LookClaim, Regenerate, Relist, Step, Wait, Write, WriteClaim, WriteRecord
+from keyturn.steps import (
+    Decision,
+    Look,
+    LookBack,
+    LookClaim,
+    Regenerate,
+    Relist,
+    Step,
+    Wait,
+    Write,
+    WriteClaim,
+    WriteRecord,
+)
 
 MAX_MINTS = 3
 PARK_AFTER = 3
@@ -69,6 +81,33 @@ def consented(state: State) -> tuple[DeliveryState, ...]:
     record = record_of(state)
     new = (item for item in places(state) if item in state.observed.readings and record.delivery(item) is None)
     return (*record.deliveries, *(DeliveryState(item) for item in new))
+
+
+def as_seen(state: State) -> tuple[DeliveryState, ...]:
+    """Return the record's deliveries for an intent that ends unfinished: what was not last read as noted is unsure."""
+    readings, op = state.observed.readings, intent_of(state).op
+    if op not in {Op.DELIVER, Op.DELETE}:
+        return record_of(state).deliveries
+    return tuple(
+        item if (read := readings.get(item.delivery)) and read.digest == item.digest else replace(item, digest=None)
+        for item in record_of(state).deliveries
+    )
+
+
+def earlier(state: State, digest: str) -> Step | None:
+    """Look for a slot's secret in the versions that once held it; None where that was done, or none is known."""
+    record = record_of(state)
+    held = [
+        (item.delivery, item.version)
+        for slot in record.slots.values()
+        if slot.digest == digest
+        for item in slot.held_in
+    ]
+    held += [(item.delivery, item.version) for item in record.deliveries if item.digest == digest]
+    known = tuple(dict.fromkeys(item for item in held if item[1]))
+    if not known or digest in state.observed.in_hand or digest in state.run.looked_back:
+        return None
+    return LookBack(known, digest)
 
 
 def settle(state: State) -> Step | None:
@@ -212,15 +251,21 @@ def give_up(state: State, code: str, why: str, *, close: bool = False, exit_code
     if not count and not close:
         return end
     record = failed_record(state, why) if count else record_of(state)
-    return WriteRecord(replace(record, intent=None) if close else record, Write.FAIL, then=end)
+    if close:
+        record = replace(record, intent=None, deliveries=as_seen(state))
+    return WriteRecord(record, Write.FAIL, then=end)
 
 
 def trouble(state: State, code: str) -> Decision | None:
-    """Return what follows from a failed effect: a definite no closes the intent, but only one this pass wrote."""
-    run = state.run
+    """Return what follows from a failed effect: a definite no closes the intent, but only one this pass wrote.
+
+    A delete is not closed: what of it was done is done, and its nonce may be the only trace of a create.
+    """
+    run, intent = state.run, record_of(state).intent
     if not run.trouble:
         return None
-    close = run.trouble_definite and not run.found and record_of(state).intent is not None
+    whole = intent is not None and intent.op is Op.DELETE and intent.slot is None
+    close = run.trouble_definite and not run.found and intent is not None and not whole
     return give_up(state, code, run.trouble, close=close, exit_code=run.trouble_exit)
 
 

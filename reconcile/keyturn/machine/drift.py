@@ -7,6 +7,7 @@ from dataclasses import replace
 from keyturn.machine.common import (
     compromised,
     consented,
+    earlier,
     look,
     new_intent,
     note,
@@ -20,7 +21,7 @@ from keyturn.model import Delivery, SlotName, Strategy, Verdict
 from keyturn.outcome import Change, Condition, End, Planned
 from keyturn.record import HeldAt, Op, Record, Retire
 from keyturn.state import State
-from keyturn.steps import Check, Decision, LookBack, Purpose, Write, WriteRecord
+from keyturn.steps import Check, Decision, Purpose, Write, WriteRecord
 
 UNANSWERED = "a delivery was changed, and the inference API does not answer to tell by what"
 
@@ -36,8 +37,12 @@ def drift(state: State) -> Decision | None:
     pending = any((item := record.delivery(place)) is None or item.digest != live for place in wanted)
     if (state.options.verify or unproven or pending) and (reads := look(state, wanted)):
         return reads
-    if any(item not in readings for item in wanted) or any(readings[item].problem for item in wanted):
+    if any(item not in readings for item in wanted):
         return None
+    if any(readings[item].problem for item in wanted):
+        # Nothing is decided by half of the places; but what the others hold is tried, and told.
+        untried = state.options.verify and live in state.observed.in_hand and verdict(state, live) is None
+        return Check(live, Purpose.ADOPT) if untried else None
     if all(readings[item].digest != live for item in wanted) and live not in state.observed.in_hand:
         return _sourceless(state, live)
     asked = state.options.verify or unproven or any(readings[item].digest != live for item in wanted)
@@ -56,12 +61,8 @@ def drift(state: State) -> Decision | None:
 def _sourceless(state: State, live: str) -> Decision | None:
     """No delivery holds the live secret: look at earlier versions, then at what they hold instead."""
     record = record_of(state)
-    slot = record.slot(record.live)
-    before = [(item.delivery, item.version) for item in slot.held_in] if slot else []
-    before += [(item.delivery, item.version) for item in record.deliveries if item.digest == live]
-    held = tuple(dict.fromkeys(item for item in before if item[1]))
-    if held and live not in state.run.looked_back:
-        return LookBack(held, live)
+    if found_again := earlier(state, live):
+        return found_again
     leaked = record.retire.slot if record.retire and record.retire.at_once else None
     for name, slot in record.slots.items():
         held_now = {state.observed.readings[item].digest for item in places(state)}

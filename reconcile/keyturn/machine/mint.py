@@ -50,8 +50,8 @@ def mint(state: State) -> Decision:
     if decision := trouble(state, "mint-failed"):
         return decision
     slot = record.slot(intent.slot)
-    if slot and slot.uuid in state.observed.gone:
-        return write(state, Write.CLOSE, intent=None)
+    if slot and state.observed.key(slot.uuid) is None:
+        return write(state, Write.CLOSE, intent=None) if state.observed.relisted else Relist()
     if intent.op is Op.CREATE and (decision := _create(state)):
         return decision
     known = state.run.minted or intent.digest
@@ -163,9 +163,9 @@ def _mint_again(state: State) -> Decision:
 
 
 def _with_secret(state: State, known: str) -> Decision:
-    intent, run = intent_of(state), state.run
+    intent = intent_of(state)
     if protects(state):
-        if run.found and (wait := settle(state)):
+        if state.run.found and (wait := settle(state)):
             return wait
         if intent.digest != known:
             return write(state, Write.NOTE, intent=replace(intent, digest=known))
@@ -173,26 +173,33 @@ def _with_secret(state: State, known: str) -> Decision:
             return decision
     if decision := spread(state, known):
         return decision
-    wanted = places(state)
-    readings = state.observed.readings
-    pending = [item for item in wanted if readings[item].digest != known]
-    if pending and not compromised(state) and (protects(state) or len(pending) == len(wanted)):
-        why = "; ".join(f"{item}: {run.delivery_problems.get(item, 'does not hold it')}" for item in pending)
-        return give_up(state, "delivery-pending", f"the new secret could not be delivered everywhere: {why}")
-    if pending and (wait := settle(state)):
-        # A write without an answer may still land; the commit closes what would make the next run wait for it.
-        return wait
-    if any(item in state.observed.unfenced for item in wanted) and (wait := settle(state)):
-        # Nothing but time keeps a late write from landing over the next secret there.
-        return wait
+    if decision := _undelivered(state, known):
+        return decision
     if not protects(state):
-        if run.found and (wait := settle(state)):
+        if state.run.found and (wait := settle(state)):
             return wait
         if verdict(state, known) is None:
             return Check(known, Purpose.FRESH)
         if decision := _prove_dead(state):
             return decision
     return commit(state, known)
+
+
+def _undelivered(state: State, known: str) -> Decision | None:
+    """After the last try: who still lacks the secret decides whether to give up, and what may still land is waited for.
+
+    A secret that nobody has is not committed, nor, with a live one that works, one that somebody lacks; but a
+    compromised one has to die although a target is down.
+    """
+    wanted = places(state)
+    pending = [item for item in wanted if state.observed.readings[item].digest != known]
+    if pending and (not compromised(state) if protects(state) else len(pending) == len(wanted)):
+        problems = state.run.delivery_problems
+        why = "; ".join(f"{item}: {problems.get(item, 'does not hold it')}" for item in pending)
+        return give_up(state, "delivery-pending", f"the new secret could not be delivered everywhere: {why}")
+    # The commit closes what would make the next run wait; and only time keeps a late write without compare-and-set
+    # from landing over the next secret.
+    return settle(state) if pending or any(item in state.observed.unfenced for item in wanted) else None
 
 
 def _lacking(state: State, known: str) -> str:

@@ -130,19 +130,33 @@ def start(state: State) -> Decision | None:
     if asked is None and state.desired.trigger and state.desired.trigger != record.trigger:
         asked = Requested("the entry", "the rotation trigger changed", state.clock.now)
     slot = slot_to_mint(state)
-    if decision := _ready(state, slot, forced=bool(asked and asked.compromised)):
-        return decision
     code, sentence = why
+    if decision := _ready(state, slot, sentence, forced=bool(asked and asked.compromised)):
+        return decision
     outage = "" if slot is not record.live else "; until its consumers reload they are refused"
     shown = Planned(Change.ROTATE, code, f"rotates: {sentence}{outage}", slot=slot, uuid=record.slots[slot].uuid)
     # An open intent is always finished, or its request kept: from here on the trigger is honoured.
     trigger = state.desired.trigger or record.trigger
     opened = new_intent(state, Op.ROTATE, slot)
-    ours = consented(state)
-    return write(state, Write.OPEN, shown, intent=opened, requested=asked, trigger=trigger, deliveries=ours)
+    ours, unverified = consented(state), record.unverified
+    # What only a look has shown is written down: should nothing be minted now, the next run looks again.
+    if code == "secret-lost":
+        ours = tuple(replace(item, digest=None) for item in ours)
+    if code == "refused":
+        unverified = sentence
+    return write(
+        state,
+        Write.OPEN,
+        shown,
+        intent=opened,
+        requested=asked,
+        trigger=trigger,
+        deliveries=ours,
+        unverified=unverified,
+    )
 
 
-def _ready(state: State, slot: SlotName, *, forced: bool) -> Decision | None:
+def _ready(state: State, slot: SlotName, why: str, *, forced: bool) -> Decision | None:
     record, wanted = record_of(state), state.desired.deliveries
     if decision := gate(state, [record.slots[slot].uuid]):
         return decision
@@ -151,7 +165,8 @@ def _ready(state: State, slot: SlotName, *, forced: bool) -> Decision | None:
     if forced:
         return None
     if problem := unreadable(state, wanted):
-        return End(Condition.FAILED, "unreadable", f"nothing was minted: {problem}", exit_code=exit_of(state, wanted))
+        text = f"was to be rotated ({why}), but nothing was minted: {problem}"
+        return End(Condition.FAILED, "unreadable", text, exit_code=exit_of(state, wanted))
     live = record.live_digest
     if live in state.observed.in_hand and live is not None:
         found = verdict(state, live)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.machine.common import compromised, intent_of, look, places, write
+from keyturn.machine.common import compromised, intent_of, look, places, protects, write
 from keyturn.model import Delivery
 from keyturn.outcome import Change, Planned
 from keyturn.record import Op
@@ -31,7 +31,7 @@ def spread(state: State, digest: str) -> Decision | None:
     pending = _pending(state, digest)
     if (
         not pending
-        or (run.attempted and compromised(state))
+        or (run.attempted and compromised(state) and intent.op is Op.ROTATE and protects(state))
         or (run.deliver_until is not None and state.clock.uptime >= run.deliver_until)
     ):
         return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from keyturn.machine.common import (
+    as_seen,
+    earlier,
     gate,
     give_up,
     intent_of,
@@ -82,8 +84,10 @@ def delivering(state: State) -> Decision:
     if reads := look(state, (*state.desired.deliveries, *unwanted(state))):
         return reads
     live = record.live_digest
+    if live and places(state) and (found_again := earlier(state, live)):
+        return found_again
     if live is None or (places(state) and live not in state.observed.in_hand):
-        return write(state, Write.CLOSE, intent=None)
+        return write(state, Write.CLOSE, intent=None, deliveries=as_seen(state))
     if decision := spread(state, live):
         return decision
     readings = state.observed.readings
