@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -163,6 +164,8 @@ class DesiredKey:
     """`absent` with `retain`: the API keys stay, only keyturn lets go (Pulumi's `on_delete: retain`)."""
     fingerprint: str = ""
     """Digest of the entry as written; a change of it unparks the key."""
+    homes: Mapping[str, str] = field(default_factory=dict)
+    """`TargetConfig.home` of each target by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,12 @@ class TargetConfig:
     name: str
     type: str
     settings: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def home(self) -> str:
+        """16 hex digits that change when the target is another place; how to log in is no part of it."""
+        place = sorted((name, repr(value)) for name, value in self.settings.items() if name != "auth")
+        return hashlib.sha256(repr((self.type, place)).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,8 @@ def observe(world: World, desired: DesiredKey, options: Options, run: str, hand:
     """Make the first observation: the complete list and the record; all else is looked at when the machine asks."""
     keys = world.list_keys()
     stored = world.read_record(desired.id)
-    record, now = stored.record, clock(world)
+    record = stored.record.at_home(desired.homes) if stored.record else None
+    now = clock(world)
     fresh_key = world.random_hex(32)
     start = Run(
         id=run,
@@ -77,6 +78,7 @@ def refresh(world: World, state: State, stored: StoredRecord) -> State:
     """Take a record that was read again: what is open in it is found, not just written (rule 1)."""
     run, before = state.run, state.record
     now, record = clock(world, run), stored.record
+    record = record.at_home(state.desired.homes) if record else None
     intent = record.intent if record else None
     mine = intent is not None and intent.run == run.id
     open_before = before.intent if before else None

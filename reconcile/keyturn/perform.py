@@ -74,7 +74,7 @@ def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # n
             message = "the executor waits itself, so that it can hear a request to stop"
             raise AssertionError(message)
         case WriteRecord(record):
-            return Written(world.write_record(record, state.version))
+            return Written(world.write_record(record.homed(state.desired.homes), state.version))
         case WriteClaim(claim):
             return _claim(world, claim, hand)
         case Create() | Regenerate():

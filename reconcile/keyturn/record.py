@@ -6,7 +6,7 @@ Both are JSON documents. Their types here are the schema: `schemas/record.v1.jso
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal, TypeVar
@@ -61,6 +61,8 @@ class DeliveryState:
     version: str = ""
     digest: str | None = None
     at: datetime | None = None
+    home: str = ""
+    """Where its target was (`TargetConfig.home`): a target that moved under its old name holds nothing of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,28 @@ class Record:
         """The digest of the live slot's secret, None where it is not known."""
         live = self.slot(self.live)
         return live.digest if live else None
+
+    def homed(self, homes: Mapping[str, str]) -> Record:
+        """Return the record as it is to be written: each delivery with the home of its target, as far as known."""
+        known = (replace(item, home=homes.get(item.delivery.target, item.home)) for item in self.deliveries)
+        return replace(self, deliveries=tuple(known))
+
+    def at_home(self, homes: Mapping[str, str]) -> Record:
+        """Return the record without what it says of targets that have moved since."""
+        moved = {
+            item.delivery
+            for item in self.deliveries
+            if item.home and item.home != homes.get(item.delivery.target, item.home)
+        }
+        if not moved:
+            return self
+        slots = {
+            name: replace(slot, held_in=tuple(held for held in slot.held_in if held.delivery not in moved))
+            for name, slot in self.slots.items()
+        }
+        return replace(
+            self, slots=slots, deliveries=tuple(item for item in self.deliveries if item.delivery not in moved)
+        )
 
     def delivery(self, delivery: Delivery) -> DeliveryState | None:
         """Return the state of one delivery, None where it was never ours."""

@@ -181,7 +181,7 @@ class Runner:
         idle = set(call.unmanaged) - {key.id for key in call.work}
         work = (
             *call.work,
-            *(self._engine.unmanaged(key, self._desired.owner) for key in call.unmanaged if key in idle),
+            *(self._entryless(key) for key in call.unmanaged if key in idle),
         )
         self._unknown()
 
@@ -207,8 +207,12 @@ class Runner:
         if keys:
             return _Call(tuple(key for key in self._desired.keys if key.id in keys), options, limits, unpark)
         unmanaged = self._unmanaged(known)
-        lost = (self._engine.unmanaged(key, self._desired.owner) for key, record in unmanaged.items() if _open(record))
+        lost = (self._entryless(key) for key, record in unmanaged.items() if _open(record))
         return _Call((*self._desired.keys, *lost), options, limits, unpark, unmanaged=tuple(unmanaged))
+
+    def _entryless(self, key: str) -> DesiredKey:
+        """Return what is desired of a record without an entry; it settles as long as everything else here."""
+        return replace(self._engine.unmanaged(key, self._desired.owner), timing=self._desired.timing)
 
     def _unmanaged(self, known: Collection[str]) -> dict[str, Record]:
         """Return this owner's records that have no entry; what cannot be read is said, and left alone."""

@@ -248,11 +248,15 @@ def _desired(reading: Reading) -> Desired:
     model = reading.model
     assert reading.records is not None  # noqa: S101  (its absence is a mistake)
     timing = Timing(**{name: value.total_seconds() for name, value in model.timing})
+    homes = {target.name: target.home for target in reading.targets.values()}
     return Desired(
         owner=model.name,
         targets=tuple(reading.targets.values()),
         records=reading.records,
-        keys=tuple(_desired_key(key, model.name, entry, timing) for key, entry in model.keys.items()),
+        keys=tuple(
+            dataclasses.replace(_desired_key(key, model.name, entry, timing), homes=homes)
+            for key, entry in model.keys.items()
+        ),
         rotations_per_run=model.limits.rotations_per_run,
         timing=timing,
     )
@@ -288,6 +292,6 @@ def _adopt(entry: AdoptEntry | None) -> Adopt | None:
 
 def fingerprint(desired: DesiredKey) -> str:
     """Return 16 hex digits of the SHA-256 of an entry after defaults; owner and timing are not part of it."""
-    entry = dataclasses.asdict(dataclasses.replace(desired, owner="", timing=Timing(), fingerprint=""))
+    entry = dataclasses.asdict(dataclasses.replace(desired, owner="", timing=Timing(), fingerprint="", homes={}))
     text = json.dumps(entry, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:_FINGERPRINT_DIGITS]
