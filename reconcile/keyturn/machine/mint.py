@@ -31,7 +31,7 @@ from keyturn.machine.spread import spread
 from keyturn.machine.tend import unwanted
 from keyturn.model import SlotName, Strategy, Verdict
 from keyturn.outcome import Change, Condition, End, Planned
-from keyturn.record import DeliveryState, Failures, Handoff, HeldAt, Op, Retire, Slot
+from keyturn.record import DeliveryState, Failures, Handoff, HeldAt, Op, Parked, Requested, Retire, Slot
 from keyturn.state import State
 from keyturn.steps import Check, Create, Decision, DeleteKey, LookBack, Purpose, Relist, Write, WriteRecord
 
@@ -149,7 +149,7 @@ def _mint_again(state: State) -> Decision:
         text = f"nothing is minted while a target that cannot be read may hold the secret: {why}"
         return give_up(state, "may-hold-it", text, exit_code=exit_of(state, wanted))
     if record.parked:
-        return End(Condition.PARKED, "parked", record.parked.why, exit_code=1)
+        return _rest_parked(state, record.parked)
     shown = Planned(
         Change.ROTATE,
         "finishes" if run.found else "regenerates",
@@ -160,6 +160,20 @@ def _mint_again(state: State) -> Decision:
         uuid=slot.uuid if (slot := record.slot(intent.slot)) else "",
     )
     return regenerate(state, discard=False, shown=shown)
+
+
+def _rest_parked(state: State, parked: Parked) -> Decision:
+    """Let an unfinished rotation of a parked key be asked for anew once it is unparked: until then nothing is written.
+
+    The intent of a create stays open: its nonce is what a late answer would be known by.
+    """
+    record, end = record_of(state), End(Condition.PARKED, "parked", parked.why, exit_code=1)
+    if intent_of(state).op is Op.CREATE:
+        return end
+    if state.run.found and (wait := settle(state)):
+        return wait
+    asked = record.requested or Requested("keyturn", "a rotation was left unfinished", intent_of(state).since)
+    return write(state, Write.CLOSE, then=end, intent=None, requested=asked)
 
 
 def _with_secret(state: State, known: str) -> Decision:
