@@ -279,7 +279,9 @@ def commit(state: State, known: str) -> Decision:
     slots = {**record.slots, minted: replace(slot, digest=known, minted_at=now, held_in=held)}
     retire = None
     if minted is record.live and not compromised(state):
-        retire = record.retire
+        # The old secret may have been put back before this one replaced it: its overlap begins again.
+        until = now + state.desired.rotation.overlap
+        retire = record.retire and replace(record.retire, at=max(record.retire.at, until))
     elif record.strategy is Strategy.ALTERNATING and record.slot(minted.other):
         at_once = compromised(state)
         retire = Retire(minted.other, now if at_once else now + state.desired.rotation.overlap, at_once)

@@ -103,9 +103,8 @@ def slot_to_mint(state: State) -> SlotName:
     record = record_of(state)
     if record.live is None:
         return SlotName.A if record.slot(SlotName.A) else SlotName.B
-    old = record.slot(record.retire.slot) if record.retire else None
-    if lost(state) and old and verdict(state, old.digest) is not Verdict.REFUSED:
-        # No target holds the live secret: minting it again hurts least, and the old slot lives on through its overlap.
+    if lost(state):
+        # No target holds the live secret. One may hold the other slot's, refused by an API that may be ill.
         return record.live
     if record.strategy is Strategy.ALTERNATING and record.slot(record.live.other):
         return record.live.other
