@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from keyturn.errors import KeyturnError
+from keyturn.errors import ApiForbidden, KeyturnError
 from keyturn.model import ApiKey
 
 Keys = tuple[ApiKey, ...]
@@ -19,6 +19,10 @@ class _Listed:
     keys: Keys = ()
     error: KeyturnError | None = None
 
+    @property
+    def lasting(self) -> bool:
+        return self.error is None or isinstance(self.error, ApiForbidden)
+
     def get(self) -> Keys:
         if self.error is not None:
             raise self.error
@@ -28,14 +32,14 @@ class _Listed:
 class Listing:
     """Lists when first asked, or asked afresh.
 
-    A failure is kept like a list, so that a hundred keys do not try in vain a hundred times.
+    A failure serves all who waited for it: of many keys at once, one tries in vain. Only a refused token's is kept.
     """
 
     def __init__(self, read: Callable[[], Keys]) -> None:
         """Take what reads a complete list; it raises KeyturnError."""
         self._read = read
         self._listed: _Listed | None = None
-        self._begun = 0
+        self._begun = self._ended = 0
         self._changes: list[Callable[[Keys], Keys]] = []
         self._reading = threading.Lock()
         # Apart from `_reading`: whoever holds a fresh secret must not wait for a list.
@@ -46,12 +50,13 @@ class Listing:
 
         Raises the error that the list met.
         """
-        begun = self._begun
+        begun, ended = self._begun, self._ended
         with self._reading:
-            if self._listed is None or (fresh and self._begun == begun):
-                self._begun += 1
-                return self._read_now().get()
-            return self._listed.get()
+            shared = self._begun > begun if fresh else self._ended > ended
+            if self._listed and (shared or (self._listed.lasting and not fresh)):
+                return self._listed.get()
+            self._begun += 1
+            return self._read_now().get()
 
     def amend(self, change: Callable[[Keys], Keys]) -> None:
         """Make a change of ours visible, in the present list and in one that is being read right now."""
@@ -70,4 +75,5 @@ class Listing:
             for change in self._changes[before:]:
                 listed = _Listed(change(listed.keys), listed.error)
             self._listed = listed
+        self._ended += 1
         return listed

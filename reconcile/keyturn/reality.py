@@ -39,7 +39,7 @@ def open_world(
     """Return the real world of a manifest; nothing is sent, and no target is opened before it is used.
 
     `base` is the manifest's directory; credentials and the API's URLs are read from `environment`. With `beside`, the
-    API's clients, its rate budget and its list are those of that world.
+    rate budget and the list are those of that world, and the API's clients, too, where a request may take as long.
 
     Raises:
         CredentialError: no account token.
@@ -52,10 +52,12 @@ def open_world(
         )
     api, inference = (_url(environment, *place) for place in (API, INFERENCE))
     targets = Targets(desired, environment, base)
-    if beside is not None:
+    if beside and beside.control.request == desired.timing.request:
         return Reality(beside.control, beside.inference, targets, Runs(), beside.listing)
-    control = ControlApi(api, Secret(token), timing=desired.timing)
-    return Reality(control, InferenceApi(inference, timing=desired.timing), targets, Runs())
+    budget = beside.control.budget if beside else None
+    control = ControlApi(api, Secret(token), timing=desired.timing, budget=budget)
+    clients = control, InferenceApi(inference, timing=desired.timing)
+    return Reality(*clients, targets, Runs(), beside.listing if beside else None)
 
 
 class Reality:

@@ -20,6 +20,8 @@ from keyturn.model import Api, Origin, Smoke, SmokeResult, Timing, Verdict, Wire
 from keyturn.secret import Secret
 from keyturn.text import plain
 
+ACCOUNT_TOKENS = ("dop_v1_", "doo_v1_")
+"""How tokens of the account begin: none may leave for the inference API's origin."""
 TRIES = 3
 SHORT_SPREAD = 5.0
 _FIRST_PAUSE = 1.0
@@ -68,6 +70,8 @@ def check(
     `smoke.model` is empty). `fresh` says that it was just minted. `control_ok` tells whether the control API answers;
     it is called only before `refused` is said. `seconds` of the result is the time to the head of the deciding answer.
     """
+    if secret.starts_with(*ACCOUNT_TOKENS):
+        return SmokeResult(Verdict.REFUSED, "it is a token of the account, not a model access key")
     if smoke.origin is Origin.SKIP:
         return SmokeResult(Verdict.SKIPPED, "smoke-checks are switched off for this key")
     start = world.uptime()
@@ -104,6 +108,8 @@ def alive(world: Inference, secret: Secret, timing: Timing, *, dying: bool = Fal
     An accepted secret is True at once, unless it is `dying` (its key was regenerated a moment ago): then it is True
     only if it is still accepted after `timing.propagation`.
     """
+    if secret.starts_with(*ACCOUNT_TOKENS):
+        return False
     start = world.uptime()
     short = start + min(SHORT_SPREAD, timing.propagation)
     end = start + timing.propagation if dying else short

@@ -49,11 +49,15 @@ class ControlApi:
         token: Secret,
         *,
         timing: Timing = Timing(),  # noqa: B008 - frozen
+        budget: RateBudget | None = None,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = _utc_now,
         user_agent: str = f"keyturn/{__version__}",
     ) -> None:
-        """Prepare; nothing is sent. Raises InputError on a bad URL, CredentialError on a token no header can carry."""
+        """Prepare; nothing is sent. `budget` is the token's, where another client has one already.
+
+        Raises InputError on a bad URL, CredentialError on a token no header can carry.
+        """
         if not sendable(token):
             raise CredentialError(
                 "the account token has characters that no header can carry",
@@ -62,7 +66,8 @@ class ControlApi:
         self._http = HttpClient(url, seconds=timing.request, user_agent=user_agent)
         self._token = token
         self._sleep = sleep
-        self._budget = RateBudget(sleep, now)
+        self.request = timing.request
+        self.budget = budget or RateBudget(sleep, now)
 
     def close(self) -> None:
         """Close the client."""
@@ -70,7 +75,7 @@ class ControlApi:
 
     def clock_skew(self) -> float:
         """Return the API's last `Date` minus our clock in seconds, 0.0 before any answer; exact to about a second."""
-        return self._budget.skew
+        return self.budget.skew
 
     def list_keys(self) -> tuple[ApiKey, ...]:
         """Return a complete list, in the API's order.
@@ -215,15 +220,15 @@ class ControlApi:
         guard: Guard | None = None,
     ) -> Answer:
         """Wait for the budget, then send once."""
-        self._budget.acquire()
+        self.budget.acquire()
         answer: Answer | None = None
         try:
             answer = self._http.send(method, path, self._token, params=params, body=body, guard=guard)
         finally:
             if answer is None:
-                self._budget.release(None, {})
+                self.budget.release(None, {})
             else:
-                self._budget.release(answer.status, answer.headers)
+                self.budget.release(answer.status, answer.headers)
         return answer
 
 
