@@ -17,7 +17,7 @@ GOOD = {Verdict.ACCEPTED, Verdict.SKIPPED}
 
 def identity(props: Props) -> str:
     """Return the id of a SmokeCheck: it has none of its own in the world."""
-    return ".".join(str(props.get(name, "")) for name in inputs.ORIGIN)
+    return inputs.identity(props)
 
 
 def outputs(props: Props) -> dict[str, object]:

@@ -1,10 +1,15 @@
-"""How a call of the provider fails: one paragraph, and nothing else, since the engine prints the whole traceback."""
+"""How a call of the provider ends: with all its lines shown, or with one paragraph and nothing else.
+
+The engine prints the whole traceback of an exception.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
+
+from pulumi_keyturn import talk
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -30,6 +35,8 @@ def told(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], 
             return method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - everything is told in our own words
             text = _paragraph(error)
+        finally:
+            talk.flush()
         raise KeyturnFailed(text)
 
     return wrapper
@@ -38,9 +45,10 @@ def told(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], 
 def _paragraph(error: Exception) -> str:
     from keyturn.errors import KeyturnError
     from keyturn.text import plain
+    from pulumi_keyturn import words
 
     if isinstance(error, KeyturnError | KeyturnFailed):
-        return plain(str(error), LIMIT)
+        return plain(words.of_pulumi(str(error)), LIMIT)
     return (
         f"An unexpected {type(error).__name__} stopped this resource. This is a mistake in keyturn, please report it. "
         "The next `pulumi up` goes on where it was."

@@ -9,6 +9,7 @@ from keyturn.model import Delivery, Timing
 from keyturn.record import Record
 from keyturn.secret import Secret
 from keyturn.world import Held, World
+from pulumi_keyturn import words
 from pulumi_keyturn.due import HEALTHY
 
 
@@ -40,7 +41,7 @@ def of(
     if record.intent:
         wrong.append(f"a run left an open {record.intent.op}")
     if record.parked:
-        wrong.append(f"it is parked: {record.parked.why}")
+        wrong.append(words.parked(record))
     if accepted is False:
         wrong.append("the API refuses its secret")
     return "; ".join(wrong) or HEALTHY

@@ -19,8 +19,8 @@ ENTRY = ("name", "adopt", "deliver", "rotation", "smoke", "clean_targets")
 PLACES = ("targets", "records", "timing")
 """The inputs that stand at the top of a manifest."""
 
-ORIGIN = ("project", "stack", "resource_name")
-"""What the resource class fills in, since a provider is not told the URN."""
+ORIGIN = ("project", "stack", "parent", "resource_name")
+"""What the resource class fills in, since a provider is not told the URN; `parent` is the URN of a component."""
 
 KEY = (*ENTRY, *PLACES, "key", "rotation_trigger", "on_delete", "take_over", "expose_secret", "verify")
 """What a program may give for a ModelAccessKey."""
@@ -32,14 +32,18 @@ TRIGGER = "rotation_trigger"
 
 
 def owner(props: Props) -> str:
-    """Return who owns the record of this resource."""
-    return "pulumi:{}/{}/{}".format(*(props.get(name, "") for name in ORIGIN))
+    """Return who owns the record of this resource: no two resources of a stack have the same owner."""
+    return "pulumi:" + "/".join(_names(props, str(props.get("parent") or "").split("::", 2)[-1]))
 
 
 def with_key(olds: Props, news: Props) -> dict[str, object]:
     """Return the inputs with `key` filled in: the one it has, so that a renamed resource keeps it, or a new one."""
-    key = news.get("key") or olds.get("key") or ".".join(str(news.get(name, "")) for name in ORIGIN)
-    return {**news, "key": key}
+    return {**news, "key": news.get("key") or olds.get("key") or identity(news)}
+
+
+def identity(props: Props) -> str:
+    """Return the default id of a resource: project, stack, the component that it is in, and its name."""
+    return ".".join(_names(props, str(props.get("parent") or "").rpartition("::")[2]))
 
 
 def unknown(value: object) -> bool:
@@ -67,3 +71,8 @@ def trigger(value: object) -> str:
         return ""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _names(props: Props, parent: str) -> list[str]:
+    found = [str(props.get(name) or "") for name in ("project", "stack", "resource_name")]
+    return [*found[:2], parent, *found[2:]] if parent else found

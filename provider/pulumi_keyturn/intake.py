@@ -27,7 +27,7 @@ def key_failures(olds: Props, news: Props, environment: Mapping[str, str]) -> li
             f"key: may not change (it is {olds['key']!r}): it names the record. Keep it, or declare a new resource "
             "that takes the API key over by `adopt`, and let this one go with on_delete='retain'"
         )
-    if news.get("on_delete") not in {None, "delete", "retain"} and "on_delete" not in unsure:
+    if news.get("on_delete") not in (None, "delete", "retain") and "on_delete" not in unsure:
         found.append("on_delete: must be 'delete' or 'retain'")
     flags = ("take_over", "expose_secret", "verify")
     found += [f"{name}: must be true or false" for name in flags if not _is_flag(news.get(name)) and name not in unsure]
@@ -116,16 +116,16 @@ def _places(props: Props, environment: Mapping[str, str]) -> dict[str, object]:
 
 
 def _load(data: Mapping[str, object], environment: Mapping[str, str]) -> Desired:
-    whole = {"apiVersion": "keyturn/v1", "name": "pulumi", **{name: _numbers(value) for name, value in data.items()}}
+    whole = {"apiVersion": "keyturn/v1", "name": "pulumi", **{name: _plain(value) for name, value in data.items()}}
     return manifest.load_data(whole, "inputs", environment)
 
 
-def _numbers(value: object) -> object:
-    """Return whole numbers as such: the engine knows no others than floating ones."""
+def _plain(value: object) -> object:
+    """Return whole numbers as such, since the engine knows no others than floating ones; what is None is left out."""
     if isinstance(value, Mapping):
-        return {name: _numbers(item) for name, item in value.items()}
+        return {name: _plain(item) for name, item in value.items() if item is not None}
     if isinstance(value, list):
-        return [_numbers(item) for item in value]
+        return [_plain(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from pulumi.dynamic import CreateResult, ReadResult, UpdateResult
 
 from keyturn import executor
-from keyturn.errors import OwnershipError
-from keyturn.model import Desired, DesiredKey
-from keyturn.outcome import End, Options, Progress
+from keyturn.errors import KeyturnError, OwnershipError
+from keyturn.model import DesiredKey, Origin
+from keyturn.outcome import Condition, End, KeyReport, Options, Progress
 from keyturn.reality import Reality
 from keyturn.record import Record
 from keyturn.runs import Runs
-from pulumi_keyturn import due, inputs, intake, outputs, process
+from pulumi_keyturn import due, inputs, intake, outputs, process, talk, words
 from pulumi_keyturn.failure import KeyturnFailed
 from pulumi_keyturn.inputs import TRIGGER, Props
 
@@ -26,10 +28,9 @@ def create(props: Props) -> CreateResult:
     then is in the record.
     """
     desired, key = intake.key_of(props, process.environment())
-    if not process.is_first(key.id):
-        raise KeyturnFailed(f"{key.id}: two resources of this program have this key; give one of them another `key`.")
-    world = process.world(desired)
-    _apply(world, key, _options(props))
+    world, options = process.world(desired), _options(props)
+    _check_fate(world, key, options)
+    _apply(world, key, options, words.made)
     return CreateResult(key.id, outputs.of_key(props, world, key, _record(world, key)))
 
 
@@ -43,16 +44,18 @@ def update(olds: Props, news: Props) -> UpdateResult:
     desired, key = intake.key_of(news, process.environment())
     world = process.world(desired)
     if not world.read_record(key.id).record:
-        raise KeyturnFailed(_no_record(key.id, desired))
-    _follow_name(world, key, olds)
+        raise KeyturnFailed(words.no_record(key.id, desired))
     pulled = inputs.trigger(news.get(TRIGGER)) if inputs.changed(olds, news, (TRIGGER,)) else ""
     unhealthy = olds.get("health", due.HEALTHY) != due.HEALTHY
-    end = _apply(world, replace(key, trigger=pulled), _options(news, verify=unhealthy))
+    options = replace(_options(news, verify=unhealthy), unpark=bool(pulled))
+    _check_fate(world, key, options)
+    _follow_name(world, key, olds)
+    end = _apply(world, replace(key, trigger=pulled), options, words.half_done)
     record = _record(world, key)
     shown = dict(news)
     if record.trigger != pulled and pulled:
         shown[TRIGGER] = olds.get(TRIGGER)
-        process.warn(f"{key.id}: the rotation that the trigger asked for has to wait: {_waiting(end)}")
+        talk.warn(f"{key.id}: the rotation that the trigger asked for has to wait: {_waiting(end)}")
     return UpdateResult(outputs.of_key(shown, world, key, record))
 
 
@@ -65,8 +68,10 @@ def read(key: str, props: Props) -> ReadResult:
     world = process.world(desired)
     record = world.read_record(key).record
     if record is None:
-        raise KeyturnFailed(_no_record(key, desired))
+        raise KeyturnFailed(words.no_record(key, desired))
     _same_team(record, world.account())
+    if not record.deleted_at:
+        process.fate(world, record.owner).check_listed(key, record)
     if record.deleted_at or _gone(world, record):
         return ReadResult("", {})
     return ReadResult(key, outputs.of_found(props, world, desired, record))
@@ -76,7 +81,8 @@ def delete(props: Props) -> None:
     """Let a key go; what another owner took over, or another resource of this run's program has, is left alone.
 
     The engine replaces where it is told to (`--replace`): it makes the new resource on the same record, before or after
-    it deletes the old one. Nothing could make the key again, so the key just stays.
+    it deletes the old one. Nothing could make the key again, so the key just stays. Raises KeyturnError or
+    KeyturnFailed, that where there is no record: nobody knows any more what is to be deleted.
     """
     desired = intake.surroundings_of(props, process.environment())
     key = DesiredKey(
@@ -86,16 +92,22 @@ def delete(props: Props) -> None:
         retain=props.get("on_delete") == "retain",
         clean_targets=props.get("clean_targets") is not False,
         timing=desired.timing,
+        homes={target.name: target.home for target in desired.targets},
     )
-    if process.is_declared(key.id):
-        process.warn(f"{key.id}: goes on under the resource that has it now; nothing of it was touched")
+    if process.once.has(key.id):
+        talk.warn(f"{key.id}: goes on under the resource that has it now; nothing of it was touched")
         return
-    world = process.world(desired)
+    world, options = process.world(desired), Options(allow_delete=True, by=key.owner)
     record = world.read_record(key.id).record
-    if record and record.owner != key.owner and not record.deleted_at:
-        process.warn(f"{key.id}: belongs to {record.owner!r} now; nothing of it was touched")
+    if record is None:
+        raise KeyturnFailed(words.no_record(key.id, desired))
+    if record.deleted_at:
         return
-    _apply(world, key, Options(allow_delete=True, by=key.owner))
+    if record.owner != key.owner:
+        talk.warn(f"{key.id}: belongs to {record.owner!r} now; nothing of it was touched")
+        return
+    _check_fate(world, key, options)
+    _apply(world, key, options, words.half_done)
 
 
 def _options(props: Props, *, verify: bool = False) -> Options:
@@ -108,15 +120,35 @@ def _options(props: Props, *, verify: bool = False) -> Options:
     )
 
 
-def _apply(world: Reality, key: DesiredKey, options: Options) -> End:
+def _check_fate(world: Reality, key: DesiredKey, options: Options) -> None:
+    """Raise RunStopped where what befell this key befell all keys of the stack."""
+    record = world.read_record(key.id).record
+    fate = process.fate(world, key.owner)
+    fate.check_listed(key.id, record)
+    if record and options.verify and key.smoke.origin is not Origin.SKIP:
+        fate.check_accepted(record)
+
+
+def _apply(world: Reality, key: DesiredKey, options: Options, left: Callable[[Record], str]) -> End:
+    """Run the machine; a failure also says what it `left` behind."""
     with Runs().hold() as run:
         report = executor.apply_key(world, key, options, run.id, _talk)
         run.unfinished = report.exit_code != 0
     for problem in report.problems:
-        process.warn(f"{key.id}: {problem}")
+        talk.warn(words.of_pulumi(f"{key.id}: {problem}"))
     if report.exit_code:
-        raise KeyturnFailed(f"{key.id}: {report.end.why or '; '.join(report.problems)}")
+        raise KeyturnFailed(_failure(world, key, report, left))
     return report.end
+
+
+def _failure(world: Reality, key: DesiredKey, report: KeyReport, left: Callable[[Record], str]) -> str:
+    why, hint = report.end.why or "; ".join(report.problems), ""
+    with suppress(KeyturnError):
+        record = world.read_record(key.id).record
+        if record and record.owner == key.owner:
+            why = words.parked(record) if report.end.condition is Condition.PARKED else why
+            hint = left(record)
+    return f"{key.id}: {why.rstrip('.')}. {hint}".rstrip()
 
 
 def _follow_name(world: Reality, key: DesiredKey, olds: Props) -> None:
@@ -124,7 +156,7 @@ def _follow_name(world: Reality, key: DesiredKey, olds: Props) -> None:
     before = inputs.owner(olds)
     record = world.read_record(key.id).record
     if record and record.owner == before != key.owner:
-        _apply(world, executor.unmanaged_key(key.id, key.owner), Options(take_over=True, by=key.owner))
+        _apply(world, executor.unmanaged_key(key.id, key.owner), Options(take_over=True, by=key.owner), words.half_done)
 
 
 def _record(world: Reality, key: DesiredKey) -> Record:
@@ -151,7 +183,7 @@ def _same_team(record: Record, account: str) -> None:
 
 
 def _talk(line: Progress) -> None:
-    process.say(f"{line.key}: {line.text}")
+    talk.say(f"{line.key}: {line.text}")
 
 
 def _waiting(end: End) -> str:
@@ -160,11 +192,3 @@ def _waiting(end: End) -> str:
 
 def _moment(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M} UTC"
-
-
-def _no_record(key: str, desired: Desired) -> str:
-    place = f"{desired.records.target}:{desired.records.prefix}"
-    return (
-        f"{key}: {place} holds no record of this key, so nothing was done. If the records were moved, move this one "
-        "too; if the key is no longer wanted, `pulumi state delete` forgets it."
-    )

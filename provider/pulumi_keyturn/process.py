@@ -1,4 +1,4 @@
-"""What the one process of a stack's dynamic resources shares: configuration, worlds, and the way to the user's screen.
+"""What the one process of a stack's dynamic resources shares: configuration, worlds, and what was declared.
 
 The engine starts it anew for each preview, up, refresh and destroy; up to four calls run in it at once.
 """
@@ -6,20 +6,17 @@ The engine starts it anew for each preview, up, refresh and destroy; up to four 
 from __future__ import annotations
 
 import os
-import re
-import sys
 import threading
 from collections.abc import Callable, Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pulumi
-from pulumi.runtime import Settings
+from pulumi_keyturn.once import Once
 
 if TYPE_CHECKING:
     from keyturn.model import Desired
     from keyturn.reality import Reality
+    from pulumi_keyturn.fate import Fate
 
 CONFIGURED = {
     "DIGITALOCEAN_TOKEN": "keyturn:digitaloceanToken",
@@ -34,13 +31,13 @@ CONFIGURED = {
 Where a credential may go is said by the environment alone: configuration comes with the program.
 """
 
-_ADDRESS = re.compile(r"[\w.:\[\]-]+:\d+")
+once = Once()
+"""What the resources of this run's program have declared."""
 
 _lock = threading.Lock()
 _config: dict[str, str] = {}
-_worlds: dict[str, Reality] = {}
-_declared: set[str] = set()
-_made: set[str] = set()
+_worlds: dict[tuple[float, str], Reality] = {}
+_fates: dict[tuple[int, str], Fate] = {}
 
 
 def configure(get: Callable[[str], object]) -> None:
@@ -57,60 +54,26 @@ def environment() -> Mapping[str, str]:
 
 
 def world(desired: Desired) -> Reality:
-    """Return the world of these targets, records and times; all worlds of the process share one client and one list.
+    """Return the world of these targets, records and times.
 
-    Raises CredentialError, InputError.
+    All worlds of the process share one rate budget and one list, those of one request time their clients, too. Raises
+    CredentialError, InputError.
     """
     from keyturn.reality import open_world
 
-    place = repr((desired.targets, desired.records, desired.timing))
+    place = (desired.timing.request, repr((desired.targets, desired.records, desired.timing)))
     variables = environment()
     with _lock:
         if place not in _worlds:
-            _worlds[place] = open_world(desired, variables, Path.cwd(), beside=next(iter(_worlds.values()), None))
+            alike = (world for (seconds, _), world in _worlds.items() if seconds == place[0])
+            beside = next(alike, next(iter(_worlds.values()), None))
+            _worlds[place] = open_world(desired, variables, Path.cwd(), beside=beside)
         return _worlds[place]
 
 
-def declare(key: str) -> None:
-    """Take note that a resource of this run's program has this key."""
+def fate(world: Reality, owner: str) -> Fate:
+    """Return what is known of all keys of a stack, by the owner of one of their records."""
+    from pulumi_keyturn.fate import Fate, family
+
     with _lock:
-        _declared.add(key)
-
-
-def is_declared(key: str) -> bool:
-    """Tell whether a resource of this run's program has this key: whoever deletes it means another resource."""
-    with _lock:
-        return key in _declared
-
-
-def is_first(key: str) -> bool:
-    """Tell whether no other resource made this key in this run, and take note that one does."""
-    with _lock:
-        first = key not in _made
-        _made.add(key)
-        return first
-
-
-def say(text: str) -> None:
-    """Show a line of progress, through `pulumi.log`."""
-    _connect()
-    pulumi.log.info(text)
-
-
-def warn(text: str) -> None:
-    """Show a warning, through `pulumi.log`."""
-    _connect()
-    pulumi.log.warn(text)
-
-
-def _connect() -> None:
-    """Tell `pulumi.log`, in this thread, where the engine is; without one it writes to standard error."""
-    if engine := _engine():
-        pulumi.runtime.configure(Settings(pulumi.get_project(), pulumi.get_stack(), engine=engine))
-
-
-@cache
-def _engine() -> object:
-    """Return the engine that started this process, None where none did; its address is a provider's first argument."""
-    address = sys.argv[1] if len(sys.argv) > 1 else ""
-    return Settings(None, None, engine=address).engine if _ADDRESS.fullmatch(address) else None
+        return _fates.setdefault((id(world), family(owner)), Fate(world, family(owner)))

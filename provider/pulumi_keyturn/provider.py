@@ -21,7 +21,7 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from pulumi_keyturn import due, inputs, process
+from pulumi_keyturn import due, inputs, process, talk
 from pulumi_keyturn.failure import told
 
 Props = dict[str, object]
@@ -41,12 +41,12 @@ class KeyProvider(ResourceProvider):
     def check(self, olds: Props, news: Props) -> CheckResult:
         """Check the inputs, offline; unknown ones are accepted."""
         checked = inputs.with_key(olds, news)
-        process.declare(str(checked["key"]))
+        twice = process.once.declare(checked)
         if not inputs.changed(olds, checked, (*inputs.KEY, *inputs.ORIGIN)):
-            return CheckResult(checked, [])
+            return _checked(checked, twice)
         from pulumi_keyturn import intake
 
-        return _checked(checked, intake.key_failures(olds, checked, process.environment()))
+        return _checked(checked, [*intake.key_failures(olds, checked, process.environment()), *twice])
 
     @told
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
@@ -129,5 +129,5 @@ def _checked(checked: Props, failures: list[str]) -> CheckResult:
 
 def _different(name: str, why: str) -> DiffResult:
     if why:
-        process.say(f"{name}: {why}")
+        talk.say(f"{name}: {why}")
     return DiffResult(changes=bool(why))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Unpack
+from typing import Any, Unpack
 
 import pulumi
 from pulumi import ResourceOptions
@@ -14,6 +14,7 @@ from pulumi_keyturn.args import ModelAccessKeyArgs, SmokeCheckArgs
 from pulumi_keyturn.provider import KeyProvider, SmokeCheckProvider
 
 Facts = Mapping[str, str]
+STACK = "pulumi:pulumi:Stack"
 
 
 class ModelAccessKey(Resource, module="keyturn", name="ModelAccessKey"):
@@ -61,7 +62,9 @@ class ModelAccessKey(Resource, module="keyturn", name="ModelAccessKey"):
             raise ValueError(f"{resource_name}: deliver is required: at least one place where the secret is kept.")
         secret = ResourceOptions(additional_secret_outputs=["secret"])
         found = ("uuid", "slots", "generation", "rotated_at", "next_rotation_at", "retire_at", "digest", "deliveries")
-        props = {**given, **_origin(resource_name), **dict.fromkeys((*found, "health", "secret"))}
+        # A key that is only looked up is another resource's: this one owns nothing.
+        origin = {} if opts.id else _origin(resource_name, opts.parent)
+        props = {**given, **origin, **dict.fromkeys((*found, "health", "secret"))}
         super().__init__(KeyProvider(), resource_name, props, ResourceOptions.merge(opts, secret))
 
 
@@ -86,7 +89,8 @@ class SmokeCheck(Resource, module="keyturn", name="SmokeCheck"):
     ) -> None:
         """Declare the check; inputs are given as `args`, by keyword, or both."""
         given = _given(resource_name, {**(args or {}), **more}, inputs.SMOKE_CHECK)
-        props = {**given, **_origin(resource_name), "verdict": None, "checked_at": None, "next_check_at": None}
+        origin = _origin(resource_name, opts.parent if opts else None)
+        props = {**given, **origin, "verdict": None, "checked_at": None, "next_check_at": None}
         super().__init__(SmokeCheckProvider(), resource_name, props, opts)
 
 
@@ -96,6 +100,10 @@ def _given(resource_name: str, given: Mapping[str, object], known: Iterable[str]
     return dict(given)
 
 
-def _origin(resource_name: str) -> dict[str, object]:
+def _origin(resource_name: str, parent: pulumi.Resource | None) -> dict[str, object]:
     """Return where the resource is declared: a provider is not told."""
-    return dict(zip(inputs.ORIGIN, (pulumi.get_project(), pulumi.get_stack(), resource_name), strict=True))
+    inside = parent is not None and parent.pulumi_resource_type != STACK
+    # The bare URN: as an output of the parent it would make this resource wait for its siblings.
+    bare: Any = parent.urn.future() if parent and inside else None
+    urn: object = pulumi.Output.from_input(bare) if bare else None
+    return dict(zip(inputs.ORIGIN, (pulumi.get_project(), pulumi.get_stack(), urn, resource_name), strict=True))
