@@ -1,0 +1,66 @@
+"""What befalls all keys of a stack at once stops the run: it is the token's or the API's doing, not the keys'."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.engine.harness import Program
+
+if TYPE_CHECKING:
+    from tests.engine.harness import Site
+
+EACH = "for name in data: ModelAccessKey(name, data[name])"
+SCOPES = {"genai:read", "genai:create", "genai:update", "genai:delete"}
+"""Without account:read nobody can tell which team a token belongs to."""
+
+
+def keys(site: Site, *names: str, **changes: object) -> Program:
+    """Return a program with these keys."""
+    return Program(EACH, {name: site.inputs(name, **changes) for name in names})
+
+
+def test_a_token_of_another_team_takes_no_key_for_gone(site: Site) -> None:
+    """Refresh, up and destroy are refused, with nothing changed anywhere, until a person says that it is true."""
+    site.up(keys(site, "one", "two"))
+    right = site.sandbox.token
+    site.variables["DIGITALOCEAN_TOKEN"] = site.sandbox.add_token(scopes=SCOPES, team="other").value
+    site.requests()
+    told = "The API shows none of the 2 live keys of this run (shop.dev.one, shop.dev.two). Nothing was done."
+    assert told in site.refused_refresh()
+    assert told in site.refused(keys(site, "one", "two", rotation_trigger=1), "--continue-on-error")
+    assert told in site.refused(keys(site, "one", "two", "three"))
+    assert told in site.refused_destroy()
+    assert site.mutations() == []
+    assert set(site.resources()) == {"one", "two"}
+
+    site.variables["DIGITALOCEAN_TOKEN"] = right
+    assert site.accepted("one")
+    assert site.accepted("two")
+    for name in ("one", "two"):
+        site.sandbox.by_hand("delete", site.outputs(name)["uuid"])
+    said = site.refused_refresh()
+    assert told in said
+    assert "KEYTURN_ONE_BY_ONE=KEY,KEY" in said
+    site.variables["KEYTURN_ONE_BY_ONE"] = "shop.dev.one, shop.dev.two"
+    site.refresh()
+    assert site.resources() == {}
+
+
+def test_an_api_that_refuses_every_key_makes_no_new_secret(site: Site) -> None:
+    """With `verify` two refused keys are refused by an ill API, one alone was changed by hand, and is healed."""
+    both = keys(site, "one", "two", verify=True)
+    site.up(both)
+    site.sandbox.arm("models", "error-401", times=None)
+    site.requests()
+    site.refresh()
+    assert {site.outputs(name)["health"] for name in ("one", "two")} == {"the API refuses its secret"}
+    assert "refuses every key that was checked (2)" in site.refused(both, "--continue-on-error")
+    assert site.mutations() == []
+
+    site.sandbox.clear_faults()
+    site.sandbox.by_hand("regenerate", site.outputs("one")["uuid"])
+    site.requests()
+    site.up(both)
+    assert site.mutations() == ["regenerate"]
+    assert site.accepted("one")
+    assert site.accepted("two")
