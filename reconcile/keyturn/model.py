@@ -165,7 +165,7 @@ class DesiredKey:
     fingerprint: str = ""
     """Digest of the entry as written; a change of it unparks the key."""
     homes: Mapping[str, str] = field(default_factory=dict)
-    """`TargetConfig.home` of each target by name."""
+    """`TargetConfig.home` of each target that could move without its records."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,12 +34,17 @@ class Run:
     @property
     def out(self) -> str:
         """What it wrote to stdout so far."""
-        return (self._folder / "out").read_text()
+        return self._read("out")
 
     @property
     def err(self) -> str:
         """What it wrote to stderr so far."""
-        return (self._folder / "err").read_text()
+        return self._read("err")
+
+    def _read(self, stream: str) -> str:
+        """Return a stream so far; nothing where the process has not come to open it."""
+        file = self._folder / stream
+        return file.read_text() if file.exists() else ""
 
     @property
     def alive(self) -> bool:

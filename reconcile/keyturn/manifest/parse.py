@@ -248,7 +248,8 @@ def _desired(reading: Reading) -> Desired:
     model = reading.model
     assert reading.records is not None  # noqa: S101  (its absence is a mistake)
     timing = Timing(**{name: value.total_seconds() for name, value in model.timing})
-    homes = {target.name: target.home for target in reading.targets.values()}
+    # What holds the records has not moved: else no record would be found there.
+    homes = {name: target.home for name, target in reading.targets.items() if name != reading.records.target}
     return Desired(
         owner=model.name,
         targets=tuple(reading.targets.values()),
