@@ -19,11 +19,13 @@ def hold_keys_to_the_rules(args: ResourceTransformationArgs) -> None:
 
     The values that decide are plain ones: an output would be known too late to refuse anything.
     """
-    if args.type_ != KEY or args.opts.id:
+    if args.type_ != KEY:
         return
     props: Mapping[str, object] = args.props
     if props.get("expose_secret") not in {None, False}:
         raise PolicyError(f"{args.name}: expose_secret is forbidden here: pass `deliveries` on, not the secret.")
+    if args.opts.id:  # only looked up: another stack's rules say how it rotates
+        return
     rotation = props.get("rotation")
     every = rotation.get("every") if isinstance(rotation, Mapping) else None
     days = every.removesuffix("d") if isinstance(every, str) else ""

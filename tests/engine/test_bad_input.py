@@ -52,6 +52,18 @@ def test_every_mistake_is_told_by_preview_at_once(site: Site) -> None:
     assert site.resources() == {}
 
 
+def test_what_two_resources_have_is_refused_by_preview(site: Site) -> None:
+    """One API key or one delivery for two resources: the second is told which the first is, and nothing is made."""
+    data = {"one": site.inputs("bot"), "two": site.inputs("bot", rotation={"strategy": "in-place", "every": None})}
+    said = site.refused_preview(Program("for name in data: ModelAccessKey(name, data[name])", data))
+    assert "name: two resources of this program have the API key 'bot', the other is pulumi:shop/dev/" in said
+    assert f"deliver[0]: two resources of this program have the delivery vault:{site.prefix}/bot#MODEL" in said
+    assert site.requests() == []
+    one = Program('ModelAccessKey("two", data["two"])', data)
+    site.up(one)
+    assert site.preview(one) == {"same": 2}
+
+
 def test_what_is_unknown_in_a_preview_is_checked_later(site: Site) -> None:
     """A path, a trigger and a target that come from another resource: preview accepts them, and up delivers."""
     data = {"first": site.inputs("first"), "second": site.inputs("second"), "prefix": site.prefix}

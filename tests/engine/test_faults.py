@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tests.contract.relay import is_write, relay
@@ -10,13 +11,21 @@ from tests.engine.harness import Program
 from tests.support.raw_http import reply
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.engine.harness import Site
 
 EACH = "for name in data: ModelAccessKey(name, data[name])"
+HOOK = """
+hook = pulumi.ErrorHook("again", lambda args: len(args.errors) < 5)
+options = pulumi.ResourceOptions(hooks=pulumi.ResourceHookBinding(on_error=[hook]))
+key = ModelAccessKey("bot", data, options)
+"""
 
 
-def test_a_target_that_fails_after_the_mint_gets_its_secret_from_the_next_up(site: Site) -> None:
-    """The up is red in one sentence and the state unchanged; the next one delivers, and all is at rest."""
+@contextmanager
+def breakable(site: Site) -> Iterator[threading.Event]:
+    """Put before the vault what answers 503 to a delivery after a mint, while the event is set."""
     broken = threading.Event()
 
     def judge(request: bytes) -> bytes | None:
@@ -25,6 +34,12 @@ def test_a_target_that_fails_after_the_mint_gets_its_secret_from_the_next_up(sit
 
     with relay(site.openbao.address, judge) as before:
         site.vault = before.url
+        yield broken
+
+
+def test_a_target_that_fails_after_the_mint_gets_its_secret_from_the_next_up(site: Site) -> None:
+    """The up is red in one sentence and the state unchanged; the next one delivers, and all is at rest."""
+    with breakable(site) as broken:
         site.up(site.key())
         state = site.outputs()
         broken.set()
@@ -40,6 +55,49 @@ def test_a_target_that_fails_after_the_mint_gets_its_secret_from_the_next_up(sit
     site.up(site.key(rotation_trigger=1))
     assert site.requests() == []
     assert site.leaks() == []
+
+
+def test_a_change_that_is_taken_back_half_done_is_finished_by_an_up_that_refreshes(site: Site) -> None:
+    """A failed rotation and a failed destroy say how to take them back; a refresh finds what is open, the up heals."""
+    with breakable(site) as broken:
+        site.up(site.key())
+        broken.set()
+        site.requests()
+        assert "To take the change back, run `pulumi up --refresh`" in site.refused(site.key(rotation_trigger=1))
+        broken.clear()
+        site.up(site.key(), "--refresh")
+        assert site.accepted()
+        assert site.outputs()["health"] == "healthy"
+
+        site.sandbox.arm("delete", "error-403", times=None)
+        assert "To take the change back, run `pulumi up --refresh`" in site.refused_destroy()
+        assert site.delivered() is None
+        site.sandbox.clear_faults()
+        site.up(site.key(), "--refresh")
+        assert site.accepted()
+        assert site.outputs()["health"] == "healthy"
+
+
+def test_a_create_that_fails_after_the_mint_names_its_key(site: Site) -> None:
+    """It is in no state, so no destroy would delete it: the error says so, and the next up goes on with that key."""
+    with breakable(site) as broken:
+        broken.set()
+        said = site.refused(site.key())
+        (key,) = site.sandbox.state.keys.values()
+        assert f"The API key {key.uuid} exists and is recorded" in said
+        assert site.resources() == {}
+        broken.clear()
+        site.up(site.key())
+    assert site.outputs()["uuid"] == key.uuid
+    assert site.accepted()
+
+
+def test_an_error_hook_may_try_a_create_again(site: Site) -> None:
+    """What failed once is tried again in the same process, list and create alike, until it works."""
+    site.sandbox.arm("list", "error-500", times=4)
+    site.sandbox.arm("create", "error-429", times=1, delay=1)
+    site.up(Program(HOOK, site.inputs()))
+    assert site.accepted()
 
 
 def test_a_target_that_forbids_writing_is_found_before_the_mint(site: Site) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import base64
+import runpy
+import threading
+import time
 import traceback
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import dill  # type: ignore[import-untyped]
+import pulumi
 import pytest
+from pulumi import ResourceOptions, ResourceTransformationArgs
 from pulumi.dynamic.dynamic import ResourceProvider, serialize_provider
 from pulumi.output import UNKNOWN
 
@@ -16,8 +22,10 @@ from keyturn.model import Delivery, SlotName
 from keyturn.record import DeliveryState, Record, Slot
 from keyturn.secret import Secret
 from keyturn.world import Held
-from pulumi_keyturn import due, health, inputs, intake
+from pulumi_keyturn import due, health, inputs, intake, talk, words
 from pulumi_keyturn.failure import told
+from pulumi_keyturn.fate import family
+from pulumi_keyturn.once import Once
 from pulumi_keyturn.provider import KeyProvider, SmokeCheckProvider
 
 NOW = datetime(2026, 8, 2, 12, tzinfo=UTC)
@@ -115,6 +123,14 @@ def test_a_renamed_resource_keeps_the_id_that_its_old_name_gave_it() -> None:
         ({"deliver": [{"target": "vualt", "path": UNKNOWN}]}, {}, ""),
         ({"key": UNKNOWN}, {}, ""),
         ({"timing": {"settle": 2.0}}, {}, "timing.settle: must be a duration"),
+        ({"on_delete": []}, {}, "on_delete: must be 'delete' or 'retain'"),
+        ({"on_delete": {}}, {}, "on_delete: must be 'delete' or 'retain'"),
+        ({"smoke": {"model": "m", "expect_models": None}, "adopt": {"secret": "existing", "a": None}}, {}, ""),
+        (
+            {"deliver": [{"target": "vault", "path": "a/b", "field": "K", "x": None}], "rotation": {"every": None}},
+            {},
+            "",
+        ),
     ],
 )
 def test_inputs_are_checked_by_the_rules_of_the_manifest(
@@ -127,6 +143,113 @@ def test_inputs_are_checked_by_the_rules_of_the_manifest(
     olds = {"key": "k", "targets": {"vault": vault}, "deliver": deliver, "smoke": {"model": "m"}}
     failures = intake.key_failures(olds, {**olds, **changes}, {"VAULT_ADDR": address, **environment})
     assert failures == [] if told == "" else any(failure.startswith(told) for failure in failures), failures
+
+
+COMPONENT = "urn:pulumi:dev::shop::a:b:Service::web"
+
+
+def declared(name: str, /, **changes: object) -> dict[str, object]:
+    """Return the inputs of a key of some name, as its check hands them on."""
+    plain = {"project": "shop", "stack": "dev", "resource_name": name, "key": f"shop.dev.{name}"}
+    vault = {"type": "vault", "address": "https://v", "auth": {"method": name}}
+    place = {"target": "vault", "path": f"apps/{name}", "field": "KEY"}
+    return {**plain, "targets": {"vault": vault}, "deliver": [place], **changes}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ({}, {}, ""),
+        ({"key": "k"}, {"key": "k"}, "key: two resources of this program have the key 'k', the other is pulumi:shop/"),
+        ({"name": "n"}, {"name": "n"}, "name: two resources of this program have the API key 'n', the other is"),
+        ({"name": "n", "rotation": {"strategy": "alternating"}}, {"name": "n-b"}, "name: two resources"),
+        ({"adopt": {"a": "u"}}, {"adopt": {"secret": "existing", "b": "u"}}, "adopt.b: two resources"),
+        ({}, {"deliver": [{"target": "vault", "path": "apps/one", "field": "KEY"}]}, "deliver[0]: two resources"),
+        ({}, {"deliver": [{"target": "vault", "path": "apps/one", "field": "OTHER"}]}, ""),
+        ({}, {"deliver": [{"target": "vault", "path": "apps/one"}]}, "deliver[0]: two resources"),
+        ({}, {"deliver": [{"target": "vault", "path": UNKNOWN, "field": "KEY"}], "name": UNKNOWN}, ""),
+        ({}, {"deliver": "nonsense", "adopt": 1, "targets": []}, ""),
+    ],
+)
+def test_only_one_resource_has_a_key_a_name_and_a_delivery(
+    first: dict[str, object], second: dict[str, object], told: str
+) -> None:
+    """The second one that is declared is refused, whatever its login; the same resource may be declared again."""
+    once = Once()
+    assert once.declare(declared("one", **first)) == []
+    assert once.declare(declared("one", **first)) == []
+    found = once.declare(declared("two", **second))
+    assert [item[: len(told)] for item in found][:1] == ([told] if told else [])
+    assert once.has("k") is (first.get("key") == "k")
+
+
+def test_a_component_is_part_of_who_a_key_belongs_to() -> None:
+    """Its name is in the default id, its urn in the owner, since two components may have one name."""
+    inside = {**declared("key"), "parent": COMPONENT, "key": None}
+    assert inputs.with_key({}, inside)["key"] == "shop.dev.web.key"
+    assert inputs.owner(inside) == "pulumi:shop/dev/a:b:Service::web/key"
+    assert family(inputs.owner(inside)) == family("pulumi:shop/dev/bot") == "pulumi:shop/dev/"
+    assert family("platform") == "platform"
+
+
+def test_no_line_for_the_screen_is_waited_for_or_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that is gone, or stopped: saying costs nothing, and the end of a call waits for a moment only."""
+    shown, stopped = [], threading.Event()
+
+    def show(text: str) -> None:
+        shown.append(text)
+        if text == "gone":
+            raise ConnectionError
+        if text == "stopped":
+            assert stopped.wait(20)
+
+    monkeypatch.setattr(pulumi.log, "info", show)
+    monkeypatch.setattr(pulumi.log, "warn", show)
+    talk.say("gone")
+    talk.warn("stopped")
+    talk.say("later")
+    began = time.monotonic()
+    talk.flush(0.2)
+    assert time.monotonic() - began < 5
+    assert shown[:2] == ["gone", "stopped"][: len(shown)]
+    stopped.set()
+    talk.flush(20)
+    assert shown == ["gone", "stopped", "later"]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("it belongs to 'x'; --take-over moves it here", "it belongs to 'x'; take_over=True moves it here"),
+        (
+            "v:a is in use; `keyturn adopt k --secret existing --uuid UUID` keeps it, --take-over replaces it",
+            "v:a is in use; adopt={'secret': 'existing', 'a': UUID} keeps it, take_over=True replaces it",
+        ),
+        ("name one by `adopt: {b: UUID}`", "name one by adopt={'secret': …, 'b': UUID}"),
+        (
+            "The record could not be written. Run apply again.",
+            "The record could not be written. Run `pulumi up` again.",
+        ),
+        ("nothing is translated here", "nothing is translated here"),
+    ],
+)
+def test_remedies_are_those_of_a_program(ours: str, theirs: str) -> None:
+    """What the command line would be told to do is said as inputs and as Pulumi's commands."""
+    assert words.of_pulumi(ours) == theirs
+
+
+def test_house_rules_hold_for_a_key_that_is_only_looked_up() -> None:
+    """The example's policy: a look-up may leave out how the key rotates, and may not expose the secret either."""
+    path = Path(__file__).parents[2] / "examples" / "pulumi-policy" / "policy.py"
+    hold = runpy.run_path(str(path))["hold_keys_to_the_rules"]
+
+    def look_up(**props: object) -> None:
+        kind = "pulumi-python:dynamic/keyturn:ModelAccessKey"
+        hold(ResourceTransformationArgs(object(), kind, "bot", props, ResourceOptions(id="shop.dev.bot")))  # type: ignore[arg-type]
+
+    look_up()
+    with pytest.raises(Exception, match="expose_secret is forbidden here"):
+        look_up(expose_secret=True)
 
 
 def test_triggers_are_told_apart_by_value() -> None:

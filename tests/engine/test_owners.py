@@ -21,6 +21,17 @@ LOOK_UP = """
 found = ModelAccessKey("bot", opts=pulumi.ResourceOptions(id="shop.dev.bot"))
 pulumi.export("digest", found.digest)
 pulumi.export("path", found.deliveries[0]["path"])
+pulumi.export("health", found.health)
+"""
+COMPONENTS = """
+class Component(pulumi.ComponentResource):
+    def __init__(self, type_, name, inputs):
+        super().__init__(f"a:b:{type_}", name)
+        self.key = ModelAccessKey("key", inputs, pulumi.ResourceOptions(parent=self))
+
+
+for type_, name, inputs in data:
+    Component(type_, name, inputs)
 """
 
 
@@ -43,6 +54,28 @@ def test_a_renamed_resource_keeps_its_key(site: Site) -> None:
     assert site.accepted()
 
 
+def test_resources_of_one_name_in_two_components_have_a_key_each(site: Site) -> None:
+    """The component is part of the default id and of the owner, so a later run takes nothing from the first one."""
+    site.up(Program(COMPONENTS, [["C0", "one", site.inputs("one")]]))
+    secret = site.delivered("one")
+    site.requests()
+    both = [["C0", "one", site.inputs("one")], ["C1", "two", site.inputs("two")]]
+    site.up(Program(COMPONENTS, both))
+    assert site.mutations() == ["create", "rename"]
+    assert site.delivered("one") == secret
+    assert site.accepted("two")
+    assert site.record("shop.dev.one.key")["owner"] == "pulumi:shop/dev/a:b:C0::one/key"
+    assert site.preview(Program(COMPONENTS, both)) == {"same": 5}
+    # Components of one name and two types: their urns differ, and so do the owners of their keys.
+    same = [*both, ["C2", "one", site.inputs("three")]]
+    said = site.refused_preview(Program(COMPONENTS, same))
+    assert "key: two resources of this program have the key 'shop.dev.one.key', the other is" in said
+    said = site.refused(Program(COMPONENTS, same[2:]))
+    assert "its record belongs to 'pulumi:shop/dev/a:b:C0::one/key'" in said
+    assert "take_over=True moves it here" in said
+    assert site.delivered("one") == secret
+
+
 def test_a_key_is_looked_up_by_its_id(site: Site) -> None:
     """Another stack reads references and facts by the id and KEYTURN_RECORDS; nothing is written or minted."""
     site.up(site.key())
@@ -52,7 +85,7 @@ def test_a_key_is_looked_up_by_its_id(site: Site) -> None:
     site.stack = "consumer"
 
     site.up(Program(LOOK_UP))
-    assert site.exports() == {"digest": digest, "path": f"{site.prefix}/bot"}
+    assert site.exports() == {"digest": digest, "path": f"{site.prefix}/bot", "health": "healthy"}
     assert site.mutations() == []
     site.destroy()
     assert site.mutations() == []

@@ -86,6 +86,19 @@ def test_a_clean_up_that_fails_is_tried_again(site: Site) -> None:
     assert site.delivered() is None
 
 
+def test_a_key_without_its_record_is_touched_by_no_command(site: Site) -> None:
+    """Nobody knows what is to be deleted: destroy is refused as refresh is, and says how to forget the resource."""
+    site.up(site.key())
+    site.openbao.call("DELETE", f"secret/metadata/{site.prefix}/keyturn/keys/shop.dev.bot")
+    site.requests()
+    assert "holds no record of this key" in site.refused_refresh()
+    said = site.refused_destroy()
+    assert "holds no record of this key" in said
+    assert "`pulumi state delete`" in said
+    assert site.mutations() == []
+    assert site.accepted()
+
+
 def test_a_retained_key_stays_as_it_is(site: Site) -> None:
     """With on_delete='retain' destroy lets go of the key: its secret stays delivered and accepted."""
     site.up(site.key(on_delete="retain"))

@@ -73,6 +73,25 @@ def test_a_kill_between_the_mint_and_the_return_loses_nothing(site: Site, moment
         at_rest(site, minted)
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGHUP], ids=["killed", "hung-up"])
+def test_a_provider_whose_command_line_is_gone_finishes_its_delivery(site: Site, number: signal.Signals) -> None:
+    """The CLI alone dies while a mint's answer is on its way: the provider delivers and commits all the same."""
+    site.up(site.key())
+    site.requests()
+    site.sandbox.arm("regenerate", "slow", delay=2)
+    with site.command(*UP, program=site.key(rotation_trigger=1)) as up:
+        wait_until(lambda: not site.sandbox.faults, "the mint")
+        pids = providers(up.pid)
+        assert pids
+        os.kill(up.pid, number)
+        up.wait(10)
+        wait_until(lambda: site.record("shop.dev.bot")["generation"] == 2, "the commit")
+        kill(pids)
+    assert site.accepted()
+    assert site.record("shop.dev.bot")["intent"] is None
+    assert site.mutations() == ["regenerate"]
+
+
 def interrupted(site: Site, times: int) -> tuple[int, list[int]]:
     """Rotate, and press Ctrl-C so often while the mint's answer is on its way; return the exit code and providers."""
     site.sandbox.arm("regenerate", "slow", delay=1)
