@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -178,9 +179,10 @@ class TargetConfig:
 
     @property
     def home(self) -> str:
-        """16 hex digits that change when the target is another place; how to log in is no part of it."""
-        place = sorted((name, repr(value)) for name, value in self.settings.items() if name != "auth")
-        return hashlib.sha256(repr((self.type, place)).encode()).hexdigest()[:16]
+        """16 hex digits that tell one place from another: two targets that differ only in their login are the same."""
+        place = {name: value for name, value in self.settings.items() if name != "auth"}
+        text = json.dumps([self.type, place], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from keyturn.manifest.durations import show_duration
 from keyturn.manifest.mistakes import Path, suggest
 from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.schema import KeyEntry
-from keyturn.model import TargetConfig
 
 
 def check(reading: Reading) -> None:
@@ -59,7 +57,7 @@ def _all_taken(reading: Reading) -> Iterator[_Taken]:
     records = reading.records
     for key in reading.model.keys:
         if records is not None and records.target in reading.targets:
-            place = _place(reading.targets[records.target])
+            place = reading.targets[records.target].home
             yield _Taken("this key id in the same records", (place, records.prefix, key), reading, ("keys", key), key)
     for key, entry in reading.present():
         path: Path = ("keys", key)
@@ -70,7 +68,7 @@ def _all_taken(reading: Reading) -> Iterator[_Taken]:
                 yield _Taken("this uuid", (uuid,), reading, (*path, "adopt", slot), key)
         for where, delivery in reading.deliveries(key, entry):
             if delivery.target in reading.targets:
-                place = _place(reading.targets[delivery.target])
+                place = reading.targets[delivery.target].home
                 yield _Taken("this delivery", (place, delivery.path, delivery.field), reading, where, key)
 
 
@@ -81,19 +79,13 @@ def _api_names(reading: Reading, key: str, entry: KeyEntry) -> tuple[str, ...]:
     return (name, f"{name}-a", f"{name}-b") if entry.rotation.strategy == "alternating" else (name,)
 
 
-def _place(target: TargetConfig) -> str:
-    """Return what tells one place from another: two targets that differ only in their login are the same place."""
-    settings = {name: value for name, value in target.settings.items() if name != "auth"}
-    return json.dumps([target.type, settings], sort_keys=True, default=str)
-
-
 def _check_whole_values(readings: Sequence[Reading]) -> None:
     fields: defaultdict[tuple[str, str], list[tuple[Reading, Path, str]]] = defaultdict(list)
     for reading in readings:
         for key, entry in reading.present():
             for path, delivery in reading.deliveries(key, entry):
                 if delivery.target in reading.targets:
-                    place = _place(reading.targets[delivery.target])
+                    place = reading.targets[delivery.target].home
                     fields[place, delivery.path].append((reading, path, delivery.field))
     for deliveries in fields.values():
         if any(field for _, _, field in deliveries):
@@ -181,5 +173,5 @@ def _check_deliveries(reading: Reading, key: str, entry: KeyEntry) -> None:
         if records is None or records.target == LOCAL or records.target not in reading.targets:
             continue
         inside = f"{delivery.path}/".startswith(f"{records.prefix}/")
-        if inside and _place(target) == _place(reading.targets[records.target]):
+        if inside and target.home == reading.targets[records.target].home:
             reading.mistake((*where, "path"), f"lies inside the records ({records.prefix}); deliver elsewhere")
