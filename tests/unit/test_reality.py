@@ -374,6 +374,19 @@ class TestOpening:
         with open_world(desired, environment, tmp_path):
             assert sandbox.requests == ()
 
+    def test_a_world_beside_another_has_its_list_and_its_own_request_time(
+        self, world: Reality, desired: Desired, environment: Mapping[str, str], sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        """One list and one rate budget serve both; the clients only where a request may take as long."""
+        slow = replace(desired, timing=Timing(request=60.0))
+        world.list_keys()
+        with open_world(slow, environment, tmp_path, beside=world) as other:
+            assert other.control.request == 60.0
+            assert other.control.budget is world.control.budget
+            assert len(other.list_keys()) == 3
+            assert open_world(slow, environment, tmp_path, beside=other).control is other.control
+        assert lists(sandbox) == 1
+
     def test_an_api_that_is_not_there_is_an_error_of_the_call(self, desired: Desired, tmp_path: Path) -> None:
         """Not of opening."""
         environment = {"DIGITALOCEAN_TOKEN": "t", "KEYTURN_API_URL": "http://127.0.0.1:1"}

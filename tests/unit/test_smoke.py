@@ -108,6 +108,19 @@ def test_skipped_without_asking() -> None:
     assert world.asked == []
 
 
+@pytest.mark.parametrize("token", ["dop_v1_" + "0" * 64, "doo_v1_" + "0" * 64])
+def test_a_token_of_the_account_never_leaves_for_the_inference_api(token: str) -> None:
+    """Whatever a delivery holds: it is refused without asking."""
+    world, secret = FakeWorld(), Secret(token)
+    result = check(world, secret, SMOKE, TIMING, fresh=False, control_ok=lambda: True)
+    assert (result.verdict, result.detail) == (
+        Verdict.REFUSED,
+        "it is a token of the account, not a model access key",
+    )
+    assert alive(world, secret, TIMING) is False
+    assert world.asked == []
+
+
 def test_without_a_model_the_list_is_enough() -> None:
     """An empty model means that no completion is asked for."""
     world = FakeWorld()
