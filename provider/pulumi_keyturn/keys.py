@@ -123,7 +123,7 @@ def _options(props: Props, *, verify: bool = False) -> Options:
 def _check_fate(world: Reality, key: DesiredKey, options: Options) -> None:
     """Raise RunStopped where what befell this key befell all keys of the stack."""
     record = world.read_record(key.id).record
-    fate = process.fate(world, key.owner)
+    fate = process.fate(world, record.owner if record else key.owner)
     fate.check_listed(key.id, record)
     if record and options.verify and key.smoke.origin is not Origin.SKIP:
         fate.check_accepted(record)
