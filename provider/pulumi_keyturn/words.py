@@ -21,7 +21,7 @@ _SAID = (
     (r"give `adopt: \{live: a or b\}`", "give adopt={'secret': 'existing', 'live': 'a' or 'b'}"),
     (r"--take-over (?=\w+s\b)", "take_over=True "),
     (r"; if the keys were really deleted, apply them one by one", ""),
-    (r"\bRun apply again\.", "Run `pulumi up` again."),
+    (r"\b([Rr]un) apply again\b", r"\1 `pulumi up` again"),
     (r"\bthe next apply\b", "the next `pulumi up`"),
 )
 

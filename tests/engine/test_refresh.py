@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
+
+from pulumi_keyturn import intake
 
 if TYPE_CHECKING:
     from tests.engine.harness import Site
@@ -97,6 +100,26 @@ def test_a_key_without_its_record_is_touched_by_no_command(site: Site) -> None:
     assert "`pulumi state delete`" in said
     assert site.mutations() == []
     assert site.accepted()
+
+
+def test_a_parked_key_mints_again_when_its_trigger_changes(site: Site) -> None:
+    """Refresh and up say what lets it mint again; a changed trigger does, once."""
+    site.up(site.key())
+    place = f"secret/data/{site.prefix}/keyturn/keys/shop.dev.bot"
+    _, entry = intake.key_of({**site.inputs(), "key": "shop.dev.bot"}, site.environment)
+    parked = {"why": "3 runs in a row failed", "at": "2026-08-02T12:00:00Z", "fingerprint": entry.fingerprint}
+    record = json.dumps({**site.record("shop.dev.bot"), "parked": parked})
+    site.openbao.call("POST", place, {"data": {"document": record}})
+    site.requests()
+    site.refresh()
+    told = "it is parked: 3 runs in a row failed; a change of rotation_trigger, or of smoke"
+    assert told in site.outputs()["health"]
+    assert told in site.refused(site.key())
+    assert site.mutations() == []
+    site.up(site.key(rotation_trigger=1))
+    assert site.mutations() == ["regenerate"]
+    assert site.accepted()
+    assert site.outputs()["health"] == "healthy"
 
 
 def test_a_retained_key_stays_as_it_is(site: Site) -> None:
