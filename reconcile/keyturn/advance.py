@@ -282,7 +282,12 @@ def _failed(state: State, step: Step, outcome: Failed) -> State:
             )
         # Rule 1: from here on the open intent is a found one.
         return state.with_run(
-            fresh=False, found=True, mints=state.run.mints + 1, unsettled_until=until, minted=None
+            fresh=False,
+            found=True,
+            mints=state.run.mints + 1,
+            unanswered=state.run.unanswered + 1,
+            unsettled_until=until,
+            minted=None,
         ).with_observed(readings={}, relisted=False)
     return state.with_run(
         trouble=outcome.why,

@@ -45,6 +45,7 @@ def digest_key(state: State) -> str:
 
 def observe(world: World, desired: DesiredKey, options: Options, run: str, hand: Hand) -> State:
     """Make the first observation: the complete list and the record; all else is looked at when the machine asks."""
+    began = clock(world)  # before the list, by which it is compared with the API's
     keys = world.list_keys()
     stored = world.read_record(desired.id)
     record = stored.record.at_home(desired.homes) if stored.record else None
@@ -52,7 +53,7 @@ def observe(world: World, desired: DesiredKey, options: Options, run: str, hand:
     fresh_key = world.random_hex(32)
     start = Run(
         id=run,
-        began=now,
+        began=began,
         digest_key=record.digest_key if record and not record.deleted_at else fresh_key,
         nonce=world.random_hex(4),
         watched=stored.version,

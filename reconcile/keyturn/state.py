@@ -98,6 +98,8 @@ class Run:
     minted: str | None = None
     """Digest of the secret minted for the open intent by this run."""
     mints: int = 0
+    unanswered: int = 0
+    """How many of the mints had no clear answer."""
     discarded: bool = False
     """The open retire's regenerate was answered with 200."""
     trouble: str = ""

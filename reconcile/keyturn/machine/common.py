@@ -275,7 +275,7 @@ def regenerate(state: State, *, discard: bool, shown: Planned) -> Decision:
     slot = record_of(state).slot(intent.slot)
     if slot is None or intent.slot is None:
         return End(Condition.FAILED, "no-slot", "the record's intent names a slot that it does not have", exit_code=1)
-    if state.run.mints >= MAX_MINTS:
+    if state.run.unanswered >= MAX_MINTS:
         return give_up(state, "too-many-mints", f"{MAX_MINTS} mints in one run had no clear answer")
     if needs := gate(state, [slot.uuid]):
         return needs

@@ -121,7 +121,7 @@ def _create(state: State) -> Decision | None:
 
 def _create_now(state: State) -> Decision:
     slot = intent_of(state).slot or SlotName.A
-    if state.run.mints >= MAX_MINTS:
+    if state.run.unanswered >= MAX_MINTS:
         return give_up(state, "too-many-mints", f"{MAX_MINTS} creates in one run had no clear answer")
     if not state.run.fresh:
         return reopen(state)

@@ -176,11 +176,13 @@ def _deleting(state: State) -> Decision:
     return WriteRecord(tomb, Write.COMMIT)
 
 
-def _left_behind(state: State) -> Step | None:
+def _left_behind(state: State) -> Decision | None:
     """Delete what an unanswered create may have left behind: it carries our nonce, and is in no record."""
     ours = {slot.uuid for slot in record_of(state).slots.values()}
     for key in state.observed.keys:
         if key.name.endswith(f"-kt{intent_of(state).nonce}") and key.uuid not in ours:
+            if needs := _let_go(state, key.uuid):
+                return needs
             return DeleteKey(key.uuid, Planned(Change.DELETE, "extra", "an answer to a create was lost", uuid=key.uuid))
     return None
 
@@ -190,6 +192,11 @@ def _release(state: State, uuid: str, name: SlotName) -> Step | Decision | None:
         if decision := gate(state, [uuid]):
             return decision
         return DeleteKey(uuid, Planned(Change.DELETE, "absent", f"deletes slot {name}", slot=name, uuid=uuid))
+    return _let_go(state, uuid)
+
+
+def _let_go(state: State, uuid: str) -> Step | None:
+    """Release this key's claim on an API key."""
     if uuid not in state.observed.claims:
         return LookClaim(uuid)
     found = state.observed.claims[uuid]
