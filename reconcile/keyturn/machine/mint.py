@@ -51,7 +51,9 @@ def mint(state: State) -> Decision:
         return decision
     slot = record.slot(intent.slot)
     if slot and state.observed.key(slot.uuid) is None:
-        return write(state, Write.CLOSE, intent=None) if state.observed.relisted else Relist()
+        if not state.observed.relisted:
+            return Relist()
+        return (settle(state) if state.run.found else None) or write(state, Write.CLOSE, intent=None)
     if intent.op is Op.CREATE and (decision := _create(state)):
         return decision
     known = state.run.minted or intent.digest
@@ -165,14 +167,19 @@ def _mint_again(state: State) -> Decision:
 def _rest_parked(state: State, parked: Parked) -> Decision:
     """Let an unfinished rotation of a parked key be asked for anew once it is unparked: until then nothing is written.
 
-    The intent of a create stays open: its nonce is what a late answer would be known by.
+    The intent of a create stays open: its nonce is what a late answer would be known by. So does one whose standby's
+    secret a target holds. With `in-place` a new secret that a target holds is the live one, refused as it is.
     """
-    record, end = record_of(state), End(Condition.PARKED, "parked", parked.why, exit_code=1)
-    if intent_of(state).op is Op.CREATE:
+    record, intent = record_of(state), intent_of(state)
+    end = End(Condition.PARKED, "parked", parked.why, exit_code=1)
+    held = intent.digest if intent.digest and _held(state, intent.digest) else None
+    if intent.op is Op.CREATE or (held and protects(state)):
         return end
     if state.run.found and (wait := settle(state)):
         return wait
-    asked = record.requested or Requested("keyturn", "a rotation was left unfinished", intent_of(state).since)
+    if held and held in state.observed.verdicts:
+        return commit(state, held)
+    asked = record.requested or Requested("keyturn", "a rotation was left unfinished", intent.since)
     return write(state, Write.CLOSE, then=end, intent=None, requested=asked)
 
 
