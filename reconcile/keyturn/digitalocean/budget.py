@@ -14,6 +14,8 @@ LONGEST_WAIT = 120.0
 _POLL = 0.05
 _HORIZON = 2 * 3600.0
 _DIGITS = 15
+_MARGIN = 0.01
+"""Seconds beyond a `Retry-After`: who comes a rounding error too early is refused once more."""
 
 
 class RateBudget:
@@ -68,7 +70,7 @@ class RateBudget:
                 self._retry_after(headers.get("retry-after"), now) if status == HTTPStatus.TOO_MANY_REQUESTS else None
             )
             if wait is not None:
-                self._not_before = max(self._not_before, now + min(wait, _HORIZON))
+                self._not_before = max(self._not_before, now + min(wait, _HORIZON) + _MARGIN)
             self._learn(headers.get("ratelimit-remaining"), headers.get("ratelimit-reset"))
 
     def _pause(self) -> float:
