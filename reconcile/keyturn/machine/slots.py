@@ -77,7 +77,11 @@ def provide(state: State) -> Decision | None:
             return _take(state, slot, Slot(found[0].uuid, name, found[0].created_at))
     if record.handoff or record.parked:
         return None
-    namesakes = state.observed.named(state.name_of(missing[0]))
+    ours = {item.uuid for item in record.slots.values()}
+    named = state.observed.named(state.name_of(missing[0]))
+    namesakes = [key for key in named if key.uuid not in ours]
+    if named and not namesakes:
+        return None  # the other slot's key still has its name from before a change of strategy: it is renamed first
     if namesakes:
         uuids = ", ".join(key.uuid for key in namesakes)
         why = f"an API key called {namesakes[0].name!r} exists already ({uuids}) and is not this key's"
