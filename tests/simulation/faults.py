@@ -48,6 +48,16 @@ class Kind(StrEnum):
     """The process stands still for longer than its lease before the call's last check."""
     SPREADS = "spreads"
     """A new secret takes a while to be accepted everywhere, an old one to be refused."""
+    FLAPS = "flaps"
+    """The same, and where it is asked first it is accepted at once."""
+    MUTE = "mute"
+    """Each mint from here on takes effect, and its answer is lost."""
+    UNDEAD = "undead"
+    """The API answers 200 to a regenerate, and the old secret lives on."""
+    FORWARD = "forward"
+    """From here on this machine's wall clock is two hours ahead."""
+    BACK = "back"
+    """From here on this machine's wall clock is two hours behind."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -71,11 +81,12 @@ def parse(text: str) -> Fault:
 _SOON = (1, 2, 3, 4, 6, 8, 11, 15, 0)
 _BY_CLASS: dict[Class, tuple[Kind, ...]] = {
     Class.LIST: (Kind.CUT, Kind.NO, Kind.DOWN, Kind.STALL),
-    Class.READ: (Kind.CUT, Kind.NO, Kind.DOWN, Kind.STALL),
+    Class.READ: (Kind.CUT, Kind.NO, Kind.DOWN, Kind.STALL, Kind.FORWARD, Kind.BACK),
     Class.ASK: (Kind.CUT, Kind.DOWN, Kind.NO, Kind.REFUSED, Kind.ONCE),
     Class.MINT: (
         Kind.CUT, Kind.CUT_AFTER, Kind.CUT_LATE, Kind.LOST, Kind.LATE, Kind.NEVER,
-        Kind.NO, Kind.DOWN, Kind.SLOW, Kind.STALL, Kind.SPREADS,
+        Kind.NO, Kind.DOWN, Kind.SLOW, Kind.STALL, Kind.SPREADS, Kind.FLAPS, Kind.MUTE, Kind.UNDEAD,
+        Kind.FORWARD, Kind.BACK,
     ),
     Class.CHANGE: (Kind.CUT, Kind.CUT_AFTER, Kind.CUT_LATE, Kind.LOST, Kind.LATE, Kind.NEVER, Kind.NO, Kind.STALL),
     Class.DELIVER: (
@@ -84,16 +95,20 @@ _BY_CLASS: dict[Class, tuple[Kind, ...]] = {
     ),
     Class.WRITE: (
         Kind.CUT, Kind.CUT_AFTER, Kind.CUT_LATE, Kind.LOST, Kind.LATE, Kind.NEVER,
-        Kind.NO, Kind.DOWN, Kind.SLOW, Kind.STALL,
+        Kind.NO, Kind.DOWN, Kind.SLOW, Kind.STALL, Kind.FORWARD, Kind.BACK,
     ),
 }  # fmt: skip
+FINE = frozenset({
+    Kind.SLOW, Kind.STALL, Kind.NO, Kind.ONCE, Kind.SPREADS, Kind.FLAPS, Kind.MUTE, Kind.UNDEAD, Kind.FORWARD, Kind.BACK
+})  # fmt: skip
+"""Left out where faults come in pairs, or beside many others."""
 LATE_KINDS = frozenset({Kind.CUT_LATE, Kind.LATE})
 
 
 def faults_at(kind: Class, *, coarse: bool = False) -> Iterator[Fault]:
     """Return every fault that a point of this class can suffer; `coarse` leaves out the kin of another one."""
     for one in _BY_CLASS[kind]:
-        if coarse and one in {Kind.SLOW, Kind.STALL, Kind.NO, Kind.ONCE, Kind.SPREADS}:
+        if coarse and one in FINE:
             continue
         if one in LATE_KINDS:
             yield from (Fault(one, after) for after in ((1, 3, 6, 0) if coarse else _SOON))

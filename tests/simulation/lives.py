@@ -14,6 +14,7 @@ from keyturn.record import Record
 from tests.simulation import rules
 from tests.simulation.faults import Class, Fault, faults_at
 from tests.simulation.scenarios import OVERLAP, PLACES, TIMING, empty, entry
+from tests.simulation.sequences import SET, of_others
 from tests.simulation.universe import MARK, Rename, Renew, Universe
 from tests.simulation.world import Killed, SimWorld
 
@@ -30,6 +31,8 @@ class Apply:
 
     faults: Mapping[int, Fault] = field(default_factory=dict)
     options: Options = Options()
+    skew: float = 0.0
+    """By how many seconds this machine's wall clock is off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +50,16 @@ class Edit:
     strategy: Strategy | None = None
     places: tuple[Delivery, ...] | None = None
     trigger: str | None = None
+    absent: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """A person `renames` a key, `puts-back` an old secret, `clears` a field, or `steals` a key by regenerating it."""
+    """A person does something.
+
+    `renames` or `deletes` an API key, `puts-back` an old secret, `clears` a field, `steals` a key by regenerating it,
+    or `hands-over` the record to another owner.
+    """
 
     does: str
     which: int = 0
@@ -60,6 +68,8 @@ class Hand:
 Event = Apply | Pass | Edit | Hand
 RULE = 20
 """By so many characters of what broke two violations are the same."""
+MILD = ("renames", "deletes", "hands-over")
+"""What a person does that the next apply finds, or is told."""
 ROUGH = ("puts-back", "clears", "steals")
 """What a person does that costs an outage by itself, and that only `--verify` finds."""
 
@@ -73,13 +83,14 @@ class Life:
         self.universe.unfenced = frozenset({"plain"})
         self.desired: DesiredKey = entry(strategy, 1, rotation=Rotation(strategy, MONTHLY, OVERLAP))
         self.calm = True
+        self.ours = True
         self.effects = 0
 
     def live(self, event: Event) -> None:
         """Go through one event."""
         match event:
-            case Apply(faults, options):
-                self._apply(faults, options)
+            case Apply():
+                self._apply(event)
             case Pass(seconds):
                 self.universe.advance(seconds)
             case Edit():
@@ -87,15 +98,19 @@ class Life:
             case Hand():
                 self._by_hand(event)
 
-    def _apply(self, faults: Mapping[int, Fault], options: Options) -> None:
-        universe = self.universe
+    def _apply(self, event: Apply) -> None:
+        universe, options = self.universe, event.options
         universe.advance(1.0)
         reader = SimWorld(universe, {}, TIMING)
         rules.leak(universe, plan_key(reader, self.desired, options))
         if reader.changes:
             universe.blame("I7: a plan wrote")
         universe.runs += 1
-        world = SimWorld(universe, faults, TIMING)
+        rules.begin(universe, self.desired, compromised=options.compromised)
+        if options.compromised:
+            universe.steady = frozenset()
+        before = universe.mutations
+        world = SimWorld(universe, event.faults, TIMING, skew=event.skew)
         report: KeyReport | None = None
         try:
             report = apply_key(world, self.desired, options, f"run-{universe.runs}")
@@ -105,18 +120,27 @@ class Life:
             universe.blame(f"raised {type(error).__name__}: {error}")
         self.effects += len(world.trace)
         rules.leak(universe, report)
+        if not (self.ours or options.take_over or universe.late) and universe.mutations != before:
+            universe.blame("I9: it changed what belongs to another owner")
+        self.ours = self.ours or self._record().owner == self.desired.owner
         if report is None or report.exit_code:
             universe.failed_runs += 1
-        elif report.end.condition is Condition.REST or report.end.code == "overlap":
+            return
+        if report.end.code != "back-off":
+            rules.killed(universe)
+        if report.end.condition is Condition.REST or report.end.code == "overlap":
             self._steady()
 
     def _steady(self) -> None:
         """From a rest on, no outage is allowed with `alternating`, while nobody's hand is in it."""
-        if self.calm and self.desired.rotation.strategy is Strategy.ALTERNATING and len(self._record().slots) > 1:
+        if not self.calm or self.desired.absent:
+            return
+        if self.desired.rotation.strategy is Strategy.ALTERNATING and len(self._record().slots) > 1:
             self.universe.steady = frozenset(self.desired.deliveries)
             self.universe.overlap = OVERLAP.total_seconds()
 
     def _record(self) -> Record:
+        """Return the record of a key that has one, or had."""
         return self.universe.records["main"][0]
 
     def _edit(self, edit: Edit) -> None:
@@ -127,6 +151,9 @@ class Life:
         if edit.places:
             self.universe.steady &= frozenset(edit.places)
             desired = replace(desired, deliveries=edit.places)
+        if edit.absent is not None:
+            self.universe.steady = frozenset()
+            desired = replace(desired, absent=edit.absent)
         self.desired = replace(
             desired, name=edit.name or desired.name, trigger=edit.trigger or desired.trigger, fingerprint=repr(edit)
         )
@@ -141,8 +168,15 @@ class Life:
         if hand.does == "renames":
             universe.land(Rename(ours[hand.which % len(ours)], "by-hand"))
             return
-        self.calm = False
+        if hand.does == "hands-over":
+            of_others(universe)
+            self.ours = False
+            return
         universe.steady = frozenset()
+        if hand.does == "deletes":
+            del universe.keys[ours[hand.which % len(ours)]]
+            return
+        self.calm = False
         if hand.does == "steals":
             universe.land(Renew(ours[hand.which % len(ours)], f"{MARK}stolen-{universe.made}"))
         elif hand.does == "clears":
@@ -157,7 +191,9 @@ class Life:
         """Let all faults be gone and time pass; return what broke."""
         if not self.universe.wrong:
             try:
-                rules.finish(self.universe, self.desired, Options(verify=not self.calm, allow_delete=True), TIMING)
+                last = Options(verify=not self.calm, allow_delete=True, take_over=not self.ours)
+                rules.begin(self.universe, self.desired)
+                rules.finish(self.universe, self.desired, last, TIMING)
             except Exception as error:  # noqa: BLE001 - whatever is raised is a violation
                 self.universe.blame(f"raised {type(error).__name__}: {error}")
         return self.universe.wrong
@@ -172,7 +208,8 @@ def dream(number: int) -> tuple[Strategy, tuple[Event, ...]]:
         events.append(_event(chance, rough=number % 3 == 0))
         if chance.random() < 0.6:
             events.append(Pass(chance.choice((5.0, 120.0, 1900.0, 4000.0, DAY, 20 * DAY, 40 * DAY))))
-        events.append(Apply(_faults(chance), _options(chance)))
+        skew = chance.choice((SET, -SET)) if chance.random() < 0.05 else 0.0
+        events.append(Apply(_faults(chance), _options(chance), skew))
     return strategy, tuple(events)
 
 
@@ -188,7 +225,9 @@ def _event(chance: random.Random, *, rough: bool) -> Event:
         return Edit(places=tuple(chance.sample(ALL_PLACES, chance.randint(1, 3))))
     if roll < 0.8:
         return Edit(trigger=str(chance.randint(1, 9)))
-    return Hand(chance.choice(ROUGH) if rough else "renames", chance.randint(0, 5))
+    if roll < 0.87:
+        return Edit(absent=chance.random() < 0.5)
+    return Hand(chance.choice(ROUGH if rough else MILD), chance.randint(0, 5))
 
 
 def _faults(chance: random.Random) -> Mapping[int, Fault]:
@@ -199,7 +238,9 @@ def _faults(chance: random.Random) -> Mapping[int, Fault]:
 def _options(chance: random.Random) -> Options:
     return Options(
         verify=chance.random() < 0.15,
-        rotate=chance.random() < 0.3,
+        rotate=(rotate := chance.random() < 0.3),
+        compromised=rotate and chance.random() < 0.2,
+        take_over=chance.random() < 0.3,
         unpark=chance.random() < 0.1,
         allow_delete=chance.random() < 0.7,
     )

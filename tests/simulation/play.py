@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from keyturn.executor import apply_key
 from keyturn.model import DesiredKey
-from keyturn.outcome import KeyReport, Options, Progress
+from keyturn.outcome import Condition, KeyReport, Options, Progress
 from tests.simulation import rules
 from tests.simulation.faults import Fault, Kind, faults_at, parse
 from tests.simulation.rules import Stops
@@ -18,7 +18,7 @@ Faults = Mapping[int, Fault]
 WHOLE = (0, 1)
 """The share that is all of it: (number, of how many)."""
 TRIES = 6
-"""How often a run that failed is tried again before the history goes on."""
+"""How often a run is tried again, where each try may be struck anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,16 @@ class Act:
     by_hand: Callable[[Universe], None] | None = None
     once: bool = False
     """It is not tried again: what comes next happens to it as it is."""
-    until: Callable[[Universe], bool] | None = None
-    """It is also done, whatever its exit code, when this holds."""
+    again: bool = False
+    """It is tried again with its own options, not with the history's last ones: a person insists."""
+    ends: str = ""
+    """It is also done when it ends with this code: it waits for a person, or says what is wrong."""
+    excused: Callable[[Universe], str] | None = None
+    """Says why it cannot come to its end here: then one apply without a fault is all of it; empty where it can."""
+    skew: float = 0.0
+    """By how many seconds this machine's wall clock is off."""
+    quiet: bool = False
+    """It changes nothing, where no fault strikes it, and nothing was left open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +120,16 @@ def run(
             act.by_hand(universe)
     else:
         universe.advance(setting.gap)
-    universe.runs += 1
-    timing = act.desired.timing
-    world = SimWorld(universe, faults, timing, alive=setting.alive, backwards=setting.backwards)
+    _begin(universe, act, place)
+    calm, before = not faults and not universe.late, universe.mutations
+    record = universe.records.get("main", (None, 0))[0]
+    still = record is not None and not record.intent and (record.parked is not None or act.ends != "parked")
+    world = SimWorld(
+        universe, faults, act.desired.timing, alive=setting.alive, backwards=setting.backwards, skew=act.skew
+    )
     told: list[Progress] = []
     report: KeyReport | None = None
-    options = scenario.last if place.tries else act.options
+    options = scenario.last if place.tries and not act.again else act.options
     try:
         report = apply_key(world, act.desired, options, f"run-{universe.runs}", told.append)
     except Killed:
@@ -125,11 +137,35 @@ def run(
     except Exception as error:  # noqa: BLE001 - whatever is raised is a violation
         universe.blame(f"raised {type(error).__name__}: {error}")
     rules.leak(universe, report, told)
-    well = report is not None and report.exit_code == 0
-    if well or place.tries >= TRIES or act.once or (act.until and act.until(universe)):
+    if report is not None and report.exit_code == 0:
+        if report.end.code != "back-off":
+            rules.killed(universe)
+        if world.undead:
+            universe.blame("an old secret lives on, and nobody was told")
+    if act.quiet and calm and still and universe.mutations != before:
+        universe.blame("I8: it changed something where there was nothing to change")
+    done = _done(scenario, act, report)
+    done = done or bool(calm and act.excused and act.excused(universe))
+    if calm and report and not (done or act.once):
+        universe.blame(f"I1: one apply was not enough: {report.end.code}: {report.end.why} {' '.join(report.problems)}")
+    if done or act.once or place.tries >= TRIES:
         return Place(place.act + 1), world.trace
     universe.failed_runs += 1
     return Place(place.act, place.tries + 1), world.trace
+
+
+def _begin(universe: Universe, act: Act, place: Place) -> None:
+    """Note what the rules need to know of an act before its next run."""
+    universe.runs += 1
+    rules.begin(universe, act.desired, compromised=act.options.compromised and place.tries == 0)
+
+
+def _done(scenario: Scenario, act: Act, report: KeyReport | None) -> bool:
+    """Tell whether an act came to its end."""
+    if report is None:
+        return False
+    stopped = report.end.condition is Condition.STOPPED and scenario.stops is not Stops.NEVER
+    return report.exit_code == 0 or stopped or (act.ends != "" and report.end.code == act.ends)
 
 
 class Sweep:

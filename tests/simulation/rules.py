@@ -5,9 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 
 from keyturn.executor import apply_key, plan_key
-from keyturn.model import DesiredKey, SlotName, Strategy, Timing
+from keyturn.model import Delivery, DesiredKey, SlotName, Strategy, Timing
 from keyturn.outcome import Condition, KeyReport, Options
 from keyturn.record import Claim, Record
+from keyturn.secret import Secret
 from tests.simulation.universe import MARK, Drop, Fill, Mutation, Put, Rename, Renew, Universe
 from tests.simulation.world import SimWorld
 
@@ -27,15 +28,34 @@ class Stops(StrEnum):
     MUST = "must"
 
 
+def begin(universe: Universe, desired: DesiredKey, *, compromised: bool = False) -> None:
+    """Note what the rules need to know before a run: what the entry wants, and what is known to have leaked."""
+    wanted = frozenset(() if desired.absent else desired.deliveries)
+    back = {place for place in wanted - universe.wanted if universe.late or not universe.fields.get(place)}
+    universe.wanted, universe.steady = wanted, universe.steady - back
+    record = universe.records.get("main", (None, 0))[0]
+    if record and not (record.intent or record.requested or record.unverified):
+        universe.held_dead = False
+    if compromised:
+        held = (universe.fields.get(item.delivery, "") for item in (record.deliveries if record else ()))
+        universe.leaked |= frozenset(value for value in held if universe.lasting(value))
+
+
 def watch(universe: Universe, mutation: Mutation) -> None:
     """Check what must hold at every instant (I3, I9)."""
     if stranger := _stranger(universe, mutation):
         universe.blame(f"I9: {stranger} of somebody else was changed")
+    if isinstance(mutation, Put) and isinstance(mutation.document, Record):
+        _learn(universe, mutation.document)
     if not universe.steady:
         return
+    # A place that the entry no longer has may be emptied; what it holds until then is somebody's.
+    steady = [place for place in universe.steady if place in universe.wanted or universe.fields.get(place)]
     if isinstance(mutation, Renew | Drop):
-        _died(universe, mutation)
-    for delivery in universe.steady:
+        _died(universe, mutation, steady)
+    if isinstance(mutation, Fill) and mutation.delivery in steady:
+        _may_as_much(universe, mutation)
+    for delivery in steady:
         if not universe.accepted(universe.fields.get(delivery, "")):
             universe.blame(f"I3: {delivery} holds a secret that the API refuses")
 
@@ -53,15 +73,37 @@ def _stranger(universe: Universe, mutation: Mutation) -> str:
             return ""
 
 
-def _died(universe: Universe, mutation: Renew | Drop) -> None:
+def _learn(universe: Universe, record: Record) -> None:
+    """Keep what a record says that later ones may not say any more."""
+    if record.requested and record.requested.compromised:
+        universe.told |= universe.leaked
+    digests = {slot.digest for slot in record.slots.values()} | {item.digest for item in record.deliveries}
+    digests |= {record.intent.digest} if record.intent else set()
+    universe.known |= {digest for digest in digests if digest}
+
+
+def _may_as_much(universe: Universe, fill: Fill) -> None:
+    """Check that who used a second model may go on to."""
+    others = [universe.fields.get(place, "") for place in universe.steady if place != fill.delivery]
+    if any(map(universe.uses_more, others)) and fill.value and not universe.uses_more(fill.value):
+        universe.blame(f"I3: {fill.delivery} got a secret that may not use what the one before may")
+
+
+def _died(universe: Universe, mutation: Renew | Drop, steady: list[Delivery]) -> None:
     """Check that every target was read with the new secret before an old one died, and that the overlap was over."""
-    for delivery in universe.steady:
+    for delivery in steady:
         if not universe.read.get(delivery, True):
             universe.blame(f"I3: an old secret died before {delivery} was read with the new one")
     if isinstance(mutation, Renew):
         left = universe.left.get(universe.keys[mutation.uuid].old)
-        if left is not None and universe.now - left < universe.overlap:
+        if left is not None and universe.now - left < universe.overlap and not universe.held_dead:
             universe.blame("I3: an old secret died before its overlap was over")
+
+
+def killed(universe: Universe) -> None:
+    """Check that what leaked is dead, where the record knows of it."""
+    if any(map(universe.lasting, universe.told)):
+        universe.blame("a leaked secret lives on")
 
 
 def leak(universe: Universe, *shown: object) -> None:
@@ -108,12 +150,15 @@ def finish(
     go(options)
     if universe.mutations != before:
         universe.blame("I8: a second apply wrote")
+    killed(universe)
     _kept(universe, desired)
 
 
 def _kept(universe: Universe, desired: DesiredKey) -> None:
     """Check that nothing is lost, orphaned or doubled."""
     record, _ = universe.records.get(desired.id, (None, 0))
+    if desired.absent and record is None and not any(key.ours for key in universe.keys.values()):
+        return
     if record is None or record.intent:
         universe.blame("I1: no record, or an open intent, at rest")
         return
@@ -121,15 +166,30 @@ def _kept(universe: Universe, desired: DesiredKey) -> None:
     for key in universe.keys.values():
         if key.ours and key.uuid not in slots:
             universe.blame(f"I4: {key.uuid} ({key.name}) was made by keyturn and is in no record")
+    if desired.clean_targets and not desired.retain:
+        _cleaned(universe, desired, record.digest_key)
     if desired.absent:
-        if not desired.retain and any(uuid in universe.keys for uuid in slots):
+        if not desired.retain and any(key.ours for key in universe.keys.values()):
             universe.blame("I4: the key was to be deleted")
+        mine = (claim for claim, _ in universe.claims.values() if claim.key == desired.id)
+        if any(claim.uuid in universe.dropped and not claim.released_at for claim in mine):
+            universe.blame("I4: a claim on a key that is gone was not released")
         return
     for delivery in desired.deliveries:
         value = universe.fields.get(delivery, "")
         if not universe.accepted(value):
             universe.blame(f"I2: {delivery} holds {'a refused secret' if value else 'nothing'}")
     _slots(universe, desired, record, slots)
+
+
+def _cleaned(universe: Universe, desired: DesiredKey, digest_key: str) -> None:
+    """Check that no secret that a record knew of, or that lasts, stays where the entry has no delivery."""
+    wanted = () if desired.absent else desired.deliveries
+    for delivery, value in universe.fields.items():
+        if delivery in wanted or delivery in universe.by_others:
+            continue
+        if universe.lasting(value) or Secret(value).digest(digest_key) in universe.known:
+            universe.blame(f"{delivery} is no longer wanted, and still holds a secret")
 
 
 def _slots(universe: Universe, desired: DesiredKey, record: Record, slots: dict[str, SlotName]) -> None:
@@ -148,7 +208,7 @@ def _slots(universe: Universe, desired: DesiredKey, record: Record, slots: dict[
         claim = universe.claims.get(uuid, (None, 0))[0]
         if not isinstance(claim, Claim) or claim.key != desired.id or claim.released_at:
             universe.blame(f"I4: no claim on {uuid}")
-        if name is not record.live and key.secret in delivered:
+        if name is not record.live and key.secret in delivered & universe.mints:
             universe.blame(f"I3: the old secret of slot {name} was never retired")
         if name is record.live and any(universe.fields.get(item) != key.secret for item in desired.deliveries):
             universe.blame("I2: a delivery does not hold the live secret")

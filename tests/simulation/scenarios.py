@@ -12,6 +12,7 @@ from keyturn.model import Adopt, AdoptSecret, Delivery, DesiredKey, Rotation, Sl
 from keyturn.outcome import Options
 from tests.simulation.play import Act, Scenario
 from tests.simulation.rules import LONG, Stops, watch
+from tests.simulation.sequences import bury, make_keys, sequences
 from tests.simulation.universe import MARK, START, Key, Renew, Universe
 from tests.simulation.world import MODEL, SimWorld
 
@@ -79,7 +80,7 @@ def held(desired: DesiredKey, *slots: str) -> Universe:
     first = f"{MARK}mine{slots[0]}"
     for place in desired.deliveries:
         world.by_hand(place, first)
-    world.given = frozenset({first})
+    world.given = world.mints = frozenset({first})
     return world
 
 
@@ -156,7 +157,10 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
         ),
         act("gone", rest, Act(one, by_hand=_gone)),
         act(
-            "hand-off", _cached(_no_create), Act(one, until=_asked), Act(one, by_hand=lambda world: _made(world, names))
+            "hand-off",
+            _cached(_no_create),
+            Act(one, ends="hand-off"),
+            Act(one, by_hand=lambda world: make_keys(world, names)),
         ),
         stop("field-in-use", _cached(lambda: _field_in_use(one))),
         stop("namesake", _cached(_with_namesake)),
@@ -166,7 +170,10 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
         made.append(act("retire", _cached(lambda: _overlapped(one)), Act(one)))
         put_back = Act(one, after=600.0, by_hand=lambda world: _put_back(world, one))
         made.append(act("retire-rolled-back", rest, Act(one, ROTATE, once=True), put_back, later))
-    return made
+    return [
+        *made,
+        *sequences(one, label, _cached(empty), lambda desired: _cached(lambda: settled(desired, steady=True))),
+    ]
 
 
 def _gone(world: Universe) -> None:
@@ -181,18 +188,6 @@ def _no_create() -> Universe:
     world = empty()
     world.create_gone = True
     return world
-
-
-def _asked(world: Universe) -> bool:
-    """The record asks a person for API keys."""
-    return "main" in world.records and world.records["main"][0].handoff is not None
-
-
-def _made(world: Universe, names: Sequence[str]) -> None:
-    """A person makes the API keys that were asked for."""
-    for name in names:
-        made = START + timedelta(seconds=world.now)
-        world.keys[f"panel-{name}"] = Key(f"panel-{name}", name, made, f"{MARK}panel-{name}")
 
 
 def _namesake(world: Universe) -> None:
@@ -226,6 +221,7 @@ def _of_another(desired: DesiredKey) -> Universe:
 
 def _put_back(world: Universe, desired: DesiredKey) -> None:
     """A person puts the secret that was there at first back into the first delivery."""
+    bury(world)
     place = desired.deliveries[0]
     world.by_hand(place, next(value for (kept, _), value in world.kept.items() if kept == place))
     if not world.accepted(world.fields[place]):

@@ -13,6 +13,7 @@ from tests.simulation import duel, lives
 from tests.simulation.mutants import MUTANTS, Mutant, broken
 from tests.simulation.play import Scenario, Setting, Sweep, Tally, Violation
 from tests.simulation.scenarios import scenarios
+from tests.simulation.slips import SLIPS
 
 HERE = Setting()
 SETTINGS = {
@@ -23,6 +24,7 @@ SETTINGS = {
 }
 IN_PAIRS = ("rotate", "rotate-twice")
 """The operations whose pairs of faults are always played."""
+EVERY_MUTANT = {**MUTANTS, **SLIPS}
 MANY = 100_000
 """How many histories are enough, unless HISTORIES asks for more."""
 
@@ -136,7 +138,7 @@ def _lives(first: int, end: int) -> Tally:
 
 def hunt(name: str) -> Caught:
     """Break the product as a mutant says, and play histories until one shows it."""
-    mutant: Mutant = MUTANTS[name]
+    mutant: Mutant = EVERY_MUTANT[name]
     played = 0
     for places in (1, 2):
         for where in mutant.where:
@@ -163,4 +165,4 @@ def in_parallel(jobs: Iterable[Job]) -> Iterator[Result]:
 def hunts() -> list[Caught]:
     """Hunt every mutant, side by side."""
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
-        return pool.map(hunt, MUTANTS, chunksize=1)
+        return pool.map(hunt, EVERY_MUTANT, chunksize=1)

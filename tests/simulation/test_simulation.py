@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.beyond import demonstrate
-from tests.simulation.mutants import MUTANTS
-from tests.simulation.suite import IN_PAIRS, Job, hunt, meetings, pairs, singles, whole_lives, work
+from tests.simulation.suite import EVERY_MUTANT, IN_PAIRS, Job, hunt, meetings, pairs, singles, whole_lives, work
 from tests.support.histories import SIMULATED
 
 
@@ -69,7 +68,7 @@ class TestBeyond:
 class TestMutants:
     """The simulator notices what it has to."""
 
-    @pytest.mark.parametrize("name", MUTANTS)
+    @pytest.mark.parametrize("name", EVERY_MUTANT)
     def test_catches(self, name: str) -> None:
         """A product that is broken this way violates an invariant in some history."""
         assert hunt(name).by is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from math import inf
 
 from keyturn.model import Delivery
 from keyturn.record import Claim, Record
@@ -28,6 +29,10 @@ class Key:
     old_until: float = 0.0
     ours: bool = False
     """keyturn caused it to exist."""
+    more_models: bool = False
+    """Its secrets may use a second model too."""
+    flaps: int = 0
+    """How many questions are answered well before `accepted_from`: it is known in some places only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +43,21 @@ class MakeKey:
     name: str
     secret: str
     delay: float = 0.0
+    flaps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Renew:
-    """A regenerate that takes effect; `delay`: seconds until the change is known everywhere."""
+    """A regenerate that takes effect; `delay`: seconds until the change is known everywhere.
+
+    `undead`: the secret before it is accepted for ever.
+    """
 
     uuid: str
     secret: str
     delay: float = 0.0
+    flaps: int = 0
+    undead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +137,26 @@ class Universe:
     """When keyturn last took a secret out of a field."""
     overlap: float = 0.0
     """How long an old secret must outlive that, where no outage is allowed."""
+    wanted: frozenset[Delivery] = frozenset()
+    """The deliveries of the entry, none where it is absent."""
+    leaked: frozenset[str] = frozenset()
+    """Secrets that somebody got hold of, and keyturn is to kill."""
+    told: frozenset[str] = frozenset()
+    """Those of which the record knew."""
+    by_others: frozenset[Delivery] = frozenset()
+    """Fields that were last written by a person."""
+    dropped: frozenset[str] = frozenset()
+    """Every API key that keyturn deleted."""
+    known: frozenset[str] = frozenset()
+    """Every digest that a record ever had."""
+    held_dead: bool = False
+    """The inference API said that the live secret is dead, so that there is no overlap to keep."""
+    readonly: frozenset[str] = frozenset()
+    """Targets that can be read, and not written."""
+    deaf: bool = False
+    """No secret that is made from now on is ever accepted."""
+    noted: int = 0
+    """The version of the record at a moment that a later act comes back to."""
     wrong: tuple[str, ...] = ()
     watch: Callable[[Universe, Mutation], None] | None = None
 
@@ -135,14 +166,22 @@ class Universe:
             self.now, dict(self.keys), dict(self.fields), dict(self.versions), dict(self.kept), dict(self.read),
             dict(self.records), dict(self.claims), self.late, self.random, self.made, self.runs, self.failed_runs,
             self.mutations, self.create_gone, self.unfenced, self.foreign_keys, self.foreign_fields, self.steady,
-            self.mints, self.given, dict(self.left), self.overlap, self.wrong, self.watch,
+            self.mints, self.given, dict(self.left), self.overlap, self.wanted, self.leaked, self.told,
+            self.by_others, self.dropped, self.known,
+            self.held_dead, self.readonly, self.deaf, self.noted, self.wrong, self.watch,
         )  # fmt: skip
 
     def print(self) -> str:
-        """Return all that later runs can depend on, as text: two moments with the same print have the same future."""
+        """Return all that later runs, acts and rules can depend on, as text: equal prints have equal futures.
+
+        Left out is `mutations`, which is only ever compared within one step.
+        """
         return repr((
-            self.now, self.keys, self.fields, self.versions, self.read, self.records, self.claims, self.late,
-            self.random, self.made, self.runs, self.failed_runs, self.create_gone, self.steady, self.wrong,
+            self.now, self.keys, self.fields, self.versions, self.kept, self.read, self.records, self.claims, self.late,
+            self.random, self.made, self.runs, self.failed_runs, self.create_gone, self.unfenced, self.foreign_keys,
+            self.foreign_fields, self.steady, self.mints, self.given, self.left, self.overlap, self.wanted,
+            self.leaked, self.told, self.by_others, self.dropped, self.known, self.held_dead, self.readonly, self.deaf,
+            self.noted, self.wrong,
         ))  # fmt: skip
 
     def blame(self, what: str) -> None:
@@ -162,9 +201,21 @@ class Universe:
             for key in self.keys.values()
         )
 
+    def asked(self, secret: str) -> bool:
+        """Tell whether the API accepts a secret this time: one that is not known everywhere may be, once."""
+        for key in self.keys.values():
+            if key.secret == secret and key.flaps:
+                self.keys[key.uuid] = replace(key, flaps=key.flaps - 1)
+                return True
+        return self.accepted(secret)
+
     def lasting(self, secret: str) -> bool:
         """Tell whether the API will go on to accept a secret."""
         return any(key.secret == secret for key in self.keys.values())
+
+    def uses_more(self, secret: str) -> bool:
+        """Tell whether a secret may use the second model."""
+        return any(secret in {key.secret, key.old} and key.more_models for key in self.keys.values())
 
     def version(self, delivery: Delivery) -> int:
         """Return the version of a delivery's path, 0 where nothing was ever written."""
@@ -173,6 +224,7 @@ class Universe:
     def by_hand(self, delivery: Delivery, value: str) -> None:
         """Write a field as a person does."""
         self._fill(Fill(delivery, value, None))
+        self.by_others |= {delivery}
 
     def advance(self, seconds: float) -> None:
         """Let time pass; what is on its way lands at its deadline."""
@@ -211,6 +263,7 @@ class Universe:
                 if mutation.delivery in self.steady and held != mutation.value:
                     self.left[held] = self.now
                 self._fill(mutation)
+                self.by_others -= {mutation.delivery}
         elif isinstance(mutation, Put):
             landed = self._put(mutation.document, mutation.version)
         else:
@@ -225,7 +278,8 @@ class Universe:
         """Change an API key."""
         if isinstance(mutation, MakeKey):
             created, known = START + timedelta(seconds=self.now), self.now + mutation.delay
-            made = Key(mutation.uuid, mutation.name, created, mutation.secret, known, ours=True)
+            known = inf if self.deaf else known
+            made = Key(mutation.uuid, mutation.name, created, mutation.secret, known, ours=True, flaps=mutation.flaps)
             self.keys[mutation.uuid] = made
             self.mints |= {mutation.secret}
             return True
@@ -233,14 +287,22 @@ class Universe:
         if key is None:
             return False
         match mutation:
-            case Renew(uuid, secret, delay):
+            case Renew(uuid, secret, delay, flaps, undead):
                 known = self.now + delay
-                self.keys[uuid] = replace(key, secret=secret, accepted_from=known, old=key.secret, old_until=known)
+                self.keys[uuid] = replace(
+                    key,
+                    secret=secret,
+                    accepted_from=inf if self.deaf else known,
+                    old=key.secret,
+                    old_until=inf if undead else known,
+                    flaps=0 if self.deaf else flaps,
+                )
                 self.mints |= {secret}
             case Rename(uuid, name):
                 self.keys[uuid] = replace(key, name=name)
             case Drop(uuid):
                 del self.keys[uuid]
+                self.dropped |= {uuid}
         return True
 
     def _fill(self, fill: Fill) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -21,6 +22,7 @@ from keyturn.model import Api, ApiKey, Delivery, Timing, WireAnswer, WireKind
 from keyturn.record import Claim, Record
 from keyturn.secret import Secret
 from keyturn.world import Guard, Held, Minted, StoredClaim, StoredRecord
+from tests.simulation import sending
 from tests.simulation.faults import LATE_KINDS, Class, Fault, Kind
 from tests.simulation.universe import (
     START,
@@ -36,10 +38,15 @@ from tests.simulation.universe import (
 )
 
 MODEL = "llama3.3-70b-instruct"
+ONE_LOOK = 2
+"""The questions of one look at a secret: the models, and a completion."""
 SETTLED = 0.001
 """What is late lands this many seconds before the settle time is over, at the latest."""
 _API = (Class.LIST, Class.MINT, Class.CHANGE)
 _OK = WireAnswer(WireKind.OK, (MODEL,))
+_MORE = WireAnswer(WireKind.OK, (MODEL, "a-second-model"))
+SET = 2 * 3600.0
+"""By how many seconds a wall clock that is set wrong is off."""
 _NO = WireAnswer(WireKind.UNAUTHORIZED, detail="401")
 _NONE = WireAnswer(WireKind.UNREACHABLE, detail="no answer")
 
@@ -87,6 +94,15 @@ class SimWorld:
         """Within how many seconds what is late lands."""
         self.refusing = False
         self.down: set[str] = set()
+        self.mute = False
+        self.undead = False
+        """An old secret that the API was told to kill lives on."""
+        self.unanswered = 0
+        """Mints that this run sent, and got no answer to."""
+        self.known_skew = skew
+        """By how much the wall clock was off when the API last answered a list."""
+        self.first_skew = skew
+        """The same, of the run's first list: by that the run decides."""
         self.listed: tuple[ApiKey, ...] | None = None
 
     # Clocks and chance.
@@ -126,6 +142,8 @@ class SimWorld:
             self.down.add(where)
         if fault.kind is Kind.STALL:
             self.universe.advance(self.timing.lease + 1)
+        if fault.kind in {Kind.FORWARD, Kind.BACK}:
+            self.skew += SET if fault.kind is Kind.FORWARD else -SET
         return fault
 
     def _error(self, where: str, *, ambiguous: bool) -> KeyturnError:
@@ -143,14 +161,17 @@ class SimWorld:
         fault = self._point(kind, where)
         self.changes += 1
         guard()
+        if kind is Class.MINT:
+            sending.mint(self.universe, self.unanswered, self.first_skew)
+            self.unanswered += 1
         strikes = fault.kind if fault else None
-        if where in self.down:
+        if where in self.down or (kind is Class.DELIVER and where in self.universe.readonly):
             raise self._error(where, ambiguous=False)
         if strikes is Kind.NO:
             raise Conflict("somebody else wrote") if kind is Class.WRITE else self._error(where, ambiguous=False)
         if strikes is Kind.NEVER:
             raise self._error(where, ambiguous=True)
-        mutation = make(self.timing.propagation / 2 if strikes is Kind.SPREADS else 0.0)
+        mutation = self._changed(make, strikes)
         if fault and strikes in LATE_KINDS:
             self.universe.post(mutation, fault.after, self.within)
             raise Killed if strikes is Kind.CUT_LATE else self._error(where, ambiguous=True)
@@ -161,10 +182,22 @@ class SimWorld:
             raise Killed
         if strikes is Kind.SLOW:
             self.universe.advance(self.timing.request)
-        if strikes is Kind.LOST:
+        if strikes is Kind.LOST or (self.mute and kind is Class.MINT):
             raise self._error(where, ambiguous=True)
+        self.unanswered -= kind is Class.MINT
         if not landed:
             raise NotFound("not found", status=404) if where == "api" else Conflict("another version")
+
+    def _changed(self, make: Callable[[float], Mutation], strikes: Kind | None) -> Mutation:
+        """Make the mutation, as a fault changes it."""
+        mutation = make(self.timing.propagation / 2 if strikes in {Kind.SPREADS, Kind.FLAPS} else 0.0)
+        self.mute = self.mute or strikes is Kind.MUTE
+        if strikes is Kind.FLAPS and isinstance(mutation, Renew | MakeKey):
+            return replace(mutation, flaps=ONE_LOOK)
+        if strikes is Kind.UNDEAD and isinstance(mutation, Renew):
+            self.undead = sending.provable(self.universe)
+            return replace(mutation, undead=True)
+        return mutation
 
     def _alone(self, where: str) -> None:
         """Check that the open intent is this run's (I6)."""
@@ -177,6 +210,8 @@ class SimWorld:
         """The complete list; one for the whole run unless `fresh`."""
         if self.listed is None or fresh:
             self._reading(Class.LIST, "api")
+            self.known_skew = self.skew
+            self.first_skew = self.skew if self.listed is None else self.first_skew
             self.listed = tuple(ApiKey(key.uuid, key.name, key.created_at) for key in self.universe.keys.values())
         return self.listed
 
@@ -185,8 +220,8 @@ class SimWorld:
         return "team-1"
 
     def clock_skew(self) -> float:
-        """As this runner's clock is."""
-        return self.skew
+        """As this runner's clock was when the API last answered a list."""
+        return self.known_skew
 
     def create(self, name: str, guard: Guard) -> Minted:
         """Mint a new key."""
@@ -221,11 +256,12 @@ class SimWorld:
         if "inference" in self.down or (fault and fault.kind is Kind.NO):
             return _NONE
         if fault and fault.kind is Kind.REFUSED:
-            self.refusing = True
-            self.universe.overlap = 0.0  # where the live secret is found dead there is nothing to protect
+            self.refusing = self.universe.held_dead = True
         if self.refusing or (fault and fault.kind is Kind.ONCE):
             return _NO
-        return _OK if self.universe.accepted(secret.reveal()) else _NO
+        if not self.universe.asked(secret.reveal()):
+            return _NO
+        return _MORE if self.universe.uses_more(secret.reveal()) else _OK
 
     def models(self, secret: Secret) -> WireAnswer:
         """GET /v1/models."""
@@ -257,6 +293,7 @@ class SimWorld:
     def remove_delivery(self, delivery: Delivery, expected: Secret, guard: Guard) -> None:
         """Remove a field."""
         if delivery in self.universe.fields:
+            sending.removal(self.universe, delivery)
             self._fill(delivery, "", expected, guard)
 
     def _fill(self, delivery: Delivery, value: str, expected: Secret | None, guard: Guard) -> None:
@@ -266,6 +303,7 @@ class SimWorld:
                 raise Conflict("our field changed", where=str(delivery))
             if found and found not in self.universe.mints and found not in self.universe.given:
                 self.universe.blame(f"I9: {delivery} held a value of somebody else, and was overwritten")
+            sending.fill(self.universe, delivery, value)
             fenced = delivery.target not in self.universe.unfenced
             return Fill(delivery, value, self.universe.version(delivery) if fenced else None)
 

@@ -1,0 +1,64 @@
+"""What must hold when a mutating call goes out, whatever becomes of it."""
+
+from __future__ import annotations
+
+from keyturn.model import Delivery
+from keyturn.record import Intent, Op, Record
+from tests.simulation.universe import Universe
+
+MAX_MINTS = 3
+MAX_SKEW = 60.0
+"""Seconds by which a wall clock may be off that mints or retires."""
+
+
+def _record(universe: Universe) -> Record | None:
+    return universe.records.get("main", (None, 0))[0]
+
+
+def _intent(universe: Universe) -> Intent | None:
+    record = _record(universe)
+    return record.intent if record else None
+
+
+def provable(universe: Universe) -> bool:
+    """Tell whether the open intent is to kill a secret that some earlier version of a field still shows."""
+    record, intent = _record(universe), _intent(universe)
+    slot = record.slot(intent.slot) if record and intent and intent.op is Op.RETIRE else None
+    return slot is not None and slot.digest is not None and any(item.version for item in slot.held_in)
+
+
+def mint(universe: Universe, unanswered: int, skew: float) -> None:
+    """Check a mint: the intent is written, the clock right, the key not parked, not too many were without an answer.
+
+    A retire is no mint of a parked key: it throws its secret away.
+    """
+    record, intent = _record(universe), _intent(universe)
+    if record is None or intent is None or intent.op not in {Op.CREATE, Op.ROTATE, Op.RETIRE}:
+        universe.blame("a mint without an intent that says so")
+        return
+    if abs(skew) > MAX_SKEW:
+        universe.blame(f"a {intent.op} by a clock that is {skew:+.0f} s off")
+    if unanswered >= MAX_MINTS:
+        universe.blame("a fourth mint after three without an answer in one run")
+    if record.parked and intent.op is not Op.RETIRE:
+        universe.blame("a mint of a parked key")
+    # Only where there is something already can be tried whether it can be written over.
+    filled = [place for place in universe.wanted if universe.fields.get(place)]
+    closed = sorted(str(place) for place in filled if place.target in universe.readonly)
+    if intent.op is Op.ROTATE and closed:
+        universe.blame(f"a mint although {closed[0]} cannot be written")
+
+
+def removal(universe: Universe, delivery: Delivery) -> None:
+    """Check a removal: where the key lives on, each place that it has now holds a secret that lasts (I2)."""
+    if not universe.lasting(universe.fields.get(delivery, "")):
+        return
+    if any(not universe.lasting(universe.fields.get(place, "")) for place in universe.wanted):
+        universe.blame(f"I2: {delivery} was emptied before the other places had the secret")
+
+
+def fill(universe: Universe, delivery: Delivery, value: str) -> None:
+    """Check a write: what lasts is not replaced by what is dead."""
+    held = universe.fields.get(delivery, "")
+    if value and universe.lasting(held) and not universe.lasting(value):
+        universe.blame(f"I2: a dead secret was written over a good one in {delivery}")

@@ -1,0 +1,139 @@
+"""More deliberately broken machines: without one of the smaller rules around the protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from keyturn import perform
+from keyturn.advance import Done, Outcome
+from keyturn.machine import common, drift, holding, mint, retire, tend
+from keyturn.model import SlotName
+from keyturn.record import Retire
+from keyturn.state import State
+from keyturn.steps import Decision, DeleteKey
+from tests.simulation.mutants import Mutant, Swap, everywhere
+
+ENOUGH = 10**9
+
+
+def _none(*_: object) -> None:
+    return None
+
+
+def clock_not_compared() -> tuple[Swap, ...]:
+    """However wrong the clock is, it is taken as right."""
+    return (*((module, "MAX_SKEW", float(ENOUGH)) for module in (common, holding)),)
+
+
+def overlap_not_put_off() -> tuple[Swap, ...]:
+    """A place that is repaired at the end of an overlap has none."""
+
+    def same(state: State, late: object) -> Retire | None:
+        return common.record_of(state).retire
+
+    return ((drift, "_put_off", same),)
+
+
+def never_cleaned() -> tuple[Swap, ...]:
+    """What a delivery held stays where there is no delivery any more."""
+    return ((tend, "_clean", _none),)
+
+
+def cleaned_at_once() -> tuple[Swap, ...]:
+    """The old place is emptied before the new one has the secret."""
+    return everywhere(tend, "arrived", lambda state: True)
+
+
+def never_parked() -> tuple[Swap, ...]:
+    """However often it failed, it is minted again."""
+    return ((common, "PARK_AFTER", ENOUGH),)
+
+
+def mints_without_end() -> tuple[Swap, ...]:
+    """A run mints until it gets an answer."""
+    return (*((module, "MAX_MINTS", ENOUGH) for module in (common, mint)),)
+
+
+def no_preflight() -> tuple[Swap, ...]:
+    """Nobody tries whether the targets can be written before a mint."""
+
+    def nothing(world: object, step: object) -> Outcome:
+        return Done()
+
+    return ((perform, "_preflight", nothing),)
+
+
+def no_second_opinion() -> tuple[Swap, ...]:
+    """A delivered secret that is refused is minted again although the API may be ill."""
+    return ((mint, "_second_opinion", _none),)
+
+
+def accepted_once() -> tuple[Swap, ...]:
+    """One answer proves a new secret."""
+    return ((perform, "STRICT_TIMES", 1),)
+
+
+def compromised_is_plain() -> tuple[Swap, ...]:
+    """A leaked secret is rotated as any other."""
+    return everywhere(common, "compromised", lambda state: False)
+
+
+def removed_places_not_looked_at() -> tuple[Swap, ...]:
+    """A place that the entry no longer has is not looked at before a mint."""
+    return ((mint, "unwanted", lambda state: ()),)
+
+
+def models_not_compared() -> tuple[Swap, ...]:
+    """A new secret need not be allowed what the live one is."""
+    return ((mint, "_lacking", lambda state, known: ""),)
+
+
+def old_secret_not_tried() -> tuple[Swap, ...]:
+    """Nobody tries whether a retired secret is dead."""
+    return ((retire, "_evidence", _none),)
+
+
+def birth_not_compared() -> tuple[Swap, ...]:
+    """An API key is known by its uuid alone."""
+    real = common.gate
+
+    def gate(state: State, uuids: Iterable[str]) -> Decision | None:
+        record = common.record_of(state)
+        slots = {name: replace(slot, created_at=None) for name, slot in record.slots.items()}
+        claims = {uuid: claim and replace(claim, created_at=None) for uuid, claim in state.observed.claims.items()}
+        return real(replace(state.with_observed(claims=claims), record=replace(record, slots=slots)), uuids)
+
+    return everywhere(common, "gate", gate)
+
+
+def claims_kept() -> tuple[Swap, ...]:
+    """A deleted key's claims are never released."""
+
+    def release(state: State, uuid: str, name: SlotName) -> Decision | None:
+        return DeleteKey(uuid, None) if state.observed.key(uuid) else None  # type: ignore[arg-type]
+
+    return ((tend, "_release", release),)
+
+
+ALTERNATING, IN_PLACE = "alternating", "in-place"
+SLIPS: Mapping[str, Mutant] = {
+    mutant.name: mutant
+    for mutant in (
+        Mutant("the clock is never compared", clock_not_compared, (("clock-wrong", IN_PLACE),)),
+        Mutant("a repaired place has no overlap", overlap_not_put_off, (("retire-rolled-back", ALTERNATING),)),
+        Mutant("a removed delivery is not cleaned", never_cleaned, (("moved", IN_PLACE),)),
+        Mutant("a moved delivery is cleaned too early", cleaned_at_once, (("moved", ALTERNATING),)),
+        Mutant("a key is never parked", never_parked, (("parked", ALTERNATING),)),
+        Mutant("a run mints without end", mints_without_end, (("rotate", IN_PLACE),)),
+        Mutant("there is no preflight", no_preflight, (("closed", IN_PLACE),)),
+        Mutant("there is no second opinion", no_second_opinion, (("rotate", ALTERNATING),), 2),
+        Mutant("a secret accepted once is proven", accepted_once, (("rotate", ALTERNATING),)),
+        Mutant("a compromised key is rotated as any other", compromised_is_plain, (("compromised", ALTERNATING),)),
+        Mutant("removed places may hold no secret", removed_places_not_looked_at, (("rotate>moved", ALTERNATING),)),
+        Mutant("models need not be the same", models_not_compared, (("models-differ", ALTERNATING),)),
+        Mutant("a retired secret is not tried", old_secret_not_tried, (("retire", ALTERNATING),)),
+        Mutant("creation times are not compared", birth_not_compared, (("another-made", IN_PLACE),)),
+        Mutant("claims are never released", claims_kept, (("delete", IN_PLACE),)),
+    )
+}
