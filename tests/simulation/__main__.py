@@ -25,12 +25,14 @@ def main() -> int:
         return _again(seed)
     started = time.monotonic()
     totals, rows = _play(int(os.environ.get("HISTORIES", MANY)))
-    print(f"{'operation':<22}{'strategy':<14}{'kind':<16}{'histories':>11}{'effects':>12}{'violations':>12}")
-    for (operation, strategy, kind), row in sorted(rows.items()):
-        line = f"{row.histories:>11,}{row.effects:>12,}{len(row.violations):>12,}"
-        print(f"{operation:<22}{strategy:<14}{kind:<16}{line}")
     print(
-        f"\n{totals.histories:,} histories in {totals.runs:,} runs, {totals.effects:,} effects,"
+        f"{'operation':<24}{'strategy':<14}{'kind':<16}{'histories':>11}{'runs':>11}{'effects':>12}{'violations':>12}"
+    )
+    for (operation, strategy, kind), row in sorted(rows.items()):
+        line = f"{row.histories:>11,}{row.runs:>11,}{row.effects:>12,}{len(row.violations):>12,}"
+        print(f"{operation:<24}{strategy:<14}{kind:<16}{line}")
+    print(
+        f"\n{totals.histories:,} histories covered by {totals.runs:,} runs, {totals.effects:,} effects,"
         f" {totals.points:,} cut points, {totals.faults:,} faults, {len(totals.violations):,} violations,"
         f" {time.monotonic() - started:.0f} s"
     )

@@ -56,6 +56,8 @@ class Scenario:
     last: Options = Options()
     """The options of the last applies, and of every run that is tried again."""
     stops: Stops = Stops.NEVER
+    row: bool = False
+    """It is one operation over another."""
 
 
 @dataclass(frozen=True, slots=True)

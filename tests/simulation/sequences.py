@@ -44,7 +44,7 @@ class Rows:
 
     def add(self, name: str, start: Start, *acts: Act, last: Options = DELETE) -> None:
         """Add a sequence."""
-        self.made.append(Scenario(name, str(self.one.rotation.strategy), self.label, start, acts, last))
+        self.made.append(Scenario(name, str(self.one.rotation.strategy), self.label, start, acts, last, row=True))
 
     def changes_of_mind(self) -> None:
         """The entry goes, comes back, moves, is renamed, or changes its strategy, before the last thing was done."""

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from tests.simulation import duel, lives
@@ -69,13 +69,29 @@ def table(places: int = 1, *, unfenced: bool = False) -> dict[tuple[str, str], S
 
 
 def singles() -> Iterator[Job]:
-    """Every fault at every effect of every operation: one target; then two and three, other orders and machines."""
-    for name, strategy in table():
+    """Every fault at every effect of every operation: one target; then two and three, other orders and machines.
+
+    Of operations in a row, three targets and late retries are left out.
+    """
+    for (name, strategy), one in table().items():
         yield Job("faults", name, strategy)
         yield Job("faults", name, strategy, places=2, setting="elsewhere", coarse=True)
-        yield Job("faults", name, strategy, places=3, setting="backwards", coarse=True)
-        yield Job("faults", name, strategy, places=2, unfenced=True, setting="later", coarse=True)
+        if not one.row:
+            yield Job("faults", name, strategy, places=3, setting="backwards", coarse=True)
+    for (name, strategy), one in table(unfenced=True).items():
         yield Job("faults", name, strategy, places=1, unfenced=True)
+        if not one.row:
+            yield Job("faults", name, strategy, places=2, unfenced=True, setting="later", coarse=True)
+
+
+def always() -> Iterator[Job]:
+    """Return the part of them that every test run plays: of operations in a row, the coarse faults with one target."""
+    rows = {where for where, one in table().items() if one.row}
+    for job in singles():
+        if (job.operation, job.strategy) not in rows:
+            yield job
+        elif job.places == 1:
+            yield replace(job, coarse=True)
 
 
 def pairs(*names: str) -> Iterator[Job]:
