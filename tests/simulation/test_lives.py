@@ -9,7 +9,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from keyturn.model import Strategy
 from keyturn.outcome import Options
 from tests.simulation.faults import Class, faults_at
-from tests.simulation.lives import ALL_PLACES, ROUGH, Apply, Edit, Hand, Life, Pass
+from tests.simulation.lives import ALL_PLACES, MILD, ROUGH, Apply, Edit, Hand, Life, Pass
+from tests.simulation.sequences import SET
 
 FAULTS = some.dictionaries(
     some.integers(0, 30),
@@ -35,6 +36,17 @@ class AnyLife(RuleBasedStateMachine):
         """Run, disturbed."""
         self.life.live(Apply(faults, Options(rotate=rotate, verify=verify, allow_delete=True)))  # type: ignore[arg-type]
 
+    @rule(faults=FAULTS, take_over=some.booleans(), skew=some.sampled_from((0.0, 0.0, SET, -SET)))
+    def alarm(self, faults: dict[int, object], take_over: bool, skew: float) -> None:
+        """Rotate what leaked, disturbed, perhaps by a clock that is wrong."""
+        options = Options(rotate=True, compromised=True, take_over=take_over, allow_delete=True)
+        self.life.live(Apply(faults, options, skew))  # type: ignore[arg-type]
+
+    @rule(absent=some.booleans())
+    def let_go(self, absent: bool) -> None:
+        """Take the entry out, or back in."""
+        self.life.live(Edit(absent=absent))
+
     @rule(seconds=some.sampled_from((1.0, 100.0, 4000.0, 86400.0, 2700000.0)))
     def wait(self, seconds: float) -> None:
         """Let time pass."""
@@ -55,7 +67,7 @@ class AnyLife(RuleBasedStateMachine):
         """Change the name."""
         self.life.live(Edit(name=f"app{number}"))
 
-    @rule(does=some.sampled_from(("renames", *ROUGH)), which=some.integers(0, 3))
+    @rule(does=some.sampled_from((*MILD, *ROUGH)), which=some.integers(0, 3))
     def meddle(self, does: str, which: int) -> None:
         """Let a person do something."""
         self.life.live(Hand(does, which))
