@@ -17,14 +17,23 @@ from tests.simulation.play import Tally, replay
 from tests.simulation.suite import MANY, Result, batches, hunts, in_parallel, table
 
 SHOWN = 20
+EXAMPLES = "`rotate|alternating|1|here/1/forth|8:late+3/` or `life:157`"
 
 
 def main() -> int:
     """Return 1 where anything broke or a mutant was missed."""
     if seed := os.environ.get("SEED"):
-        return _again(seed)
+        try:
+            return _again(seed)
+        except (KeyError, ValueError):
+            print(f"SEED: {seed!r} is no seed; one is what a violation printed, such as {EXAMPLES}", file=sys.stderr)
+            return 3
+    histories = os.environ.get("HISTORIES") or str(MANY)
+    if not histories.isdigit():
+        print(f"HISTORIES: {histories!r} is no whole number", file=sys.stderr)
+        return 3
     started = time.monotonic()
-    totals, rows = _play(int(os.environ.get("HISTORIES", MANY)))
+    totals, rows = _play(int(histories))
     print(
         f"{'operation':<24}{'strategy':<14}{'kind':<16}{'histories':>11}{'runs':>11}{'effects':>12}{'violations':>12}"
     )
