@@ -22,7 +22,7 @@ SETTINGS = {
     "later": Setting(None, 900.0),
     "backwards": Setting(False, 1.0, backwards=True),
 }
-IN_PAIRS = ("rotate", "rotate-twice")
+IN_PAIRS = (("rotate", "in-place"), ("rotate", "alternating"), ("rotate-twice", "alternating"))
 """The operations whose pairs of faults are always played."""
 EVERY_MUTANT = {**MUTANTS, **SLIPS}
 MANY = 100_000
@@ -79,7 +79,7 @@ def singles() -> Iterator[Job]:
         if not one.row:
             yield Job("faults", name, strategy, places=3, setting="backwards", coarse=True)
     for (name, strategy), one in table(unfenced=True).items():
-        yield Job("faults", name, strategy, places=1, unfenced=True)
+        yield Job("faults", name, strategy, places=1, unfenced=True, coarse=one.row)
         if not one.row:
             yield Job("faults", name, strategy, places=2, unfenced=True, setting="later", coarse=True)
 
@@ -94,11 +94,10 @@ def always() -> Iterator[Job]:
             yield replace(job, coarse=True)
 
 
-def pairs(*names: str) -> Iterator[Job]:
+def pairs(*operations: tuple[str, str]) -> Iterator[Job]:
     """Every pair of faults of some operations, in shares of like size."""
-    for name, strategy in table():
-        if name in names:
-            yield from (Job("faults", name, strategy, faults=2, coarse=True, part=(share, 6)) for share in range(6))
+    for name, strategy in operations:
+        yield from (Job("faults", name, strategy, faults=2, coarse=True, part=(share, 6)) for share in range(6))
 
 
 def meetings(switches: int, shares: int) -> Iterator[Job]:
@@ -116,10 +115,10 @@ def whole_lives(count: int, first: int = 0) -> Iterator[Job]:
 
 def batches(histories: int) -> Iterator[list[Job]]:
     """Return the jobs, the always played first; the later ones are for those who ask for more histories."""
-    others = [name for name in {name for name, _ in table()} if name not in IN_PAIRS]
+    others = [where for where in sorted(table()) if where not in IN_PAIRS]
     yield [*pairs(*IN_PAIRS), *singles(), *meetings(2, 4), *whole_lives(1000)]
     if histories > MANY:
-        yield list(pairs(*sorted(others)))
+        yield list(pairs(*others))
     for number in range(1, 1000):
         yield list(whole_lives(5000, number * 5000))
 

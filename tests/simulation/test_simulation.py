@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.beyond import demonstrate
-from tests.simulation.suite import EVERY_MUTANT, Job, always, hunt, meetings, pairs, whole_lives, work
+from tests.simulation.suite import EVERY_MUTANT, IN_PAIRS, Job, always, hunt, meetings, pairs, whole_lives, work
 from tests.support.histories import SIMULATED
 
 
@@ -25,7 +25,7 @@ def _keeps_its_promise(job: Job, request: pytest.FixtureRequest) -> None:
 
 
 def _of(strategy: str) -> list[Job]:
-    return [job for job in (*always(), *pairs("rotate")) if job.strategy == strategy]
+    return [job for job in (*always(), *pairs(*IN_PAIRS[:2])) if job.strategy == strategy]
 
 
 class TestInPlace:
