@@ -281,7 +281,14 @@ def commit(state: State, known: str) -> Decision:
             states.append(DeliveryState(item, generation, reading.version, known, now))
         else:
             states.append(record.delivery(item) or DeliveryState(item))
-    kept = tuple(old for old in record.deliveries if old.delivery not in state.desired.deliveries)
+    # A place that is no longer wanted may hold this secret from a run that died: known, it can be cleaned.
+    kept = tuple(
+        replace(old, version=read.version, digest=known)
+        if (read := readings.get(old.delivery)) and read.digest == known
+        else old
+        for old in record.deliveries
+        if old.delivery not in state.desired.deliveries
+    )
     held = tuple(HeldAt(item.delivery, item.version) for item in states if item.digest == known)
     slots = {**record.slots, minted: replace(slot, digest=known, minted_at=now, held_in=held)}
     retire = None
