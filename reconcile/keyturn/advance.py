@@ -145,7 +145,8 @@ def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901,
                 keys=tuple(replace(key, name=name) if key.uuid == uuid else key for key in state.observed.keys)
             )
         case DeleteKey(uuid), _:
-            return state.with_observed(keys=tuple(key for key in state.observed.keys if key.uuid != uuid))
+            keys = tuple(key for key in state.observed.keys if key.uuid != uuid)
+            return state.with_observed(keys=keys).with_run(seen_ours=True)
         case Deliver(), Delivered():
             return _delivered(state, step, outcome)
         case Remove(delivery), _:

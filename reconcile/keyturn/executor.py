@@ -311,7 +311,9 @@ def status_key(world: World, desired: DesiredKey, options: Options) -> KeyStatus
         condition, why = Condition.WAITING, f"apply would: {'; '.join(change.why for change in plan.changes)}"
     if state is None or record is None or record.deleted_at:
         code = plan.end.exit_code
-        return KeyStatus(desired.id, desired.name, condition, why, desired.rotation.strategy, exit_code=code)
+        return KeyStatus(
+            desired.id, desired.name, condition, why, desired.rotation.strategy, plan.end.code, exit_code=code
+        )
     live = record.slot(record.live)
     minted = live.minted_at if live else None
     rotation = desired.rotation
@@ -322,6 +324,7 @@ def status_key(world: World, desired: DesiredKey, options: Options) -> KeyStatus
         condition=condition,
         why=why,
         strategy=record.strategy,
+        code=plan.end.code,
         live=record.live,
         uuids=tuple((name, slot.uuid) for name, slot in record.slots.items()),
         generation=record.generation,

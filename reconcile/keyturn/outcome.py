@@ -16,6 +16,7 @@ class Options:
 
     `rotate` asks for a rotation now; `adopt` overrides the entry's consent; `secret` is the one to adopt where it
     comes from standard input; `allow_delete` is the run's brake, released for this key; `lock_timeout` is in seconds.
+    `same_team`: an operator, or another key of the run, says that the account token is of the key's own team.
     """
 
     verify: bool = False
@@ -25,6 +26,7 @@ class Options:
     by: str = ""
     adopt: Adopt | None = None
     take_over: bool = False
+    same_team: bool = False
     unpark: bool = False
     allow_delete: bool = False
     secret: Secret | None = None
@@ -121,6 +123,7 @@ class KeyStatus:
     condition: Condition
     why: str
     strategy: Strategy
+    code: str = ""
     live: SlotName | None = None
     uuids: tuple[tuple[SlotName, str], ...] = ()
     generation: int = 0

@@ -15,6 +15,7 @@ from datetime import datetime
 from keyturn import executor, safety
 from keyturn.crew import spread
 from keyturn.errors import InputError, KeyturnError, OwnershipError, RunStopped
+from keyturn.machine.holding import UNSURE
 from keyturn.model import Desired, DesiredKey, Verdict
 from keyturn.outcome import (
     Condition,
@@ -65,13 +66,16 @@ class _Call:
     unknown: bool = False
     """The list or the account could not be read, so every key failed."""
     verdicts: list[Verdict | None] = field(default_factory=list)
+    same_team: Collection[str] = ()
+    """Keys of which another key of the run shows that the token is of their team."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def options_of(self, key: DesiredKey) -> Options:
         """What was asked for is asked of the manifest's keys, not of records that lost their entry."""
+        asked, same_team = self.options, self.options.same_team or key.id in self.same_team
         if key.id in self.unmanaged:
-            return Options(verify=self.options.verify, by=self.options.by, lock_timeout=self.options.lock_timeout)
-        return replace(self.options, unpark=self.options.unpark or key.id in self.unpark)
+            return Options(asked.verify, by=asked.by, lock_timeout=asked.lock_timeout, same_team=same_team)
+        return replace(asked, unpark=asked.unpark or key.id in self.unpark, same_team=same_team)
 
     def saw(self, verdict: Verdict | None) -> None:
         """Stop once two keys were checked and none was accepted."""
@@ -192,7 +196,11 @@ class Runner:
                 end = ended(error)
                 return KeyStatus(key.id, key.name, end.condition, end.why, key.rotation.strategy, problems=(end.why,))
 
-        return spread(work, tell, self._hear, self._workers)
+        found = spread(work, tell, self._hear, self._workers)
+        if again := self._vouch(call, work, [key.key for key in found if key.code == UNSURE]):
+            surer = {key.key: key for key in spread(again, tell, self._hear, self._workers)}
+            return tuple(surer.get(key.key, key) for key in found)
+        return found
 
     def _limits(self, allow_delete: int, allow_rotations: int) -> Limits:
         return Limits(self._desired.rotations_per_run, allow_rotations, allow_delete)
@@ -262,11 +270,24 @@ class Runner:
 
         sights = spread(work, see, self._hear, self._workers)
         try:
+            if again := self._vouch(call, work, [sight.plan.key for sight in sights if sight.plan.end.code == UNSURE]):
+                surer = {sight.plan.key: sight for sight in spread(again, see, self._hear, self._workers)}
+                sights = tuple(surer.get(sight.plan.key, sight) for sight in sights)
             call.stopped = call.stopped or self._common_fate(call, work, sights)
         except KeyturnError as error:
             call.unknown = True
             return tuple(failed(key.id, ended(error)) for key in work)
         return sights
+
+    def _vouch(self, call: _Call, work: Sequence[DesiredKey], unsure: Collection[str]) -> tuple[DesiredKey, ...]:
+        """Return the keys of `unsure` of whose team this owner's other records show that the token is; note them."""
+        if not unsure:
+            return ()
+        found = {key: self._world.read_record(key).record for key in self._world.list_records()}
+        records = {key: record for key, record in found.items() if record and safety.mine(record, self._desired.owner)}
+        doubted = {key: record for key, record in records.items() if key in unsure}
+        call.same_team = safety.vouched(doubted, records.values(), self._world.list_keys())
+        return tuple(key for key in work if key.id in call.same_team)
 
     def _common_fate(self, call: _Call, work: Sequence[DesiredKey], sights: Sequence[Sight]) -> str:
         """Return why the whole run stops, empty where it goes on."""
@@ -274,6 +295,8 @@ class Runner:
         seen = {sight.plan.key: sight for sight in sights if safety.mine(sight.record, self._desired.owner)}
         records = {key: sight.record for key, sight in seen.items() if sight.record}
         if records and (other := safety.other_team(self._world.account(), records)):
+            return other
+        if other := safety.another_account([sight.plan.key for sight in sights if sight.plan.end.code == UNSURE]):
             return other
         live = {key: uuid for key, uuid in safety.live_uuids(records).items() if key in wanted}
         if safety.all_gone(live, self._world.list_keys()):

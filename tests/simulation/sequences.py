@@ -11,6 +11,7 @@ from keyturn.outcome import Options
 from tests.simulation.play import Act, Scenario
 from tests.simulation.rules import Stops
 from tests.simulation.universe import MARK, START, Key, Renew, Universe
+from tests.simulation.world import Token
 
 NOTHING = Options()
 ROTATE = Options(rotate=True)
@@ -143,6 +144,24 @@ class Rows:
         self.add("hand-off>rename", self.empty, asked, Act(renamed, ends="hand-off"), made)
         self.add("take-over", self.rest, Act(one, TAKE_OVER, by_hand=of_others, again=True), Act(one, ROTATE))
 
+    def teams(self) -> None:
+        """A run has another team's token: it changes nothing, and the next one with the right token goes on."""
+        one, add, rest = self.one, self.add, self.rest
+        absent, begun = replace(one, absent=True), Act(one, ROTATE, once=True)
+        for name, token in (("another-team", Token(foreign=True)), ("another-account", Token(False, foreign=True))):
+            theirs = Act(one, VERIFY, once=True, token=token)
+            add(f"{name}", rest, replace(theirs, options=ROTATE), Act(one, quiet=True))
+            add(f"rotate>{name}", rest, begun, theirs, Act(one))
+            gone = Act(absent, DELETE, once=True, by_hand=calm)
+            add(
+                f"absent>{name}", rest, gone, replace(theirs, desired=absent, options=DELETE), replace(gone, once=False)
+            )
+            add(f"gone>{name}", rest, Act(one, by_hand=live_gone), theirs, Act(one, quiet=True))
+        away = Act(one, once=True, by_hand=vanish)
+        add("gone>back", rest, away, Act(one, by_hand=come_back, after=60.0))
+        blind = Token(reads_team=False)
+        add("team-unknown", rest, Act(one, ROTATE, token=blind), Act(one, token=blind))
+
     def clocks(self) -> None:
         """This machine's wall clock is wrong: nothing is minted or retired before it is right."""
         one = self.one
@@ -163,6 +182,7 @@ def sequences(one: DesiredKey, label: str, empty: Start, at_rest: Callable[[Desi
     rows.hands()
     rows.brakes()
     rows.owners()
+    rows.teams()
     rows.clocks()
     return rows.made
 
@@ -187,6 +207,20 @@ def standby_gone(world: Universe) -> None:
         calm(world)
     if slot:
         world.keys.pop(slot.uuid, None)
+
+
+def vanish(world: Universe) -> None:
+    """The list no longer shows the key's API keys, though they live on; none is made instead."""
+    no_create(world)
+    calm(world)
+    record = world.records["main"][0]
+    world.away = {slot.uuid: world.keys.pop(slot.uuid) for slot in record.slots.values() if slot.uuid in world.keys}
+
+
+def come_back(world: Universe) -> None:
+    """The list shows them again."""
+    world.keys |= world.away
+    world.away = {}
 
 
 def intent_gone(world: Universe) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from keyturn import perform
+from keyturn import machine, perform
 from keyturn.advance import Done, Outcome
-from keyturn.machine import common, drift, holding, mint, retire, tend
+from keyturn.machine import common, drift, holding, mint, retire, slots, tend
 from keyturn.model import SlotName
 from keyturn.record import Retire
 from keyturn.state import State
@@ -19,6 +19,16 @@ ENOUGH = 10**9
 
 def _none(*_: object) -> None:
     return None
+
+
+def team_not_compared() -> tuple[Swap, ...]:
+    """The account token is taken for one of the key's own team."""
+    return ((holding, "_team", _none),)
+
+
+def come_back_is_new() -> tuple[Swap, ...]:
+    """An API key that is listed again is taken for one that a person made."""
+    return ((machine, "_AT_REST", tuple(one for one in machine._AT_REST if one is not slots.back)),)
 
 
 def clock_not_compared() -> tuple[Swap, ...]:
@@ -134,6 +144,8 @@ SLIPS: Mapping[str, Mutant] = {
         Mutant("models need not be the same", models_not_compared, (("models-differ", ALTERNATING),)),
         Mutant("a retired secret is not tried", old_secret_not_tried, (("retire", ALTERNATING),)),
         Mutant("creation times are not compared", birth_not_compared, (("another-made", IN_PLACE),)),
+        Mutant("teams are not compared", team_not_compared, (("another-account", ALTERNATING),)),
+        Mutant("who comes back is new", come_back_is_new, (("gone>back", ALTERNATING),)),
         Mutant("claims are never released", claims_kept, (("delete", IN_PLACE),)),
     )
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -55,6 +55,17 @@ Point = tuple[Class, float, int, int]
 """One effect as it was traced: its class, and the moment before it. A cut at two equal moments is one cut."""
 
 
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The account token of one run: whether it may read its team, and whether it is of another team than the key."""
+
+    reads_team: bool = True
+    foreign: bool = False
+
+
+OWN = Token()
+
+
 class Killed(BaseException):
     """The process died; nothing of its memory is left."""
 
@@ -77,8 +88,10 @@ class SimWorld:
         skew: float = 0.0,
         backwards: bool = False,
         run: str = "",
+        token: Token = OWN,
     ) -> None:
         """`alive`: what is known of other runs; `run`: who this is, where two run at once."""
+        self.token = token
         self.universe = universe
         self.faults = faults
         self.timing = timing
@@ -212,12 +225,16 @@ class SimWorld:
             self._reading(Class.LIST, "api")
             self.known_skew = self.skew
             self.first_skew = self.skew if self.listed is None else self.first_skew
-            self.listed = tuple(ApiKey(key.uuid, key.name, key.created_at) for key in self.universe.keys.values())
+            prefix = "theirs-" if self.token.foreign else ""  # the same names in the other team, with uuids of its own
+            keys = self.universe.keys.values()
+            self.listed = tuple(ApiKey(f"{prefix}{key.uuid}", key.name, key.created_at) for key in keys)
         return self.listed
 
     def account(self) -> str:
-        """One team."""
-        return "team-1"
+        """Whose the token is, if it may know."""
+        if not self.token.reads_team:
+            return ""
+        return "team-2" if self.token.foreign else "team-1"
 
     def clock_skew(self) -> float:
         """As this runner's clock was when the API last answered a list."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,7 +18,7 @@ from keyturn.machine.common import (
 from keyturn.machine.tend import single
 from keyturn.model import SlotName, Strategy
 from keyturn.outcome import Change, Condition, End, Planned
-from keyturn.record import Handoff, Op, Requested, Retire, Slot
+from keyturn.record import Handoff, Op, Record, Requested, Retire, Slot
 from keyturn.state import State
 from keyturn.steps import Decision, Relist, Write, WriteRecord
 
@@ -38,8 +39,28 @@ def gone(state: State) -> Decision | None:
     live = None if record.live in missing else record.live
     retired = None if record.retire and record.retire.slot in missing else record.retire
     shown = Planned(Change.RECORD, "gone", f"the API key {lost} is gone")
-    left = replace(record, slots=slots, live=live, retire=retired if live else None)
+    was = {**record.gone, **{name: record.slots[name] for name in missing}}
+    left = replace(record, slots=slots, live=live, retire=retired if live else None, gone=was)
     return WriteRecord(note(left, state, f"gone: {lost}"), Write.KEEP, shown)
+
+
+def back(state: State) -> Decision | None:
+    """Take an API key that was gone and is listed again for the slot that it was: never for one that a person made."""
+    record = record_of(state)
+    for name, slot in record.gone.items():
+        if record.slot(name) is not None or state.observed.key(slot.uuid) is None:
+            continue
+        places = {item.digest for item in record.deliveries}
+        live, retire = record.live, record.retire
+        if live is None and slot.digest in places - {None}:
+            live = name
+        elif live is not None and retire is None and slot.digest:
+            retire = Retire(name, state.clock.now + state.desired.rotation.overlap)
+        left = {other: kept for other, kept in record.gone.items() if other is not name}
+        taken = replace(record, slots=record.with_slot(name, slot), gone=left, live=live, retire=retire)
+        shown = Planned(Change.RECORD, "back", f"the API key {slot.uuid} is listed again", slot=name, uuid=slot.uuid)
+        return WriteRecord(note(taken, state, f"back: {slot.uuid}"), Write.KEEP, shown)
+    return None
 
 
 def missing_slots(state: State) -> tuple[SlotName, ...]:
@@ -110,13 +131,18 @@ def _take(state: State, slot: SlotName, made: Slot) -> Decision:
     slots = record.with_slot(slot, made)
     left = tuple(name for name in missing_slots(state) if name is not slot)
     handoff = replace(record.handoff, names=tuple(map(state.name_of, left))) if record.handoff and left else None
-    taken = replace(record, slots=slots, handoff=handoff)
+    taken = replace(record, slots=slots, handoff=handoff, gone=_without(record, slot))
     if record.live is None:
         taken = replace(taken, requested=record.requested or Requested("hand-off", "a person saw its secret", now))
     elif record.retire is None:
         taken = replace(taken, retire=Retire(slot, now))
     shown = Planned(Change.ADOPT, "handed-over", f"takes {made.name!r} as slot {slot}", slot=slot, uuid=made.uuid)
     return WriteRecord(note(taken, state, f"took {made.uuid} as slot {slot}"), Write.KEEP, shown)
+
+
+def _without(record: Record, slot: SlotName) -> Mapping[SlotName, Slot]:
+    """Return the slots that are gone, without one that has another API key now."""
+    return {name: gone for name, gone in record.gone.items() if name is not slot}
 
 
 def handoff_waits(state: State) -> End | None:

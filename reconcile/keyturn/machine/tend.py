@@ -171,7 +171,9 @@ def _deleting(state: State) -> Decision:
             return decision
     if extra := _left_behind(state):
         return extra
-    gone = replace(record, slots={}, deliveries=(), live=None, intent=None, retire=None, handoff=None, requested=None)
+    gone = replace(
+        record, slots={}, gone={}, deliveries=(), live=None, intent=None, retire=None, handoff=None, requested=None
+    )
     tomb = note(replace(gone, deleted_at=state.clock.now, parked=None), state, "deleted")
     return WriteRecord(tomb, Write.COMMIT)
 
@@ -232,4 +234,4 @@ def single(record: Record, state: State) -> Record:
     live = record.slot(record.live)
     slots = {SlotName.A: live} if live else {}
     one = replace(record, strategy=Strategy.IN_PLACE, slots=slots, live=SlotName.A if live else None, intent=None)
-    return note(replace(one, handoff=None, retire=None), state, "strategy in-place")
+    return note(replace(one, handoff=None, retire=None, gone={}), state, "strategy in-place")
