@@ -136,6 +136,14 @@ class Adopt:
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """Spare API keys that a person made: their names begin with `prefix`; fewer than `low` of them are few."""
+
+    prefix: str
+    low: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
     """The bounds of waiting, in seconds; the manifest writes them as durations."""
 
@@ -161,6 +169,8 @@ class DesiredKey:
     clean_targets: bool = True
     timing: Timing = Timing()
     trigger: str = ""
+    pool: Pool | None = None
+    """Where a missing API key is taken from."""
     retain: bool = False
     """`absent` with `retain`: the API keys stay, only keyturn lets go (Pulumi's `on_delete: retain`)."""
     fingerprint: str = ""

@@ -80,6 +80,8 @@ class End:
     why: str = ""
     until: datetime | None = None
     exit_code: int = 0
+    make: tuple[str, ...] = ()
+    """Names of the API keys that a person has to make in the control panel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,8 @@ class KeyStatus:
     why: str
     strategy: Strategy
     code: str = ""
+    make: tuple[str, ...] = ()
+    """Names of the API keys that a person has to make in the control panel."""
     live: SlotName | None = None
     uuids: tuple[tuple[SlotName, str], ...] = ()
     generation: int = 0
@@ -163,6 +167,8 @@ class RunPlan:
     stopped: str = ""
     exit_code: int = 0
     digest: str = ""
+    notes: tuple[str, ...] = ()
+    """What the whole run has to say, such as what it cannot know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,3 +182,4 @@ class RunReport:
     unmanaged: tuple[str, ...] = ()
     stopped: str = ""
     exit_code: int = 0
+    notes: tuple[str, ...] = ()

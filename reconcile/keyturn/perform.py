@@ -174,7 +174,7 @@ def _claim(world: World, claim: Claim, hand: Hand) -> Outcome:
         stored = world.read_claim(claim.uuid)
         hand.claims[claim.uuid] = stored.version
         if stored.claim != claim:
-            raise
+            return Claimed(stored.claim)
     return Done()
 
 

@@ -76,6 +76,8 @@ class Intent:
     since: datetime
     lease_until: datetime
     digest: str | None = None
+    spare: str = ""
+    """Of a `create`: the API key of the pool that is to be taken."""
 
 
 @dataclass(frozen=True, slots=True)

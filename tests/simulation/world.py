@@ -214,8 +214,7 @@ class SimWorld:
 
     def _alone(self, where: str) -> None:
         """Check that the open intent is this run's (I6)."""
-        record = self.universe.records["main"][0]
-        if record.intent is None or record.intent.run != self.run:
+        if not any(record.intent and record.intent.run == self.run for record, _ in self.universe.records.values()):
             self.universe.blame(f"I6: {self.run} changed the {where} while another run held the key")
 
     # The control API.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from keyturn.machine import pool
 from keyturn.machine.common import claim, exit_of, foreign, look, new_intent, note, unreadable
 from keyturn.model import Adopt, AdoptSecret, ApiKey, Delivery, SlotName, Verdict
 from keyturn.outcome import Change, Condition, End, Planned
 from keyturn.record import DeliveryState, HeldAt, Op, Record, Requested, Slot
 from keyturn.state import State
-from keyturn.steps import Check, Decision, Purpose, Write, WriteRecord
+from keyturn.steps import Check, Decision, Purpose, Step, Write, WriteRecord
 
 
 def begin(state: State) -> Decision | None:
@@ -90,9 +91,13 @@ def _new(state: State) -> Decision:
         return End(Condition.FAILED, "unreadable", why, exit_code=exit_of(state, state.desired.deliveries))
     if stop := _in_use(state):
         return stop
+    found = pool.from_pool(state, new_intent(state, Op.CREATE, SlotName.A))
+    if isinstance(found, Step):
+        return found
+    intent, shown = found
     ours = tuple(DeliveryState(item) for item in state.desired.deliveries)
-    record = replace(_fresh(state, {}, ours), intent=new_intent(state, Op.CREATE, SlotName.A))
-    return WriteRecord(note(record, state, "starts to create"), Write.OPEN)
+    record = replace(_fresh(state, {}, ours), intent=intent)
+    return WriteRecord(note(record, state, "starts to create"), Write.OPEN, shown)
 
 
 def _in_use(state: State) -> Decision | None:

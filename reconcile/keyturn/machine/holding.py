@@ -38,7 +38,7 @@ def owned(state: State) -> Decision | None:
 
 
 def _team(state: State, record: Record) -> Decision | None:
-    """Stop if the account token is another team's, or may be: a list that shows none of a key's API keys proves nothing.
+    """Stop if the account token is another team's, or may be: a list without any of the key's API keys proves nothing.
 
     The team's uuid decides if both the record and the token tell it. Otherwise one listed API key of the record does,
     or one of another key of the run (`same_team`).

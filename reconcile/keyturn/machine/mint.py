@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from keyturn.machine import pool
 from keyturn.machine.common import (
     MAX_MINTS,
     claim,
@@ -54,7 +55,8 @@ def mint(state: State) -> Decision:
         if not state.observed.relisted:
             return Relist()
         return (settle(state) if state.run.found else None) or write(state, Write.CLOSE, intent=None)
-    if intent.op is Op.CREATE and (decision := _create(state)):
+    fill = pool.take if intent.spare else _create
+    if intent.op is Op.CREATE and (decision := fill(state)):
         return decision
     known = state.run.minted or intent.digest
     if known is None or known not in state.observed.in_hand:
@@ -130,7 +132,7 @@ def _create_now(state: State) -> Decision:
     if needs := gate(state, []):
         return needs
     name = nonce_name(state)
-    why = f"creates an API key {state.name_of(slot)!r}; where the API no longer does (410), asks a person to"
+    why = f"asks the API to create {state.name_of(slot)!r}"
     return Create(slot, name, Planned(Change.CREATE, "create", why, slot=slot))
 
 
@@ -324,13 +326,13 @@ def commit(state: State, known: str) -> Decision:
 
 def hand_off(state: State) -> Decision:
     """The API no longer creates: write down what a person has to make, and wait."""
-    record, intent = record_of(state), intent_of(state)
-    name = state.name_of(intent.slot or SlotName.A)
+    record = record_of(state)
     missing = tuple(
         state.name_of(slot) for slot in (SlotName if state.alternating else (SlotName.A,)) if record.slot(slot) is None
     )
     known = tuple(key.uuid for key in state.observed.keys if key.name in missing)
-    shown = Planned(Change.HAND_OFF, "create-retired", f"the API no longer creates keys: a person makes {name!r}")
+    wanted = " and ".join(map(repr, missing))
+    shown = Planned(Change.HAND_OFF, "create-retired", f"needs {wanted}, which a person makes in the control panel")
     handed = Handoff(missing, state.clock.now - timedelta(seconds=state.desired.timing.request), known)
     return WriteRecord(
         note(replace(record, intent=None, handoff=handed), state, f"handed off: {', '.join(missing)}"),

@@ -18,8 +18,7 @@ def run_lines(reports: Iterable[RunReport]) -> list[Line]:
         for key in report.reports:
             if not is_quiet(key):
                 result += [line(), *_key_lines(key)]
-        foot = rest_lines(report.deferred, report.unmanaged, report.stopped)
-        result += [line(), *foot, line(Span(run_summary(report), Tone.HEAD))]
+        result += [line(), *rest_lines(report), line(Span(run_summary(report), Tone.HEAD))]
     return result
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from keyturn.model import ApiKey, Delivery, Event, SmokeResult
 from keyturn.outcome import Condition, KeyStatus
+from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, length, line, moment
 from keyturn.report.plan import CONDITION_TONES
 from keyturn.report.run import smoke_tone, smoke_words
@@ -22,6 +23,7 @@ def status_lines(keys: Sequence[KeyStatus], now: datetime, unowned: Sequence[Api
     result = columns([tuple(Span(head, Tone.HEAD) for head in HEADS), *(_row(key, now) for key in keys)])
     for key in keys:
         result += _notes(key)
+    result += handoff_lines(name for key in keys for name in key.make)
     if unowned is not None:
         result += [line(), line(Span(f"{count(len(unowned), 'key')} of the account owned by no manifest", Tone.HEAD))]
         result += columns([(Span(key.uuid), Span(key.name), Span(_age(key, now))) for key in unowned], indent=2)
