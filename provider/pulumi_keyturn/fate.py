@@ -54,6 +54,16 @@ class Fate:
                 )
             self._stop()
 
+    def same_team(self, key: str, record: Record) -> bool:
+        """Tell whether it is known whose the account token is, though the list may show no API key of this record."""
+        account = self._world.account()
+        if _exempt(key) or (account and record.account == account):
+            return True
+        with self._lock:
+            listed = self._world.list_keys()
+            shown = {item.uuid for item in listed if not item.deleted_at}
+            return bool(record.uuids & shown) or key in safety.vouched({key: record}, self._records().values(), listed)
+
     def check_accepted(self, record: Record) -> None:
         """Raise RunStopped where the API refuses this key's secret and accepts no other key's.
 

@@ -49,6 +49,15 @@ def no_record(key: str, desired: Desired) -> str:
     )
 
 
+def another_account(key: str, record: Record) -> str:
+    """Say that a list without any API key of a record does not prove that they are gone."""
+    return (
+        f"{key}: the list shows none of its API keys ({', '.join(sorted(record.uuids))}), and nothing tells whether they "
+        "were deleted or the token is another team's. Give the token the scope account:read; if the token is right and "
+        f"they were deleted, say so in the environment: KEYTURN_ONE_BY_ONE={key}."
+    )
+
+
 def half_done(record: Record) -> str:
     """Say how to go on after an update or delete that left something open; empty where it did not."""
     late = any(item.digest != record.live_digest for item in record.deliveries)

@@ -153,6 +153,21 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolState:
+    """How many spares of a pool the account has; `wanted`: how many more keys would take one if they could."""
+
+    prefix: str
+    left: int
+    low: int
+    wanted: int = 0
+
+    @property
+    def few(self) -> bool:
+        """Whether a person should make some more."""
+        return self.left < self.low or self.left < self.wanted
+
+
+@dataclass(frozen=True, slots=True)
 class RunPlan:
     """What apply would do to all keys; `digest` covers every key's basis and is what a saved plan is checked by.
 
@@ -169,6 +184,7 @@ class RunPlan:
     digest: str = ""
     notes: tuple[str, ...] = ()
     """What the whole run has to say, such as what it cannot know."""
+    pools: tuple[PoolState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,3 +199,4 @@ class RunReport:
     stopped: str = ""
     exit_code: int = 0
     notes: tuple[str, ...] = ()
+    pools: tuple[PoolState, ...] = ()

@@ -19,9 +19,11 @@ from keyturn.model import Desired, DesiredKey
 from keyturn.outcome import (
     Condition,
     End,
+    KeyPlan,
     KeyReport,
     KeyStatus,
     Options,
+    PoolState,
     Progress,
     RunPlan,
     RunReport,
@@ -31,7 +33,7 @@ from keyturn.report.handoff import handoff_text
 from keyturn.runs import Runs
 from keyturn.safety import Braked, Limits
 from keyturn.sight import PlanKey, Sight, ended, failed, look
-from keyturn.signals import stop_requested
+from keyturn.signals import pause, stop_requested
 from keyturn.worklist import Call, check_digest, exit_code, has_retire, rotated, still, to_do
 from keyturn.world import World
 
@@ -108,6 +110,7 @@ class Runner:
             exit_code=exit_code(call, braked.plans),
             digest=safety.digest(sight.plan for sight in sights),
             notes=self._notes() if call.work and not call.unknown else (),
+            pools=self._pools(call, braked.plans),
         )
 
     def apply(
@@ -150,6 +153,7 @@ class Runner:
             unmanaged=call.unmanaged,
             stopped=call.stopped,
             exit_code=exit_code(call, ordered),
+            pools=self._pools(call, ordered),
         )
 
     def status(self, keys: Sequence[str], options: Options) -> tuple[KeyStatus, ...]:
@@ -327,7 +331,7 @@ class Runner:
                 told = wanted
                 for text in wanted:
                     self._say(text)
-            self._pause(POLL)
+            pause(self._world.sleep, POLL)
             reports |= {report.key: report for report in self._again(call, waiting, run)}
 
     def _wait_for_overlaps(self, call: Call, reports: dict[str, KeyReport], run: str) -> None:
@@ -343,7 +347,7 @@ class Runner:
             ready = [key for key, at in due if at <= first + GRACE]
             if (seconds := (due[len(ready) - 1][1] - self._now()).total_seconds()) > 0:
                 self._say(f"Waits {seconds:.0f} s for the overlap of {', '.join(key.id for key in ready)} to end.")
-                self._pause(seconds)
+                pause(self._world.sleep, seconds)
             tried |= {key.id for key in ready}
             reports |= {report.key: report for report in self._again(call, ready, run)}
 
@@ -361,11 +365,20 @@ class Runner:
             return End(Condition.STOPPED, "interrupted", why, exit_code=1)
         return None
 
-    def _pause(self, seconds: float) -> None:
-        """Sleep in slices, so that a signal is heard."""
-        while seconds > 0 and stop_requested() is None:
-            self._world.sleep(min(seconds, 1.0))
-            seconds -= 1.0
+    def pools(self, found: Sequence[KeyStatus]) -> tuple[PoolState, ...]:
+        """Return the pools of the manifest's keys, as `found` by `status`."""
+        with suppress(KeyturnError):
+            return worklist.pools(
+                self._desired.keys, {key.key: len(key.make) for key in found}, self._world.list_keys()
+            )
+        return ()
+
+    def _pools(self, call: Call, results: Sequence[KeyPlan] | Sequence[KeyReport]) -> tuple[PoolState, ...]:
+        if call.unknown or call.stopped or not any(key.pool for key in call.work):
+            return ()
+        with suppress(KeyturnError):
+            return worklist.pools(call.work, worklist.wants(results), self._world.list_keys())
+        return ()
 
     def _notes(self) -> tuple[str, ...]:
         """Return what this run cannot know."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from keyturn import safety
 from keyturn.errors import OwnershipError
-from keyturn.model import DesiredKey, Verdict
-from keyturn.outcome import Change, Condition, End, KeyPlan, KeyReport, Options
+from keyturn.machine.pool import POOL
+from keyturn.model import ApiKey, DesiredKey, Verdict
+from keyturn.outcome import Change, Condition, End, KeyPlan, KeyReport, Options, PoolState
 from keyturn.record import Record
 from keyturn.safety import Limits
 from keyturn.sight import Sight
@@ -98,6 +99,31 @@ def soon(work: Sequence[DesiredKey], ends: Mapping[str, End], now: datetime) -> 
         longest = min(timedelta(seconds=key.timing.delivery), key.rotation.overlap / 2)
         if end.until and end.code in {"overlap", "unmanaged"} and end.until - now <= longest:
             yield key, end.until
+
+
+def pools(work: Iterable[DesiredKey], wants: Mapping[str, int], listed: Iterable[ApiKey]) -> tuple[PoolState, ...]:
+    """Return the pools of these keys; `wants`: how many API keys each of them lacks."""
+    names = [key.name for key in listed if key.deleted_at is None]
+    low: dict[str, int] = {}
+    wanted: dict[str, int] = {}
+    for key in work:
+        if key.pool and not key.absent:
+            prefix = key.pool.prefix
+            low[prefix] = max(low.get(prefix, 0), key.pool.low)
+            wanted[prefix] = wanted.get(prefix, 0) + wants.get(key.id, 0)
+    return tuple(
+        PoolState(prefix, sum(name.startswith(prefix) for name in names), low[prefix], wanted[prefix])
+        for prefix in sorted(low)
+    )
+
+
+def wants(results: Sequence[KeyPlan] | Sequence[KeyReport]) -> dict[str, int]:
+    """Return how many API keys each key lacks: would take from its pool, or a person has to make."""
+    return {
+        one.key: len(one.end.make)
+        + (sum(change.code == POOL for change in one.changes) if isinstance(one, KeyPlan) else 0)
+        for one in results
+    }
 
 
 def rotated(report: KeyReport) -> bool:

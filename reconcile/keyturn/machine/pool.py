@@ -16,6 +16,9 @@ from keyturn.record import Intent, Retire, Slot
 from keyturn.state import State
 from keyturn.steps import Decision, LookClaim, Relist, Rename, Step, Write, WriteRecord
 
+POOL = "pool"
+"""The code of a change that takes a spare."""
+
 
 def choose(state: State) -> ApiKey | Step | None:
     """Return an unclaimed spare, or what has to be read first; None if there is no pool, or it is empty."""
@@ -36,7 +39,7 @@ def from_pool(state: State, intent: Intent) -> tuple[Intent, Planned | None] | S
         return intent, None
     slot = intent.slot
     why = f"takes a spare of the pool {state.desired.pool.prefix!r}; the secret that a person saw dies"
-    return replace(intent, spare=spare.uuid), Planned(Change.ADOPT, "pool", why, slot=slot)
+    return replace(intent, spare=spare.uuid), Planned(Change.ADOPT, POOL, why, slot=slot)
 
 
 def take(state: State) -> Decision | None:
@@ -56,7 +59,7 @@ def take(state: State) -> Decision | None:
         if decision := gate(state, [slot.uuid]):
             return decision
         why = f"the spare {listed.name!r} becomes {slot.name!r}"
-        return Rename(slot.uuid, slot.name, Planned(Change.RENAME, "pool", why, slot=name, uuid=slot.uuid))
+        return Rename(slot.uuid, slot.name, Planned(Change.RENAME, "spare", why, slot=name, uuid=slot.uuid))
     if record.live is None or name is record.live:
         return None
     # A new standby: nobody needs its secret, so it is regenerated and thrown away.

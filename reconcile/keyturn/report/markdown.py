@@ -9,6 +9,7 @@ from keyturn.report import plan as plan_words
 from keyturn.report import run as run_words
 from keyturn.report.handoff import CLICKS, PANEL
 from keyturn.report.lines import count, moment, safe
+from keyturn.report.pools import pool_text
 from keyturn.text import code_span
 
 LONGEST = 2000
@@ -97,7 +98,7 @@ def _notes(run: RunPlan | RunReport) -> list[str]:
         notes.append(f"Left for a later run, over `rotations_per_run`: {', '.join(map(code, run.deferred))}.")
     if run.unmanaged:
         notes.append(f"No longer in the manifest, left alone: {', '.join(map(code, run.unmanaged))}.")
-    notes += [f"**Note:** {code(note)}" for note in run.notes]
+    notes += [f"**Note:** {code(note)}" for note in (*run.notes, *map(pool_text, run.pools))]
     if run.stopped:
         notes.append(f"**The whole run stops:** {code(run.stopped)}")
     ends = [key.end for key in (run.plans if isinstance(run, RunPlan) else run.reports)]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from keyturn.outcome import Change, Condition, End, KeyPlan, Planned, RunPlan, RunReport
 from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, line, moment
+from keyturn.report.pools import pool_lines
 
 CONDITION_TONES = {
     Condition.REST: Tone.GOOD,
@@ -87,6 +88,7 @@ def rest_lines(run: RunPlan | RunReport) -> list[Line]:
     if run.unmanaged:
         result.append(line(f"No longer in the manifest, left alone: {', '.join(run.unmanaged)}."))
     result += [line(Span("note ", Tone.WARN), note) for note in run.notes]
+    result += pool_lines(run.pools)
     if run.stopped:
         result.append(line(Span("The whole run stops: ", Tone.BAD), run.stopped))
     ends = [key.end for key in (run.plans if isinstance(run, RunPlan) else run.reports)]
