@@ -52,9 +52,9 @@ def no_record(key: str, desired: Desired) -> str:
 def another_account(key: str, record: Record) -> str:
     """Say that a list without any API key of a record does not prove that they are gone."""
     return (
-        f"{key}: the list shows none of its API keys ({', '.join(sorted(record.uuids))}), and nothing tells whether they "
-        "were deleted or the token is another team's. Give the token the scope account:read; if the token is right and "
-        f"they were deleted, say so in the environment: KEYTURN_ONE_BY_ONE={key}."
+        f"{key}: the list shows none of its API keys ({', '.join(sorted(record.uuids))}), and nothing tells whether "
+        "they were deleted or the token is another team's. Give the token the scope account:read. If it is right, "
+        f"say in the environment that they were deleted: KEYTURN_ONE_BY_ONE={key}."
     )
 
 
