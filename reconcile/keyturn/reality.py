@@ -48,7 +48,8 @@ def open_world(
     token = next((text for name in TOKENS if (text := environment.get(name, "").strip())), "")
     if not token:
         raise CredentialError(
-            "no DigitalOcean token", remedy=f"Set {TOKENS[0]} to a token with the scopes genai:read and genai:update."
+            "no DigitalOcean token",
+            remedy=f"Set {TOKENS[0]} to a token with the scopes genai:read, genai:update and account:read.",
         )
     api, inference = (_url(environment, *place) for place in (API, INFERENCE))
     targets = Targets(desired, environment, base)
