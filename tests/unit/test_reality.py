@@ -137,18 +137,6 @@ class TestAccount:
         assert [world.account() for _ in range(3)] == [first] * 3
         assert sum(seen.path == "/v2/account" for seen in sandbox.requests) == 1
 
-    def test_the_balance_is_asked_for_once_in_ten_seconds(
-        self, world: Reality, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """However many refused keys want to know; later the operator may have added some."""
-        answers = iter([True, False])
-        now = [100.0]
-        monkeypatch.setattr(world.control, "prepayment_blocked", lambda: next(answers))
-        monkeypatch.setattr(world, "uptime", lambda: now[0])
-        assert [world.prepayment_blocked() for _ in range(3)] == [True] * 3
-        now[0] += 11
-        assert world.prepayment_blocked() is False
-
     def test_the_skew_is_known_after_an_answer(self, world: Reality) -> None:
         """The sandbox's clock is ours."""
         assert world.clock_skew() == 0.0
