@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from keyturn import smoke
 from keyturn.model import GOOD, Delivery, DesiredKey, SmokeResult, Verdict
 from keyturn.reality import Reality
-from pulumi_keyturn import due, inputs, intake, process, words
+from pulumi_keyturn import due, inputs, intake, process
 from pulumi_keyturn.failure import KeyturnFailed
 from pulumi_keyturn.inputs import Props
 
@@ -28,7 +28,7 @@ def outputs(props: Props) -> dict[str, object]:
     results = [(place, _check(world, key, place)) for place in key.deliveries]
     bad = [f"{place}: {result.advice}" for place, result in results if result.verdict not in GOOD]
     if bad:
-        raise KeyturnFailed(words.of_pulumi(f"the smoke-check failed: {'; '.join(bad)}"))
+        raise KeyturnFailed(f"the smoke-check failed: {'; '.join(bad)}")
     now = datetime.now(UTC)
     every = key.rotation.every
     return {

@@ -31,6 +31,7 @@ from keyturn.model import (
 from keyturn.outcome import Condition, KeyReport, Options
 from keyturn.reality import open_world
 from keyturn.secret import Secret
+from keyturn.sight import look
 from tests.simulation.scenarios import NOTHING, PLACES, ROTATE, TIMING, VERIFY, entry, held, settled
 from tests.simulation.universe import Universe
 from tests.simulation.world import MODEL, SimWorld
@@ -208,6 +209,24 @@ def test_adopting_the_present_secret(verdict: Verdict) -> None:
         assert "regenerate" not in report.end.why
     else:
         assert universe.records["main"][0].live is SlotName.A
+
+
+@pytest.mark.parametrize(
+    ("kind", "blocked", "seen"),
+    [
+        (WireKind.UNAUTHORIZED, None, Verdict.REFUSED),
+        (WireKind.UNAUTHORIZED, True, Verdict.BALANCE),
+        (WireKind.VPC, None, None),
+        (WireKind.BALANCE, None, None),
+        (WireKind.TIER, None, Verdict.ACCEPTED),
+        (WireKind.QUOTA, None, Verdict.ACCEPTED),
+    ],
+)
+def test_what_a_run_counts_as_refused(kind: WireKind, blocked: bool | None, seen: Verdict | None) -> None:
+    """The brake on a common fate hears of real refusals only."""
+    desired = entry(Strategy.IN_PLACE)
+    world = Answering(settled(desired), lambda _: kind, blocked=blocked)
+    assert look(plan_key, world, desired, VERIFY).verdict is seen
 
 
 @pytest.mark.parametrize("blocked", [True, False])
