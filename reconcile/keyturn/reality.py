@@ -139,7 +139,7 @@ class Reality:
             return self._account
 
     def prepayment_blocked(self) -> bool | None:
-        """Tell whether the account is blocked for want of balance; the answer serves for 10 s."""
+        """Tell whether the account is blocked for lack of balance; the answer serves for 10 s."""
         with self._blocked_lock:
             if self._blocked is None or self.uptime() - self._blocked[0] > BLOCKED_SECONDS:
                 self._blocked = (self.uptime(), self.control.prepayment_blocked())

@@ -7,7 +7,7 @@ How long it waits:
 - Any other secret is `refused` after three 401 spread over 5 s (or `timing.propagation`, if that is shorter): it had
   all the time it needs, and 5 s outlast a single sick server.
 - `refused` is only said if nothing else explains it. If the control API does not answer either, it is `unreachable`;
-  if the API says that the account is blocked for want of balance, it is `balance`. The trouble is not the key's.
+  if the API says that the account is blocked for lack of balance, it is `balance`. The trouble is not the key's.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Control(Protocol):
         """Return a complete list; `fresh`: one that was begun after this call."""
 
     def prepayment_blocked(self) -> bool | None:
-        """Tell whether the account is blocked for want of balance; None if the token may not know."""
+        """Tell whether the account is blocked for lack of balance; None if the token may not know."""
 
 
 class Inference(Control, Protocol):
@@ -156,7 +156,7 @@ def alive(world: Inference, secret: Secret, timing: Timing, *, dying: bool = Fal
 
 
 def maybe_blocked(world: Control) -> bool:
-    """Tell whether the account is blocked for want of balance, or the control API does not answer to tell."""
+    """Tell whether the account is blocked for lack of balance, or the control API does not answer to tell."""
     try:
         return world.prepayment_blocked() is True
     except KeyturnError:
@@ -249,5 +249,5 @@ def _refused(world: Control, result: SmokeResult, tries: int) -> SmokeResult:
     except KeyturnError:
         return SmokeResult(Verdict.UNREACHABLE, f"{told}, but the control API does not answer either")
     if blocked:
-        return SmokeResult(Verdict.BALANCE, f"{told}, but the account is blocked for want of balance")
+        return SmokeResult(Verdict.BALANCE, f"{told}, but the account is blocked for lack of balance")
     return SmokeResult(Verdict.REFUSED, f"{told}; last: {result.detail}", None, result.seconds)

@@ -96,7 +96,7 @@ class SimWorld:
         self.down: set[str] = set()
         self.mute = False
         self.blocked: bool | None = None
-        """Whether the account is blocked for want of balance; None: the token may not know."""
+        """Whether the account is blocked for lack of balance; None: the token may not know."""
         self.undead = False
         """An old secret that the API was told to kill lives on."""
         self.unanswered = 0

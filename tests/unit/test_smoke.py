@@ -227,7 +227,7 @@ def test_nothing_is_refused_while_the_control_api_is_silent() -> None:
 
 
 def test_nothing_is_refused_while_the_account_is_blocked() -> None:
-    """For want of balance: what a key is answered then says nothing of it."""
+    """For lack of balance: what a key is answered then says nothing of it."""
     result = tried(FakeWorld(listing=always(NO), blocked=True))
     assert (result.verdict, result.remedy) == (Verdict.BALANCE, REMEDIES[Verdict.BALANCE])
     assert "blocked" in result.detail

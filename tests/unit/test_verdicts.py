@@ -212,6 +212,21 @@ def test_adopting_the_present_secret(verdict: Verdict) -> None:
 
 
 @pytest.mark.parametrize(
+    ("secret", "code"),
+    [("sk-do-" + "x" * 64, ""), ("doo_v1_" + "0" * 64, ""), ("dop_v1_" + "0" * 64, "account-token")],
+)
+def test_adopting_a_secret_of_either_format(secret: str, code: str) -> None:
+    """Older and newer model access keys are taken over; a personal token of the account is not."""
+    desired = replace(entry(Strategy.IN_PLACE), adopt=Adopt(AdoptSecret.EXISTING))
+    universe = held(desired, "")
+    universe.by_hand(PLACES[0], secret)
+    report = go(Answering(universe, lambda _: WireKind.OK), desired)
+    assert (report.mints, report.exit_code) == (0, 1 if code else 0)
+    assert report.end.code == code or not code
+    assert ("main" in universe.records) is not bool(code)
+
+
+@pytest.mark.parametrize(
     ("kind", "blocked", "seen"),
     [
         (WireKind.UNAUTHORIZED, None, Verdict.REFUSED),

@@ -109,7 +109,7 @@ class ControlApi:
         return body.account.team.uuid
 
     def prepayment_blocked(self) -> bool | None:
-        """Tell whether the account is blocked for want of prepaid balance.
+        """Tell whether the account is blocked for lack of prepaid balance.
 
         None if that is not known: the token may not read it (scope billing:read), or the answer is of no use. Raises
         ApiError if there was no answer, or there were too many requests.

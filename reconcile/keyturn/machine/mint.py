@@ -246,10 +246,10 @@ def _prove(state: State, known: str) -> Decision | None:
     close = not _held(state, known)
     if found is Verdict.REFUSED:
         return give_up(state, "refused", f"the API refuses the new secret: {result.detail}", close=close)
-    known_live = verdict(state, live)
-    if found in UNKNOWN or (found is Verdict.BALANCE and known_live in GOOD):
+    of_live = verdict(state, live)
+    if found in UNKNOWN or (found is Verdict.BALANCE and of_live in GOOD):
         return give_up(state, found.value, f"the new secret was not proven: {result.advice}", close=close)
-    if found in DENIED and known_live is not found:
+    if found in DENIED and of_live is not found:
         return give_up(state, found.value, f"the new secret was not delivered: {result.advice}", close=close)
     if lacking := _lacking(state, known):
         why = f"the new secret may not use what the live one may: {lacking}; give its API key the same models"
