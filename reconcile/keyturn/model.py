@@ -107,7 +107,7 @@ DENIED = frozenset({Verdict.MODEL, Verdict.TIER, Verdict.MODEL_DENIED})
 
 REMEDIES: Mapping[Verdict, str] = {
     Verdict.ACCEPTED: "",
-    Verdict.REFUSED: "run `keyturn apply --verify`, which replaces a refused secret",
+    Verdict.REFUSED: "run `keyturn apply --verify`: it replaces a delivered secret that is refused",
     Verdict.VPC: "set `smoke.from: skip`, or run inside the VPC of the key",
     Verdict.TIER: "the account's tier lacks this model: choose another `smoke.model`, or raise the tier",
     Verdict.MODEL: "change `smoke.model`",
@@ -146,7 +146,7 @@ class SmokeResult:
     @property
     def advice(self) -> str:
         """The facts, then the remedy."""
-        return f"{self.facts}; {self.remedy}" if self.remedy else self.facts
+        return f"{self.facts.rstrip('.')}; {self.remedy}" if self.remedy else self.facts
 
 
 @dataclass(frozen=True, slots=True)

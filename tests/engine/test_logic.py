@@ -244,7 +244,7 @@ def test_the_remedies_of_verdicts_are_those_of_a_program() -> None:
     """Nothing of the command line or of a manifest is left in them."""
     told = {verdict: words.of_pulumi(remedy) for verdict, remedy in REMEDIES.items()}
     assert told[Verdict.VPC] == "set smoke={'from': 'skip'}, or run inside the VPC of the key"
-    assert told[Verdict.REFUSED] == "verify=True replaces a refused secret"
+    assert told[Verdict.REFUSED] == "verify=True replaces a delivered secret that is refused"
     assert not [remedy for remedy in told.values() if "`" in remedy or "keyturn" in remedy]
 
 

@@ -299,6 +299,13 @@ def test_every_verdict_has_its_remedy() -> None:
     assert all(SmokeResult(verdict).remedy == remedy for verdict, remedy in REMEDIES.items())
 
 
+def test_facts_and_remedy_are_joined_by_one_mark() -> None:
+    """A server's sentence ends with a full stop, or does not."""
+    assert SmokeResult(Verdict.MODEL, "HTTP 404: gone.").advice == "model: HTTP 404: gone; change `smoke.model`"
+    assert SmokeResult(Verdict.ACCEPTED, "2 models").advice == "accepted: 2 models"
+    assert SmokeResult(Verdict.SKIPPED).advice == "skipped"
+
+
 def test_a_listed_model_that_is_gone_names_its_neighbours() -> None:
     """A retired model may still be listed, and answers 404."""
     world = FakeWorld(chat=always(WireAnswer(WireKind.MODEL, detail="HTTP 404")))

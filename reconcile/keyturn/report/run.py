@@ -36,7 +36,7 @@ def smoke_words(result: SmokeResult, *, said: str = "") -> str:
     if result.seconds is not None:
         words += f" in {result.seconds * 1000:.0f} ms"
     words = f"{words}: {result.detail}" if result.detail else words
-    return words if result.verdict in GOOD or result.remedy in said else f"{words}; {result.remedy}"
+    return words if result.verdict in GOOD or result.remedy in said else f"{words.rstrip('.')}; {result.remedy}"
 
 
 def smoke_tone(verdict: Verdict) -> Tone:
