@@ -10,9 +10,9 @@ import os
 import threading
 from contextlib import suppress
 
-from keyturn import safety
+from keyturn import safety, smoke
 from keyturn.errors import KeyturnError, RunStopped
-from keyturn.model import Verdict, WireKind
+from keyturn.model import SILENT, Verdict, WireKind
 from keyturn.reality import Reality
 from keyturn.record import Record
 from keyturn.secret import Secret
@@ -98,8 +98,9 @@ class Fate:
     def _verdict(self, record: Record) -> Verdict | None:
         secret = self._live_secret(record)
         kind = self._world.models(secret).kind if secret else WireKind.UNREACHABLE
-        found = {WireKind.UNAUTHORIZED: Verdict.REFUSED, WireKind.UNREACHABLE: None}
-        return found.get(kind, Verdict.ACCEPTED)
+        if kind is WireKind.UNAUTHORIZED:
+            return None if smoke.maybe_blocked(self._world) else Verdict.REFUSED
+        return None if kind in SILENT else Verdict.ACCEPTED
 
     def _live_secret(self, record: Record) -> Secret | None:
         for item in record.deliveries:

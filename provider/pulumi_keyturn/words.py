@@ -12,6 +12,9 @@ _SAID = (
     (r"say whose it is: `keyturn adopt \S+ --live a or b`", "empty it, and the next `pulumi up` makes a new one"),
     (r"`--secret stdin` gives the present one, ", ""),
     (r"`--secret regenerate`", "adopt={'secret': 'regenerate'}"),
+    (r"run `keyturn apply --verify`: it replaces", "verify=True replaces"),
+    (r"set `smoke\.from: skip`", "set smoke={'from': 'skip'}"),
+    (r"`smoke\.(model|expect_models)`", r"'\1' of smoke"),
     (r"apply --verify mints again", "verify=True mints again"),
     (
         r"`adopt:` in its entry takes it over",

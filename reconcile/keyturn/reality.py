@@ -28,6 +28,8 @@ from keyturn.world import Guard, Held, Minted, StoredClaim, StoredRecord
 
 TOKENS = ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN")
 API = ("KEYTURN_API_URL", "https://api.digitalocean.com")
+BLOCKED_SECONDS = 10.0
+"""For how long one answer about the account's balance serves all keys."""
 INFERENCE = ("KEYTURN_INFERENCE_URL", "https://inference.do-ai.run")
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Goes on while the machine sleeps, where the system has such a clock (Linux)."""
@@ -80,6 +82,8 @@ class Reality:
         self._runs = runs
         self._account: str | None = None
         self._account_lock = threading.Lock()
+        self._blocked: tuple[float, bool | None] | None = None
+        self._blocked_lock = threading.Lock()
         self._paths: dict[tuple[str, str], threading.Lock] = {}
         self._paths_lock = threading.Lock()
         self._records_checked = False
@@ -134,6 +138,13 @@ class Reality:
             if self._account is None:
                 self._account = self.control.account()
             return self._account
+
+    def prepayment_blocked(self) -> bool | None:
+        """Tell whether the account is blocked for lack of balance; the answer serves for 10 s."""
+        with self._blocked_lock:
+            if self._blocked is None or self.uptime() - self._blocked[0] > BLOCKED_SECONDS:
+                self._blocked = (self.uptime(), self.control.prepayment_blocked())
+            return self._blocked[1]
 
     def clock_skew(self) -> float:
         """Return seconds between the API's last `Date` and our clock."""

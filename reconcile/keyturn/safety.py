@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from keyturn.model import ApiKey, Verdict
+from keyturn.model import UNJUDGED, ApiKey, Verdict
 from keyturn.outcome import Change, Condition, End, KeyPlan
 from keyturn.record import Op, Record
 
@@ -132,7 +132,7 @@ def all_gone(live: Mapping[str, str], listed: Iterable[ApiKey]) -> str:
 
 def all_refused(verdicts: Iterable[Verdict | None]) -> str:
     """Return why the run stops because every key that was checked, two or more, is refused; empty where not."""
-    checked = [verdict for verdict in verdicts if verdict not in {None, Verdict.SKIPPED, Verdict.UNREACHABLE}]
+    checked = [verdict for verdict in verdicts if verdict not in {None, Verdict.SKIPPED, *UNJUDGED}]
     if len(checked) < TWO or any(verdict is not Verdict.REFUSED for verdict in checked):
         return ""
     return (

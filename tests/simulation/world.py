@@ -108,6 +108,8 @@ class SimWorld:
         self.refusing = False
         self.down: set[str] = set()
         self.mute = False
+        self.blocked: bool | None = None
+        """Whether the account is blocked for lack of balance; None: the token may not know."""
         self.undead = False
         """An old secret that the API was told to kill lives on."""
         self.unanswered = 0
@@ -234,6 +236,10 @@ class SimWorld:
         if not self.token.reads_team:
             return ""
         return "team-2" if self.token.foreign else "team-1"
+
+    def prepayment_blocked(self) -> bool | None:
+        """Tell of the balance; no fault strikes here."""
+        return self.blocked
 
     def clock_skew(self) -> float:
         """As this runner's clock was when the API last answered a list."""

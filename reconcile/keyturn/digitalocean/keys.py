@@ -14,13 +14,14 @@ from keyturn import __version__
 from keyturn.digitalocean.budget import RateBudget
 from keyturn.digitalocean.http import Answer, HttpClient, sendable
 from keyturn.digitalocean.refusal import refusal, unreadable
-from keyturn.digitalocean.wire import AccountAnswer, KeyAnswer, KeyInfo, KeyPage, Wire, parse
+from keyturn.digitalocean.wire import AccountAnswer, KeyAnswer, KeyInfo, KeyPage, PrepaymentAnswer, Wire, parse
 from keyturn.errors import Ambiguous, ApiError, ApiForbidden, CredentialError, NotAccepted, RateLimited
 from keyturn.model import ApiKey, Timing
 from keyturn.secret import Secret
 from keyturn.world import Guard, Minted
 
 KEYS = "/v2/gen-ai/models/api_keys"
+PREPAYMENT = "/v2/customers/my/prepayment_status"
 PER_PAGE = 200
 PASSES = 5
 PAGES = 500
@@ -106,6 +107,22 @@ class ControlApi:
                 return ""
             raise
         return body.account.team.uuid
+
+    def prepayment_blocked(self) -> bool | None:
+        """Tell whether the account is blocked for lack of prepaid balance.
+
+        None if that is not known: the token may not read it (scope billing:read), or the answer is of no use. Raises
+        ApiError if there was no answer, or there were too many requests.
+        """
+        try:
+            body = self._steadily(
+                lambda: self._read(PREPAYMENT, PrepaymentAnswer, "reading the balance", "billing:read")
+            )
+        except ApiError as error:
+            if error.status is None or isinstance(error, RateLimited):
+                raise
+            return None
+        return body.status.blocked
 
     def create(self, name: str, guard: Guard) -> Minted:
         """Mint a new key; sent once. Raises CreateRetired on 410."""

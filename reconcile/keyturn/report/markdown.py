@@ -88,7 +88,11 @@ def _run_rows(report: KeyReport) -> list[str]:
     rows = [_change_row(report.key, change) for change in report.done]
     rows.append(_cells((code(report.key), f"**{report.end.condition.value}**", until, code(report.end.why))))
     if report.smoke:
-        rows.append(_cells((code(report.key), "smoke-check", "", code(run_words.smoke_words(report.smoke)))))
+        rows.append(
+            _cells(
+                (code(report.key), "smoke-check", "", code(run_words.smoke_words(report.smoke, said=report.end.why)))
+            )
+        )
     return rows + [_cells((code(report.key), "**problem**", "", code(problem))) for problem in report.problems]
 
 

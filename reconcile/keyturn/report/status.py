@@ -88,7 +88,8 @@ def _notes(key: KeyStatus) -> list[Line]:
     if key.retire_at:
         notes.append(line(f"the old secret lives until {moment(key.retire_at)}"))
     if key.verdict:
-        notes.append(line("smoke-check: ", Span(smoke_words(key.verdict), smoke_tone(key.verdict.verdict))))
+        words = smoke_words(key.verdict, said=key.why)
+        notes.append(line("smoke-check: ", Span(words, smoke_tone(key.verdict.verdict))))
     bad = [str(place) for place, good in key.deliveries if not good]
     if bad:
         notes.append(line(f"not read back with the live secret: {', '.join(bad)}"))
