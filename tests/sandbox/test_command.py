@@ -20,7 +20,7 @@ OPTIONS = (
 def test_every_option_is_a_setting() -> None:
     """What the command line says is what the running sandbox tells of itself."""
     with subprocess.Popen(
-        [sys.executable, "-m", "keyturn", "sandbox", *OPTIONS],
+        [Path(sys.executable).with_name("keyturn"), "sandbox", *OPTIONS],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
