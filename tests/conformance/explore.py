@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import product
@@ -118,15 +118,15 @@ class Explorer:
         """Close the connections."""
         self._session.close()
 
-    def explore(self, verb: str, path: str) -> Tally:
-        """Send every kind of request of one call in every situation; the same ones each time."""
+    def explore(self, verb: str, path: str, situations: Sequence[Situation] = ()) -> Tally:
+        """Send every kind of request of one call in every situation, or in these; the same ones each time."""
         operation = self._schema[path][verb.upper()]
         tally = Tally()
         modes = [GenerationMode.POSITIVE]
         if operation.body or operation.query or operation.path_parameters:
             modes.append(GenerationMode.NEGATIVE)
         requests_of = [operation.as_strategy(generation_mode=mode) for mode in modes]
-        for situation in INFERENCE if path.startswith("/v1/") else CONTROL:
+        for situation in situations or (INFERENCE if path.startswith("/v1/") else CONTROL):
             for cases, real in product(requests_of, (False, True)):
                 with self._in(situation):
                     self._send(cases, real, situation, tally)

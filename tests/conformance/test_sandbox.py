@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import import_module
 
 import pytest
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from keyturn.sandbox import Sandbox
 from keyturn.sandbox.app import application
 from keyturn.sandbox.service import Service
-from tests.conformance.explore import CHECKS, DESCRIPTION, START, Explorer, calls, statuses
+from tests.conformance.explore import CHECKS, DESCRIPTION, START, Explorer, Situation, calls, statuses
 from tests.support import conforming
 
 
@@ -58,19 +58,26 @@ def test_the_description_is_openapi_and_has_every_call() -> None:
     assert {(verb, re.sub(r"\{\w+\}", "{}", path)) for _, verb, path in calls()} == served
 
 
-def _lacks_a_field(body: dict[str, object]) -> tuple[int, bytes, bytes]:
-    return 200, b"application/json", json.dumps({**body, "data": [{"id": "m"}]}).encode()
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """What a wrong sandbox answers; None means what the right one does."""
+
+    status: int | None = None
+    kind: bytes = b"application/json"
+    body: bytes | None = None
+    lacks: bytes = b""
 
 
-WRONG: dict[str, Callable[[dict[str, object]], tuple[int, bytes, bytes]]] = {
-    "not_a_server_error": lambda body: (500, b"application/json", b'{"id": "ServerError", "message": "no"}'),
-    "status_code_conformance": lambda body: (418, b"application/json", b'{"id": "Teapot", "message": "no"}'),
-    "content_type_conformance": lambda body: (200, b"text/html", b"<html></html>"),
-    "response_schema_conformance": _lacks_a_field,
+WRONG = {
+    "not_a_server_error": Wrong(500, body=b'{"id": "ServerError", "message": "no"}'),
+    "status_code_conformance": Wrong(418, body=b'{"id": "Teapot", "message": "no"}'),
+    "content_type_conformance": Wrong(kind=b"text/html", body=b"<html></html>"),
+    "response_headers_conformance": Wrong(lacks=b"date"),
+    "response_schema_conformance": Wrong(200, body=b'{"object": "list", "data": [{"id": "m"}]}'),
 }
 
 
-def _spoil(app: ASGIApp, wrong: Callable[[dict[str, object]], tuple[int, bytes, bytes]]) -> ASGIApp:
+def _spoil(app: ASGIApp, wrong: Wrong) -> ASGIApp:
     """Wrap the sandbox so that `/v1/models` answers something else."""
 
     async def spoilt(scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,15 +88,21 @@ def _spoil(app: ASGIApp, wrong: Callable[[dict[str, object]], tuple[int, bytes, 
             if message["type"] == "http.response.start":
                 head = message
                 return
-            status, kind, body = wrong(json.loads(message["body"]))
-            kept = [(k, v) for k, v in head["headers"] if k not in {b"content-type", b"content-length"}]
-            headers = [*kept, (b"content-type", kind), (b"content-length", str(len(body)).encode())]
-            await send({**head, "status": status, "headers": headers})
+            body = message["body"] if wrong.body is None else wrong.body
+            changed = {b"content-type", b"content-length", wrong.lacks}
+            headers = [(name, value) for name, value in head["headers"] if name not in changed]
+            headers += [(b"content-type", wrong.kind), (b"content-length", str(len(body)).encode())]
+            await send({**head, "status": wrong.status or head["status"], "headers": headers})
             await send({"type": "http.response.body", "body": body})
 
         await app(scope, receive, tell if scope["path"] == "/v1/models" else send)
 
     return spoilt
+
+
+def test_every_check_has_a_wrong_sandbox() -> None:
+    """No check is believed that was not seen to fail."""
+    assert WRONG.keys() == {check.__name__ for check in CHECKS}
 
 
 @pytest.mark.parametrize("check", WRONG)
@@ -102,6 +115,6 @@ def test_a_wrong_sandbox_is_found(monkeypatch: pytest.MonkeyPatch, check: str) -
     monkeypatch.setattr(import_module("keyturn.sandbox.serve"), "application", spoilt)
     with sandbox() as running:
         explorer = Explorer(running)
-        tally = explorer.explore("get", "/v1/models")
+        tally = explorer.explore("get", "/v1/models", [Situation()])
         explorer.close()
     assert tally.deviations[check] == tally.cases[check] > 0
