@@ -15,7 +15,7 @@ from hashlib import blake2b
 from pathlib import Path
 from unittest.mock import patch
 
-from keyturn import executor
+from keyturn import executor, machine
 from keyturn.outcome import End, Planned
 from keyturn.record import Record
 from keyturn.state import State
@@ -79,7 +79,7 @@ def _unsaid(record: Record) -> Record:
 @contextmanager
 def recorded() -> Iterator[Digest]:
     """Count every decision that executors take meanwhile."""
-    digest, real = Digest(), executor.next_step
+    digest, real = Digest(), machine.next_step
 
     def next_step(state: State) -> Decision:
         decision = real(state)
