@@ -49,7 +49,7 @@ class Job:
         places = f"{self.places}u" if self.unfenced else str(self.places)
         faults = f"{self.faults} coarse" if self.coarse else str(self.faults)
         share = f"{self.part[0]}/{self.part[1]}"
-        return "|".join((self.kind, self.operation, self.strategy, places, self.setting, faults, share))
+        return f"{self.kind}|{self.operation}|{self.strategy}|{places}|{self.setting}|{faults}|{share}"
 
 
 @dataclass(frozen=True, slots=True)
