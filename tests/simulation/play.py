@@ -9,7 +9,7 @@ from keyturn.executor import apply_key
 from keyturn.model import DesiredKey
 from keyturn.outcome import Condition, KeyReport, Options, Progress
 from tests.simulation import rules
-from tests.simulation.faults import Fault, Kind, faults_at, parse
+from tests.simulation.faults import LIMITS, Fault, Kind, faults_at, parse
 from tests.simulation.rules import Stops
 from tests.simulation.universe import Universe
 from tests.simulation.world import Killed, Point, SimWorld
@@ -123,7 +123,9 @@ def run(
     else:
         universe.advance(setting.gap)
     _begin(universe, act, place)
-    calm, before = not faults and not universe.late, universe.mutations
+    limited = bool(faults) and all(fault.kind in LIMITS for fault in faults.values())
+    calm, before = (not faults or limited) and not universe.late, universe.mutations
+    twin, minted = universe.copy() if limited and calm else None, len(universe.mints)
     record = universe.records.get("main", (None, 0))[0]
     still = record is not None and not record.intent and (record.parked is not None or act.ends != "parked")
     world = SimWorld(
@@ -132,6 +134,8 @@ def run(
     told: list[Progress] = []
     report: KeyReport | None = None
     options = scenario.last if place.tries and not act.again else act.options
+    if twin is not None:
+        apply_key(SimWorld(twin, {}, world.timing, alive=world.alive, skew=act.skew), act.desired, options, "run-twin")
     try:
         report = apply_key(world, act.desired, options, f"run-{universe.runs}", told.append)
     except Killed:
@@ -144,6 +148,8 @@ def run(
             rules.killed(universe)
         if world.undead:
             universe.blame("an old secret lives on, and nobody was told")
+    if twin is not None and len(universe.mints) - minted != len(twin.mints) - minted:
+        universe.blame(f"a 429 made it mint {len(universe.mints) - minted} times, not {len(twin.mints) - minted}")
     if act.quiet and calm and still and universe.mutations != before:
         universe.blame("I8: it changed something where there was nothing to change")
     done = _done(scenario, act, report)

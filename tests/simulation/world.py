@@ -14,6 +14,7 @@ from keyturn.errors import (
     Conflict,
     CreateRetired,
     KeyturnError,
+    NotAccepted,
     NotFound,
     RateLimited,
     TargetUnavailable,
@@ -23,7 +24,7 @@ from keyturn.record import Claim, Record
 from keyturn.secret import Secret
 from keyturn.world import Guard, Held, Minted, StoredClaim, StoredRecord
 from tests.simulation import sending
-from tests.simulation.faults import LATE_KINDS, Class, Fault, Kind
+from tests.simulation.faults import LATE_KINDS, LIMITS, Class, Fault, Kind
 from tests.simulation.universe import (
     START,
     Drop,
@@ -43,6 +44,8 @@ ONE_LOOK = 2
 SETTLED = 0.001
 """What is late lands this many seconds before the settle time is over, at the latest."""
 _API = (Class.LIST, Class.MINT, Class.CHANGE)
+IN_A_ROW = 3
+"""How many calls are answered with 429 where it is more than one."""
 _OK = WireAnswer(WireKind.OK, (MODEL,))
 _MORE = WireAnswer(WireKind.OK, (MODEL, "a-second-model"))
 SET = 2 * 3600.0
@@ -104,6 +107,10 @@ class SimWorld:
         self.first_skew = skew
         """The same, of the run's first list: by that the run decides."""
         self.listed: tuple[ApiKey, ...] | None = None
+        self.limits = 0
+        """How many of the next calls of the API are answered with 429."""
+        self.free_at = 0.0
+        """When the API lets the next call through."""
 
     # Clocks and chance.
     def now(self) -> datetime:
@@ -146,13 +153,29 @@ class SimWorld:
             self.skew += SET if fault.kind is Kind.FORWARD else -SET
         return fault
 
+    def _limit(self, kind: Class, fault: Fault | None) -> bool:
+        """Tell whether the API answers this call with 429."""
+        if kind not in _API:
+            return False
+        if fault and fault.kind in LIMITS:
+            self.limits = IN_A_ROW if fault.kind is Kind.LIMITS else 1
+        if not self.limits:
+            return False
+        self.limits -= 1
+        many = (fault and fault.kind is Kind.LIMITS) or self.free_at
+        self.free_at = self.universe.now + (self.timing.lease * 1.5 if many else self.timing.request / 2)
+        return True
+
     def _error(self, where: str, *, ambiguous: bool) -> KeyturnError:
         if where == "api":
-            return Ambiguous("no answer", status=500) if ambiguous else RateLimited("throttled", status=429)
+            return Ambiguous("no answer", status=500) if ambiguous else NotAccepted("refused", status=422)
         return TargetUnavailable("no answer", where=where, ambiguous=ambiguous)
 
     def _reading(self, kind: Class, where: str) -> None:
         fault = self._point(kind, where)
+        while self._limit(kind, fault):  # the client waits itself
+            self.universe.advance(self.throttled())
+            fault = None
         if where in self.down or (fault and fault.kind is Kind.NO):
             raise self._error(where, ambiguous=where == "api")
 
@@ -161,6 +184,8 @@ class SimWorld:
         fault = self._point(kind, where)
         self.changes += 1
         guard()
+        if self._limit(kind, fault):
+            raise RateLimited("throttled", status=429)
         if kind is Class.MINT:
             sending.mint(self.universe, self.unanswered, self.first_skew)
             self.unanswered += 1
@@ -222,6 +247,10 @@ class SimWorld:
     def clock_skew(self) -> float:
         """As this runner's clock was when the API last answered a list."""
         return self.known_skew
+
+    def throttled(self) -> float:
+        """As the last 429 said."""
+        return max(0.0, self.free_at - self.universe.now)
 
     def create(self, name: str, guard: Guard) -> Minted:
         """Mint a new key."""
