@@ -1,4 +1,4 @@
-"""An incident: every key is rotated at once, by name, under the API's limit of requests a minute; nobody left behind."""
+"""An incident: every key is rotated at once, by name, under the API's limit of requests per minute."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from tests.support.process import bare_environment, run
 FIELD = "MODEL_ACCESS_KEY"
 MODEL = "llama3.3-70b-instruct"
 FREE = 10**9
+LONGEST = 600.0
 WAITS = re.compile(r"waits \d+ s for the API's rate limit")
 
 
@@ -46,8 +47,8 @@ class Came:
     err: str
 
 
-def incident(keys: int, limit: int, *, alternating: int = 0, used: int = 0, ago: float = 0.0, most: float = 600) -> Came:
-    """Adopt so many keys, then rotate them all under `limit` requests a minute.
+def incident(keys: int, limit: int, *, alternating: int = 0, used: int = 0, ago: float = 0.0) -> Came:
+    """Adopt so many keys, then rotate them all under `limit` requests per minute.
 
     `alternating`: how many of them have two slots. `used`: how many requests somebody else made `ago` seconds before.
     """
@@ -75,7 +76,7 @@ def incident(keys: int, limit: int, *, alternating: int = 0, used: int = 0, ago:
         sandbox.clear_requests()
         started = time.monotonic()
         program = [sys.executable, "-m", "keyturn.cli", "rotate", *names, "--yes", "-f", str(file)]
-        done = run(program, seconds=most, env=env, cwd=folder)
+        done = run(program, seconds=LONGEST, env=env, cwd=folder)
         seconds = time.monotonic() - started
         for text in (done.stdout, done.stderr):
             assert not any(leak in text for leak in LEAKS), text

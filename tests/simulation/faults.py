@@ -89,8 +89,8 @@ _BY_CLASS: dict[Class, tuple[Kind, ...]] = {
     Class.ASK: (Kind.CUT, Kind.DOWN, Kind.NO, Kind.REFUSED, Kind.ONCE),
     Class.MINT: (
         Kind.CUT, Kind.CUT_AFTER, Kind.CUT_LATE, Kind.LOST, Kind.LATE, Kind.NEVER,
-        Kind.NO, Kind.LIMIT, Kind.LIMITS, Kind.DOWN, Kind.SLOW, Kind.STALL, Kind.SPREADS, Kind.FLAPS, Kind.MUTE, Kind.UNDEAD,
-        Kind.FORWARD, Kind.BACK,
+        Kind.NO, Kind.LIMIT, Kind.LIMITS, Kind.DOWN, Kind.SLOW, Kind.STALL, Kind.SPREADS, Kind.FLAPS, Kind.MUTE,
+        Kind.UNDEAD, Kind.FORWARD, Kind.BACK,
     ),
     Class.CHANGE: (
         Kind.CUT, Kind.CUT_AFTER, Kind.CUT_LATE, Kind.LOST, Kind.LATE, Kind.NEVER,

@@ -134,8 +134,7 @@ def run(
     told: list[Progress] = []
     report: KeyReport | None = None
     options = scenario.last if place.tries and not act.again else act.options
-    if twin is not None:
-        apply_key(SimWorld(twin, {}, world.timing, alive=world.alive, skew=act.skew), act.desired, options, "run-twin")
+    usual = _mints(twin, act, options, setting) if twin else 0
     try:
         report = apply_key(world, act.desired, options, f"run-{universe.runs}", told.append)
     except Killed:
@@ -143,13 +142,9 @@ def run(
     except Exception as error:  # noqa: BLE001 - whatever is raised is a violation
         universe.blame(f"raised {type(error).__name__}: {error}")
     rules.leak(universe, report, told)
-    if report is not None and report.exit_code == 0:
-        if report.end.code != "back-off":
-            rules.killed(universe)
-        if world.undead:
-            universe.blame("an old secret lives on, and nobody was told")
-    if twin is not None and len(universe.mints) - minted != len(twin.mints) - minted:
-        universe.blame(f"a 429 made it mint {len(universe.mints) - minted} times, not {len(twin.mints) - minted}")
+    _blame_success(world, report)
+    if twin and len(universe.mints) - minted != usual:
+        universe.blame(f"a 429 made it mint {len(universe.mints) - minted} times, not {usual}")
     if act.quiet and calm and still and universe.mutations != before:
         universe.blame("I8: it changed something where there was nothing to change")
     done = _done(scenario, act, report)
@@ -160,6 +155,24 @@ def run(
         return Place(place.act + 1), world.trace
     universe.failed_runs += 1
     return Place(place.act, place.tries + 1), world.trace
+
+
+def _mints(universe: Universe, act: Act, options: Options, setting: Setting) -> int:
+    """Play a run without faults and return how often it minted."""
+    before = len(universe.mints)
+    world = SimWorld(universe, {}, act.desired.timing, alive=setting.alive, skew=act.skew)
+    apply_key(world, act.desired, options, f"run-{universe.runs}")
+    return len(universe.mints) - before
+
+
+def _blame_success(world: SimWorld, report: KeyReport | None) -> None:
+    """Check what has to be true where a run says that all is well."""
+    if report is None or report.exit_code:
+        return
+    if report.end.code != "back-off":
+        rules.killed(world.universe)
+    if world.undead:
+        world.universe.blame("an old secret lives on, and nobody was told")
 
 
 def _begin(universe: Universe, act: Act, place: Place) -> None:

@@ -18,7 +18,7 @@ LONGEST_WAIT = 75 * 60.0
 """Seconds that a call waits at most: the hour's limit may be used up, and a little more."""
 MINUTE = 60.0
 BURST = 250
-"""Requests a minute that the API promises at least."""
+"""Requests per minute that the API promises at least."""
 BURST_SHARE = 0.05
 """The minute's share of the hour's limit, where the headers tell a larger one."""
 LONGEST_PAUSE = 60.0
@@ -152,7 +152,7 @@ class RateBudget:
         now = self.ticks()
         if now < self._not_before:
             return self._not_before - now
-        if self._in_flight >= self._crowd:
+        if self._crowd < CROWD and self._in_flight >= self._crowd:
             return _POLL
         return max(self._minute(now), self._hour(now))
 

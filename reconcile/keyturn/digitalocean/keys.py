@@ -41,9 +41,9 @@ def _utc_now() -> datetime:
 class ControlApi:
     """The key management calls of one account token; safe to share by threads, which share one rate budget.
 
-    Mints are sent once. Reads, renames and deletes are tried up to four times, with growing, jittered pauses. Reads wait
-    for the rate limit, an hour and more. Changes wait for seconds only, since a lease runs meanwhile: then RateLimited
-    tells that nothing happened, and `budget.throttled()` for how long.
+    Mints are sent once. Reads, renames and deletes are tried up to four times, with growing, jittered pauses.
+    Reads wait for the rate limit, an hour and more. Changes wait for seconds only, since a lease runs meanwhile: then
+    RateLimited tells that nothing happened, and `budget.throttled()` for how long.
     All raise ApiError; a definite one means that nothing happened.
     """
 
@@ -103,7 +103,7 @@ class ControlApi:
         """Return the team's uuid, empty where the token may not read it (scope account:read)."""
         try:
             body = self._steadily(
-                lambda patience: self._read("/v2/account", AccountAnswer, "reading the account", "account:read", patience)
+                lambda wait: self._read("/v2/account", AccountAnswer, "reading the account", "account:read", wait)
             )
         except ApiForbidden as error:
             if error.status == HTTPStatus.FORBIDDEN:
