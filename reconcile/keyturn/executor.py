@@ -169,7 +169,7 @@ def apply_key(
             if isinstance(decision, LIMITED) and _held_back(work, state, world.throttled()):
                 continue
             state = _go(work, state, decision)
-            steps += 1
+            steps += not _held(work)
         else:
             end = ENDLESS
     except RunStopped:
@@ -206,7 +206,7 @@ def _go(work: _Working, state: State, step: Step) -> State:
         return _reread(work, state)
     if isinstance(step, Wait) and step.reread:
         return _reread(work, state, patient=False)
-    if isinstance(step, LIMITED):
+    if not (isinstance(step, WriteRecord) and step.kind is Write.EXTEND):
         work.held_since = None
     after = advance(replace(state, clock=clock(work.world, state.run)), step, outcome)
     if isinstance(step, WriteRecord) and after.run.leased is not None:
@@ -232,16 +232,20 @@ def _sleep(work: _Working, seconds: float) -> Outcome:
     return Done()
 
 
+def _held(work: _Working) -> bool:
+    """Tell whether the API's rate limit holds the next step back, and has not done so for too long."""
+    return work.held_since is not None and work.world.uptime() - work.held_since <= PATIENCE
+
+
 def _held_back(work: _Working, state: State, pause: float) -> bool:
     """Wait for the API's rate limit, for no longer than leaves time to extend the lease; False where nothing is to be.
 
     False, too, once the limit has held the step back for too long: then the step itself says so.
     """
-    now, timing = work.world.uptime(), state.desired.timing
-    since = now if work.held_since is None else work.held_since
-    if pause <= 0 or now - since > PATIENCE:
+    timing = state.desired.timing
+    if pause <= 0 or (work.held_since is not None and not _held(work)):
         return False
-    work.held_since = since
+    work.held_since = work.world.uptime() if work.held_since is None else work.held_since
     _sleep(work, min(pause, max(SLICE, (timing.lease - timing.request) / 4)))
     return True
 
