@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from keyturn import perform
+from keyturn import executor, perform
 from keyturn.advance import Done, Outcome
 from keyturn.machine import common, drift, holding, mint, retire, tend
 from keyturn.model import SlotName
@@ -116,6 +116,11 @@ def claims_kept() -> tuple[Swap, ...]:
     return ((tend, "_release", release),)
 
 
+def limit_fails() -> tuple[Swap, ...]:
+    """A key that the rate limit holds back fails, as by any other definite no."""
+    return ((executor, "_held_back", lambda *_: False),)
+
+
 ALTERNATING, IN_PLACE = "alternating", "in-place"
 SLIPS: Mapping[str, Mutant] = {
     mutant.name: mutant
@@ -135,5 +140,6 @@ SLIPS: Mapping[str, Mutant] = {
         Mutant("a retired secret is not tried", old_secret_not_tried, (("retire", ALTERNATING),)),
         Mutant("creation times are not compared", birth_not_compared, (("another-made", IN_PLACE),)),
         Mutant("claims are never released", claims_kept, (("delete", IN_PLACE),)),
+        Mutant("a key fails by the rate limit", limit_fails, (("rotate", IN_PLACE),)),
     )
 }
