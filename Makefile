@@ -7,7 +7,7 @@ EXTRAS := aws dotenv metrics onepassword pulumi sandbox vault
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test engine simulate bench prove transcript check generate lock
+.PHONY: help demo test engine simulate decisions bench prove transcript check generate lock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ prove: $(STAMP) ## the promise in figures: kills, consumers, faults, against a r
 
 simulate: $(STAMP) ## every cut and fault, in memory: SEED=… replays one, HISTORIES=… plays more
 	$(BIN)/python -m tests.simulation
+
+decisions: $(STAMP) ## the same, and take what the machine decides as what it has to decide from now on
+	DECISIONS=write $(BIN)/python -m tests.simulation
 
 transcript: $(STAMP) ## a stack's life on the real Pulumi engine: each command, its requests, a search for leaks
 	$(BIN)/python -m tests.engine.transcript

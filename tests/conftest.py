@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import histories, table
+from tests.support import conforming, histories, table
 from tests.support.moto import Moto
 from tests.support.network import stay_on_loopback
 from tests.support.openbao import OpenBao
@@ -29,9 +29,10 @@ def pytest_configure() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the contract suite and the simulator came to."""
+    """Print what the contract suite, the conformance run and the simulator came to."""
     if terminalreporter.config.get_verbosity() >= 0:
         table.show(terminalreporter)
+        conforming.show(terminalreporter)
         histories.show(terminalreporter)
 
 

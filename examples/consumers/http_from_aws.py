@@ -20,7 +20,7 @@ answer = httpx.post(
     json={
         "model": "llama3.3-70b-instruct",
         "messages": [{"role": "user", "content": "ping"}],
-        "max_completion_tokens": 16,
+        "max_tokens": 16,
     },
     timeout=60,
 )

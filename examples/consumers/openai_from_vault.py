@@ -18,6 +18,6 @@ with openai.OpenAI(base_url=f"{url}/v1", api_key=key) as client:
     answer = client.chat.completions.create(
         model="llama3.3-70b-instruct",
         messages=[{"role": "user", "content": "ping"}],
-        max_completion_tokens=16,
+        max_tokens=16,
     )
 print(answer.choices[0].message.content)

@@ -17,7 +17,7 @@ request = urllib.request.Request(
         {
             "model": "llama3.3-70b-instruct",
             "messages": [{"role": "user", "content": "ping"}],
-            "max_completion_tokens": 16,
+            "max_tokens": 16,
         }
     ).encode(),
 )

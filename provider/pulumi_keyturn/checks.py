@@ -5,14 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from keyturn import smoke
-from keyturn.errors import KeyturnError
-from keyturn.model import Delivery, DesiredKey, SmokeResult, Verdict
+from keyturn.model import GOOD, Delivery, DesiredKey, SmokeResult, Verdict
 from keyturn.reality import Reality
 from pulumi_keyturn import due, inputs, intake, process
 from pulumi_keyturn.failure import KeyturnFailed
 from pulumi_keyturn.inputs import Props
-
-GOOD = {Verdict.ACCEPTED, Verdict.SKIPPED}
 
 
 def identity(props: Props) -> str:
@@ -29,7 +26,7 @@ def outputs(props: Props) -> dict[str, object]:
     desired, key = intake.check_of(props, process.environment())
     world = process.world(desired)
     results = [(place, _check(world, key, place)) for place in key.deliveries]
-    bad = [f"{place}: {result.verdict}: {result.detail}" for place, result in results if result.verdict not in GOOD]
+    bad = [f"{place}: {result.advice}" for place, result in results if result.verdict not in GOOD]
     if bad:
         raise KeyturnFailed(f"the smoke-check failed: {'; '.join(bad)}")
     now = datetime.now(UTC)
@@ -53,12 +50,4 @@ def _check(world: Reality, key: DesiredKey, place: Delivery) -> SmokeResult:
     secret = world.read_delivery(place).secret
     if secret is None:
         return SmokeResult(Verdict.REFUSED, "it holds nothing")
-
-    def control_ok() -> bool:
-        try:
-            world.list_keys(fresh=True)
-        except KeyturnError:
-            return False
-        return True
-
-    return smoke.check(world, secret, key.smoke, key.timing, fresh=False, control_ok=control_ok)
+    return smoke.check(world, secret, key.smoke, key.timing, fresh=False)

@@ -10,9 +10,9 @@ import os
 import threading
 from contextlib import suppress
 
-from keyturn import safety
+from keyturn import safety, smoke
 from keyturn.errors import KeyturnError, RunStopped
-from keyturn.model import Verdict, WireKind
+from keyturn.model import SILENT, Verdict, WireKind
 from keyturn.reality import Reality
 from keyturn.record import Record
 from keyturn.secret import Secret
@@ -54,6 +54,16 @@ class Fate:
                 )
             self._stop()
 
+    def same_team(self, key: str, record: Record) -> bool:
+        """Tell whether it is known whose the account token is, though the list may show no API key of this record."""
+        account = self._world.account()
+        if _exempt(key) or (account and record.account == account):
+            return True
+        with self._lock:
+            listed = self._world.list_keys()
+            shown = {item.uuid for item in listed if not item.deleted_at}
+            return bool(record.uuids & shown) or key in safety.vouched({key: record}, self._records().values(), listed)
+
     def check_accepted(self, record: Record) -> None:
         """Raise RunStopped where the API refuses this key's secret and accepts no other key's.
 
@@ -88,8 +98,9 @@ class Fate:
     def _verdict(self, record: Record) -> Verdict | None:
         secret = self._live_secret(record)
         kind = self._world.models(secret).kind if secret else WireKind.UNREACHABLE
-        found = {WireKind.UNAUTHORIZED: Verdict.REFUSED, WireKind.UNREACHABLE: None}
-        return found.get(kind, Verdict.ACCEPTED)
+        if kind is WireKind.UNAUTHORIZED:
+            return None if smoke.maybe_blocked(self._world) else Verdict.REFUSED
+        return None if kind in SILENT else Verdict.ACCEPTED
 
     def _live_secret(self, record: Record) -> Secret | None:
         for item in record.deliveries:

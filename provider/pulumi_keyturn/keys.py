@@ -28,8 +28,8 @@ def create(props: Props) -> CreateResult:
     then is in the record.
     """
     desired, key = intake.key_of(props, process.environment())
-    world, options = process.world(desired), _options(props)
-    _check_fate(world, key, options)
+    world = process.world(desired)
+    options = _check_fate(world, key, _options(props))
     _apply(world, key, options, words.made)
     return CreateResult(key.id, outputs.of_key(props, world, key, _record(world, key)))
 
@@ -48,7 +48,7 @@ def update(olds: Props, news: Props) -> UpdateResult:
     pulled = inputs.trigger(news.get(TRIGGER)) if inputs.changed(olds, news, (TRIGGER,)) else ""
     unhealthy = olds.get("health", due.HEALTHY) != due.HEALTHY
     options = replace(_options(news, verify=unhealthy), unpark=bool(pulled))
-    _check_fate(world, key, options)
+    options = _check_fate(world, key, options)
     _follow_name(world, key, olds)
     end = _apply(world, replace(key, trigger=pulled), options, words.half_done)
     record = _record(world, key)
@@ -73,6 +73,8 @@ def read(key: str, props: Props) -> ReadResult:
     if not record.deleted_at:
         process.fate(world, record.owner).check_listed(key, record)
     if record.deleted_at or _gone(world, record):
+        if not record.deleted_at and not process.fate(world, record.owner).same_team(key, record):
+            raise KeyturnFailed(words.another_account(key, record))
         return ReadResult("", {})
     return ReadResult(key, outputs.of_found(props, world, desired, record))
 
@@ -106,8 +108,7 @@ def delete(props: Props) -> None:
     if record.owner != key.owner:
         talk.warn(f"{key.id}: belongs to {record.owner!r} now; nothing of it was touched")
         return
-    _check_fate(world, key, options)
-    _apply(world, key, options, words.half_done)
+    _apply(world, key, _check_fate(world, key, options), words.half_done)
 
 
 def _options(props: Props, *, verify: bool = False) -> Options:
@@ -120,13 +121,14 @@ def _options(props: Props, *, verify: bool = False) -> Options:
     )
 
 
-def _check_fate(world: Reality, key: DesiredKey, options: Options) -> None:
-    """Raise RunStopped where what befell this key befell all keys of the stack."""
+def _check_fate(world: Reality, key: DesiredKey, options: Options) -> Options:
+    """Raise RunStopped where what befell this key befell all keys of the stack; return what is known of the team."""
     record = world.read_record(key.id).record
     fate = process.fate(world, record.owner if record else key.owner)
     fate.check_listed(key.id, record)
     if record and options.verify and key.smoke.origin is not Origin.SKIP:
         fate.check_accepted(record)
+    return replace(options, same_team=record is not None and fate.same_team(key.id, record))
 
 
 def _apply(world: Reality, key: DesiredKey, options: Options, left: Callable[[Record], str]) -> End:

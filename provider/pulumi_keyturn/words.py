@@ -12,6 +12,9 @@ _SAID = (
     (r"say whose it is: `keyturn adopt \S+ --live a or b`", "empty it, and the next `pulumi up` makes a new one"),
     (r"`--secret stdin` gives the present one, ", ""),
     (r"`--secret regenerate`", "adopt={'secret': 'regenerate'}"),
+    (r"run `keyturn apply --verify`: it replaces", "verify=True replaces"),
+    (r"set `smoke\.from: skip`", "set smoke={'from': 'skip'}"),
+    (r"`smoke\.(model|expect_models)`", r"'\1' of smoke"),
     (r"apply --verify mints again", "verify=True mints again"),
     (
         r"`adopt:` in its entry takes it over",
@@ -46,6 +49,15 @@ def no_record(key: str, desired: Desired) -> str:
         f"{key}: {place} holds no record of this key, so nothing was done. If the records were moved, move this one "
         "too; if the key is no longer wanted, delete its API key in the control panel and empty its deliveries: "
         "`pulumi state delete` then forgets it."
+    )
+
+
+def another_account(key: str, record: Record) -> str:
+    """Say that a list without any API key of a record does not prove that they are gone."""
+    return (
+        f"{key}: the list shows none of its API keys ({', '.join(sorted(record.uuids))}), and nothing tells whether "
+        "they were deleted or the token is another team's. Give the token the scope account:read. If it is right, "
+        f"say in the environment that they were deleted: KEYTURN_ONE_BY_ONE={key}."
     )
 
 

@@ -32,9 +32,6 @@ from keyturn.steps import (
     WriteRecord,
 )
 
-ASSUMED = "new:"
-"""How the uuid of an API key begins that only a plan has made."""
-
 
 @dataclass(frozen=True, slots=True)
 class Done:
@@ -131,6 +128,9 @@ def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901,
             return _waited(state)
         case WriteRecord(), Written(version):
             return _written(state, step, version)
+        case WriteClaim(claim), Claimed(other):
+            # Somebody else was quicker: the machine decides anew.
+            return state.with_observed(claims={**state.observed.claims, claim.uuid: other})
         case WriteClaim(claim), _:
             return state.with_observed(claims={**state.observed.claims, claim.uuid: claim})
         case Create(), Made(digest, key):
@@ -145,7 +145,8 @@ def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901,
                 keys=tuple(replace(key, name=name) if key.uuid == uuid else key for key in state.observed.keys)
             )
         case DeleteKey(uuid), _:
-            return state.with_observed(keys=tuple(key for key in state.observed.keys if key.uuid != uuid))
+            keys = tuple(key for key in state.observed.keys if key.uuid != uuid)
+            return state.with_observed(keys=keys).with_run(seen_ours=True)
         case Deliver(), Delivered():
             return _delivered(state, step, outcome)
         case Remove(delivery), _:
@@ -303,8 +304,9 @@ def assume(state: State, step: Step) -> Outcome:
     match step:
         case WriteRecord():
             return Written(state.version)
-        case Create(name=name):
-            return Made(f"minted-{state.run.mints}", ApiKey(f"{ASSUMED}{name}", name))
+        case Create():
+            # As the API has answered since May 2026; apply tries it all the same, and uses it if it works.
+            return Failed("the API no longer creates keys", retired=True)
         case Regenerate():
             return Made(f"minted-{state.run.mints}")
         case Check(purpose=Purpose.OLD):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from keyturn import schedule
-from keyturn.advance import ASSUMED, Claimed, Delivered, Done, Failed, Outcome, advance, assume
+from keyturn.advance import Delivered, Done, Failed, Outcome, advance, assume
 from keyturn.errors import Conflict, KeyturnError, LeaseLost, RateLimited, RunStopped, TargetUnavailable
 from keyturn.machine import next_step
 from keyturn.model import DesiredKey
@@ -89,7 +89,10 @@ def _dry(world: World, desired: DesiredKey, options: Options) -> tuple[KeyPlan, 
             if len(steps) > MAX_STEPS:
                 decision = ENDLESS
                 break
-            state = advance(_passed(state, decision), decision, _assumed(world, state, decision, hand, options))
+            outcome = _assumed(world, state, decision, hand, options)
+            if isinstance(outcome, Failed):
+                steps.pop()
+            state = advance(_passed(state, decision), decision, outcome)
             decision = next_step(state)
     except RunStopped:
         raise
@@ -118,8 +121,6 @@ def _dry(world: World, desired: DesiredKey, options: Options) -> tuple[KeyPlan, 
 
 def _assumed(world: World, state: State, step: Step, hand: Hand, options: Options) -> Outcome:
     """Read what a plan may read, assume the rest."""
-    if isinstance(step, LookClaim) and step.uuid.startswith(ASSUMED):
-        return Claimed(None)
     if isinstance(step, READS) or (isinstance(step, Check) and _really(step, hand, options)):
         return perform(world, state, step, hand)
     return assume(state, step)
@@ -315,8 +316,7 @@ def _shown(step: Step) -> tuple[Planned, ...]:
 
 def _worth_showing(changes: Sequence[Planned]) -> list[Planned]:
     """Leave out what only announces, or repeats, another line."""
-    worth = [change for change in changes if (change.change, change.code) not in QUIET]
-    return [replace(change, uuid="") if change.uuid.startswith(ASSUMED) else change for change in worth]
+    return [change for change in changes if (change.change, change.code) not in QUIET]
 
 
 def _end_of(error: KeyturnError) -> End:
@@ -348,7 +348,16 @@ def status_key(world: World, desired: DesiredKey, options: Options) -> KeyStatus
         condition, why = Condition.WAITING, f"apply would: {'; '.join(change.why for change in plan.changes)}"
     if state is None or record is None or record.deleted_at:
         code = plan.end.exit_code
-        return KeyStatus(desired.id, desired.name, condition, why, desired.rotation.strategy, exit_code=code)
+        return KeyStatus(
+            desired.id,
+            desired.name,
+            condition,
+            why,
+            desired.rotation.strategy,
+            plan.end.code,
+            plan.end.make,
+            exit_code=code,
+        )
     live = record.slot(record.live)
     minted = live.minted_at if live else None
     rotation = desired.rotation
@@ -359,6 +368,8 @@ def status_key(world: World, desired: DesiredKey, options: Options) -> KeyStatus
         condition=condition,
         why=why,
         strategy=record.strategy,
+        code=plan.end.code,
+        make=plan.end.make,
         live=record.live,
         uuids=tuple((name, slot.uuid) for name, slot in record.slots.items()),
         generation=record.generation,

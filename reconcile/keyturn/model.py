@@ -77,14 +77,47 @@ class Smoke:
 
 
 class Verdict(StrEnum):
-    """What a smoke-check found."""
+    """What a smoke-check found. Only `refused` is about the secret itself, and only it ever leads to a mint."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
+    VPC = "vpc"
+    """The key may be good, but it is not accepted from this network."""
+    TIER = "tier"
+    """The account's subscription tier lacks the model."""
+    MODEL = "model"
+    """There is no such model: retired, or misspelt in the manifest."""
     MODEL_DENIED = "model-denied"
+    """The key may not use the model."""
     QUOTA = "quota"
+    BALANCE = "balance"
+    """The account has no balance for inference."""
     UNREACHABLE = "unreachable"
     SKIPPED = "skipped"
+
+
+GOOD = frozenset({Verdict.ACCEPTED, Verdict.SKIPPED})
+"""Nothing is wrong."""
+UNKNOWN = frozenset({Verdict.UNREACHABLE, Verdict.VPC})
+"""Nothing could be learnt from here: whatever needs a proof waits."""
+UNJUDGED = UNKNOWN | {Verdict.BALANCE}
+"""Nothing was learnt about the secret, so a secret of unknown origin is not taken for a good one."""
+DENIED = frozenset({Verdict.MODEL, Verdict.TIER, Verdict.MODEL_DENIED})
+"""The secret is accepted, but the model does not answer to it."""
+
+REMEDIES: Mapping[Verdict, str] = {
+    Verdict.ACCEPTED: "",
+    Verdict.REFUSED: "run `keyturn apply --verify`: it replaces a delivered secret that is refused",
+    Verdict.VPC: "set `smoke.from: skip`, or run inside the VPC of the key",
+    Verdict.TIER: "the account's tier lacks this model: choose another `smoke.model`, or raise the tier",
+    Verdict.MODEL: "change `smoke.model`",
+    Verdict.MODEL_DENIED: "choose a `smoke.model` that the key may use, or allow it this model in the control panel",
+    Verdict.QUOTA: "wait until the quota is free again, or raise it",
+    Verdict.BALANCE: "add balance to the account, in the control panel under Billing",
+    Verdict.UNREACHABLE: "check the network and DigitalOcean's status page, then run again",
+    Verdict.SKIPPED: "",
+}
+"""What the operator can do about each verdict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +130,23 @@ class SmokeResult:
     seconds: float | None = None
     models: tuple[str, ...] = ()
     """What `/v1/models` listed for the secret."""
+    remedy: str = ""
+    """What the operator can do about it, from `REMEDIES` unless given; empty if nothing is wrong."""
+
+    def __post_init__(self) -> None:
+        """Fill in the remedy of the verdict."""
+        if not self.remedy:
+            object.__setattr__(self, "remedy", REMEDIES[self.verdict])
+
+    @property
+    def facts(self) -> str:
+        """The verdict and its evidence."""
+        return f"{self.verdict}: {self.detail}" if self.detail else self.verdict.value
+
+    @property
+    def advice(self) -> str:
+        """The facts, then the remedy."""
+        return f"{self.facts.rstrip('.')}; {self.remedy}" if self.remedy else self.facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +186,14 @@ class Adopt:
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """Spare API keys that a person made: their names begin with `prefix`; fewer than `low` of them are few."""
+
+    prefix: str
+    low: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Timing:
     """The bounds of waiting, in seconds; the manifest writes them as durations."""
 
@@ -161,6 +219,8 @@ class DesiredKey:
     clean_targets: bool = True
     timing: Timing = Timing()
     trigger: str = ""
+    pool: Pool | None = None
+    """Where a missing API key is taken from."""
     retain: bool = False
     """`absent` with `retain`: the API keys stay, only keyturn lets go (Pulumi's `on_delete: retain`)."""
     fingerprint: str = ""
@@ -210,10 +270,18 @@ class WireKind(StrEnum):
 
     OK = "ok"
     UNAUTHORIZED = "unauthorized"
+    VPC = "vpc"
+    TIER = "tier"
+    MODEL = "model"
     MODEL_DENIED = "model-denied"
     WRONG_API = "wrong-api"
     QUOTA = "quota"
+    BALANCE = "balance"
     UNREACHABLE = "unreachable"
+
+
+SILENT = frozenset({WireKind.UNREACHABLE, WireKind.VPC, WireKind.BALANCE})
+"""Answers that say nothing about the secret, as `UNJUDGED` of the verdicts."""
 
 
 @dataclass(frozen=True, slots=True)

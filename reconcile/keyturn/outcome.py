@@ -16,6 +16,7 @@ class Options:
 
     `rotate` asks for a rotation now; `adopt` overrides the entry's consent; `secret` is the one to adopt where it
     comes from standard input; `allow_delete` is the run's brake, released for this key; `lock_timeout` is in seconds.
+    `same_team`: an operator, or another key of the run, says that the account token is of the key's own team.
     """
 
     verify: bool = False
@@ -25,6 +26,7 @@ class Options:
     by: str = ""
     adopt: Adopt | None = None
     take_over: bool = False
+    same_team: bool = False
     unpark: bool = False
     allow_delete: bool = False
     secret: Secret | None = None
@@ -78,6 +80,8 @@ class End:
     why: str = ""
     until: datetime | None = None
     exit_code: int = 0
+    make: tuple[str, ...] = ()
+    """Names of the API keys that a person has to make in the control panel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +125,9 @@ class KeyStatus:
     condition: Condition
     why: str
     strategy: Strategy
+    code: str = ""
+    make: tuple[str, ...] = ()
+    """Names of the API keys that a person has to make in the control panel."""
     live: SlotName | None = None
     uuids: tuple[tuple[SlotName, str], ...] = ()
     generation: int = 0
@@ -146,6 +153,21 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolState:
+    """How many spares of a pool the account has; `wanted`: how many more keys would take one if they could."""
+
+    prefix: str
+    left: int
+    low: int
+    wanted: int = 0
+
+    @property
+    def few(self) -> bool:
+        """Whether a person should make some more."""
+        return self.left < self.low or self.left < self.wanted
+
+
+@dataclass(frozen=True, slots=True)
 class RunPlan:
     """What apply would do to all keys; `digest` covers every key's basis and is what a saved plan is checked by.
 
@@ -160,6 +182,9 @@ class RunPlan:
     stopped: str = ""
     exit_code: int = 0
     digest: str = ""
+    notes: tuple[str, ...] = ()
+    """What the whole run has to say, such as what it cannot know."""
+    pools: tuple[PoolState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,3 +198,5 @@ class RunReport:
     unmanaged: tuple[str, ...] = ()
     stopped: str = ""
     exit_code: int = 0
+    notes: tuple[str, ...] = ()
+    pools: tuple[PoolState, ...] = ()

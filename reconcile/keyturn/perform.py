@@ -19,6 +19,7 @@ from keyturn.machine.common import protects
 from keyturn.model import Delivery, SmokeResult, Verdict
 from keyturn.observe import Hand, clock, digest_key
 from keyturn.record import Claim
+from keyturn.secret import is_account_token
 from keyturn.state import Reading, State
 from keyturn.steps import (
     Check,
@@ -139,7 +140,7 @@ def _look(world: World, state: State, hand: Hand, deliveries: tuple[Delivery, ..
             readings[place] = Reading(version=held.version)
         else:
             digest = hand.take(held.secret, digest_key(state))
-            token = held.secret.starts_with(*smoke.ACCOUNT_TOKENS)
+            token = is_account_token(held.secret)
             readings[place] = Reading(digest, held.version, account_token=token)
 
     world.together([lambda place=place: read(place) for place in deliveries])  # type: ignore[misc]
@@ -167,15 +168,7 @@ def _check(world: World, state: State, step: Check, hand: Hand) -> SmokeResult:
         return SmokeResult(found[alive])
     times, spread = (STRICT_TIMES, STRICT_SPREAD) if step.purpose is Purpose.BEFORE_DELIVERY else (1, 0.0)
     fresh = step.purpose in {Purpose.FRESH, Purpose.BEFORE_DELIVERY}
-
-    def control_ok() -> bool:
-        try:
-            world.list_keys(fresh=True)
-        except KeyturnError:
-            return False
-        return True
-
-    return smoke.check(world, secret, wanted, timing, times=times, spread=spread, fresh=fresh, control_ok=control_ok)
+    return smoke.check(world, secret, wanted, timing, times=times, spread=spread, fresh=fresh)
 
 
 def _claim(world: World, claim: Claim, hand: Hand) -> Outcome:
@@ -185,7 +178,7 @@ def _claim(world: World, claim: Claim, hand: Hand) -> Outcome:
         stored = world.read_claim(claim.uuid)
         hand.claims[claim.uuid] = stored.version
         if stored.claim != claim:
-            raise
+            return Claimed(stored.claim)
     return Done()
 
 

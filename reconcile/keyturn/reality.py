@@ -34,6 +34,8 @@ Hear = Callable[[Progress], None]
 
 TOKENS = ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN")
 API = ("KEYTURN_API_URL", "https://api.digitalocean.com")
+BLOCKED_SECONDS = 10.0
+"""For how long one answer about the account's balance serves all keys."""
 INFERENCE = ("KEYTURN_INFERENCE_URL", "https://inference.do-ai.run")
 _IN_SECONDS = 120
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -61,7 +63,8 @@ def open_world(
     token = next((text for name in TOKENS if (text := environment.get(name, "").strip())), "")
     if not token:
         raise CredentialError(
-            "no DigitalOcean token", remedy=f"Set {TOKENS[0]} to a token with the scopes genai:read and genai:update."
+            "no DigitalOcean token",
+            remedy=f"Set {TOKENS[0]} to a token with the scopes genai:read, genai:update and account:read.",
         )
     api, inference = (_url(environment, *place) for place in (API, INFERENCE))
     targets = Targets(desired, environment, base)
@@ -92,6 +95,8 @@ class Reality:
         self._runs = runs
         self._account: str | None = None
         self._account_lock = threading.Lock()
+        self._blocked: tuple[float, bool | None] | None = None
+        self._blocked_lock = threading.Lock()
         self._paths: dict[tuple[str, str], threading.Lock] = {}
         self._paths_lock = threading.Lock()
         self._records_checked = False
@@ -146,6 +151,13 @@ class Reality:
             if self._account is None:
                 self._account = self.control.account()
             return self._account
+
+    def prepayment_blocked(self) -> bool | None:
+        """Tell whether the account is blocked for lack of balance; the answer serves for 10 s."""
+        with self._blocked_lock:
+            if self._blocked is None or self.uptime() - self._blocked[0] > BLOCKED_SECONDS:
+                self._blocked = (self.uptime(), self.control.prepayment_blocked())
+            return self._blocked[1]
 
     def clock_skew(self) -> float:
         """Return seconds between the API's last `Date` and our clock."""

@@ -76,6 +76,8 @@ class Intent:
     since: datetime
     lease_until: datetime
     digest: str | None = None
+    spare: str = ""
+    """Of a `create`: the API key of the pool that is to be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,8 @@ class Record:
     trigger: str = ""
     requested: Requested | None = None
     handoff: Handoff | None = None
+    gone: Mapping[SlotName, Slot] = field(default_factory=dict)
+    """Slots whose API key no complete list showed any more: should its uuid come back, it is the same key."""
     failures: Failures = Failures()
     parked: Parked | None = None
     unverified: str = ""
@@ -154,6 +158,11 @@ class Record:
     def slot(self, name: SlotName | None) -> Slot | None:
         """Return the slot of that name, None where there is none."""
         return self.slots.get(name) if name else None
+
+    @property
+    def uuids(self) -> frozenset[str]:
+        """Every API key that this key has, or had until no list showed it any more."""
+        return frozenset(slot.uuid for slot in (*self.slots.values(), *self.gone.values()))
 
     def with_slot(self, name: SlotName, slot: Slot) -> Mapping[SlotName, Slot]:
         """Return the slots with one of them replaced."""

@@ -6,16 +6,16 @@ A run at rest costs one complete list, one reading of each record and one list o
 from __future__ import annotations
 
 import difflib
-import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
-from keyturn import executor, safety
+from keyturn import executor, safety, worklist
 from keyturn.crew import spread
-from keyturn.errors import InputError, KeyturnError, OwnershipError, RunStopped
-from keyturn.model import Desired, DesiredKey, Verdict
+from keyturn.errors import InputError, KeyturnError, RunStopped
+from keyturn.machine.holding import UNSURE
+from keyturn.model import Desired, DesiredKey
 from keyturn.outcome import (
     Condition,
     End,
@@ -23,22 +23,31 @@ from keyturn.outcome import (
     KeyReport,
     KeyStatus,
     Options,
+    PoolState,
     Progress,
     RunPlan,
     RunReport,
 )
 from keyturn.record import Record
+from keyturn.report.handoff import handoff_text
 from keyturn.runs import Runs
 from keyturn.safety import Braked, Limits
 from keyturn.sight import PlanKey, Sight, ended, failed, look
-from keyturn.signals import stop_requested
+from keyturn.signals import pause, stop_requested
+from keyturn.worklist import Call, check_digest, exit_code, has_retire, rotated, still, to_do
 from keyturn.world import World
 
 Talk = Callable[[Progress], None]
 
 WORKERS = 8
-POLL = 10
+POLL = 10.0
 """Seconds between two looks for keys that a person has to make (`--wait`)."""
+GRACE = timedelta(seconds=5)
+"""Overlaps that end within so long of each other are waited for together."""
+BLIND = (
+    "The account token may not read its team (scope account:read). So keyturn knows another team's token only by the "
+    "API keys that it lists."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,35 +58,6 @@ class Engine:
     apply: Callable[[World, DesiredKey, Options, str, Talk], KeyReport] = executor.apply_key
     status: Callable[[World, DesiredKey, Options], KeyStatus] = executor.status_key
     unmanaged: Callable[[str, str], DesiredKey] = executor.unmanaged_key
-
-
-@dataclass(slots=True)
-class _Call:
-    """One call of the runner: what it works on, what it saw, and why it stopped, if it did."""
-
-    work: tuple[DesiredKey, ...]
-    options: Options
-    limits: Limits
-    unpark: Collection[str] = ()
-    unmanaged: tuple[str, ...] = ()
-    """Ids of this owner's records without an entry; in `work` only where something of theirs is still open."""
-    stopped: str = ""
-    unknown: bool = False
-    """The list or the account could not be read, so every key failed."""
-    verdicts: list[Verdict | None] = field(default_factory=list)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def options_of(self, key: DesiredKey) -> Options:
-        """What was asked for is asked of the manifest's keys, not of records that lost their entry."""
-        if key.id in self.unmanaged:
-            return Options(verify=self.options.verify, by=self.options.by, lock_timeout=self.options.lock_timeout)
-        return replace(self.options, unpark=self.options.unpark or key.id in self.unpark)
-
-    def saw(self, verdict: Verdict | None) -> None:
-        """Stop once two keys were checked and none was accepted."""
-        with self.lock:
-            self.verdicts.append(verdict)
-            self.stopped = self.stopped or safety.all_refused(self.verdicts)
 
 
 class Runner:
@@ -127,8 +107,10 @@ class Runner:
             deferred=braked.deferred,
             unmanaged=call.unmanaged,
             stopped=call.stopped,
-            exit_code=_exit_code(call, braked.plans),
+            exit_code=exit_code(call, braked.plans),
             digest=safety.digest(sight.plan for sight in sights),
+            notes=self._notes() if call.work and not call.unknown else (),
+            pools=self._pools(call, braked.plans),
         )
 
     def apply(
@@ -153,13 +135,14 @@ class Runner:
         call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
         sights = self._look(call, call.work)
         if expected_digest and not call.unknown:
-            _check_digest(sights, expected_digest)
+            check_digest(sights, expected_digest)
         braked = self._brake(call, sights)
         with self._runs.hold() as run:
             reports = {report.key: report for report in self._apply(call, call.work, braked, run.id)}
-            while wait and not self._halted(call) and (waiting := _waiting(call.work, reports)):
-                self._pause()
-                reports |= {report.key: report for report in self._again(call, waiting, run.id)}
+            if wait:
+                self._wait_for_persons(call, reports, run.id)
+            if not expected_digest:
+                self._wait_for_overlaps(call, reports, run.id)
             run.unfinished = any(report.exit_code for report in reports.values())
         ordered = tuple(reports[key.id] for key in call.work)
         return RunReport(
@@ -169,7 +152,8 @@ class Runner:
             deferred=braked.deferred,
             unmanaged=call.unmanaged,
             stopped=call.stopped,
-            exit_code=_exit_code(call, ordered),
+            exit_code=exit_code(call, ordered),
+            pools=self._pools(call, ordered),
         )
 
     def status(self, keys: Sequence[str], options: Options) -> tuple[KeyStatus, ...]:
@@ -192,12 +176,16 @@ class Runner:
                 end = ended(error)
                 return KeyStatus(key.id, key.name, end.condition, end.why, key.rotation.strategy, problems=(end.why,))
 
-        return spread(work, tell, self._hear, self._workers)
+        found = spread(work, tell, self._hear, self._workers)
+        if again := self._vouch(call, work, [key.key for key in found if key.code == UNSURE]):
+            surer = {key.key: key for key in spread(again, tell, self._hear, self._workers)}
+            return tuple(surer.get(key.key, key) for key in found)
+        return found
 
     def _limits(self, allow_delete: int, allow_rotations: int) -> Limits:
         return Limits(self._desired.rotations_per_run, allow_rotations, allow_delete)
 
-    def _call(self, keys: Sequence[str], options: Options, limits: Limits, unpark: Collection[str] = ()) -> _Call:
+    def _call(self, keys: Sequence[str], options: Options, limits: Limits, unpark: Collection[str] = ()) -> Call:
         known = {key.id: key for key in self._desired.keys}
         for name in (*keys, *unpark):
             if name not in known:
@@ -205,10 +193,10 @@ class Runner:
                 remedy = f"Did you mean {near[0]}?" if near else ""
                 raise InputError(f"the manifest has no key {name!r}", remedy=remedy)
         if keys:
-            return _Call(tuple(key for key in self._desired.keys if key.id in keys), options, limits, unpark)
+            return Call(tuple(key for key in self._desired.keys if key.id in keys), options, limits, unpark)
         unmanaged = self._unmanaged(known)
-        lost = (self._entryless(key) for key, record in unmanaged.items() if _open(record))
-        return _Call((*self._desired.keys, *lost), options, limits, unpark, unmanaged=tuple(unmanaged))
+        lost = (self._entryless(key) for key, record in unmanaged.items() if has_retire(record))
+        return Call((*self._desired.keys, *lost), options, limits, unpark, unmanaged=tuple(unmanaged))
 
     def _entryless(self, key: str) -> DesiredKey:
         """Return what is desired of a record without an entry; it settles as long as everything else here."""
@@ -241,7 +229,7 @@ class Runner:
             return ended(error)
         return None
 
-    def _look(self, call: _Call, work: Sequence[DesiredKey]) -> tuple[Sight, ...]:
+    def _look(self, call: Call, work: Sequence[DesiredKey]) -> tuple[Sight, ...]:
         """Plan each key dry, as if every brake were off; then see whether the whole run has to stop."""
         unknown = self._unknown() if work else None
         call.unknown = unknown is not None
@@ -262,18 +250,33 @@ class Runner:
 
         sights = spread(work, see, self._hear, self._workers)
         try:
+            if again := self._vouch(call, work, [sight.plan.key for sight in sights if sight.plan.end.code == UNSURE]):
+                surer = {sight.plan.key: sight for sight in spread(again, see, self._hear, self._workers)}
+                sights = tuple(surer.get(sight.plan.key, sight) for sight in sights)
             call.stopped = call.stopped or self._common_fate(call, work, sights)
         except KeyturnError as error:
             call.unknown = True
             return tuple(failed(key.id, ended(error)) for key in work)
         return sights
 
-    def _common_fate(self, call: _Call, work: Sequence[DesiredKey], sights: Sequence[Sight]) -> str:
+    def _vouch(self, call: Call, work: Sequence[DesiredKey], unsure: Collection[str]) -> tuple[DesiredKey, ...]:
+        """Return the keys of `unsure` of whose team this owner's other records show that the token is; note them."""
+        if not unsure:
+            return ()
+        found = {key: self._world.read_record(key).record for key in self._world.list_records()}
+        records = {key: record for key, record in found.items() if record and safety.mine(record, self._desired.owner)}
+        doubted = {key: record for key, record in records.items() if key in unsure}
+        call.same_team = safety.vouched(doubted, records.values(), self._world.list_keys())
+        return tuple(key for key in work if key.id in call.same_team)
+
+    def _common_fate(self, call: Call, work: Sequence[DesiredKey], sights: Sequence[Sight]) -> str:
         """Return why the whole run stops, empty where it goes on."""
         wanted = {key.id for key in work if not key.absent}
         seen = {sight.plan.key: sight for sight in sights if safety.mine(sight.record, self._desired.owner)}
         records = {key: sight.record for key, sight in seen.items() if sight.record}
         if records and (other := safety.other_team(self._world.account(), records)):
+            return other
+        if other := safety.another_account([sight.plan.key for sight in sights if sight.plan.end.code == UNSURE]):
             return other
         live = {key: uuid for key, uuid in safety.live_uuids(records).items() if key in wanted}
         if safety.all_gone(live, self._world.list_keys()):
@@ -282,17 +285,17 @@ class Runner:
             call.verdicts += [seen[key].verdict for key in live]
         return safety.all_refused(call.verdicts)
 
-    def _brake(self, call: _Call, sights: Sequence[Sight]) -> Braked:
+    def _brake(self, call: Call, sights: Sequence[Sight]) -> Braked:
         asked = call.options.rotate or call.options.compromised
         return safety.brake([sight.plan for sight in sights], call.limits, asked=asked)
 
-    def _apply(self, call: _Call, work: Sequence[DesiredKey], braked: Braked, run: str) -> tuple[KeyReport, ...]:
+    def _apply(self, call: Call, work: Sequence[DesiredKey], braked: Braked, run: str) -> tuple[KeyReport, ...]:
         """Apply each key that is free and has something to do; the others end as their plan did."""
         plans = {plan.key: plan for plan in braked.plans}
 
         def do(key: DesiredKey, say: Talk) -> KeyReport:
             plan = plans[key.id]
-            if key.id not in braked.free or not _to_do(plan, call.options):
+            if key.id not in braked.free or not to_do(plan, call.options):
                 return KeyReport(key.id, (), plan.end)
             if end := self._halted(call):
                 return KeyReport(key.id, (), end)
@@ -309,17 +312,51 @@ class Runner:
 
         return spread(work, do, self._hear, self._workers)
 
-    def _again(self, call: _Call, waiting: Sequence[DesiredKey], run: str) -> tuple[KeyReport, ...]:
+    def _again(self, call: Call, waiting: Sequence[DesiredKey], run: str) -> tuple[KeyReport, ...]:
         """Look at waiting keys once more and apply those that need not wait; a failed look is only said."""
         sights = {sight.plan.key: sight for sight in self._look(call, waiting)}
         for key, sight in sights.items():
             if sight.plan.end.condition is Condition.FAILED:
                 self._hear(Progress(key, sight.plan.end.why, self._now()))
-        ready = [key for key in waiting if not _still(sights[key.id].plan)]
+        ready = [key for key in waiting if not still(sights[key.id].plan)]
         braked = self._brake(call, [sights[key.id] for key in ready])
         return self._apply(call, ready, braked, run)
 
-    def _halted(self, call: _Call) -> End | None:
+    def _wait_for_persons(self, call: Call, reports: dict[str, KeyReport], run: str) -> None:
+        """Look for API keys that a person has to make, and go on with what is there, until none is missing."""
+        told: list[str] = []
+        while not self._halted(call) and (waiting := worklist.waiting(call.work, reports)):
+            wanted = handoff_text(name for key in waiting for name in reports[key.id].end.make)
+            if wanted != told:
+                told = wanted
+                for text in wanted:
+                    self._say(text)
+            pause(self._world.sleep, POLL)
+            reports |= {report.key: report for report in self._again(call, waiting, run)}
+
+    def _wait_for_overlaps(self, call: Call, reports: dict[str, KeyReport], run: str) -> None:
+        """Retire what becomes due while this run is at work, or so soon that the next run would just miss it."""
+        tried: set[str] = set()
+        while not self._halted(call):
+            ends = {key: report.end for key, report in reports.items() if not rotated(report)}
+            work = [key for key in call.work if key.id in ends and key.id not in tried]
+            due = sorted(worklist.soon(work, ends, self._now()), key=lambda item: item[1])
+            if not due:
+                return
+            first = due[0][1]
+            ready = [key for key, at in due if at <= first + GRACE]
+            if (seconds := (due[len(ready) - 1][1] - self._now()).total_seconds()) > 0:
+                self._say(f"Waits {seconds:.0f} s for the overlap of {', '.join(key.id for key in ready)} to end.")
+                pause(self._world.sleep, seconds)
+            tried |= {key.id for key in ready}
+            reports |= {report.key: report for report in self._again(call, ready, run)}
+
+    def retires_soon(self, plan: RunPlan) -> bool:
+        """Tell whether an apply of this plan would wait for an overlap that is about to end."""
+        ends = {key.key: key.end for key in plan.plans}
+        return any(worklist.soon([key for key in self._desired.keys if key.id in ends], ends, self._now()))
+
+    def _halted(self, call: Call) -> End | None:
         """Return why no further key is started, None where it may be."""
         if call.stopped:
             return End(Condition.STOPPED, "run-stopped", call.stopped, exit_code=safety.OWNERSHIP)
@@ -328,10 +365,27 @@ class Runner:
             return End(Condition.STOPPED, "interrupted", why, exit_code=1)
         return None
 
-    def _pause(self) -> None:
-        for _ in range(POLL):
-            if stop_requested() is None:
-                self._world.sleep(1)
+    def pools(self, found: Sequence[KeyStatus]) -> tuple[PoolState, ...]:
+        """Return the pools of the manifest's keys, as `found` by `status`."""
+        with suppress(KeyturnError):
+            return worklist.pools(
+                self._desired.keys, {key.key: len(key.make) for key in found}, self._world.list_keys()
+            )
+        return ()
+
+    def _pools(self, call: Call, results: Sequence[KeyPlan] | Sequence[KeyReport]) -> tuple[PoolState, ...]:
+        if call.unknown or call.stopped or not any(key.pool for key in call.work):
+            return ()
+        with suppress(KeyturnError):
+            return worklist.pools(call.work, worklist.wants(results), self._world.list_keys())
+        return ()
+
+    def _notes(self) -> tuple[str, ...]:
+        """Return what this run cannot know."""
+        with suppress(KeyturnError):
+            if not self._world.account():
+                return (BLIND,)
+        return ()
 
     def _say(self, text: str) -> None:
         self._hear(Progress("", text, self._now()))
@@ -343,40 +397,3 @@ class Runner:
 
     def _now(self) -> datetime:
         return self._world.now()
-
-
-def _open(record: Record) -> bool:
-    """Whether a record without an entry still has an old secret to retire."""
-    return record.retire is not None
-
-
-def _to_do(plan: KeyPlan, options: Options) -> bool:
-    """Whether applying can come to more than the plan: a change, a check, or a wait for another run's lease."""
-    resting = plan.end.condition in {Condition.REST, Condition.WAITING}
-    return bool(plan.changes) or (resting and (options.verify or plan.end.exit_code != 0))
-
-
-def _waiting(work: Sequence[DesiredKey], reports: Mapping[str, KeyReport]) -> tuple[DesiredKey, ...]:
-    """Return the keys that wait for a person or another run, not for time."""
-    ends = {key: report.end for key, report in reports.items()}
-    return tuple(key for key in work if ends[key.id].condition is Condition.WAITING and ends[key.id].exit_code == 1)
-
-
-def _still(plan: KeyPlan) -> bool:
-    """Whether a waiting key goes on waiting: nothing to do yet, or it could not be looked at just now."""
-    patient = plan.end.condition in {Condition.WAITING, Condition.FAILED} and plan.end.exit_code == 1
-    return patient and not plan.changes
-
-
-def _exit_code(call: _Call, results: Sequence[KeyPlan] | Sequence[KeyReport]) -> int:
-    codes = [result.exit_code if isinstance(result, KeyReport) else result.end.exit_code for result in results]
-    return safety.exit_code([*codes, safety.OWNERSHIP if call.stopped else 0])
-
-
-def _check_digest(sights: Sequence[Sight], expected: str) -> None:
-    if safety.digest(sight.plan for sight in sights) != expected:
-        raise OwnershipError(
-            "the saved plan no longer is what would be done, so nothing was",
-            evidence="a key, its record, its entry or a delivery changed since",
-            remedy="Make a new plan and review it.",
-        )

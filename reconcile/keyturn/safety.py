@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from keyturn.model import ApiKey, Verdict
+from keyturn.model import UNJUDGED, ApiKey, Verdict
 from keyturn.outcome import Change, Condition, End, KeyPlan
 from keyturn.record import Op, Record
 
@@ -88,6 +88,26 @@ def other_team(account: str, records: Mapping[str, Record]) -> str:
     )
 
 
+def vouched(unsure: Mapping[str, Record], others: Iterable[Record], listed: Iterable[ApiKey]) -> frozenset[str]:
+    """Return those of the `unsure` keys (none of their API keys is listed) whose team the list shows by other keys."""
+    shown = {key.uuid for key in listed if key.deleted_at is None}
+    teams = {record.account for record in others if record.uuids & shown}
+    return frozenset(
+        key for key, record in unsure.items() if teams & {record.account, ""} or (teams and not record.account)
+    )
+
+
+def another_account(unsure: Sequence[str]) -> str:
+    """Return why the run stops if it cannot be told whose the token is, empty if no key is unsure."""
+    if not unsure:
+        return ""
+    return (
+        f"The API shows no API key of {_names(sorted(unsure))}: either they were deleted, or the token is another "
+        "team's, and nothing tells which. Nothing was done. Give the token the scope account:read, so that its team is "
+        "known. If the token is right and the keys were really deleted, go on with --take-over."
+    )
+
+
 def live_uuids(records: Mapping[str, Record]) -> dict[str, str]:
     """Return the uuid of each key's live slot, without keys that are deleted or being deleted."""
     return {
@@ -112,7 +132,7 @@ def all_gone(live: Mapping[str, str], listed: Iterable[ApiKey]) -> str:
 
 def all_refused(verdicts: Iterable[Verdict | None]) -> str:
     """Return why the run stops because every key that was checked, two or more, is refused; empty where not."""
-    checked = [verdict for verdict in verdicts if verdict not in {None, Verdict.SKIPPED, Verdict.UNREACHABLE}]
+    checked = [verdict for verdict in verdicts if verdict not in {None, Verdict.SKIPPED, *UNJUDGED}]
     if len(checked) < TWO or any(verdict is not Verdict.REFUSED for verdict in checked):
         return ""
     return (

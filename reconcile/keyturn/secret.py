@@ -65,6 +65,14 @@ class Secret:
         raise TypeError(message)
 
 
+def is_account_token(secret: Secret) -> bool:
+    """Tell whether a secret is a personal token of the account: never a model access key, never sent to inference.
+
+    `dop_v1_` alone is proof. `sk-do-` and `doo_v1_` are model access keys; all else is opaque.
+    """
+    return secret.starts_with("dop_v1_")
+
+
 def _bytes(value: str) -> bytes:
     """Encode any text: a lone surrogate must not raise an error that would hold the value."""
     return value.encode(errors="surrogatepass")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from keyturn.errors import KeyturnError, OwnershipError
-from keyturn.model import DesiredKey, Verdict, WireAnswer, WireKind
+from keyturn.model import SILENT, DesiredKey, Verdict, WireAnswer, WireKind
 from keyturn.outcome import Condition, End, KeyPlan, Options
 from keyturn.record import Record
 from keyturn.secret import Secret
@@ -71,6 +71,12 @@ class _Watched:
         answer = self._world.models(secret)
         if answer.kind is WireKind.UNAUTHORIZED:
             self.verdict = self.verdict or Verdict.REFUSED
-        elif answer.kind is not WireKind.UNREACHABLE:
+        elif answer.kind not in SILENT:
             self.verdict = Verdict.ACCEPTED
         return answer
+
+    def prepayment_blocked(self) -> bool | None:
+        blocked = self._world.prepayment_blocked()
+        if blocked and self.verdict is Verdict.REFUSED:
+            self.verdict = Verdict.BALANCE
+        return blocked

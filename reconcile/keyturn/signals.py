@@ -7,6 +7,7 @@ and the first durable write of its secret: there the secret would be lost.
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Self
 
@@ -52,3 +53,10 @@ class Signals:
     def _note(self, number: int, _frame: FrameType | None) -> None:
         if self.stop_requested is None:
             self.stop_requested = number
+
+
+def pause(sleep: Callable[[float], None], seconds: float) -> None:
+    """Sleep in slices of a second at most, until a stop is requested."""
+    while seconds > 0 and stop_requested() is None:
+        sleep(min(seconds, 1.0))
+        seconds -= 1.0

@@ -125,6 +125,8 @@ class Run:
     watched: str = ""
     watched_since: float = 0.0
     waiting_since: float | None = None
+    seen_ours: bool = False
+    """This run's list showed an API key of the record, so the account token is of its team; later it may be deleted."""
     honoured: bool = False
     """The rotation that the options ask for is in the record, or done."""
     counted: bool = False

@@ -82,6 +82,9 @@ class World(Protocol):
     def account(self) -> str:
         """Return the team's uuid, empty where the token may not read it."""
 
+    def prepayment_blocked(self) -> bool | None:
+        """Tell whether the account is blocked for lack of balance; None if the token may not know. Raises ApiError."""
+
     def clock_skew(self) -> float:
         """Return seconds between the API's last `Date` and our clock, 0.0 before any answer."""
 

@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from keyturn.cli.schema import schema_text
+from keyturn.model import REMEDIES, Verdict
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Stage
@@ -145,6 +146,36 @@ def test_smoke(stage: Stage) -> None:
     secret = stage.delivered("report") or ""
     assert "stdin" in stage.run("smoke", "--secret", "stdin", stdin=secret).stdout
     assert "accepted" in stage.run("smoke", "report-bot", "--secret", "stdin", stdin=secret).stdout
+
+
+def test_smoke_tries_every_format_but_an_account_token(stage: Stage) -> None:
+    """Older and newer model access keys are sent and judged; a personal token of the account is not sent anywhere."""
+    for secret in ("sk-do-" + "x" * 64, "doo_v1_" + "0" * 64):
+        before = len(stage.sandbox.requests)
+        document = stage.json("smoke", "--secret", "stdin", code=1, stdin=secret)
+        valid(document, "smoke")
+        result = document["checked"][0]["result"]
+        assert (result["verdict"], result["remedy"]) == ("refused", REMEDIES[Verdict.REFUSED])
+        assert "HTTP 401" in result["detail"]
+        assert any(seen.path == "/v1/models" for seen in stage.sandbox.requests[before:])
+    before = len(stage.sandbox.requests)
+    answer = stage.run("smoke", "--secret", "stdin", code=1, stdin="dop_v1_" + "0" * 64)
+    assert "a token of the account" in answer.stdout
+    assert len(stage.sandbox.requests) == before
+
+
+def test_a_misspelt_model_is_told_with_its_remedy(stage: Stage) -> None:
+    """By smoke, status and apply alike, each once; nothing is minted for it."""
+    stage.make_keys()
+    stage.run("apply", "report-bot", "--yes")
+    before = stage.delivered("report")
+    stage.edit("model: openai-gpt-oss-20b", "model: openai-gpt-os-20b")
+    remedy = "change `smoke.model`; near: openai-gpt-oss-20b, openai-gpt-oss-120b"
+    for command in (["smoke"], ["status", "--verify"], ["apply", "--yes", "--verify"]):
+        text = stage.run(*command, "report-bot", code=1).stdout
+        assert "lacks openai-gpt-os-20b" in text
+        assert text.count(remedy) == 1
+    assert stage.delivered("report") == before
 
 
 def test_status(stage: Stage) -> None:

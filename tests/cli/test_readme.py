@@ -51,7 +51,10 @@ def test_every_command_and_option_exists() -> None:
 def test_every_link_leads_somewhere() -> None:
     """Links into the repository name files that are there."""
     links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    assert [link for link in links if not (ROOT / link.partition("#")[0]).exists()] == []
+    for page, _, anchor in (link.partition("#") for link in links if "#" in link):
+        heads = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
+        assert anchor in {re.sub(r"[^a-z0-9 -]", "", head.lower()).replace(" ", "-") for head in heads}
     folders = re.findall(r"`(tests/[\w./]+)`", README)
     assert [folder for folder in folders if not (ROOT / folder).exists()] == []
 

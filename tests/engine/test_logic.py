@@ -9,7 +9,7 @@ import time
 import traceback
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import dill  # type: ignore[import-untyped]
 import pulumi
@@ -18,13 +18,15 @@ from pulumi import ResourceOptions, ResourceTransformationArgs
 from pulumi.dynamic.dynamic import ResourceProvider, serialize_provider
 from pulumi.output import UNKNOWN
 
-from keyturn.model import Delivery, SlotName
+from keyturn.errors import RunStopped
+from keyturn.model import REMEDIES, Delivery, SlotName, Verdict, WireAnswer, WireKind
+from keyturn.reality import Reality
 from keyturn.record import DeliveryState, Record, Slot
 from keyturn.secret import Secret
-from keyturn.world import Held
+from keyturn.world import Held, StoredRecord
 from pulumi_keyturn import due, health, inputs, intake, talk, words
 from pulumi_keyturn.failure import told
-from pulumi_keyturn.fate import family
+from pulumi_keyturn.fate import Fate, family
 from pulumi_keyturn.once import Once
 from pulumi_keyturn.provider import KeyProvider, SmokeCheckProvider
 
@@ -236,6 +238,65 @@ def test_no_line_for_the_screen_is_waited_for_or_raised(monkeypatch: pytest.Monk
 def test_remedies_are_those_of_a_program(ours: str, theirs: str) -> None:
     """What the command line would be told to do is said as inputs and as Pulumi's commands."""
     assert words.of_pulumi(ours) == theirs
+
+
+def test_the_remedies_of_verdicts_are_those_of_a_program() -> None:
+    """Nothing of the command line or of a manifest is left in them."""
+    told = {verdict: words.of_pulumi(remedy) for verdict, remedy in REMEDIES.items()}
+    assert told[Verdict.VPC] == "set smoke={'from': 'skip'}, or run inside the VPC of the key"
+    assert told[Verdict.REFUSED] == "verify=True replaces a delivered secret that is refused"
+    assert not [remedy for remedy in told.values() if "`" in remedy or "keyturn" in remedy]
+
+
+@pytest.mark.parametrize(
+    ("kind", "blocked", "stops"),
+    [
+        (WireKind.UNAUTHORIZED, None, True),
+        (WireKind.UNAUTHORIZED, True, False),
+        (WireKind.VPC, None, False),
+        (WireKind.TIER, None, False),
+    ],
+)
+def test_only_real_refusals_stop_a_stack(kind: WireKind, blocked: bool | None, stops: bool) -> None:
+    """A blocked account, another network or a tier refuses no secret."""
+    place, secret, digest_key = Delivery("vault", "a/b", "KEY"), Secret("one"), "ab" * 32
+    digest = secret.digest(digest_key)
+    records = {
+        key: Record(
+            key,
+            "me",
+            digest_key,
+            live=SlotName.A,
+            slots={SlotName.A: Slot(f"u{key}", key, digest=digest)},
+            deliveries=(DeliveryState(place, digest=digest),),
+        )
+        for key in "ab"
+    }
+
+    class World:
+        """Two keys and one answer."""
+
+        def models(self, _: Secret) -> WireAnswer:
+            return WireAnswer(kind)
+
+        def prepayment_blocked(self) -> bool | None:
+            return blocked
+
+        def read_delivery(self, _: Delivery) -> Held:
+            return Held(secret)
+
+        def list_records(self) -> tuple[str, ...]:
+            return tuple(records)
+
+        def read_record(self, key: str) -> StoredRecord:
+            return StoredRecord(records[key], "1")
+
+    fate = Fate(cast("Reality", World()), "me")
+    if stops:
+        with pytest.raises(RunStopped):
+            fate.check_accepted(records["a"])
+    else:
+        fate.check_accepted(records["a"])
 
 
 def test_house_rules_hold_for_a_key_that_is_only_looked_up() -> None:

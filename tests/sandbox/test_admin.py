@@ -9,9 +9,10 @@ import pytest
 
 from keyturn.sandbox import ReadyKey, Sandbox, Settings, load_keys
 from keyturn.sandbox.ready import ready_key
-from tests.sandbox.conftest import KEYS, START, client
+from tests.sandbox.conftest import KEYS, START, both_formats, client
 
 
+@both_formats
 def test_the_panel_makes_a_key_and_shows_its_secret(sandbox: Sandbox, api: httpx.Client) -> None:
     """POST /_sandbox/keys makes a key, with scope and VPC, while the public create is gone."""
     made = api.post("/_sandbox/keys", json={"name": "bot", "models": ["llama3.3-70b-instruct"], "vpc": True}).json()
@@ -20,6 +21,7 @@ def test_the_panel_makes_a_key_and_shows_its_secret(sandbox: Sandbox, api: httpx
     assert (key.name, key.models, key.vpc) == ("bot", ("llama3.3-70b-instruct",), True)
 
 
+@both_formats
 def test_the_state_tells_the_life_of_every_secret(sandbox: Sandbox, api: httpx.Client) -> None:
     """GET /_sandbox/state has every secret ever minted: by whom, when, whether alive, when it died."""
     key = sandbox.panel_create("bot")
@@ -31,6 +33,7 @@ def test_the_state_tells_the_life_of_every_secret(sandbox: Sandbox, api: httpx.C
     assert (old["index"], new["index"]) == (0, 1)
 
 
+@both_formats
 def test_the_log_has_every_request_and_no_secret(sandbox: Sandbox, api: httpx.Client) -> None:
     """GET /_sandbox/requests lists both APIs in order, with the kind of credential; DELETE empties it."""
     key = sandbox.panel_create("bot")
@@ -47,6 +50,7 @@ def test_the_log_has_every_request_and_no_secret(sandbox: Sandbox, api: httpx.Cl
     assert api.delete("/_sandbox/requests").json() == {"requests": []}
 
 
+@both_formats
 def test_another_hand_can_do_what_the_api_does(sandbox: Sandbox, api: httpx.Client) -> None:
     """POST /_sandbox/by-hand renames, regenerates and deletes without a trace in the log."""
     key = sandbox.panel_create("bot")
@@ -88,6 +92,7 @@ def test_settings_faults_and_clock_over_http(sandbox: Sandbox, api: httpx.Client
         ("keys", {}),
         ("keys", {"name": "bot", "models": "all"}),
         ("keys", []),
+        ("keys", {"name": "bot", "team": 1}),
         ("tokens", {"scopes": ["everything"]}),
         ("tokens", {"scopes": "genai:read"}),
         ("tokens", {"team": 1}),
@@ -96,6 +101,8 @@ def test_settings_faults_and_clock_over_http(sandbox: Sandbox, api: httpx.Client
         ("settings", {"create": "maybe"}),
         ("settings", {"propagation": -1}),
         ("settings", {"self": 1}),
+        ("settings", {"tier_denied": ["no-such-model"]}),
+        ("settings", {"secret_prefix": "dop_v1_"}),
         ("faults", {"op": "list", "kind": "none"}),
         ("faults", {"op": 1, "kind": "slow"}),
         ("clock", {"advance": -1}),
@@ -127,6 +134,12 @@ def test_by_hand_says_what_it_can_do(sandbox: Sandbox) -> None:
         {"quota": "x"},
         {"denied": 401},
         {"inside_vpc": 1},
+        {"balance": "low"},
+        {"balance_status": 429},
+        {"tier_denied": "llama3.3-70b-instruct"},
+        {"retired": [1]},
+        {"secret_prefix": ""},
+        {"openai_errors": "yes"},
         {"nothing": 1},
     ],
 )

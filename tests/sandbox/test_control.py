@@ -6,8 +6,8 @@ from email.utils import parsedate_to_datetime
 import httpx
 import pytest
 
-from keyturn.sandbox import Sandbox
-from tests.sandbox.conftest import KEYS, START, client
+from keyturn.sandbox import SCOPES, Sandbox
+from tests.sandbox.conftest import KEYS, START, both_formats, client
 
 
 def test_create_is_gone(sandbox: Sandbox, api: httpx.Client) -> None:
@@ -22,6 +22,7 @@ def test_create_is_gone(sandbox: Sandbox, api: httpx.Client) -> None:
     assert not sandbox.state.keys
 
 
+@both_formats
 def test_create_where_allowed_shows_the_secret_once(sandbox: Sandbox, api: httpx.Client) -> None:
     """An allowed create answers the key with its secret; the list never shows it."""
     sandbox.change(create="allowed")
@@ -47,6 +48,7 @@ def test_info_has_the_documented_types(sandbox: Sandbox, api: httpx.Client) -> N
     assert "deleted_at" not in info
 
 
+@both_formats
 def test_rename_shows_no_secret(sandbox: Sandbox, api: httpx.Client) -> None:
     """A rename answers the new name without a secret, and the secret stays alive."""
     key = sandbox.panel_create("bot")
@@ -57,6 +59,7 @@ def test_rename_shows_no_secret(sandbox: Sandbox, api: httpx.Client) -> None:
     assert sandbox.accepts(key.secret)
 
 
+@both_formats
 def test_regenerate_replaces_the_secret(sandbox: Sandbox, api: httpx.Client) -> None:
     """A regenerate answers a new secret for the same uuid and name; the old one is dead at once."""
     key = sandbox.panel_create("bot")
@@ -66,6 +69,7 @@ def test_regenerate_replaces_the_secret(sandbox: Sandbox, api: httpx.Client) -> 
     assert not sandbox.accepts(key.secret)
 
 
+@both_formats
 def test_delete_then_404(sandbox: Sandbox, api: httpx.Client) -> None:
     """A delete answers the key with `deleted_at`; afterwards every verb on that uuid is answered 404."""
     key = sandbox.panel_create("bot")
@@ -171,13 +175,13 @@ def test_no_valid_token_is_401(sandbox: Sandbox, header: str) -> None:
         ("genai:update", "PUT", f"{KEYS}/x/regenerate"),
         ("genai:delete", "DELETE", f"{KEYS}/x"),
         ("account:read", "GET", "/v2/account"),
+        ("billing:read", "GET", "/v2/customers/my/prepayment_status"),
     ],
 )
 def test_a_token_without_the_scope_is_forbidden(sandbox: Sandbox, scope: str, verb: str, path: str) -> None:
     """Each verb needs its scope, and no other: lacking it is 403, having only it is not."""
     sandbox.change(create="allowed")
-    all_scopes = sandbox.state.tokens[sandbox.token].scopes
-    lacking = sandbox.add_token(scopes=all_scopes - {scope}).value
+    lacking = sandbox.add_token(scopes=SCOPES - {scope}).value
     having = sandbox.add_token(scopes={scope}).value
     with client(sandbox, lacking) as short, client(sandbox, having) as enough:
         answer = short.request(verb, path, json={"name": "bot"})
@@ -201,6 +205,21 @@ def test_a_team_sees_its_own_keys_only(sandbox: Sandbox, api: httpx.Client) -> N
         assert other.get("/v2/account").json()["account"]["team"]["name"] == "others"
         ours = api.get("/v2/account").json()["account"]["team"]["uuid"]
         assert other.get("/v2/account").json()["account"]["team"]["uuid"] != ours
+
+
+def test_two_teams_in_one_sandbox(sandbox: Sandbox, api: httpx.Client) -> None:
+    """A second team has its own token with its own scopes, and its own keys, made over the admin's routes."""
+    made = api.post("/_sandbox/tokens", json={"team": "others", "scopes": ["genai:read", "genai:update"]}).json()
+    theirs = api.post("/_sandbox/keys", json={"name": "theirs", "team": "others"}).json()
+    ours = sandbox.panel_create("ours")
+    with client(sandbox, made["token"]) as other:
+        assert [info["uuid"] for info in other.get(KEYS).json()["api_key_infos"]] == [theirs["uuid"]]
+        assert other.put(f"{KEYS}/{theirs['uuid']}/regenerate").status_code == 200
+        assert other.delete(f"{KEYS}/{theirs['uuid']}").status_code == 403
+        assert other.get("/v2/account").status_code == 403
+    assert [info["uuid"] for info in api.get(KEYS).json()["api_key_infos"]] == [ours.uuid]
+    assert sandbox.accepts(ours.secret)
+    assert not sandbox.accepts(theirs["secret"])
 
 
 def test_the_account_is_the_same_after_a_restart(sandbox: Sandbox, api: httpx.Client) -> None:

@@ -10,7 +10,7 @@ import pytest
 from keyturn.sandbox import Key, Sandbox
 from keyturn.sandbox.faults import Fault, fault_from, take
 from keyturn.sandbox.wire import Call
-from tests.sandbox.conftest import KEYS, client
+from tests.sandbox.conftest import KEYS, both_formats, client
 
 
 @pytest.fixture
@@ -38,6 +38,7 @@ def raw(sandbox: Sandbox, verb: str, path: str) -> bytes:
             got += part
 
 
+@both_formats
 @pytest.mark.parametrize(("kind", "done"), [("lost-response", True), ("dropped-request", False)])
 def test_a_dropped_connection_carries_no_byte(sandbox: Sandbox, key: Key, kind: str, done: bool) -> None:
     """The TCP connection ends without a byte of an answer; only `lost-response` has done the thing."""
@@ -64,19 +65,26 @@ def test_an_error_does_nothing(sandbox: Sandbox, api: httpx.Client, key: Key, st
     sandbox.arm("regenerate", f"error-{status}")
     answer = api.put(f"{KEYS}/{key.uuid}/regenerate")
     assert answer.status_code == status
-    assert set(answer.json()) >= {"id", "message"}
+    assert set(answer.json()) == {"id", "message", "request_id"}
+    assert answer.headers["ratelimit-remaining"] == "5000"
     assert ("retry-after" in answer.headers) is (status == 429)
     assert sandbox.accepts(key.secret)
 
 
 def test_an_error_of_inference_has_its_shape(sandbox: Sandbox, key: Key) -> None:
-    """A fault on an inference call answers in the shape of OpenAI clients."""
-    sandbox.arm("models", "error-500")
+    """A fault on an inference call answers in the shape that inference has, be it the documented one or OpenAI's."""
+    sandbox.arm("models", "error-500", times=2)
+    sandbox.arm("models", "error-599")
     with client(sandbox, key.secret) as caller:
         answer = caller.get("/v1/models")
-        assert (answer.status_code, answer.json()["error"]["type"]) == (500, "server_error")
+        assert (answer.status_code, answer.json()["id"]) == (500, "InternalServerError")
+        sandbox.change(openai_errors=True)
+        assert caller.get("/v1/models").json()["error"]["type"] == "server_error"
+        sandbox.change(openai_errors=False)
+        assert caller.get("/v1/models").json()["id"] == "ServerError"  # a status without a name
 
 
+@both_formats
 def test_late_answers_an_error_and_does_it_later(sandbox: Sandbox, api: httpx.Client, key: Key) -> None:
     """The request is answered with an error, and lands when its delay has passed, not before."""
     sandbox.arm("regenerate", "late", delay=5, status=504)
@@ -91,6 +99,7 @@ def test_late_answers_an_error_and_does_it_later(sandbox: Sandbox, api: httpx.Cl
     assert landed.minted_at == sandbox.requests[0].time + 5
 
 
+@both_formats
 def test_late_lands_after_a_newer_request(sandbox: Sandbox, api: httpx.Client, key: Key) -> None:
     """A late regenerate kills the secret that a newer regenerate has answered: why keyturn settles."""
     sandbox.arm("regenerate", "late", delay=5, drop=True)
@@ -122,6 +131,7 @@ def test_a_late_request_may_find_nothing(sandbox: Sandbox, api: httpx.Client, ke
     assert sandbox.requests[0].effect_at is None
 
 
+@both_formats
 def test_slow_does_it_and_holds_the_answer_back(sandbox: Sandbox, key: Key) -> None:
     """A client that gives up on a slow answer finds that the thing was done."""
     sandbox.arm("regenerate", "slow", delay=0.6)
@@ -146,6 +156,7 @@ def test_html_error_is_a_proxy_speaking(sandbox: Sandbox, api: httpx.Client, key
     assert sandbox.accepts(key.secret)
 
 
+@both_formats
 def test_truncated_json_has_done_it(sandbox: Sandbox, api: httpx.Client, key: Key) -> None:
     """The answer is 200 but unreadable, and the secret it held is lost."""
     sandbox.arm("regenerate", "truncated-json")

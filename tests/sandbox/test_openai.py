@@ -2,13 +2,15 @@
 
 import base64
 from collections.abc import Iterator
+from typing import Any
 
 import openai
 import pytest
 
 from keyturn.sandbox import Sandbox
-from tests.sandbox.conftest import TLS
+from tests.sandbox.conftest import TLS, both_formats
 
+pytestmark = both_formats
 MODEL = "llama3.3-70b-instruct"
 
 
@@ -35,7 +37,7 @@ def test_models(official: openai.OpenAI) -> None:
 def test_chat(official: openai.OpenAI) -> None:
     """A chat answers a deterministic text and a usage that adds up."""
     chat = official.chat.completions.create(
-        model=MODEL, messages=[{"role": "user", "content": "ping"}], max_completion_tokens=16
+        model=MODEL, messages=[{"role": "user", "content": "ping"}], max_completion_tokens=256
     )
     assert chat.choices[0].message.content == "pong"
     assert chat.usage is not None
@@ -45,7 +47,7 @@ def test_chat(official: openai.OpenAI) -> None:
 def test_a_reasoning_model_answers_an_empty_text(official: openai.OpenAI) -> None:
     """Few tokens, all spent on thinking: 200, an empty text, on both calls."""
     chat = official.chat.completions.create(
-        model="openai-gpt-oss-20b", messages=[{"role": "user", "content": "ping"}], max_completion_tokens=16
+        model="openai-gpt-oss-20b", messages=[{"role": "user", "content": "ping"}], max_tokens=16
     )
     assert chat.choices[0].message.content == ""
     said = official.responses.create(model="openai-gpt-oss-20b", input="ping", max_output_tokens=16)
@@ -67,23 +69,33 @@ def test_images(official: openai.OpenAI) -> None:
     assert [base64.b64decode(image.b64_json or "")[:8] for image in drawn.data] == [b"\x89PNG\r\n\x1a\n"] * 2
 
 
-def test_errors_become_the_right_exceptions(sandbox: Sandbox, official: openai.OpenAI) -> None:
-    """Status and message of each refusal reach the client as its own exception, with the code of the body."""
+@pytest.mark.parametrize("openai_errors", [False, True])
+def test_errors_become_the_right_exceptions(sandbox: Sandbox, official: openai.OpenAI, openai_errors: bool) -> None:
+    """Every refusal reaches the client as its own exception; a code only in the shape that OpenAI gives errors."""
+    sandbox.change(openai_errors=openai_errors)
+    ping: Any = [{"role": "user", "content": "ping"}]
     with caller(sandbox, "sk-do-wrong") as stranger, pytest.raises(openai.AuthenticationError) as refused:
         stranger.models.list()
-    assert refused.value.code == "invalid_api_key"
-    with pytest.raises(openai.NotFoundError) as unknown:
-        official.chat.completions.create(model="nothing", messages=[{"role": "user", "content": "ping"}])
-    assert unknown.value.code == "model_not_found"
+    assert refused.value.code == ("invalid_api_key" if openai_errors else None)
+    with pytest.raises(openai.NotFoundError, match="nothing") as unknown:
+        official.chat.completions.create(model="nothing", messages=ping)
+    assert unknown.value.code == ("model_not_found" if openai_errors else None)
+    with pytest.raises(openai.BadRequestError, match="max_completion_tokens") as few:
+        official.chat.completions.create(model=MODEL, messages=ping, max_completion_tokens=16)
+    assert few.value.param == ("max_completion_tokens" if openai_errors else None)
     with pytest.raises(openai.NotFoundError, match="/v1/responses"):
-        official.chat.completions.create(model="openai-gpt-5-pro", messages=[{"role": "user", "content": "ping"}])
+        official.chat.completions.create(model="openai-gpt-5-pro", messages=ping)
     scoped = sandbox.panel_create("scoped", [MODEL]).secret
     with caller(sandbox, scoped) as narrow, pytest.raises(openai.PermissionDeniedError, match="openai-gpt-oss-120b"):
         narrow.responses.create(model="openai-gpt-oss-120b", input="ping")
-    sandbox.change(quota="exceeded")
+    sandbox.change(tier_denied=[MODEL])
+    with pytest.raises(openai.PermissionDeniedError, match="subscription tier") as tier:
+        official.responses.create(model=MODEL, input="ping")
+    assert tier.value.type == ("forbidden_error" if openai_errors else None)
+    sandbox.change(tier_denied=[], quota="exceeded")
     with pytest.raises(openai.RateLimitError) as spent:
         official.responses.create(model=MODEL, input="ping")
-    assert spent.value.code == "insufficient_quota"
+    assert spent.value.code == ("insufficient_quota" if openai_errors else None)
     sandbox.change(quota="unpaid")
     with pytest.raises(openai.APIStatusError) as unpaid:
         official.responses.create(model=MODEL, input="ping")

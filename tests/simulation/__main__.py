@@ -5,6 +5,7 @@ A SEED is what a violation printed, such as `rotate|alternating|1|here/1/forth|8
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
@@ -12,6 +13,7 @@ from collections import defaultdict
 
 from tests.simulation import lives
 from tests.simulation.beyond import demonstrate
+from tests.simulation.decisions import EXPECTED, expected
 from tests.simulation.duel import fight, meeting
 from tests.simulation.play import Tally, replay
 from tests.simulation.suite import MANY, Result, batches, hunts, in_parallel, table
@@ -33,7 +35,7 @@ def main() -> int:
         print(f"HISTORIES: {histories!r} is no whole number", file=sys.stderr)
         return 3
     started = time.monotonic()
-    totals, rows = _play(int(histories))
+    totals, rows, decisions = _play(int(histories))
     print(
         f"{'operation':<24}{'strategy':<14}{'kind':<16}{'histories':>11}{'runs':>11}{'effects':>12}{'violations':>12}"
     )
@@ -49,18 +51,36 @@ def main() -> int:
         print(f"  SEED='{violation.seed}': {'; '.join(violation.what)}")
     _beyond()
     missed = _mutants()
-    return 1 if totals.violations or missed else 0
+    differ = _decisions(decisions)
+    return 1 if totals.violations or missed or differ else 0
 
 
-def _play(histories: int) -> tuple[Tally, dict[tuple[str, str, str], Tally]]:
-    totals, rows = Tally(), defaultdict[tuple[str, str, str], Tally](Tally)
+def _play(histories: int) -> tuple[Tally, dict[tuple[str, str, str], Tally], dict[str, str]]:
+    totals, rows, decisions = Tally(), defaultdict[tuple[str, str, str], Tally](Tally), dict[str, str]()
     for jobs in batches(histories):
         for result in in_parallel(jobs):
             totals.add(result.tally)
             rows[_row(result)].add(result.tally)
+            decisions[str(result.job)] = result.decisions
         if totals.histories >= histories:
             break
-    return totals, rows
+    return totals, rows, decisions
+
+
+def _decisions(found: dict[str, str]) -> list[str]:
+    """Compare what the machine decided with what it decided before; DECISIONS=write takes it as it is now."""
+    if os.environ.get("DECISIONS") == "write":
+        EXPECTED.write_text(json.dumps(found, indent=0, sort_keys=True) + "\n", encoding="utf-8")
+    before = expected()
+    differ = sorted(job for job in before if found.get(job) != before[job])
+    count = sum(int(number.partition(":")[0]) for number in found.values())
+    print(
+        f"\ndecisions: {count:,} in {len(found)} jobs;"
+        f" the machine decides otherwise than expected.json in {len(differ)} of {len(before)}"
+    )
+    for job in differ[:SHOWN]:
+        print(f"  {job}: {before[job]} before, {found.get(job, 'not played')} now")
+    return differ
 
 
 def _row(result: Result) -> tuple[str, str, str]:

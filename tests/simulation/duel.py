@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 
 from keyturn.executor import apply_key
-from keyturn.model import Timing
+from keyturn.model import DesiredKey, Timing
 from keyturn.outcome import KeyReport, Options
 from tests.simulation import rules
 from tests.simulation.faults import Class, Fault, Kind, parse
@@ -75,8 +75,11 @@ class _Runner(SimWorld):
 class Match:
     """Runs both, one effect at a time, on two threads that hand each other one baton."""
 
-    def __init__(self, universe: Universe, scenario: Scenario, meeting: Meeting) -> None:
-        """Nothing runs before `play`."""
+    def __init__(
+        self, universe: Universe, scenario: Scenario, meeting: Meeting, second: DesiredKey | None = None
+    ) -> None:
+        """Nothing runs before `play`. `second`: the other run's own key, else both have the same."""
+        self.second = second
         self.universe = universe
         self.meeting = meeting
         self.scenario = scenario
@@ -91,7 +94,7 @@ class Match:
     def play(self) -> list[KeyReport | None]:
         """Run both to their ends; None for one that died."""
         act = self.scenario.acts[0]
-        desired = replace(act.desired, timing=BRISK)
+        desired = [replace(one, timing=BRISK) for one in (act.desired, self.second or act.desired)]
         asked = (act.options, self.meeting.second)
         faults: Mapping[int, Fault] = dict([self.meeting.fault]) if self.meeting.fault else {}
 
@@ -99,7 +102,7 @@ class Match:
             self.batons[number].acquire()
             try:
                 world = self.worlds[number]
-                self.reports[number] = apply_key(world, desired, asked[number], f"run-{number}")
+                self.reports[number] = apply_key(world, desired[number], asked[number], f"run-{number}")
             except Killed:
                 pass
             except Exception as error:  # noqa: BLE001 - whatever is raised is a violation

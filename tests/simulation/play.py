@@ -12,7 +12,7 @@ from tests.simulation import rules
 from tests.simulation.faults import LIMITS, Fault, Kind, faults_at, parse
 from tests.simulation.rules import Stops
 from tests.simulation.universe import Universe
-from tests.simulation.world import Killed, Point, SimWorld
+from tests.simulation.world import OWN, Killed, Point, SimWorld, Token
 
 Faults = Mapping[int, Fault]
 WHOLE = (0, 1)
@@ -39,6 +39,7 @@ class Act:
     """Says why it cannot come to its end here: then one apply without a fault is all of it; empty where it can."""
     skew: float = 0.0
     """By how many seconds this machine's wall clock is off."""
+    token: Token = OWN
     quiet: bool = False
     """It changes nothing, where no fault strikes it, and nothing was left open."""
 
@@ -129,7 +130,13 @@ def run(
     record = universe.records.get("main", (None, 0))[0]
     still = record is not None and not record.intent and (record.parked is not None or act.ends != "parked")
     world = SimWorld(
-        universe, faults, act.desired.timing, alive=setting.alive, backwards=setting.backwards, skew=act.skew
+        universe,
+        faults,
+        act.desired.timing,
+        alive=setting.alive,
+        backwards=setting.backwards,
+        skew=act.skew,
+        token=act.token,
     )
     told: list[Progress] = []
     report: KeyReport | None = None
@@ -147,6 +154,8 @@ def run(
         universe.blame(f"a 429 made it mint {len(universe.mints) - minted} times, not {usual}")
     if act.quiet and calm and still and universe.mutations != before:
         universe.blame("I8: it changed something where there was nothing to change")
+    if act.token.foreign:
+        _touched_nothing(universe, world, report)
     done = _done(scenario, act, report)
     done = done or bool(calm and act.excused and act.excused(universe))
     if calm and report and not (done or act.once):
@@ -160,7 +169,7 @@ def run(
 def _mints(universe: Universe, act: Act, options: Options, setting: Setting) -> int:
     """Play a run without faults and return how often it minted."""
     before = len(universe.mints)
-    world = SimWorld(universe, {}, act.desired.timing, alive=setting.alive, skew=act.skew)
+    world = SimWorld(universe, {}, act.desired.timing, alive=setting.alive, skew=act.skew, token=act.token)
     apply_key(world, act.desired, options, f"run-{universe.runs}")
     return len(universe.mints) - before
 
@@ -173,6 +182,15 @@ def _blame_success(world: SimWorld, report: KeyReport | None) -> None:
         rules.killed(world.universe)
     if world.undead:
         world.universe.blame("an old secret lives on, and nobody was told")
+
+
+def _touched_nothing(universe: Universe, world: SimWorld, report: KeyReport | None) -> None:
+    """Check that a run with another team's token sent nothing and said so."""
+    if world.changes:
+        universe.blame("I9: a run with another team's token changed something")
+    gone = report is not None and report.end.code == "absent"
+    if report is not None and not gone and not world.fired and report.exit_code != 4:
+        universe.blame(f"I9: a run with another team's token ended with {report.exit_code}: {report.end.code}")
 
 
 def _begin(universe: Universe, act: Act, place: Place) -> None:

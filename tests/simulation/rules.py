@@ -16,6 +16,8 @@ OURS = ("tests", "main")
 """The owner and the key of every history."""
 OVERLAPS = 2
 """A repair at the end of an overlap starts another one."""
+SPARE = "spare-"
+"""How the names of the pool's API keys begin."""
 LONG = 3 * 3600.0
 """Longer than any back-off, overlap, lease or settle time of a history."""
 
@@ -45,6 +47,8 @@ def watch(universe: Universe, mutation: Mutation) -> None:
     """Check what must hold at every instant (I3, I9)."""
     if stranger := _stranger(universe, mutation):
         universe.blame(f"I9: {stranger} of somebody else was changed")
+    if mistake := _spare(universe, mutation):
+        universe.blame(f"I9: {mistake}")
     if isinstance(mutation, Put) and isinstance(mutation.document, Record):
         _learn(universe, mutation.document)
     if not universe.steady:
@@ -67,10 +71,31 @@ def _stranger(universe: Universe, mutation: Mutation) -> str:
             return f"the API key {uuid}"
         case Fill(delivery) if delivery in universe.foreign_fields:
             return str(delivery)
-        case Put(document) if (document.owner, document.key) != OURS:
+        case Put(document) if (document.owner, document.key) not in {OURS, *universe.others}:
             return f"a document of {document.owner}"
         case _:
             return ""
+
+
+def _spare(universe: Universe, mutation: Mutation) -> str:
+    """Tell what is wrong with how a spare is taken: named by an intent, claimed, renamed, then regenerated."""
+    document = mutation.document if isinstance(mutation, Put) else None
+    claiming = isinstance(document, Claim) and not document.released_at
+    uuid = document.uuid if isinstance(document, Claim) else getattr(mutation, "uuid", "")
+    if uuid not in universe.spares:
+        return ""
+    claim = document if isinstance(document, Claim) else universe.claims.get(uuid, (None, 0))[0]
+    if claim is None or claim.released_at:
+        return f"the spare {uuid} was changed without a claim on it" if document is None else ""
+    record = universe.records.get(claim.key, (None, 0))[0]
+    slots = {slot.uuid for slot in record.slots.values()} if record else set()
+    if record is None or not (uuid in slots or (record.intent and record.intent.spare == uuid)):
+        return f"the spare {uuid} was taken, and no record said so before"
+    if claiming:
+        return ""
+    if isinstance(mutation, Renew) and universe.keys[uuid].name.startswith(SPARE):
+        return f"the spare {uuid} was regenerated under its name in the pool"
+    return ""
 
 
 def _learn(universe: Universe, record: Record) -> None:
@@ -197,6 +222,13 @@ def _slots(universe: Universe, desired: DesiredKey, record: Record, slots: dict[
     if len(slots) != (2 if alternating else 1):
         universe.blame(f"I4: {len(slots)} slots")
     delivered = {value for (delivery, _), value in universe.kept.items() if delivery not in universe.foreign_fields}
+    for uuid, seen in universe.spares.items():
+        taken = universe.claims.get(uuid, (None, 0))[0]
+        if uuid in slots and universe.lasting(seen):
+            universe.blame(f"I5: the secret that a person saw of {uuid} is still accepted")
+        left = uuid in universe.keys and uuid not in slots
+        if left and taken and not taken.released_at and (taken.owner, taken.key) == OURS:
+            universe.blame(f"I4: the spare {uuid} is claimed and in no record")
     for uuid, name in slots.items():
         key = universe.keys.get(uuid)
         if key is None:

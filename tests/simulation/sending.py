@@ -32,8 +32,11 @@ def mint(universe: Universe, unanswered: int, skew: float) -> None:
 
     A retire is no mint of a parked key: it throws its secret away.
     """
-    record, intent = _record(universe), _intent(universe)
-    if record is None or intent is None or intent.op not in {Op.CREATE, Op.ROTATE, Op.RETIRE}:
+    minting = {Op.CREATE, Op.ROTATE, Op.RETIRE}
+    open_ones = [one for one, _ in universe.records.values() if one.intent and one.intent.op in minting]
+    record = next(iter(open_ones), None)
+    intent = record.intent if record else None
+    if record is None or intent is None:
         universe.blame("a mint without an intent that says so")
         return
     if abs(skew) > MAX_SKEW:

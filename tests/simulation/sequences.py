@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from keyturn.model import Adopt, AdoptSecret, Delivery, DesiredKey, SlotName, Strategy
+from keyturn.model import Adopt, AdoptSecret, Delivery, DesiredKey, Pool, SlotName, Strategy
 from keyturn.outcome import Options
 from tests.simulation.play import Act, Scenario
-from tests.simulation.rules import Stops
+from tests.simulation.rules import SPARE, Stops
 from tests.simulation.universe import MARK, START, Key, Renew, Universe
+from tests.simulation.world import Token
 
 NOTHING = Options()
 ROTATE = Options(rotate=True)
@@ -143,6 +144,40 @@ class Rows:
         self.add("hand-off>rename", self.empty, asked, Act(renamed, ends="hand-off"), made)
         self.add("take-over", self.rest, Act(one, TAKE_OVER, by_hand=of_others, again=True), Act(one, ROTATE))
 
+    def teams(self) -> None:
+        """A run has another team's token: it changes nothing, and the next one with the right token goes on."""
+        one, add, rest = self.one, self.add, self.rest
+        absent, begun = replace(one, absent=True), Act(one, ROTATE, once=True)
+        for name, token in (("another-team", Token(foreign=True)), ("another-account", Token(False, foreign=True))):
+            theirs = Act(one, VERIFY, once=True, token=token)
+            add(f"{name}", rest, replace(theirs, options=ROTATE), Act(one, quiet=True))
+            add(f"rotate>{name}", rest, begun, theirs, Act(one))
+            gone = Act(absent, DELETE, once=True, by_hand=calm)
+            add(
+                f"absent>{name}", rest, gone, replace(theirs, desired=absent, options=DELETE), replace(gone, once=False)
+            )
+            add(f"gone>{name}", rest, Act(one, by_hand=live_gone), theirs, Act(one, quiet=True))
+        away = Act(one, once=True, by_hand=vanish)
+        add("gone>back", rest, away, Act(one, by_hand=come_back, after=60.0))
+        blind = Token(reads_team=False)
+        add("team-unknown", rest, Act(one, ROTATE, token=blind), Act(one, token=blind))
+
+    def pools(self) -> None:
+        """Missing API keys come from a pool of spares; a person takes one away meanwhile."""
+        one = replace(self.one, pool=Pool(SPARE, 1))
+        absent = replace(one, absent=True)
+        begun = Act(one, once=True, by_hand=lambda world: spares(world, 5))
+        self.add("pool", self.empty, Act(one, by_hand=spares))
+        self.add("pool>deleted", self.empty, begun, Act(one, by_hand=spare_deleted))
+        self.add("pool>renamed", self.empty, begun, Act(one, by_hand=spare_renamed))
+        self.add("pool>absent", self.empty, begun, Act(absent, DELETE))
+        self.add("pool>absent>back", self.empty, begun, Act(absent, DELETE, once=True), Act(one))
+        self.add("pool>rename", self.empty, begun, Act(replace(one, name="renamed")))
+        self.add("pool>heal", self.rest, Act(one, by_hand=spares_for_gone))
+        short = Act(one, by_hand=lambda world: spares(world, 1), once=True)
+        more = Act(one, by_hand=lambda world: spares(world, 2, first=2))
+        self.add("pool-empty", self.empty, Act(one, by_hand=no_create, ends="hand-off"), short, more)
+
     def clocks(self) -> None:
         """This machine's wall clock is wrong: nothing is minted or retired before it is right."""
         one = self.one
@@ -163,6 +198,8 @@ def sequences(one: DesiredKey, label: str, empty: Start, at_rest: Callable[[Desi
     rows.hands()
     rows.brakes()
     rows.owners()
+    rows.teams()
+    rows.pools()
     rows.clocks()
     return rows.made
 
@@ -187,6 +224,62 @@ def standby_gone(world: Universe) -> None:
         calm(world)
     if slot:
         world.keys.pop(slot.uuid, None)
+
+
+def spares(world: Universe, count: int = 3, *, first: int = 1) -> None:
+    """A person makes spare API keys; the API makes none."""
+    no_create(world)
+    for number in range(first, first + count):
+        uuid, seen = f"pool-{number}", f"{MARK}pool-{number}"
+        world.keys[uuid] = Key(uuid, f"{SPARE}{number}", START, seen)
+        world.spares[uuid] = seen
+
+
+def spares_for_gone(world: Universe) -> None:
+    """The live API key is deleted, and spares are there."""
+    spares(world)
+    live_gone(world)
+
+
+def _untaken(world: Universe) -> str:
+    """Return the spare that keyturn is about to take, or one that it is not; not one that is in the record."""
+    record = world.records.get("main", (None, 0))[0]
+    taken = {slot.uuid for slot in record.slots.values()} if record else set()
+    about = record.intent.spare if record and record.intent else ""
+    left = [uuid for uuid, key in world.keys.items() if key.name.startswith(SPARE) and uuid not in taken]
+    return about if about in left else left[0]
+
+
+def spare_deleted(world: Universe) -> None:
+    """A person deletes a spare."""
+    if world.late:
+        return  # an operator does not come within the settle time of a request that is still under way
+    uuid = _untaken(world)
+    del world.keys[uuid], world.spares[uuid]
+
+
+def spare_renamed(world: Universe) -> None:
+    """A person takes a spare for something else, and renames it."""
+    if world.late:
+        return
+    uuid = _untaken(world)
+    del world.spares[uuid]
+    world.keys[uuid] = replace(world.keys[uuid], name="of-a-person")
+    world.foreign_keys |= {uuid}
+
+
+def vanish(world: Universe) -> None:
+    """The list no longer shows the key's API keys, though they live on; none is made instead."""
+    no_create(world)
+    calm(world)
+    record = world.records["main"][0]
+    world.away = {slot.uuid: world.keys.pop(slot.uuid) for slot in record.slots.values() if slot.uuid in world.keys}
+
+
+def come_back(world: Universe) -> None:
+    """The list shows them again."""
+    world.keys |= world.away
+    world.away = {}
 
 
 def intent_gone(world: Universe) -> None:

@@ -5,20 +5,59 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from keyturn import executor, perform
+from keyturn import executor, machine, perform
 from keyturn.advance import Done, Outcome
-from keyturn.machine import common, drift, holding, mint, retire, tend
+from keyturn.machine import common, drift, holding, mint, pool, retire, slots, tend
 from keyturn.model import SlotName
-from keyturn.record import Retire
+from keyturn.record import Record, Retire
 from keyturn.state import State
-from keyturn.steps import Decision, DeleteKey
+from keyturn.steps import Decision, DeleteKey, Rename
 from tests.simulation.mutants import Mutant, Swap, everywhere
+from tests.simulation.world import SimWorld
 
 ENOUGH = 10**9
 
 
 def _none(*_: object) -> None:
     return None
+
+
+def team_not_compared() -> tuple[Swap, ...]:
+    """The account token is taken for one of the key's own team."""
+    return ((holding, "_team", _none),)
+
+
+def come_back_is_new() -> tuple[Swap, ...]:
+    """An API key that is listed again is taken for one that a person made."""
+    return ((machine, "_AT_REST", tuple(one for one in machine._AT_REST if one is not slots.back)),)
+
+
+def spare_unclaimed() -> tuple[Swap, ...]:
+    """A spare is taken without a claim."""
+    return ((pool, "claim", _none),)
+
+
+def spare_before_intent() -> tuple[Swap, ...]:
+    """A spare is claimed before any record says so."""
+    real = SimWorld.write_record
+
+    def write_record(world: SimWorld, record: Record, version: str) -> str:
+        if record.intent and record.intent.spare and not record.slots:
+            record = replace(record, intent=replace(record.intent, spare=""))
+        return real(world, record, version)
+
+    return ((SimWorld, "write_record", write_record),)
+
+
+def spare_not_renamed() -> tuple[Swap, ...]:
+    """A spare is regenerated under its name in the pool."""
+    real = pool.take
+
+    def take(state: State) -> Decision | None:
+        step = real(state)
+        return None if isinstance(step, Rename) and state.record and state.record.live is None else step
+
+    return ((pool, "take", take),)
 
 
 def clock_not_compared() -> tuple[Swap, ...]:
@@ -139,6 +178,11 @@ SLIPS: Mapping[str, Mutant] = {
         Mutant("models need not be the same", models_not_compared, (("models-differ", ALTERNATING),)),
         Mutant("a retired secret is not tried", old_secret_not_tried, (("retire", ALTERNATING),)),
         Mutant("creation times are not compared", birth_not_compared, (("another-made", IN_PLACE),)),
+        Mutant("teams are not compared", team_not_compared, (("another-account", ALTERNATING),)),
+        Mutant("who comes back is new", come_back_is_new, (("gone>back", ALTERNATING),)),
+        Mutant("a spare is taken unclaimed", spare_unclaimed, (("pool", IN_PLACE),)),
+        Mutant("a spare is taken before the intent", spare_before_intent, (("pool", IN_PLACE),)),
+        Mutant("a spare is not renamed", spare_not_renamed, (("pool", IN_PLACE),)),
         Mutant("claims are never released", claims_kept, (("delete", IN_PLACE),)),
         Mutant("a key fails by the rate limit", limit_fails, (("rotate", IN_PLACE),)),
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from tests.simulation import duel, lives
+from tests.simulation.decisions import recorded
 from tests.simulation.mutants import MUTANTS, Mutant, broken
 from tests.simulation.play import Scenario, Setting, Sweep, Tally, Violation
 from tests.simulation.scenarios import scenarios
@@ -43,6 +44,13 @@ class Job:
     coarse: bool = False
     part: tuple[int, int] = (0, 1)
 
+    def __str__(self) -> str:
+        """Show as it is named in `expected.json`."""
+        places = f"{self.places}u" if self.unfenced else str(self.places)
+        faults = f"{self.faults} coarse" if self.coarse else str(self.faults)
+        share = f"{self.part[0]}/{self.part[1]}"
+        return "|".join((self.kind, self.operation, self.strategy, places, self.setting, faults, share))
+
 
 @dataclass(frozen=True, slots=True)
 class Result:
@@ -51,6 +59,8 @@ class Result:
     job: Job
     tally: Tally
     seconds: float
+    decisions: str = ""
+    """The number of all decisions, if they were counted (decisions.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +147,13 @@ def work(job: Job) -> Result:
     return Result(job, tally, time.process_time() - started)
 
 
+def counted(job: Job) -> Result:
+    """Play one job and count its decisions."""
+    with recorded() as digest:
+        result = work(job)
+    return replace(result, decisions=str(digest))
+
+
 def _lives(first: int, end: int) -> Tally:
     tally = Tally()
     for number in range(first, end):
@@ -174,7 +191,7 @@ def hunt(name: str) -> Caught:
 def in_parallel(jobs: Iterable[Job]) -> Iterator[Result]:
     """Share jobs among as many processes as there are cores."""
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
-        yield from pool.imap_unordered(work, jobs)
+        yield from pool.imap_unordered(counted, jobs)
 
 
 def hunts() -> list[Caught]:

@@ -155,6 +155,12 @@ class Universe:
     """Targets that can be read, and not written."""
     deaf: bool = False
     """No secret that is made from now on is ever accepted."""
+    others: frozenset[tuple[str, str]] = frozenset()
+    """Other owners' keys that runs of theirs work on in this world."""
+    spares: dict[str, str] = field(default_factory=dict)
+    """Spare API keys of the pool, each with the secret that the person saw who made it."""
+    away: dict[str, Key] = field(default_factory=dict)
+    """API keys that live on though no list shows them."""
     noted: int = 0
     """The version of the record at a moment that a later act comes back to."""
     wrong: tuple[str, ...] = ()
@@ -168,7 +174,8 @@ class Universe:
             self.mutations, self.create_gone, self.unfenced, self.foreign_keys, self.foreign_fields, self.steady,
             self.mints, self.given, dict(self.left), self.overlap, self.wanted, self.leaked, self.told,
             self.by_others, self.dropped, self.known,
-            self.held_dead, self.readonly, self.deaf, self.noted, self.wrong, self.watch,
+            self.held_dead, self.readonly, self.deaf, self.others, dict(self.spares), dict(self.away),
+            self.noted, self.wrong, self.watch,
         )  # fmt: skip
 
     def print(self) -> str:
@@ -181,7 +188,7 @@ class Universe:
             self.random, self.made, self.runs, self.failed_runs, self.create_gone, self.unfenced, self.foreign_keys,
             self.foreign_fields, self.steady, self.mints, self.given, self.left, self.overlap, self.wanted,
             self.leaked, self.told, self.by_others, self.dropped, self.known, self.held_dead, self.readonly, self.deaf,
-            self.noted, self.wrong,
+            self.others, self.spares, self.away, self.noted, self.wrong,
         ))  # fmt: skip
 
     def blame(self, what: str) -> None:

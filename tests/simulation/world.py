@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -24,7 +24,8 @@ from keyturn.record import Claim, Record
 from keyturn.secret import Secret
 from keyturn.world import Guard, Held, Minted, StoredClaim, StoredRecord
 from tests.simulation import sending
-from tests.simulation.faults import LATE_KINDS, LIMITS, Class, Fault, Kind
+from tests.simulation.faults import LATE_KINDS, Class, Fault, Kind
+from tests.simulation.limit import Limit
 from tests.simulation.universe import (
     START,
     Drop,
@@ -43,9 +44,6 @@ ONE_LOOK = 2
 """The questions of one look at a secret: the models, and a completion."""
 SETTLED = 0.001
 """What is late lands this many seconds before the settle time is over, at the latest."""
-_API = (Class.LIST, Class.MINT, Class.CHANGE)
-IN_A_ROW = 3
-"""How many calls are answered with 429 where it is more than one."""
 _OK = WireAnswer(WireKind.OK, (MODEL,))
 _MORE = WireAnswer(WireKind.OK, (MODEL, "a-second-model"))
 SET = 2 * 3600.0
@@ -56,6 +54,17 @@ _NONE = WireAnswer(WireKind.UNREACHABLE, detail="no answer")
 
 Point = tuple[Class, float, int, int]
 """One effect as it was traced: its class, and the moment before it. A cut at two equal moments is one cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The account token of one run: whether it may read its team, and whether it is of another team than the key."""
+
+    reads_team: bool = True
+    foreign: bool = False
+
+
+OWN = Token()
 
 
 class Killed(BaseException):
@@ -80,8 +89,10 @@ class SimWorld:
         skew: float = 0.0,
         backwards: bool = False,
         run: str = "",
+        token: Token = OWN,
     ) -> None:
         """`alive`: what is known of other runs; `run`: who this is, where two run at once."""
+        self.token = token
         self.universe = universe
         self.faults = faults
         self.timing = timing
@@ -98,6 +109,8 @@ class SimWorld:
         self.refusing = False
         self.down: set[str] = set()
         self.mute = False
+        self.blocked: bool | None = None
+        """Whether the account is blocked for lack of balance; None: the token may not know."""
         self.undead = False
         """An old secret that the API was told to kill lives on."""
         self.unanswered = 0
@@ -107,10 +120,7 @@ class SimWorld:
         self.first_skew = skew
         """The same, of the run's first list: by that the run decides."""
         self.listed: tuple[ApiKey, ...] | None = None
-        self.limits = 0
-        """How many of the next calls of the API are answered with 429."""
-        self.free_at = 0.0
-        """When the API lets the next call through."""
+        self.limit = Limit(universe, timing)
 
     # Clocks and chance.
     def now(self) -> datetime:
@@ -153,19 +163,6 @@ class SimWorld:
             self.skew += SET if fault.kind is Kind.FORWARD else -SET
         return fault
 
-    def _limit(self, kind: Class, fault: Fault | None) -> bool:
-        """Tell whether the API answers this call with 429."""
-        if kind not in _API:
-            return False
-        if fault and fault.kind in LIMITS:
-            self.limits = IN_A_ROW if fault.kind is Kind.LIMITS else 1
-        if not self.limits:
-            return False
-        self.limits -= 1
-        many = (fault and fault.kind is Kind.LIMITS) or self.free_at
-        self.free_at = self.universe.now + (self.timing.lease * 1.5 if many else self.timing.request / 2)
-        return True
-
     def _error(self, where: str, *, ambiguous: bool) -> KeyturnError:
         if where == "api":
             return Ambiguous("no answer", status=500) if ambiguous else NotAccepted("refused", status=422)
@@ -173,7 +170,7 @@ class SimWorld:
 
     def _reading(self, kind: Class, where: str) -> None:
         fault = self._point(kind, where)
-        while self._limit(kind, fault):  # the client waits itself
+        while self.limit.refuses(kind, fault):  # the client waits itself
             self.universe.advance(self.throttled())
             fault = None
         if where in self.down or (fault and fault.kind is Kind.NO):
@@ -184,7 +181,7 @@ class SimWorld:
         fault = self._point(kind, where)
         self.changes += 1
         guard()
-        if self._limit(kind, fault):
+        if self.limit.refuses(kind, fault):
             raise RateLimited("throttled", status=429)
         if kind is Class.MINT:
             sending.mint(self.universe, self.unanswered, self.first_skew)
@@ -226,8 +223,7 @@ class SimWorld:
 
     def _alone(self, where: str) -> None:
         """Check that the open intent is this run's (I6)."""
-        record = self.universe.records["main"][0]
-        if record.intent is None or record.intent.run != self.run:
+        if not any(record.intent and record.intent.run == self.run for record, _ in self.universe.records.values()):
             self.universe.blame(f"I6: {self.run} changed the {where} while another run held the key")
 
     # The control API.
@@ -237,12 +233,20 @@ class SimWorld:
             self._reading(Class.LIST, "api")
             self.known_skew = self.skew
             self.first_skew = self.skew if self.listed is None else self.first_skew
-            self.listed = tuple(ApiKey(key.uuid, key.name, key.created_at) for key in self.universe.keys.values())
+            prefix = "theirs-" if self.token.foreign else ""  # the same names in the other team, with uuids of its own
+            keys = self.universe.keys.values()
+            self.listed = tuple(ApiKey(f"{prefix}{key.uuid}", key.name, key.created_at) for key in keys)
         return self.listed
 
     def account(self) -> str:
-        """One team."""
-        return "team-1"
+        """Whose the token is, if it may know."""
+        if not self.token.reads_team:
+            return ""
+        return "team-2" if self.token.foreign else "team-1"
+
+    def prepayment_blocked(self) -> bool | None:
+        """Tell of the balance; no fault strikes here."""
+        return self.blocked
 
     def clock_skew(self) -> float:
         """As this runner's clock was when the API last answered a list."""
@@ -250,7 +254,7 @@ class SimWorld:
 
     def throttled(self) -> float:
         """As the last 429 said."""
-        return max(0.0, self.free_at - self.universe.now)
+        return self.limit.wait()
 
     def create(self, name: str, guard: Guard) -> Minted:
         """Mint a new key."""

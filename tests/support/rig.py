@@ -44,6 +44,7 @@ class FakeWorld:
     keys: list[ApiKey] = field(default_factory=list)
     records: dict[str, Record] = field(default_factory=dict)
     team: str = "team"
+    blocked: bool | None = None
     list_error: Exception | None = None
     records_error: Exception | None = None
     answers: dict[str, WireKind] = field(default_factory=dict)
@@ -70,6 +71,10 @@ class FakeWorld:
         """Give the team."""
         self.count("account")
         return self.team
+
+    def prepayment_blocked(self) -> bool | None:
+        """Tell of the balance as armed."""
+        return self.blocked
 
     def list_records(self) -> tuple[str, ...]:
         """Give the ids."""

@@ -216,6 +216,35 @@ def test_the_account_is_the_team() -> None:
         assert api(sandbox.url, Secret(sandbox.token)).account() == ""
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "blocked"),
+    [
+        (200, '{"status": {"balance": "-1.00", "blocked": true, "eligible": true}}', True),
+        (200, '{"status": {"blocked": false}}', False),
+        (200, '{"status": {"blocked": "yes"}}', None),
+        (200, '{"status": null}', None),
+        (200, "<html>", None),
+        (401, '{"id": "unauthorized", "message": "no"}', None),
+        (403, '{"id": "forbidden", "message": "no"}', None),
+        (404, '{"id": "not_found", "message": "no"}', None),
+        (500, '{"id": "server_error", "message": "no"}', None),
+    ],
+)
+def test_the_balance_is_known_or_not(status: int, body: str, blocked: bool | None) -> None:
+    """Most tokens may not read it, and an answer of no use is no answer: not known."""
+    with RawServer(reply(status, body)) as server:
+        assert api(server.url).prepayment_blocked() is blocked
+        assert b"GET /v2/customers/my/prepayment_status " in server.requests[0]
+
+
+def test_the_balance_without_an_answer_is_an_error() -> None:
+    """Then nothing is known of the API either."""
+    with pytest.raises(NotAccepted):
+        api("http://127.0.0.1:1").prepayment_blocked()
+    with RawServer(reply(429, "{}")) as server, pytest.raises(RateLimited):
+        api(server.url).prepayment_blocked()
+
+
 def test_the_skew_is_the_date_of_the_api_minus_our_clock() -> None:
     """Positive where the API is ahead; 0.0 before any answer."""
     empty = '{"api_key_infos": [], "meta": {"total": 0}}'

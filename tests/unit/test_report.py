@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from keyturn.model import Delivery, SlotName, SmokeResult, Verdict
+from keyturn.model import REMEDIES, Delivery, SlotName, SmokeResult, Verdict
 from keyturn.outcome import Change, Condition, End, KeyPlan, KeyReport, Planned, RunPlan, RunReport
 from keyturn.report.lines import Span, columns, length, line, moment, paint_plain
 from keyturn.report.markdown import LIMIT, plan_markdown, run_markdown
@@ -58,7 +58,7 @@ def test_a_report_tells_what_was_done_and_what_is_wrong() -> None:
         "\n"
         "  bot  waiting until 2026-08-24 12:00 UTC: the old secret is retired then [overlap]\n"
         f"    rotate  slot b {UUID}  the secret is 31 days old [rotation-due]\n"
-        "    smoke-check  refused in 100 ms: refused 3 times\n"
+        f"    smoke-check  refused in 100 ms: refused 3 times; {REMEDIES[Verdict.REFUSED]}\n"
         "    problem  OldSecretAlive\n"
         "\n"
         "1 key; 1 waiting; 1 mint; 1 problem.\n"

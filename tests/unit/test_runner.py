@@ -52,7 +52,7 @@ class TestCost:
         made = rig("a", "b", "c")
         result = made.runner.plan(["c", "a", "c"], Options())
         assert [item.key for item in result.plans] == ["a", "c"]
-        assert made.world.calls == {"list": 1, "account": 2, "record a": 1, "record c": 1}
+        assert made.world.calls == {"list": 1, "account": 3, "record a": 1, "record c": 1}
 
     def test_no_keys_cost_nothing(self, rig: MakeRig) -> None:
         """An empty manifest lists no keys."""

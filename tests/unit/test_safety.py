@@ -195,6 +195,10 @@ class TestCommonFate:
             ([Verdict.REFUSED, None], False),
             ([Verdict.REFUSED, Verdict.REFUSED, Verdict.ACCEPTED], False),
             ([Verdict.REFUSED, Verdict.QUOTA], False),
+            ([Verdict.REFUSED, Verdict.REFUSED, Verdict.TIER], False),
+            ([Verdict.REFUSED, Verdict.VPC, Verdict.BALANCE, Verdict.REFUSED], True),
+            ([Verdict.REFUSED, Verdict.VPC], False),
+            ([Verdict.BALANCE, Verdict.BALANCE], False),
             ([], False),
         ],
     )

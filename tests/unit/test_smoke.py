@@ -8,7 +8,19 @@ from itertools import pairwise
 
 import pytest
 
-from keyturn.model import Api, Origin, Smoke, SmokeResult, Timing, Verdict, WireAnswer, WireKind
+from keyturn.errors import NotAccepted
+from keyturn.model import (
+    REMEDIES,
+    Api,
+    ApiKey,
+    Origin,
+    Smoke,
+    SmokeResult,
+    Timing,
+    Verdict,
+    WireAnswer,
+    WireKind,
+)
 from keyturn.secret import Secret
 from keyturn.smoke import alive, check
 
@@ -47,6 +59,8 @@ class FakeWorld:
     listing: Answers = always(LISTED)
     chat: Answers = always(DONE)
     responses: Answers = always(DONE)
+    control: bool = True
+    blocked: bool | None = None
     cost: float = 0.0
     time: float = 0.0
     asked: list[tuple[float, str]] = field(default_factory=list)
@@ -58,6 +72,21 @@ class FakeWorld:
     def complete(self, secret: Secret, model: str, api: Api) -> WireAnswer:
         """Answer a completion."""
         return self._answer(api, self.chat if api is Api.CHAT else self.responses)
+
+    def list_keys(self, *, fresh: bool = False) -> tuple[ApiKey, ...]:
+        """Answer a list, unless the control API is down."""
+        assert fresh
+        self.asked.append((self.time, "list"))
+        if not self.control:
+            raise NotAccepted("no connection")
+        return ()
+
+    def prepayment_blocked(self) -> bool | None:
+        """Tell of the balance, unless the control API is down."""
+        self.asked.append((self.time, "balance"))
+        if not self.control:
+            raise NotAccepted("no connection")
+        return self.blocked
 
     def sleep(self, seconds: float) -> None:
         """Move the clock."""
@@ -87,10 +116,9 @@ def tried(
     times: int = 1,
     spread: float = 0.0,
     fresh: bool = True,
-    control: bool = True,
 ) -> SmokeResult:
     """Check with the defaults of these tests."""
-    return check(world, SECRET, smoke, timing, times=times, spread=spread, fresh=fresh, control_ok=lambda: control)
+    return check(world, SECRET, smoke, timing, times=times, spread=spread, fresh=fresh)
 
 
 def test_accepted_at_once() -> None:
@@ -108,11 +136,18 @@ def test_skipped_without_asking() -> None:
     assert world.asked == []
 
 
-@pytest.mark.parametrize("token", ["dop_v1_" + "0" * 64, "doo_v1_" + "0" * 64])
-def test_a_token_of_the_account_never_leaves_for_the_inference_api(token: str) -> None:
+@pytest.mark.parametrize("secret", ["sk-do-" + "x" * 64, "doo_v1_" + "0" * 64, "something else"])
+def test_a_secret_of_any_other_format_is_tried(secret: str) -> None:
+    """Old and new model access keys begin differently, and nobody knows how the next will: all are opaque."""
+    world = FakeWorld()
+    assert check(world, Secret(secret), SMOKE, TIMING, fresh=False).verdict is Verdict.ACCEPTED
+    assert alive(world, Secret(secret), TIMING) is True
+
+
+def test_a_token_of_the_account_never_leaves_for_the_inference_api() -> None:
     """Whatever a delivery holds: it is refused without asking."""
-    world, secret = FakeWorld(), Secret(token)
-    result = check(world, secret, SMOKE, TIMING, fresh=False, control_ok=lambda: True)
+    world, secret = FakeWorld(), Secret("dop_v1_" + "0" * 64)
+    result = check(world, secret, SMOKE, TIMING, fresh=False)
     assert (result.verdict, result.detail) == (
         Verdict.REFUSED,
         "it is a token of the account, not a model access key",
@@ -187,17 +222,30 @@ def test_refused_takes_three_tries_however_slow_they_are(propagation: float, cos
 
 def test_nothing_is_refused_while_the_control_api_is_silent() -> None:
     """The API is ill, not the key."""
-    result = tried(FakeWorld(listing=always(NO)), control=False)
+    result = tried(FakeWorld(listing=always(NO), control=False))
     assert result.verdict is Verdict.UNREACHABLE
+
+
+def test_nothing_is_refused_while_the_account_is_blocked() -> None:
+    """For lack of balance: what a key is answered then says nothing of it."""
+    result = tried(FakeWorld(listing=always(NO), blocked=True))
+    assert (result.verdict, result.remedy) == (Verdict.BALANCE, REMEDIES[Verdict.BALANCE])
+    assert "blocked" in result.detail
+
+
+@pytest.mark.parametrize("blocked", [None, False])
+def test_a_token_that_may_not_read_the_balance_refuses_as_before(blocked: bool | None) -> None:
+    """Most tokens lack the scope: not known is not blocked."""
+    assert tried(FakeWorld(listing=always(NO), blocked=blocked)).verdict is Verdict.REFUSED
 
 
 def test_the_control_api_is_asked_only_before_refusing() -> None:
     """An accepted secret costs no request of the rate limit."""
-
-    def never() -> bool:
-        raise AssertionError
-
-    assert check(FakeWorld(), SECRET, SMOKE, TIMING, fresh=True, control_ok=never).verdict is Verdict.ACCEPTED
+    good, bad = FakeWorld(), FakeWorld(listing=always(NO))
+    assert tried(good).verdict is Verdict.ACCEPTED
+    assert (good.times("list"), good.times("balance")) == ([], [])
+    assert tried(bad).verdict is Verdict.REFUSED
+    assert (bad.times("list"), bad.times("balance")) == ([60], [60])
 
 
 def test_now_accepted_now_refused_is_unreachable_in_the_end() -> None:
@@ -224,37 +272,69 @@ def test_two_refusals_and_silence_are_unreachable() -> None:
     assert tried(world).verdict is Verdict.UNREACHABLE
 
 
-@pytest.mark.parametrize(("kind", "verdict"), [("model-denied", "model-denied"), ("quota", "quota")])
-def test_what_waiting_does_not_mend_is_said_at_once(kind: str, verdict: str) -> None:
-    """A denied model and a quota are no matter of propagation."""
+@pytest.mark.parametrize("kind", ["model", "model-denied", "tier", "quota", "balance"])
+def test_what_waiting_does_not_mend_is_said_at_once(kind: str) -> None:
+    """What the account or the manifest lacks is no matter of propagation."""
     world = FakeWorld(chat=always(WireAnswer(WireKind(kind), detail="HTTP 4xx")))
     result = tried(world)
-    assert (result.verdict, result.api) == (Verdict(verdict), None)
+    assert (result.verdict, result.api) == (Verdict(kind), None)
     assert "HTTP 4xx" in result.detail
     assert world.time == 0
 
 
-def test_a_model_that_is_not_listed_is_denied_with_the_nearest_names() -> None:
-    """No completion is asked for; a typing mistake can be seen."""
+def test_a_key_of_another_vpc_is_tried_to_the_end() -> None:
+    """As with no answer at all: a network may come up meanwhile, and then the verdict says what to do."""
+    world = FakeWorld(listing=always(WireAnswer(WireKind.VPC, detail="HTTP 403")))
+    result = tried(world)
+    assert (result.verdict, world.time) == (Verdict.VPC, 60)
+    assert "smoke.from: skip" in result.remedy
+    later = FakeWorld(listing=until(50, WireAnswer(WireKind.VPC), LISTED))
+    assert tried(later).verdict is Verdict.ACCEPTED
+
+
+def test_every_verdict_has_its_remedy() -> None:
+    """The table is total: nothing that is wrong is said without what to do."""
+    assert set(REMEDIES) == set(Verdict)
+    assert {verdict for verdict, remedy in REMEDIES.items() if not remedy} == {Verdict.ACCEPTED, Verdict.SKIPPED}
+    assert all(SmokeResult(verdict).remedy == remedy for verdict, remedy in REMEDIES.items())
+
+
+def test_facts_and_remedy_are_joined_by_one_mark() -> None:
+    """A server's sentence ends with a full stop, or does not."""
+    assert SmokeResult(Verdict.MODEL, "HTTP 404: gone.").advice == "model: HTTP 404: gone; change `smoke.model`"
+    assert SmokeResult(Verdict.ACCEPTED, "2 models").advice == "accepted: 2 models"
+    assert SmokeResult(Verdict.SKIPPED).advice == "skipped"
+
+
+def test_a_listed_model_that_is_gone_names_its_neighbours() -> None:
+    """A retired model may still be listed, and answers 404."""
+    world = FakeWorld(chat=always(WireAnswer(WireKind.MODEL, detail="HTTP 404")))
+    assert tried(world).remedy == "change `smoke.model`; near: llama-8b"
+
+
+def test_a_model_that_is_not_listed_is_the_manifests_mistake() -> None:
+    """No completion is asked for; a typing mistake can be seen, and the remedy names the nearest models."""
     world = FakeWorld()
     result = tried(world, Smoke("lama-70b", expect_models=("gpt-oss", "gpt-os")))
-    assert result.verdict is Verdict.MODEL_DENIED
-    assert result.detail == (
-        "the key may not use lama-70b (nearest: llama-70b, llama-8b); the key may not use gpt-os (nearest: gpt-oss)"
+    assert (result.verdict, result.detail, result.remedy) == (
+        Verdict.MODEL,
+        "the list of the models that the key may use lacks lama-70b, gpt-os",
+        "change `smoke.model`; near: llama-70b, llama-8b, gpt-oss",
     )
     assert world.times("chat") == []
+    assert tried(world, Smoke("gpt-oss", expect_models=("x",))).remedy == "change `smoke.expect_models`"
 
 
 def test_a_key_without_any_model_says_so() -> None:
-    """An empty list has no nearest name."""
-    world = FakeWorld(listing=always(WireAnswer(WireKind.OK)))
-    assert tried(world).detail == "the key may use no model at all"
+    """An empty list has no nearest name, and is the key's doing."""
+    result = tried(FakeWorld(listing=always(WireAnswer(WireKind.OK))))
+    assert (result.verdict, result.detail) == (Verdict.MODEL_DENIED, "the key may use no model at all")
 
 
 def test_names_of_models_are_made_printable() -> None:
     """A list of models cannot move the cursor or hide text."""
     world = FakeWorld(listing=always(WireAnswer(WireKind.OK, ("llama-70b\x1b[2J\u202e",))))
-    assert "llama-70b\\x1b[2J\\u202e" in tried(world).detail
+    assert "llama-70b\\x1b[2J\\u202e" in tried(world).remedy
 
 
 @pytest.mark.parametrize(("first", "other"), [(Api.CHAT, Api.RESPONSES), (Api.RESPONSES, Api.CHAT)])
@@ -268,10 +348,10 @@ def test_the_other_api_is_tried_by_itself(first: Api, other: Api) -> None:
     assert len(world.times(other)) == 3
 
 
-def test_a_model_on_neither_api_is_denied() -> None:
+def test_a_model_on_neither_api_is_the_wrong_one() -> None:
     """An image model, say: there is no tiny completion to be had."""
     wrong = always(WireAnswer(WireKind.WRONG_API))
-    assert tried(FakeWorld(chat=wrong, responses=wrong)).verdict is Verdict.MODEL_DENIED
+    assert tried(FakeWorld(chat=wrong, responses=wrong)).verdict is Verdict.MODEL
 
 
 @pytest.mark.parametrize(
@@ -301,6 +381,14 @@ def test_a_dying_secret_gets_its_time(listing: Answers, answer: bool | None) -> 
     world = FakeWorld(listing=listing)
     assert alive(world, SECRET, TIMING, dying=True) is answer
     assert world.time <= 60
+
+
+@pytest.mark.parametrize("dying", [True, False])
+@pytest.mark.parametrize(("control", "blocked"), [(True, True), (False, None)])
+def test_no_death_is_proven_while_the_account_is_blocked(dying: bool, control: bool, blocked: bool | None) -> None:
+    """Nor while nobody tells whether it is: every secret is refused then."""
+    world = FakeWorld(listing=always(NO), control=control, blocked=blocked)
+    assert alive(world, SECRET, TIMING, dying=dying) is None
 
 
 def test_a_dying_secret_accepted_by_turns_ends() -> None:

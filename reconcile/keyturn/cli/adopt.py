@@ -57,6 +57,7 @@ def command(
             adopt=Adopt(kind, a, b, SlotName(live) if live else before.live),
             secret=options.secret_from_stdin() if secret == "stdin" else None,
             take_over=take_over,
+            same_team=take_over,
             by=options.person(),
             lock_timeout=lock_timeout,
         )

@@ -60,7 +60,9 @@ def command(  # noqa: PLR0913 - each is an option
         missing = sorted(set(expected) ^ {one.desired.owner for one in manifests}) if saved else []
         if missing:
             raise click.UsageError(f"the plan and {file} are about different manifests: {', '.join(missing)}")
-        done = Options(verify=verify, take_over=take_over, by=options.person(), lock_timeout=lock_timeout)
+        done = Options(
+            verify=verify, take_over=take_over, same_team=take_over, by=options.person(), lock_timeout=lock_timeout
+        )
         return change(screen, manifests, Order(done, consent, yes=yes, wait=wait, expected=expected))
 
 

@@ -78,7 +78,11 @@ manifest_file = click.option(
 some_keys = click.argument("keys", nargs=-1, metavar="[KEY]...")
 verify = click.option("--verify", is_flag=True, help="Also read every delivery and try its secret.")
 yes = click.option("--yes", is_flag=True, help="Agree to the plan without being asked.")
-take_over = click.option("--take-over", is_flag=True, help="Take keys, fields and records over from another owner.")
+take_over = click.option(
+    "--take-over",
+    is_flag=True,
+    help="Take keys, fields and records over from another owner; go on if the list shows none of a key's API keys.",
+)
 lock_timeout = click.option(
     "--lock-timeout",
     callback=seconds,

@@ -46,7 +46,7 @@ def command(  # noqa: PLR0913 - each is an option
     screen = options.screen()
     consent = Consent(allow_delete, allow_rotations, take_over, unpark)
     with opened(screen, file, unpark, keys) as manifests:
-        plans = plan_all(manifests, Order(Options(verify=verify, take_over=take_over), consent))
+        plans = plan_all(manifests, Order(Options(verify=verify, take_over=take_over, same_team=take_over), consent))
     code = worst(plan.exit_code for plan in plans)
     if code == 0 and detailed_exitcode and any(key.changes for plan in plans for key in plan.plans):
         code = CHANGES

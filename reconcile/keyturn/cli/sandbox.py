@@ -19,8 +19,39 @@ from keyturn.cli import options
 )
 @click.option("--propagation", callback=options.seconds, metavar="DURATION", default="0s", help="Until a secret works.")
 @click.option("--latency", callback=options.seconds, metavar="DURATION", default="0s", help="Before every answer.")
-@click.option("--hour-limit", type=click.IntRange(min=1), default=5000, show_default=True, help="Requests an hour.")
-@click.option("--minute-limit", type=click.IntRange(min=1), default=250, show_default=True, help="Requests a minute.")
+@click.option("--hour-limit", type=click.IntRange(min=1), default=5000, show_default=True, help="Requests per hour.")
+@click.option("--minute-limit", type=click.IntRange(min=1), default=250, show_default=True, help="Requests per minute.")
+@click.option(
+    "--secret-prefix",
+    type=click.Choice(["sk-do-", "doo_v1_", "mixed"]),
+    default="sk-do-",
+    show_default=True,
+    help="How secrets begin; mixed: either by turns, and a regenerate gives the other one.",
+)
+@click.option("--tier-denied", multiple=True, metavar="MODEL", help="Listed, yet a completion is 403. Repeatable.")
+@click.option("--retired-model", multiple=True, metavar="MODEL", help="Not listed, and 404. Repeatable.")
+@click.option(
+    "--quota",
+    type=click.Choice(["ok", "exceeded", "unpaid", "blocked"]),
+    default="ok",
+    show_default=True,
+    help="Completions are 429, 402 or 403.",
+)
+@click.option(
+    "--balance",
+    type=click.Choice(["ok", "blocked"]),
+    default="ok",
+    show_default=True,
+    help="blocked: the prepaid balance is used up.",
+)
+@click.option(
+    "--balance-status",
+    type=click.Choice(["401", "402", "403"]),
+    default="402",
+    show_default=True,
+    help="What a completion then meets.",
+)
+@click.option("--openai-errors", is_flag=True, help="Errors of inference are {error: {…}}, not {id, message}.")
 @click.option("--seed", type=int, help="Make the same uuids and secrets each time.")
 @click.option("--keys", type=click.Path(exists=True, dir_okay=False), help="A JSON or YAML list of ready-made keys.")
 @options.talking
@@ -33,6 +64,13 @@ def command(  # noqa: PLR0913 - each is an option
     latency: float,
     hour_limit: int,
     minute_limit: int,
+    secret_prefix: str,
+    tier_denied: tuple[str, ...],
+    retired_model: tuple[str, ...],
+    quota: str,
+    balance: str,
+    balance_status: str,
+    openai_errors: bool,
     seed: int | None,
     keys: str | None,
 ) -> int:
@@ -46,14 +84,21 @@ def command(  # noqa: PLR0913 - each is an option
             f"the sandbox needs {error.name}", remedy="Install it with `pip install 'keyturn[sandbox]'`."
         ) from None
     screen = options.screen()
-    settings = Settings(
-        create=create,
-        propagation=propagation,
-        latency=latency,
-        hour_limit=hour_limit,
-        minute_limit=minute_limit,
-    )
     try:
+        settings = Settings(
+            create=create,
+            propagation=propagation,
+            latency=latency,
+            hour_limit=hour_limit,
+            minute_limit=minute_limit,
+            quota=quota,
+            balance=balance,
+            balance_status=int(balance_status),
+            tier_denied=tier_denied,
+            retired=retired_model,
+            secret_prefix=secret_prefix,
+            openai_errors=openai_errors,
+        )
         ready = load_keys(Path(keys)) if keys else ()
         screen.say("The sandbox runs until Ctrl-C. Copy these lines into the shell that runs keyturn:")
         number = serve(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def command(*, keys: tuple[str, ...], file: str, secret: str | None) -> int:
     """Check every delivery, or the one secret."""
     from keyturn.cli.work import opened
-    from keyturn.model import Smoke, Verdict
+    from keyturn.model import GOOD, Smoke
     from keyturn.report.documents import Checked, SmokeDocument, dump
     from keyturn.report.status import smoke_lines
 
@@ -46,8 +46,7 @@ def command(*, keys: tuple[str, ...], file: str, secret: str | None) -> int:
             checked = [Checked(keys[0] if keys else "", None, result)]
         else:
             checked = [found for one in manifests for found in _delivered(one)]
-    good = {Verdict.ACCEPTED, Verdict.SKIPPED}
-    code = 0 if all(found.result.verdict in good for found in checked) else 1
+    code = 0 if all(found.result.verdict in GOOD for found in checked) else 1
     if screen.format == "json":
         screen.document(dump(SmokeDocument(code, tuple(checked))))
     else:
@@ -77,14 +76,6 @@ def _delivered(one: Opened) -> Iterator[Checked]:
 
 
 def _check(world: World, secret: Secret, smoke: Smoke, timing: Timing) -> SmokeResult:
-    from keyturn.errors import KeyturnError
     from keyturn.smoke import check
 
-    def control_ok() -> bool:
-        try:
-            world.list_keys(fresh=True)
-        except KeyturnError:
-            return False
-        return True
-
-    return check(world, secret, smoke, timing, fresh=False, control_ok=control_ok)
+    return check(world, secret, smoke, timing, fresh=False)

@@ -35,13 +35,14 @@ def command(*, keys: tuple[str, ...], file: str, every: bool, verify: bool) -> i
     screen = options.screen()
     with opened(screen, file, (), keys) as manifests:
         found = tuple(key for one in manifests for key in one.runner.status(one.keys, Options(verify=verify)))
+        pools = tuple(pool for one in manifests for pool in one.runner.pools(found)) if not keys else ()
         unowned = _unowned(manifests, found) if every else None
     now = datetime.now(UTC)
     code = status_exit_code(found)
     if screen.format == "json":
-        screen.document(dump(StatusDocument(now, code, found, unowned)))
+        screen.document(dump(StatusDocument(now, code, found, unowned, pools)))
     else:
-        screen.result(status_lines(found, now, unowned))
+        screen.result(status_lines(found, now, unowned, pools))
     return code
 
 

@@ -178,7 +178,7 @@ class _Consumer:
 
 def _complete(http: httpx.Client, secret: str) -> int:
     """Ask for a completion with a bare secret and return the status."""
-    body = {"model": MODEL, "messages": [{"role": "user", "content": "ping"}], "max_completion_tokens": 16}
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "ping"}], "max_tokens": 16}
     return http.post("/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {secret}"}).status_code
 
 

@@ -123,7 +123,8 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
         )
     changes = any(key.changes for plan in plans for key in plan.plans)
     code = worst(plan.exit_code for plan in plans)
-    if not changes and not order.wait and (code == 0 or not order.yes):
+    soon = order.yes and any(one.runner.retires_soon(plan) for one, plan in zip(manifests_, plans, strict=True))
+    if not (changes or order.wait or soon) and (code == 0 or not order.yes):
         return report(screen, [_untouched(plan) for plan in plans])
     if order.warning and changes:
         screen.say(order.warning)

@@ -1,17 +1,21 @@
 """The inference API: is a secret accepted, and does a model answer to it? Never an exception: the answer tells.
 
-What an answer stands for (measured by status, error code and wording, since OpenAI-compatible servers differ):
+What an answer stands for (told by status, error code and wording, since OpenAI-compatible servers differ; an error is
+read both as `{"id", "message"}` and as `{"error": {"type", "message", "code"}}`):
 
-    401                                            UNAUTHORIZED
-    402, 429, 403 about billing, quota or credit   QUOTA
-    403 about a VPC, any other 403 of /v1/models   UNREACHABLE: the key may be good, only not from here
+    401                                            UNAUTHORIZED; BALANCE if it names the prepaid balance
+    402, 403 about billing, credit or balance      BALANCE
+    429, 403 about a quota                         QUOTA
+    403 about a VPC, any other 403 of /v1/models   VPC: the key may be good, only not from here
+    403 about a tier, or of type forbidden_error   TIER
+    other 403 of a completion                      MODEL_DENIED
     400, 404, 405, 422 naming another endpoint     WRONG_API; so does a bare 405
-    other 403, 404 of a completion; 400 or 422
-      about the model                              MODEL_DENIED
+    404 of a completion; 400 or 422 about the
+      model                                        MODEL; MODEL_DENIED if it only says that the key may not use it
     all else                                       UNREACHABLE
 
-A 403 of `/v1/models` is not UNAUTHORIZED on purpose: a VPC-bound key is refused from outside its VPC, and to call it
-refused would make keyturn heal, by rotating, a key that works.
+Only a 401 is UNAUTHORIZED. A VPC-bound key is answered 403 from outside its VPC, and to call it refused would make
+keyturn heal, by rotating, a key that works.
 """
 
 from __future__ import annotations
@@ -25,13 +29,27 @@ from keyturn.digitalocean.redact import redact
 from keyturn.digitalocean.wire import Completion, InferenceError, ModelList, Wire, parse
 from keyturn.errors import ApiError
 from keyturn.model import Api, Timing, WireAnswer, WireKind
-from keyturn.secret import Secret
+from keyturn.secret import Secret, is_account_token
 
 TOKENS = 16
+COMPLETION_TOKENS = 256
+"""The least that the API's description allows for `max_completion_tokens`; of `max_tokens` it demands nothing."""
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
-_BILLING = re.compile(r"billing|quota|credit|payment|past due|insufficient_funds|balance")
+_TIER = re.compile(r"(?<![a-z])tiers?(?![a-z])")
+_SUBSCRIPTION = re.compile(r"subscription[ _]tier")
+_BALANCE = re.compile(r"billing|credit|payment|past due|insufficient_funds|(?<![a-z])balance(?![a-z])|prepaid")
+_PREPAID = re.compile(r"(?<![a-z])balance(?![a-z])|prepa(?:id|y)|insufficient[ _](?:credit|fund)")
+_QUOTA = re.compile(r"quota|rate limit")
 _VPC = re.compile(r"\bvpc")
+_FORBIDDEN = (
+    (_VPC, WireKind.VPC),
+    (_SUBSCRIPTION, WireKind.TIER),
+    (_QUOTA, WireKind.QUOTA),
+    (_BALANCE, WireKind.BALANCE),
+    (_TIER, WireKind.TIER),
+)
+"""What a 403 names, the surest word first."""
 _ENDPOINT = re.compile(r"v1/(?:chat/)?completions|v1/responses|chat completions?|responses api|chat model|endpoint")
 _MISPLACED = re.compile(
     r"not (?:a )?(?:chat|supported|available)|does(?: not|n't) (?:support|answer)|unsupported|"
@@ -40,8 +58,10 @@ _MISPLACED = re.compile(
 _ABOUT_MODEL = re.compile(
     r"model_not|unsupported_model|unknown model|model.{0,120}(?:not (?:found|exist|supported|allowed)|no access)"
 )
+_NO_MODEL = re.compile(r"not (?:found|exist)|model_not_found|unknown model|retired|deprecated")
+_NOT_FOR_KEY = re.compile(r"may not (?:use|access)|not[ _]allowed|not permitted|permission|no access")
 _OUT_OF_TOKENS = re.compile(r"(?:max_(?:completion_|output_)?tokens|output limit).{0,60}reached")
-_NEWER_NAME = "max_completion_tokens"
+_LIMIT = re.compile(r"max[ _](?:completion[ _]|output[ _])?tokens|token limit")
 
 
 class InferenceApi:
@@ -74,14 +94,14 @@ class InferenceApi:
         return _told(answer, models_kind(answer.status, _error(answer).words), secret)
 
     def complete(self, secret: Secret, model: str, api: Api) -> WireAnswer:
-        """Ask `model` for at most 16 tokens; the text is not even parsed."""
+        """Ask `model` for 16 tokens, or as few as it can be asked for; the text is not even parsed."""
         if api is Api.RESPONSES:
             body: dict[str, object] = {"model": model, "input": "ping", "max_output_tokens": TOKENS, "store": False}
             return self._judge(self._send("POST", RESPONSES, secret, body), secret)
         chat = {"model": model, "messages": [{"role": "user", "content": "ping"}]}
-        answer = self._send("POST", CHAT, secret, {**chat, _NEWER_NAME: TOKENS})
-        if isinstance(answer, Answer) and _wants_older_name(answer):
-            answer = self._send("POST", CHAT, secret, {**chat, "max_tokens": TOKENS})
+        answer = self._send("POST", CHAT, secret, {**chat, "max_tokens": TOKENS})
+        if isinstance(answer, Answer) and _wants_another_limit(answer):
+            answer = self._send("POST", CHAT, secret, {**chat, "max_completion_tokens": COMPLETION_TOKENS})
         return self._judge(answer, secret)
 
     def _judge(self, answer: Answer | WireAnswer, secret: Secret) -> WireAnswer:
@@ -92,6 +112,8 @@ class InferenceApi:
         return _told(answer, completion_kind(answer.status, _error(answer).words), secret)
 
     def _send(self, method: str, path: str, secret: Secret, body: dict[str, object] | None) -> Answer | WireAnswer:
+        if is_account_token(secret):
+            return WireAnswer(WireKind.UNAUTHORIZED, (), "not sent: it is a token of the account")
         if not sendable(secret):
             return WireAnswer(WireKind.UNAUTHORIZED, (), "not sent: it has characters that no header can carry")
         try:
@@ -102,29 +124,37 @@ class InferenceApi:
 
 def models_kind(status: int, words: str) -> WireKind:
     """PURE: what an answer of `/v1/models` other than 200 stands for; `words` is what the error says, in lower case."""
-    if status == HTTPStatus.UNAUTHORIZED:
-        return WireKind.UNAUTHORIZED
-    return WireKind.QUOTA if _is_quota(status, words) else WireKind.UNREACHABLE
+    return _of_account(status, words) or (WireKind.VPC if status == HTTPStatus.FORBIDDEN else WireKind.UNREACHABLE)
 
 
 def completion_kind(status: int, words: str) -> WireKind:
     """PURE: what a failed completion stands for; `words` is what the error says, in lower case."""
-    if status == HTTPStatus.UNAUTHORIZED:
-        return WireKind.UNAUTHORIZED
-    if _is_quota(status, words):
-        return WireKind.QUOTA
-    if status == HTTPStatus.FORBIDDEN and _VPC.search(words):
-        return WireKind.UNREACHABLE
+    if kind := _of_account(status, words):
+        return kind
+    if status == HTTPStatus.FORBIDDEN:
+        return WireKind.TIER if "forbidden_error" in words and not _NOT_FOR_KEY.search(words) else WireKind.MODEL_DENIED
     about_endpoint = _ENDPOINT.search(words) and _MISPLACED.search(words)
     if status == HTTPStatus.METHOD_NOT_ALLOWED or (status in {400, 404, 422} and about_endpoint):
         return WireKind.WRONG_API
-    if status in {403, 404} or (status in {400, 422} and _ABOUT_MODEL.search(words)):
-        return WireKind.MODEL_DENIED
+    if status == HTTPStatus.NOT_FOUND or (status in {400, 422} and _ABOUT_MODEL.search(words)):
+        denied = _NOT_FOR_KEY.search(words) and not _NO_MODEL.search(words)
+        return WireKind.MODEL_DENIED if denied else WireKind.MODEL
     return WireKind.UNREACHABLE
 
 
-def _is_quota(status: int, words: str) -> bool:
-    return status in {402, 429} or (status == HTTPStatus.FORBIDDEN and bool(_BILLING.search(words)))
+def _of_account(status: int, words: str) -> WireKind | None:
+    """Tell what an answer says of the secret or its account, before any model; None if it is about something else."""
+    match status:
+        case 401:
+            return WireKind.BALANCE if _PREPAID.search(words) else WireKind.UNAUTHORIZED
+        case 402:
+            return WireKind.BALANCE
+        case 429:
+            return WireKind.QUOTA
+        case 403:
+            return next((kind for said, kind in _FORBIDDEN if said.search(words)), None)
+        case _:
+            return None
 
 
 def _completed(answer: Answer) -> bool:
@@ -135,8 +165,9 @@ def _completed(answer: Answer) -> bool:
     return answer.status == HTTPStatus.BAD_REQUEST and bool(_OUT_OF_TOKENS.search(_error(answer).words))
 
 
-def _wants_older_name(answer: Answer) -> bool:
-    return answer.status in {400, 422} and not _completed(answer) and _NEWER_NAME in _error(answer).words
+def _wants_another_limit(answer: Answer) -> bool:
+    """Tell whether a server complains of how the limit of tokens was written."""
+    return answer.status in {400, 422} and not _completed(answer) and bool(_LIMIT.search(_error(answer).words))
 
 
 def _error(answer: Answer) -> InferenceError:

@@ -14,13 +14,14 @@ from keyturn import __version__
 from keyturn.digitalocean.budget import LONGEST_WAIT, RateBudget
 from keyturn.digitalocean.http import Answer, HttpClient, sendable
 from keyturn.digitalocean.refusal import refusal, unreadable
-from keyturn.digitalocean.wire import AccountAnswer, KeyAnswer, KeyInfo, KeyPage, Wire, parse
+from keyturn.digitalocean.wire import AccountAnswer, KeyAnswer, KeyInfo, KeyPage, PrepaymentAnswer, Wire, parse
 from keyturn.errors import Ambiguous, ApiError, ApiForbidden, CredentialError, NotAccepted, RateLimited
 from keyturn.model import ApiKey, Timing
 from keyturn.secret import Secret
 from keyturn.world import Guard, Minted
 
 KEYS = "/v2/gen-ai/models/api_keys"
+PREPAYMENT = "/v2/customers/my/prepayment_status"
 PER_PAGE = 200
 PASSES = 5
 PAGES = 500
@@ -111,6 +112,23 @@ class ControlApi:
             raise
         return body.account.team.uuid
 
+    def prepayment_blocked(self) -> bool | None:
+        """Tell whether the account is blocked for lack of prepaid balance.
+
+        None if that is not known: the token may not read it (scope billing:read), or the answer is of no use. Raises
+        ApiError if there was no answer, or there were too many requests.
+        """
+        try:
+            body = self._steadily(
+                lambda wait: self._read(PREPAYMENT, PrepaymentAnswer, "reading the balance", "billing:read", wait),
+                soon=True,  # whoever asks may have a fresh secret in hand
+            )
+        except ApiError as error:
+            if error.status is None or isinstance(error, RateLimited):
+                raise
+            return None
+        return body.status.blocked
+
     def create(self, name: str, guard: Guard) -> Minted:
         """Mint a new key; sent once. Raises CreateRetired on 410."""
         answer = self._exchange("POST", KEYS, SOON, body={"name": name}, guard=guard)
@@ -189,7 +207,7 @@ class ControlApi:
 
         self._steadily(once, changing=True)
 
-    def _steadily(self, call: Callable[[float], T], *, changing: bool = False) -> T:
+    def _steadily(self, call: Callable[[float], T], *, changing: bool = False, soon: bool = False) -> T:
         """Call, with how long it may wait for the budget, up to four times while the failure may pass.
 
         A 429 is none of the four. That of a read is waited out; that of a change is the caller's, who has a lease.
@@ -199,7 +217,7 @@ class ControlApi:
         unknown: Ambiguous | None = None
         attempt, until = 0, self.budget.ticks() + LONGEST_WAIT
         while True:
-            hurried = changing and unknown is None
+            hurried = soon or (changing and unknown is None)
             try:
                 return call(SOON if hurried else LONGEST_WAIT)
             except ApiError as error:

@@ -30,6 +30,10 @@ def _text(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
 def _table(value: object) -> object:
     return value if isinstance(value, dict) else {}
 
@@ -97,6 +101,18 @@ class AccountAnswer(Wire):
     """The answer to GET /v2/account."""
 
     account: Annotated[Account, BeforeValidator(_table)] = Account()
+
+
+class Prepayment(Wire):
+    """`status` of the prepaid balance; `blocked` None if it is not said."""
+
+    blocked: Annotated[bool | None, BeforeValidator(_flag)] = None
+
+
+class PrepaymentAnswer(Wire):
+    """The answer to GET /v2/customers/my/prepayment_status."""
+
+    status: Annotated[Prepayment, BeforeValidator(_table)] = Prepayment()
 
 
 class ControlError(Wire):

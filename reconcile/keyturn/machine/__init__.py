@@ -16,6 +16,8 @@ from keyturn.steps import Decision
 __all__ = ["next_step"]
 
 _AT_REST: tuple[Callable[[State], Decision | None], ...] = (
+    holding.note_team,
+    slots.back,
     slots.gone,
     drift.drift,
     drift.deliver,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from keyturn.machine import pool
 from keyturn.machine.common import claim, exit_of, foreign, look, new_intent, note, unreadable
-from keyturn.model import Adopt, AdoptSecret, ApiKey, Delivery, SlotName, Verdict
+from keyturn.model import UNJUDGED, Adopt, AdoptSecret, ApiKey, Delivery, SlotName, Verdict
 from keyturn.outcome import Change, Condition, End, Planned
 from keyturn.record import DeliveryState, HeldAt, Op, Record, Requested, Slot
 from keyturn.state import State
-from keyturn.steps import Check, Decision, Purpose, Write, WriteRecord
+from keyturn.steps import Check, Decision, Purpose, Step, Write, WriteRecord
 
 
 def begin(state: State) -> Decision | None:
@@ -90,9 +91,13 @@ def _new(state: State) -> Decision:
         return End(Condition.FAILED, "unreadable", why, exit_code=exit_of(state, state.desired.deliveries))
     if stop := _in_use(state):
         return stop
+    found = pool.from_pool(state, new_intent(state, Op.CREATE, SlotName.A))
+    if isinstance(found, Step):
+        return found
+    intent, shown = found
     ours = tuple(DeliveryState(item) for item in state.desired.deliveries)
-    record = replace(_fresh(state, {}, ours), intent=new_intent(state, Op.CREATE, SlotName.A))
-    return WriteRecord(note(record, state, "starts to create"), Write.OPEN)
+    record = replace(_fresh(state, {}, ours), intent=intent)
+    return WriteRecord(note(record, state, "starts to create"), Write.OPEN, shown)
 
 
 def _in_use(state: State) -> Decision | None:
@@ -108,7 +113,7 @@ def _in_use(state: State) -> Decision | None:
 def field_in_use(state: State, place: Delivery) -> End:
     """Say that a place holds somebody else's value, and how to go on."""
     result = state.observed.verdicts.get(state.observed.readings[place].digest or "")
-    accepted = result is not None and result.verdict not in {Verdict.REFUSED, Verdict.UNREACHABLE}
+    accepted = result is not None and result.verdict not in {Verdict.REFUSED, *UNJUDGED}
     what = "a secret that the API accepts" if accepted else "a value that keyturn did not write"
     keep = (
         f"`keyturn adopt {state.desired.id} --secret existing --uuid UUID` keeps it, " if state.record is None else ""
@@ -140,8 +145,10 @@ def _existing(state: State, consent: Adopt, found: dict[SlotName, ApiKey]) -> De
     result = state.observed.verdicts.get(digest)
     if result is None:
         return Check(digest, Purpose.ADOPT)
-    if result.verdict not in {Verdict.ACCEPTED, Verdict.SKIPPED, Verdict.QUOTA, Verdict.MODEL_DENIED}:
-        why = f"the present secret is {result.verdict}: {result.detail}; `--secret regenerate` makes a new one"
+    if result.verdict in UNJUDGED:
+        return End(Condition.FAILED, result.verdict.value, f"the present secret is {result.advice}", exit_code=1)
+    if result.verdict is Verdict.REFUSED:
+        why = f"the present secret is {result.facts}; `--secret regenerate` makes a new one"
         return End(Condition.FAILED, "present-secret-refused", why, exit_code=1)
     now = state.clock.now
     states = tuple(

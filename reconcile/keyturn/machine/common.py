@@ -70,7 +70,8 @@ def reopen(state: State) -> Step:
     old = intent_of(state)
     nonce = old.nonce if old.op is Op.CREATE else ""
     fresh = new_intent(state, old.op, old.slot, nonce=nonce)
-    return write(state, Write.REOPEN, intent=replace(fresh, since=old.since), deliveries=consented(state))
+    again = replace(fresh, since=old.since, spare=old.spare)
+    return write(state, Write.REOPEN, intent=again, deliveries=consented(state))
 
 
 def consented(state: State) -> tuple[DeliveryState, ...]:
@@ -173,6 +174,17 @@ def claim(state: State, uuid: str) -> Decision | None:
     return WriteClaim(Claim(uuid, *mine, created_at=listed.created_at if listed else None), shown)
 
 
+def let_go(state: State, uuid: str) -> Step | None:
+    """Release this key's claim on an API key."""
+    if uuid not in state.observed.claims:
+        return LookClaim(uuid)
+    found = state.observed.claims[uuid]
+    if found is None or found.released_at or (found.owner, found.key) != (state.desired.owner, state.desired.id):
+        return None
+    released = Claim(uuid, found.owner, found.key, found.created_at, state.clock.now)
+    return WriteClaim(released, Planned(Change.RELEASE, "released", f"lets go of the API key {uuid}", uuid=uuid))
+
+
 def look(state: State, deliveries: Iterable[Delivery]) -> Step | None:
     """Read the deliveries that were not read yet."""
     unread = tuple(item for item in deliveries if item not in state.observed.readings)
@@ -259,12 +271,13 @@ def give_up(state: State, code: str, why: str, *, close: bool = False, exit_code
 def trouble(state: State, code: str) -> Decision | None:
     """Return what follows from a failed effect: a definite no closes the intent, but only one this pass wrote.
 
-    A delete is not closed: what of it was done is done, and its nonce may be the only trace of a create.
+    A delete is not closed: what of it was done is done, and its nonce may be the only trace of a create. Nor is the
+    taking of a spare: it has to be renamed before its secret is made.
     """
     run, intent = state.run, record_of(state).intent
     if not run.trouble:
         return None
-    whole = intent is not None and intent.op is Op.DELETE and intent.slot is None
+    whole = intent is not None and ((intent.op is Op.DELETE and intent.slot is None) or intent.spare != "")
     close = run.trouble_definite and not run.found and intent is not None and not whole
     return give_up(state, code, run.trouble, close=close, exit_code=run.trouble_exit)
 

@@ -17,13 +17,11 @@ from keyturn.machine.common import (
     write,
 )
 from keyturn.machine.tend import arrived, unwanted
-from keyturn.model import Delivery, SlotName, Strategy, Verdict
+from keyturn.model import GOOD, UNJUDGED, Delivery, SlotName, Strategy, Verdict
 from keyturn.outcome import Change, Condition, End, Planned
 from keyturn.record import HeldAt, Op, Record, Retire
 from keyturn.state import State
 from keyturn.steps import Check, Decision, Purpose, Write, WriteRecord
-
-UNANSWERED = "a delivery was changed, and the inference API does not answer to tell by what"
 
 
 def drift(state: State) -> Decision | None:
@@ -50,7 +48,7 @@ def drift(state: State) -> Decision | None:
         # As for an adoption: a plan tries it too, since what follows depends on the answer.
         return Check(live, Purpose.ADOPT)
     found = verdict(state, live)
-    if record.unverified and found in {Verdict.ACCEPTED, Verdict.SKIPPED}:
+    if record.unverified and found in GOOD:
         return WriteRecord(note(replace(record, unverified=""), state, "verified"), Write.KEEP)
     told = state.options.adopt is not None and state.options.adopt.live is not None
     if found is Verdict.REFUSED or (told and any(readings[item].digest != live for item in wanted)):
@@ -70,8 +68,8 @@ def _sourceless(state: State, live: str) -> Decision | None:
             found = verdict(state, slot.digest)
             if found is None:
                 return Check(slot.digest, Purpose.ADOPT)
-            if found is Verdict.UNREACHABLE:
-                return End(Condition.FAILED, "unreachable", UNANSWERED, exit_code=1)
+            if found in UNJUDGED:
+                return _untold(state, slot.digest)
             if found is Verdict.REFUSED:
                 continue
             why = f"the targets were put back to slot {name}'s secret"
@@ -91,8 +89,8 @@ def _pasted(state: State, live: str) -> Decision | None:
         found = verdict(state, digest)
         if found is None:
             return Check(digest, Purpose.ADOPT)
-        if found is Verdict.UNREACHABLE:
-            return End(Condition.FAILED, "unreachable", UNANSWERED, exit_code=1)
+        if found in UNJUDGED:
+            return _untold(state, digest)
         if found is Verdict.REFUSED:
             continue
         if record.strategy is Strategy.ALTERNATING and not (state.options.adopt and state.options.adopt.live):
@@ -101,6 +99,13 @@ def _pasted(state: State, live: str) -> Decision | None:
             return End(Condition.FAILED, "pasted", why, exit_code=1)
         return _take_pasted(state, record, digest)
     return None
+
+
+def _untold(state: State, digest: str) -> End:
+    """Say that a delivery holds another secret of which nothing could be learnt."""
+    result = state.observed.verdicts[digest]
+    why = f"a delivery was changed, and what it holds could not be judged: {result.advice}"
+    return End(Condition.FAILED, result.verdict.value, why, exit_code=1)
 
 
 def _take_pasted(state: State, record: Record, digest: str) -> Decision:

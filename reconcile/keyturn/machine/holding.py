@@ -7,10 +7,12 @@ from datetime import timedelta
 
 from keyturn.machine.common import MAX_SKEW, claim, intent_of, note, record_of, write
 from keyturn.outcome import Change, Condition, End, Planned
-from keyturn.record import Intent
+from keyturn.record import Intent, Record
 from keyturn.state import State
-from keyturn.steps import Decision, Wait, Write, WriteRecord
+from keyturn.steps import Decision, Relist, Wait, Write, WriteRecord
 
+UNSURE = "another-account"
+"""The code of a key whose team nobody can tell: the list shows none of its API keys."""
 LONG_PAST = timedelta(minutes=10)
 POLL = 2.0
 
@@ -20,9 +22,8 @@ def owned(state: State) -> Decision | None:
     record = state.record
     if record is None or record.deleted_at:
         return None
-    if record.account and state.observed.account and record.account != state.observed.account:
-        why = f"its record belongs to the team {record.account}, the token to the team {state.observed.account}"
-        return End(Condition.STOPPED, "another-team", why, exit_code=4)
+    if decision := _team(state, record):
+        return decision
     if record.owner == state.desired.owner:
         return None
     if not state.options.take_over:
@@ -34,6 +35,42 @@ def owned(state: State) -> Decision | None:
     shown = Planned(Change.ADOPT, "take-over", f"takes the key over from {record.owner!r}")
     taken = note(replace(record, owner=state.desired.owner), state, f"taken over from {record.owner}")
     return WriteRecord(taken, Write.KEEP, shown)
+
+
+def _team(state: State, record: Record) -> Decision | None:
+    """Stop if the account token is another team's, or may be: a list without any of the key's API keys proves nothing.
+
+    The team's uuid decides if both the record and the token tell it. Otherwise one listed API key of the record does,
+    or one of another key of the run (`same_team`).
+    """
+    account = state.observed.account
+    if record.account and account:
+        if record.account == account:
+            return None
+        why = f"its record belongs to the team {record.account}, the token to the team {account}"
+        return End(Condition.STOPPED, "another-team", why, exit_code=4)
+    uuids = record.uuids
+    if not uuids or state.options.same_team or state.run.seen_ours or any(map(state.observed.key, uuids)):
+        return None
+    if not state.observed.relisted:
+        return Relist()
+    missing = (
+        "the record does not tell its team" if account else "the account token may not read its team (account:read)"
+    )
+    why = (
+        f"the list shows none of its API keys ({', '.join(sorted(uuids))}), and {missing}: "
+        "either they were deleted, or the token is another team's"
+    )
+    return End(Condition.STOPPED, UNSURE, why, exit_code=4)
+
+
+def note_team(state: State) -> Decision | None:
+    """Fill in the team of a record that was made with a token that could not tell it."""
+    record, account = record_of(state), state.observed.account
+    if record.account or not account or not any(map(state.observed.key, record.uuids)):
+        return None
+    shown = Planned(Change.RECORD, "team", f"notes that its API keys are of the team {account}")
+    return WriteRecord(replace(record, account=account), Write.KEEP, shown)
 
 
 def held(state: State) -> Decision | None:

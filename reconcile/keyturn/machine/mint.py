@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+from keyturn.machine import pool
 from keyturn.machine.common import (
     MAX_MINTS,
     claim,
@@ -29,7 +30,7 @@ from keyturn.machine.common import (
 )
 from keyturn.machine.spread import spread
 from keyturn.machine.tend import unwanted
-from keyturn.model import SlotName, Strategy, Verdict
+from keyturn.model import DENIED, GOOD, UNKNOWN, SlotName, Strategy, Verdict
 from keyturn.outcome import Change, Condition, End, Planned
 from keyturn.record import DeliveryState, Failures, Handoff, HeldAt, Op, Parked, Requested, Retire, Slot
 from keyturn.state import State
@@ -54,7 +55,8 @@ def mint(state: State) -> Decision:
         if not state.observed.relisted:
             return Relist()
         return (settle(state) if state.run.found else None) or write(state, Write.CLOSE, intent=None)
-    if intent.op is Op.CREATE and (decision := _create(state)):
+    fill = pool.take if intent.spare else _create
+    if intent.op is Op.CREATE and (decision := fill(state)):
         return decision
     known = state.run.minted or intent.digest
     if known is None or known not in state.observed.in_hand:
@@ -130,7 +132,7 @@ def _create_now(state: State) -> Decision:
     if needs := gate(state, []):
         return needs
     name = nonce_name(state)
-    why = f"creates an API key {state.name_of(slot)!r}; where the API no longer does (410), asks a person to"
+    why = f"asks the API to create {state.name_of(slot)!r}"
     return Create(slot, name, Planned(Change.CREATE, "create", why, slot=slot))
 
 
@@ -239,17 +241,18 @@ def _prove(state: State, known: str) -> Decision | None:
         return Check(live, Purpose.LIVE)
     if found is None:
         return Check(known, Purpose.BEFORE_DELIVERY)
-    detail = state.observed.verdicts[known].detail
+    result = state.observed.verdicts[known]
     if compromised(state) and found is not Verdict.REFUSED:
         return None
     # Closed only while nobody holds it: else it is the source, or what has to be put right.
     close = not _held(state, known)
     if found is Verdict.REFUSED:
-        return give_up(state, "refused", f"the API refuses the new secret: {detail}", close=close)
-    if found is Verdict.UNREACHABLE:
-        return give_up(state, "unreachable", f"the new secret could not be proven: {detail}", close=close)
-    if found is Verdict.MODEL_DENIED and verdict(state, record_of(state).live_digest) is not Verdict.MODEL_DENIED:
-        return give_up(state, "model-denied", f"the new secret may not use the model: {detail}", close=close)
+        return give_up(state, "refused", f"the API refuses the new secret: {result.detail}", close=close)
+    of_live = verdict(state, live)
+    if found in UNKNOWN or (found is Verdict.BALANCE and of_live in GOOD):
+        return give_up(state, found.value, f"the new secret was not proven: {result.advice}", close=close)
+    if found in DENIED and of_live is not found:
+        return give_up(state, found.value, f"the new secret was not delivered: {result.advice}", close=close)
     if lacking := _lacking(state, known):
         why = f"the new secret may not use what the live one may: {lacking}; give its API key the same models"
         return give_up(state, "models-differ", why, close=close)
@@ -300,8 +303,7 @@ def commit(state: State, known: str) -> Decision:
         at_once = compromised(state)
         retire = Retire(minted.other, now if at_once else now + state.desired.rotation.overlap, at_once)
     result = state.observed.verdicts[known]
-    bad = result.verdict not in {Verdict.ACCEPTED, Verdict.SKIPPED}
-    unverified = f"{result.verdict}: {result.detail}" if bad else ""
+    unverified = "" if result.verdict in GOOD else result.facts
     base = (
         failed_record(state, unverified) if result.verdict is Verdict.REFUSED else replace(record, failures=Failures())
     )
@@ -324,13 +326,13 @@ def commit(state: State, known: str) -> Decision:
 
 def hand_off(state: State) -> Decision:
     """The API no longer creates: write down what a person has to make, and wait."""
-    record, intent = record_of(state), intent_of(state)
-    name = state.name_of(intent.slot or SlotName.A)
+    record = record_of(state)
     missing = tuple(
         state.name_of(slot) for slot in (SlotName if state.alternating else (SlotName.A,)) if record.slot(slot) is None
     )
     known = tuple(key.uuid for key in state.observed.keys if key.name in missing)
-    shown = Planned(Change.HAND_OFF, "create-retired", f"the API no longer creates keys: a person makes {name!r}")
+    wanted = " and ".join(map(repr, missing))
+    shown = Planned(Change.HAND_OFF, "create-retired", f"needs {wanted}, which a person makes in the control panel")
     handed = Handoff(missing, state.clock.now - timedelta(seconds=state.desired.timing.request), known)
     return WriteRecord(
         note(replace(record, intent=None, handoff=handed), state, f"handed off: {', '.join(missing)}"),

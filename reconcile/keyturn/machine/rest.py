@@ -15,7 +15,7 @@ from keyturn.machine.common import (
 )
 from keyturn.machine.drift import behind
 from keyturn.machine.tend import arrived, misnamed, unwanted
-from keyturn.model import Verdict
+from keyturn.model import GOOD
 from keyturn.outcome import Change, Condition, End, Planned
 from keyturn.record import Op
 from keyturn.state import State
@@ -47,11 +47,12 @@ def _wrong(state: State) -> list[str]:
             wrong.append(f"{place} does not hold the live secret" + (f": {problem}" if problem else ""))
         elif problem:
             wrong.append(f"{place}: {problem}")
-    if record.unverified:
-        wrong.append(f"its secret is not proven: {record.unverified}")
     found = state.observed.verdicts.get(live) if live else None
-    if found and found.verdict not in {Verdict.ACCEPTED, Verdict.SKIPPED} and not record.unverified:
-        wrong.append(f"its secret is {found.verdict}: {found.detail}")
+    if record.unverified:
+        told = found.advice if found and found.verdict not in GOOD else record.unverified
+        wrong.append(f"its secret is not proven: {told}")
+    if found and found.verdict not in GOOD and not record.unverified:
+        wrong.append(f"its secret is {found.advice}")
     if retire.due(state) and record.retire:
         missing = retire.not_yet_live(state)
         wrong.append(f"the old secret cannot be retired yet: {missing or 'its key is not as recorded'}")

@@ -148,4 +148,5 @@ def unmanaged(state: State) -> Decision:
     if record.intent is None and due(state):
         why = f"the old secret cannot be retired yet: {not_yet_live(state) or 'its key is not as recorded'}"
         return End(Condition.FAILED, "pending", why, exit_code=1)
-    return End(Condition.REST, "unmanaged", "is in no manifest; nothing of it is touched")
+    until = record.retire.at if record.retire else None
+    return End(Condition.REST, "unmanaged", "is in no manifest; nothing of it is touched", until)

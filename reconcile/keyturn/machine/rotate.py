@@ -21,7 +21,7 @@ from keyturn.machine.common import (
     write,
 )
 from keyturn.machine.tend import unwanted
-from keyturn.model import SlotName, Strategy, Verdict
+from keyturn.model import UNKNOWN, SlotName, Strategy, Verdict
 from keyturn.outcome import Change, Condition, End, Planned
 from keyturn.record import Op, Requested
 from keyturn.state import State
@@ -171,10 +171,9 @@ def _ready(state: State, slot: SlotName, why: str, *, forced: bool) -> Decision 
         found = verdict(state, live)
         if found is None:
             return Check(live, Purpose.LIVE)
-        if found is Verdict.UNREACHABLE:
-            detail = state.observed.verdicts[live].detail
-            why = f"nothing was minted: the inference API does not answer: {detail}"
-            return End(Condition.FAILED, "unreachable", why, exit_code=1)
+        if found in UNKNOWN:
+            why = f"nothing was minted, since the live secret is {state.observed.verdicts[live].advice}"
+            return End(Condition.FAILED, found.value, why, exit_code=1)
     if decision := trouble(state, "preflight-failed"):
         return decision
     return None if state.run.preflighted else Preflight(places(state))

@@ -20,11 +20,14 @@ def spread(state: State, digest: str) -> Decision | None:
     if reads := look(state, state.desired.deliveries):
         return reads
     ready = tuple(item for item in _pending(state, digest) if not state.observed.readings[item].problem)
+    intent = intent_of(state)
+    if intent.op is Op.CREATE and intent.digest != digest:
+        # Nobody relies on a new key yet: its secret is traceable before anyone gets it.
+        return write(state, Write.NOTE, intent=replace(intent, digest=digest))
     if not run.attempted and _pending(state, digest):
         # Also where nothing can be read: the first try starts the deadline.
         return Deliver(digest, tuple(_shown(state, item) for item in ready))
-    intent = intent_of(state)
-    if intent.op in {Op.CREATE, Op.ROTATE} and intent.digest != digest:
+    if intent.op is Op.ROTATE and intent.digest != digest:
         # After the first try, so that an outage is not longer by a write; before the retries, so that a crash during
         # them finds its source.
         return write(state, Write.NOTE, intent=replace(intent, digest=digest))

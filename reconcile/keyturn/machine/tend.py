@@ -10,6 +10,7 @@ from keyturn.machine.common import (
     gate,
     give_up,
     intent_of,
+    let_go,
     look,
     new_intent,
     note,
@@ -22,9 +23,9 @@ from keyturn.machine.common import (
 from keyturn.machine.spread import spread
 from keyturn.model import Delivery, SlotName, Strategy
 from keyturn.outcome import Change, Condition, End, Planned
-from keyturn.record import Claim, DeliveryState, Op, Record
+from keyturn.record import DeliveryState, Op, Record
 from keyturn.state import State
-from keyturn.steps import Decision, DeleteKey, LookClaim, Relist, Remove, Rename, Step, Write, WriteClaim, WriteRecord
+from keyturn.steps import Decision, DeleteKey, Relist, Remove, Rename, Step, Write, WriteRecord
 
 
 def misnamed(state: State) -> tuple[tuple[SlotName, str, str], ...]:
@@ -148,9 +149,10 @@ def open_delete(state: State) -> Decision:
     if state.run.found and (decision := settle(state) or (None if state.observed.relisted else Relist())):
         return decision
     shown = Planned(Change.RECORD, "absent", "starts to remove the key")
-    nonce = intent.nonce if intent and intent.op is Op.CREATE else ""
-    fresh = new_intent(state, Op.DELETE, nonce=nonce)
-    return write(state, Write.OPEN, shown, intent=replace(fresh, digest=intent.digest if intent else None))
+    creating = intent if intent and intent.op is Op.CREATE else None
+    fresh = new_intent(state, Op.DELETE, nonce=creating.nonce if creating else "")
+    fresh = replace(fresh, digest=intent.digest if intent else None, spare=creating.spare if creating else "")
+    return write(state, Write.OPEN, shown, intent=fresh)
 
 
 def _deleting(state: State) -> Decision:
@@ -169,9 +171,12 @@ def _deleting(state: State) -> Decision:
     for name in order:
         if decision := _release(state, record.slots[name].uuid, name):
             return decision
-    if extra := _left_behind(state):
+    spare = intent_of(state).spare
+    if extra := _left_behind(state) or (let_go(state, spare) if spare else None):
         return extra
-    gone = replace(record, slots={}, deliveries=(), live=None, intent=None, retire=None, handoff=None, requested=None)
+    gone = replace(
+        record, slots={}, gone={}, deliveries=(), live=None, intent=None, retire=None, handoff=None, requested=None
+    )
     tomb = note(replace(gone, deleted_at=state.clock.now, parked=None), state, "deleted")
     return WriteRecord(tomb, Write.COMMIT)
 
@@ -181,7 +186,7 @@ def _left_behind(state: State) -> Decision | None:
     ours = {slot.uuid for slot in record_of(state).slots.values()}
     for key in state.observed.keys:
         if key.name.endswith(f"-kt{intent_of(state).nonce}") and key.uuid not in ours:
-            if needs := _let_go(state, key.uuid):
+            if needs := let_go(state, key.uuid):
                 return needs
             return DeleteKey(key.uuid, Planned(Change.DELETE, "extra", "an answer to a create was lost", uuid=key.uuid))
     return None
@@ -192,18 +197,7 @@ def _release(state: State, uuid: str, name: SlotName) -> Step | Decision | None:
         if decision := gate(state, [uuid]):
             return decision
         return DeleteKey(uuid, Planned(Change.DELETE, "absent", f"deletes slot {name}", slot=name, uuid=uuid))
-    return _let_go(state, uuid)
-
-
-def _let_go(state: State, uuid: str) -> Step | None:
-    """Release this key's claim on an API key."""
-    if uuid not in state.observed.claims:
-        return LookClaim(uuid)
-    found = state.observed.claims[uuid]
-    if found is None or found.released_at or (found.owner, found.key) != (state.desired.owner, state.desired.id):
-        return None
-    released = Claim(uuid, found.owner, found.key, found.created_at, state.clock.now)
-    return WriteClaim(released, Planned(Change.RELEASE, "released", f"lets go of the API key {uuid}", uuid=uuid))
+    return let_go(state, uuid)
 
 
 def dropping(state: State) -> Decision:
@@ -219,6 +213,8 @@ def dropping(state: State) -> Decision:
     if live is None or intent.slot in {None, record.live}:
         if intent.slot is None and (decision := (None if state.observed.relisted else Relist()) or _left_behind(state)):
             return decision
+        if intent.spare and (decision := let_go(state, intent.spare)):
+            return decision
         # What was removed meanwhile is not known any more: each delivery is looked at again.
         unsure = tuple(replace(item, digest=None) for item in record.deliveries)
         return write(state, Write.CLOSE, intent=None, deliveries=unsure)
@@ -232,4 +228,4 @@ def single(record: Record, state: State) -> Record:
     live = record.slot(record.live)
     slots = {SlotName.A: live} if live else {}
     one = replace(record, strategy=Strategy.IN_PLACE, slots=slots, live=SlotName.A if live else None, intent=None)
-    return note(replace(one, handoff=None, retire=None), state, "strategy in-place")
+    return note(replace(one, handoff=None, retire=None, gone={}), state, "strategy in-place")

@@ -21,6 +21,17 @@ def check(reading: Reading) -> None:
         _check_smoke(reading, path, entry)
         _check_adopt(reading, path, entry)
         _check_deliveries(reading, key, entry)
+    _check_pools(reading)
+
+
+def _check_pools(reading: Reading) -> None:
+    """Note every API name that begins like the spares of a pool: the key would count as one of them."""
+    pools = {entry.pool.prefix for _, entry in reading.present() if entry.pool}
+    for key, entry in reading.present():
+        for prefix in sorted(pools):
+            if any(name.startswith(prefix) for name in _api_names(reading, key, entry)):
+                text = f"begins like the spares of the pool {prefix!r}, so it would count as one; choose another name"
+                reading.mistake(("keys", key, "name"), text)
 
 
 def check_once(readings: Sequence[Reading]) -> None:

@@ -24,6 +24,7 @@ from keyturn.model import (
     Desired,
     DesiredKey,
     Origin,
+    Pool,
     RecordsConfig,
     Rotation,
     SlotName,
@@ -156,13 +157,19 @@ def _read(tree: Fields, mistakes: Mistakes, environment: Mapping[str, str], kind
 
 
 def _with_defaults(root: Fields) -> Fields:
-    """Return the tree with `defaults` merged into each key, so that every value keeps the place it was written at."""
+    """Return the tree with `defaults` and `pool` merged into each key; every value keeps the place where it stands."""
     keys = root.entries.get("keys")
     defaults = root.entries.get("defaults")
-    if keys is None or defaults is None or not (isinstance(keys.value, Fields) and isinstance(defaults.value, Fields)):
+    if keys is None or not isinstance(keys.value, Fields):
         return root
-    known = {name: entry for name, entry in defaults.value.entries.items() if name in Defaults.model_fields}
-    shared = Fields(known, defaults.value.place)
+    known = {name: entry for name, entry in root.entries.items() if name == "pool"}
+    place = keys.value.place
+    if defaults is not None and isinstance(defaults.value, Fields):
+        known |= {name: entry for name, entry in defaults.value.entries.items() if name in Defaults.model_fields}
+        place = defaults.value.place
+    if not known:
+        return root
+    shared = Fields(known, place)
     merged = {
         key: Entry(key, entry.place, _merge(shared, entry.value) if isinstance(entry.value, Fields) else entry.value)
         for key, entry in keys.value.entries.items()
@@ -280,6 +287,7 @@ def _desired_key(key: str, owner: str, entry: KeyEntry, timing: Timing) -> Desir
         ),
         smoke=Smoke(smoke.model, Api(smoke.api), tuple(smoke.expect_models), Origin(smoke.origin)),
         clean_targets=entry.clean_targets,
+        pool=Pool(entry.pool.prefix, entry.pool.low) if entry.pool else None,
         timing=timing,
     )
     return dataclasses.replace(desired, fingerprint=fingerprint(desired))
@@ -294,5 +302,7 @@ def _adopt(entry: AdoptEntry | None) -> Adopt | None:
 def fingerprint(desired: DesiredKey) -> str:
     """Return 16 hex digits of the SHA-256 of an entry after defaults; owner and timing are not part of it."""
     entry = dataclasses.asdict(dataclasses.replace(desired, owner="", timing=Timing(), fingerprint="", homes={}))
+    # What came later is left out unless it is used, so that a new version does not take every entry for a changed one.
+    entry = {name: value for name, value in entry.items() if name != "pool" or value is not None}
     text = json.dumps(entry, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:_FINGERPRINT_DIGITS]

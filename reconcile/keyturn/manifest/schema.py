@@ -144,12 +144,20 @@ class SmokeEntry(_Entry):
     origin: Literal["here", "skip"] = Field("here", alias="from", description="`skip`: a key of a VPC.")
 
 
+class PoolEntry(_Entry):
+    """Spare API keys that a person made in the control panel; a missing key takes one of them."""
+
+    prefix: Annotated[Name, StringConstraints(min_length=3)] = Field(description="How the names of the spares begin.")
+    low: int = Field(0, ge=0, le=1000, description="If fewer spares than this are left, `plan` and `status` say so.")
+
+
 class Defaults(_Entry):
     """What every key has unless it says otherwise; merged field by field, lists replace."""
 
     rotation: RotationEntry = RotationEntry()
     smoke: SmokeEntry = SmokeEntry()
     clean_targets: bool = True
+    pool: PoolEntry | None = Field(None, description="Where a missing API key is taken from.")
 
 
 class KeyEntry(Defaults):
@@ -203,6 +211,7 @@ class Manifest(_Entry):
         None, description="By default the first target that can compare and set, prefix keyturn."
     )
     defaults: Defaults = Defaults()
+    pool: PoolEntry | None = Field(None, description="The pool of every key that names none.")
     keys: dict[Id, KeyEntry]
     limits: LimitsEntry = LimitsEntry()
     timing: TimingEntry = TimingEntry()

@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from keyturn import __version__
 from keyturn.errors import InputError
 from keyturn.model import ApiKey, Delivery, Event, SmokeResult
-from keyturn.outcome import KeyStatus, RunPlan, RunReport
+from keyturn.outcome import KeyStatus, PoolState, RunPlan, RunReport
 from keyturn.record import record_schema
 
 
@@ -63,6 +63,7 @@ class StatusDocument:
     exit_code: int
     keys: tuple[KeyStatus, ...]
     unowned: tuple[ApiKey, ...] | None = None
+    pools: tuple[PoolState, ...] = ()
     kind: Literal["status"] = "status"
     schema: Literal[1] = 1
     keyturn: str = __version__

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Sequence
 from keyturn.outcome import KeyPlan, KeyReport, Planned, RunPlan, RunReport
 from keyturn.report import plan as plan_words
 from keyturn.report import run as run_words
+from keyturn.report.handoff import CLICKS, PANEL
 from keyturn.report.lines import count, moment, safe
+from keyturn.report.pools import pool_text
 from keyturn.text import code_span
 
 LONGEST = 2000
@@ -31,7 +33,7 @@ def plan_markdown(plans: Iterable[RunPlan]) -> str:
             f"### keyturn plan: {code(plan.owner)}",
             plan_words.plan_summary(plan),
             *_table(("key", "change", "where", "why"), rows),
-            *_notes(plan.deferred, plan.unmanaged, plan.stopped),
+            *_notes(plan),
         ]
         if plan.digest:
             parts.append(f"digest {code(plan.digest)}")
@@ -47,7 +49,7 @@ def run_markdown(reports: Iterable[RunReport]) -> str:
             f"### keyturn: {code(report.owner)}",
             run_words.run_summary(report),
             *_table(("key", "what", "where", "why"), rows),
-            *_notes(report.deferred, report.unmanaged, report.stopped),
+            *_notes(report),
         ]
     return "\n\n".join(parts) + "\n"
 
@@ -86,16 +88,25 @@ def _run_rows(report: KeyReport) -> list[str]:
     rows = [_change_row(report.key, change) for change in report.done]
     rows.append(_cells((code(report.key), f"**{report.end.condition.value}**", until, code(report.end.why))))
     if report.smoke:
-        rows.append(_cells((code(report.key), "smoke-check", "", code(run_words.smoke_words(report.smoke)))))
+        rows.append(
+            _cells(
+                (code(report.key), "smoke-check", "", code(run_words.smoke_words(report.smoke, said=report.end.why)))
+            )
+        )
     return rows + [_cells((code(report.key), "**problem**", "", code(problem))) for problem in report.problems]
 
 
-def _notes(deferred: Sequence[str], unmanaged: Sequence[str], stopped: str) -> list[str]:
+def _notes(run: RunPlan | RunReport) -> list[str]:
     notes: list[str] = []
-    if deferred:
-        notes.append(f"Left for a later run, over `rotations_per_run`: {', '.join(map(code, deferred))}.")
-    if unmanaged:
-        notes.append(f"No longer in the manifest, left alone: {', '.join(map(code, unmanaged))}.")
-    if stopped:
-        notes.append(f"**The whole run stops:** {code(stopped)}")
+    if run.deferred:
+        notes.append(f"Left for a later run, over `rotations_per_run`: {', '.join(map(code, run.deferred))}.")
+    if run.unmanaged:
+        notes.append(f"No longer in the manifest, left alone: {', '.join(map(code, run.unmanaged))}.")
+    notes += [f"**Note:** {code(note)}" for note in (*run.notes, *map(pool_text, run.pools))]
+    if run.stopped:
+        notes.append(f"**The whole run stops:** {code(run.stopped)}")
+    ends = [key.end for key in (run.plans if isinstance(run, RunPlan) else run.reports)]
+    if names := list(dict.fromkeys(name for end in ends for name in end.make)):
+        made = "\n".join(f"- {code(name)}" for name in names)
+        notes += [f"Make in the [control panel]({PANEL}) ({CLICKS}):", made]
     return notes

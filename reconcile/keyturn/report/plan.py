@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from keyturn.outcome import Change, Condition, End, KeyPlan, Planned, RunPlan
+from keyturn.outcome import Change, Condition, End, KeyPlan, Planned, RunPlan, RunReport
+from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, line, moment
+from keyturn.report.pools import pool_lines
 
 CONDITION_TONES = {
     Condition.REST: Tone.GOOD,
@@ -78,17 +80,20 @@ def plan_summary(plan: RunPlan) -> str:
     return "; ".join(parts) + "."
 
 
-def rest_lines(deferred: tuple[str, ...], unmanaged: tuple[str, ...], stopped: str) -> list[Line]:
-    """Return what concerns the whole run: deferred and unmanaged keys, and why it stopped."""
+def rest_lines(run: RunPlan | RunReport) -> list[Line]:
+    """Return what concerns the whole run: what was left, why it stopped, what a person has to make."""
     result: list[Line] = []
-    if deferred:
-        result.append(line(f"Left for a later run, over rotations_per_run: {', '.join(deferred)}."))
-    if unmanaged:
-        result.append(line(f"No longer in the manifest, left alone: {', '.join(unmanaged)}."))
-    if stopped:
-        result.append(line(Span("The whole run stops: ", Tone.BAD), stopped))
-    return result
+    if run.deferred:
+        result.append(line(f"Left for a later run, over rotations_per_run: {', '.join(run.deferred)}."))
+    if run.unmanaged:
+        result.append(line(f"No longer in the manifest, left alone: {', '.join(run.unmanaged)}."))
+    result += [line(Span("note ", Tone.WARN), note) for note in run.notes]
+    result += pool_lines(run.pools)
+    if run.stopped:
+        result.append(line(Span("The whole run stops: ", Tone.BAD), run.stopped))
+    ends = [key.end for key in (run.plans if isinstance(run, RunPlan) else run.reports)]
+    return result + handoff_lines(name for end in ends for name in end.make)
 
 
 def _foot(plan: RunPlan) -> list[Line]:
-    return [*rest_lines(plan.deferred, plan.unmanaged, plan.stopped), line(Span(plan_summary(plan), Tone.HEAD))]
+    return [*rest_lines(plan), line(Span(plan_summary(plan), Tone.HEAD))]

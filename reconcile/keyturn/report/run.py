@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from keyturn.model import SmokeResult, Verdict
+from keyturn.model import GOOD, SmokeResult, Verdict
 from keyturn.outcome import Condition, KeyReport, RunReport
 from keyturn.report.lines import Line, Span, Tone, count, line, moment
 from keyturn.report.plan import CONDITION_TONES, change_lines, rest_lines
@@ -18,8 +18,7 @@ def run_lines(reports: Iterable[RunReport]) -> list[Line]:
         for key in report.reports:
             if not is_quiet(key):
                 result += [line(), *_key_lines(key)]
-        foot = rest_lines(report.deferred, report.unmanaged, report.stopped)
-        result += [line(), *foot, line(Span(run_summary(report), Tone.HEAD))]
+        result += [line(), *rest_lines(report), line(Span(run_summary(report), Tone.HEAD))]
     return result
 
 
@@ -28,14 +27,15 @@ def is_quiet(report: KeyReport) -> bool:
     return not report.done and not report.problems and report.end.condition is Condition.REST
 
 
-def smoke_words(result: SmokeResult) -> str:
-    """Return a smoke-check in words."""
+def smoke_words(result: SmokeResult, *, said: str = "") -> str:
+    """Return a smoke-check in words, with its remedy unless `said`, which is shown beside it, has it already."""
     words = result.verdict.value
     if result.api:
         words += f" by {result.api.value}"
     if result.seconds is not None:
         words += f" in {result.seconds * 1000:.0f} ms"
-    return f"{words}: {result.detail}" if result.detail else words
+    words = f"{words}: {result.detail}" if result.detail else words
+    return words if result.verdict in GOOD or result.remedy in said else f"{words.rstrip('.')}; {result.remedy}"
 
 
 def smoke_tone(verdict: Verdict) -> Tone:
@@ -67,5 +67,7 @@ def _key_lines(key: KeyReport) -> list[Line]:
     state = Span(end.condition.value, CONDITION_TONES[end.condition])
     result = [line("  ", Span(key.key, Tone.NAME), "  ", state, f"{until}{why}{code}"), *change_lines(key.done)]
     if key.smoke:
-        result.append(line("    smoke-check  ", Span(smoke_words(key.smoke), smoke_tone(key.smoke.verdict))))
+        result.append(
+            line("    smoke-check  ", Span(smoke_words(key.smoke, said=end.why), smoke_tone(key.smoke.verdict)))
+        )
     return result + [line("    ", Span("problem", Tone.BAD), f"  {problem}") for problem in key.problems]

@@ -6,15 +6,22 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from keyturn.model import ApiKey, Delivery, Event, SmokeResult
-from keyturn.outcome import Condition, KeyStatus
+from keyturn.outcome import Condition, KeyStatus, PoolState
+from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, length, line, moment
 from keyturn.report.plan import CONDITION_TONES
+from keyturn.report.pools import pool_lines
 from keyturn.report.run import smoke_tone, smoke_words
 
 HEADS = ("KEY", "NAME", "STATE", "LIVE", "GEN", "AGE", "NEXT ROTATION", "DELIVERED")
 
 
-def status_lines(keys: Sequence[KeyStatus], now: datetime, unowned: Sequence[ApiKey] | None = None) -> list[Line]:
+def status_lines(
+    keys: Sequence[KeyStatus],
+    now: datetime,
+    unowned: Sequence[ApiKey] | None = None,
+    pools: Sequence[PoolState] = (),
+) -> list[Line]:
     """Return a row a key, then what is to be said of some of them, then the account's keys that nobody owns.
 
     `unowned` None means that nobody asked for them.
@@ -22,6 +29,8 @@ def status_lines(keys: Sequence[KeyStatus], now: datetime, unowned: Sequence[Api
     result = columns([tuple(Span(head, Tone.HEAD) for head in HEADS), *(_row(key, now) for key in keys)])
     for key in keys:
         result += _notes(key)
+    result += pool_lines(pools)
+    result += handoff_lines(name for key in keys for name in key.make)
     if unowned is not None:
         result += [line(), line(Span(f"{count(len(unowned), 'key')} of the account owned by no manifest", Tone.HEAD))]
         result += columns([(Span(key.uuid), Span(key.name), Span(_age(key, now))) for key in unowned], indent=2)
@@ -79,7 +88,8 @@ def _notes(key: KeyStatus) -> list[Line]:
     if key.retire_at:
         notes.append(line(f"the old secret lives until {moment(key.retire_at)}"))
     if key.verdict:
-        notes.append(line("smoke-check: ", Span(smoke_words(key.verdict), smoke_tone(key.verdict.verdict))))
+        words = smoke_words(key.verdict, said=key.why)
+        notes.append(line("smoke-check: ", Span(words, smoke_tone(key.verdict.verdict))))
     bad = [str(place) for place, good in key.deliveries if not good]
     if bad:
         notes.append(line(f"not read back with the live secret: {', '.join(bad)}"))

@@ -58,7 +58,7 @@ def _acts(service: Service) -> dict[tuple[str, str], Callable[[Body], object]]:
 
     def make_key(body: Body) -> object:
         ready = ready_key(body)
-        made = [service.panel_create(name, ready.models, vpc=ready.vpc) for name in ready.names()]
+        made = [service.panel_create(name, ready.models, vpc=ready.vpc, team=ready.team) for name in ready.names()]
         return asdict(made[0]) if len(made) == 1 else {"keys": [asdict(key) for key in made]}
 
     def make_token(body: Body) -> object:

@@ -44,6 +44,7 @@ def application(service: Service) -> Starlette:
         ("DELETE", f"{KEYS_PATH}/{{subject}}", "delete"),
         ("PUT", f"{KEYS_PATH}/{{subject}}/regenerate", "regenerate"),
         ("GET", "/v2/account", "account"),
+        ("GET", "/v2/customers/my/prepayment_status", "prepayment"),
         ("GET", "/v1/models", "models"),
         ("POST", "/v1/chat/completions", "chat"),
         ("POST", "/v1/responses", "responses"),

@@ -12,6 +12,7 @@ PIXEL: Final = (  # a PNG of one black pixel
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
 )
 TEXT: Final = "pong"
+THOUGHT: Final = "They say ping."
 THINKING: Final = 48  # tokens that a reasoning model spends before its first word
 JOB_SECONDS: Final = 2.0
 
@@ -34,7 +35,7 @@ def _spend(body: dict[str, object], question: object, *limits: str, reasoning: b
 
 
 def chat(body: dict[str, object], now: float, number: int, *, reasoning: bool) -> Answer:
-    """Answer a chat: `pong`, or an empty text where thinking took all tokens."""
+    """Answer a chat: `pong`, or an empty text when thinking took all tokens."""
     spent = _spend(body, body["messages"], "max_completion_tokens", "max_tokens", reasoning=reasoning)
     return Answer(
         200,
@@ -46,7 +47,12 @@ def chat(body: dict[str, object], now: float, number: int, *, reasoning: bool) -
             "choices": [
                 {
                     "index": 0,
-                    "message": {"role": "assistant", "content": spent.text, "refusal": None},
+                    "message": {
+                        "role": "assistant",
+                        "content": spent.text,
+                        "refusal": None,
+                        "reasoning_content": THOUGHT if spent.thinking else None,
+                    },
                     "logprobs": None,
                     "finish_reason": "length" if spent.cut else "stop",
                 }
@@ -55,14 +61,16 @@ def chat(body: dict[str, object], now: float, number: int, *, reasoning: bool) -
                 "prompt_tokens": spent.asked,
                 "completion_tokens": spent.tokens,
                 "total_tokens": spent.asked + spent.tokens,
-                "completion_tokens_details": {"reasoning_tokens": spent.thinking},
+                "cache_created_input_tokens": 0,
+                "cache_read_input_tokens": 0,
+                "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
             },
         },
     )
 
 
 def response(body: dict[str, object], now: float, number: int, *, reasoning: bool) -> Answer:
-    """Answer on the responses API: `pong`, or no message at all where thinking took all tokens."""
+    """Answer on the responses API: `pong`, or no message at all when thinking took all tokens."""
     spent = _spend(body, body["input"], "max_output_tokens", reasoning=reasoning)
     message = {
         "id": f"msg_{number:08d}",
@@ -105,7 +113,7 @@ def response(body: dict[str, object], now: float, number: int, *, reasoning: boo
 
 def images(body: dict[str, object], now: float) -> Answer:
     """Answer with `n` images of one pixel."""
-    count = body.get("n", 1)
+    count = body["n"]
     asked = 1 + len(str(body["prompt"])) // 4
     drawn = [{"b64_json": PIXEL} for _ in range(count if isinstance(count, int) else 1)]
     return Answer(

@@ -20,6 +20,7 @@ _NEEDS: Final = {
     "regenerate": "genai:update",
     "delete": "genai:delete",
     "account": "account:read",
+    "prepayment": "billing:read",
 }
 GONE: Final = Answer(
     410,
@@ -44,6 +45,8 @@ def answer(state: State, settings: Settings, call: Call, now: float) -> tuple[St
         return state, control_error(403, "You are not authorized to perform this operation")
     if call.op == "account":
         return state, _account(token)
+    if call.op == "prepayment":
+        return state, _prepayment(settings)
     if call.op == "list":
         return state, _list(state, call, token)
     if call.op == "create":
@@ -54,11 +57,8 @@ def answer(state: State, settings: Settings, call: Call, now: float) -> tuple[St
     if call.op == "rename":
         return _rename(state, call, key)
     if call.op == "regenerate":
-        return _shown(
-            *account.regenerate(state, key, now, propagation=settings.propagation, linger=settings.linger),
-            with_secret=True,
-        )
-    return _shown(*account.delete(state, key, now, linger=settings.linger))
+        return _shown(*account.regenerate(state, key, now, settings.mint), with_secret=True)
+    return _shown(*account.delete(state, key, now, settings.mint))
 
 
 def info(key: Key, *, with_secret: bool = False) -> dict[str, object]:
@@ -84,9 +84,7 @@ def _create(state: State, settings: Settings, call: Call, now: float, token: Tok
     name = _name(call)
     if isinstance(name, Answer):
         return state, name
-    return _shown(
-        *account.create(state, name, now, propagation=settings.propagation, team=token.team), with_secret=True
-    )
+    return _shown(*account.create(state, name, now, settings.mint, team=token.team), with_secret=True)
 
 
 def _rename(state: State, call: Call, key: Key) -> tuple[State, Answer]:
@@ -157,6 +155,22 @@ def _account(token: Token) -> Answer:
                 "status": "active",
                 "status_message": "",
                 "team": {"uuid": account.team_uuid(token.team), "name": token.team},
+            }
+        },
+    )
+
+
+def _prepayment(settings: Settings) -> Answer:
+    blocked = settings.balance == "blocked"
+    return Answer(
+        200,
+        {
+            "status": {
+                "balance": "0.00" if blocked else "25.00",
+                "is_auto_prepay_enabled": False,
+                "blocked": blocked,
+                "eligible": True,
+                "month_to_date_balance": "25.00",
             }
         },
     )

@@ -7,10 +7,11 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from http import HTTPStatus
 from typing import Final
 
 from keyturn.sandbox.settings import is_seconds
-from keyturn.sandbox.wire import CONTROL_OPS, INFERENCE_OPS, Answer, Call, Reply, error, render
+from keyturn.sandbox.wire import CONTROL_OPS, INFERENCE_OPS, Answer, Call, Reply, render
 
 ANY: Final = "*"
 OPS: Final = (*CONTROL_OPS, *INFERENCE_OPS, ANY)
@@ -109,8 +110,11 @@ def take(faults: tuple[Fault, ...], call: Call) -> tuple[tuple[Fault, ...], Faul
     return tuple(left), struck
 
 
-def play(fault: Fault, call: Call, do: Callable[[], Answer]) -> Reply:
-    """Give what the client gets; calls `do` where the kind says that the request takes effect at once."""
+def play(fault: Fault, do: Callable[[], Answer], fail: Callable[[int, str], Answer]) -> Reply:
+    """Give what the client gets; calls `do` when the kind says that the request takes effect at once.
+
+    `fail` gives an error of a status with a message, as the API that was called writes it.
+    """
     match fault.kind:
         case "lost-response":
             do()
@@ -118,7 +122,7 @@ def play(fault: Fault, call: Call, do: Callable[[], Answer]) -> Reply:
         case "dropped-request":
             return DROPPED
         case "late":
-            return DROPPED if fault.drop else render(error(call, fault.status, "The server did not answer in time."))
+            return DROPPED if fault.drop else render(fail(fault.status, "The server did not answer in time."))
         case "slow":
             return replace(render(do()), wait=fault.delay)
         case "truncated-json":
@@ -130,15 +134,11 @@ def play(fault: Fault, call: Call, do: Callable[[], Answer]) -> Reply:
             page = f"<html><head><title>{fault.status}</title></head><body><h1>Error {fault.status}</h1></body></html>"
             return Reply(fault.status, page.encode(), {"content-type": "text/html; charset=utf-8"})
         case _:  # error-NNN
-            return _error(fault, call)
-
-
-def _error(fault: Fault, call: Call) -> Reply:
-    status = int(fault.kind.removeprefix("error-"))
-    answer = error(call, status, f"The sandbox was told to answer {status}.")
-    if status == 429:  # noqa: PLR2004
-        answer = replace(answer, headers={"retry-after": str(math.ceil(fault.delay))})
-    return render(answer)
+            status = int(fault.kind.removeprefix("error-"))
+            answer = fail(status, f"The sandbox was told to answer {status}.")
+            if status == HTTPStatus.TOO_MANY_REQUESTS:
+                answer = replace(answer, headers={**answer.headers, "retry-after": str(math.ceil(fault.delay))})
+            return render(answer)
 
 
 def _halved(answer: Answer, *, quiet: bool) -> Answer:

@@ -3,47 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeGuard
 
 from keyturn.sandbox import completions
 from keyturn.sandbox import state as account
+from keyturn.sandbox.catalogue import MODELS, PATHS
 from keyturn.sandbox.settings import Settings
 from keyturn.sandbox.state import State
-from keyturn.sandbox.wire import Answer, Call, inference_error, json_object
+from keyturn.sandbox.wire import Answer, Call, Refusal, json_object
 
 IMAGES_MAX: Final = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A model of the catalogue, and which calls it answers."""
-
-    owner: str
-    calls: frozenset[str]
-    reasoning: bool = False
-
-
-_BOTH: Final = frozenset({"chat", "responses"})
-MODELS: Final[dict[str, Model]] = {
-    "llama3.3-70b-instruct": Model("meta", _BOTH),
-    "openai-gpt-oss-120b": Model("openai", _BOTH),
-    "openai-gpt-oss-20b": Model("openai", _BOTH, reasoning=True),
-    "openai-gpt-5-pro": Model("openai", frozenset({"responses"})),
-    "anthropic-claude-haiku-4.5": Model("anthropic", frozenset({"chat"})),
-    "openai-gpt-image-1": Model("openai", frozenset({"images"})),
-    "fal-ai/flux/schnell": Model("fal-ai", frozenset({"invoke"})),
-    "fal-ai/elevenlabs/tts/multilingual-v2": Model("fal-ai", frozenset({"invoke"})),
-}
-PATHS: Final = {
-    "chat": "/v1/chat/completions",
-    "responses": "/v1/responses",
-    "images": "/v1/images/generations",
-    "invoke": "/v1/async-invoke",
-}
+COMPLETION_LEAST: Final = 256
 _QUOTA: Final = {
-    "exceeded": inference_error(429, "You exceeded your current quota.", "insufficient_quota"),
-    "unpaid": inference_error(402, "Payment is required: the billing of this account is past due.", "billing"),
-    "blocked": inference_error(403, "Billing for this account is suspended; inference is blocked.", "billing"),
+    "exceeded": Refusal(429, "You exceeded your current quota.", "insufficient_quota"),
+    "unpaid": Refusal(402, "Payment is required: the billing of this account is past due.", "billing"),
+    "blocked": Refusal(403, "Billing for this account is suspended; inference is blocked.", "billing"),
 }
 
 
@@ -57,18 +31,23 @@ class Caller:
 
 def answer(state: State, settings: Settings, call: Call, now: float) -> tuple[State, Answer]:
     """Answer one request of the inference API."""
+    state, answer = _answer(state, settings, call, now)
+    return state, answer.answer(openai=settings.openai_errors) if isinstance(answer, Refusal) else answer
+
+
+def _answer(state: State, settings: Settings, call: Call, now: float) -> tuple[State, Answer | Refusal]:
     caller = _caller(state, settings, call, now)
-    if isinstance(caller, Answer):
+    if isinstance(caller, Refusal):
         return state, caller
     if call.op == "models":
-        return state, _models(caller)
+        return state, _models(settings, caller)
     if call.op == "invoke-status":
         return state, _job(state, caller, call, now)
     if call.op not in PATHS:
-        return state, inference_error(404, f"Unknown request URL: {call.verb} {call.path}", "unknown_url")
+        return state, Refusal(404, f"Unknown request URL: {call.verb} {call.path}", "unknown_url")
     body = json_object(call.body)
     if body is None:
-        return state, inference_error(400, "The request body is not a JSON object.")
+        return state, Refusal(400, "The request body is not a JSON object.")
     refused = _refusal(settings, caller, call.op, body)
     if refused is not None:
         return state, refused
@@ -81,81 +60,90 @@ def answer(state: State, settings: Settings, call: Call, now: float) -> tuple[St
     return state, speak(body, now, state.drawn, reasoning=MODELS[_text(body, "model")].reasoning)
 
 
-def _caller(state: State, settings: Settings, call: Call, now: float) -> Caller | Answer:
+def _caller(state: State, settings: Settings, call: Call, now: float) -> Caller | Refusal:
     token = state.tokens.get(call.bearer)
     if token is not None:
         # The product accepts account tokens too, if they have this scope.
         if "inference:query" in token.scopes:
             return Caller("", tuple(MODELS))
-        return inference_error(403, "This token may not query inference.", "forbidden")
+        return Refusal(403, "This token may not query inference.", "forbidden")
     key = state.key_of(call.bearer, now)
     if key is None:
-        return inference_error(401, "Invalid or missing model access key.", "invalid_api_key")
+        return Refusal(401, "Invalid or missing model access key.", "invalid_api_key")
     if key.vpc and not settings.inside_vpc:
-        return inference_error(403, "This model access key can be used from inside its VPC network only.", "vpc_only")
+        return Refusal(403, "This model access key can be used from inside its VPC network only.", "vpc_only")
     return Caller(key.uuid, tuple(MODELS) if key.models is None else key.models)
 
 
-def _refusal(settings: Settings, caller: Caller, op: str, body: dict[str, object]) -> Answer | None:
+def _refusal(settings: Settings, caller: Caller, op: str, body: dict[str, object]) -> Refusal | None:
     field = "model_id" if op == "invoke" else "model"
     name = _text(body, field)
     if not name:
-        return inference_error(400, f"{field} is required", "missing_required_parameter", field)
-    model = MODELS.get(name)
+        return Refusal(400, f"{field} is required", "missing_required_parameter", field)
+    model = None if name in settings.retired else MODELS.get(name)
     if model is None:
-        return inference_error(404, f"The model `{name}` does not exist.", "model_not_found", field)
+        return Refusal(404, f"The model `{name}` does not exist.", "model_not_found", field)
     if name not in caller.models:
-        return inference_error(
+        return Refusal(
             settings.denied, f"This model access key may not use the model `{name}`.", "model_not_allowed", field
         )
+    if name in settings.tier_denied:
+        message = f"The model `{name}` is not available for your subscription tier."
+        return Refusal(403, message, kind="forbidden_error")
     if op not in model.calls:
         right = ", ".join(PATHS[call] for call in sorted(model.calls))
-        return inference_error(
+        return Refusal(
             404,
             f"The model `{name}` does not answer on {PATHS[op]}; it answers on {right}.",
             "unsupported_model",
             field,
         )
+    if settings.balance == "blocked":
+        return Refusal(settings.balance_status, "The prepaid balance of this account is used up.", "billing")
     if settings.quota != "ok":
         return _QUOTA[settings.quota]
     if body.get("stream"):
-        return inference_error(400, "The sandbox does not stream.", "unsupported_value", "stream")
+        return Refusal(400, "The sandbox does not stream.", "unsupported_value", "stream")
     return _SHAPES[op](body)
 
 
-def _chat_shape(body: dict[str, object]) -> Answer | None:
+def _chat_shape(body: dict[str, object]) -> Refusal | None:
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(item, dict) for item in messages):
-        return inference_error(400, "messages must be a list of at least one message", "invalid_type", "messages")
-    return _limit_shape(body, "max_completion_tokens") or _limit_shape(body, "max_tokens")
+        return Refusal(400, "messages must be a list of at least one message", "invalid_type", "messages")
+    return _limit_shape(body, "max_completion_tokens", COMPLETION_LEAST) or _limit_shape(body, "max_tokens", 0)
 
 
-def _responses_shape(body: dict[str, object]) -> Answer | None:
+def _responses_shape(body: dict[str, object]) -> Refusal | None:
     if not isinstance(body.get("input"), str | list) or not body.get("input"):
-        return inference_error(400, "input must be text or a list of items", "invalid_type", "input")
-    return _limit_shape(body, "max_output_tokens")
+        return Refusal(400, "input must be text or a list of items", "invalid_type", "input")
+    return _limit_shape(body, "max_output_tokens", 1)
 
 
-def _images_shape(body: dict[str, object]) -> Answer | None:
+def _images_shape(body: dict[str, object]) -> Refusal | None:
     if not _text(body, "prompt"):
-        return inference_error(400, "prompt is required", "missing_required_parameter", "prompt")
-    count = body.get("n", 1)
-    if not isinstance(count, int) or not 1 <= count <= IMAGES_MAX:
-        return inference_error(400, f"n must be from 1 to {IMAGES_MAX}", "invalid_value", "n")
+        return Refusal(400, "prompt is required", "missing_required_parameter", "prompt")
+    count = body.get("n")
+    if not _is_whole(count) or not 1 <= count <= IMAGES_MAX:
+        return Refusal(400, f"n must be from 1 to {IMAGES_MAX}", "invalid_value", "n")
     return None
 
 
-def _invoke_shape(body: dict[str, object]) -> Answer | None:
+def _invoke_shape(body: dict[str, object]) -> Refusal | None:
     if not isinstance(body.get("input"), dict):
-        return inference_error(400, "input must be an object", "invalid_type", "input")
+        return Refusal(400, "input must be an object", "invalid_type", "input")
     return None
 
 
-def _limit_shape(body: dict[str, object], field: str) -> Answer | None:
+def _limit_shape(body: dict[str, object], field: str, least: int) -> Refusal | None:
     limit = body.get(field)
-    if limit is not None and (not isinstance(limit, int) or limit < 1):
-        return inference_error(400, f"{field} must be a whole number above 0", "invalid_value", field)
-    return None
+    if limit is None or (_is_whole(limit) and limit >= least):
+        return None
+    return Refusal(400, f"{field} must be a whole number of at least {least}", "invalid_value", field)
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 _SHAPES: Final = {
@@ -171,19 +159,19 @@ def _text(body: dict[str, object], field: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _models(caller: Caller) -> Answer:
+def _models(settings: Settings, caller: Caller) -> Answer:
     data = [
         {"id": name, "object": "model", "created": 1735689600, "owned_by": model.owner}
         for name, model in MODELS.items()
-        if name in caller.models
+        if name in caller.models and name not in settings.retired
     ]
     return Answer(200, {"object": "list", "data": data})
 
 
-def _job(state: State, caller: Caller, call: Call, now: float) -> Answer:
+def _job(state: State, caller: Caller, call: Call, now: float) -> Answer | Refusal:
     job = state.jobs.get(call.subject)
     if job is None or job.uuid != caller.uuid:
-        return inference_error(404, "No such request.", "not_found")
+        return Refusal(404, "No such request.", "not_found")
     view = completions.job_view(job, now)
     if call.path.endswith("/status"):
         del view["output"]

@@ -39,19 +39,19 @@ class Meter:
         self._hour: dict[str, deque[float]] = {}
         self._minute: dict[str, deque[float]] = {}
 
-    def take(self, token: str, now: float, hour_limit: int, minute_limit: int) -> Allowance:
-        """Count one request of a token at `now` (Unix seconds), or refuse it."""
+    def take(self, token: str, now: float, hour_limit: int, minute_limit: int, *, count: bool = True) -> Allowance:
+        """Count one request of a token at `now` (Unix seconds), or refuse it; without `count`, only look."""
         hour = _within(self._hour.setdefault(token, deque()), now - HOUR)
         minute = _within(self._minute.setdefault(token, deque()), now - MINUTE)
         hour_full, minute_full = len(hour) >= hour_limit, len(minute) >= minute_limit
         allowed = not hour_full and not minute_full
-        if allowed:
+        if allowed and count:
             hour.append(now)
             minute.append(now)
         return Allowance(
             limit=hour_limit,
             remaining=max(hour_limit - len(hour), 0),
-            reset=math.ceil(hour[0] + HOUR),
+            reset=math.ceil((hour[0] if hour else now) + HOUR),
             allowed=allowed,
             retry_after=max(1, math.ceil(minute[0] + MINUTE - now)) if minute_full and not hour_full else None,
         )

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import yaml
 
+from keyturn.sandbox.state import TEAM
+
 
 @dataclass(frozen=True, slots=True)
 class ReadyKey:
@@ -17,6 +19,7 @@ class ReadyKey:
     models: tuple[str, ...] | None = None
     vpc: bool = False
     count: int = 1
+    team: str = TEAM
 
     def names(self) -> tuple[str, ...]:
         """Give the name of each key."""
@@ -24,11 +27,11 @@ class ReadyKey:
 
 
 def ready_key(options: object) -> ReadyKey:
-    """Read `{name, models, vpc, count}`; ValueError says what is wrong. `models` left out or null means all."""
+    """Read `{name, models, vpc, count, team}`; ValueError says what is wrong. `models` left out or null means all."""
     if not isinstance(options, Mapping) or set(options) - {field.name for field in fields(ReadyKey)}:
-        raise ValueError("expected an object with name and, as you like, models, vpc, count")
+        raise ValueError("expected an object with name and, as you like, models, vpc, count, team")
     name, models = options.get("name"), options.get("models")
-    vpc, count = options.get("vpc", False), options.get("count", 1)
+    vpc, count, team = options.get("vpc", False), options.get("count", 1), options.get("team", TEAM)
     if not isinstance(name, str) or not name.strip():
         raise ValueError("name: expected text")
     if models is not None and (not isinstance(models, list) or not all(isinstance(model, str) for model in models)):
@@ -37,7 +40,9 @@ def ready_key(options: object) -> ReadyKey:
         raise ValueError("vpc: expected true or false")  # every wrong field is a ValueError here
     if not isinstance(count, int) or isinstance(count, bool) or count < 1:
         raise ValueError("count: expected a whole number above 0")
-    return ReadyKey(name, None if models is None else tuple(models), vpc, count)
+    if not isinstance(team, str) or not team.strip():
+        raise ValueError("team: expected text")
+    return ReadyKey(name, None if models is None else tuple(models), vpc, count, team)
 
 
 def load_keys(path: Path) -> tuple[ReadyKey, ...]:

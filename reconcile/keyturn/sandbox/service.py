@@ -12,11 +12,11 @@ from hashlib import sha256
 from keyturn.sandbox import control, inference
 from keyturn.sandbox import state as account
 from keyturn.sandbox.faults import Fault, fault_from, play, take
-from keyturn.sandbox.limits import Meter, untouched
+from keyturn.sandbox.limits import Allowance, Meter, untouched
 from keyturn.sandbox.ready import ReadyKey
 from keyturn.sandbox.settings import Settings, is_seconds
 from keyturn.sandbox.state import Key, State, Token
-from keyturn.sandbox.wire import Answer, Call, Reply, control_error, http_date, render
+from keyturn.sandbox.wire import Answer, Call, Reply, control_error, error, http_date, render
 
 LOG_MAX = 100_000
 
@@ -81,7 +81,7 @@ class Service:
         self.token = next(iter(self._state.tokens))
         for ready in keys:
             for name in ready.names():
-                self.panel_create(name, ready.models, vpc=ready.vpc)
+                self.panel_create(name, ready.models, vpc=ready.vpc, team=ready.team)
 
     # --- the two APIs
 
@@ -98,7 +98,11 @@ class Service:
             else:
                 if fault.kind == "late":
                     self._pending += (_Pending(now + fault.delay, n, call),)
-                reply = play(fault, call, lambda: self._answer(call, now, request_id))
+                reply = play(
+                    fault,
+                    lambda: self._answer(call, now, request_id),
+                    lambda status, message: self._fail(call, now, request_id, status, message),
+                )
             self._log[n] = Seen(
                 n=n,
                 time=now,
@@ -119,14 +123,22 @@ class Service:
     def _answer(self, call: Call, now: float, request_id: str) -> Answer:
         if call.is_inference:
             return self._perform(call, now)
+        allowance = self._allowance(call, now)
+        answer = self._perform(call, now) if allowance.allowed else control_error(429, "API rate limit exceeded.")
+        # the 410 is seen in the wild without a request id
+        return answer.dressed("" if answer is control.GONE else request_id, allowance.headers())
+
+    def _fail(self, call: Call, now: float, request_id: str, status: int, message: str) -> Answer:
+        answer = error(call, status, message, openai=self._settings.openai_errors)
+        if call.is_inference:
+            return answer
+        told = replace(self._allowance(call, now, count=False), retry_after=None)
+        return answer.dressed(request_id, told.headers())
+
+    def _allowance(self, call: Call, now: float, *, count: bool = True) -> Allowance:
         limits = self._settings.hour_limit, self._settings.minute_limit
         known = call.bearer in self._state.tokens
-        allowance = self._meter.take(call.bearer, now, *limits) if known else untouched(now, limits[0])
-        answer = self._perform(call, now) if allowance.allowed else control_error(429, "API rate limit exceeded.")
-        body = answer.body
-        if "id" in body and answer is not control.GONE:  # the 410 is seen in the wild without a request id
-            body = {**body, "request_id": request_id}
-        return Answer(answer.status, body, {**answer.headers, **allowance.headers()})
+        return self._meter.take(call.bearer, now, *limits, count=count) if known else untouched(now, limits[0])
 
     def _perform(self, call: Call, now: float) -> Answer:
         api = inference.answer if call.is_inference else control.answer
@@ -202,7 +214,7 @@ class Service:
                 self._state,
                 name,
                 now,
-                propagation=self._settings.propagation,
+                self._settings.mint,
                 by="panel",
                 team=team,
                 models=None if models is None else tuple(models),
@@ -217,12 +229,12 @@ class Service:
             key = self._state.key(uuid)
             if key is None:
                 raise ValueError("no such key")
-            quick = {"propagation": self._settings.propagation, "linger": self._settings.linger}
+            mint = self._settings.mint
             match do:
                 case "regenerate":
-                    self._state, key = account.regenerate(self._state, key, now, by="hand", **quick)
+                    self._state, key = account.regenerate(self._state, key, now, mint, by="hand")
                 case "delete":
-                    self._state, key = account.delete(self._state, key, now, linger=self._settings.linger)
+                    self._state, key = account.delete(self._state, key, now, mint)
                 case "rename" if name.strip():
                     self._state, key = account.rename(self._state, key, name)
                 case _:
@@ -260,7 +272,7 @@ class Service:
             self._offset += seconds
             return self._settle()
 
-    def add_token(self, value: str = "", *, scopes: Iterable[str] = account.SCOPES, team: str = account.TEAM) -> Token:
+    def add_token(self, value: str = "", *, scopes: Iterable[str] = account.USUAL, team: str = account.TEAM) -> Token:
         """Add an account token, or replace one; an empty value is made up. ValueError for an unknown scope."""
         unknown = sorted(set(scopes) - account.SCOPES)
         if unknown:

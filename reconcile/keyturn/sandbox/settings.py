@@ -7,8 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Final
 
+from keyturn.sandbox.catalogue import MODELS
+from keyturn.sandbox.state import OLDER, PREFIXES, Mint
+
 CREATE: Final = ("gone", "allowed")
 QUOTA: Final = ("ok", "exceeded", "unpaid", "blocked")
+BALANCE: Final = ("ok", "blocked")
+BALANCE_STATUS: Final = (401, 402, 403)
 DENIED: Final = (403, 404)
 
 
@@ -22,8 +27,15 @@ class Settings:
     latency: seconds of real waiting before each answer of the two APIs.
     hour_limit, minute_limit: requests for each account token on the control API.
     quota: `ok`, `exceeded` (429), `unpaid` (402) or `blocked` (403): what a completion meets.
+    balance: `ok` or `blocked`: the prepaid balance is used up, and a completion meets `balance_status`.
+    balance_status: 401, 402 or 403; which one the real service answers is not known.
     denied: 403 or 404, the answer to a model outside the scope of the key.
     inside_vpc: whether callers count as inside the VPC of a bound key.
+    tier_denied: models that are listed and then refused (403), because the account's tier lacks them.
+    retired: models that are not listed any longer and answer 404.
+    secret_prefix: `sk-do-` or `doo_v1_`, the two formats of real secrets, or `mixed`: both, and a regenerate
+        gives the other one. Whether a real regenerate keeps the format is not known.
+    openai_errors: whether errors of inference are `{"error": {…}}`, instead of the documented `{"id", "message"}`.
     """
 
     create: str = "gone"
@@ -33,11 +45,20 @@ class Settings:
     hour_limit: int = 5000
     minute_limit: int = 250
     quota: str = "ok"
+    balance: str = "ok"
+    balance_status: int = 402
     denied: int = 403
     inside_vpc: bool = False
+    tier_denied: tuple[str, ...] = ()
+    retired: tuple[str, ...] = ()
+    secret_prefix: str = OLDER
+    openai_errors: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ValueError, naming the field and what would be right."""
+        """Raise ValueError, naming the field and what would be right; models may be given as a list."""
+        for name in ("tier_denied", "retired"):
+            if isinstance(given := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(given))
         for name, (right, holds) in _RULES.items():
             if not holds(getattr(self, name)):
                 raise ValueError(f"{name}: expected {right}")
@@ -49,6 +70,11 @@ class Settings:
             raise ValueError(f"no such setting: {', '.join(unknown)}")
         return replace(self, **dict(changes))  # type: ignore[arg-type]  # __post_init__ checks every value
 
+    @property
+    def mint(self) -> Mint:
+        """What the settings say of secrets."""
+        return Mint(self.secret_prefix, self.propagation, self.linger)
+
     def view(self) -> dict[str, object]:
         """Give the settings as a JSON object."""
         return asdict(self)
@@ -59,12 +85,18 @@ def is_seconds(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
 
 
+def _is_models(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(name, str) and name in MODELS for name in value)
+
+
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 _SECONDS: Final = ("a number of seconds, 0 or more", is_seconds)
 _COUNT: Final = ("a whole number above 0", _is_count)
+_FLAG: Final = ("true or false", lambda value: isinstance(value, bool))
+_MODELS: Final = (f"a list of some of {', '.join(MODELS)}", _is_models)
 _RULES: Final[dict[str, tuple[str, Callable[[object], bool]]]] = {
     "create": (f"one of {', '.join(CREATE)}", lambda value: value in CREATE),
     "propagation": _SECONDS,
@@ -73,6 +105,12 @@ _RULES: Final[dict[str, tuple[str, Callable[[object], bool]]]] = {
     "hour_limit": _COUNT,
     "minute_limit": _COUNT,
     "quota": (f"one of {', '.join(QUOTA)}", lambda value: value in QUOTA),
+    "balance": (f"one of {', '.join(BALANCE)}", lambda value: value in BALANCE),
+    "balance_status": ("401, 402 or 403", lambda value: value in BALANCE_STATUS),
     "denied": ("403 or 404", lambda value: value in DENIED),
-    "inside_vpc": ("true or false", lambda value: isinstance(value, bool)),
+    "inside_vpc": _FLAG,
+    "tier_denied": _MODELS,
+    "retired": _MODELS,
+    "secret_prefix": (f"one of {', '.join(PREFIXES)}", lambda value: value in PREFIXES),
+    "openai_errors": _FLAG,
 }

@@ -13,9 +13,31 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 TEAM: Final = "sandbox"
-SCOPES: Final = frozenset(
+USUAL: Final = frozenset(
     {"genai:read", "genai:create", "genai:update", "genai:delete", "account:read", "inference:query"}
 )
+"""What a token may do unless it is told otherwise: all but the balance, which most real tokens cannot see."""
+SCOPES: Final = USUAL | {"billing:read"}
+OLDER: Final = "sk-do-"
+NEWER: Final = "doo_v1_"
+MIXED: Final = "mixed"
+PREFIXES: Final = (OLDER, NEWER, MIXED)
+
+
+@dataclass(frozen=True, slots=True)
+class Mint:
+    """How secrets begin and how fast they come to life and die.
+
+    prefix: one of PREFIXES; `mixed` gives new keys either format by turns, and a regenerate the other one.
+    propagation, linger: seconds until a fresh secret works, and for which a replaced one still does.
+    """
+
+    prefix: str = OLDER
+    propagation: float = 0.0
+    linger: float = 0.0
+
+
+AT_ONCE: Final = Mint()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +45,7 @@ class Token:
     """An account token: what it may do, and for which team."""
 
     value: str = field(repr=False)
-    scopes: frozenset[str] = SCOPES
+    scopes: frozenset[str] = USUAL
     team: str = TEAM
 
 
@@ -134,8 +156,8 @@ def create(
     state: State,
     name: str,
     now: float,
+    mint: Mint = AT_ONCE,
     *,
-    propagation: float = 0.0,
     by: str = "create",
     team: str = TEAM,
     models: tuple[str, ...] | None = None,
@@ -143,18 +165,19 @@ def create(
 ) -> tuple[State, Key]:
     """Make a key with its first secret."""
     number = state.drawn + 1
+    prefix = (OLDER, NEWER)[len(state.keys) % 2] if mint.prefix == MIXED else mint.prefix
     key = Key(
         uuid=derive_uuid(state.seed, "key", number),
         name=name,
         created_at=now,
         # An unsigned 64-bit integer above 2**53: whoever reads it as a float loses digits.
         created_by=str(2**63 + int.from_bytes(derive("user", team, 0)[:6])),
-        secret=_secret(state.seed, number),
+        secret=_secret(state.seed, number, prefix),
         team=team,
         models=models,
         vpc=vpc,
     )
-    minted = Minted(key.secret, key.uuid, by, now, now + propagation)
+    minted = Minted(key.secret, key.uuid, by, now, now + mint.propagation)
     return (
         replace(
             state,
@@ -172,18 +195,20 @@ def rename(state: State, key: Key, name: str) -> tuple[State, Key]:
 
 
 def regenerate(
-    state: State, key: Key, now: float, *, propagation: float = 0.0, linger: float = 0.0, by: str = "regenerate"
+    state: State, key: Key, now: float, mint: Mint = AT_ONCE, *, by: str = "regenerate"
 ) -> tuple[State, Key]:
-    """Replace the secret of a key; the old one dies now, or `linger` seconds later."""
+    """Replace the secret of a key; the old one dies now, or `mint.linger` seconds later."""
     number = state.drawn + 1
-    minted = Minted(_secret(state.seed, number), key.uuid, by, now, now + propagation)
-    secrets = {**_killed(state, key, now + linger), minted.value: minted}
+    other = NEWER if key.secret.startswith(OLDER) else OLDER
+    value = _secret(state.seed, number, other if mint.prefix == MIXED else mint.prefix)
+    minted = Minted(value, key.uuid, by, now, now + mint.propagation)
+    secrets = {**_killed(state, key, now + mint.linger), minted.value: minted}
     return _put(replace(state, drawn=number, secrets=secrets), replace(key, secret=minted.value))
 
 
-def delete(state: State, key: Key, now: float, *, linger: float = 0.0) -> tuple[State, Key]:
+def delete(state: State, key: Key, now: float, mint: Mint = AT_ONCE) -> tuple[State, Key]:
     """Delete a key and kill its secret."""
-    return _put(replace(state, secrets=_killed(state, key, now + linger)), replace(key, deleted_at=now))
+    return _put(replace(state, secrets=_killed(state, key, now + mint.linger)), replace(key, deleted_at=now))
 
 
 def add_job(state: State, model: str, uuid: str, now: float) -> tuple[State, Job]:
@@ -197,9 +222,10 @@ def _put(state: State, key: Key) -> tuple[State, Key]:
     return replace(state, keys={**state.keys, key.uuid: key}), key
 
 
-def _secret(seed: str, number: int) -> str:
-    # 48 bytes are 64 characters of url-safe base64, without padding.
-    return "sk-do-" + urlsafe_b64encode(derive(seed, "secret", number)).decode()
+def _secret(seed: str, number: int, prefix: str) -> str:
+    # 48 bytes are 64 characters of url-safe base64, without padding; the newer format is 64 hex digits.
+    drawn = derive(seed, "secret", number)
+    return prefix + (urlsafe_b64encode(drawn).decode() if prefix == OLDER else drawn.hex()[:64])
 
 
 def _killed(state: State, key: Key, at: float) -> dict[str, Minted]:

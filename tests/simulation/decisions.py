@@ -1,0 +1,96 @@
+"""Every decision of the machine over the histories, as one number per job: the oracle for a rewrite of the machine.
+
+`expected.json` holds the numbers. A rewrite that decides otherwise anywhere changes one; `make decisions` writes them
+anew, and the change then has to say what decides otherwise, and why. What only people read (sentences, the history)
+does not count.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from hashlib import blake2b
+from pathlib import Path
+from unittest.mock import patch
+
+from keyturn import executor, machine
+from keyturn.outcome import End, Planned
+from keyturn.record import Record
+from keyturn.state import State
+from keyturn.steps import Decision
+
+EXPECTED = Path(__file__).with_name("expected.json")
+_MODULUS = 2**64
+
+
+@dataclass(slots=True)
+class Digest:
+    """A sum over decisions: their order does not count, how often each was taken does."""
+
+    count: int = 0
+    total: int = 0
+
+    def add(self, decision: Decision) -> None:
+        """Count a decision."""
+        self.count += 1
+        text = canonical(decision).encode()
+        self.total = (self.total + int.from_bytes(blake2b(text, digest_size=8).digest())) % _MODULUS
+
+    def __str__(self) -> str:
+        """Show as it is kept."""
+        return f"{self.count}:{self.total:016x}"
+
+
+def canonical(decision: Decision) -> str:
+    """Return what a decision comes to, without its sentences."""
+    if isinstance(decision, End):
+        return f"End {decision.code} {decision.exit_code} {decision.until}"
+    parts = [f"{part.name}={_value(getattr(decision, part.name))}" for part in fields(decision) if part.name != "why"]
+    return f"{type(decision).__name__} {' '.join(parts)}"
+
+
+def _value(value: object) -> str:
+    match value:
+        case End():
+            return canonical(value)
+        case Planned():
+            return f"{value.change} {value.code} {value.slot} {value.uuid} {value.delivery}"
+        case Record():
+            return repr(_unsaid(value))
+        case (Planned(), *_):
+            return "+".join(map(_value, value))
+        case _:
+            return repr(value)
+
+
+def _unsaid(record: Record) -> Record:
+    """Return a record without what people said and read."""
+    return replace(
+        record,
+        history=(),
+        parked=record.parked and replace(record.parked, why=""),
+        requested=record.requested and replace(record.requested, by="", reason=""),
+        unverified="unverified" if record.unverified else "",
+    )
+
+
+@contextmanager
+def recorded() -> Iterator[Digest]:
+    """Count every decision that executors take meanwhile."""
+    digest, real = Digest(), machine.next_step
+
+    def next_step(state: State) -> Decision:
+        decision = real(state)
+        digest.add(decision)
+        return decision
+
+    with patch.object(executor, "next_step", next_step):
+        yield digest
+
+
+def expected() -> dict[str, str]:
+    """Return the number of each job as it was last written."""
+    found: dict[str, str] = json.loads(EXPECTED.read_text(encoding="utf-8"))
+    return found

@@ -1,0 +1,87 @@
+"""A nightly run meets an overlap of 24 h: it retires what becomes due while it is at work, or shortly after."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from keyturn.model import Desired, RecordsConfig, Rotation, Strategy
+from keyturn.outcome import Change, Options, RunReport
+from keyturn.runner import Runner
+from keyturn.runs import Runs
+from tests.simulation.scenarios import ROTATE, TIMING, empty, entry, settled
+from tests.simulation.universe import Universe
+from tests.simulation.world import SimWorld
+
+DAY = 24 * 3600.0
+NIGHTLY = replace(entry(Strategy.ALTERNATING), rotation=Rotation(Strategy.ALTERNATING, overlap=timedelta(days=1)))
+
+
+class Nights:
+    """One key in a world whose runs begin at the same second of each day."""
+
+    def __init__(self, folder: Path) -> None:
+        """Let it come to rest."""
+        self.folder = folder
+        self.world: Universe = settled(NIGHTLY, start=empty())
+        self.said: list[str] = []
+
+    def runner(self) -> Runner:
+        """Return the runner of a new run."""
+        desired = Desired("tests", (), RecordsConfig("v"), (NIGHTLY,), timing=TIMING)
+        world = SimWorld(self.world, {}, TIMING)
+        return Runner(world, desired, lambda line: self.said.append(line.text), runs=Runs([self.folder]), workers=1)
+
+    def run(self, at: float, options: Options = Options(), digest: str = "") -> RunReport:  # noqa: B008 - frozen
+        """Run at this moment, in seconds."""
+        self.world.advance(at - self.world.now)
+        return self.runner().apply([], options, expected_digest=digest)
+
+
+def _retired(report: RunReport) -> bool:
+    return any(change.change is Change.RETIRE for change in report.reports[0].done)
+
+
+def test_a_nightly_run_retires_on_the_next_night(tmp_path: Path) -> None:
+    """The rotation takes some seconds; the next night's run begins those seconds too early, waits, and retires."""
+    nights = Nights(tmp_path)
+    start = nights.world.now + DAY
+    assert nights.run(start, ROTATE).exit_code == 0
+    committed = nights.world.now
+    assert committed - start > 1
+    report = nights.run(start + DAY)
+    assert _retired(report)
+    assert report.reports[0].end.code == "at-rest"
+    assert nights.world.now >= committed + DAY
+    assert [text for text in nights.said if text.startswith("Waits")] == ["Waits 5 s for the overlap of main to end."]
+
+
+def test_a_run_does_not_wait_for_the_overlap_that_it_began(tmp_path: Path) -> None:
+    """`rotate` ends once the new secret is delivered."""
+    nights = Nights(tmp_path)
+    start = nights.world.now + DAY
+    report = nights.run(start, ROTATE)
+    assert report.reports[0].end.code == "overlap"
+    assert nights.world.now - start < 60
+
+
+def test_a_run_does_not_wait_for_an_overlap_that_ends_much_later(tmp_path: Path) -> None:
+    """Longer than a delivery may take is left for the next run."""
+    nights = Nights(tmp_path)
+    start = nights.world.now + DAY
+    nights.run(start, ROTATE)
+    report = nights.run(start + DAY - 120)
+    assert not _retired(report)
+    assert nights.world.now - (start + DAY - 120) < 5
+
+
+def test_what_was_agreed_to_is_all_that_is_done(tmp_path: Path) -> None:
+    """A reviewed plan said nothing of a retire, so its apply does not wait for one."""
+    nights = Nights(tmp_path)
+    start = nights.world.now + DAY
+    nights.run(start, ROTATE)
+    nights.world.advance(start + DAY - nights.world.now)
+    plan = nights.runner().plan([], Options())
+    assert nights.runner().retires_soon(plan)
+    assert not _retired(nights.run(nights.world.now, digest=plan.digest))
