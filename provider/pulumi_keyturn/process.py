@@ -60,6 +60,7 @@ def world(desired: Desired) -> Reality:
     CredentialError, InputError.
     """
     from keyturn.reality import open_world
+    from pulumi_keyturn import talk
 
     place = (desired.timing.request, repr((desired.targets, desired.records, desired.timing)))
     variables = environment()
@@ -67,7 +68,9 @@ def world(desired: Desired) -> Reality:
         if place not in _worlds:
             alike = (world for (seconds, _), world in _worlds.items() if seconds == place[0])
             beside = next(alike, next(iter(_worlds.values()), None))
-            _worlds[place] = open_world(desired, variables, Path.cwd(), beside=beside)
+            _worlds[place] = open_world(
+                desired, variables, Path.cwd(), beside=beside, hear=lambda line: talk.say(f"keyturn {line.text}")
+            )
         return _worlds[place]
 
 

@@ -13,7 +13,7 @@
     │   ├── ApiForbidden         exit 5   definite: 401, 403 of the account token
     │   ├── NotFound                      definite: 404
     │   ├── CreateRetired                 definite: 410 on create
-    │   ├── RateLimited                   definite: 429
+    │   ├── RateLimited                   definite: 429, or unsent: wait, then call again
     │   └── Ambiguous                     5xx, timeout, reset, unreadable: it may have happened, or still happen
     └── TargetError              exit 1   a target said no
         ├── TargetUnavailable             no answer, sealed, throttled: try again later (may be ambiguous)
@@ -150,7 +150,7 @@ class CreateRetired(ApiError):
 
 
 class RateLimited(ApiError):
-    """Definite no: 429 after the waits that its headers asked for."""
+    """Definite no: 429, or not even sent since one was to be expected. The same call may be made a while later."""
 
 
 class Ambiguous(ApiError):

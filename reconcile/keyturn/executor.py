@@ -9,7 +9,7 @@ from datetime import datetime
 
 from keyturn import schedule
 from keyturn.advance import Delivered, Done, Failed, Outcome, advance, assume
-from keyturn.errors import Conflict, KeyturnError, LeaseLost, RunStopped, TargetUnavailable
+from keyturn.errors import Conflict, KeyturnError, LeaseLost, RateLimited, RunStopped, TargetUnavailable
 from keyturn.machine import next_step
 from keyturn.model import DesiredKey
 from keyturn.observe import Hand, clock, observe, refresh
@@ -24,12 +24,13 @@ from keyturn.outcome import (
     Planned,
     Progress,
 )
-from keyturn.perform import perform
+from keyturn.perform import failed, perform
 from keyturn.signals import stop_requested
 from keyturn.state import Run, State
 from keyturn.steps import (
     Check,
     Create,
+    DeleteKey,
     Deliver,
     Look,
     LookBack,
@@ -37,6 +38,7 @@ from keyturn.steps import (
     Purpose,
     Regenerate,
     Relist,
+    Rename,
     Step,
     Wait,
     Write,
@@ -50,6 +52,8 @@ Stop = Callable[[], bool]
 
 MAX_STEPS = 400
 REREADS = 5
+PATIENCE = 75 * 60.0
+"""Seconds for which the API's rate limit may hold one step back: an hour's limit, and a little more."""
 SLICE = 1.0
 """Seconds of one sleep: how long a request to stop may go unheard."""
 ENDLESS = End(Condition.FAILED, "endless", "it does not come to rest; nothing more is tried", exit_code=1)
@@ -63,6 +67,8 @@ QUIET = {
     (Change.RECORD, "absent"),
 }
 READS = (Look, LookBack, LookClaim, Relist)
+LIMITED = (Create, DeleteKey, Regenerate, Relist, Rename)
+"""The steps that the API's rate limit holds back."""
 
 
 def plan_key(world: World, desired: DesiredKey, options: Options) -> KeyPlan:
@@ -130,6 +136,8 @@ class _Working:
     hand: Hand = field(default_factory=Hand)
     done: list[Planned] = field(default_factory=list)
     rereads: int = 0
+    held_since: float | None = None
+    """Uptime since which the API's rate limit has held the next step back."""
 
 
 def apply_key(
@@ -149,7 +157,8 @@ def apply_key(
     end: End
     try:
         state = observe(world, desired, options, run, work.hand)
-        for _ in range(MAX_STEPS):
+        steps = 0
+        while steps < MAX_STEPS:
             state = replace(state, clock=clock(world, state.run))
             decision = next_step(state)
             if isinstance(decision, End):
@@ -158,7 +167,10 @@ def apply_key(
             if stop() and work.hand.durable and _traceable(state):
                 end = End(Condition.WAITING, "interrupted", _open_words(state), exit_code=1)
                 break
+            if isinstance(decision, LIMITED) and _held_back(work, state, world.throttled()):
+                continue
             state = _go(work, state, decision)
+            steps += not _held(work)
         else:
             end = ENDLESS
     except RunStopped:
@@ -176,7 +188,12 @@ def _go(work: _Working, state: State, step: Step) -> State:
     """Perform one step; where somebody else wrote, or a record's fate is unknown, observe the record again."""
     _tell(work, state, step)
     try:
-        outcome = _sleep(work, step) if isinstance(step, Wait) else perform(work.world, state, step, work.hand)
+        outcome = _sleep(work, step.seconds) if isinstance(step, Wait) else perform(work.world, state, step, work.hand)
+    except RateLimited as error:
+        # Nothing happened: the machine decides again, from the same state and a later moment.
+        if _held_back(work, state, max(SLICE, work.world.throttled())):
+            return state
+        outcome = failed(error)
     except LeaseLost:
         return _reread(work, state)
     except Conflict:
@@ -190,6 +207,8 @@ def _go(work: _Working, state: State, step: Step) -> State:
         return _reread(work, state)
     if isinstance(step, Wait) and step.reread:
         return _reread(work, state, patient=False)
+    if not (isinstance(step, WriteRecord) and step.kind is Write.EXTEND):
+        work.held_since = None
     after = advance(replace(state, clock=clock(work.world, state.run)), step, outcome)
     if isinstance(step, WriteRecord) and after.run.leased is not None:
         # The lease counts from before it was sent: how long its answer took, or this process slept, is part of it.
@@ -206,12 +225,30 @@ def _traceable(state: State) -> bool:
     return intent is None or state.run.minted is None or intent.digest == state.run.minted
 
 
-def _sleep(work: _Working, step: Wait) -> Outcome:
+def _sleep(work: _Working, seconds: float) -> Outcome:
     """Wait, but not past a request to stop, unless a secret could be lost by it."""
-    end = work.world.uptime() + step.seconds
+    end = work.world.uptime() + seconds
     while (left := end - work.world.uptime()) > 0 and not (work.stop() and work.hand.durable):
         work.world.sleep(min(left, SLICE))
     return Done()
+
+
+def _held(work: _Working) -> bool:
+    """Tell whether the API's rate limit holds the next step back, and has not done so for too long."""
+    return work.held_since is not None and work.world.uptime() - work.held_since <= PATIENCE
+
+
+def _held_back(work: _Working, state: State, pause: float) -> bool:
+    """Wait for the API's rate limit, for no longer than leaves time to extend the lease; False where nothing is to be.
+
+    False, too, once the limit has held the step back for too long: then the step itself says so.
+    """
+    timing = state.desired.timing
+    if pause <= 0 or (work.held_since is not None and not _held(work)):
+        return False
+    work.held_since = work.world.uptime() if work.held_since is None else work.held_since
+    _sleep(work, min(pause, max(SLICE, (timing.lease - timing.request) / 4)))
+    return True
 
 
 def _went_wrong(item: Planned, outcome: Outcome) -> bool:

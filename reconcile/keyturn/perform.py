@@ -6,7 +6,15 @@ from collections.abc import Callable
 
 from keyturn import smoke
 from keyturn.advance import Checked, Claimed, Delivered, Done, Failed, Listed, Looked, Made, Outcome, Written
-from keyturn.errors import ApiError, Conflict, CreateRetired, KeyturnError, LeaseLost, TargetError
+from keyturn.errors import (
+    ApiError,
+    Conflict,
+    CreateRetired,
+    KeyturnError,
+    LeaseLost,
+    RateLimited,
+    TargetError,
+)
 from keyturn.machine.common import protects
 from keyturn.model import Delivery, SmokeResult, Verdict
 from keyturn.observe import Hand, clock, digest_key
@@ -53,6 +61,7 @@ def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # n
 
     Raises:
         Conflict, LeaseLost: somebody else wrote, or may have: the loop observes again.
+        RateLimited: the API let nothing through, so nothing happened: the loop waits, and comes again.
         KeyturnError: a read failed.
     """
     match step:
@@ -95,6 +104,8 @@ def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # n
 def _tried(effect: Callable[[], object]) -> Outcome:
     try:
         effect()
+    except RateLimited:
+        raise
     except (ApiError, TargetError) as error:
         return failed(error)
     return Done()
@@ -175,6 +186,8 @@ def _mint(world: World, state: State, step: Create | Regenerate, hand: Hand) -> 
     hold = guard(world, state)
     try:
         minted = world.create(step.name, hold) if isinstance(step, Create) else world.regenerate(step.uuid, hold)
+    except RateLimited:
+        raise
     except ApiError as error:
         return failed(error)
     if isinstance(step, Regenerate) and step.discard:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,34 +16,45 @@ from typing import Self
 
 from keyturn import record as records
 from keyturn.crew import side_by_side
-from keyturn.digitalocean import ControlApi, InferenceApi
+from keyturn.digitalocean import ControlApi, InferenceApi, RateBudget
 from keyturn.errors import CredentialError, InputError, TargetMisfit
 from keyturn.listing import Listing
 from keyturn.model import Api, ApiKey, Delivery, Desired, WireAnswer
 from keyturn.origin import check_transport, parse_origin
+from keyturn.outcome import Progress
 from keyturn.places import Targets
 from keyturn.record import Claim, Record
 from keyturn.runs import Runs
 from keyturn.secret import Secret
+from keyturn.signals import stop_requested
 from keyturn.targets.base import Target
 from keyturn.world import Guard, Held, Minted, StoredClaim, StoredRecord
+
+Hear = Callable[[Progress], None]
 
 TOKENS = ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN")
 API = ("KEYTURN_API_URL", "https://api.digitalocean.com")
 BLOCKED_SECONDS = 10.0
 """For how long one answer about the account's balance serves all keys."""
 INFERENCE = ("KEYTURN_INFERENCE_URL", "https://inference.do-ai.run")
+_IN_SECONDS = 120
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Goes on while the machine sleeps, where the system has such a clock (Linux)."""
 
 
 def open_world(
-    desired: Desired, environment: Mapping[str, str], base: Path, *, beside: Reality | None = None
+    desired: Desired,
+    environment: Mapping[str, str],
+    base: Path,
+    *,
+    beside: Reality | None = None,
+    hear: Hear = lambda _: None,
 ) -> Reality:
     """Return the real world of a manifest; nothing is sent, and no target is opened before it is used.
 
     `base` is the manifest's directory; credentials and the API's URLs are read from `environment`. With `beside`, the
     rate budget and the list are those of that world, and the API's clients, too, where a request may take as long.
+    `hear` is told of waits for the API's rate limit, in whichever thread waits.
 
     Raises:
         CredentialError: no account token.
@@ -57,7 +70,7 @@ def open_world(
     targets = Targets(desired, environment, base)
     if beside and beside.control.request == desired.timing.request:
         return Reality(beside.control, beside.inference, targets, Runs(), beside.listing)
-    budget = beside.control.budget if beside else None
+    budget = beside.control.budget if beside else _budget(hear)
     control = ControlApi(api, Secret(token), timing=desired.timing, budget=budget)
     clients = control, InferenceApi(inference, timing=desired.timing)
     return Reality(*clients, targets, Runs(), beside.listing if beside else None)
@@ -105,11 +118,11 @@ class Reality:
     # This machine.
     def now(self) -> datetime:
         """Return the wall clock, in UTC."""
-        return datetime.now(UTC)
+        return _now()
 
     def uptime(self) -> float:
         """Return seconds since boot, those asleep included where the system counts them."""
-        return time.clock_gettime(_CLOCK)
+        return _uptime()
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -149,6 +162,10 @@ class Reality:
     def clock_skew(self) -> float:
         """Return seconds between the API's last `Date` and our clock."""
         return self.control.clock_skew()
+
+    def throttled(self) -> float:
+        """Return how many seconds the rate budget holds the next call back."""
+        return self.control.budget.throttled()
 
     def create(self, name: str, guard: Guard) -> Minted:
         """Mint a new key."""
@@ -269,6 +286,32 @@ class Reality:
 
     def _where(self, path: str) -> str:
         return f"{self._targets.records.target}:{path}"
+
+
+def _budget(hear: Hear) -> RateBudget:
+    def told(seconds: float) -> None:
+        """Nobody listening any more is no reason to leave a key half done."""
+        with suppress(Exception):
+            hear(Progress("", f"waits {span(seconds)} for the API's rate limit", _now()))
+
+    return RateBudget(time.sleep, _now, hear=told, stop=_stopping, ticks=_uptime)
+
+
+def span(seconds: float) -> str:
+    """Say how long a wait is: in seconds, or from two minutes on in minutes."""
+    return f"{math.ceil(seconds)} s" if seconds <= _IN_SECONDS else f"{math.ceil(seconds / 60)} min"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _uptime() -> float:
+    return time.clock_gettime(_CLOCK)
+
+
+def _stopping() -> bool:
+    return stop_requested() is not None
 
 
 def _unguarded() -> None:

@@ -88,6 +88,12 @@ class World(Protocol):
     def clock_skew(self) -> float:
         """Return seconds between the API's last `Date` and our clock, 0.0 before any answer."""
 
+    def throttled(self) -> float:
+        """Return how many seconds the API's rate limit holds the next call back, 0.0 where it may be made now.
+
+        A change that has to wait for longer than a moment raises RateLimited instead: nothing happened.
+        """
+
     def create(self, name: str, guard: Guard) -> Minted:
         """Mint a new key; raises CreateRetired on 410, Ambiguous, or another ApiError. Never retried inside."""
 

@@ -1,7 +1,7 @@
 """`python -m tests.real [PART]...`: the promise in figures, against a real OpenBao; 1 if any is not as promised.
 
-Parts: cuts, storm, consumers, twins, faults; none named: all. KILLS, ROUNDS and PAIRS in the environment change how
-many.
+Parts: cuts, storm, consumers, twins, faults, incident; none named: all. KILLS, ROUNDS and PAIRS in the environment
+change how many.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from statistics import median
 from tests.real.consumer import REREAD, Served, serve
 from tests.real.cuts import OPERATIONS, cuts
 from tests.real.faults import CALLS, cases, strike
+from tests.real.incident import incident
 from tests.real.relay import Moment
 from tests.real.site import Servers, servers
 from tests.real.storm import storm
@@ -115,12 +116,26 @@ def fault_all(shared: Servers) -> int:
     return bad
 
 
+def rotate_all(_shared: Servers) -> int:
+    """Rotate every key at once under the API's limit."""
+    keys, limit = 260, 250
+    came = incident(keys, limit, alternating=keys // 2, used=limit)
+    _say(f"`keyturn rotate` with {keys} names, half of them of two slots, {limit} requests per minute, and all of this")
+    _say("minute's used up by somebody else:")
+    _say(f"  exit code {came.code}, {came.mints} mints, {len(came.behind)} keys left behind; {came.requests} requests,")
+    _say(f"  {came.refused} of them answered with 429; {came.said} lines say how long it waits; {came.seconds:.0f} s")
+    wrong = [f"{name} was left behind" for name in came.behind]
+    wrong += [f"exit code {came.code}"] * (came.code != 0) + ["not one mint per key"] * (came.mints != keys)
+    return _wrong(wrong)
+
+
 PARTS: dict[str, Callable[[Servers], int]] = {
     "cuts": cut_all,
     "storm": storm_all,
     "consumers": serve_all,
     "twins": twin_all,
     "faults": fault_all,
+    "incident": rotate_all,
 }
 
 

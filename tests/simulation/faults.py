@@ -35,7 +35,11 @@ class Kind(StrEnum):
     NEVER = "never"
     """The answer is a timeout, and the effect never takes place: a 500."""
     NO = "no"
-    """A definite no: throttled, or a compare-and-set lost."""
+    """A definite no: refused, or a compare-and-set lost."""
+    LIMIT = "limit"
+    """The API answers 429, this once, and lets the next call through a few seconds later."""
+    LIMITS = "limits"
+    """The API answers 429 to this call and to the next ones, and each time the wait outlasts a lease."""
     DOWN = "down"
     """What is called answers no more until the run is over."""
     REFUSED = "refused"
@@ -80,15 +84,18 @@ def parse(text: str) -> Fault:
 
 _SOON = (1, 2, 3, 4, 6, 8, 11, 15, 0)
 _BY_CLASS: dict[Class, tuple[Kind, ...]] = {
-    Class.LIST: (Kind.CUT, Kind.NO, Kind.DOWN, Kind.STALL),
+    Class.LIST: (Kind.CUT, Kind.NO, Kind.LIMIT, Kind.LIMITS, Kind.DOWN, Kind.STALL),
     Class.READ: (Kind.CUT, Kind.NO, Kind.DOWN, Kind.STALL, Kind.FORWARD, Kind.BACK),
     Class.ASK: (Kind.CUT, Kind.DOWN, Kind.NO, Kind.REFUSED, Kind.ONCE),
     Class.MINT: (
         Kind.CUT, Kind.CUT_AFTER, Kind.CUT_LATE, Kind.LOST, Kind.LATE, Kind.NEVER,
-        Kind.NO, Kind.DOWN, Kind.SLOW, Kind.STALL, Kind.SPREADS, Kind.FLAPS, Kind.MUTE, Kind.UNDEAD,
-        Kind.FORWARD, Kind.BACK,
+        Kind.NO, Kind.LIMIT, Kind.LIMITS, Kind.DOWN, Kind.SLOW, Kind.STALL, Kind.SPREADS, Kind.FLAPS, Kind.MUTE,
+        Kind.UNDEAD, Kind.FORWARD, Kind.BACK,
     ),
-    Class.CHANGE: (Kind.CUT, Kind.CUT_AFTER, Kind.CUT_LATE, Kind.LOST, Kind.LATE, Kind.NEVER, Kind.NO, Kind.STALL),
+    Class.CHANGE: (
+        Kind.CUT, Kind.CUT_AFTER, Kind.CUT_LATE, Kind.LOST, Kind.LATE, Kind.NEVER,
+        Kind.NO, Kind.LIMIT, Kind.LIMITS, Kind.STALL,
+    ),
     Class.DELIVER: (
         Kind.CUT, Kind.CUT_AFTER, Kind.CUT_LATE, Kind.LOST, Kind.LATE, Kind.NEVER,
         Kind.NO, Kind.DOWN, Kind.SLOW, Kind.STALL,
@@ -99,9 +106,12 @@ _BY_CLASS: dict[Class, tuple[Kind, ...]] = {
     ),
 }  # fmt: skip
 FINE = frozenset({
-    Kind.SLOW, Kind.STALL, Kind.NO, Kind.ONCE, Kind.SPREADS, Kind.FLAPS, Kind.MUTE, Kind.UNDEAD, Kind.FORWARD, Kind.BACK
+    Kind.SLOW, Kind.STALL, Kind.NO, Kind.LIMIT, Kind.LIMITS, Kind.ONCE, Kind.SPREADS, Kind.FLAPS, Kind.MUTE,
+    Kind.UNDEAD, Kind.FORWARD, Kind.BACK,
 })  # fmt: skip
 """Left out where faults come in pairs, or beside many others."""
+LIMITS = frozenset({Kind.LIMIT, Kind.LIMITS})
+"""They hold a run up, and change nothing else."""
 LATE_KINDS = frozenset({Kind.CUT_LATE, Kind.LATE})
 
 

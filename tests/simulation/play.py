@@ -9,7 +9,7 @@ from keyturn.executor import apply_key
 from keyturn.model import DesiredKey
 from keyturn.outcome import Condition, KeyReport, Options, Progress
 from tests.simulation import rules
-from tests.simulation.faults import Fault, Kind, faults_at, parse
+from tests.simulation.faults import LIMITS, Fault, Kind, faults_at, parse
 from tests.simulation.rules import Stops
 from tests.simulation.universe import Universe
 from tests.simulation.world import OWN, Killed, Point, SimWorld, Token
@@ -124,7 +124,9 @@ def run(
     else:
         universe.advance(setting.gap)
     _begin(universe, act, place)
-    calm, before = not faults and not universe.late, universe.mutations
+    limited = bool(faults) and all(fault.kind in LIMITS for fault in faults.values())
+    calm, before = (not faults or limited) and not universe.late, universe.mutations
+    twin, minted = universe.copy() if limited and calm else None, len(universe.mints)
     record = universe.records.get("main", (None, 0))[0]
     still = record is not None and not record.intent and (record.parked is not None or act.ends != "parked")
     world = SimWorld(
@@ -139,6 +141,7 @@ def run(
     told: list[Progress] = []
     report: KeyReport | None = None
     options = scenario.last if place.tries and not act.again else act.options
+    usual = _mints(twin, act, options, setting) if twin else 0
     try:
         report = apply_key(world, act.desired, options, f"run-{universe.runs}", told.append)
     except Killed:
@@ -146,11 +149,9 @@ def run(
     except Exception as error:  # noqa: BLE001 - whatever is raised is a violation
         universe.blame(f"raised {type(error).__name__}: {error}")
     rules.leak(universe, report, told)
-    if report is not None and report.exit_code == 0:
-        if report.end.code != "back-off":
-            rules.killed(universe)
-        if world.undead:
-            universe.blame("an old secret lives on, and nobody was told")
+    _blame_success(world, report)
+    if twin and len(universe.mints) - minted != usual:
+        universe.blame(f"a 429 made it mint {len(universe.mints) - minted} times, not {usual}")
     if act.quiet and calm and still and universe.mutations != before:
         universe.blame("I8: it changed something where there was nothing to change")
     if act.token.foreign:
@@ -163,6 +164,24 @@ def run(
         return Place(place.act + 1), world.trace
     universe.failed_runs += 1
     return Place(place.act, place.tries + 1), world.trace
+
+
+def _mints(universe: Universe, act: Act, options: Options, setting: Setting) -> int:
+    """Play a run without faults and return how often it minted."""
+    before = len(universe.mints)
+    world = SimWorld(universe, {}, act.desired.timing, alive=setting.alive, skew=act.skew, token=act.token)
+    apply_key(world, act.desired, options, f"run-{universe.runs}")
+    return len(universe.mints) - before
+
+
+def _blame_success(world: SimWorld, report: KeyReport | None) -> None:
+    """Check what has to be true where a run says that all is well."""
+    if report is None or report.exit_code:
+        return
+    if report.end.code != "back-off":
+        rules.killed(world.universe)
+    if world.undead:
+        world.universe.blame("an old secret lives on, and nobody was told")
 
 
 def _touched_nothing(universe: Universe, world: SimWorld, report: KeyReport | None) -> None:

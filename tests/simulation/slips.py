@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from keyturn import machine, perform
+from keyturn import executor, machine, perform
 from keyturn.advance import Done, Outcome
 from keyturn.machine import common, drift, holding, mint, pool, retire, slots, tend
 from keyturn.model import SlotName
@@ -155,6 +155,11 @@ def claims_kept() -> tuple[Swap, ...]:
     return ((tend, "_release", release),)
 
 
+def limit_fails() -> tuple[Swap, ...]:
+    """A key that the rate limit holds back fails, as by any other definite no."""
+    return ((executor, "_held_back", lambda *_: False),)
+
+
 ALTERNATING, IN_PLACE = "alternating", "in-place"
 SLIPS: Mapping[str, Mutant] = {
     mutant.name: mutant
@@ -179,5 +184,6 @@ SLIPS: Mapping[str, Mutant] = {
         Mutant("a spare is taken before the intent", spare_before_intent, (("pool", IN_PLACE),)),
         Mutant("a spare is not renamed", spare_not_renamed, (("pool", IN_PLACE),)),
         Mutant("claims are never released", claims_kept, (("delete", IN_PLACE),)),
+        Mutant("a key fails by the rate limit", limit_fails, (("rotate", IN_PLACE),)),
     )
 }

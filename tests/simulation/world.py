@@ -14,6 +14,7 @@ from keyturn.errors import (
     Conflict,
     CreateRetired,
     KeyturnError,
+    NotAccepted,
     NotFound,
     RateLimited,
     TargetUnavailable,
@@ -24,6 +25,7 @@ from keyturn.secret import Secret
 from keyturn.world import Guard, Held, Minted, StoredClaim, StoredRecord
 from tests.simulation import sending
 from tests.simulation.faults import LATE_KINDS, Class, Fault, Kind
+from tests.simulation.limit import Limit
 from tests.simulation.universe import (
     START,
     Drop,
@@ -42,7 +44,6 @@ ONE_LOOK = 2
 """The questions of one look at a secret: the models, and a completion."""
 SETTLED = 0.001
 """What is late lands this many seconds before the settle time is over, at the latest."""
-_API = (Class.LIST, Class.MINT, Class.CHANGE)
 _OK = WireAnswer(WireKind.OK, (MODEL,))
 _MORE = WireAnswer(WireKind.OK, (MODEL, "a-second-model"))
 SET = 2 * 3600.0
@@ -119,6 +120,7 @@ class SimWorld:
         self.first_skew = skew
         """The same, of the run's first list: by that the run decides."""
         self.listed: tuple[ApiKey, ...] | None = None
+        self.limit = Limit(universe, timing)
 
     # Clocks and chance.
     def now(self) -> datetime:
@@ -163,11 +165,14 @@ class SimWorld:
 
     def _error(self, where: str, *, ambiguous: bool) -> KeyturnError:
         if where == "api":
-            return Ambiguous("no answer", status=500) if ambiguous else RateLimited("throttled", status=429)
+            return Ambiguous("no answer", status=500) if ambiguous else NotAccepted("refused", status=422)
         return TargetUnavailable("no answer", where=where, ambiguous=ambiguous)
 
     def _reading(self, kind: Class, where: str) -> None:
         fault = self._point(kind, where)
+        while self.limit.refuses(kind, fault):  # the client waits itself
+            self.universe.advance(self.throttled())
+            fault = None
         if where in self.down or (fault and fault.kind is Kind.NO):
             raise self._error(where, ambiguous=where == "api")
 
@@ -176,6 +181,8 @@ class SimWorld:
         fault = self._point(kind, where)
         self.changes += 1
         guard()
+        if self.limit.refuses(kind, fault):
+            raise RateLimited("throttled", status=429)
         if kind is Class.MINT:
             sending.mint(self.universe, self.unanswered, self.first_skew)
             self.unanswered += 1
@@ -244,6 +251,10 @@ class SimWorld:
     def clock_skew(self) -> float:
         """As this runner's clock was when the API last answered a list."""
         return self.known_skew
+
+    def throttled(self) -> float:
+        """As the last 429 said."""
+        return self.limit.wait()
 
     def create(self, name: str, guard: Guard) -> Minted:
         """Mint a new key."""

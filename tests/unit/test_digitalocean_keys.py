@@ -127,7 +127,7 @@ def test_a_mint_is_not_sent_again_when_nobody_listens() -> None:
     assert waits == []
 
 
-@pytest.mark.parametrize("broken", [HTML, b"", reply(500, "{}"), reply(200, "<html>"), reply(429)])
+@pytest.mark.parametrize("broken", [HTML, b"", reply(500, "{}"), reply(200, "<html>")])
 def test_reads_renames_and_deletes_are_tried_again(broken: bytes) -> None:
     """What may pass is tried again with growing pauses; the guard is asked before each sending."""
     info = ok({"uuid": UUID})

@@ -18,8 +18,8 @@ COMPROMISED = Options(rotate=True, compromised=True)
 BOTH = pytest.mark.parametrize("strategy", Strategy)
 
 
-class Throttled(SimWorld):
-    """A world whose API throttles every mint."""
+class Refusing(SimWorld):
+    """A world whose API refuses every mint."""
 
     def _point(self, kind: Class, where: str) -> Fault | None:
         if kind is Class.MINT:
@@ -64,7 +64,7 @@ def test_a_trigger_outlives_a_mint_that_was_refused(strategy: Strategy) -> None:
     universe = settled(one)
     stolen(universe)
     changed = replace(one, trigger="2")
-    assert go(Throttled(universe, {}, TIMING), changed, VERIFY).exit_code == 1
+    assert go(Refusing(universe, {}, TIMING), changed, VERIFY).exit_code == 1
     before = universe.records["main"][0].generation
     go(plain(universe, one), changed, after=7200)
     assert universe.records["main"][0].generation == before + 1
@@ -77,7 +77,7 @@ def test_a_refused_secret_that_could_not_be_healed_is_healed_by_a_plain_apply(st
     one = entry(strategy)
     universe = settled(one)
     stolen(universe)
-    assert go(Throttled(universe, {}, TIMING), one, VERIFY).exit_code == 1
+    assert go(Refusing(universe, {}, TIMING), one, VERIFY).exit_code == 1
     go(plain(universe, one), one, after=7200)
     assert universe.accepted(universe.fields[PLACES[0]])
 
@@ -87,7 +87,7 @@ def test_a_leak_is_not_forgotten_when_a_plain_rotation_is_asked_for() -> None:
     one = entry(Strategy.ALTERNATING)
     universe = settled(one)
     leaked = universe.fields[PLACES[0]]
-    assert go(Throttled(universe, {}, TIMING), one, COMPROMISED).exit_code == 1
+    assert go(Refusing(universe, {}, TIMING), one, COMPROMISED).exit_code == 1
     assert go(plain(universe, one), one, ROTATE).exit_code == 0
     assert not universe.accepted(leaked)
     assert universe.accepted(universe.fields[PLACES[0]])

@@ -88,10 +88,12 @@ def opened(
     base = path if path.is_dir() else path.parent
     with ExitStack() as stack:
         result: list[Opened] = []
+        world = None  # one token, so one rate budget
         for desired in every:
             mine = tuple(key.id for key in desired.keys if key.id in keys)
             if mine or not keys:
-                world = stack.enter_context(open_world(desired, os.environ, base))
+                world = open_world(desired, os.environ, base, beside=world, hear=screen.progress)
+                stack.enter_context(world)
                 result.append(Opened(desired, world, Runner(world, desired, screen.progress), mine))
         yield tuple(result)
 

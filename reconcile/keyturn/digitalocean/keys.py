@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import TypeVar
 
 from keyturn import __version__
-from keyturn.digitalocean.budget import RateBudget
+from keyturn.digitalocean.budget import LONGEST_WAIT, RateBudget
 from keyturn.digitalocean.http import Answer, HttpClient, sendable
 from keyturn.digitalocean.refusal import refusal, unreadable
 from keyturn.digitalocean.wire import AccountAnswer, KeyAnswer, KeyInfo, KeyPage, PrepaymentAnswer, Wire, parse
@@ -26,6 +26,8 @@ PER_PAGE = 200
 PASSES = 5
 PAGES = 500
 ATTEMPTS = 4
+SOON = 2.0
+"""Seconds that a change waits for the budget; longer waits are the caller's, who has a lease to keep."""
 _PAUSE = 0.5
 _UUID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")
 
@@ -41,6 +43,8 @@ class ControlApi:
     """The key management calls of one account token; safe to share by threads, which share one rate budget.
 
     Mints are sent once. Reads, renames and deletes are tried up to four times, with growing, jittered pauses.
+    Reads wait for the rate limit, an hour and more. Changes wait for seconds only, since a lease runs meanwhile: then
+    RateLimited tells that nothing happened, and `budget.throttled()` for how long.
     All raise ApiError; a definite one means that nothing happened.
     """
 
@@ -100,7 +104,7 @@ class ControlApi:
         """Return the team's uuid, empty where the token may not read it (scope account:read)."""
         try:
             body = self._steadily(
-                lambda: self._read("/v2/account", AccountAnswer, "reading the account", "account:read")
+                lambda wait: self._read("/v2/account", AccountAnswer, "reading the account", "account:read", wait)
             )
         except ApiForbidden as error:
             if error.status == HTTPStatus.FORBIDDEN:
@@ -116,7 +120,8 @@ class ControlApi:
         """
         try:
             body = self._steadily(
-                lambda: self._read(PREPAYMENT, PrepaymentAnswer, "reading the balance", "billing:read")
+                lambda wait: self._read(PREPAYMENT, PrepaymentAnswer, "reading the balance", "billing:read", wait),
+                soon=True,  # whoever asks may have a fresh secret in hand
             )
         except ApiError as error:
             if error.status is None or isinstance(error, RateLimited):
@@ -126,12 +131,12 @@ class ControlApi:
 
     def create(self, name: str, guard: Guard) -> Minted:
         """Mint a new key; sent once. Raises CreateRetired on 410."""
-        answer = self._exchange("POST", KEYS, body={"name": name}, guard=guard)
+        answer = self._exchange("POST", KEYS, SOON, body={"name": name}, guard=guard)
         return self._minted(answer, "creating a key", "genai:create", "")
 
     def regenerate(self, uuid: str, guard: Guard) -> Minted:
         """Mint a new secret for a key; sent once. The old secret dies."""
-        answer = self._exchange("PUT", f"{self._path(uuid)}/regenerate", guard=guard)
+        answer = self._exchange("PUT", f"{self._path(uuid)}/regenerate", SOON, guard=guard)
         return self._minted(answer, f"regenerating {uuid}", "genai:update", uuid)
 
     def rename(self, uuid: str, name: str, guard: Guard) -> None:
@@ -148,7 +153,7 @@ class ControlApi:
         found: dict[str, ApiKey] = {}
         total: int | None = None
         for number in range(1, PAGES + 1):
-            page = self._steadily(lambda number=number: self._page(number))  # type: ignore[misc]
+            page = self._steadily(lambda patience, number=number: self._page(number, patience))  # type: ignore[misc]
             known = len(found)
             found.update((info.uuid, info.key()) for info in page.api_key_infos)
             total = page.meta.total if total is None else total
@@ -158,12 +163,14 @@ class ControlApi:
                 return tuple(found.values()) if len(found) == total else None
         return None
 
-    def _page(self, number: int) -> KeyPage:
+    def _page(self, number: int, patience: float) -> KeyPage:
         params = {"page": str(number), "per_page": str(PER_PAGE)}
-        return self._read(KEYS, KeyPage, "listing keys", "genai:read", params)
+        return self._read(KEYS, KeyPage, "listing keys", "genai:read", patience, params)
 
-    def _read(self, path: str, shape: type[W], what: str, scope: str, params: dict[str, str] | None = None) -> W:
-        answer = self._exchange("GET", path, params=params)
+    def _read(
+        self, path: str, shape: type[W], what: str, scope: str, patience: float, params: dict[str, str] | None = None
+    ) -> W:
+        answer = self._exchange("GET", path, patience, params=params)
         if answer.status != HTTPStatus.OK:
             raise refusal(answer, what, scope, self._http.url)
         body = parse(shape, answer.body)
@@ -186,8 +193,8 @@ class ControlApi:
     ) -> None:
         path = self._path(uuid)
 
-        def once() -> None:
-            answer = self._exchange(method, path, body=body, guard=guard)
+        def once(patience: float) -> None:
+            answer = self._exchange(method, path, patience, body=body, guard=guard)
             if answer.status == HTTPStatus.NO_CONTENT or (
                 method == "DELETE" and answer.status == HTTPStatus.NOT_FOUND and parse(Wire, answer.body)
             ):
@@ -200,18 +207,25 @@ class ControlApi:
 
         self._steadily(once, changing=True)
 
-    def _steadily(self, call: Callable[[], T], *, changing: bool = False) -> T:
-        """Call up to four times while the failure may pass.
+    def _steadily(self, call: Callable[[float], T], *, changing: bool = False, soon: bool = False) -> T:
+        """Call, with how long it may wait for the budget, up to four times while the failure may pass.
+
+        A 429 is none of the four. That of a read is waited out; that of a change is the caller's, who has a lease.
 
         Once one sending of a change was ambiguous, a later definite no does not unsay it: Ambiguous is raised.
         """
         unknown: Ambiguous | None = None
-        attempt = 0
+        attempt, until = 0, self.budget.ticks() + LONGEST_WAIT
         while True:
+            hurried = soon or (changing and unknown is None)
             try:
-                return call()
+                return call(SOON if hurried else LONGEST_WAIT)
             except ApiError as error:
                 failure = error
+            if isinstance(failure, RateLimited):
+                if hurried or failure.status is None or self.budget.ticks() >= until:
+                    raise unknown or failure
+                continue
             if isinstance(failure, Ambiguous) and changing:
                 unknown = failure
             if not _may_pass(failure) or attempt + 1 == ATTEMPTS:
@@ -231,13 +245,14 @@ class ControlApi:
         self,
         method: str,
         path: str,
+        patience: float,
         *,
         params: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
         guard: Guard | None = None,
     ) -> Answer:
         """Wait for the budget, then send once."""
-        self.budget.acquire()
+        self.budget.acquire(patience)
         answer: Answer | None = None
         try:
             answer = self._http.send(method, path, self._token, params=params, body=body, guard=guard)
@@ -255,7 +270,5 @@ def _info(answer: Answer) -> KeyInfo | None:
 
 
 def _may_pass(error: ApiError) -> bool:
-    """Whether the same call may work a moment later: no connection, no usable answer, or a 429."""
-    if isinstance(error, RateLimited):
-        return error.status is not None
+    """Whether the same call may work a moment later: no connection, or no usable answer."""
     return isinstance(error, Ambiguous) or (isinstance(error, NotAccepted) and error.status is None)

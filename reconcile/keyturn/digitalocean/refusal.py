@@ -49,7 +49,13 @@ def refusal(answer: Answer, what: str, scope: str, where: str, *, creating: bool
         case 400 | 410 | 422:
             return NotAccepted(f"{what}: the API refused it", where=where, evidence=evidence, status=status)
         case 429:
-            return RateLimited(f"{what}: too many requests", where=where, evidence=evidence, status=status)
+            return RateLimited(
+                f"{what}: too many requests",
+                where=where,
+                evidence=evidence,
+                remedy="Nothing happened. Run again once the token's limit is free.",
+                status=status,
+            )
         case _:
             why = "a redirect, which is not followed" if status in range(300, 400) else "no usable answer"
             return Ambiguous(f"{what}: {why}", where=where, evidence=evidence, status=status)
