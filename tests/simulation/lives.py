@@ -13,8 +13,9 @@ from keyturn.outcome import Condition, KeyReport, Options
 from keyturn.record import Record
 from tests.simulation import rules
 from tests.simulation.faults import Class, Fault, faults_at
+from tests.simulation.people import of_others
 from tests.simulation.scenarios import OVERLAP, PLACES, TIMING, empty, entry
-from tests.simulation.sequences import SET, of_others
+from tests.simulation.sequences import SET
 from tests.simulation.universe import MARK, Rename, Renew, Universe
 from tests.simulation.world import Killed, SimWorld
 

@@ -10,9 +10,10 @@ from functools import cache
 from keyturn.executor import apply_key
 from keyturn.model import Adopt, AdoptSecret, Delivery, DesiredKey, Rotation, SlotName, Smoke, Strategy, Timing
 from keyturn.outcome import Options
+from tests.simulation.people import bury, make_keys
 from tests.simulation.play import Act, Scenario
 from tests.simulation.rules import LONG, Stops, watch
-from tests.simulation.sequences import bury, make_keys, sequences
+from tests.simulation.sequences import sequences
 from tests.simulation.universe import MARK, START, Key, Renew, Universe
 from tests.simulation.world import MODEL, SimWorld
 

@@ -10,10 +10,10 @@ from keyturn.executor import apply_key
 from keyturn.model import Delivery, DesiredKey, Pool, Strategy
 from keyturn.outcome import Options
 from tests.simulation.duel import LONGEST, Match, meetings
+from tests.simulation.people import spares
 from tests.simulation.play import Act, Scenario
 from tests.simulation.rules import LONG, SPARE
 from tests.simulation.scenarios import TIMING, empty, entry
-from tests.simulation.sequences import spares
 from tests.simulation.universe import Universe
 from tests.simulation.world import SimWorld
 

@@ -17,9 +17,9 @@ from keyturn.report.plan import plan_lines
 from keyturn.report.pools import pool_text
 from keyturn.runner import Runner
 from keyturn.runs import Runs
+from tests.simulation.people import spares
 from tests.simulation.rules import SPARE
 from tests.simulation.scenarios import TIMING, empty, entry
-from tests.simulation.sequences import spares
 from tests.simulation.universe import START, Key, Universe
 from tests.simulation.world import SimWorld
 
