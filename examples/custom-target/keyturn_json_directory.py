@@ -16,8 +16,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from keyturn.errors import Conflict, InputError, TargetForbidden, TargetMisfit, TargetUnavailable
-from keyturn.secret import Secret
+from keyturn.core.errors import Conflict, InputError, TargetForbidden, TargetMisfit, TargetUnavailable
+from keyturn.core.secret import Secret
 from keyturn.targets.base import (
     Capabilities,
     Guard,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from keyturn import smoke
-from keyturn.model import GOOD, Delivery, DesiredKey, SmokeResult, Verdict
-from keyturn.reality import Reality
+from keyturn.core.model import GOOD, Delivery, DesiredKey, SmokeResult, Verdict
+from keyturn.engine import smoke
+from keyturn.live.live_world import LiveWorld
 from pulumi_keyturn import due, inputs, intake, process
 from pulumi_keyturn.failure import KeyturnFailed
 from pulumi_keyturn.inputs import Props
@@ -46,7 +46,7 @@ def updated(olds: Props, news: Props) -> dict[str, object]:
     return outputs(news)
 
 
-def _check(world: Reality, key: DesiredKey, place: Delivery) -> SmokeResult:
+def _check(world: LiveWorld, key: DesiredKey, place: Delivery) -> SmokeResult:
     secret = world.read_delivery(place).secret
     if secret is None:
         return SmokeResult(Verdict.REFUSED, "it holds nothing")

@@ -48,7 +48,7 @@ def _past(moment: object, now: datetime) -> bool:
 
 def _rotation_due(olds: Props, now: datetime) -> bool:
     """Tell whether the window, if there is one, is open: it may have closed since the rotation became due."""
-    from keyturn import schedule
+    from keyturn.core import schedule
     from pulumi_keyturn.intake import rotation
 
     rotated_at = olds.get("rotated_at")

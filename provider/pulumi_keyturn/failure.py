@@ -43,8 +43,8 @@ def told(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], 
 
 
 def _paragraph(error: Exception) -> str:
-    from keyturn.errors import KeyturnError
-    from keyturn.text import plain
+    from keyturn.core.errors import KeyturnError
+    from keyturn.core.sanitize import plain
     from pulumi_keyturn import words
 
     if isinstance(error, KeyturnError | KeyturnFailed):

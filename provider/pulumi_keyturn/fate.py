@@ -10,12 +10,13 @@ import os
 import threading
 from contextlib import suppress
 
-from keyturn import safety, smoke
-from keyturn.errors import KeyturnError, RunStopped
-from keyturn.model import SILENT, Verdict, WireKind
-from keyturn.reality import Reality
-from keyturn.record import Record
-from keyturn.secret import Secret
+from keyturn.core import brakes
+from keyturn.core.errors import KeyturnError, RunStopped
+from keyturn.core.model import SILENT, Verdict, WireKind
+from keyturn.core.record import Record
+from keyturn.core.secret import Secret
+from keyturn.engine import smoke
+from keyturn.live.live_world import LiveWorld
 from pulumi_keyturn import health
 
 EXEMPT = "KEYTURN_ONE_BY_ONE"
@@ -30,7 +31,7 @@ def family(owner: str) -> str:
 class Fate:
     """The keys of one stack in one place of records; thread-safe, and once stopped it stays so."""
 
-    def __init__(self, world: Reality, owners: str) -> None:
+    def __init__(self, world: LiveWorld, owners: str) -> None:
         """Take the family of owners; nothing is read yet."""
         self._world = world
         self._owners = owners
@@ -45,12 +46,12 @@ class Fate:
             live = record.slot(record.live) if record and not record.deleted_at else None
             if _exempt(key) or (live and any(item.uuid == live.uuid and not item.deleted_at for item in listed)):
                 return
-            if not self._stopped and (self._live is None or safety.all_gone(self._live, listed)):
+            if not self._stopped and (self._live is None or brakes.all_gone(self._live, listed)):
                 records = self._records()
-                self._live = safety.live_uuids(records)
-                gone = safety.all_gone(self._live, listed)
-                self._stopped = safety.other_team(self._world.account(), records) or (
-                    gone and safety.all_gone(self._live, self._world.list_keys(fresh=True))
+                self._live = brakes.live_uuids(records)
+                gone = brakes.all_gone(self._live, listed)
+                self._stopped = brakes.other_team(self._world.account(), records) or (
+                    gone and brakes.all_gone(self._live, self._world.list_keys(fresh=True))
                 )
             self._stop()
 
@@ -62,7 +63,7 @@ class Fate:
         with self._lock:
             listed = self._world.list_keys()
             shown = {item.uuid for item in listed if not item.deleted_at}
-            return bool(record.uuids & shown) or key in safety.vouched({key: record}, self._records().values(), listed)
+            return bool(record.uuids & shown) or key in brakes.vouched({key: record}, self._records().values(), listed)
 
     def check_accepted(self, record: Record) -> None:
         """Raise RunStopped where the API refuses this key's secret and accepts no other key's.
@@ -77,7 +78,7 @@ class Fate:
             for other in others:
                 if other.key != record.key and Verdict.ACCEPTED not in verdicts:
                     verdicts.append(self._verdict(other))
-            self._stopped = self._stopped or safety.all_refused(verdicts)
+            self._stopped = self._stopped or brakes.all_refused(verdicts)
             self._stop()
 
     def _stop(self) -> None:

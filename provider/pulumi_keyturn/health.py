@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from keyturn import smoke
-from keyturn.model import Delivery, Timing
-from keyturn.record import Record
-from keyturn.secret import Secret
-from keyturn.world import Held, World
+from keyturn.core.model import Delivery, Timing
+from keyturn.core.record import Record
+from keyturn.core.secret import Secret
+from keyturn.core.world import Held, World
+from keyturn.engine import smoke
 from pulumi_keyturn import words
 from pulumi_keyturn.due import HEALTHY
 

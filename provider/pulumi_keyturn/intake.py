@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from keyturn import manifest
-from keyturn.errors import InputError, ManifestError
+from keyturn.core.errors import InputError, ManifestError
+from keyturn.core.model import Delivery, Desired, DesiredKey, Rotation
 from keyturn.manifest.mistakes import show_path
-from keyturn.model import Delivery, Desired, DesiredKey, Rotation
 from pulumi_keyturn import inputs
 from pulumi_keyturn.inputs import Props
 

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 
 from pulumi.dynamic import CreateResult, ReadResult, UpdateResult
 
-from keyturn import executor
-from keyturn.errors import KeyturnError, OwnershipError
-from keyturn.model import DesiredKey, Origin
-from keyturn.outcome import Condition, End, KeyReport, Options, Progress
-from keyturn.reality import Reality
-from keyturn.record import Record
-from keyturn.runs import Runs
+from keyturn.core.errors import KeyturnError, OwnershipError
+from keyturn.core.model import DesiredKey, Origin
+from keyturn.core.record import Record
+from keyturn.core.results import Condition, End, KeyReport, Options, Progress
+from keyturn.engine import executor
+from keyturn.engine.run_lock import Runs
+from keyturn.live.live_world import LiveWorld
 from pulumi_keyturn import due, inputs, intake, outputs, process, talk, words
 from pulumi_keyturn.failure import KeyturnFailed
 from pulumi_keyturn.inputs import TRIGGER, Props
@@ -121,7 +121,7 @@ def _options(props: Props, *, verify: bool = False) -> Options:
     )
 
 
-def _check_fate(world: Reality, key: DesiredKey, options: Options) -> Options:
+def _check_fate(world: LiveWorld, key: DesiredKey, options: Options) -> Options:
     """Raise RunStopped where what befell this key befell all keys of the stack; return what is known of the team."""
     record = world.read_record(key.id).record
     fate = process.fate(world, record.owner if record else key.owner)
@@ -131,7 +131,7 @@ def _check_fate(world: Reality, key: DesiredKey, options: Options) -> Options:
     return replace(options, same_team=record is not None and fate.same_team(key.id, record))
 
 
-def _apply(world: Reality, key: DesiredKey, options: Options, left: Callable[[Record], str]) -> End:
+def _apply(world: LiveWorld, key: DesiredKey, options: Options, left: Callable[[Record], str]) -> End:
     """Run the machine; a failure also says what it `left` behind."""
     with Runs().hold() as run:
         report = executor.apply_key(world, key, options, run.id, _talk)
@@ -143,7 +143,7 @@ def _apply(world: Reality, key: DesiredKey, options: Options, left: Callable[[Re
     return report.end
 
 
-def _failure(world: Reality, key: DesiredKey, report: KeyReport, left: Callable[[Record], str]) -> str:
+def _failure(world: LiveWorld, key: DesiredKey, report: KeyReport, left: Callable[[Record], str]) -> str:
     why, hint = report.end.why or "; ".join(report.problems), ""
     with suppress(KeyturnError):
         record = world.read_record(key.id).record
@@ -153,7 +153,7 @@ def _failure(world: Reality, key: DesiredKey, report: KeyReport, left: Callable[
     return f"{key.id}: {why.rstrip('.')}. {hint}".rstrip()
 
 
-def _follow_name(world: Reality, key: DesiredKey, olds: Props) -> None:
+def _follow_name(world: LiveWorld, key: DesiredKey, olds: Props) -> None:
     """Move the record to the new name of a renamed resource, stack or project; nothing else is allowed by that."""
     before = inputs.owner(olds)
     record = world.read_record(key.id).record
@@ -161,14 +161,14 @@ def _follow_name(world: Reality, key: DesiredKey, olds: Props) -> None:
         _apply(world, executor.unmanaged_key(key.id, key.owner), Options(take_over=True, by=key.owner), words.half_done)
 
 
-def _record(world: Reality, key: DesiredKey) -> Record:
+def _record(world: LiveWorld, key: DesiredKey) -> Record:
     record = world.read_record(key.id).record
     if record is None:
         raise KeyturnFailed(f"{key.id}: its record is gone though it was just written; look at the records' place")
     return record
 
 
-def _gone(world: Reality, record: Record) -> bool:
+def _gone(world: LiveWorld, record: Record) -> bool:
     """Tell whether no API key of the record is left: absent from two complete lists."""
     uuids = {slot.uuid for slot in record.slots.values()}
     return bool(uuids) and not any(

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 from pulumi.runtime import rpc
 
-from keyturn import schedule
-from keyturn.model import Delivery, Desired, DesiredKey, Rotation
-from keyturn.reality import Reality
-from keyturn.record import Record
-from keyturn.secret import Secret
+from keyturn.core import schedule
+from keyturn.core.model import Delivery, Desired, DesiredKey, Rotation
+from keyturn.core.record import Record
+from keyturn.core.secret import Secret
+from keyturn.live.live_world import LiveWorld
 from pulumi_keyturn import due, health, inputs, intake
 from pulumi_keyturn.failure import KeyturnFailed
 from pulumi_keyturn.inputs import Props
@@ -19,7 +19,7 @@ from pulumi_keyturn.inputs import Props
 SECRET = "secret"
 
 
-def of_key(props: Props, world: Reality, key: DesiredKey, record: Record) -> dict[str, object]:
+def of_key(props: Props, world: LiveWorld, key: DesiredKey, record: Record) -> dict[str, object]:
     """Return all outputs of a key that the machine left at rest."""
     shown = {**_inputs(props), **_facts(record, key.rotation), "health": due.HEALTHY}
     if props.get("expose_secret") is True:
@@ -27,7 +27,7 @@ def of_key(props: Props, world: Reality, key: DesiredKey, record: Record) -> dic
     return shown
 
 
-def of_found(props: Props, world: Reality, desired: Desired, record: Record) -> dict[str, object]:
+def of_found(props: Props, world: LiveWorld, desired: Desired, record: Record) -> dict[str, object]:
     """Return all outputs of a key as a look at the API and its deliveries finds it."""
     targets = {target.name for target in desired.targets}
     held = {
@@ -82,7 +82,7 @@ def _reference(delivery: Delivery, version: str) -> Mapping[str, str]:
     return {name: value for name, value in whole.items() if value}
 
 
-def _live_secret(world: Reality, record: Record, deliveries: tuple[Delivery, ...]) -> Secret:
+def _live_secret(world: LiveWorld, record: Record, deliveries: tuple[Delivery, ...]) -> Secret:
     for delivery in deliveries:
         secret = world.read_delivery(delivery).secret
         if secret is not None and health.is_live(record, secret):

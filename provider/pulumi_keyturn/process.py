@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from pulumi_keyturn.once import Once
 
 if TYPE_CHECKING:
-    from keyturn.model import Desired
-    from keyturn.reality import Reality
+    from keyturn.core.model import Desired
+    from keyturn.live.live_world import LiveWorld
     from pulumi_keyturn.fate import Fate
 
 CONFIGURED = {
@@ -36,7 +36,7 @@ once = Once()
 
 _lock = threading.Lock()
 _config: dict[str, str] = {}
-_worlds: dict[tuple[float, str], Reality] = {}
+_worlds: dict[tuple[float, str], LiveWorld] = {}
 _fates: dict[tuple[int, str], Fate] = {}
 
 
@@ -53,13 +53,13 @@ def environment() -> Mapping[str, str]:
         return {**_config, **{name: value for name, value in os.environ.items() if value}}
 
 
-def world(desired: Desired) -> Reality:
+def world(desired: Desired) -> LiveWorld:
     """Return the world of these targets, records and times.
 
     All worlds of the process share one rate budget and one list, those of one request time their clients, too. Raises
     CredentialError, InputError.
     """
-    from keyturn.reality import open_world
+    from keyturn.live.live_world import open_world
     from pulumi_keyturn import talk
 
     place = (desired.timing.request, repr((desired.targets, desired.records, desired.timing)))
@@ -74,7 +74,7 @@ def world(desired: Desired) -> Reality:
         return _worlds[place]
 
 
-def fate(world: Reality, owner: str) -> Fate:
+def fate(world: LiveWorld, owner: str) -> Fate:
     """Return what is known of all keys of a stack, by the owner of one of their records."""
     from pulumi_keyturn.fate import Fate, family
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from keyturn.model import Desired
-from keyturn.record import Op, Record
+from keyturn.core.model import Desired
+from keyturn.core.record import Op, Record
 
 _SAID = (
     (r"`keyturn adopt \S+ --secret existing --uuid UUID` keeps it", "adopt={'secret': 'existing', 'a': UUID} keeps it"),

@@ -121,7 +121,7 @@ def test_a_crash_leaks_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) ->
         local = secret
         raise RuntimeError(f"body: {local}")
 
-    monkeypatch.setattr("keyturn.runner.Runner.plan", explode)
+    monkeypatch.setattr("keyturn.engine.runner.Runner.plan", explode)
     answer = stage.run("plan", "-vv", code=1)
     assert "RuntimeError" in answer.stderr
     assert Path(__file__).name in answer.stderr

@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from keyturn.cli.schema import schema_text
-from keyturn.model import REMEDIES, Verdict
+from keyturn.core.model import REMEDIES, Verdict
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Stage

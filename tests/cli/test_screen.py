@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyturn.cli.screen import Screen
+from keyturn.cli.console import Screen
 from keyturn.report.lines import Span, Tone, line
 from tests.support.hostile import NAMES, breaches
 from tests.support.process import bare_environment, run, start
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KEYTURN = [sys.executable, "-m", "keyturn.cli"]
 PAINT = """
 import sys
-from keyturn.cli.screen import Screen
+from keyturn.cli.console import Screen
 from keyturn.report.lines import Span, Tone, line
 screen = Screen()
 screen.no_color = "plain" in sys.argv
@@ -97,7 +97,7 @@ def test_a_command_that_reads_stops_by_signal(number: signal.Signals, code: int,
     """A plan that waits for a silent server ends at once, in one line, without a traceback."""
     program = f"""
 import os, sys, time
-import keyturn.cli.work as work
+import keyturn.cli.session as work
 def silent(*_, **__):
     print("ready", flush=True)
     for _ in range(600):

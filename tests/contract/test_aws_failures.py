@@ -9,9 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from keyturn.errors import CredentialError, InputError, KeyturnError, TargetError, TargetMisfit, TargetUnavailable
-from keyturn.errors import TargetForbidden as Forbidden
-from keyturn.secret import Secret
+from keyturn.core.errors import CredentialError, InputError, KeyturnError, TargetError, TargetMisfit, TargetUnavailable
+from keyturn.core.errors import TargetForbidden as Forbidden
+from keyturn.core.secret import Secret
 from keyturn.targets.aws import AwsTarget
 from keyturn.targets.base import TargetContext
 from tests.contract.place_aws import AwsPlace

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from keyturn.errors import TargetForbidden
-from keyturn.secret import Secret
+from keyturn.core.errors import TargetForbidden
+from keyturn.core.secret import Secret
 from keyturn.targets.aws import AwsTarget
 from keyturn.targets.base import TargetContext
 from tests.contract.place_vault import DOCUMENTATION

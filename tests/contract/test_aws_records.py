@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keyturn.model import (
+from keyturn.core.model import (
     Adopt,
     AdoptSecret,
     Delivery,
@@ -22,9 +22,9 @@ from keyturn.model import (
     TargetConfig,
     Timing,
 )
-from keyturn.outcome import Options
-from keyturn.reality import open_world
-from keyturn.runner import Runner
+from keyturn.core.results import Options
+from keyturn.engine.runner import Runner
+from keyturn.live.live_world import open_world
 from keyturn.sandbox import ReadyKey, Sandbox
 from tests.support.moto import Moto
 

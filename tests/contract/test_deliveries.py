@@ -8,8 +8,8 @@ from itertools import count
 
 import pytest
 
-from keyturn.errors import Conflict, InputError, KeyturnError, LeaseLost, TargetMisfit
-from keyturn.secret import Secret
+from keyturn.core.errors import Conflict, InputError, KeyturnError, LeaseLost, TargetMisfit
+from keyturn.core.secret import Secret
 from tests.contract.places import DeliveryPlace
 from tests.contract.test_documents import BAD_PATHS, free
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from keyturn.errors import Conflict, InputError, LeaseLost, TargetMisfit
+from keyturn.core.errors import Conflict, InputError, LeaseLost, TargetMisfit
 from tests.contract.places import DocumentPlace
 
 BAD_PATHS = ["", "/", "a//b", "../a", "a/../b", "a/.", "a b", "a%2e", "a?b", "a#b", "a\\b", "a\nb", "ä", "a/", "/a"]

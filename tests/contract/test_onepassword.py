@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from keyturn.errors import Conflict, InputError, TargetForbidden, TargetMisfit, TargetUnavailable
-from keyturn.secret import Secret
+from keyturn.core.errors import Conflict, InputError, TargetForbidden, TargetMisfit, TargetUnavailable
+from keyturn.core.secret import Secret
 from keyturn.targets.onepassword import OnePasswordTarget
 from tests.contract.place_onepassword import OnePasswordPlace, context
 from tests.contract.test_documents import free

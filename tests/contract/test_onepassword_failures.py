@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from keyturn.errors import CredentialError, InputError, TargetError, TargetMisfit, TargetUnavailable
-from keyturn.secret import Secret
+from keyturn.core.errors import CredentialError, InputError, TargetError, TargetMisfit, TargetUnavailable
+from keyturn.core.secret import Secret
 from keyturn.targets.base import TargetContext
 from keyturn.targets.onepassword import OnePasswordTarget
 from tests.contract.place_onepassword import VAULT, OnePasswordPlace

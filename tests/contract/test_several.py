@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 from dotenv import dotenv_values
 
-from keyturn.model import (
+from keyturn.core.model import (
     Adopt,
     AdoptSecret,
     Delivery,
@@ -26,11 +26,11 @@ from keyturn.model import (
     TargetConfig,
     Timing,
 )
-from keyturn.outcome import Options, Progress, RunReport
-from keyturn.reality import Reality, open_world
-from keyturn.runner import Runner
+from keyturn.core.results import Options, Progress, RunReport
+from keyturn.core.world import Guard, Minted
+from keyturn.engine.runner import Runner
+from keyturn.live.live_world import LiveWorld, open_world
 from keyturn.sandbox import ReadyKey, Sandbox
-from keyturn.world import Guard, Minted
 from tests.support.moto import Moto
 from tests.support.openbao import OpenBao
 
@@ -114,7 +114,7 @@ class Site:
         time.sleep(OVERLAP.total_seconds())
         assert self.apply().exit_code == 0
 
-    def _interrupt(self, world: Reality) -> None:
+    def _interrupt(self, world: LiveWorld) -> None:
         regenerate = world.regenerate
 
         def interrupted(uuid: str, guard: Guard) -> Minted:

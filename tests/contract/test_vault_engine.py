@@ -8,8 +8,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from keyturn.errors import TargetMisfit
-from keyturn.secret import Secret
+from keyturn.core.errors import TargetMisfit
+from keyturn.core.secret import Secret
 from keyturn.targets.vault import VaultTarget
 from tests.contract.place_vault import VaultPlace, VaultRecords, context, documented_policy, login_with
 from tests.contract.test_documents import free

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from keyturn.errors import TargetError, TargetMisfit, TargetUnavailable
-from keyturn.secret import Secret
+from keyturn.core.errors import TargetError, TargetMisfit, TargetUnavailable
+from keyturn.core.secret import Secret
 from keyturn.targets.base import TargetContext
 from keyturn.targets.vault import VaultTarget
 from tests.contract.place_vault import VaultPlace, VaultRecords, context

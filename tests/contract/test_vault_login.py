@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from pytest_httpserver import HTTPServer
 
-from keyturn.errors import CredentialError, TargetForbidden
-from keyturn.secret import Secret
+from keyturn.core.errors import CredentialError, TargetForbidden
+from keyturn.core.secret import Secret
 from keyturn.targets.base import TargetContext
 from keyturn.targets.vault import VaultTarget
 from tests.contract.place_vault import context, documented_policy, login_with

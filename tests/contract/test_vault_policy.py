@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from keyturn.errors import KeyturnError, TargetForbidden
-from keyturn.secret import Secret
+from keyturn.core.errors import KeyturnError, TargetForbidden
+from keyturn.core.secret import Secret
 from keyturn.targets.vault import VaultTarget
 from tests.contract.place_vault import context, documented_policy, login_with
 from tests.contract.test_documents import free

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from keyturn.errors import CredentialError, InputError, TargetUnavailable
+from keyturn.core.errors import CredentialError, InputError, TargetUnavailable
 from keyturn.targets.base import TargetContext
 from keyturn.targets.origins import proxy_for
 from keyturn.targets.vault import VaultTarget

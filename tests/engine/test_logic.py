@@ -18,12 +18,12 @@ from pulumi import ResourceOptions, ResourceTransformationArgs
 from pulumi.dynamic.dynamic import ResourceProvider, serialize_provider
 from pulumi.output import UNKNOWN
 
-from keyturn.errors import RunStopped
-from keyturn.model import REMEDIES, Delivery, SlotName, Verdict, WireAnswer, WireKind
-from keyturn.reality import Reality
-from keyturn.record import DeliveryState, Record, Slot
-from keyturn.secret import Secret
-from keyturn.world import Held, StoredRecord
+from keyturn.core.errors import RunStopped
+from keyturn.core.model import REMEDIES, Delivery, SlotName, Verdict, WireAnswer, WireKind
+from keyturn.core.record import DeliveryState, Record, Slot
+from keyturn.core.secret import Secret
+from keyturn.core.world import Held, StoredRecord
+from keyturn.live.live_world import LiveWorld
 from pulumi_keyturn import due, health, inputs, intake, talk, words
 from pulumi_keyturn.failure import told
 from pulumi_keyturn.fate import Fate, family
@@ -291,7 +291,7 @@ def test_only_real_refusals_stop_a_stack(kind: WireKind, blocked: bool | None, s
         def read_record(self, key: str) -> StoredRecord:
             return StoredRecord(records[key], "1")
 
-    fate = Fate(cast("Reality", World()), "me")
+    fate = Fate(cast("LiveWorld", World()), "me")
     if stops:
         with pytest.raises(RunStopped):
             fate.check_accepted(records["a"])

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import httpx
 
+from keyturn.core.results import Options
+from keyturn.engine.run_lock import Runs
+from keyturn.engine.runner import Runner
+from keyturn.live.live_world import open_world
 from keyturn.manifest import load_all
-from keyturn.outcome import Options
-from keyturn.reality import open_world
-from keyturn.runner import Runner
-from keyturn.runs import Runs
 from keyturn.sandbox import Sandbox
 from tests.real.run import LEAKS
 from tests.support.process import bare_environment, run

@@ -19,7 +19,7 @@ def serve(path: str) -> None:
     """Take orders at a socket until this process is ended."""
     import keyturn.cli.apply  # loaded once, here
     import keyturn.cli.rotate
-    import keyturn.cli.work
+    import keyturn.cli.session
     import keyturn.targets.vault_kv  # noqa: F401 - what the first request to a Vault loads
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nurses are not waited for

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keyturn.model import Strategy
-from keyturn.record import Record, parse_claim
-from keyturn.secret import Secret
+from keyturn.core.model import Strategy
+from keyturn.core.record import Record, parse_claim
+from keyturn.core.secret import Secret
 from tests.real.site import FIELD, Site
 
 QUIET_TRIES = 4

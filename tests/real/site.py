@@ -19,12 +19,12 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
+from keyturn.core.record import Record, parse_record
+from keyturn.core.results import Options, RunReport
+from keyturn.engine.run_lock import Runs
+from keyturn.engine.runner import Runner
+from keyturn.live.live_world import open_world
 from keyturn.manifest import load_all
-from keyturn.outcome import Options, RunReport
-from keyturn.reality import open_world
-from keyturn.record import Record, parse_record
-from keyturn.runner import Runner
-from keyturn.runs import Runs
 from keyturn.sandbox import Sandbox
 from keyturn.sandbox.state import Key
 from tests.real.relay import RECORDS, Gate, Hold, Relay

@@ -10,12 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 from zoneinfo import ZoneInfo
 
+from keyturn.core.results import Options
+from keyturn.core.world import World
+from keyturn.engine.run_lock import Runs
+from keyturn.engine.runner import Runner
+from keyturn.live.live_world import LiveWorld, open_world
 from keyturn.manifest import load_all
-from keyturn.outcome import Options
-from keyturn.reality import Reality, open_world
-from keyturn.runner import Runner
-from keyturn.runs import Runs
-from keyturn.world import World
 from tests.real.promise import breaches
 from tests.real.site import Site
 
@@ -30,7 +30,7 @@ A_DAY = 25 * HOUR
 class Later:
     """The real world at another time: its clocks are virtual, and sleeping is quick."""
 
-    world: Reality
+    world: LiveWorld
     moment: datetime = START
     slept: float = field(default=0.0)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from keyturn.executor import apply_key
-from keyturn.model import DesiredKey, Strategy
-from keyturn.outcome import Options
+from keyturn.core.model import DesiredKey, Strategy
+from keyturn.core.results import Options
+from keyturn.engine.executor import apply_key
 from tests.simulation import rules
 from tests.simulation.faults import Class, Fault, Kind
 from tests.simulation.scenarios import ROTATE, TIMING, VERIFY, entry, settled

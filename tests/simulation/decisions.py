@@ -15,11 +15,12 @@ from hashlib import blake2b
 from pathlib import Path
 from unittest.mock import patch
 
-from keyturn import executor, machine
-from keyturn.outcome import End, Planned
-from keyturn.record import Record
-from keyturn.state import State
-from keyturn.steps import Decision
+from keyturn.core import machine
+from keyturn.core.record import Record
+from keyturn.core.results import End, Planned
+from keyturn.core.state import State
+from keyturn.core.steps import Decision
+from keyturn.engine import executor
 
 EXPECTED = Path(__file__).with_name("expected.json")
 _MODULUS = 2**64

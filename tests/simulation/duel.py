@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from keyturn.executor import apply_key
-from keyturn.model import DesiredKey, Timing
-from keyturn.outcome import KeyReport, Options
+from keyturn.core.model import DesiredKey, Timing
+from keyturn.core.results import KeyReport, Options
+from keyturn.engine.executor import apply_key
 from tests.simulation import rules
 from tests.simulation.faults import Class, Fault, Kind, parse
 from tests.simulation.play import Scenario, Tally, Violation

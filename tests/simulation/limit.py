@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keyturn.model import Timing
+from keyturn.core.model import Timing
 from tests.simulation.faults import LIMITS, Class, Fault, Kind
 from tests.simulation.universe import Universe
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from keyturn.executor import apply_key, plan_key
-from keyturn.model import Delivery, DesiredKey, Rotation, Strategy
-from keyturn.outcome import Condition, KeyReport, Options
-from keyturn.record import Record
+from keyturn.core.model import Delivery, DesiredKey, Rotation, Strategy
+from keyturn.core.record import Record
+from keyturn.core.results import Condition, KeyReport, Options
+from keyturn.engine.executor import apply_key, plan_key
 from tests.simulation import rules
 from tests.simulation.faults import Class, Fault, faults_at
 from tests.simulation.people import of_others

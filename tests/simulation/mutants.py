@@ -8,17 +8,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
-from keyturn import advance, executor, machine, perform
-from keyturn.advance import Delivered, Failed, Made, Outcome, Written
-from keyturn.errors import Ambiguous, KeyturnError
-from keyturn.machine import common, drift, mint, retire, rotate
-from keyturn.model import ApiKey, SlotName
-from keyturn.observe import Hand, digest_key
-from keyturn.outcome import Change, Planned
-from keyturn.record import Op, Record
-from keyturn.state import Reading, State
-from keyturn.steps import Create, Decision, Deliver, Regenerate, Step, Write, WriteRecord
-from keyturn.world import Guard, Minted
+from keyturn.core import machine, transition
+from keyturn.core.errors import Ambiguous, KeyturnError
+from keyturn.core.machine import common, drift, mint, retire, rotate
+from keyturn.core.model import ApiKey, SlotName
+from keyturn.core.record import Op, Record
+from keyturn.core.results import Change, Planned
+from keyturn.core.state import Reading, State
+from keyturn.core.steps import Create, Decision, Deliver, Regenerate, Step, Write, WriteRecord
+from keyturn.core.transition import Delivered, Failed, Made, Outcome, Written
+from keyturn.core.world import Guard, Minted
+from keyturn.engine import effects, executor
+from keyturn.engine.observe import Hand, digest_key
 from tests.simulation.world import SimWorld
 
 Swap = tuple[object, str, object]
@@ -54,7 +55,7 @@ def everywhere(owner: object, name: str, new: object) -> tuple[Swap, ...]:
 
 def _performs(change: Callable[[SimWorld, State, Step, Hand], Outcome | None]) -> tuple[Swap, ...]:
     """Swap `perform` by one that does some steps differently."""
-    real = perform.perform
+    real = effects.perform
 
     def mutated(world: SimWorld, state: State, step: Step, hand: Hand) -> Outcome:
         done = change(world, state, step, hand)
@@ -138,7 +139,7 @@ def lease_not_checked() -> tuple[Swap, ...]:
     def guard(world: SimWorld, state: State) -> Guard:
         return lambda: None
 
-    return ((perform, "guard", guard),)
+    return ((effects, "guard", guard),)
 
 
 def no_settling() -> tuple[Swap, ...]:
@@ -163,7 +164,7 @@ def no_settling_of_a_retire() -> tuple[Swap, ...]:
 
 def found_is_fresh() -> tuple[Swap, ...]:
     """Rule 1: an open intent that was found counts as one that this pass wrote."""
-    real = advance._written
+    real = transition._written
 
     def written(state: State, step: WriteRecord, version: str) -> State:
         after = real(state, step, version)
@@ -171,7 +172,7 @@ def found_is_fresh() -> tuple[Swap, ...]:
             return after.with_run(fresh=True, found=False, unsettled_until=0.0)
         return after
 
-    return ((advance, "_written", written),)
+    return ((transition, "_written", written),)
 
 
 def mints_before_looking() -> tuple[Swap, ...]:
@@ -204,7 +205,7 @@ def found_secret_unused() -> tuple[Swap, ...]:
 
 def late_mint_not_rechecked() -> tuple[Swap, ...]:
     """Rule 3: after an ambiguous mint the next one's answer is trusted at once."""
-    real = advance._failed
+    real = transition._failed
 
     def failed(state: State, step: Step, outcome: Failed) -> State:
         after = real(state, step, outcome)
@@ -212,7 +213,7 @@ def late_mint_not_rechecked() -> tuple[Swap, ...]:
             return after.with_run(found=False, unsettled_until=0.0)
         return after
 
-    return ((advance, "_failed", failed),)
+    return ((transition, "_failed", failed),)
 
 
 def claim_not_written() -> tuple[Swap, ...]:
@@ -236,13 +237,13 @@ def unknown_digest_is_a_source() -> tuple[Swap, ...]:
 
 def not_read_back() -> tuple[Swap, ...]:
     """A delivery that was sent counts as one that was made."""
-    real = advance._delivered
+    real = transition._delivered
 
     def delivered(state: State, step: Deliver, outcome: Delivered) -> State:
         assumed = {place: Reading(step.digest, "1") for place in step.deliveries}
         return real(state, step, replace(outcome, assumed=assumed))
 
-    return ((advance, "_delivered", delivered),)
+    return ((transition, "_delivered", delivered),)
 
 
 def delivered_unproven() -> tuple[Swap, ...]:

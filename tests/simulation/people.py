@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from keyturn.model import Delivery, DesiredKey, SlotName
+from keyturn.core.model import Delivery, DesiredKey, SlotName
 from tests.simulation.rules import SPARE
 from tests.simulation.universe import MARK, START, Key, Renew, Universe
 

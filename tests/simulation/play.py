@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from keyturn.executor import apply_key
-from keyturn.model import DesiredKey
-from keyturn.outcome import Condition, KeyReport, Options, Progress
+from keyturn.core.model import DesiredKey
+from keyturn.core.results import Condition, KeyReport, Options, Progress
+from keyturn.engine.executor import apply_key
 from tests.simulation import rules
 from tests.simulation.faults import LIMITS, Fault, Kind, faults_at, parse
 from tests.simulation.rules import Stops

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from keyturn.executor import apply_key, plan_key
-from keyturn.model import Delivery, DesiredKey, SlotName, Strategy, Timing
-from keyturn.outcome import Condition, KeyReport, Options
-from keyturn.record import Claim, Record
-from keyturn.secret import Secret
+from keyturn.core.model import Delivery, DesiredKey, SlotName, Strategy, Timing
+from keyturn.core.record import Claim, Record
+from keyturn.core.results import Condition, KeyReport, Options
+from keyturn.core.secret import Secret
+from keyturn.engine.executor import apply_key, plan_key
 from tests.simulation.universe import MARK, Drop, Fill, Mutation, Put, Rename, Renew, Universe
 from tests.simulation.world import SimWorld
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
-from keyturn.executor import apply_key
-from keyturn.model import Adopt, AdoptSecret, Delivery, DesiredKey, Rotation, SlotName, Smoke, Strategy, Timing
-from keyturn.outcome import Options
+from keyturn.core.model import Adopt, AdoptSecret, Delivery, DesiredKey, Rotation, SlotName, Smoke, Strategy, Timing
+from keyturn.core.results import Options
+from keyturn.engine.executor import apply_key
 from tests.simulation.people import bury, make_keys
 from tests.simulation.play import Act, Scenario
 from tests.simulation.rules import LONG, Stops, watch

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from keyturn.model import Delivery
-from keyturn.record import Intent, Op, Record
+from keyturn.core.model import Delivery
+from keyturn.core.record import Intent, Op, Record
 from tests.simulation.universe import Universe
 
 MAX_MINTS = 3

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from keyturn.model import Adopt, AdoptSecret, Delivery, DesiredKey, Pool, SlotName, Strategy
-from keyturn.outcome import Options
+from keyturn.core.model import Adopt, AdoptSecret, Delivery, DesiredKey, Pool, SlotName, Strategy
+from keyturn.core.results import Options
 from tests.simulation.people import (
     calm,
     clear,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from keyturn import executor, machine, perform
-from keyturn.advance import Done, Outcome
-from keyturn.machine import common, drift, holding, mint, pool, retire, slots, tend
-from keyturn.model import SlotName
-from keyturn.record import Record, Retire
-from keyturn.state import State
-from keyturn.steps import Decision, DeleteKey, Rename
+from keyturn.core import machine
+from keyturn.core.machine import common, drift, holding, mint, pool, retire, slots, tend
+from keyturn.core.model import SlotName
+from keyturn.core.record import Record, Retire
+from keyturn.core.state import State
+from keyturn.core.steps import Decision, DeleteKey, Rename
+from keyturn.core.transition import Done, Outcome
+from keyturn.engine import effects, executor
 from tests.simulation.mutants import Mutant, Swap, everywhere
 from tests.simulation.world import SimWorld
 
@@ -100,7 +101,7 @@ def no_preflight() -> tuple[Swap, ...]:
     def nothing(world: object, step: object) -> Outcome:
         return Done()
 
-    return ((perform, "_preflight", nothing),)
+    return ((effects, "_preflight", nothing),)
 
 
 def no_second_opinion() -> tuple[Swap, ...]:
@@ -110,7 +111,7 @@ def no_second_opinion() -> tuple[Swap, ...]:
 
 def accepted_once() -> tuple[Swap, ...]:
     """One answer proves a new secret."""
-    return ((perform, "STRICT_TIMES", 1),)
+    return ((effects, "STRICT_TIMES", 1),)
 
 
 def compromised_is_plain() -> tuple[Swap, ...]:

@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from keyturn.model import Strategy
-from keyturn.outcome import Options
+from keyturn.core.model import Strategy
+from keyturn.core.results import Options
 from tests.simulation.faults import Class, faults_at
 from tests.simulation.lives import ALL_PLACES, MILD, ROUGH, Apply, Edit, Hand, Life, Pass
 from tests.simulation.sequences import SET

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from keyturn.executor import apply_key
-from keyturn.model import Delivery, DesiredKey, Pool, Strategy
-from keyturn.outcome import Options
+from keyturn.core.model import Delivery, DesiredKey, Pool, Strategy
+from keyturn.core.results import Options
+from keyturn.engine.executor import apply_key
 from tests.simulation.duel import LONGEST, Match, meetings
 from tests.simulation.people import spares
 from tests.simulation.play import Act, Scenario

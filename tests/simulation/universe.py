@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import inf
 
-from keyturn.model import Delivery
-from keyturn.record import Claim, Record
-from keyturn.secret import Secret
+from keyturn.core.model import Delivery
+from keyturn.core.record import Claim, Record
+from keyturn.core.secret import Secret
 
 START = datetime(2025, 3, 1, tzinfo=UTC)
 MARK = "sk-simulated-"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
 
-from keyturn.errors import (
+from keyturn.core.errors import (
     Ambiguous,
     Conflict,
     CreateRetired,
@@ -19,10 +19,10 @@ from keyturn.errors import (
     RateLimited,
     TargetUnavailable,
 )
-from keyturn.model import Api, ApiKey, Delivery, Timing, WireAnswer, WireKind
-from keyturn.record import Claim, Record
-from keyturn.secret import Secret
-from keyturn.world import Guard, Held, Minted, StoredClaim, StoredRecord
+from keyturn.core.model import Api, ApiKey, Delivery, Timing, WireAnswer, WireKind
+from keyturn.core.record import Claim, Record
+from keyturn.core.secret import Secret
+from keyturn.core.world import Guard, Held, Minted, StoredClaim, StoredRecord
 from tests.simulation import sending
 from tests.simulation.faults import LATE_KINDS, Class, Fault, Kind
 from tests.simulation.limit import Limit

@@ -6,9 +6,9 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from keyturn.digitalocean import ControlApi
-from keyturn.model import Timing
-from keyturn.secret import Secret
+from keyturn.core.model import Timing
+from keyturn.core.secret import Secret
+from keyturn.live.digitalocean import ControlApi
 from tests.support.raw_http import reply
 
 TOKEN = Secret("dop_v1_" + "5" * 64)

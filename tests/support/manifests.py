@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import pytest
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from keyturn.errors import ManifestError, Mistake
+from keyturn.core.errors import ManifestError, Mistake
+from keyturn.core.model import Desired
 from keyturn.manifest import load_text
-from keyturn.model import Desired
 from keyturn.targets.base import Capabilities
 
 ENVIRONMENT = {"VAULT_ADDR": "https://vault.example.com:8200"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from keyturn.model import Api, ApiKey, Delivery, Event, SlotName, SmokeResult, Strategy, Verdict
-from keyturn.outcome import (
+from keyturn.core.model import Api, ApiKey, Delivery, Event, SlotName, SmokeResult, Strategy, Verdict
+from keyturn.core.results import (
     Change,
     Condition,
     End,

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
-from keyturn.model import (
+from keyturn.core.model import (
     ApiKey,
     Desired,
     DesiredKey,
@@ -22,12 +22,12 @@ from keyturn.model import (
     WireAnswer,
     WireKind,
 )
-from keyturn.outcome import Change, Condition, End, KeyPlan, KeyReport, KeyStatus, Options, Planned, Progress
-from keyturn.record import Record, Retire, Slot
-from keyturn.runner import Engine, Runner, Talk
-from keyturn.runs import Runs
-from keyturn.secret import Secret
-from keyturn.world import StoredRecord, World
+from keyturn.core.record import Record, Retire, Slot
+from keyturn.core.results import Change, Condition, End, KeyPlan, KeyReport, KeyStatus, Options, Planned, Progress
+from keyturn.core.secret import Secret
+from keyturn.core.world import StoredRecord, World
+from keyturn.engine.run_lock import Runs
+from keyturn.engine.runner import Engine, Runner, Talk
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 REST = End(Condition.REST, "rest")

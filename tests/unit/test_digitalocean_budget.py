@@ -7,8 +7,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from keyturn.digitalocean.budget import RateBudget
-from keyturn.errors import RateLimited
+from keyturn.core.errors import RateLimited
+from keyturn.live.digitalocean.budget import RateBudget
 
 START = 1_800_000_000.0
 

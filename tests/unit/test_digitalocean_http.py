@@ -8,9 +8,9 @@ import time
 
 import pytest
 
-from keyturn.digitalocean.http import BODY_LIMIT, HttpClient
-from keyturn.errors import Ambiguous, InputError, LeaseLost, NotAccepted
-from keyturn.secret import Secret
+from keyturn.core.errors import Ambiguous, InputError, LeaseLost, NotAccepted
+from keyturn.core.secret import Secret
+from keyturn.live.digitalocean.http import BODY_LIMIT, HttpClient
 from tests.support.raw_http import RawServer, reply
 
 TOKEN = Secret("dop_v1_" + "5" * 64)

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from keyturn.digitalocean import InferenceApi
-from keyturn.digitalocean.inference import completion_kind, models_kind
-from keyturn.model import Api, Timing, WireKind
+from keyturn.core.model import Api, Timing, WireKind
+from keyturn.core.secret import Secret
+from keyturn.live.digitalocean import InferenceApi
+from keyturn.live.digitalocean.inference import completion_kind, models_kind
 from keyturn.sandbox import Sandbox
-from keyturn.secret import Secret
 from tests.support.raw_http import RawServer, reply
 
 SECRET = Secret("sk-do-" + "x" * 64)

@@ -7,9 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from keyturn.digitalocean import ControlApi
-from keyturn.digitalocean.keys import ATTEMPTS
-from keyturn.errors import (
+from keyturn.core.errors import (
     Ambiguous,
     ApiError,
     ApiForbidden,
@@ -20,9 +18,11 @@ from keyturn.errors import (
     NotFound,
     RateLimited,
 )
+from keyturn.core.secret import Secret
+from keyturn.live.digitalocean import ControlApi
+from keyturn.live.digitalocean.keys import ATTEMPTS
 from keyturn.sandbox import Sandbox
 from keyturn.sandbox import Token as SandboxToken
-from keyturn.secret import Secret
 from tests.support.control import MINTED, SECRET, TOKEN, UUID, Waits, api, nothing, ok, page
 from tests.support.raw_http import RawServer, Script, reply
 

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from keyturn.digitalocean import ControlApi
-from keyturn.errors import (
+from keyturn.core.errors import (
     NotFound,
     RateLimited,
 )
+from keyturn.core.secret import Secret
+from keyturn.live.digitalocean import ControlApi
 from keyturn.sandbox import Sandbox
-from keyturn.secret import Secret
 from tests.support.control import MINTED, NOW, TOKEN, UUID, Waits, api, nothing, page
 from tests.support.raw_http import RawServer, reply
 

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from keyturn.digitalocean.keys import PASSES
-from keyturn.errors import (
+from keyturn.core.errors import (
     Ambiguous,
 )
+from keyturn.core.secret import Secret
+from keyturn.live.digitalocean.keys import PASSES
 from keyturn.sandbox import Sandbox
-from keyturn.secret import Secret
 from tests.support.control import Waits, api, page
 from tests.support.raw_http import RawServer, reply
 

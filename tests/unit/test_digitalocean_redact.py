@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.digitalocean.redact import redact
-from keyturn.secret import Secret
+from keyturn.core.secret import Secret
+from keyturn.live.digitalocean.redact import redact
 
 
 @pytest.mark.parametrize(

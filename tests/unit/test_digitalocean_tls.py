@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from keyturn.digitalocean.http import HttpClient
-from keyturn.errors import Ambiguous, LeaseLost, NotAccepted
-from keyturn.secret import Secret
+from keyturn.core.errors import Ambiguous, LeaseLost, NotAccepted
+from keyturn.core.secret import Secret
+from keyturn.live.digitalocean.http import HttpClient
 from tests.support.raw_http import reply
 
 TOKEN = Secret("dop_v1_" + "5" * 64)

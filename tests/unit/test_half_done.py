@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from keyturn.executor import apply_key
-from keyturn.model import Adopt, AdoptSecret, DesiredKey, SlotName, Strategy, TargetConfig, Timing
-from keyturn.outcome import Condition, KeyReport, Options
+from keyturn.core.model import Adopt, AdoptSecret, DesiredKey, SlotName, Strategy, TargetConfig, Timing
+from keyturn.core.results import Condition, KeyReport, Options
+from keyturn.engine.executor import apply_key
 from tests.simulation.faults import Class, Fault, Kind
 from tests.simulation.scenarios import NOTHING, PLACES, ROTATE, TIMING, VERIFY, empty, entry, settled
 from tests.simulation.universe import MARK, Renew, Universe

@@ -7,13 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keyturn.advance import Failed, advance
-from keyturn.machine import next_step
-from keyturn.model import ApiKey, Delivery, DesiredKey, Rotation, SlotName, Smoke, SmokeResult, Strategy, Verdict
-from keyturn.outcome import Condition, End, Options
-from keyturn.record import Claim, DeliveryState, Failures, Intent, Op, Parked, Record, Retire, Slot
-from keyturn.state import Clock, Observed, Reading, Run, State
-from keyturn.steps import Check, Look, LookClaim, Purpose, Regenerate, Relist, Wait, Write, WriteRecord
+from keyturn.core.machine import next_step
+from keyturn.core.model import ApiKey, Delivery, DesiredKey, Rotation, SlotName, Smoke, SmokeResult, Strategy, Verdict
+from keyturn.core.record import Claim, DeliveryState, Failures, Intent, Op, Parked, Record, Retire, Slot
+from keyturn.core.results import Condition, End, Options
+from keyturn.core.state import Clock, Observed, Reading, Run, State
+from keyturn.core.steps import Check, Look, LookClaim, Purpose, Regenerate, Relist, Wait, Write, WriteRecord
+from keyturn.core.transition import Failed, advance
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BORN = NOW - timedelta(days=10)

@@ -10,9 +10,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from keyturn.errors import ManifestError
-from keyturn.manifest import load, load_all, load_data, manifest_schema
-from keyturn.model import (
+from keyturn.core.errors import ManifestError
+from keyturn.core.model import (
     Adopt,
     AdoptSecret,
     Api,
@@ -26,6 +25,7 @@ from keyturn.model import (
     Timing,
     Window,
 )
+from keyturn.manifest import load, load_all, load_data, manifest_schema
 from tests.support.manifests import ENVIRONMENT, KEYS, KINDS, TOP, mistake, read, told
 
 FULL = """\

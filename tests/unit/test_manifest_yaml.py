@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keyturn.errors import ManifestError, Mistake
+from keyturn.core.errors import ManifestError, Mistake
 from tests.support.manifests import KEYS, TOP, mistake, mistakes, read
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from keyturn.errors import ManifestError
+from keyturn.core.errors import ManifestError
+from keyturn.core.model import Delivery, Desired, DesiredKey, Pool, RecordsConfig, Strategy
+from keyturn.core.results import Options, PoolState, RunPlan
+from keyturn.engine.run_lock import Runs
+from keyturn.engine.runner import Runner
 from keyturn.manifest import load_text
-from keyturn.model import Delivery, Desired, DesiredKey, Pool, RecordsConfig, Strategy
-from keyturn.outcome import Options, PoolState, RunPlan
 from keyturn.report.handoff import CLICKS, PANEL
 from keyturn.report.lines import paint_plain
 from keyturn.report.plan import plan_lines
 from keyturn.report.pools import pool_text
-from keyturn.runner import Runner
-from keyturn.runs import Runs
 from tests.simulation.people import spares
 from tests.simulation.rules import SPARE
 from tests.simulation.scenarios import TIMING, empty, entry

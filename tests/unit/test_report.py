@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from keyturn.model import REMEDIES, Delivery, SlotName, SmokeResult, Verdict
-from keyturn.outcome import Change, Condition, End, KeyPlan, KeyReport, Planned, RunPlan, RunReport
+from keyturn.core.model import REMEDIES, Delivery, SlotName, SmokeResult, Verdict
+from keyturn.core.results import Change, Condition, End, KeyPlan, KeyReport, Planned, RunPlan, RunReport
 from keyturn.report.lines import Span, columns, length, line, moment, paint_plain
 from keyturn.report.markdown import LIMIT, plan_markdown, run_markdown
 from keyturn.report.plan import plan_lines

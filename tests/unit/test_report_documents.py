@@ -7,7 +7,7 @@ import json
 import jsonschema
 import pytest
 
-from keyturn.errors import InputError
+from keyturn.core.errors import InputError
 from keyturn.report.documents import KINDS, Consent, PlanDocument, dump, parse_plan, schema
 from tests.support.outcomes import NOW, run_plan
 from tests.unit.test_report_hostile import documents

@@ -9,15 +9,15 @@ from typing import cast
 
 import pytest
 
-from keyturn.errors import (
+from keyturn.core.errors import (
     CredentialError,
     InputError,
     OwnershipError,
     TargetUnavailable,
 )
-from keyturn.model import ApiKey
-from keyturn.outcome import Change, Condition, KeyReport, Options, Progress
-from keyturn.runs import Runs
+from keyturn.core.model import ApiKey
+from keyturn.core.results import Change, Condition, KeyReport, Options, Progress
+from keyturn.engine.run_lock import Runs
 from tests.support.rig import DONE, NOW, MakeRig, make_rig, plan, record
 
 SECRET = "sk-do-never-to-be-seen"

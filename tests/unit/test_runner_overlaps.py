@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from keyturn.model import Desired, RecordsConfig, Rotation, Strategy
-from keyturn.outcome import Change, Options, RunReport
-from keyturn.runner import Runner
-from keyturn.runs import Runs
+from keyturn.core.model import Desired, RecordsConfig, Rotation, Strategy
+from keyturn.core.results import Change, Options, RunReport
+from keyturn.engine.run_lock import Runs
+from keyturn.engine.runner import Runner
 from tests.simulation.scenarios import ROTATE, TIMING, empty, entry, settled
 from tests.simulation.universe import Universe
 from tests.simulation.world import SimWorld

@@ -11,8 +11,8 @@ from uuid import uuid4
 
 import pytest
 
-from keyturn.errors import OwnershipError
-from keyturn.model import (
+from keyturn.core.errors import OwnershipError
+from keyturn.core.model import (
     Adopt,
     AdoptSecret,
     Delivery,
@@ -24,10 +24,10 @@ from keyturn.model import (
     TargetConfig,
     Timing,
 )
-from keyturn.outcome import Change, Condition, Options, Progress
-from keyturn.reality import Reality, open_world
-from keyturn.runner import Runner
-from keyturn.runs import Runs
+from keyturn.core.results import Change, Condition, Options, Progress
+from keyturn.engine.run_lock import Runs
+from keyturn.engine.runner import Runner
+from keyturn.live.live_world import LiveWorld, open_world
 from keyturn.sandbox import ReadyKey, Sandbox
 from tests.support.openbao import OpenBao
 
@@ -74,7 +74,7 @@ def environment(sandbox: Sandbox, openbao: OpenBao) -> dict[str, str]:
 @pytest.fixture
 def make(environment: Mapping[str, str], tmp_path: Path) -> Iterator[Callable[[Desired], Runner]]:
     """Make a runner with a real world of its own, as each command does."""
-    worlds: list[Reality] = []
+    worlds: list[LiveWorld] = []
     said: list[Progress] = []
 
     def runner(desired: Desired) -> Runner:
@@ -201,7 +201,7 @@ def test_waiting_sees_the_key_that_a_person_makes_and_writes_nothing_until_then(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The record stands still while it waits; the key made by hand is regenerated and delivered."""
-    monkeypatch.setattr("keyturn.runner.POLL", 1)
+    monkeypatch.setattr("keyturn.engine.runner.POLL", 1)
     new = replace(desired.keys[0], name="new-bot", adopt=None)
     one = replace(desired, keys=(new,))
     assert make(one).apply([], Options()).exit_code == 1

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from keyturn.errors import (
+from keyturn.core.errors import (
     Ambiguous,
     ApiForbidden,
     OwnershipError,
     RunStopped,
 )
-from keyturn.model import WireKind
-from keyturn.outcome import Change, Condition, KeyReport, Options
-from keyturn.runner import POLL
-from keyturn.signals import Signals
+from keyturn.core.model import WireKind
+from keyturn.core.results import Change, Condition, KeyReport, Options
+from keyturn.engine.runner import POLL
+from keyturn.engine.signals import Signals
 from tests.support.rig import ACCEPTED, DONE, HAND_OFF, REFUSED, MakeRig, make_rig, plan, record
 
 

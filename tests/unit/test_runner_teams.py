@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from keyturn.model import Delivery, Desired, DesiredKey, RecordsConfig, Strategy
-from keyturn.outcome import Options
-from keyturn.runner import BLIND, Runner
-from keyturn.runs import Runs
+from keyturn.core.model import Delivery, Desired, DesiredKey, RecordsConfig, Strategy
+from keyturn.core.results import Options
+from keyturn.engine.run_lock import Runs
+from keyturn.engine.runner import BLIND, Runner
 from tests.simulation.scenarios import TIMING, empty, entry
 from tests.simulation.universe import Universe
 from tests.simulation.world import OWN, SimWorld, Token

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from keyturn.errors import InputError
-from keyturn.model import Rotation, Strategy, Window
-from keyturn.schedule import due, due_since, next_opening, next_rotation, retire_due, window_open
+from keyturn.core.errors import InputError
+from keyturn.core.model import Rotation, Strategy, Window
+from keyturn.core.schedule import due, due_since, next_opening, next_rotation, retire_due, window_open
 
 BERLIN = "Europe/Berlin"
 HOUR = timedelta(hours=1)

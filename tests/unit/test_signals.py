@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from keyturn.signals import STOPPING, Signals, stop_requested
+from keyturn.engine.signals import STOPPING, Signals, stop_requested
 
 
 @pytest.mark.parametrize("number", STOPPING)

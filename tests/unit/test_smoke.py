@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import pytest
 
-from keyturn.errors import NotAccepted
-from keyturn.model import (
+from keyturn.core.errors import NotAccepted
+from keyturn.core.model import (
     REMEDIES,
     Api,
     ApiKey,
@@ -21,8 +21,8 @@ from keyturn.model import (
     WireAnswer,
     WireKind,
 )
-from keyturn.secret import Secret
-from keyturn.smoke import alive, check
+from keyturn.core.secret import Secret
+from keyturn.engine.smoke import alive, check
 
 SECRET = Secret("sk-do-x")
 MODELS = ("llama-70b", "llama-8b", "gpt-oss")

@@ -10,8 +10,8 @@ from pathlib import Path
 import boto3
 import pytest
 
-from keyturn.errors import InputError
-from keyturn.secret import Secret
+from keyturn.core.errors import InputError
+from keyturn.core.secret import Secret
 from keyturn.targets.aws import AwsTarget
 from keyturn.targets.base import TargetContext
 from tests.support.moto import Moto
@@ -124,7 +124,7 @@ def test_without_boto3_settings_are_known_and_the_extra_is_named() -> None:
 import sys
 from pathlib import Path
 sys.modules["boto3"] = None
-from keyturn.errors import InputError
+from keyturn.core.errors import InputError
 from keyturn.targets import registry
 from keyturn.targets.base import TargetContext
 assert "region" in registry.find("aws-secrets-manager").settings_model.model_json_schema()["properties"]

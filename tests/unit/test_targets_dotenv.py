@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from keyturn.errors import (
+from keyturn.core.errors import (
     InputError,
     KeyturnError,
     LeaseLost,
@@ -22,8 +22,8 @@ from keyturn.errors import (
     TargetMisfit,
     TargetUnavailable,
 )
+from keyturn.core.secret import Secret
 from keyturn.manifest import load_text
-from keyturn.secret import Secret
 from keyturn.targets.base import TargetContext
 from keyturn.targets.dotenv import DotenvTarget
 
@@ -240,7 +240,7 @@ def test_processes_lose_nothing_together(root: Path) -> None:
     script = """
 import sys
 from pathlib import Path
-from keyturn.secret import Secret
+from keyturn.core.secret import Secret
 from keyturn.targets.base import TargetContext
 from keyturn.targets.dotenv import DotenvTarget
 target = DotenvTarget(TargetContext("env", {"root": sys.argv[1]}))
@@ -300,7 +300,7 @@ def test_without_python_dotenv_other_formats_work_and_the_extra_is_named() -> No
     script = """
 import sys
 sys.modules["dotenv"] = None
-from keyturn.errors import InputError
+from keyturn.core.errors import InputError
 from keyturn.targets import registry
 from keyturn.targets.base import TargetContext
 for form in ("json", "shell"):

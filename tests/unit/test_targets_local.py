@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from keyturn.errors import InputError, TargetMisfit, TargetUnavailable
-from keyturn.secret import Secret
+from keyturn.core.errors import InputError, TargetMisfit, TargetUnavailable
+from keyturn.core.secret import Secret
 from keyturn.targets.base import TargetContext
 from keyturn.targets.local import LocalTarget
 

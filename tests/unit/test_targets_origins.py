@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.errors import InputError
+from keyturn.core.errors import InputError
 from keyturn.targets.base import TargetContext
 from keyturn.targets.origins import check_origin
 

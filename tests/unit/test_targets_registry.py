@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from keyturn.errors import InputError
+from keyturn.core.errors import InputError
 from keyturn.targets import registry
 from keyturn.targets.base import TargetContext
 from keyturn.targets.vault import VaultTarget
@@ -53,7 +53,7 @@ def test_a_missing_library_is_answered_with_what_to_type(make: object, monkeypat
         ("keyturn.targets.vault:Nothing", "AttributeError"),
         ("keyturn.targets.vault:VaultTarget", "it is no class with kind = 'mine'"),
         ("keyturn.targets.vault:check_path", "it is no class"),
-        ("keyturn.secret:Secret", "it is no class"),
+        ("keyturn.core.secret:Secret", "it is no class"),
     ],
 )
 def test_a_plug_in_that_is_no_target_is_named(value: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +95,7 @@ def test_without_its_library_a_target_s_settings_are_known_and_the_extra_is_name
     script = f"""
 import sys
 sys.modules[{library!r}] = None
-from keyturn.errors import InputError
+from keyturn.core.errors import InputError
 from keyturn.targets import registry
 from keyturn.targets.base import TargetContext
 assert set({settings!r}) <= registry.find({kind!r}).settings_model.model_json_schema()["properties"].keys()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn import executor
-from keyturn.errors import RateLimited
-from keyturn.executor import apply_key
-from keyturn.model import Strategy
-from keyturn.outcome import Condition
-from keyturn.record import Record
-from keyturn.world import Guard, Minted
+from keyturn.core.errors import RateLimited
+from keyturn.core.model import Strategy
+from keyturn.core.record import Record
+from keyturn.core.results import Condition
+from keyturn.core.world import Guard, Minted
+from keyturn.engine import executor
+from keyturn.engine.executor import apply_key
 from tests.simulation.scenarios import NOTHING, PLACES, ROTATE, TIMING, entry, settled
 from tests.simulation.universe import Universe
 from tests.simulation.world import SimWorld

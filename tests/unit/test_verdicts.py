@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keyturn.executor import apply_key, plan_key, status_key
-from keyturn.model import (
+from keyturn.core.model import (
     DENIED,
     GOOD,
     REMEDIES,
@@ -28,10 +27,11 @@ from keyturn.model import (
     WireAnswer,
     WireKind,
 )
-from keyturn.outcome import Condition, KeyReport, Options
-from keyturn.reality import open_world
-from keyturn.secret import Secret
-from keyturn.sight import look
+from keyturn.core.results import Condition, KeyReport, Options
+from keyturn.core.secret import Secret
+from keyturn.engine.executor import apply_key, plan_key, status_key
+from keyturn.engine.sight import look
+from keyturn.live.live_world import open_world
 from tests.simulation.scenarios import NOTHING, PLACES, ROTATE, TIMING, VERIFY, entry, held, settled
 from tests.simulation.universe import Universe
 from tests.simulation.world import MODEL, SimWorld

@@ -37,9 +37,9 @@ def command(
     yes: bool,
 ) -> int:
     """Adopt."""
-    from keyturn.cli.work import Order, change, opened
-    from keyturn.model import Adopt, AdoptSecret, SlotName
-    from keyturn.outcome import Options
+    from keyturn.cli.session import Order, change, opened
+    from keyturn.core.model import Adopt, AdoptSecret, SlotName
+    from keyturn.core.results import Options
 
     if len(uuids) > SLOTS:
         raise click.UsageError("a key has two slots at most: give --uuid once or twice")

@@ -41,8 +41,8 @@ def command(  # noqa: PLR0913 - each is an option
     yes: bool,
 ) -> int:
     """Apply, as reviewed where a plan was saved."""
-    from keyturn.cli.work import Order, change, opened
-    from keyturn.outcome import Options
+    from keyturn.cli.session import Order, change, opened
+    from keyturn.core.results import Options
     from keyturn.report.documents import Consent, parse_plan
 
     screen = options.screen()

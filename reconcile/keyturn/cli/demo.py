@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from keyturn.cli import options
 
+SIGNALLED = 128
 QUICKSTART = Path(__file__).with_name("quickstart.yaml")
 
 
@@ -18,9 +21,9 @@ def command() -> int:
     import tempfile
     from importlib.util import find_spec
 
-    from keyturn.cli.stage import environment, openbao
-    from keyturn.cli.story import Story
-    from keyturn.errors import InputError
+    from keyturn.core.errors import InputError
+    from keyturn.demo.fixture import environment, openbao
+    from keyturn.demo.script import Story
 
     missing = [name for name in ("hvac", "starlette", "uvicorn") if not find_spec(name)]
     if missing:
@@ -41,7 +44,27 @@ def command() -> int:
     ):
         manifest = Path(folder) / "keyturn.yaml"
         manifest.write_text(QUICKSTART.read_text(encoding="utf-8"), encoding="utf-8")
-        proof = Story(screen, bao, sandbox.url, manifest).play()
+        proof = Story(screen.result, _run, bao, sandbox.url, manifest).play()
     screen.document("\nEverything is stopped and removed.\n")
     screen.document(f"{proof}\n")
     return 0
+
+
+def _run(args: Sequence[str]) -> tuple[int, str]:
+    """Run a command of keyturn in this process; raises what a signal raises in a command."""
+    import contextlib
+    import io
+
+    from keyturn.cli import main
+    from keyturn.cli.root import SIGTERM_CODE, Terminated
+
+    out = io.StringIO()
+    code: Any = 0
+    with contextlib.redirect_stdout(out):
+        try:
+            main.main(list(args), "keyturn")
+        except SystemExit as end:
+            code = end.code
+    if code > SIGNALLED:
+        raise Terminated if code == SIGTERM_CODE else KeyboardInterrupt
+    return code, out.getvalue()

@@ -14,8 +14,8 @@ from keyturn.cli import options
 @options.talking
 def command(*, key: str, file: str) -> int:
     """Read the record and show its events."""
-    from keyturn.cli.work import opened
-    from keyturn.errors import KeyturnError
+    from keyturn.cli.session import opened
+    from keyturn.core.errors import KeyturnError
     from keyturn.report.documents import HistoryDocument, dump
     from keyturn.report.status import history_lines
 

@@ -16,7 +16,7 @@ STARTER = Path(__file__).with_name("starter.yaml")
 @options.talking
 def command(*, file: str) -> int:
     """Write it where there is none."""
-    from keyturn.errors import InputError
+    from keyturn.core.errors import InputError
 
     path = Path(file) / "keyturn.yaml" if Path(file).is_dir() else Path(file)
     try:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from keyturn.cli.screen import Screen
+from keyturn.cli.console import Screen
 
 if TYPE_CHECKING:
-    from keyturn.secret import Secret
+    from keyturn.core.secret import Secret
 
 Command = Callable[..., Any]
 
@@ -123,8 +123,8 @@ def secret_from_stdin() -> Secret:
     """Read a secret from standard input, or from a terminal without showing it; raises InputError where it is empty."""
     import sys
 
-    from keyturn.errors import InputError
-    from keyturn.secret import Secret
+    from keyturn.core.errors import InputError
+    from keyturn.core.secret import Secret
 
     if sys.stdin.isatty():
         value = click.prompt("Secret", hide_input=True, err=True, default="", show_default=False)

@@ -37,8 +37,8 @@ def command(  # noqa: PLR0913 - each is an option
     """Plan, save, show."""
     from datetime import UTC, datetime
 
-    from keyturn.cli.work import Order, opened, plan_all, worst
-    from keyturn.outcome import Options
+    from keyturn.cli.session import Order, opened, plan_all, worst
+    from keyturn.core.results import Options
     from keyturn.report.documents import Consent, PlanDocument, dump
     from keyturn.report.markdown import plan_markdown
     from keyturn.report.plan import plan_lines

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from keyturn.cli.screen import Screen
+from keyturn.cli.console import Screen
 
 HELP = {"help_option_names": ["-h", "--help"]}
 WRONG_USAGE = 3
@@ -98,7 +98,7 @@ class Root(click.Group):
 
 def _failed(screen: Screen, error: Exception) -> int:
     """Tell of an error in one paragraph; a stranger's own text may hold a secret, so only its type is named."""
-    from keyturn.errors import KeyturnError, ManifestError
+    from keyturn.core.errors import KeyturnError, ManifestError
 
     code = error.exit_code if isinstance(error, KeyturnError) else 1
     if isinstance(error, KeyturnError):

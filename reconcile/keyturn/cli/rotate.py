@@ -25,8 +25,8 @@ COMPROMISED = (
 @options.talking
 def command(*, keys: tuple[str, ...], file: str, compromised: bool, reason: str, lock_timeout: float, yes: bool) -> int:
     """Rotate."""
-    from keyturn.cli.work import Order, change, opened
-    from keyturn.outcome import Options
+    from keyturn.cli.session import Order, change, opened
+    from keyturn.core.results import Options
 
     screen = options.screen()
     asked = Options(rotate=True, compromised=compromised, reason=reason, by=options.person(), lock_timeout=lock_timeout)

@@ -75,7 +75,7 @@ def command(  # noqa: PLR0913 - each is an option
     keys: str | None,
 ) -> int:
     """Serve until a signal."""
-    from keyturn.errors import InputError, KeyturnError
+    from keyturn.core.errors import InputError, KeyturnError
 
     try:
         from keyturn.sandbox import Settings, load_keys, serve

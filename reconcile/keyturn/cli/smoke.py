@@ -11,11 +11,11 @@ from keyturn.cli import options
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyturn.cli.work import Opened
-    from keyturn.model import Smoke, SmokeResult, Timing
+    from keyturn.cli.session import Opened
+    from keyturn.core.model import Smoke, SmokeResult, Timing
+    from keyturn.core.secret import Secret
+    from keyturn.core.world import World
     from keyturn.report.documents import Checked
-    from keyturn.secret import Secret
-    from keyturn.world import World
 
 
 @click.command("smoke", help="Try the delivered secrets: the list of models, and a tiny completion.")
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 @options.talking
 def command(*, keys: tuple[str, ...], file: str, secret: str | None) -> int:
     """Check every delivery, or the one secret."""
-    from keyturn.cli.work import opened
-    from keyturn.model import GOOD, Smoke
+    from keyturn.cli.session import opened
+    from keyturn.core.model import GOOD, Smoke
     from keyturn.report.documents import Checked, SmokeDocument, dump
     from keyturn.report.status import smoke_lines
 
@@ -56,8 +56,8 @@ def command(*, keys: tuple[str, ...], file: str, secret: str | None) -> int:
 
 def _delivered(one: Opened) -> Iterator[Checked]:
     """Try what every delivery holds."""
-    from keyturn.errors import KeyturnError
-    from keyturn.model import SmokeResult, Verdict
+    from keyturn.core.errors import KeyturnError
+    from keyturn.core.model import SmokeResult, Verdict
     from keyturn.report.documents import Checked
 
     for entry in one.entries():
@@ -76,6 +76,6 @@ def _delivered(one: Opened) -> Iterator[Checked]:
 
 
 def _check(world: World, secret: Secret, smoke: Smoke, timing: Timing) -> SmokeResult:
-    from keyturn.smoke import check
+    from keyturn.engine.smoke import check
 
     return check(world, secret, smoke, timing, fresh=False)

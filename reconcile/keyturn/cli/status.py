@@ -11,9 +11,9 @@ from keyturn.cli import options
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from keyturn.cli.work import Opened
-    from keyturn.model import ApiKey
-    from keyturn.outcome import KeyStatus
+    from keyturn.cli.session import Opened
+    from keyturn.core.model import ApiKey
+    from keyturn.core.results import KeyStatus
 
 
 @click.command("status", help="Show every key: live slot, age, next rotation, condition.")
@@ -27,8 +27,8 @@ def command(*, keys: tuple[str, ...], file: str, every: bool, verify: bool) -> i
     """Read and show."""
     from datetime import UTC, datetime
 
-    from keyturn.cli.work import opened
-    from keyturn.outcome import Options
+    from keyturn.cli.session import opened
+    from keyturn.core.results import Options
     from keyturn.report.documents import StatusDocument, dump
     from keyturn.report.status import status_exit_code, status_lines
 

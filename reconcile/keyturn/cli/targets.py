@@ -26,7 +26,7 @@ def command() -> int:
 
 
 def _lines() -> Iterator[Line]:
-    from keyturn.errors import InputError
+    from keyturn.core.errors import InputError
     from keyturn.report.lines import Span, Tone, columns, line
     from keyturn.targets.registry import find, kinds, package
 

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from keyturn.errors import InputError
+from keyturn.core.errors import InputError
+from keyturn.core.origins import ALLOWED_ORIGINS, Origin, allowed_origins, check_transport, origin_of, parse_origin
+from keyturn.core.sanitize import unsafe
 from keyturn.manifest.mistakes import Mistakes, Path, Place
 from keyturn.manifest.secrets import looks_secret, names_secret
 from keyturn.manifest.tree import Entry, Fields, Items, Node, Scalar
-from keyturn.origin import ALLOWED_ORIGINS, Origin, allowed_origins, check_transport, origin_of, parse_origin
-from keyturn.text import unsafe
 
 __all__ = ["OWN_ORIGINS", "Settings", "allowed_origins", "check_origins", "origin_of", "read_untrusted", "settings_of"]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
-from keyturn.errors import ManifestError, Mistake
+from keyturn.core.errors import ManifestError, Mistake
+from keyturn.core.sanitize import plain
 from keyturn.manifest.secrets import looks_secret, masked
-from keyturn.text import plain
 
 Path = tuple[str | int, ...]
 

@@ -8,15 +8,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path as FilePath
 
-from keyturn.errors import InputError, ManifestError, Mistake
-from keyturn.manifest.checks import check, check_once
-from keyturn.manifest.distrust import check_origins, read_untrusted, settings_of
-from keyturn.manifest.explain import validate
-from keyturn.manifest.mistakes import Mistakes, Path, error_of, suggest
-from keyturn.manifest.reading import LOCAL, Reading
-from keyturn.manifest.schema import AdoptEntry, Defaults, KeyEntry, Kinds, Manifest
-from keyturn.manifest.tree import LIMIT_BYTES, Entry, Fields, Node, from_plain, parse
-from keyturn.model import (
+from keyturn.core.errors import InputError, ManifestError, Mistake
+from keyturn.core.model import (
     Adopt,
     AdoptSecret,
     Api,
@@ -34,6 +27,13 @@ from keyturn.model import (
     Timing,
     Window,
 )
+from keyturn.manifest.checks import check, check_once
+from keyturn.manifest.distrust import check_origins, read_untrusted, settings_of
+from keyturn.manifest.explain import validate
+from keyturn.manifest.mistakes import Mistakes, Path, error_of, suggest
+from keyturn.manifest.reading import LOCAL, Reading
+from keyturn.manifest.schema import AdoptEntry, Defaults, KeyEntry, Kinds, Manifest
+from keyturn.manifest.tree import LIMIT_BYTES, Entry, Fields, Node, from_plain, parse
 from keyturn.targets import registry
 from keyturn.targets.base import Target
 

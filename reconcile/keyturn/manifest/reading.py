@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from keyturn.core.model import RecordsConfig, TargetConfig
 from keyturn.manifest.mistakes import Mistakes, Path, Place
 from keyturn.manifest.schema import DeliverEntry, KeyEntry, Kinds, Manifest
 from keyturn.manifest.tree import Fields, Items, Node, Scalar
-from keyturn.model import RecordsConfig, TargetConfig
 from keyturn.targets.base import Capabilities
 
 LOCAL = "local"

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
-from keyturn.errors import InputError
+from keyturn.core.errors import InputError
+from keyturn.core.model import Timing, Window
+from keyturn.core.schedule import next_opening
 from keyturn.manifest.durations import PATTERN, parse_duration, show_duration
-from keyturn.model import Timing, Window
-from keyturn.schedule import next_opening
 from keyturn.targets.base import Target, check_path
 
 Kinds = Mapping[str, type[Target]]

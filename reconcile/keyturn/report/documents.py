@@ -12,10 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from keyturn import __version__
-from keyturn.errors import InputError
-from keyturn.model import ApiKey, Delivery, Event, SmokeResult
-from keyturn.outcome import KeyStatus, PoolState, RunPlan, RunReport
-from keyturn.record import record_schema
+from keyturn.core.errors import InputError
+from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
+from keyturn.core.record import record_schema
+from keyturn.core.results import KeyStatus, PoolState, RunPlan, RunReport
 
 
 @dataclass(frozen=True, slots=True)

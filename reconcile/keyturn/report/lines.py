@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from keyturn.text import plain
+from keyturn.core.sanitize import plain
 
 if TYPE_CHECKING:
     from rich.text import Text

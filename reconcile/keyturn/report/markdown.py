@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from keyturn.outcome import KeyPlan, KeyReport, Planned, RunPlan, RunReport
+from keyturn.core.results import KeyPlan, KeyReport, Planned, RunPlan, RunReport
+from keyturn.core.sanitize import code_span
 from keyturn.report import plan as plan_words
 from keyturn.report import run as run_words
 from keyturn.report.handoff import CLICKS, PANEL
 from keyturn.report.lines import count, moment, safe
 from keyturn.report.pools import pool_text
-from keyturn.text import code_span
 
 LONGEST = 2000
 """Characters of one cell."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from keyturn.outcome import Change, Condition, End, KeyPlan, Planned, RunPlan, RunReport
+from keyturn.core.results import Change, Condition, End, KeyPlan, Planned, RunPlan, RunReport
 from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, line, moment
 from keyturn.report.pools import pool_lines

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from keyturn.outcome import PoolState
+from keyturn.core.results import PoolState
 from keyturn.report.lines import Line, Span, Tone, count, line
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from keyturn.model import GOOD, SmokeResult, Verdict
-from keyturn.outcome import Condition, KeyReport, RunReport
+from keyturn.core.model import GOOD, SmokeResult, Verdict
+from keyturn.core.results import Condition, KeyReport, RunReport
 from keyturn.report.lines import Line, Span, Tone, count, line, moment
 from keyturn.report.plan import CONDITION_TONES, change_lines, rest_lines
 

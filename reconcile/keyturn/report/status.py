@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from keyturn.model import ApiKey, Delivery, Event, SmokeResult
-from keyturn.outcome import Condition, KeyStatus, PoolState
+from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
+from keyturn.core.results import Condition, KeyStatus, PoolState
 from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, length, line, moment
 from keyturn.report.plan import CONDITION_TONES

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from keyturn.errors import Conflict, InputError, TargetMisfit
-from keyturn.origin import check_transport, origin_of, parse_origin
-from keyturn.secret import Secret
+from keyturn.core.errors import Conflict, InputError, TargetMisfit
+from keyturn.core.origins import check_transport, origin_of, parse_origin
+from keyturn.core.secret import Secret
 from keyturn.targets.base import (
     TRIES,
     Capabilities,

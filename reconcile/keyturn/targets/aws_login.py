@@ -18,7 +18,7 @@ import botocore.session
 from botocore.config import Config
 from botocore.loaders import create_loader
 
-from keyturn.errors import CredentialError, InputError
+from keyturn.core.errors import CredentialError, InputError
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

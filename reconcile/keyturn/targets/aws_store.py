@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from keyturn.errors import KeyturnError, TargetError, TargetMisfit
+from keyturn.core.errors import KeyturnError, TargetError, TargetMisfit
 from keyturn.targets.aws_login import Login
 from keyturn.targets.aws_words import Action, code_of, in_words, scheduled
 from keyturn.targets.base import Guard

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 
-from keyturn.errors import (
+from keyturn.core.errors import (
     CredentialError,
     InputError,
     KeyturnError,

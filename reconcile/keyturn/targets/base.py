@@ -13,8 +13,8 @@ from typing import ClassVar, NoReturn, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from keyturn.errors import InputError, TargetMisfit
-from keyturn.secret import Secret
+from keyturn.core.errors import InputError, TargetMisfit
+from keyturn.core.secret import Secret
 
 Guard = Callable[[], None]
 

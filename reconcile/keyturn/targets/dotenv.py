@@ -10,8 +10,8 @@ from typing import ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from keyturn.errors import Conflict, InputError, KeyturnError, TargetMisfit
-from keyturn.secret import Secret
+from keyturn.core.errors import Conflict, InputError, KeyturnError, TargetMisfit
+from keyturn.core.secret import Secret
 from keyturn.targets import json_text, shell_text
 from keyturn.targets.base import (
     TRIES,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from keyturn.errors import KeyturnError, TargetForbidden, TargetMisfit, TargetUnavailable
+from keyturn.core.errors import KeyturnError, TargetForbidden, TargetMisfit, TargetUnavailable
 
 LARGEST = 1 << 20
 """Bytes of a file that is still taken for one of secrets."""

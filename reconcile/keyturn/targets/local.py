@@ -18,7 +18,7 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from keyturn.errors import Conflict, InputError, TargetMisfit, TargetUnavailable
+from keyturn.core.errors import Conflict, InputError, TargetMisfit, TargetUnavailable
 from keyturn.targets.base import (
     Capabilities,
     Document,

@@ -17,8 +17,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from keyturn.errors import Conflict, InputError, TargetMisfit, TargetUnavailable
-from keyturn.secret import Secret
+from keyturn.core.errors import Conflict, InputError, TargetMisfit, TargetUnavailable
+from keyturn.core.secret import Secret
 from keyturn.targets.base import (
     TRIES,
     Capabilities,

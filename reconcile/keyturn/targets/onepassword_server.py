@@ -19,7 +19,7 @@ import httpx
 from onepasswordconnectsdk.client import Client
 from onepasswordconnectsdk.config import ClientConfig
 
-from keyturn.errors import CredentialError, TargetForbidden, TargetMisfit, TargetUnavailable
+from keyturn.core.errors import CredentialError, TargetForbidden, TargetMisfit, TargetUnavailable
 from keyturn.targets.base import Guard
 
 CONNECT = 1 / 3

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from keyturn.errors import TargetMisfit, TargetUnavailable
+from keyturn.core.errors import TargetMisfit, TargetUnavailable
 from keyturn.targets.base import Guard
 from keyturn.targets.onepassword_item import Item, Listed, Summary
 from keyturn.targets.onepassword_server import Action, Answer, Server

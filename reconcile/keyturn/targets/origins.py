@@ -5,8 +5,8 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
-from keyturn.errors import InputError
-from keyturn.origin import ALLOWED_ORIGINS, check_transport, origin_of, parse_origin
+from keyturn.core.errors import InputError
+from keyturn.core.origins import ALLOWED_ORIGINS, check_transport, origin_of, parse_origin
 from keyturn.targets.base import TargetContext
 
 

@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 from pydantic import BaseModel
 
-from keyturn.errors import InputError
+from keyturn.core.errors import InputError
 from keyturn.targets.base import Capabilities, Target, TargetContext
 
 GROUP = "keyturn.targets"

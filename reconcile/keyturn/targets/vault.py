@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from keyturn.errors import Conflict, InputError, TargetForbidden, TargetMisfit
-from keyturn.secret import Secret
+from keyturn.core.errors import Conflict, InputError, TargetForbidden, TargetMisfit
+from keyturn.core.secret import Secret
 from keyturn.targets.base import (
     TRIES,
     Capabilities,

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from keyturn.errors import TargetMisfit, TargetUnavailable
+from keyturn.core.errors import TargetMisfit, TargetUnavailable
 from keyturn.targets.base import Guard
 from keyturn.targets.vault_server import BAD, NOT_FOUND, OK, Action, Answer, Ask, Server
 

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from keyturn.errors import CredentialError, InputError
-from keyturn.secret import Secret
+from keyturn.core.errors import CredentialError, InputError
+from keyturn.core.secret import Secret
 from keyturn.targets.base import check_path
 
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/token"

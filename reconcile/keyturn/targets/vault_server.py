@@ -19,8 +19,8 @@ import requests
 from hvac.adapters import RawAdapter
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
-from keyturn.errors import CredentialError, TargetForbidden, TargetMisfit, TargetUnavailable
-from keyturn.secret import Secret
+from keyturn.core.errors import CredentialError, TargetForbidden, TargetMisfit, TargetUnavailable
+from keyturn.core.secret import Secret
 from keyturn.targets.base import Guard
 from keyturn.targets.vault_login import Login
 

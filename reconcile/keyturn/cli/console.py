@@ -1,0 +1,99 @@
+"""Where a command writes: the result to stdout, the talk to stderr; a reader that went away never stops the work."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from keyturn.core.results import Progress
+    from keyturn.report.lines import Line
+
+
+class Screen:
+    """The two streams of one command, with what `-v`, `-q`, `--no-color` and `--format` ask for."""
+
+    def __init__(self) -> None:
+        """Start quiet about details, in text."""
+        self.verbose = 0
+        self.quiet = False
+        self.no_color = False
+        self.format = "text"
+        self._silence: list[Callable[[], None]] = []
+
+    def result(self, lines: Iterable[Line]) -> None:
+        """Show the result on stdout."""
+        self._paint(sys.stdout, lines)
+
+    def document(self, text: str) -> None:
+        """Write a document to stdout as it is."""
+        _write(sys.stdout, text)
+
+    def talk(self, lines: Iterable[Line]) -> None:
+        """Show lines on stderr, unless `-q`."""
+        if not self.quiet:
+            self._paint(sys.stderr, lines)
+
+    def say(self, text: str) -> None:
+        """Show one plain sentence on stderr, unless `-q`."""
+        if not self.quiet:
+            self.error(text)
+
+    def error(self, text: str) -> None:
+        """Show text on stderr, even with `-q`; each of its lines is made safe."""
+        from keyturn.report.lines import line, paint_plain
+
+        _write(sys.stderr, paint_plain(line(row) for row in text.splitlines()))
+
+    def progress(self, step: Progress) -> None:
+        """Show what happens to a key, or to the whole run."""
+        self.say(f"{step.at:%H:%M:%S} {step.key}: {step.text}" if step.key else f"{step.at:%H:%M:%S} {step.text}")
+
+    def log(self) -> None:
+        """Let the log speak as `-v` asks: names and statuses of our own log, with `-vv` also the requests' lines."""
+        if not self.verbose:
+            return
+        import logging
+
+        handler = logging.Handler()
+        handler.emit = lambda record: self.error(f"{record.name}: {record.getMessage()}")  # type: ignore[method-assign]
+        for name in ["keyturn", "httpx"][: self.verbose]:
+            logger = logging.getLogger(name)
+            logger.addHandler(handler)
+            logger.setLevel(logging.DEBUG if name == "keyturn" else logging.INFO)
+            self._silence.append(partial(logger.removeHandler, handler))
+
+    def close(self) -> None:
+        """Let the log be silent again, and flush, so that a reader that went away is noticed here."""
+        for silence in self._silence:
+            silence()
+        _write(sys.stdout, "")
+        _write(sys.stderr, "")
+
+    def _paint(self, stream: TextIO, lines: Iterable[Line]) -> None:
+        from keyturn.report.lines import paint_plain, paint_rich
+
+        if not stream.isatty() or self.no_color or os.environ.get("NO_COLOR"):
+            _write(stream, paint_plain(lines))
+            return
+        from rich.console import Console
+
+        console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        with console.capture() as capture:
+            console.print(paint_rich(lines), end="", soft_wrap=True)
+        _write(stream, capture.get())
+
+
+def _write(stream: TextIO, text: str) -> None:
+    """Write and flush; characters that the stream cannot show become escapes."""
+    encoding = stream.encoding or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except BrokenPipeError:
+        # The reader left (`| head`): what follows goes nowhere, and the work and its exit code stay as they are.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,185 @@
+"""What the commands do with manifests: load and open them, plan, ask, apply."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from keyturn.cli.console import Screen
+from keyturn.core.errors import InputError, OwnershipError
+from keyturn.core.model import Desired, DesiredKey
+from keyturn.core.results import Condition, End, KeyReport, Options, RunPlan, RunReport
+from keyturn.core.world import World
+from keyturn.engine.runner import Runner
+from keyturn.engine.signals import Signals
+from keyturn.live.live_world import open_world
+from keyturn.manifest import load_all
+from keyturn.report.documents import Consent, ReportDocument, dump
+from keyturn.report.markdown import run_markdown
+from keyturn.report.plan import plan_lines
+from keyturn.report.run import run_lines
+
+SEVERITY = (4, 5, 3, 1, 2)
+"""Of several exit codes the first of these wins."""
+
+NOT_AGREED = End(Condition.STOPPED, "not-agreed", "nobody agreed to its plan; nothing was done", exit_code=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """One manifest with its world, its runner and the keys of it that the command is about; none means all."""
+
+    desired: Desired
+    world: World
+    runner: Runner
+    keys: tuple[str, ...]
+
+    def among(self, keys: Iterable[str]) -> tuple[str, ...]:
+        """Return those of `keys` that are of this manifest."""
+        known = {key.id for key in self.desired.keys}
+        return tuple(key for key in keys if key in known)
+
+    def entries(self) -> tuple[DesiredKey, ...]:
+        """Return the entries that the command is about."""
+        return tuple(key for key in self.desired.keys if not self.keys or key.id in self.keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a person ordered of a changing command."""
+
+    options: Options
+    consent: Consent = Consent()
+    yes: bool = False
+    wait: bool = False
+    expected: dict[str, str] = field(default_factory=dict)
+    """Digests of a saved plan by owner."""
+    warning: str = ""
+    """What is told before the question."""
+
+
+def worst(codes: Iterable[int]) -> int:
+    """Return the exit code of several outcomes: 4 before 5 before 1 before the rest."""
+    found = set(codes)
+    return next((code for code in SEVERITY if code in found), 0)
+
+
+@contextmanager
+def opened(
+    screen: Screen, file: str, named: Sequence[str] = (), keys: Sequence[str] = ()
+) -> Iterator[tuple[Opened, ...]]:
+    """Load the manifests, check every key `named`, and open a world for each manifest that has one of `keys`.
+
+    No `keys` means all. Raises InputError for a key that no manifest has.
+    """
+    screen.log()
+    path = Path(file)
+    every = load_all(path, os.environ)
+    known = [key.id for desired in every for key in desired.keys]
+    for key in (*named, *keys):
+        if key not in known:
+            raise InputError(f"there is no key {key!r} in the manifest", where=file, remedy=_did_you_mean(key, known))
+    base = path if path.is_dir() else path.parent
+    with ExitStack() as stack:
+        result: list[Opened] = []
+        world = None  # one token, so one rate budget
+        for desired in every:
+            mine = tuple(key.id for key in desired.keys if key.id in keys)
+            if mine or not keys:
+                world = open_world(desired, os.environ, base, beside=world, hear=screen.progress)
+                stack.enter_context(world)
+                result.append(Opened(desired, world, Runner(world, desired, screen.progress), mine))
+        yield tuple(result)
+
+
+def plan_all(manifests_: Sequence[Opened], order: Order) -> list[RunPlan]:
+    """Plan every manifest."""
+    consent = order.consent
+    return [
+        one.runner.plan(
+            one.keys,
+            order.options,
+            allow_delete=consent.allow_delete,
+            allow_rotations=consent.allow_rotations,
+            unpark=one.among(consent.unpark),
+        )
+        for one in manifests_
+    ]
+
+
+def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
+    """Plan, show, ask, do, report; return the exit code."""
+    plans = plan_all(manifests_, order)
+    screen.talk(plan_lines(plans))
+    if order.expected and order.expected != {plan.owner: plan.digest for plan in plans}:
+        raise OwnershipError(
+            "the saved plan no longer is what would be done, so nothing was", remedy="Make a new plan and review it."
+        )
+    changes = any(key.changes for plan in plans for key in plan.plans)
+    code = worst(plan.exit_code for plan in plans)
+    soon = order.yes and any(one.runner.retires_soon(plan) for one, plan in zip(manifests_, plans, strict=True))
+    if not (changes or order.wait or soon) and (code == 0 or not order.yes):
+        return report(screen, [_untouched(plan) for plan in plans])
+    if order.warning and changes:
+        screen.say(order.warning)
+    if not order.yes and not _agreed(screen):
+        screen.error("Nothing was done, since nobody agreed to the plan. Look at it, then say `--yes`.")
+        return report(screen, [_untouched(plan) for plan in plans])
+    # Who was asked agreed to this plan and no other; who says --yes beforehand agreed to what is right by then.
+    digests = order.expected or ({} if order.yes else {plan.owner: plan.digest for plan in plans})
+    with Signals() as signals:
+        reports = [
+            one.runner.apply(
+                one.keys,
+                order.options,
+                allow_delete=order.consent.allow_delete,
+                allow_rotations=order.consent.allow_rotations,
+                unpark=one.among(order.consent.unpark),
+                expected_digest=digests.get(one.desired.owner, ""),
+                wait=order.wait,
+            )
+            for one in manifests_
+        ]
+    code = report(screen, reports)
+    if signals.stop_requested is None:
+        return code
+    screen.error(f"Stopped by signal {signals.stop_requested}; the next `keyturn apply` goes on from there.")
+    return 128 + signals.stop_requested
+
+
+def report(screen: Screen, reports: Sequence[RunReport]) -> int:
+    """Show reports in the format asked for; return their exit code."""
+    code = worst(one.exit_code for one in reports)
+    if screen.format == "json":
+        screen.document(dump(ReportDocument(datetime.now(UTC), code, tuple(reports))))
+    elif screen.format == "markdown":
+        screen.document(run_markdown(reports))
+    else:
+        screen.result(run_lines(reports))
+    return code
+
+
+def _untouched(plan: RunPlan) -> RunReport:
+    """Return the report of a plan that nobody carried out: keys with changes are stopped, the others end as planned."""
+    reports = tuple(KeyReport(key.key, (), NOT_AGREED if key.changes else key.end) for key in plan.plans)
+    code = worst((plan.exit_code, *(key.end.exit_code for key in reports)))
+    return RunReport(plan.owner, "", reports, plan.deferred, plan.unmanaged, plan.stopped, code)
+
+
+def _agreed(screen: Screen) -> bool:
+    """Ask on the terminal; without one the answer is no."""
+    if not sys.stdin.isatty():
+        return False
+    screen.error("Do this? [y/N]")
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def _did_you_mean(key: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(known) or 'none'}."

@@ -1,0 +1,184 @@
+"""Brakes, ownership and run-wide stops: pure decisions over the plans of all keys."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from keyturn.core.model import UNJUDGED, ApiKey, Verdict
+from keyturn.core.record import Op, Record
+from keyturn.core.results import Change, Condition, End, KeyPlan
+
+TWO = 2
+"""From how many keys on a common fate is the API's or the token's doing, not the keys'."""
+
+OWNERSHIP = 4
+"""The exit code of a brake or an ownership rule."""
+
+_EXIT_CODES = (OWNERSHIP, 5)
+_ROTATIONS = frozenset({Change.ADOPT, Change.CREATE, Change.ROTATE})
+_FAR = datetime.max.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one run may do: the manifest's `rotations_per_run`, raised and allowed by the command line."""
+
+    rotations_per_run: int
+    allow_rotations: int = 0
+    allow_delete: int = 0
+
+    @property
+    def rotations(self) -> int:
+        """The rotations, adoptions and heals that may start."""
+        return max(self.rotations_per_run, self.allow_rotations)
+
+
+@dataclass(frozen=True, slots=True)
+class Braked:
+    """The plans after the brakes: a key held back or deferred ends with the reason, and is not in `free`."""
+
+    plans: tuple[KeyPlan, ...]
+    free: frozenset[str]
+    deferred: tuple[str, ...]
+
+
+def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False) -> Braked:
+    """Hold back deletes, adoptions and heals over their limit, and defer scheduled rotations over what is left.
+
+    Held back is all or none: a person decides about the whole. `asked`: the rotations were asked for key by key, so
+    none is braked. Retires do not count.
+    """
+    held: dict[str, End] = {}
+    deletes = sum(plan.deletes for plan in plans)
+    if deletes > limits.allow_delete:
+        held |= {plan.key: _too_many_deletes(deletes, limits) for plan in plans if plan.deletes}
+    rotations = [] if asked else [plan for plan in plans if plan.key not in held and _rotates(plan)]
+    unscheduled = [plan for plan in rotations if not plan.scheduled]
+    left = limits.rotations
+    if len(unscheduled) > limits.rotations:
+        held |= {plan.key: _too_many_rotations(len(unscheduled), limits) for plan in unscheduled}
+    else:
+        left -= len(unscheduled)
+    scheduled = sorted((plan for plan in rotations if plan.scheduled), key=lambda plan: plan.due_since or _FAR)
+    deferred = {plan.key: _deferred(len(scheduled), left) for plan in scheduled[left:]}
+    ends = held | deferred
+    return Braked(
+        plans=tuple(replace(plan, end=ends.get(plan.key, plan.end)) for plan in plans),
+        free=frozenset(plan.key for plan in plans if plan.key not in ends),
+        deferred=tuple(plan.key for plan in plans if plan.key in deferred),
+    )
+
+
+def mine(record: Record | None, owner: str) -> bool:
+    """Tell whether a record is this owner's and its key was not deleted."""
+    return record is not None and record.owner == owner and record.deleted_at is None
+
+
+def other_team(account: str, records: Mapping[str, Record]) -> str:
+    """Return why the run stops because the token is another team's, empty where it is not or nobody knows."""
+    others = sorted(key for key, record in records.items() if account and record.account not in {"", account})
+    if not others:
+        return ""
+    return (
+        f"The token belongs to the team {account}, but {_names(others)} to the team {records[others[0]].account}. "
+        "Nothing was done. Use the token of that team."
+    )
+
+
+def vouched(unsure: Mapping[str, Record], others: Iterable[Record], listed: Iterable[ApiKey]) -> frozenset[str]:
+    """Return those of the `unsure` keys (none of their API keys is listed) whose team the list shows by other keys."""
+    shown = {key.uuid for key in listed if key.deleted_at is None}
+    teams = {record.account for record in others if record.uuids & shown}
+    return frozenset(
+        key for key, record in unsure.items() if teams & {record.account, ""} or (teams and not record.account)
+    )
+
+
+def another_account(unsure: Sequence[str]) -> str:
+    """Return why the run stops if it cannot be told whose the token is, empty if no key is unsure."""
+    if not unsure:
+        return ""
+    return (
+        f"The API shows no API key of {_names(sorted(unsure))}: either they were deleted, or the token is another "
+        "team's, and nothing tells which. Nothing was done. Give the token the scope account:read, so that its team is "
+        "known. If the token is right and the keys were really deleted, go on with --take-over."
+    )
+
+
+def live_uuids(records: Mapping[str, Record]) -> dict[str, str]:
+    """Return the uuid of each key's live slot, without keys that are deleted or being deleted."""
+    return {
+        key: slot.uuid
+        for key, record in records.items()
+        if (slot := record.slot(record.live))
+        and record.deleted_at is None
+        and not (record.intent and record.intent.op is Op.DELETE)
+    }
+
+
+def all_gone(live: Mapping[str, str], listed: Iterable[ApiKey]) -> str:
+    """Return why the run stops because two or more keys are all gone from a complete list, empty where not."""
+    there = {key.uuid for key in listed if key.deleted_at is None}
+    if len(live) < TWO or any(uuid in there for uuid in live.values()):
+        return ""
+    return (
+        f"The API shows none of the {len(live)} live keys of this run ({_names(sorted(live))}). Nothing was done. "
+        "Check that the token is of the right team; if the keys were really deleted, apply them one by one."
+    )
+
+
+def all_refused(verdicts: Iterable[Verdict | None]) -> str:
+    """Return why the run stops because every key that was checked, two or more, is refused; empty where not."""
+    checked = [verdict for verdict in verdicts if verdict not in {None, Verdict.SKIPPED, *UNJUDGED}]
+    if len(checked) < TWO or any(verdict is not Verdict.REFUSED for verdict in checked):
+        return ""
+    return (
+        f"The inference API refuses every key that was checked ({len(checked)}): it is ill, not the keys. "
+        "No more secrets are minted. Try again when it has recovered."
+    )
+
+
+def digest(plans: Iterable[KeyPlan]) -> str:
+    """Return the SHA-256 (hex) over each key's basis: what a saved plan is checked by."""
+    text = "\n".join(f"{plan.key} {plan.basis}" for plan in sorted(plans, key=lambda plan: plan.key))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def exit_code(codes: Iterable[int]) -> int:
+    """Mix the exit codes of keys: 4 (stopped) before 5 (refused login) before 1 (anything else that failed), else 0."""
+    found = set(codes)
+    return next((code for code in _EXIT_CODES if code in found), 1 if found - {0} else 0)
+
+
+def _rotates(plan: KeyPlan) -> bool:
+    """Whether the plan counts as a rotation: a retire mints too, only to kill an old secret, and does not count."""
+    changes = {planned.change for planned in plan.changes}
+    return Change.ADOPT in changes or (plan.mints and bool(changes & _ROTATIONS))
+
+
+def _too_many_deletes(count: int, limits: Limits) -> End:
+    allowed = limits.allow_delete
+    noun = "key" if count == 1 else "keys"
+    why = f"{count} API {noun} would be deleted and {allowed} may be. Go on with --allow-delete {count}."
+    return End(Condition.STOPPED, "too-many-deletes", why, exit_code=OWNERSHIP)
+
+
+def _too_many_rotations(count: int, limits: Limits) -> End:
+    why = (
+        f"{count} keys would be adopted or healed and {limits.rotations} may be in one run, so none of them starts. "
+        f"Go on with --allow-rotations {count}, or name fewer keys."
+    )
+    return End(Condition.STOPPED, "too-many-rotations", why, exit_code=OWNERSHIP)
+
+
+def _deferred(count: int, left: int) -> End:
+    why = f"{count} scheduled rotations are due and {left} may start in this run; this one is left for a later run."
+    return End(Condition.WAITING, "deferred", why)
+
+
+def _names(keys: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(keys) - most} more" if len(keys) > most else ""
+    return ", ".join(keys[:most]) + more

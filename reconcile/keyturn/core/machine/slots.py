@@ -1,0 +1,209 @@
+"""The API keys that a key needs: gone ones, missing ones, the hand-off to a person, a change of strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from keyturn.core.machine import pool, retire
+from keyturn.core.machine.common import (
+    claim,
+    compromised,
+    new_intent,
+    note,
+    record_of,
+    write,
+)
+from keyturn.core.machine.tend import single
+from keyturn.core.model import SlotName, Strategy
+from keyturn.core.record import Handoff, Op, Record, Requested, Retire, Slot
+from keyturn.core.results import Change, Condition, End, Planned
+from keyturn.core.state import State
+from keyturn.core.steps import Decision, Relist, Step, Write, WriteRecord
+
+SLACK = timedelta(seconds=60)
+"""By how much the API's clock may be behind ours."""
+
+
+def gone(state: State) -> Decision | None:
+    """Forget slots whose API key is gone: absent from two complete lists."""
+    record = record_of(state)
+    missing = [name for name, slot in record.slots.items() if state.observed.key(slot.uuid) is None]
+    if not missing:
+        return None
+    if not state.observed.relisted:
+        return Relist()
+    lost = ", ".join(record.slots[name].uuid for name in missing)
+    slots = {name: slot for name, slot in record.slots.items() if name not in missing}
+    live = None if record.live in missing else record.live
+    retired = None if record.retire and record.retire.slot in missing else record.retire
+    shown = Planned(Change.RECORD, "gone", f"the API key {lost} is gone")
+    was = {**record.gone, **{name: record.slots[name] for name in missing}}
+    left = replace(record, slots=slots, live=live, retire=retired if live else None, gone=was)
+    return WriteRecord(note(left, state, f"gone: {lost}"), Write.KEEP, shown)
+
+
+def back(state: State) -> Decision | None:
+    """Take an API key that was gone and is listed again for the slot that it was: never for one that a person made."""
+    record = record_of(state)
+    for name, slot in record.gone.items():
+        if record.slot(name) is not None or state.observed.key(slot.uuid) is None:
+            continue
+        places = {item.digest for item in record.deliveries}
+        live, retire = record.live, record.retire
+        if live is None and slot.digest in places - {None}:
+            live = name
+        elif live is not None and retire is None and slot.digest:
+            retire = Retire(name, state.clock.now + state.desired.rotation.overlap)
+        left = {other: kept for other, kept in record.gone.items() if other is not name}
+        taken = replace(record, slots=record.with_slot(name, slot), gone=left, live=live, retire=retire)
+        shown = Planned(Change.RECORD, "back", f"the API key {slot.uuid} is listed again", slot=name, uuid=slot.uuid)
+        return WriteRecord(note(taken, state, f"back: {slot.uuid}"), Write.KEEP, shown)
+    return None
+
+
+def missing_slots(state: State) -> tuple[SlotName, ...]:
+    """Return the slots that the strategy needs and the record lacks."""
+    record = record_of(state)
+    if record.strategy is Strategy.ALTERNATING:
+        return tuple(name for name in SlotName if record.slot(name) is None)
+    return () if record.slots else (SlotName.A,)
+
+
+def provide(state: State) -> Decision | None:
+    """Fill a missing slot: by what a person made, or by a create; a create that was answered 410 is not repeated."""
+    record = record_of(state)
+    missing = missing_slots(state)
+    if not missing:
+        done = replace(record, handoff=None)
+        return WriteRecord(done, Write.KEEP) if record.handoff else None
+    if record.handoff and (renamed := _asked_anew(state, record.handoff, missing)):
+        return renamed
+    for slot in missing:
+        name = state.name_of(slot)
+        known = record.handoff.known if record.handoff else ()
+        ours = {item.uuid for item in record.slots.values()}
+        since = record.handoff.since if record.handoff else None
+        found = [
+            key
+            for key in state.observed.named(name)
+            if key.uuid not in known
+            and key.uuid not in ours
+            and not (since and key.created_at and key.created_at < since - SLACK)
+        ]
+        if len(found) == 1 and (record.handoff or state.options.adopt or state.desired.adopt):
+            if needs := claim(state, found[0].uuid):
+                return needs
+            return _take(state, slot, Slot(found[0].uuid, name, found[0].created_at))
+    if record.parked:
+        return None
+    ours = {item.uuid for item in record.slots.values()}
+    named = state.observed.named(state.name_of(missing[0]))
+    namesakes = [key for key in named if key.uuid not in ours]
+    if named and (record.handoff or not namesakes):
+        # A person's, told by the hand-off; or the other slot's, not renamed yet after a change of strategy.
+        return None
+    if namesakes:
+        uuids = ", ".join(key.uuid for key in namesakes)
+        why = f"an API key called {namesakes[0].name!r} exists already ({uuids}) and is not this key's"
+        return End(Condition.STOPPED, "namesake", why, exit_code=4)
+    found_spare = pool.from_pool(state, new_intent(state, Op.CREATE, missing[0]))
+    if isinstance(found_spare, Step):
+        return found_spare
+    intent, shown = found_spare
+    if record.handoff and not intent.spare:
+        return None
+    needed = Planned(Change.CREATE, "slot-missing", f"needs an API key {state.name_of(missing[0])!r}", slot=missing[0])
+    return write(state, Write.OPEN, shown or needed, intent=intent)
+
+
+def _asked_anew(state: State, handoff: Handoff, missing: tuple[SlotName, ...]) -> Decision | None:
+    """Ask for other names after the entry changed; what has such a name already is not what a person makes now."""
+    names = tuple(dict.fromkeys(map(state.name_of, missing)))
+    if set(names) <= set(handoff.names):
+        return None
+    there = sorted(key.uuid for key in state.observed.keys if key.name in names and key.name not in handoff.names)
+    again = replace(handoff, names=names, known=(*handoff.known, *there))
+    return WriteRecord(
+        note(replace(record_of(state), handoff=again), state, f"handed off: {', '.join(names)}"),
+        Write.KEEP,
+        Planned(Change.HAND_OFF, "renamed", f"asks for {' and '.join(map(repr, names))} instead"),
+    )
+
+
+def _take(state: State, slot: SlotName, made: Slot) -> Decision:
+    """Take what a person made; a person saw its secret, so it is regenerated, at once or as a standby."""
+    record, now = record_of(state), state.clock.now
+    slots = record.with_slot(slot, made)
+    left = tuple(name for name in missing_slots(state) if name is not slot)
+    handoff = replace(record.handoff, names=tuple(map(state.name_of, left))) if record.handoff and left else None
+    taken = replace(record, slots=slots, handoff=handoff, gone=_without(record, slot))
+    if record.live is None:
+        taken = replace(taken, requested=record.requested or Requested("hand-off", "a person saw its secret", now))
+    elif record.retire is None:
+        taken = replace(taken, retire=Retire(slot, now))
+    shown = Planned(Change.ADOPT, "handed-over", f"takes {made.name!r} as slot {slot}", slot=slot, uuid=made.uuid)
+    return WriteRecord(note(taken, state, f"took {made.uuid} as slot {slot}"), Write.KEEP, shown)
+
+
+def _without(record: Record, slot: SlotName) -> Mapping[SlotName, Slot]:
+    """Return the slots that are gone, without one that has another API key now."""
+    return {name: gone for name, gone in record.gone.items() if name is not slot}
+
+
+def handoff_waits(state: State) -> End | None:
+    """Return what a person has to do in the control panel."""
+    record = record_of(state)
+    if not record.handoff:
+        return None
+    for name in record.handoff.names:
+        found = [key for key in state.observed.named(name) if key.uuid not in record.handoff.known]
+        if len(found) > 1:
+            uuids = ", ".join(key.uuid for key in found)
+            why = f"{len(found)} API keys are called {name!r}: {uuids}; delete all but one"
+            return End(Condition.FAILED, "several-namesakes", why, exit_code=1)
+    missing = {state.name_of(slot) for slot in missing_slots(state)}
+    names = tuple(name for name in record.handoff.names if name in missing) or record.handoff.names
+    which = " and ".join(map(repr, names))
+    why = f"waits for {which}, to be made in the control panel: the API no longer creates keys{_near(state, names)}"
+    return End(Condition.WAITING, "hand-off", why, exit_code=1, make=names)
+
+
+def _near(state: State, names: Sequence[str]) -> str:
+    """Name API keys whose names differ from the wanted ones only in case, spaces or punctuation."""
+    wanted = {_letters(name) for name in (*names, state.desired.name)}
+    ours = record_of(state).uuids
+    near = [key.name for key in state.observed.keys if _letters(key.name) in wanted and key.uuid not in ours]
+    found = ", ".join(repr(name) for name in sorted(set(near) - {*names, state.desired.name}))
+    return f"; the account has {found}, which is not the same name" if found else ""
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def switch(state: State) -> Decision | None:
+    """Follow a changed strategy; never a mint for it."""
+    record = record_of(state)
+    if record.strategy is state.desired.rotation.strategy or compromised(state):
+        return None
+    if state.alternating:
+        shown = Planned(Change.RECORD, "strategy", "becomes alternating: its key is slot a, slot b is still to come")
+        return WriteRecord(
+            note(replace(record, strategy=Strategy.ALTERNATING), state, "strategy alternating"), Write.KEEP, shown
+        )
+    if record.retire and not retire.due(state):
+        return None
+    if record.live is None:
+        return None
+    other = record.live.other
+    if record.slot(other) is None:
+        return WriteRecord(single(record, state), Write.KEEP)
+    if record.retire:
+        return None
+    if not state.options.allow_delete:
+        why = f"to become in-place its slot {other} has to be deleted; --allow-delete N allows that"
+        return End(Condition.STOPPED, "delete-needs-consent", why, exit_code=4)
+    shown = Planned(Change.RECORD, "strategy", f"becomes in-place: slot {other} goes")
+    return write(state, Write.OPEN, shown, intent=new_intent(state, Op.DELETE, other))

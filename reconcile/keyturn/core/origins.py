@@ -1,0 +1,113 @@
+"""PURE: which origin a URL has, and to which origins credentials may go."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import idna
+
+from keyturn.core.errors import InputError
+
+ALLOWED_ORIGINS = "KEYTURN_ALLOWED_ORIGINS"
+
+_PORTS = {"http": 80, "https": 443}
+_STRANGE = re.compile(r"[\x00-\x20\x7f\\]")
+_NUMERIC = re.compile(r"(?:0[xX][0-9a-fA-F]*|[0-9]+)\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Scheme, host and port, normalised: two URLs go to the same place only if these are equal.
+
+    `host` is lower case, ASCII (IDNA), an address in its shortest form, IPv6 without brackets.
+    """
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Show as `https://host:port`, the port always written."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+    @property
+    def loopback(self) -> bool:
+        """Whether it is this machine: localhost, 127.0.0.0/8 or ::1, and nothing that only looks like it."""
+        if self.host == "localhost":
+            return True
+        try:
+            address = ipaddress.ip_address(self.host)
+        except ValueError:
+            return False
+        return address == ipaddress.IPv6Address(1) or (address.version == 4 and address.is_loopback)  # noqa: PLR2004
+
+
+def parse_origin(url: str) -> Origin:
+    """Return the origin of `url`, whatever its path.
+
+    Raises:
+        InputError: not an http(s) URL with a plain host: user information, a trailing dot, an address in an unusual
+            notation, blanks or backslashes. The URL is not repeated.
+    """
+    if _STRANGE.search(url):
+        raise InputError("a URL may not hold blanks, control characters or backslashes")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise InputError("this is not a URL", remedy="Write https://host or https://host:port.") from None
+    if parts.scheme not in _PORTS or not parts.hostname:
+        raise InputError("this is not an http or https URL", remedy="Write https://host or https://host:port.")
+    if "@" in parts.netloc:
+        raise InputError("a URL may not hold a user name or a password")
+    if port == 0:
+        raise InputError("port 0 is not a port")
+    return Origin(parts.scheme, _host(parts.hostname), port or _PORTS[parts.scheme])
+
+
+def origin_of(url: str) -> str:
+    """Return the normalised origin of `url` as text; raises InputError like `parse_origin`."""
+    return str(parse_origin(url))
+
+
+def check_transport(origin: Origin) -> None:
+    """Raise InputError where a credential would go over plain http to another machine."""
+    if origin.scheme == "http" and not origin.loopback:
+        raise InputError("plain http goes only to this machine", remedy="Use https.")
+
+
+def allowed_origins(environment: Mapping[str, str]) -> frozenset[str]:
+    """Return the normalised origins of `KEYTURN_ALLOWED_ORIGINS` (comma separated).
+
+    Raises:
+        InputError: one of them is not an origin.
+    """
+    listed = (part.strip() for part in environment.get(ALLOWED_ORIGINS, "").split(","))
+    try:
+        return frozenset(origin_of(part) for part in listed if part)
+    except InputError as error:
+        raise InputError(error.what, where=ALLOWED_ORIGINS, remedy=error.remedy) from None
+
+
+def _host(host: str) -> str:
+    refused = InputError("the host of this URL is not a plain name or address")
+    if host.endswith(".") or "%" in host:
+        raise refused
+    if ":" in host or _NUMERIC.match(host.rpartition(".")[2]):
+        try:
+            return ipaddress.ip_address(host).compressed
+        except ValueError:
+            raise refused from None
+    if host.isascii():
+        if not re.fullmatch(r"[a-z0-9_.-]+", host) or ".." in host or host.startswith("."):
+            raise refused
+        return host
+    try:
+        return idna.encode(host, uts46=True).decode()
+    except (idna.IDNAError, UnicodeError):
+        raise refused from None

@@ -1,0 +1,256 @@
+"""The record: all that keyturn knows of a key, without any secret; and the claim on an API key.
+
+Both are JSON documents. Their types here are the schema: `schemas/record.v1.json` is generated from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from keyturn.core.errors import TargetMisfit
+from keyturn.core.model import Delivery, Event, SlotName, Strategy
+
+HISTORY = 20
+
+T = TypeVar("T", bound="Record | Claim")
+
+
+class Op(StrEnum):
+    """What an open intent is about; `create` and `rotate` mint, `retire` mints and throws away."""
+
+    CREATE = "create"
+    ROTATE = "rotate"
+    RETIRE = "retire"
+    RENAME = "rename"
+    DELIVER = "deliver"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class HeldAt:
+    """A delivery with the version at which it held a slot's secret: evidence for the proof that it died."""
+
+    delivery: Delivery
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One API key; `digest` is None while nobody knows its secret."""
+
+    uuid: str
+    name: str
+    created_at: datetime | None = None
+    digest: str | None = None
+    minted_at: datetime | None = None
+    held_in: tuple[HeldAt, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """What was last read back from a delivery; `digest` None: ours by consent, not written yet."""
+
+    delivery: Delivery
+    generation: int = 0
+    version: str = ""
+    digest: str | None = None
+    at: datetime | None = None
+    home: str = ""
+    """Where its target was (`TargetConfig.home`): a target that moved under its old name holds nothing of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What is in flight: written before the effect, closed by the commit; also the lease of its run."""
+
+    op: Op
+    slot: SlotName | None
+    nonce: str
+    run: str
+    since: datetime
+    lease_until: datetime
+    digest: str | None = None
+    spare: str = ""
+    """Of a `create`: the API key of the pool that is to be taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """An old secret that still lives, and when it may be killed."""
+
+    slot: SlotName
+    at: datetime
+    at_once: bool = False
+    """Compromised: retired without waiting for any delivery."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A rotation that a person or a rule asked for; only a commit clears it."""
+
+    by: str
+    reason: str
+    at: datetime
+    compromised: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Handoff:
+    """Keys that a person has to make in the control panel: exact names, and the uuids that were there before."""
+
+    names: tuple[str, ...]
+    since: datetime
+    known: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """Runs that failed after sending a mint, and when the next may try."""
+
+    count: int = 0
+    next_try_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """Why no more mints are made, since when, and the entry that was parked."""
+
+    why: str
+    at: datetime
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One key. `version` numbers belong to the store, not to the record."""
+
+    key: str
+    owner: str
+    digest_key: str
+    schema: Literal[1] = 1
+    account: str = ""
+    generation: int = 0
+    strategy: Strategy = Strategy.IN_PLACE
+    live: SlotName | None = None
+    slots: Mapping[SlotName, Slot] = field(default_factory=dict)
+    deliveries: tuple[DeliveryState, ...] = ()
+    intent: Intent | None = None
+    retire: Retire | None = None
+    trigger: str = ""
+    requested: Requested | None = None
+    handoff: Handoff | None = None
+    gone: Mapping[SlotName, Slot] = field(default_factory=dict)
+    """Slots whose API key no complete list showed any more: should its uuid come back, it is the same key."""
+    failures: Failures = Failures()
+    parked: Parked | None = None
+    unverified: str = ""
+    """Why the live secret could not be proven when it was committed; empty once it was."""
+    deleted_at: datetime | None = None
+    """Set on a tombstone: the key is gone, its record stays so that versions go on counting."""
+    history: tuple[Event, ...] = ()
+
+    def slot(self, name: SlotName | None) -> Slot | None:
+        """Return the slot of that name, None where there is none."""
+        return self.slots.get(name) if name else None
+
+    @property
+    def uuids(self) -> frozenset[str]:
+        """Every API key that this key has, or had until no list showed it any more."""
+        return frozenset(slot.uuid for slot in (*self.slots.values(), *self.gone.values()))
+
+    def with_slot(self, name: SlotName, slot: Slot) -> Mapping[SlotName, Slot]:
+        """Return the slots with one of them replaced."""
+        return {**self.slots, name: slot}
+
+    @property
+    def live_digest(self) -> str | None:
+        """The digest of the live slot's secret, None where it is not known."""
+        live = self.slot(self.live)
+        return live.digest if live else None
+
+    def homed(self, homes: Mapping[str, str]) -> Record:
+        """Return the record as it is to be written: each delivery with the home of its target, as far as known."""
+        known = (replace(item, home=homes.get(item.delivery.target, item.home)) for item in self.deliveries)
+        return replace(self, deliveries=tuple(known))
+
+    def at_home(self, homes: Mapping[str, str]) -> Record:
+        """Return the record without what it says of targets that have moved since."""
+        moved = {
+            item.delivery
+            for item in self.deliveries
+            if item.home and item.home != homes.get(item.delivery.target, item.home)
+        }
+        if not moved:
+            return self
+        slots = {
+            name: replace(slot, held_in=tuple(held for held in slot.held_in if held.delivery not in moved))
+            for name, slot in self.slots.items()
+        }
+        return replace(
+            self, slots=slots, deliveries=tuple(item for item in self.deliveries if item.delivery not in moved)
+        )
+
+    def delivery(self, delivery: Delivery) -> DeliveryState | None:
+        """Return the state of one delivery, None where it was never ours."""
+        return next((state for state in self.deliveries if state.delivery == delivery), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Which key owns an API key; written once, before the first mutating call on that uuid."""
+
+    uuid: str
+    owner: str
+    key: str
+    created_at: datetime | None = None
+    released_at: datetime | None = None
+    schema: Literal[1] = 1
+
+
+def dump(document: Record | Claim) -> str:
+    """Return the document as JSON."""
+    text = _RECORD.dump_json(document) if isinstance(document, Record) else _CLAIM.dump_json(document)
+    return text.decode()
+
+
+def parse_record(text: str, *, where: str) -> Record:
+    """Parse a record.
+
+    Raises:
+        TargetMisfit: not a record, or of a newer schema; its text is not repeated.
+    """
+    return _parse(_RECORD, text, where, "record")
+
+
+def parse_claim(text: str, *, where: str) -> Claim:
+    """Parse a claim; raises TargetMisfit like `parse_record`."""
+    return _parse(_CLAIM, text, where, "claim")
+
+
+def record_schema() -> dict[str, object]:
+    """Return the JSON Schema of a record."""
+    return _RECORD.json_schema()
+
+
+_RECORD = TypeAdapter(Record)
+_CLAIM = TypeAdapter(Claim)
+
+
+def _parse(adapter: TypeAdapter[T], text: str, where: str, kind: str) -> T:
+    try:
+        document = adapter.validate_json(text)
+    except ValidationError as error:
+        place = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"]) or "its top"
+        raise TargetMisfit(
+            f"this is not a {kind} that this version of keyturn can read",
+            where=where,
+            evidence=f"at {place}",
+            remedy=f"Nothing was changed. Use the keyturn version that wrote it, or restore the {kind}.",
+        ) from None
+    return document

@@ -1,0 +1,71 @@
+"""PURE: when a scheduled rotation may start, and when an old secret may be killed.
+
+All moments are aware datetimes; what is returned is in UTC. A window opens at each cron moment of its time zone and
+stays open for its duration, measured in elapsed time. At a change of the clocks a fixed time that the day skips opens
+when the gap ends, and one that the day has twice opens at the first.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim, CronSimError
+
+from keyturn.core.errors import InputError
+from keyturn.core.model import Rotation, Window
+
+
+def due(rotation: Rotation, minted_at: datetime, now: datetime) -> bool:
+    """Tell whether a scheduled rotation may start now: old enough, and inside a window where one is given."""
+    if rotation.every is None or now - minted_at < rotation.every:
+        return False
+    return rotation.window is None or window_open(rotation.window, now)
+
+
+def due_since(rotation: Rotation, minted_at: datetime) -> datetime | None:
+    """Return the first moment at which the rotation could have started; None where it is only on demand."""
+    if rotation.every is None:
+        return None
+    return _first_open(rotation.window, (minted_at + rotation.every).astimezone(UTC))
+
+
+def next_rotation(rotation: Rotation, minted_at: datetime, now: datetime) -> datetime | None:
+    """Return when a scheduled rotation may next start, `now` where it is due; None where it is only on demand."""
+    if rotation.every is None:
+        return None
+    return _first_open(rotation.window, max(minted_at + rotation.every, now).astimezone(UTC))
+
+
+def retire_due(at: datetime, now: datetime) -> bool:
+    """Tell whether the overlap is over and the old secret may be killed; no window holds that back."""
+    return now >= at
+
+
+def window_open(window: Window, now: datetime) -> bool:
+    """Tell whether some opening is no longer ago than the window's duration."""
+    return next_opening(window, now - window.duration) <= now
+
+
+def next_opening(window: Window, after: datetime) -> datetime:
+    """Return the first moment after `after` at which the window opens.
+
+    Raises:
+        InputError: it never opens (a 30th of February), or its cron expression or time zone is not valid.
+    """
+    # cronsim steps through local times: in the hour that the clocks repeat it may answer the first of the two, which
+    # lies before `after`; such answers are passed over. It gives up by itself after 50 years without a match.
+    try:
+        for opening in CronSim(window.cron, after.astimezone(ZoneInfo(window.timezone))):
+            moment = opening.astimezone(UTC)
+            if moment > after:
+                return moment
+    except (KeyError, ValueError, OSError, CronSimError) as error:
+        raise InputError("the window cannot be used", evidence=str(error)) from None
+    raise InputError("the window never opens", evidence="no such moment in the next 50 years")
+
+
+def _first_open(window: Window | None, moment: datetime) -> datetime:
+    if window is None or window_open(window, moment):
+        return moment
+    return next_opening(window, moment)

@@ -1,0 +1,216 @@
+"""Perform one step on the world and say what it came to. Secrets live here, by digest; the machine never sees one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from keyturn.core.errors import (
+    ApiError,
+    Conflict,
+    CreateRetired,
+    KeyturnError,
+    LeaseLost,
+    RateLimited,
+    TargetError,
+)
+from keyturn.core.machine.common import protects
+from keyturn.core.model import Delivery, SmokeResult, Verdict
+from keyturn.core.record import Claim
+from keyturn.core.secret import is_account_token
+from keyturn.core.state import Reading, State
+from keyturn.core.steps import (
+    Check,
+    Create,
+    DeleteKey,
+    Deliver,
+    Look,
+    LookBack,
+    LookClaim,
+    Preflight,
+    Purpose,
+    Regenerate,
+    Relist,
+    Remove,
+    Rename,
+    Step,
+    Wait,
+    WriteClaim,
+    WriteRecord,
+)
+from keyturn.core.transition import Checked, Claimed, Delivered, Done, Failed, Listed, Looked, Made, Outcome, Written
+from keyturn.core.world import Guard, World
+from keyturn.engine import smoke
+from keyturn.engine.observe import Hand, clock, digest_key
+
+STRICT_TIMES, STRICT_SPREAD = 3, 5.0
+
+
+def guard(world: World, state: State) -> Guard:
+    """Return the holder's check: local, made right before the bytes of a mutating call go out."""
+    leased, lease = state.run.leased, state.desired.timing.lease
+
+    def check() -> None:
+        if leased is None or clock(world, state.run).since(leased) >= lease:
+            raise LeaseLost("this run's lease ran out before the call was sent; nothing was sent")
+
+    return check
+
+
+def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # noqa: C901, PLR0912 - one case a step
+    """Perform a step.
+
+    Raises:
+        Conflict, LeaseLost: somebody else wrote, or may have: the loop observes again.
+        RateLimited: the API let nothing through, so nothing happened: the loop waits, and comes again.
+        KeyturnError: a read failed.
+    """
+    match step:
+        case Look(deliveries):
+            return _look(world, state, hand, deliveries)
+        case LookBack():
+            return _look_back(world, state, hand, step)
+        case LookClaim(uuid):
+            stored = world.read_claim(uuid)
+            hand.claims[uuid] = stored.version
+            return Claimed(stored.claim)
+        case Relist():
+            return Listed(world.list_keys(fresh=True))
+        case Check():
+            return Checked(_check(world, state, step, hand))
+        case Preflight():
+            return _preflight(world, step)
+        case Wait():
+            message = "the executor waits itself, so that it can hear a request to stop"
+            raise AssertionError(message)
+        case WriteRecord(record):
+            return Written(world.write_record(record.homed(state.desired.homes), state.version))
+        case WriteClaim(claim):
+            return _claim(world, claim, hand)
+        case Create() | Regenerate():
+            return _mint(world, state, step, hand)
+        case Rename(uuid, name):
+            return _tried(lambda: world.rename(uuid, name, guard(world, state)))
+        case DeleteKey(uuid):
+            return _tried(lambda: world.delete(uuid, guard(world, state)))
+        case Deliver():
+            return _deliver(world, state, step, hand)
+        case Remove(delivery):
+            expected = hand.held.get(delivery)
+            if expected is None:
+                return Done()
+            return _tried(lambda: world.remove_delivery(delivery, expected, guard(world, state)))
+
+
+def _tried(effect: Callable[[], object]) -> Outcome:
+    try:
+        effect()
+    except RateLimited:
+        raise
+    except (ApiError, TargetError) as error:
+        return failed(error)
+    return Done()
+
+
+def failed(error: KeyturnError) -> Failed:
+    """Say of an error what the machine needs to know."""
+    definite = error.definite if isinstance(error, ApiError) else not getattr(error, "ambiguous", False)
+    return Failed(str(error), error.exit_code, definite, isinstance(error, CreateRetired))
+
+
+def _preflight(world: World, step: Preflight) -> Outcome:
+    for place in step.deliveries:
+        try:
+            world.preflight(place)
+        except KeyturnError as error:
+            return failed(error)
+    return Done()
+
+
+def _look(world: World, state: State, hand: Hand, deliveries: tuple[Delivery, ...]) -> Looked:
+    readings: dict[Delivery, Reading] = {}
+
+    def read(place: Delivery) -> None:
+        try:
+            held = world.read_delivery(place)
+        except KeyturnError as error:
+            readings[place] = Reading(problem=str(error), exit_code=error.exit_code)
+            return
+        hand.held[place] = held.secret
+        if held.secret is None:
+            readings[place] = Reading(version=held.version)
+        else:
+            digest = hand.take(held.secret, digest_key(state))
+            token = is_account_token(held.secret)
+            readings[place] = Reading(digest, held.version, account_token=token)
+
+    world.together([lambda place=place: read(place) for place in deliveries])  # type: ignore[misc]
+    return Looked(readings, frozenset(hand.secrets))
+
+
+def _look_back(world: World, state: State, hand: Hand, step: LookBack) -> Looked:
+    for place, version in step.held:
+        try:
+            secret = world.read_delivery_version(place, version) if version else None
+        except KeyturnError:
+            continue
+        if secret is not None and secret.digest(digest_key(state)) == step.digest:
+            hand.take(secret, digest_key(state))
+            break
+    return Looked(in_hand=frozenset(hand.secrets))
+
+
+def _check(world: World, state: State, step: Check, hand: Hand) -> SmokeResult:
+    wanted, timing = state.desired.smoke, state.desired.timing
+    secret = hand.secrets[step.digest]
+    if step.purpose is Purpose.OLD:
+        alive = smoke.alive(world, secret, timing, dying=True)
+        found = {True: Verdict.ACCEPTED, False: Verdict.REFUSED, None: Verdict.UNREACHABLE}
+        return SmokeResult(found[alive])
+    times, spread = (STRICT_TIMES, STRICT_SPREAD) if step.purpose is Purpose.BEFORE_DELIVERY else (1, 0.0)
+    fresh = step.purpose in {Purpose.FRESH, Purpose.BEFORE_DELIVERY}
+    return smoke.check(world, secret, wanted, timing, times=times, spread=spread, fresh=fresh)
+
+
+def _claim(world: World, claim: Claim, hand: Hand) -> Outcome:
+    try:
+        hand.claims[claim.uuid] = world.write_claim(claim, hand.claims.get(claim.uuid, ""))
+    except Conflict:
+        stored = world.read_claim(claim.uuid)
+        hand.claims[claim.uuid] = stored.version
+        if stored.claim != claim:
+            return Claimed(stored.claim)
+    return Done()
+
+
+def _mint(world: World, state: State, step: Create | Regenerate, hand: Hand) -> Outcome:
+    hold = guard(world, state)
+    try:
+        minted = world.create(step.name, hold) if isinstance(step, Create) else world.regenerate(step.uuid, hold)
+    except RateLimited:
+        raise
+    except ApiError as error:
+        return failed(error)
+    if isinstance(step, Regenerate) and step.discard:
+        return Made("")
+    hand.durable = protects(state)
+    digest = hand.take(minted.secret, digest_key(state))
+    return Made(digest, minted.key if isinstance(step, Create) else None)
+
+
+def _deliver(world: World, state: State, step: Deliver, hand: Hand) -> Outcome:
+    problems: dict[Delivery, str] = {}
+    unsure: list[Delivery] = []
+    secret = hand.secrets[step.digest]
+    hold = guard(world, state)
+
+    def write(place: Delivery) -> None:
+        try:
+            world.write_delivery(place, secret, hand.held.get(place), hold)
+            hand.durable = True
+        except KeyturnError as error:
+            problems[place] = str(error)
+            if not failed(error).definite:
+                unsure.append(place)
+
+    world.together([lambda place=place: write(place) for place in step.deliveries])  # type: ignore[misc]
+    return Delivered(problems, bool(unsure))

@@ -1,0 +1,102 @@
+"""From the world to what the machine sees: the first observation of a key, and a record that was read again.
+
+All else is looked at only when the machine asks for it. Secrets stay in the hand; the machine sees their digests.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from keyturn.core.model import Delivery, DesiredKey
+from keyturn.core.results import Options
+from keyturn.core.secret import Secret
+from keyturn.core.state import Clock, Observed, Run, State
+from keyturn.core.world import StoredRecord, World
+
+
+@dataclass(slots=True)
+class Hand:
+    """The secrets that this run has in hand, and what it read where; never shown, never kept."""
+
+    secrets: dict[str, Secret] = field(default_factory=dict)
+    held: dict[Delivery, Secret | None] = field(default_factory=dict)
+    claims: dict[str, str] = field(default_factory=dict)
+    """The version of each claim that was read."""
+    durable: bool = True
+    """False from a mint that killed the live secret until the new one was first written down."""
+
+    def take(self, secret: Secret, digest_key: str) -> str:
+        """Keep a secret and return its digest."""
+        digest = secret.digest(digest_key)
+        self.secrets[digest] = secret
+        return digest
+
+
+def clock(world: World, run: Run | None = None) -> Clock:
+    """Read both clocks; within a run the wall clock counts from its beginning."""
+    wall, uptime = world.now(), world.uptime()
+    return run.began.later(uptime, wall) if run and run.began else Clock(wall, uptime)
+
+
+def digest_key(state: State) -> str:
+    """Return the key of all digests of this key: the record's, or the one that its first record will have."""
+    return state.record.digest_key if state.record and not state.record.deleted_at else state.run.digest_key
+
+
+def observe(world: World, desired: DesiredKey, options: Options, run: str, hand: Hand) -> State:
+    """Make the first observation: the complete list and the record; all else is looked at when the machine asks."""
+    began = clock(world)  # before the list, by which it is compared with the API's
+    keys = world.list_keys()
+    stored = world.read_record(desired.id)
+    record = stored.record.at_home(desired.homes) if stored.record else None
+    now = clock(world)
+    fresh_key = world.random_hex(32)
+    start = Run(
+        id=run,
+        began=began,
+        digest_key=record.digest_key if record and not record.deleted_at else fresh_key,
+        nonce=world.random_hex(4),
+        watched=stored.version,
+        watched_since=now.uptime,
+        waiting_since=now.uptime,
+    )
+    alive = world.run_alive(record.intent.run) if record and record.intent else None
+    observed = Observed(
+        keys=tuple(key for key in keys if key.deleted_at is None),
+        account=world.account(),
+        skew=world.clock_skew(),
+        unfenced=frozenset(item for item in desired.deliveries if not world.fenced(item)),
+        holder_alive=alive,
+    )
+    state = State(desired, record, stored.version, observed, start, now, options)
+    if options.secret is not None:
+        given = hand.take(options.secret, digest_key(state))
+        state = state.with_observed(in_hand=frozenset({given}))
+    return state
+
+
+def refresh(world: World, state: State, stored: StoredRecord) -> State:
+    """Take a record that was read again: what is open in it is found, not just written (rule 1)."""
+    run, before = state.run, state.record
+    now, record = clock(world, run), stored.record
+    record = record.at_home(state.desired.homes) if record else None
+    intent = record.intent if record else None
+    mine = intent is not None and intent.run == run.id
+    open_before = before.intent if before else None
+    same = mine and intent is not None and open_before is not None and open_before.nonce == intent.nonce
+    run = replace(
+        run,
+        fresh=False,
+        found=mine,
+        unsettled_until=max(run.unsettled_until, now.uptime + state.desired.timing.settle) if mine else 0.0,
+        minted=run.minted if same else None,
+        discarded=run.discarded and same,
+        leased=run.leased if mine else None,
+        honoured=run.honoured or (mine and record is not None and record.requested is not None),
+        watched=stored.version,
+        watched_since=now.uptime if stored.version != run.watched else run.watched_since,
+        waiting_since=None if mine else (run.waiting_since if run.waiting_since is not None else now.uptime),
+    )
+    alive = world.run_alive(intent.run) if intent and not mine else None
+    observed = replace(state.observed, readings={}, claims={}, gone=frozenset(), relisted=False, holder_alive=alive)
+    return replace(state, record=record, version=stored.version, run=run, observed=observed, clock=now)

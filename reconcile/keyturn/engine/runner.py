@@ -1,0 +1,400 @@
+"""Many keys: plan all, brake, apply what is free, each key on its own; progress and one exit code.
+
+A run at rest costs one complete list, one reading of each record and one list of the records.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from keyturn.core import brakes
+from keyturn.core.brakes import Braked, Limits
+from keyturn.core.errors import InputError, KeyturnError, RunStopped
+from keyturn.core.machine.holding import UNSURE
+from keyturn.core.model import Desired, DesiredKey
+from keyturn.core.record import Record
+from keyturn.core.results import (
+    Condition,
+    End,
+    KeyPlan,
+    KeyReport,
+    KeyStatus,
+    Options,
+    PoolState,
+    Progress,
+    RunPlan,
+    RunReport,
+)
+from keyturn.core.world import World
+from keyturn.engine import executor, worklist
+from keyturn.engine.run_lock import Runs
+from keyturn.engine.sight import PlanKey, Sight, ended, failed, look
+from keyturn.engine.signals import pause, stop_requested
+from keyturn.engine.threads import map_in_threads
+from keyturn.engine.worklist import Call, check_digest, exit_code, has_retire, rotated, still, to_do
+from keyturn.report.handoff import handoff_text
+
+Talk = Callable[[Progress], None]
+
+WORKERS = 8
+POLL = 10.0
+"""Seconds between two looks for keys that a person has to make (`--wait`)."""
+GRACE = timedelta(seconds=5)
+"""Overlaps that end within so long of each other are waited for together."""
+BLIND = (
+    "The account token may not read its team (scope account:read). So keyturn knows another team's token only by the "
+    "API keys that it lists."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What works on one key; tests put another in its place."""
+
+    plan: PlanKey = executor.plan_key
+    apply: Callable[[World, DesiredKey, Options, str, Talk], KeyReport] = executor.apply_key
+    status: Callable[[World, DesiredKey, Options], KeyStatus] = executor.status_key
+    unmanaged: Callable[[str, str], DesiredKey] = executor.unmanaged_key
+
+
+class Runner:
+    """Works on the keys of one manifest through one world.
+
+    `talk` is called in the caller's thread only. Within `signals.Signals`, no new key is started once a stop was asked
+    for; those under way end by themselves.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        desired: Desired,
+        talk: Talk,
+        *,
+        engine: Engine | None = None,
+        runs: Runs | None = None,
+        workers: int = WORKERS,
+    ) -> None:
+        """Prepare; nothing is read yet."""
+        self._world = world
+        self._desired = desired
+        self._talk = talk
+        self._engine = engine or Engine()
+        self._runs = runs or Runs()
+        self._workers = workers
+
+    def plan(
+        self,
+        keys: Sequence[str],
+        options: Options,
+        *,
+        allow_delete: int = 0,
+        allow_rotations: int = 0,
+        unpark: Collection[str] = (),
+    ) -> RunPlan:
+        """Plan these keys (none named: all, and due retires of records without an entry); nothing is written.
+
+        Raises InputError where a key is not in the manifest.
+        """
+        call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
+        sights = self._look(call, call.work)
+        braked = self._brake(call, sights)
+        return RunPlan(
+            owner=self._desired.owner,
+            plans=braked.plans,
+            deferred=braked.deferred,
+            unmanaged=call.unmanaged,
+            stopped=call.stopped,
+            exit_code=exit_code(call, braked.plans),
+            digest=brakes.digest(sight.plan for sight in sights),
+            notes=self._notes() if call.work and not call.unknown else (),
+            pools=self._pools(call, braked.plans),
+        )
+
+    def apply(
+        self,
+        keys: Sequence[str],
+        options: Options,
+        *,
+        allow_delete: int = 0,
+        allow_rotations: int = 0,
+        unpark: Collection[str] = (),
+        expected_digest: str = "",
+        wait: bool = False,
+    ) -> RunReport:
+        """Plan these keys as `plan` does, then apply those that no brake holds back.
+
+        `wait`: until a signal, go on looking for keys that a person has to make; meanwhile nothing is held or written.
+
+        Raises:
+            InputError: a key is not in the manifest.
+            OwnershipError: the plan's digest is not `expected_digest`: something changed since it was reviewed.
+        """
+        call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
+        sights = self._look(call, call.work)
+        if expected_digest and not call.unknown:
+            check_digest(sights, expected_digest)
+        braked = self._brake(call, sights)
+        with self._runs.hold() as run:
+            reports = {report.key: report for report in self._apply(call, call.work, braked, run.id)}
+            if wait:
+                self._wait_for_persons(call, reports, run.id)
+            if not expected_digest:
+                self._wait_for_overlaps(call, reports, run.id)
+            run.unfinished = any(report.exit_code for report in reports.values())
+        ordered = tuple(reports[key.id] for key in call.work)
+        return RunReport(
+            owner=self._desired.owner,
+            run=run.id,
+            reports=ordered,
+            deferred=braked.deferred,
+            unmanaged=call.unmanaged,
+            stopped=call.stopped,
+            exit_code=exit_code(call, ordered),
+            pools=self._pools(call, ordered),
+        )
+
+    def status(self, keys: Sequence[str], options: Options) -> tuple[KeyStatus, ...]:
+        """Tell how these keys stand (none named: all, and every record without an entry), by reading only.
+
+        Raises InputError where a key is not in the manifest.
+        """
+        call = self._call(keys, options, Limits(0))
+        idle = set(call.unmanaged) - {key.id for key in call.work}
+        work = (
+            *call.work,
+            *(self._entryless(key) for key in call.unmanaged if key in idle),
+        )
+        self._unknown()
+
+        def tell(key: DesiredKey, _say: Talk) -> KeyStatus:
+            try:
+                return self._engine.status(self._world, key, call.options_of(key))
+            except Exception as error:  # noqa: BLE001 - one key's failure never stops the others
+                end = ended(error)
+                return KeyStatus(key.id, key.name, end.condition, end.why, key.rotation.strategy, problems=(end.why,))
+
+        found = map_in_threads(work, tell, self._hear, self._workers)
+        if again := self._vouch(call, work, [key.key for key in found if key.code == UNSURE]):
+            surer = {key.key: key for key in map_in_threads(again, tell, self._hear, self._workers)}
+            return tuple(surer.get(key.key, key) for key in found)
+        return found
+
+    def _limits(self, allow_delete: int, allow_rotations: int) -> Limits:
+        return Limits(self._desired.rotations_per_run, allow_rotations, allow_delete)
+
+    def _call(self, keys: Sequence[str], options: Options, limits: Limits, unpark: Collection[str] = ()) -> Call:
+        known = {key.id: key for key in self._desired.keys}
+        for name in (*keys, *unpark):
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                remedy = f"Did you mean {near[0]}?" if near else ""
+                raise InputError(f"the manifest has no key {name!r}", remedy=remedy)
+        if keys:
+            return Call(tuple(key for key in self._desired.keys if key.id in keys), options, limits, unpark)
+        unmanaged = self._unmanaged(known)
+        lost = (self._entryless(key) for key, record in unmanaged.items() if has_retire(record))
+        return Call((*self._desired.keys, *lost), options, limits, unpark, unmanaged=tuple(unmanaged))
+
+    def _entryless(self, key: str) -> DesiredKey:
+        """Return what is desired of a record without an entry; it settles as long as everything else here."""
+        return replace(self._engine.unmanaged(key, self._desired.owner), timing=self._desired.timing)
+
+    def _unmanaged(self, known: Collection[str]) -> dict[str, Record]:
+        """Return this owner's records that have no entry; what cannot be read is said, and left alone."""
+        try:
+            others = tuple(sorted(set(self._world.list_records()) - set(known)))
+        except KeyturnError as error:
+            self._say(f"Records without an entry in the manifest could not be listed: {error}")
+            return {}
+
+        def read(key: str, say: Talk) -> Record | None:
+            try:
+                return self._world.read_record(key).record
+            except KeyturnError as error:
+                say(Progress(key, f"This record has no entry in the manifest and cannot be read: {error}", self._now()))
+                return None
+
+        records = zip(others, map_in_threads(others, read, self._hear, self._workers), strict=True)
+        return {key: record for key, record in records if record and brakes.mine(record, self._desired.owner)}
+
+    def _unknown(self) -> End | None:
+        """Read the one list that serves the whole run, and the team; return why that is not possible."""
+        try:
+            self._world.list_keys(fresh=True)
+            self._world.account()
+        except Exception as error:  # noqa: BLE001 - the failure of every key
+            return ended(error)
+        return None
+
+    def _look(self, call: Call, work: Sequence[DesiredKey]) -> tuple[Sight, ...]:
+        """Plan each key dry, as if every brake were off; then see whether the whole run has to stop."""
+        unknown = self._unknown() if work else None
+        call.unknown = unknown is not None
+        if unknown:
+            return tuple(failed(key.id, unknown) for key in work)
+
+        def see(key: DesiredKey, _say: Talk) -> Sight:
+            if end := self._halted(call):
+                return failed(key.id, end)
+            try:
+                options = replace(call.options_of(key), allow_delete=True)
+                return look(self._engine.plan, self._world, key, options)
+            except RunStopped as stop:
+                call.stopped = str(stop)
+                return failed(key.id, ended(stop))
+            except Exception as error:  # noqa: BLE001 - one key's failure never stops the others
+                return failed(key.id, ended(error))
+
+        sights = map_in_threads(work, see, self._hear, self._workers)
+        try:
+            if again := self._vouch(call, work, [sight.plan.key for sight in sights if sight.plan.end.code == UNSURE]):
+                surer = {sight.plan.key: sight for sight in map_in_threads(again, see, self._hear, self._workers)}
+                sights = tuple(surer.get(sight.plan.key, sight) for sight in sights)
+            call.stopped = call.stopped or self._common_fate(call, work, sights)
+        except KeyturnError as error:
+            call.unknown = True
+            return tuple(failed(key.id, ended(error)) for key in work)
+        return sights
+
+    def _vouch(self, call: Call, work: Sequence[DesiredKey], unsure: Collection[str]) -> tuple[DesiredKey, ...]:
+        """Return the keys of `unsure` of whose team this owner's other records show that the token is; note them."""
+        if not unsure:
+            return ()
+        found = {key: self._world.read_record(key).record for key in self._world.list_records()}
+        records = {key: record for key, record in found.items() if record and brakes.mine(record, self._desired.owner)}
+        doubted = {key: record for key, record in records.items() if key in unsure}
+        call.same_team = brakes.vouched(doubted, records.values(), self._world.list_keys())
+        return tuple(key for key in work if key.id in call.same_team)
+
+    def _common_fate(self, call: Call, work: Sequence[DesiredKey], sights: Sequence[Sight]) -> str:
+        """Return why the whole run stops, empty where it goes on."""
+        wanted = {key.id for key in work if not key.absent}
+        seen = {sight.plan.key: sight for sight in sights if brakes.mine(sight.record, self._desired.owner)}
+        records = {key: sight.record for key, sight in seen.items() if sight.record}
+        if records and (other := brakes.other_team(self._world.account(), records)):
+            return other
+        if other := brakes.another_account([sight.plan.key for sight in sights if sight.plan.end.code == UNSURE]):
+            return other
+        live = {key: uuid for key, uuid in brakes.live_uuids(records).items() if key in wanted}
+        if brakes.all_gone(live, self._world.list_keys()):
+            return brakes.all_gone(live, self._world.list_keys(fresh=True))
+        if call.options.verify:
+            call.verdicts += [seen[key].verdict for key in live]
+        return brakes.all_refused(call.verdicts)
+
+    def _brake(self, call: Call, sights: Sequence[Sight]) -> Braked:
+        asked = call.options.rotate or call.options.compromised
+        return brakes.brake([sight.plan for sight in sights], call.limits, asked=asked)
+
+    def _apply(self, call: Call, work: Sequence[DesiredKey], braked: Braked, run: str) -> tuple[KeyReport, ...]:
+        """Apply each key that is free and has something to do; the others end as their plan did."""
+        plans = {plan.key: plan for plan in braked.plans}
+
+        def do(key: DesiredKey, say: Talk) -> KeyReport:
+            plan = plans[key.id]
+            if key.id not in braked.free or not to_do(plan, call.options):
+                return KeyReport(key.id, (), plan.end)
+            if end := self._halted(call):
+                return KeyReport(key.id, (), end)
+            try:
+                options = replace(call.options_of(key), allow_delete=plan.deletes > 0)
+                report = self._engine.apply(self._world, key, options, run, say)
+            except RunStopped as stop:
+                call.stopped = call.stopped or str(stop)
+                return KeyReport(key.id, (), ended(stop))
+            except Exception as error:  # noqa: BLE001 - one key's failure never stops the others
+                return KeyReport(key.id, (), ended(error))
+            call.saw(report.smoke.verdict if report.smoke else None)
+            return report
+
+        return map_in_threads(work, do, self._hear, self._workers)
+
+    def _again(self, call: Call, waiting: Sequence[DesiredKey], run: str) -> tuple[KeyReport, ...]:
+        """Look at waiting keys once more and apply those that need not wait; a failed look is only said."""
+        sights = {sight.plan.key: sight for sight in self._look(call, waiting)}
+        for key, sight in sights.items():
+            if sight.plan.end.condition is Condition.FAILED:
+                self._hear(Progress(key, sight.plan.end.why, self._now()))
+        ready = [key for key in waiting if not still(sights[key.id].plan)]
+        braked = self._brake(call, [sights[key.id] for key in ready])
+        return self._apply(call, ready, braked, run)
+
+    def _wait_for_persons(self, call: Call, reports: dict[str, KeyReport], run: str) -> None:
+        """Look for API keys that a person has to make, and go on with what is there, until none is missing."""
+        told: list[str] = []
+        while not self._halted(call) and (waiting := worklist.waiting(call.work, reports)):
+            wanted = handoff_text(name for key in waiting for name in reports[key.id].end.make)
+            if wanted != told:
+                told = wanted
+                for text in wanted:
+                    self._say(text)
+            pause(self._world.sleep, POLL)
+            reports |= {report.key: report for report in self._again(call, waiting, run)}
+
+    def _wait_for_overlaps(self, call: Call, reports: dict[str, KeyReport], run: str) -> None:
+        """Retire what becomes due while this run is at work, or so soon that the next run would just miss it."""
+        tried: set[str] = set()
+        while not self._halted(call):
+            ends = {key: report.end for key, report in reports.items() if not rotated(report)}
+            work = [key for key in call.work if key.id in ends and key.id not in tried]
+            due = sorted(worklist.soon(work, ends, self._now()), key=lambda item: item[1])
+            if not due:
+                return
+            first = due[0][1]
+            ready = [key for key, at in due if at <= first + GRACE]
+            if (seconds := (due[len(ready) - 1][1] - self._now()).total_seconds()) > 0:
+                self._say(f"Waits {seconds:.0f} s for the overlap of {', '.join(key.id for key in ready)} to end.")
+                pause(self._world.sleep, seconds)
+            tried |= {key.id for key in ready}
+            reports |= {report.key: report for report in self._again(call, ready, run)}
+
+    def retires_soon(self, plan: RunPlan) -> bool:
+        """Tell whether an apply of this plan would wait for an overlap that is about to end."""
+        ends = {key.key: key.end for key in plan.plans}
+        return any(worklist.soon([key for key in self._desired.keys if key.id in ends], ends, self._now()))
+
+    def _halted(self, call: Call) -> End | None:
+        """Return why no further key is started, None where it may be."""
+        if call.stopped:
+            return End(Condition.STOPPED, "run-stopped", call.stopped, exit_code=brakes.OWNERSHIP)
+        if stop_requested() is not None:
+            why = "Not started, because a signal asked to stop."
+            return End(Condition.STOPPED, "interrupted", why, exit_code=1)
+        return None
+
+    def pools(self, found: Sequence[KeyStatus]) -> tuple[PoolState, ...]:
+        """Return the pools of the manifest's keys, as `found` by `status`."""
+        with suppress(KeyturnError):
+            return worklist.pools(
+                self._desired.keys, {key.key: len(key.make) for key in found}, self._world.list_keys()
+            )
+        return ()
+
+    def _pools(self, call: Call, results: Sequence[KeyPlan] | Sequence[KeyReport]) -> tuple[PoolState, ...]:
+        if call.unknown or call.stopped or not any(key.pool for key in call.work):
+            return ()
+        with suppress(KeyturnError):
+            return worklist.pools(call.work, worklist.wants(results), self._world.list_keys())
+        return ()
+
+    def _notes(self) -> tuple[str, ...]:
+        """Return what this run cannot know."""
+        with suppress(KeyturnError):
+            if not self._world.account():
+                return (BLIND,)
+        return ()
+
+    def _say(self, text: str) -> None:
+        self._hear(Progress("", text, self._now()))
+
+    def _hear(self, line: Progress) -> None:
+        """Pass a line on; nobody listening any more is no reason to leave a key half done."""
+        with suppress(Exception):
+            self._talk(line)
+
+    def _now(self) -> datetime:
+        return self._world.now()

@@ -1,0 +1,73 @@
+"""Side by side: many keys with a few worker threads, and the deliveries of one key with a thread each."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+L = TypeVar("L")
+
+Say = Callable[[L], None]
+
+
+def map_in_threads(items: Sequence[T], work: Callable[[T, Say[L]], R], hear: Say[L], workers: int) -> tuple[R, ...]:
+    """Work on every item and return the results in the items' order.
+
+    What the workers say is heard in the calling thread only: a terminal that is slow, or gone, never holds up a worker
+    that has a fresh secret in its hands. Raises what `work` raises, when all have ended.
+    """
+    said: SimpleQueue[tuple[L] | None] = SimpleQueue()
+    with ThreadPoolExecutor(max(1, min(workers, len(items))), thread_name_prefix="keyturn") as pool:
+        results = [pool.submit(work, item, lambda line: said.put((line,))) for item in items]
+        for result in results:
+            result.add_done_callback(lambda _: said.put(None))
+        try:
+            _hear_all(said, hear, len(results))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return tuple(result.result() for result in results)
+
+
+def run_all(tasks: Sequence[Callable[[], None]]) -> None:
+    """Run each task in a thread of its own, wait for all, then raise the first unexpected error.
+
+    Where the system gives no more threads a task runs in the caller's: a fresh secret still gets everywhere.
+    """
+    errors: list[Exception] = []
+
+    def run(task: Callable[[], None]) -> None:
+        try:
+            task()
+        except Exception as error:  # noqa: BLE001 - the other tasks go on; raised below
+            errors.append(error)
+
+    started: list[threading.Thread] = []
+    for task in tasks[1:]:
+        thread = threading.Thread(target=run, args=(task,), name="keyturn-delivery")
+        try:
+            thread.start()
+        except RuntimeError:
+            run(task)
+        else:
+            started.append(thread)
+    for task in tasks[:1]:
+        run(task)
+    for thread in started:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+def _hear_all(said: SimpleQueue[tuple[L] | None], hear: Say[L], working: int) -> None:
+    while working:
+        line = said.get()
+        if line is None:
+            working -= 1
+        else:
+            hear(*line)

@@ -1,0 +1,131 @@
+"""One call of the runner: what it works on, what it saw, and what is still open at its end. Decisions only."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from keyturn.core import brakes
+from keyturn.core.brakes import Limits
+from keyturn.core.errors import OwnershipError
+from keyturn.core.machine.pool import POOL
+from keyturn.core.model import ApiKey, DesiredKey, Verdict
+from keyturn.core.record import Record
+from keyturn.core.results import Change, Condition, End, KeyPlan, KeyReport, Options, PoolState
+from keyturn.engine.sight import Sight
+
+
+@dataclass(slots=True)
+class Call:
+    """One call of the runner: what it works on, what it saw, and why it stopped, if it did."""
+
+    work: tuple[DesiredKey, ...]
+    options: Options
+    limits: Limits
+    unpark: Collection[str] = ()
+    unmanaged: tuple[str, ...] = ()
+    """Ids of this owner's records without an entry; in `work` only where something of theirs is still open."""
+    stopped: str = ""
+    unknown: bool = False
+    """The list or the account could not be read, so every key failed."""
+    verdicts: list[Verdict | None] = field(default_factory=list)
+    same_team: Collection[str] = ()
+    """Keys of which another key of the run shows that the token is of their team."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def options_of(self, key: DesiredKey) -> Options:
+        """What was asked for is asked of the manifest's keys, not of records that lost their entry."""
+        asked, same_team = self.options, self.options.same_team or key.id in self.same_team
+        if key.id in self.unmanaged:
+            return Options(asked.verify, by=asked.by, lock_timeout=asked.lock_timeout, same_team=same_team)
+        return replace(asked, unpark=asked.unpark or key.id in self.unpark, same_team=same_team)
+
+    def saw(self, verdict: Verdict | None) -> None:
+        """Stop once two keys were checked and none was accepted."""
+        with self.lock:
+            self.verdicts.append(verdict)
+            self.stopped = self.stopped or brakes.all_refused(self.verdicts)
+
+
+def has_retire(record: Record) -> bool:
+    """Whether a record without an entry still has an old secret to retire."""
+    return record.retire is not None
+
+
+def to_do(plan: KeyPlan, options: Options) -> bool:
+    """Whether applying can come to more than the plan: a change, a check, or a wait for another run's lease."""
+    resting = plan.end.condition in {Condition.REST, Condition.WAITING}
+    return bool(plan.changes) or (resting and (options.verify or plan.end.exit_code != 0))
+
+
+def waiting(work: Sequence[DesiredKey], reports: Mapping[str, KeyReport]) -> tuple[DesiredKey, ...]:
+    """Return the keys that wait for a person or another run, not for time."""
+    ends = {key: report.end for key, report in reports.items()}
+    return tuple(key for key in work if ends[key.id].condition is Condition.WAITING and ends[key.id].exit_code == 1)
+
+
+def still(plan: KeyPlan) -> bool:
+    """Whether a waiting key goes on waiting: nothing to do yet, or it could not be looked at just now."""
+    patient = plan.end.condition in {Condition.WAITING, Condition.FAILED} and plan.end.exit_code == 1
+    return patient and not plan.changes
+
+
+def exit_code(call: Call, results: Sequence[KeyPlan] | Sequence[KeyReport]) -> int:
+    """Return the exit code of the whole run."""
+    codes = [result.exit_code if isinstance(result, KeyReport) else result.end.exit_code for result in results]
+    return brakes.exit_code([*codes, brakes.OWNERSHIP if call.stopped else 0])
+
+
+def check_digest(sights: Sequence[Sight], expected: str) -> None:
+    """Raise OwnershipError if the plan is not the one that was reviewed."""
+    if brakes.digest(sight.plan for sight in sights) != expected:
+        raise OwnershipError(
+            "the saved plan no longer is what would be done, so nothing was",
+            evidence="a key, its record, its entry or a delivery changed since",
+            remedy="Make a new plan and review it.",
+        )
+
+
+def soon(work: Sequence[DesiredKey], ends: Mapping[str, End], now: datetime) -> Iterator[tuple[DesiredKey, datetime]]:
+    """Yield the keys whose old secret can be retired before the run has to end, each with the moment.
+
+    A nightly run rotates some seconds after it began; the next one would come those seconds too early for an overlap
+    of 24 h. So a run waits for an overlap that ends within `timing.delivery`, or half of it if it is a short one.
+    """
+    for key in work:
+        end = ends[key.id]
+        longest = min(timedelta(seconds=key.timing.delivery), key.rotation.overlap / 2)
+        if end.until and end.code in {"overlap", "unmanaged"} and end.until - now <= longest:
+            yield key, end.until
+
+
+def pools(work: Iterable[DesiredKey], wants: Mapping[str, int], listed: Iterable[ApiKey]) -> tuple[PoolState, ...]:
+    """Return the pools of these keys; `wants`: how many API keys each of them lacks."""
+    names = [key.name for key in listed if key.deleted_at is None]
+    low: dict[str, int] = {}
+    wanted: dict[str, int] = {}
+    for key in work:
+        if key.pool and not key.absent:
+            prefix = key.pool.prefix
+            low[prefix] = max(low.get(prefix, 0), key.pool.low)
+            wanted[prefix] = wanted.get(prefix, 0) + wants.get(key.id, 0)
+    return tuple(
+        PoolState(prefix, sum(name.startswith(prefix) for name in names), low[prefix], wanted[prefix])
+        for prefix in sorted(low)
+    )
+
+
+def wants(results: Sequence[KeyPlan] | Sequence[KeyReport]) -> dict[str, int]:
+    """Return how many API keys each key lacks: would take from its pool, or a person has to make."""
+    return {
+        one.key: len(one.end.make)
+        + (sum(change.code == POOL for change in one.changes) if isinstance(one, KeyPlan) else 0)
+        for one in results
+    }
+
+
+def rotated(report: KeyReport) -> bool:
+    """Tell whether this run began the overlap that the key is in."""
+    return any(change.change is Change.ROTATE for change in report.done)

@@ -1,0 +1,167 @@
+"""One HTTP client: bearer auth, a deadline for the whole request, and a clear line between unsent and unknown.
+
+- Every request has its own connection. A kept-alive one may have been closed by the server a moment ago, and a mint
+  that is sent on it would be ambiguous for nothing.
+- The guard of a mutating call runs before connecting and again when the connection stands, right before the first
+  byte of the request, in the caller's thread.
+- Redirects are not followed, so that no credential ever reaches another origin.
+- Bodies are kept out of `repr` and are never logged.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from keyturn.core.errors import Ambiguous, ApiError, NotAccepted
+from keyturn.core.origins import check_transport, parse_origin
+from keyturn.core.secret import Secret
+from keyturn.live.digitalocean.redact import redact
+
+BODY_LIMIT = 8 * 1024 * 1024
+_REFUSED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer with its whole body; `seconds` from the start to the head of the answer."""
+
+    status: int
+    headers: httpx.Headers = field(repr=False)
+    body: bytes = field(repr=False)
+    seconds: float
+
+
+class _TooLate(Exception):
+    """The deadline passed before the first byte of the request."""
+
+
+class _Flight:
+    """One request under way: the guard, and the socket to cut off at the deadline."""
+
+    def __init__(self, guard: Callable[[], None] | None) -> None:
+        self._guard = guard
+        self._socket: socket.socket | None = None
+        self.expired = False
+
+    def expire(self) -> None:
+        """Cut the connection off; called by the watchdog's thread."""
+        self.expired = True
+        if self._socket is not None:
+            # Of the plain socket class: the method of a TLS socket would drop the TLS object under the reader.
+            with suppress(OSError):
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+    def trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Follow httpcore's events: keep the socket, and run the guard at the last moment before the request."""
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            self._socket = info["return_value"].get_extra_info("socket")
+        elif event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
+            if self._guard is not None:
+                self._guard()
+            if self.expired:
+                raise _TooLate
+
+
+class HttpClient:
+    """Sends requests to one origin; safe to share by threads."""
+
+    def __init__(self, url: str, *, seconds: float, user_agent: str) -> None:
+        """Prepare for base `url`; `seconds` is the deadline of a whole request.
+
+        Raises InputError where `url` is no plain http(s) URL, or plain http to another machine.
+        """
+        check_transport(parse_origin(url))
+        self.url = url.rstrip("/")
+        self._seconds = seconds
+        self._client = httpx.Client(
+            headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": user_agent},
+            limits=httpx.Limits(max_keepalive_connections=0),
+            timeout=seconds,
+            follow_redirects=False,
+        )
+
+    def close(self) -> None:
+        """Close the client."""
+        self._client.close()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        bearer: Secret,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+        guard: Callable[[], None] | None = None,
+    ) -> Answer:
+        """Send once and return the answer whatever its status.
+
+        Raises NotAccepted where nothing was sent, Ambiguous where no whole answer came, and what `guard` raises.
+        """
+        if not sendable(bearer):
+            raise NotAccepted("not sent: the credential has characters that no header can carry", where=self.url)
+        if guard is not None:
+            guard()
+        flight = _Flight(guard)
+        watchdog = threading.Timer(self._seconds, flight.expire)
+        watchdog.daemon = True
+        watchdog.start()
+        failure: ApiError
+        # The failure is raised outside of the handlers: httpx errors hold the request, and with it the credential.
+        try:
+            return self._exchange(method, path, bearer, params, body, flight)
+        except _TooLate:
+            failure = NotAccepted(f"not sent: no connection within {self._seconds:g} s", where=self.url)
+        except _REFUSED as error:
+            failure = NotAccepted("no connection", where=self.url, evidence=redact(str(error) or _kind(error), bearer))
+        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, ValueError) as error:
+            late = flight.expired or isinstance(error, httpx.TimeoutException)
+            what = f"no whole answer within {self._seconds:g} s" if late else "the connection broke before the answer"
+            failure = Ambiguous(what, where=self.url, evidence=_kind(error))
+        finally:
+            watchdog.cancel()
+        raise failure
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        bearer: Secret,
+        params: Mapping[str, str] | None,
+        body: Mapping[str, object] | None,
+        flight: _Flight,
+    ) -> Answer:
+        started = time.monotonic()
+        with self._client.stream(
+            method,
+            self.url + path,
+            params=params,
+            json=body,
+            headers={"Authorization": f"Bearer {bearer.reveal()}"},
+            extensions={"trace": flight.trace},
+        ) as response:
+            seconds = time.monotonic() - started
+            read = bytearray()
+            for chunk in response.iter_bytes():
+                read += chunk
+                if len(read) > BODY_LIMIT:
+                    message = "too long"
+                    raise httpx.DecodingError(message)
+            return Answer(response.status_code, response.headers, bytes(read), seconds)
+
+
+def sendable(secret: Secret) -> bool:
+    """Tell whether a header can carry the secret: visible ASCII only."""
+    return all("!" <= char <= "~" for char in secret.reveal())
+
+
+def _kind(error: Exception) -> str:
+    return type(error).__name__

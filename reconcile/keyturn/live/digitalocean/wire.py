@@ -1,0 +1,188 @@
+"""What the APIs answer, as pydantic models: every field optional, unknown fields harmless, no input in any error."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from keyturn.core.model import ApiKey
+
+
+def _moment(value: object) -> datetime | None:
+    """Read RFC 3339; None for anything else, and for the year 1, which stands for "never" in Go.
+
+    A secret is never lost over a date that cannot be read.
+    """
+    if not isinstance(value, str):
+        return None
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    if moment.year == 1:
+        return None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _flag(value: object) -> bool | None:
+    return value if isinstance(value, bool) else None
+
+
+def _table(value: object) -> object:
+    return value if isinstance(value, dict) else {}
+
+
+def _rows(value: object) -> object:
+    return () if value is None else value
+
+
+Moment = Annotated[datetime | None, BeforeValidator(_moment)]
+Text = Annotated[str, BeforeValidator(_text)]
+
+
+class Wire(BaseModel):
+    """A JSON object of one of the APIs."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class KeyInfo(Wire):
+    """`api_key_info`; `secret_key` only in the answers to create and regenerate."""
+
+    uuid: Text = ""
+    name: Text = ""
+    created_at: Moment = None
+    deleted_at: Moment = None
+    secret_key: Text = Field(default="", repr=False)
+
+    def key(self) -> ApiKey:
+        """Return what a list shows of the key: no secret."""
+        return ApiKey(self.uuid, self.name, self.created_at, self.deleted_at)
+
+
+class KeyAnswer(Wire):
+    """The answer to create, rename, regenerate and delete."""
+
+    api_key_info: Annotated[KeyInfo, BeforeValidator(_table)] = KeyInfo()
+
+
+class Meta(Wire):
+    """The size of the whole list."""
+
+    total: int | None = None
+
+
+class KeyPage(Wire):
+    """One page of the list."""
+
+    api_key_infos: Annotated[tuple[KeyInfo, ...], BeforeValidator(_rows)] = ()
+    meta: Annotated[Meta, BeforeValidator(_table)] = Meta()
+
+
+class Team(Wire):
+    """The team that a token belongs to."""
+
+    uuid: Text = ""
+
+
+class Account(Wire):
+    """`account`."""
+
+    team: Annotated[Team, BeforeValidator(_table)] = Team()
+
+
+class AccountAnswer(Wire):
+    """The answer to GET /v2/account."""
+
+    account: Annotated[Account, BeforeValidator(_table)] = Account()
+
+
+class Prepayment(Wire):
+    """`status` of the prepaid balance; `blocked` None if it is not said."""
+
+    blocked: Annotated[bool | None, BeforeValidator(_flag)] = None
+
+
+class PrepaymentAnswer(Wire):
+    """The answer to GET /v2/customers/my/prepayment_status."""
+
+    status: Annotated[Prepayment, BeforeValidator(_table)] = Prepayment()
+
+
+class ControlError(Wire):
+    """An error of the control API: texts of known shape only."""
+
+    id: Text = ""
+    message: Text = ""
+    request_id: Text = ""
+
+
+class ModelInfo(Wire):
+    """One model of `/v1/models`."""
+
+    id: Text = ""
+
+
+class ModelList(Wire):
+    """The answer to GET /v1/models."""
+
+    data: tuple[ModelInfo, ...]
+
+
+class InferenceFault(Wire):
+    """`error` of an OpenAI-compatible answer."""
+
+    message: Text = ""
+    code: Text = ""
+    type: Text = ""
+    param: Text = ""
+
+
+class InferenceError(Wire):
+    """An error of the inference API: the fields under `error`, or beside it as some servers write them."""
+
+    error: Annotated[InferenceFault, BeforeValidator(_table)] = InferenceFault()
+    message: Text = ""
+    code: Text = ""
+    id: Text = ""
+
+    @property
+    def text(self) -> str:
+        """The sentence."""
+        return self.error.message or self.message
+
+    @property
+    def words(self) -> str:
+        """All that the server said, in lower case, for matching only."""
+        parts = (self.text, self.error.code, self.error.type, self.error.param, self.code, self.id)
+        return " ".join(part for part in parts if part).lower()
+
+
+class Completion(Wire):
+    """What of a completion shows that a model worked; its text is not even parsed."""
+
+    choices: tuple[Wire, ...] | None = None
+    output: tuple[Wire, ...] | None = None
+    status: Text = ""
+
+    @property
+    def answered(self) -> bool:
+        """Whether a model answered, be it with an empty text (a reasoning model at its limit)."""
+        return bool(self.choices) or (self.output is not None and self.status not in {"failed", "cancelled"})
+
+
+W = TypeVar("W", bound=Wire)
+
+
+def parse(shape: type[W], body: bytes) -> W | None:
+    """Return the body as `shape`, None where it cannot be read as one."""
+    try:
+        return shape.model_validate_json(body)
+    except (ValidationError, RecursionError):
+        return None

@@ -1,0 +1,79 @@
+"""One complete list of the API keys for a whole run, shared by all threads and kept true to our own changes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from keyturn.core.errors import ApiForbidden, KeyturnError
+from keyturn.core.model import ApiKey
+
+Keys = tuple[ApiKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """What the last list came to: the keys, or why there are none."""
+
+    keys: Keys = ()
+    error: KeyturnError | None = None
+
+    @property
+    def lasting(self) -> bool:
+        return self.error is None or isinstance(self.error, ApiForbidden)
+
+    def get(self) -> Keys:
+        if self.error is not None:
+            raise self.error
+        return self.keys
+
+
+class KeyList:
+    """Lists when first asked, or asked afresh.
+
+    A failure serves all who waited for it: of many keys at once, one tries in vain. Only a refused token's is kept.
+    """
+
+    def __init__(self, read: Callable[[], Keys]) -> None:
+        """Take what reads a complete list; it raises KeyturnError."""
+        self._read = read
+        self._listed: _Listed | None = None
+        self._begun = self._ended = 0
+        self._changes: list[Callable[[Keys], Keys]] = []
+        self._reading = threading.Lock()
+        # Apart from `_reading`: whoever holds a fresh secret must not wait for a list.
+        self._changing = threading.Lock()
+
+    def get(self, *, fresh: bool = False) -> Keys:
+        """Return the list; `fresh`: one that was begun after this call, perhaps for another thread.
+
+        Raises the error that the list met.
+        """
+        begun, ended = self._begun, self._ended
+        with self._reading:
+            shared = self._begun > begun if fresh else self._ended > ended
+            if self._listed and (shared or (self._listed.lasting and not fresh)):
+                return self._listed.get()
+            self._begun += 1
+            return self._read_now().get()
+
+    def amend(self, change: Callable[[Keys], Keys]) -> None:
+        """Make a change of ours visible, in the present list and in one that is being read right now."""
+        with self._changing:
+            self._changes.append(change)
+            if self._listed is not None:
+                self._listed = _Listed(change(self._listed.keys), self._listed.error)
+
+    def _read_now(self) -> _Listed:
+        before = len(self._changes)
+        try:
+            listed = _Listed(self._read())
+        except KeyturnError as error:
+            listed = _Listed(error=error)
+        with self._changing:
+            for change in self._changes[before:]:
+                listed = _Listed(change(listed.keys), listed.error)
+            self._listed = listed
+        self._ended += 1
+        return listed

@@ -1,0 +1,328 @@
+"""The real world: DigitalOcean over HTTP, the targets of the manifest, this machine's clocks, chance and runs."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from keyturn.core import record as records
+from keyturn.core.errors import CredentialError, InputError, TargetMisfit
+from keyturn.core.model import Api, ApiKey, Delivery, Desired, WireAnswer
+from keyturn.core.origins import check_transport, parse_origin
+from keyturn.core.record import Claim, Record
+from keyturn.core.results import Progress
+from keyturn.core.secret import Secret
+from keyturn.core.world import Guard, Held, Minted, StoredClaim, StoredRecord
+from keyturn.engine.run_lock import Runs
+from keyturn.engine.signals import stop_requested
+from keyturn.engine.threads import run_all
+from keyturn.live.digitalocean import ControlApi, InferenceApi, RateBudget
+from keyturn.live.key_list import KeyList
+from keyturn.live.open_targets import Targets
+from keyturn.targets.base import Target
+
+Hear = Callable[[Progress], None]
+
+TOKENS = ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN")
+API = ("KEYTURN_API_URL", "https://api.digitalocean.com")
+BLOCKED_SECONDS = 10.0
+"""For how long one answer about the account's balance serves all keys."""
+INFERENCE = ("KEYTURN_INFERENCE_URL", "https://inference.do-ai.run")
+_IN_SECONDS = 120
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Goes on while the machine sleeps, where the system has such a clock (Linux)."""
+
+
+def open_world(
+    desired: Desired,
+    environment: Mapping[str, str],
+    base: Path,
+    *,
+    beside: LiveWorld | None = None,
+    hear: Hear = lambda _: None,
+) -> LiveWorld:
+    """Return the real world of a manifest; nothing is sent, and no target is opened before it is used.
+
+    `base` is the manifest's directory; credentials and the API's URLs are read from `environment`. With `beside`, the
+    rate budget and the list are those of that world, and the API's clients, too, where a request may take as long.
+    `hear` is told of waits for the API's rate limit, in whichever thread waits.
+
+    Raises:
+        CredentialError: no account token.
+        InputError: a URL or an origin that cannot be used.
+    """
+    token = next((text for name in TOKENS if (text := environment.get(name, "").strip())), "")
+    if not token:
+        raise CredentialError(
+            "no DigitalOcean token",
+            remedy=f"Set {TOKENS[0]} to a token with the scopes genai:read, genai:update and account:read.",
+        )
+    api, inference = (_url(environment, *place) for place in (API, INFERENCE))
+    targets = Targets(desired, environment, base)
+    if beside and beside.control.request == desired.timing.request:
+        return LiveWorld(beside.control, beside.inference, targets, Runs(), beside.listing)
+    budget = beside.control.budget if beside else _budget(hear)
+    control = ControlApi(api, Secret(token), timing=desired.timing, budget=budget)
+    clients = control, InferenceApi(inference, timing=desired.timing)
+    return LiveWorld(*clients, targets, Runs(), beside.listing if beside else None)
+
+
+class LiveWorld:
+    """The World protocol, thread-safe: one list serves all keys, and writes to one path come one after the other."""
+
+    def __init__(
+        self,
+        control: ControlApi,
+        inference: InferenceApi,
+        targets: Targets,
+        runs: Runs,
+        listing: KeyList | None = None,
+    ) -> None:
+        """Take the parts; nothing is sent yet."""
+        self.control = control
+        self.inference = inference
+        self.listing = listing or KeyList(control.list_keys)
+        self._targets = targets
+        self._runs = runs
+        self._account: str | None = None
+        self._account_lock = threading.Lock()
+        self._blocked: tuple[float, bool | None] | None = None
+        self._blocked_lock = threading.Lock()
+        self._paths: dict[tuple[str, str], threading.Lock] = {}
+        self._paths_lock = threading.Lock()
+        self._records_checked = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.control.close()
+        self.inference.close()
+        self._targets.close()
+
+    # This machine.
+    def now(self) -> datetime:
+        """Return the wall clock, in UTC."""
+        return _now()
+
+    def uptime(self) -> float:
+        """Return seconds since boot, those asleep included where the system counts them."""
+        return _uptime()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(max(0.0, seconds))
+
+    def random_hex(self, size: int) -> str:
+        """Return `size` bytes of the system's randomness as hex digits."""
+        return secrets.token_hex(size)
+
+    def together(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """Run the tasks side by side and wait for all."""
+        run_all(tasks)
+
+    def run_alive(self, run: str) -> bool | None:
+        """Tell whether a run of this machine holds its lock; None for a run of elsewhere."""
+        return self._runs.alive(run)
+
+    # The control API.
+    def list_keys(self, *, fresh: bool = False) -> tuple[ApiKey, ...]:
+        """Return the run's complete list; `fresh`: one that was begun after this call."""
+        return self.listing.get(fresh=fresh)
+
+    def account(self) -> str:
+        """Return the team's uuid, asked for once; empty where the token may not read it."""
+        with self._account_lock:
+            if self._account is None:
+                self._account = self.control.account()
+            return self._account
+
+    def prepayment_blocked(self) -> bool | None:
+        """Tell whether the account is blocked for lack of balance; the answer serves for 10 s."""
+        with self._blocked_lock:
+            if self._blocked is None or self.uptime() - self._blocked[0] > BLOCKED_SECONDS:
+                self._blocked = (self.uptime(), self.control.prepayment_blocked())
+            return self._blocked[1]
+
+    def clock_skew(self) -> float:
+        """Return seconds between the API's last `Date` and our clock."""
+        return self.control.clock_skew()
+
+    def throttled(self) -> float:
+        """Return how many seconds the rate budget holds the next call back."""
+        return self.control.budget.throttled()
+
+    def create(self, name: str, guard: Guard) -> Minted:
+        """Mint a new key."""
+        minted = self.control.create(name, guard)
+        self.listing.amend(lambda keys: (*(key for key in keys if key.uuid != minted.key.uuid), minted.key))
+        return minted
+
+    def regenerate(self, uuid: str, guard: Guard) -> Minted:
+        """Mint a new secret for a key."""
+        return self.control.regenerate(uuid, guard)
+
+    def rename(self, uuid: str, name: str, guard: Guard) -> None:
+        """Rename a key."""
+        self.control.rename(uuid, name, guard)
+        self.listing.amend(lambda keys: tuple(replace(key, name=name) if key.uuid == uuid else key for key in keys))
+
+    def delete(self, uuid: str, guard: Guard) -> None:
+        """Delete a key."""
+        self.control.delete(uuid, guard)
+        self.listing.amend(lambda keys: tuple(key for key in keys if key.uuid != uuid))
+
+    # The inference API.
+    def models(self, secret: Secret) -> WireAnswer:
+        """GET /v1/models."""
+        return self.inference.models(secret)
+
+    def complete(self, secret: Secret, model: str, api: Api) -> WireAnswer:
+        """Ask for a tiny completion."""
+        return self.inference.complete(secret, model, api)
+
+    # Deliveries.
+    def read_delivery(self, delivery: Delivery) -> Held:
+        """Read what a delivery holds now."""
+        value = self._targets.get(delivery.target).read(delivery.path, delivery.field)
+        return Held(value.secret, value.version)
+
+    def read_delivery_version(self, delivery: Delivery, version: str) -> Secret | None:
+        """Read what a delivery held at an earlier version."""
+        return self._targets.get(delivery.target).read_version(delivery.path, delivery.field, version)
+
+    def write_delivery(self, delivery: Delivery, secret: Secret, expected: Secret | None, guard: Guard) -> str:
+        """Replace `expected` by `secret`; the new version."""
+        target = self._targets.get(delivery.target)
+        with self._path(delivery):
+            return target.write(delivery.path, delivery.field, secret, expected, guard)
+
+    def remove_delivery(self, delivery: Delivery, expected: Secret, guard: Guard) -> None:
+        """Remove our field."""
+        target = self._targets.get(delivery.target)
+        with self._path(delivery):
+            target.remove(delivery.path, delivery.field, expected, guard)
+
+    def preflight(self, delivery: Delivery) -> None:
+        """Show that the delivery is readable and writable."""
+        target = self._targets.get(delivery.target)
+        with self._path(delivery):
+            target.preflight(delivery.path, delivery.field)
+
+    def fenced(self, delivery: Delivery) -> bool:
+        """Tell whether the target compares and sets."""
+        return self._targets.get(delivery.target).capabilities.compare_and_set
+
+    # Records and claims.
+    def read_record(self, key: str) -> StoredRecord:
+        """Read `<prefix>/keys/<key>`."""
+        path = self._document_path("keys", key)
+        found = self._store().read_document(path)
+        if found.text is None:
+            return StoredRecord(None, found.version)
+        record = records.parse_record(found.text, where=self._where(path))
+        if record.key != key:
+            raise TargetMisfit(
+                "this record is of another key", where=self._where(path), evidence=f"it says {record.key!r}"
+            )
+        return StoredRecord(record, found.version)
+
+    def write_record(self, record: Record, version: str) -> str:
+        """Write `<prefix>/keys/<key>` over exactly `version`."""
+        return self._write_document(self._document_path("keys", record.key), records.dump(record), version)
+
+    def list_records(self) -> tuple[str, ...]:
+        """Return the ids of all keys that have a record here."""
+        return self._store().list_documents(f"{self._targets.records.prefix}/keys")
+
+    def read_claim(self, uuid: str) -> StoredClaim:
+        """Read `<prefix>/slots/<uuid>`."""
+        path = self._document_path("slots", uuid)
+        found = self._store().read_document(path)
+        if found.text is None:
+            return StoredClaim(None, found.version)
+        return StoredClaim(records.parse_claim(found.text, where=self._where(path)), found.version)
+
+    def write_claim(self, claim: Claim, version: str) -> str:
+        """Write `<prefix>/slots/<uuid>` over exactly `version`."""
+        return self._write_document(self._document_path("slots", claim.uuid), records.dump(claim), version)
+
+    def _path(self, delivery: Delivery) -> threading.Lock:
+        """Return the lock of a path, which several keys may share with a field each."""
+        with self._paths_lock:
+            return self._paths.setdefault((delivery.target, delivery.path), threading.Lock())
+
+    def _store(self) -> Target:
+        return self._targets.get(self._targets.records.target)
+
+    def _document_path(self, folder: str, name: str) -> str:
+        """Return the path of a document; a name comes from a record or from the API and may not lead elsewhere."""
+        if "/" in name:
+            raise InputError(f"{name!r} cannot be the name of a document in {folder}")
+        return f"{self._targets.records.prefix}/{folder}/{name}"
+
+    def _write_document(self, path: str, text: str, version: str) -> str:
+        store = self._store()
+        if not self._records_checked:
+            store.check_documents(self._targets.records.prefix)
+            self._records_checked = True
+        # The compare-and-set is the guard here: a run that lost its lease finds another version.
+        return store.write_document(path, text, version, _unguarded)
+
+    def _where(self, path: str) -> str:
+        return f"{self._targets.records.target}:{path}"
+
+
+def _budget(hear: Hear) -> RateBudget:
+    def told(seconds: float) -> None:
+        """Nobody listening any more is no reason to leave a key half done."""
+        with suppress(Exception):
+            hear(Progress("", f"waits {span(seconds)} for the API's rate limit", _now()))
+
+    return RateBudget(time.sleep, _now, hear=told, stop=_stopping, ticks=_uptime)
+
+
+def span(seconds: float) -> str:
+    """Say how long a wait is: in seconds, or from two minutes on in minutes."""
+    return f"{math.ceil(seconds)} s" if seconds <= _IN_SECONDS else f"{math.ceil(seconds / 60)} min"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _uptime() -> float:
+    return time.clock_gettime(_CLOCK)
+
+
+def _stopping() -> bool:
+    return stop_requested() is not None
+
+
+def _unguarded() -> None:
+    """Let a write go out."""
+
+
+def _url(environment: Mapping[str, str], variable: str, default: str) -> str:
+    """Return the URL of one of the two APIs; https, or this machine (the sandbox). Raises InputError."""
+    url = environment.get(variable, "").strip() or default
+    try:
+        check_transport(parse_origin(url))
+    except InputError as error:
+        raise InputError(error.what, where=variable, remedy=error.remedy) from None
+    return url

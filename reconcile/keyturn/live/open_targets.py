@@ -1,0 +1,58 @@
+"""The targets of a manifest, each opened when it is first used."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+
+from keyturn.core.errors import InputError
+from keyturn.core.model import Desired, RecordsConfig
+from keyturn.core.origins import allowed_origins
+from keyturn.targets import registry
+from keyturn.targets.base import Target, TargetContext
+from keyturn.targets.local import LocalTarget
+
+LOCAL = "local"
+"""The place of records that needs no entry among the targets: a directory beside the manifest."""
+
+
+class Targets:
+    """Opens targets lazily: a broken one harms only the keys that need it. Thread-safe."""
+
+    def __init__(self, desired: Desired, environment: Mapping[str, str], base: Path) -> None:
+        """Prepare; raises InputError where KEYTURN_ALLOWED_ORIGINS cannot be read."""
+        self.records: RecordsConfig = desired.records
+        self._configs = {config.name: config for config in desired.targets}
+        self._environment = environment
+        self._origins = allowed_origins(environment)
+        self._request = desired.timing.request
+        self._base = str(base)
+        self._open: dict[str, Target] = {}
+        self._lock = threading.Lock()
+
+    def get(self, name: str) -> Target:
+        """Return a target; raises InputError where its settings are wrong or its library is missing."""
+        with self._lock:
+            if name not in self._open:
+                self._open[name] = self._make(name)
+            return self._open[name]
+
+    def close(self) -> None:
+        """Close those that were opened."""
+        for target in self._open.values():
+            target.close()
+
+    def _make(self, name: str) -> Target:
+        config = self._configs.get(name)
+        if config is None and name != LOCAL:
+            raise InputError(f"the manifest has no target {name!r}", evidence=f"it has {', '.join(self._configs)}")
+        context = TargetContext(
+            name=name,
+            settings=config.settings if config else {},
+            environment=self._environment,
+            allowed_origins=self._origins,
+            request=self._request,
+            base=self._base,
+        )
+        return registry.make(config.type, context) if config else LocalTarget(context)

@@ -1,0 +1,225 @@
+"""Brakes, ownership and run-wide stops, decided on plans alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from keyturn.core import brakes
+from keyturn.core.brakes import Limits, brake
+from keyturn.core.model import ApiKey, SlotName, Verdict
+from keyturn.core.record import Intent, Op, Record, Slot
+from keyturn.core.results import Change, Condition, End, KeyPlan, Planned
+
+NOW = datetime(2026, 8, 1, tzinfo=UTC)
+REST = End(Condition.REST)
+
+
+def plan(
+    key: str, *changes: Change, mints: bool = False, deletes: int = 0, due: int | None = None, basis: str = "b"
+) -> KeyPlan:
+    """A plan; `due`: a scheduled rotation, due since that many days."""
+    since = None if due is None else NOW - timedelta(days=due)
+    planned = tuple(Planned(change, "code", "why") for change in changes)
+    return KeyPlan(key, planned, REST, basis, mints or due is not None, deletes, due is not None, since)
+
+
+def heal(key: str) -> KeyPlan:
+    """A rotation that nobody scheduled."""
+    return plan(key, Change.ROTATE, Change.DELIVER, mints=True)
+
+
+def due(key: str, days: int) -> KeyPlan:
+    """A rotation that has been due for that many days."""
+    return plan(key, Change.ROTATE, Change.DELIVER, due=days)
+
+
+def record(key: str, *, account: str = "team", uuid: str = "", op: Op | None = None) -> Record:
+    """A record with a live slot."""
+    intent = Intent(op, None, "n", "run", NOW, NOW) if op else None
+    slots = {SlotName.A: Slot(uuid or f"uuid-{key}", key)}
+    return Record(key, "owner", "00", account=account, live=SlotName.A, slots=slots, intent=intent)
+
+
+def ends(braked: brakes.Braked) -> dict[str, tuple[str, int]]:
+    """Code and exit code of each plan's end."""
+    return {item.key: (item.end.code, item.end.exit_code) for item in braked.plans}
+
+
+class TestDeletes:
+    """Deleting needs consent by count."""
+
+    def test_without_consent_no_deleting_key_starts_and_the_others_do(self) -> None:
+        """Both keys that delete are held back with exit 4; the third goes on."""
+        plans = [plan("a", Change.DELETE, deletes=1), plan("b", Change.DELETE, deletes=2), plan("c", Change.RENAME)]
+        braked = brake(plans, Limits(20))
+        assert braked.free == {"c"}
+        assert ends(braked) == {"a": ("too-many-deletes", 4), "b": ("too-many-deletes", 4), "c": ("", 0)}
+        assert "--allow-delete 3" in braked.plans[0].end.why
+
+    @pytest.mark.parametrize(("allowed", "free"), [(1, frozenset[str]()), (2, frozenset("ab")), (9, frozenset("ab"))])
+    def test_consent_is_for_all_or_none(self, allowed: int, free: frozenset[str]) -> None:
+        """A smaller number than what would be deleted lets none of them start."""
+        plans = [plan("a", Change.DELETE, deletes=1), plan("b", Change.DELETE, deletes=1)]
+        assert brake(plans, Limits(20, allow_delete=allowed)).free == free
+
+    def test_a_key_held_for_its_delete_takes_no_place_among_the_rotations(self) -> None:
+        """It does not start, so it does not count."""
+        plans = [plan("a", Change.DELETE, Change.ROTATE, mints=True, deletes=1), heal("b")]
+        assert brake(plans, Limits(1)).free == {"b"}
+
+
+class TestUnscheduled:
+    """Adoptions and heals come in bulk only when something is wrong, or is agreed."""
+
+    @pytest.mark.parametrize(
+        "many",
+        [
+            [heal("a"), heal("b")],
+            [plan("a", Change.ADOPT), plan("b", Change.ADOPT, Change.ROTATE, mints=True)],
+            [plan("a", Change.CREATE, Change.DELIVER, mints=True), heal("b")],
+        ],
+    )
+    def test_over_the_limit_none_of_them_starts(self, many: list[KeyPlan]) -> None:
+        """They are held back with exit 4 and the number to type; a repair without a mint goes on."""
+        braked = brake([*many, plan("c", Change.DELIVER)], Limits(1))
+        assert braked.free == {"c"}
+        assert ends(braked)["a"] == ("too-many-rotations", 4)
+        assert "--allow-rotations 2" in braked.plans[0].end.why
+
+    def test_at_the_limit_all_start(self) -> None:
+        """The limit itself is allowed."""
+        assert brake([heal("a"), heal("b")], Limits(2)).free == {"a", "b"}
+
+    def test_consent_raises_the_limit(self) -> None:
+        """`--allow-rotations 2` over a limit of 1."""
+        assert brake([heal("a"), heal("b")], Limits(1, allow_rotations=2)).free == {"a", "b"}
+
+    def test_consent_below_the_limit_does_not_lower_it(self) -> None:
+        """The manifest's number stands."""
+        assert brake([heal("a"), heal("b")], Limits(2, allow_rotations=1)).free == {"a", "b"}
+
+    def test_retires_and_repairs_do_not_count(self) -> None:
+        """A retire mints only to kill an old secret."""
+        plans = [plan("a", Change.RETIRE, mints=True), plan("b", Change.DELIVER), heal("c")]
+        assert brake(plans, Limits(1)).free == {"a", "b", "c"}
+
+    def test_rotations_that_were_asked_for_key_by_key_are_not_braked(self) -> None:
+        """`keyturn rotate A B C` names each."""
+        assert brake([heal("a"), heal("b")], Limits(1), asked=True).free == {"a", "b"}
+
+
+class TestScheduled:
+    """Scheduled rotations over the limit are put off, not refused."""
+
+    def test_those_due_longest_are_kept(self) -> None:
+        """The others are deferred, wait, and exit 0; `deferred` is in the plans' order."""
+        braked = brake([due("new", 1), due("old", 30), due("middle", 5), due("newer", 2)], Limits(2))
+        assert braked.free == {"old", "middle"}
+        assert braked.deferred == ("new", "newer")
+        assert ends(braked)["new"] == ("deferred", 0)
+        assert braked.plans[0].end.condition is Condition.WAITING
+
+    def test_heals_take_from_the_same_limit_first(self) -> None:
+        """One limit for all rotations of a run."""
+        braked = brake([due("a", 9), due("b", 8), heal("c")], Limits(2))
+        assert braked.free == {"a", "c"}
+        assert braked.deferred == ("b",)
+
+    def test_heals_that_are_held_back_take_nothing(self) -> None:
+        """Three heals do not start, two scheduled rotations do."""
+        braked = brake([due("a", 9), due("b", 8), heal("c"), heal("d"), heal("e")], Limits(2))
+        assert braked.free == {"a", "b"}
+        assert braked.deferred == ()
+
+    def test_a_limit_of_zero_defers_all(self) -> None:
+        """No rotation in this run."""
+        assert brake([due("a", 1)], Limits(0)).deferred == ("a",)
+
+
+class TestOwnership:
+    """Whose record, whose team."""
+
+    def test_a_record_is_ours_by_its_owner_until_it_is_a_tombstone(self) -> None:
+        """Another owner's, a deleted one and none at all are not."""
+        ours = record("a")
+        tombstone = Record("a", "owner", "00", deleted_at=NOW)
+        assert [brakes.mine(item, "owner") for item in (ours, tombstone, None)] == [True, False, False]
+        assert not brakes.mine(ours, "somebody")
+
+    def test_another_team_stops_the_run(self) -> None:
+        """One record of another team is enough, and both teams are named."""
+        why = brakes.other_team("mine", {"a": record("a", account="mine"), "b": record("b", account="theirs")})
+        assert "mine" in why
+        assert "theirs" in why
+
+    @pytest.mark.parametrize(("token", "recorded"), [("", "team"), ("team", ""), ("", ""), ("team", "team")])
+    def test_an_unknown_team_stops_nothing(self, token: str, recorded: str) -> None:
+        """Only two known and different ones do."""
+        assert brakes.other_team(token, {"a": record("a", account=recorded)}) == ""
+
+
+class TestCommonFate:
+    """What happens to all keys at once is not the keys' doing."""
+
+    def test_two_keys_all_gone_stop_the_run(self) -> None:
+        """None of two live keys is in the list."""
+        assert "2 live keys" in brakes.all_gone({"a": "1", "b": "2"}, [ApiKey("3", "x")])
+
+    def test_a_key_marked_deleted_is_gone(self) -> None:
+        """The list may show a deleted key for a while."""
+        assert brakes.all_gone({"a": "1", "b": "2"}, [ApiKey("1", "x", deleted_at=NOW)])
+
+    @pytest.mark.parametrize("live", [{}, {"a": "1"}, {"a": "1", "b": "3"}])
+    def test_one_key_gone_or_one_still_there_is_no_common_fate(self, live: dict[str, str]) -> None:
+        """A single gone key is healed."""
+        assert brakes.all_gone(live, [ApiKey("3", "x")]) == ""
+
+    def test_only_live_slots_of_keys_that_shall_stay_are_looked_for(self) -> None:
+        """A key under deletion and one without a live slot do not count."""
+        records = {
+            "a": record("a"),
+            "b": record("b", op=Op.DELETE),
+            "c": record("c", op=Op.ROTATE),
+            "d": Record("d", "owner", "00"),
+        }
+        assert brakes.live_uuids(records) == {"a": "uuid-a", "c": "uuid-c"}
+
+    @pytest.mark.parametrize(
+        ("verdicts", "stops"),
+        [
+            ([Verdict.REFUSED, Verdict.REFUSED], True),
+            ([Verdict.REFUSED, None, Verdict.SKIPPED, Verdict.UNREACHABLE, Verdict.REFUSED], True),
+            ([Verdict.REFUSED], False),
+            ([Verdict.REFUSED, None], False),
+            ([Verdict.REFUSED, Verdict.REFUSED, Verdict.ACCEPTED], False),
+            ([Verdict.REFUSED, Verdict.QUOTA], False),
+            ([Verdict.REFUSED, Verdict.REFUSED, Verdict.TIER], False),
+            ([Verdict.REFUSED, Verdict.VPC, Verdict.BALANCE, Verdict.REFUSED], True),
+            ([Verdict.REFUSED, Verdict.VPC], False),
+            ([Verdict.BALANCE, Verdict.BALANCE], False),
+            ([], False),
+        ],
+    )
+    def test_every_checked_key_refused_stops_the_run(self, verdicts: list[Verdict | None], stops: bool) -> None:
+        """Two or more, and not one that the API knows."""
+        assert bool(brakes.all_refused(verdicts)) is stops
+
+
+def test_exit_codes_mix_by_gravity() -> None:
+    """4 before 5 before 1; a key whose target is set up wrongly (3) is one that failed."""
+    assert brakes.exit_code([0, 1, 3, 5, 4]) == 4
+    assert brakes.exit_code([1, 3, 5]) == 5
+    assert brakes.exit_code([0, 1]) == 1
+    assert brakes.exit_code([0, 3]) == 1
+    assert brakes.exit_code([0]) == 0
+    assert brakes.exit_code([]) == 0
+
+
+def test_the_digest_covers_every_basis_and_not_the_order() -> None:
+    """A changed, an added and a swapped basis each make another digest."""
+    a, b = plan("a", basis="1"), plan("b", basis="2")
+    assert brakes.digest([a, b]) == brakes.digest([b, a])
+    others = [[a], [a, plan("b", basis="3")], [plan("a", basis="2"), plan("b", basis="1")]]
+    assert len({brakes.digest(plans) for plans in [[a, b], *others]}) == 4

@@ -1,0 +1,121 @@
+"""One list serves a run: when it is read, what a failure means, and that our own changes stay visible."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from keyturn.core.errors import Ambiguous
+from keyturn.core.model import ApiKey
+from keyturn.live.key_list import KeyList, Keys
+
+A, B = ApiKey("1", "a"), ApiKey("2", "b")
+
+
+def add(key: ApiKey) -> Callable[[Keys], Keys]:
+    """The change that adds a key."""
+    return lambda keys: (*keys, key)
+
+
+class Source:
+    """Gives a list that grows with each reading, or fails; can be held up in the middle of a reading."""
+
+    def __init__(self) -> None:
+        self.readings = 0
+        self.failing = False
+        self.begun = threading.Semaphore(0)
+        self.go_on = threading.Semaphore(0)
+        self.held = False
+
+    def read(self) -> Keys:
+        """Read once."""
+        self.readings += 1
+        number = self.readings
+        if self.held:
+            self.begun.release()
+            assert self.go_on.acquire(timeout=20)
+        if self.failing:
+            raise Ambiguous("no agreement")
+        return tuple(ApiKey(str(n), "x") for n in range(number))
+
+
+def test_the_first_list_serves_all_who_come_after() -> None:
+    """Only `fresh` reads again, and what it read serves from then on."""
+    source = Source()
+    listing = KeyList(source.read)
+    assert [len(listing.get()) for _ in range(3)] == [1, 1, 1]
+    assert len(listing.get(fresh=True)) == 2
+    assert len(listing.get()) == 2
+    assert source.readings == 2
+
+
+def test_a_failure_serves_who_waited_for_it_and_nobody_later() -> None:
+    """Of nine at once one tries in vain, unless fresh is asked for; who comes later, or tries again, finds the API."""
+    source = Source()
+    source.held = source.failing = True
+    listing = KeyList(source.read)
+    found: list[str] = []
+
+    def get() -> None:
+        try:
+            found.append(str(len(listing.get())))
+        except Ambiguous as error:
+            found.append(str(error))
+
+    threads = [threading.Thread(target=get) for _ in range(9)]
+    threads[0].start()
+    assert source.begun.acquire(timeout=20)
+    for thread in threads[1:]:
+        thread.start()
+    time.sleep(0.2)
+    source.go_on.release(9)
+    for thread in threads:
+        thread.join(20)
+    assert found == ["no agreement."] * 9
+    assert source.readings <= 3
+    source.failing = source.held = False
+    readings = source.readings
+    assert len(listing.get()) == len(listing.get()) == readings + 1
+
+
+def test_who_waits_for_a_fresh_list_shares_one_that_began_meanwhile() -> None:
+    """Nine at once: the first reads; the eight who came during its reading share one further reading."""
+    source = Source()
+    source.held = True
+    listing = KeyList(source.read)
+    found: list[int] = []
+    threads = [threading.Thread(target=lambda: found.append(len(listing.get(fresh=True)))) for _ in range(9)]
+    threads[0].start()
+    assert source.begun.acquire(timeout=20)
+    for thread in threads[1:]:
+        thread.start()
+    source.go_on.release(9)
+    for thread in threads:
+        thread.join(20)
+    assert found[0] == 1
+    assert set(found[1:]) <= {2, 3}
+    assert source.readings <= 3
+
+
+def test_a_change_of_ours_shows_without_another_list() -> None:
+    """It lasts until the next reading, which then tells for itself."""
+    listing = KeyList(lambda: (A,))
+    listing.get()
+    listing.amend(add(B))
+    assert listing.get() == (A, B)
+    assert listing.get(fresh=True) == (A,)
+
+
+def test_a_change_during_a_reading_is_not_lost_and_does_not_wait_for_it() -> None:
+    """The reading may have passed that page already; whoever makes the change may hold a fresh secret."""
+    source = Source()
+    source.held = True
+    listing = KeyList(source.read)
+    thread = threading.Thread(target=listing.get)
+    thread.start()
+    assert source.begun.acquire(timeout=20)
+    listing.amend(add(B))
+    source.go_on.release()
+    thread.join(20)
+    assert listing.get() == (ApiKey("0", "x"), B)

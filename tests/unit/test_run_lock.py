@@ -1,0 +1,215 @@
+"""A run's life and death can be seen by other processes of this machine, and by nobody else's doing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from keyturn.engine.run_lock import STALE, Runs, runtime_directories
+from tests.support.process import start, wait_until
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from keyturn.engine.run_lock import Runs
+with Runs([Path(sys.argv[1])]).hold() as run:
+    print(run.id, flush=True)
+    sys.stdin.read()
+"""
+
+FORKER = """
+import os, sys, time
+from pathlib import Path
+from keyturn.engine.run_lock import Runs
+with Runs([Path(sys.argv[1])]).hold() as run:
+    if os.fork() == 0:
+        time.sleep(60)
+        os._exit(0)
+    print(run.id, flush=True)
+    sys.stdin.read()
+"""
+LEAVER = """
+import os, sys
+from pathlib import Path
+from keyturn.engine.run_lock import Runs
+with Runs([Path(sys.argv[1])]).hold() as run:
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+        print(run.id, flush=True)
+        sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A runtime directory that does not exist yet."""
+    return tmp_path / "runs"
+
+
+@contextmanager
+def other_process(directory: Path, program: str = HOLDER) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Another process that holds a run until its standard input ends."""
+    with start([sys.executable, "-c", program, str(directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        yield child, child.stdout.readline().strip()
+
+
+def test_a_held_run_is_alive_for_this_process_and_any_thread_of_it(directory: Path) -> None:
+    """The holder's own lock counts as held, from whichever thread it is asked."""
+    runs, seen = Runs([directory]), list[bool | None]()
+    with runs.hold() as run:
+        thread = threading.Thread(target=lambda: seen.append(runs.alive(run.id)))
+        thread.start()
+        thread.join(10)
+        seen.append(Runs([directory]).alive(run.id))
+    assert seen == [True, True]
+
+
+def test_two_runs_of_one_process_have_ids_of_their_own(directory: Path) -> None:
+    """Every run is random, and one's end is not the other's."""
+    runs = Runs([directory])
+    with runs.hold() as one:
+        with runs.hold() as two:
+            assert one.id != two.id
+        assert (runs.alive(one.id), runs.alive(two.id)) == (True, None)
+
+
+def test_a_clean_end_leaves_no_file(directory: Path) -> None:
+    """A run that ended well is as unknown as one of another machine."""
+    runs = Runs([directory])
+    with runs.hold() as run:
+        pass
+    assert runs.alive(run.id) is None
+    assert list(directory.iterdir()) == []
+
+
+def test_a_run_that_ends_with_open_work_is_seen_as_ended(directory: Path) -> None:
+    """Its file stays, unlocked, so that the next run need not wait for a lease."""
+    runs = Runs([directory])
+    with runs.hold() as run:
+        run.unfinished = True
+    assert runs.alive(run.id) is False
+
+
+def test_a_run_that_breaks_off_is_seen_as_ended(directory: Path) -> None:
+    """An exception means open work."""
+    runs = Runs([directory])
+    with pytest.raises(KeyboardInterrupt), runs.hold() as run:
+        raise KeyboardInterrupt
+    assert runs.alive(run.id) is False
+
+
+def test_a_killed_process_is_seen_dead_at_once(directory: Path) -> None:
+    """SIGKILL leaves the file, and the kernel unlocks it."""
+    runs = Runs([directory])
+    with other_process(directory) as (child, run):
+        assert runs.alive(run) is True
+        child.send_signal(signal.SIGKILL)
+        child.wait(10)
+        assert runs.alive(run) is False
+
+
+def test_a_stopped_process_is_still_alive(directory: Path) -> None:
+    """A process that stands still may go on; its run is not taken over."""
+    with other_process(directory) as (child, run):
+        child.send_signal(signal.SIGSTOP)
+        assert Runs([directory]).alive(run) is True
+
+
+def test_a_forked_child_does_not_keep_a_dead_parents_run_alive(directory: Path) -> None:
+    """A child let go of the lock that it shares; it lives on, in the group that the test ends."""
+    with other_process(directory, FORKER) as (child, run):
+        assert Runs([directory]).alive(run) is True
+        child.send_signal(signal.SIGKILL)
+        child.wait(10)
+        # The forked child lets go on its way out of the fork, which may be after its parent's death.
+        wait_until(lambda: Runs([directory]).alive(run) is False, "the lock is free", seconds=10)
+
+
+def test_a_forked_child_that_leaves_the_block_removes_nothing(directory: Path) -> None:
+    """The file is its parent's."""
+    with other_process(directory, LEAVER) as (_, run):
+        assert Runs([directory]).alive(run) is True
+
+
+@pytest.mark.parametrize("run", ["", "../../etc/passwd", "run-7", "ABCDEF0123456789", "a" * 65, "../aaaaaaaa"])
+def test_a_run_id_that_is_not_hex_is_not_looked_up(directory: Path, run: str) -> None:
+    """A record is input: what it calls a run never becomes a path."""
+    directory.mkdir(mode=0o700)
+    (directory / "run-7").touch()
+    assert Runs([directory]).alive(run) is None
+
+
+def test_an_unknown_run_is_of_elsewhere(directory: Path) -> None:
+    """No file, or no directory, means nothing about a run."""
+    runs = Runs([directory])
+    assert runs.alive("0123456789abcdef") is None
+    with runs.hold():
+        assert runs.alive("0123456789abcdef") is None
+
+
+def test_the_directory_and_the_file_are_private(directory: Path) -> None:
+    """Nobody else can lock, remove or plant a run."""
+    with Runs([directory]).hold() as run:
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+        assert stat.S_IMODE((directory / run.id).stat().st_mode) == 0o600
+
+
+def test_a_directory_that_others_can_write_is_not_used(directory: Path) -> None:
+    """Somebody else's files there say nothing; the run goes on without a lock file."""
+    directory.mkdir(mode=0o700)
+    directory.chmod(0o777)
+    planted = "0123456789abcdef"
+    (directory / planted).touch()
+    runs = Runs([directory])
+    with runs.hold() as run:
+        assert runs.alive(run.id) is None
+    assert runs.alive(planted) is None
+    assert [path.name for path in directory.iterdir()] == [planted]
+
+
+def test_a_link_to_a_directory_is_not_used(tmp_path: Path, directory: Path) -> None:
+    """A link in a shared temporary directory could lead anywhere."""
+    (tmp_path / "elsewhere").mkdir(mode=0o700)
+    directory.symlink_to(tmp_path / "elsewhere")
+    with Runs([directory]).hold():
+        assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_second_directory_serves_where_the_first_cannot(tmp_path: Path, directory: Path) -> None:
+    """A session's directory that is gone (cron, su) is no reason to have no lock."""
+    with Runs([tmp_path / "gone" / "keyturn", directory]).hold() as run:
+        assert Runs([directory]).alive(run.id) is True
+
+
+def test_files_of_long_ended_runs_are_swept_away(directory: Path) -> None:
+    """Old and unlocked goes; young, locked, or not a run's stays."""
+    runs = Runs([directory])
+    with runs.hold() as old, runs.hold() as young, runs.hold() as held:
+        old.unfinished = young.unfinished = True
+        old.end()
+        young.end()
+        (directory / "notes").touch()
+        for name in (old.id, held.id, "notes"):
+            os.utime(directory / name, (1.0, (directory / young.id).stat().st_mtime - STALE - 60))
+        with runs.hold() as new:
+            assert {path.name for path in directory.iterdir()} == {young.id, held.id, new.id, "notes"}
+
+
+def test_the_runtime_directory_is_the_sessions_then_one_for_each_user() -> None:
+    """XDG_RUNTIME_DIR is taken where it is a full path."""
+    shared = Path(tempfile.gettempdir()) / f"keyturn-{os.geteuid()}"
+    assert runtime_directories({"XDG_RUNTIME_DIR": "/run/user/7"}) == (Path("/run/user/7/keyturn"), shared)
+    assert runtime_directories({"XDG_RUNTIME_DIR": "relative"}) == (shared,)
+    assert runtime_directories({}) == (shared,)
