@@ -120,24 +120,31 @@ def provide(state: State) -> Decision | None:
             return _take(state, slot, Slot(found[0].uuid, name, found[0].created_at))
     if record.parked:
         return None
-    ours = {item.uuid for item in record.slots.values()}
-    named = state.observed.named(state.name_of(missing[0]))
-    namesakes = [key for key in named if key.uuid not in ours]
-    if named and (record.handoff or not namesakes):
-        # A person's, told by the hand-off; or the other slot's, not renamed yet after a change of strategy.
-        return None
-    if namesakes:
-        uuids = ", ".join(key.uuid for key in namesakes)
-        why = f"an API key called {namesakes[0].name!r} exists already ({uuids}) and is not this key's"
-        return End(Condition.STOPPED, "namesake", why, exit_code=4)
-    found_spare = pool.from_pool(state, new_intent(state, Op.CREATE, missing[0]))
+    free = [slot for slot in missing if not state.observed.named(state.name_of(slot))]
+    if not free and record.handoff:
+        return None  # what has these names was there before, and the hand-off tells it
+    slot = free[0] if record.handoff else missing[0]
+    if slot not in free:
+        return _namesake(state, slot)
+    found_spare = pool.from_pool(state, new_intent(state, Op.CREATE, slot))
     if isinstance(found_spare, Step):
         return found_spare
     intent, shown = found_spare
     if record.handoff and not intent.spare:
         return None
-    needed = Planned(Change.CREATE, "slot-missing", f"needs an API key {state.name_of(missing[0])!r}", slot=missing[0])
+    needed = Planned(Change.CREATE, "slot-missing", f"needs an API key {state.name_of(slot)!r}", slot=slot)
     return write(state, Write.OPEN, shown or needed, intent=intent)
+
+
+def _namesake(state: State, slot: SlotName) -> Decision | None:
+    """Stop at an API key that has the name of a missing slot, unless it is the other slot's from before a change."""
+    ours = {item.uuid for item in record_of(state).slots.values()}
+    named = [key for key in state.observed.named(state.name_of(slot)) if key.uuid not in ours]
+    if not named:
+        return None
+    uuids = ", ".join(key.uuid for key in named)
+    why = f"an API key called {named[0].name!r} exists already ({uuids}) and is not this key's"
+    return End(Condition.STOPPED, "namesake", why, exit_code=4)
 
 
 def _asked_anew(state: State, handoff: Handoff, missing: tuple[SlotName, ...]) -> Decision | None:
@@ -193,7 +200,9 @@ def _near(state: State, names: Sequence[str]) -> str:
     ours = record_of(state).uuids
     near = [key.name for key in state.observed.keys if _letters(key.name) in wanted and key.uuid not in ours]
     found = ", ".join(repr(name) for name in sorted(set(near) - {*names, state.desired.name}))
-    return f"; the account has {found}, which is not the same name" if found else ""
+    older = [key for name in names for key in state.observed.named(name) if key.uuid not in ours]
+    told = f"; the account has {found}, which is not the same name" if found else ""
+    return told + "".join(f"; {key.name!r} ({key.uuid}) was there before, so it is not taken" for key in older)
 
 
 def _letters(name: str) -> str:
