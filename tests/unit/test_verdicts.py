@@ -27,7 +27,7 @@ from keyturn.core.model import (
     WireAnswer,
     WireKind,
 )
-from keyturn.core.results import Condition, KeyReport, Options
+from keyturn.core.results import KeyReport, Options
 from keyturn.core.secret import Secret
 from keyturn.engine.executor import apply_key, plan_key, status_key
 from keyturn.engine.sight import look
@@ -213,7 +213,7 @@ def test_adopting_the_present_secret(verdict: Verdict) -> None:
     report = go(Answering(universe, always(verdict)), desired)
     assert report.mints == 0
     if verdict in UNJUDGED:
-        assert (report.end.condition, report.end.code) == (Condition.FAILED, verdict.value)
+        assert (report.end.code, report.exit_code) == (verdict.value, 1)
         assert REMEDIES[verdict] in report.end.why
         assert "regenerate" not in report.end.why
     else:

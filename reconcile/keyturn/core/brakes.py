@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from keyturn.core.model import UNJUDGED, ApiKey, Verdict
+from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Record
-from keyturn.core.results import Change, Condition, End, KeyPlan
+from keyturn.core.results import Change, End, KeyPlan
 
 TWO = 2
 """From how many keys on a common fate is the API's or the token's doing, not the keys'."""
@@ -17,7 +18,6 @@ TWO = 2
 OWNERSHIP = 4
 """The exit code of a brake or an ownership rule."""
 
-_EXIT_CODES = (OWNERSHIP, 5)
 _ROTATIONS = frozenset({Change.ADOPT, Change.CREATE, Change.ROTATE})
 _FAR = datetime.max.replace(tzinfo=UTC)
 
@@ -163,12 +163,6 @@ def digest(plans: Iterable[KeyPlan]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def exit_code(codes: Iterable[int]) -> int:
-    """Mix the exit codes of keys: 4 (stopped) before 5 (refused login) before 1 (anything else that failed), else 0."""
-    found = set(codes)
-    return next((code for code in _EXIT_CODES if code in found), 1 if found - {0} else 0)
-
-
 def _rotates(plan: KeyPlan) -> bool:
     """Whether the plan counts as a rotation: a retire mints too, only to kill an old secret, and does not count."""
     changes = {planned.change for planned in plan.changes}
@@ -179,7 +173,7 @@ def _too_many_deletes(count: int, limits: Limits) -> End:
     allowed = limits.allow_delete
     noun = "key" if count == 1 else "keys"
     why = f"{count} API {noun} would be deleted and {allowed} may be. Go on with --allow-delete {count}."
-    return End(Condition.STOPPED, "too-many-deletes", why, exit_code=OWNERSHIP)
+    return End(Reason.TOO_MANY_DELETES, why)
 
 
 def _too_many_rotations(count: int, limits: Limits) -> End:
@@ -187,12 +181,12 @@ def _too_many_rotations(count: int, limits: Limits) -> End:
         f"{count} keys would be adopted or healed and {limits.rotations} may be in one run, so none of them starts. "
         f"Go on with --allow-rotations {count}, or name fewer keys."
     )
-    return End(Condition.STOPPED, "too-many-rotations", why, exit_code=OWNERSHIP)
+    return End(Reason.TOO_MANY_ROTATIONS, why)
 
 
 def _deferred(count: int, left: int) -> End:
     why = f"{count} scheduled rotations are due and {left} may start in this run; this one is left for a later run."
-    return End(Condition.WAITING, "deferred", why)
+    return End(Reason.DEFERRED, why)
 
 
 def _names(keys: Sequence[str], most: int = 5) -> str:

@@ -7,8 +7,8 @@ from contextlib import suppress
 
 from keyturn.core import brakes
 from keyturn.core.errors import KeyturnError
-from keyturn.core.machine.holding import UNSURE
 from keyturn.core.model import DesiredKey
+from keyturn.core.reasons import Reason
 from keyturn.core.record import Record
 from keyturn.core.world import World
 from keyturn.engine.sight import Sight
@@ -38,7 +38,9 @@ class Fate:
         records = {key: sight.record for key, sight in seen.items() if sight.record}
         if records and (other := brakes.other_team(self._world.account(), records)):
             return other
-        if other := brakes.another_account([sight.plan.key for sight in sights if sight.plan.end.code == UNSURE]):
+        if other := brakes.another_account(
+            [sight.plan.key for sight in sights if sight.plan.end.code is Reason.ANOTHER_ACCOUNT]
+        ):
             return other
         present = {key.id for key in work if not key.absent}
         if other := self._beside_strangers(call, present, records):

@@ -14,26 +14,16 @@ from datetime import datetime, timedelta
 from keyturn.core import brakes
 from keyturn.core.brakes import Braked, Limits
 from keyturn.core.errors import InputError, KeyturnError, RunStopped
-from keyturn.core.machine.holding import UNSURE
 from keyturn.core.model import Desired, DesiredKey
+from keyturn.core.reasons import Condition, Reason
 from keyturn.core.record import Record
-from keyturn.core.results import (
-    Condition,
-    End,
-    KeyPlan,
-    KeyReport,
-    KeyStatus,
-    Options,
-    PoolState,
-    Progress,
-    RunPlan,
-    RunReport,
-)
+from keyturn.core.results import End, KeyPlan, KeyReport, KeyStatus, Options, PoolState, Progress, RunPlan, RunReport
 from keyturn.core.world import World
 from keyturn.engine import executor, worklist
+from keyturn.engine.ended import ended
 from keyturn.engine.fate import Fate
 from keyturn.engine.run_lock import Runs
-from keyturn.engine.sight import PlanKey, Sight, ended, failed, look
+from keyturn.engine.sight import PlanKey, Sight, failed, look
 from keyturn.engine.signals import pause, stop_requested
 from keyturn.engine.threads import map_in_threads
 from keyturn.engine.worklist import Call, check_digest, exit_code, has_retire, rotated, still, to_do
@@ -182,7 +172,7 @@ class Runner:
                 return KeyStatus(key.id, key.name, end.condition, end.why, key.rotation.strategy, problems=(end.why,))
 
         found = map_in_threads(work, tell, self._hear, self._workers)
-        if again := self._fate.vouch(call, work, [key.key for key in found if key.code == UNSURE]):
+        if again := self._fate.vouch(call, work, [key.key for key in found if key.code is Reason.ANOTHER_ACCOUNT]):
             surer = {key.key: key for key in map_in_threads(again, tell, self._hear, self._workers)}
             return tuple(surer.get(key.key, key) for key in found)
         return found
@@ -255,7 +245,7 @@ class Runner:
 
         sights = map_in_threads(work, see, self._hear, self._workers)
         try:
-            unsure = [sight.plan.key for sight in sights if sight.plan.end.code == UNSURE]
+            unsure = [sight.plan.key for sight in sights if sight.plan.end.code is Reason.ANOTHER_ACCOUNT]
             if again := self._fate.vouch(call, work, unsure):
                 surer = {sight.plan.key: sight for sight in map_in_threads(again, see, self._hear, self._workers)}
                 sights = tuple(surer.get(sight.plan.key, sight) for sight in sights)
@@ -301,7 +291,8 @@ class Runner:
         """
         sights = {sight.plan.key: sight for sight in self._look(call, waiting)}
         ready = [key for key in waiting if not still(sights[key.id].plan)]
-        lost = [sight.plan for sight in sights.values() if sight.plan.end.condition is Condition.FAILED]
+        bad = {Condition.FAILED, Condition.UNKNOWN, Condition.LOGIN_REFUSED}
+        lost = [sight.plan for sight in sights.values() if sight.plan.end.condition in bad]
         for plan in lost:
             self._hear(Progress(plan.key, plan.end.why, self._now()))
         braked = self._brake(call, [sights[key.id] for key in ready])
@@ -346,10 +337,10 @@ class Runner:
     def _halted(self, call: Call) -> End | None:
         """Return why no further key is started, None where it may be."""
         if call.stopped:
-            return End(Condition.STOPPED, "run-stopped", call.stopped, exit_code=brakes.OWNERSHIP)
+            return End(Reason.RUN_STOPPED, call.stopped)
         if stop_requested() is not None:
             why = "Not started, because a signal asked to stop."
-            return End(Condition.STOPPED, "interrupted", why, exit_code=1)
+            return End(Reason.INTERRUPTED, why)
         return None
 
     def pools(self, found: Sequence[KeyStatus]) -> tuple[PoolState, ...]:

@@ -6,13 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from keyturn.core.machine.common import MAX_SKEW, claim, intent_of, note, record_of, write
+from keyturn.core.reasons import Reason
 from keyturn.core.record import Intent, Record
-from keyturn.core.results import Change, Condition, End, Planned
+from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Decision, Relist, Wait, Write, WriteRecord
 
-UNSURE = "another-account"
-"""The code of a key whose team nobody can tell: the list shows none of its API keys."""
 LONG_PAST = timedelta(minutes=10)
 POLL = 2.0
 
@@ -28,7 +27,7 @@ def owned(state: State) -> Decision | None:
         return None
     if not state.options.take_over:
         why = f"its record belongs to {record.owner!r}, not to {state.desired.owner!r}; --take-over moves it here"
-        return End(Condition.STOPPED, "another-owner", why, exit_code=4)
+        return End(Reason.ANOTHER_OWNER, why)
     spare = record.intent.spare if record.intent else ""
     for uuid in (*sorted(record.uuids), *([spare] if spare else [])):
         if needs := claim(state, uuid):
@@ -49,7 +48,7 @@ def _team(state: State, record: Record) -> Decision | None:
         if record.account == account:
             return None
         why = f"its record belongs to the team {record.account}, the token to the team {account}"
-        return End(Condition.STOPPED, "another-team", why, exit_code=4)
+        return End(Reason.ANOTHER_TEAM, why)
     uuids = record.uuids or frozenset(record.seen)
     if (
         not (uuids or record.account)
@@ -65,7 +64,7 @@ def _team(state: State, record: Record) -> Decision | None:
     )
     which = f"its API keys ({', '.join(sorted(record.uuids))})" if record.uuids else "the API keys that it knows"
     why = f"the list shows none of {which}, and {missing}: either they were deleted, or the token is another team's"
-    return End(Condition.STOPPED, UNSURE, why, exit_code=4)
+    return End(Reason.ANOTHER_ACCOUNT, why)
 
 
 def note_team(state: State) -> Decision | None:
@@ -91,7 +90,7 @@ def held(state: State) -> Decision | None:
     waited = state.clock.uptime - (state.run.waiting_since or state.clock.uptime)
     if waited >= state.options.lock_timeout:
         why = f"run {record.intent.run} has been working on it since {record.intent.since.isoformat()}"
-        return End(Condition.WAITING, "another-run", why, exit_code=1)
+        return End(Reason.ANOTHER_RUN, why)
     poll = max(POLL, state.options.lock_timeout / 100)
     return Wait(poll, f"run {record.intent.run} is working on it", reread=True)
 

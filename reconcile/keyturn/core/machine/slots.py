@@ -17,8 +17,9 @@ from keyturn.core.machine.common import (
 )
 from keyturn.core.machine.tend import single
 from keyturn.core.model import SlotName, Strategy
+from keyturn.core.reasons import Reason
 from keyturn.core.record import Gone, Handoff, Op, Requested, Retire, Slot
-from keyturn.core.results import Change, Condition, End, Planned
+from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Decision, Relist, Step, Write, WriteRecord
 
@@ -144,7 +145,7 @@ def _namesake(state: State, slot: SlotName) -> Decision | None:
         return None
     uuids = ", ".join(key.uuid for key in named)
     why = f"an API key called {named[0].name!r} exists already ({uuids}) and is not this key's"
-    return End(Condition.STOPPED, "namesake", why, exit_code=4)
+    return End(Reason.NAMESAKE, why)
 
 
 def _asked_anew(state: State, handoff: Handoff, missing: tuple[SlotName, ...]) -> Decision | None:
@@ -186,12 +187,12 @@ def handoff_waits(state: State) -> End | None:
         if len(found) > 1:
             uuids = ", ".join(key.uuid for key in found)
             why = f"{len(found)} API keys are called {name!r}: {uuids}; delete all but one"
-            return End(Condition.FAILED, "several-namesakes", why, exit_code=1)
+            return End(Reason.SEVERAL_NAMESAKES, why)
     missing = {state.name_of(slot) for slot in missing_slots(state)}
     names = tuple(name for name in record.handoff.names if name in missing) or record.handoff.names
     which = " and ".join(map(repr, names))
     why = f"waits for {which}, to be made in the control panel: the API no longer creates keys{_near(state, names)}"
-    return End(Condition.WAITING, "hand-off", why, exit_code=1, make=names)
+    return End(Reason.HAND_OFF, why, make=names)
 
 
 def _near(state: State, names: Sequence[str]) -> str:
@@ -230,6 +231,6 @@ def switch(state: State) -> Decision | None:
         return None
     if not state.options.allow_delete:
         why = f"to become in-place its slot {other} has to be deleted; --allow-delete N allows that"
-        return End(Condition.STOPPED, "delete-needs-consent", why, exit_code=4)
+        return End(Reason.DELETE_NEEDS_CONSENT, why)
     shown = Planned(Change.RECORD, "strategy", f"becomes in-place: slot {other} goes")
     return write(state, Write.OPEN, shown, intent=new_intent(state, Op.DELETE, other))

@@ -11,6 +11,7 @@ from keyturn.core.machine.common import (
     give_up,
     intent_of,
     let_go,
+    login_or,
     look,
     new_intent,
     note,
@@ -22,8 +23,9 @@ from keyturn.core.machine.common import (
 )
 from keyturn.core.machine.spread import spread
 from keyturn.core.model import Delivery, SlotName, Strategy
+from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, Op, Record
-from keyturn.core.results import Change, Condition, End, Planned
+from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Decision, DeleteKey, Relist, Remove, Rename, Step, Write, WriteRecord
 
@@ -44,7 +46,7 @@ def misnamed(state: State) -> tuple[tuple[SlotName, str, str], ...]:
 def renaming(state: State) -> Decision:
     """Rename every slot that is misnamed, then write the names down."""
     record = record_of(state)
-    if decision := trouble(state, "rename-failed"):
+    if decision := trouble(state, Reason.RENAME_FAILED):
         return decision
     if state.run.found and (wait := settle(state)):
         return wait
@@ -78,7 +80,7 @@ def arrived(state: State) -> bool:
 def delivering(state: State) -> Decision:
     """Copy the live secret to where it is missing, remove it from where it is no longer wanted."""
     record, now = record_of(state), state.clock.now
-    if decision := trouble(state, "deliver-failed"):
+    if decision := trouble(state, Reason.DELIVER_FAILED):
         return decision
     if state.run.found and (wait := settle(state)):
         return wait
@@ -127,7 +129,7 @@ def _clean(state: State, unneeded: tuple[Delivery, ...]) -> Decision | None:
         reading = state.observed.readings[place]
         if reading.problem:
             why = f"{place} could not be cleaned: {reading.problem}"
-            return give_up(state, "clean-failed", why, exit_code=reading.exit_code)
+            return give_up(state, login_or(state, [place], Reason.CLEAN_FAILED), why)
         if reading.digest and reading.digest in ours:
             why = f"removes the secret from {place}"
             return Remove(place, Planned(Change.REMOVE, "no-longer-wanted", why, delivery=place))
@@ -138,14 +140,14 @@ def open_delete(state: State) -> Decision:
     """Start (or go on) to let a whole key go; a record that is a tombstone, or none, is rest."""
     record = state.record
     if record is None or record.deleted_at:
-        return End(Condition.REST, "absent", "is absent")
+        return End(Reason.ABSENT, "is absent")
     intent = record.intent
     if intent and intent.op is Op.DELETE and intent.slot is None:
         return _deleting(state)
     uuids = [uuid for uuid in record.uuids if state.observed.key(uuid)]
     if uuids and not state.options.allow_delete and not state.desired.retain:
         why = f"its {len(uuids)} API key(s) are to be deleted; --allow-delete N allows that"
-        return End(Condition.STOPPED, "delete-needs-consent", why, exit_code=4)
+        return End(Reason.DELETE_NEEDS_CONSENT, why)
     if state.run.found and (decision := settle(state) or (None if state.observed.relisted else Relist())):
         return decision
     shown = Planned(Change.RECORD, "absent", "starts to remove the key")
@@ -157,7 +159,7 @@ def open_delete(state: State) -> Decision:
 
 def _deleting(state: State) -> Decision:
     record = record_of(state)
-    if decision := trouble(state, "delete-failed"):
+    if decision := trouble(state, Reason.DELETE_FAILED):
         return decision
     held = tuple(item.delivery for item in record.deliveries)
     if state.run.found and (decision := settle(state) or (None if state.observed.relisted else Relist())):
@@ -211,7 +213,7 @@ def _release(state: State, uuid: str, name: SlotName) -> Step | Decision | None:
 def dropping(state: State) -> Decision:
     """From `alternating` back to `in-place`: delete the slot that is not live."""
     record, intent = record_of(state), intent_of(state)
-    if decision := trouble(state, "delete-failed"):
+    if decision := trouble(state, Reason.DELETE_FAILED):
         return decision
     if state.run.found and (wait := settle(state)):
         return wait
