@@ -14,6 +14,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from keyturn.cli import main
+from keyturn.cli.schema import schema_text
 from keyturn.sandbox import Sandbox
 from tests.support import canary
 from tests.support.process import bare_environment
@@ -121,7 +122,11 @@ class Desk:
 
     def record(self, key: str) -> Json:
         """Return a key's record, empty where there is none."""
-        file = self.folder / f".keyturn/keyturn/keys/{key}.json"
+        return self.document(f"keys/{key}")
+
+    def document(self, name: str) -> Json:
+        """Return a record or a claim, empty where there is none."""
+        file = self.folder / f".keyturn/keyturn/{name}.json"
         found: Json = json.loads(json.loads(file.read_text())["document"]) if file.exists() else {}
         return found
 
@@ -130,6 +135,12 @@ class Desk:
         texts = {f"printed {number}: {text[:300]}": text.encode() for number, text in enumerate(self.printed)}
         state = self.sandbox.state
         return canary.found([*state.secrets, *state.tokens], texts | dict(self.files(".keyturn")))
+
+
+def schema(kind: str) -> Json:
+    """Return the published schema of a kind of document."""
+    found: Json = json.loads(schema_text(kind))
+    return found
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from keyturn.model import ApiKey, Delivery, Event, SmokeResult
+from keyturn import safety
+from keyturn.model import GOOD, ApiKey, Delivery, Event, SmokeResult
 from keyturn.outcome import Condition, KeyStatus, PoolState
 from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, length, line, moment
@@ -57,12 +58,20 @@ def smoke_lines(results: Sequence[tuple[str, Delivery | None, SmokeResult]]) -> 
 
 
 def status_exit_code(keys: Iterable[KeyStatus]) -> int:
-    """Return 4 where a brake or an owner stops a key, else 1 where one is failed, parked or has a problem, else 0."""
-    states = list(keys)
-    if any(key.condition is Condition.STOPPED for key in states):
-        return 4
-    bad = {Condition.FAILED, Condition.PARKED}
-    return 1 if any(key.condition in bad or key.problems for key in states) else 0
+    """Return 4 where a brake or an owner stops a key, 5 where a login is refused, 1 where anything else is wrong.
+
+    Wrong is what failed, is parked, has a problem, waits for a person, or holds a secret whose check came to no good;
+    to wait for time is not.
+    """
+    return safety.exit_code(_exit_code(key) for key in keys)
+
+
+def _exit_code(key: KeyStatus) -> int:
+    if key.condition is Condition.STOPPED:
+        return safety.OWNERSHIP
+    bad = key.condition in {Condition.FAILED, Condition.PARKED} or bool(key.problems)
+    refused = key.verdict is not None and key.verdict.verdict not in GOOD
+    return key.exit_code or (1 if bad or refused else 0)
 
 
 def _row(key: KeyStatus, now: datetime) -> tuple[Span, ...]:
