@@ -1,30 +1,41 @@
-"""A desk for end-to-end tests that need many keys: a sandbox, files for secrets, records beside the manifest."""
+"""A desk for end-to-end tests that need many keys: a sandbox, files for secrets, records beside the manifest.
+
+Each command is a process of its own, so that desks can be worked at side by side.
+"""
 
 from __future__ import annotations
 
+import itertools
 import json
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from click.testing import CliRunner, Result
-
-from keyturn.cli import main
 from keyturn.cli.schema import schema_text
 from keyturn.sandbox import Sandbox
+from tests.real.run import Nursery, Run
 from tests.support import canary
 from tests.support.process import bare_environment
 
-KEYTURN = (sys.executable, "-m", "keyturn.cli")
 MODEL = "llama3.3-70b-instruct"
 FIELD = "MODEL_ACCESS_KEY"
 SHORT = {"settle": "1s", "request": "1s", "lease": "2s", "propagation": "1s", "delivery": "10s"}
 """Nothing here takes longer; and what was cut may be gone on with at once."""
 Json = dict[str, Any]
+Case = TypeVar("Case")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a command ended."""
+
+    code: int
+    stdout: str
+    stderr: str
 
 
 @dataclass
@@ -33,6 +44,7 @@ class Desk:
 
     folder: Path
     sandbox: Sandbox
+    nursery: Nursery
     keys: dict[str, Json] = field(default_factory=dict)
     more: Json = field(default_factory=dict)
     """Further fields of the manifest."""
@@ -40,6 +52,7 @@ class Desk:
     api: str = ""
     """Where the API is; the sandbox's own URL unless a relay stands before it."""
     printed: list[str] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def add(self, key: str, strategy: str = "in-place", *, overlap: str = "1s", **entry: object) -> None:
         """Put a key into the manifest; `entry` are further fields of it."""
@@ -78,33 +91,35 @@ class Desk:
             "keys": self.keys,
         }
         file = self.folder / "keyturn.yaml"
-        file.write_text(json.dumps(document | self.more))
+        text = json.dumps(document | self.more)
+        if not file.exists() or file.read_text() != text:  # a run may be reading it
+            file.write_text(text)
         return file
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """What a run sees of the world."""
+    def start(self, *args: str, stdin: str = "") -> Run:
+        """Start a command as a process of its own."""
+        streams = self.folder / f"run-{next(self.numbers)}"
+        streams.mkdir()
+        (streams / "in").write_text(stdin)
         api = self.api or self.sandbox.url
         urls = {"KEYTURN_API_URL": api, "KEYTURN_INFERENCE_URL": api, "XDG_RUNTIME_DIR": str(self.folder / "runtime")}
-        return {**urls, "DIGITALOCEAN_TOKEN": self.token or self.sandbox.token}
+        env = bare_environment(**urls, DIGITALOCEAN_TOKEN=self.token or self.sandbox.token)
+        return self.nursery.run((*args, "-f", str(self.write())), env, self.folder, streams)
 
-    def run(self, *args: str, code: int | None = 0, stdin: str = "") -> Result:
-        """Run a command in this process; `code` is the exit code that it has to have, None for any."""
-        line = (*args, "-f", str(self.write()))
-        result = CliRunner().invoke(main, line, input=stdin, prog_name="keyturn", env=self.environment)
-        self.printed += [result.stdout, result.stderr]
-        assert "Traceback" not in result.output
-        if code is not None:
-            assert result.exit_code == code, (args, result.exit_code, result.stdout, result.stderr)
-        return result
+    def end(self, run: Run, *, code: int | None = 0) -> Answer:
+        """Wait for a command; `code` is the exit code that it has to have, None for any."""
+        answer = Answer(run.wait(), run.out, run.err)
+        self.printed += [answer.stdout, answer.stderr]
+        assert code in {None, answer.code}, (answer.code, answer.stdout, answer.stderr)
+        return answer
 
-    def json(self, *args: str, code: int | None = 0, stdin: str = "") -> Any:  # noqa: ANN401 - a JSON value
+    def run(self, *args: str, code: int | None = 0, stdin: str = "") -> Answer:
+        """Run a command to its end."""
+        return self.end(self.start(*args, stdin=stdin), code=code)
+
+    def json(self, *args: str, code: int | None = 0) -> Any:  # noqa: ANN401 - a JSON value
         """Run a command with `--format json` and return its document."""
-        return json.loads(self.run(*args, "--format", "json", code=code, stdin=stdin).stdout)
-
-    def command(self, *args: str) -> tuple[list[str], dict[str, str]]:
-        """Return a command as a process of its own: its arguments and its environment."""
-        return [*KEYTURN, *args, "-f", str(self.write())], bare_environment(**self.environment)
+        return json.loads(self.run(*args, "--format", "json", code=code).stdout)
 
     def mints(self) -> int:
         """Count the secrets that keyturn has made the API mint."""
@@ -144,10 +159,21 @@ def schema(kind: str) -> Json:
 
 
 @contextmanager
-def desk(**settings: object) -> Iterator[Desk]:
+def desk(nursery: Nursery, **settings: object) -> Iterator[Desk]:
     """A desk with nothing on it yet; `settings` are those of the sandbox."""
     with tempfile.TemporaryDirectory(prefix="keyturn-desk-") as name, Sandbox(**settings) as sandbox:  # type: ignore[arg-type]
         folder = Path(name)
         (folder / "secrets").mkdir()
         (folder / "runtime").mkdir(mode=0o700)
-        yield Desk(folder, sandbox)
+        yield Desk(folder, sandbox, nursery)
+
+
+def side_by_side(work: Callable[[Case], None], cases: Iterable[Case], lanes: int) -> None:
+    """Do the work for all cases, most of which is waiting; raise every failure, each with its case."""
+    with ThreadPoolExecutor(lanes) as pool:
+        running = [(case, pool.submit(work, case)) for case in cases]
+    failures = [(case, error) for case, done in running if isinstance(error := done.exception(), Exception)]
+    for case, error in failures:
+        error.add_note(f"case: {case}")
+    if failures:
+        raise ExceptionGroup(f"{len(failures)} of {len(running)} cases", [error for _, error in failures])

@@ -3,86 +3,91 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import pytest
+from tests.cli.desk import Desk, desk, side_by_side
 
-from tests.cli.desk import Desk, desk
+if TYPE_CHECKING:
+    from tests.real.run import Nursery
 
 FORMATS = ("sk-do-", "doo_v1_", "mixed")
 
 
-@pytest.fixture(params=FORMATS)
-def mixed(request: pytest.FixtureRequest) -> Iterator[Desk]:
-    """A desk whose account gives secrets of one format, or of both by turns."""
-    with desk(secret_prefix=request.param) as found:
-        yield found
-
-
-def test_every_way_in(mixed: Desk) -> None:
+def test_secrets_of_either_format(nursery: Nursery) -> None:
     """Adopted or handed off, by turns or in place: 0, exactly the mints that it takes, and no secret anywhere."""
-    mixed.existing("kept", adopt={"secret": "existing"})
-    mixed.existing("made")
-    mixed.existing("turns", "alternating")
-    mixed.add("handed")
-    del mixed.keys["handed"]["adopt"]
-    state = mixed.sandbox.state
+
+    def work(prefix: str) -> None:
+        with desk(nursery, secret_prefix=prefix) as made:
+            _every_way_in(made)
+        with desk(nursery, secret_prefix=prefix) as made:
+            _from_standard_input(made)
+
+    side_by_side(work, FORMATS, 3)
+
+
+def _every_way_in(made: Desk) -> None:
+    made.existing("kept", adopt={"secret": "existing"})
+    made.existing("new")
+    made.existing("turns", "alternating")
+    made.add("handed")
+    del made.keys["handed"]["adopt"]
+    state = made.sandbox.state
     kept = next(key.secret for key in state.keys.values() if key.name == "kept")
-    mixed.put("kept", kept)
+    made.put("kept", kept)
 
     # What is there is adopted: one secret is kept, two are made; the fourth key waits for a person.
-    mixed.run("plan", code=1)
-    assert "with exactly these names:\n  handed\n" in mixed.run("apply", "--yes", code=1).stdout
-    assert mixed.mints() == 2
-    assert mixed.held("kept") == kept
-    seen = mixed.sandbox.panel_create("handed").secret
-    mixed.run("apply", "--yes")
-    assert not mixed.sandbox.accepts(seen)
-    _rest(mixed)
+    made.run("plan", code=1)
+    assert "with exactly these names:\n  handed\n" in made.run("apply", "--yes", code=1).stdout
+    assert made.mints() == 2
+    assert made.held("kept") == kept
+    seen = made.sandbox.panel_create("handed").secret
+    made.run("apply", "--yes")
+    assert not made.sandbox.accepts(seen)
+    _rest(made)
     # One more for the hand-off, and one to kill the secret that a person saw of the standby.
-    assert mixed.mints() == 4
+    assert made.mints() == 4
 
     # Every key rotates once; then the old secret of the one by turns dies.
-    before = mixed.mints()
-    mixed.run("rotate", *mixed.keys, "--reason", "to see it", "--yes")
-    assert mixed.mints() - before == 4
-    _rest(mixed)
-    assert mixed.mints() - before == 5
-    assert mixed.held("kept") != kept
+    before = made.mints()
+    made.run("rotate", *made.keys, "--reason", "to see it", "--yes")
+    assert made.mints() - before == 4
+    _rest(made)
+    assert made.mints() - before == 5
+    assert made.held("kept") != kept
 
-    for key in mixed.keys:
-        mixed.run("smoke", key, "--secret", "stdin", stdin=f"{mixed.held(key)}\n")
-    assert "refused" in mixed.run("smoke", "kept", "--secret", "stdin", code=1, stdin=kept).stdout
+    for key in made.keys:
+        made.run("smoke", key, "--secret", "stdin", stdin=f"{made.held(key)}\n")
+    assert "refused" in made.run("smoke", "kept", "--secret", "stdin", code=1, stdin=kept).stdout
     for command in (["smoke"], ["status", "--verify", "--all"], ["plan", "--verify"], ["apply", "--verify", "--yes"]):
-        mixed.run(*command, "-vv")
-        mixed.json(*command)
-    assert mixed.mints() - before == 5
-    _formats(mixed)
-    assert mixed.leaks() == []
+        made.run(*command, "-vv")
+        made.json(*command)
+    assert made.mints() - before == 5
+    _formats(made)
+    assert made.leaks() == []
 
 
-def test_a_secret_from_standard_input_is_kept(mixed: Desk) -> None:
+def _from_standard_input(made: Desk) -> None:
     """`adopt --secret stdin` takes either format without a mint."""
-    mixed.add("bot")
-    made = mixed.sandbox.panel_create("bot")
-    mixed.run("adopt", "bot", "--secret", "stdin", "--yes", "-vv", stdin=f"{made.secret}\n")
-    assert mixed.held("bot") == made.secret
-    assert mixed.mints() == 0
-    assert mixed.leaks() == []
+    made.add("bot")
+    secret = made.sandbox.panel_create("bot").secret
+    made.run("adopt", "bot", "--secret", "stdin", "--yes", "-vv", stdin=f"{secret}\n")
+    assert made.held("bot") == secret
+    assert made.mints() == 0
+    assert made.leaks() == []
 
 
-def _rest(mixed: Desk) -> None:
+def _rest(made: Desk) -> None:
     """Apply until no old secret waits any more; then one apply changes nothing, and every consumer is accepted."""
     time.sleep(1.1)
-    mixed.run("apply", "--yes")
-    before = mixed.mark()
-    mixed.run("apply", "--yes")
-    assert mixed.mark() == before
-    assert all(mixed.sandbox.accepts(mixed.held(key)) for key in mixed.keys)
+    made.run("apply", "--yes")
+    before = made.mark()
+    made.run("apply", "--yes")
+    assert made.mark() == before
+    assert all(made.sandbox.accepts(made.held(key)) for key in made.keys)
 
 
-def _formats(mixed: Desk) -> None:
+def _formats(made: Desk) -> None:
     """The sandbox really gave what it was told to: this format, or both."""
-    wanted = mixed.sandbox.settings.secret_prefix
-    seen = {prefix for prefix in FORMATS[:2] for secret in mixed.sandbox.state.secrets if secret.startswith(prefix)}
+    wanted = made.sandbox.settings.secret_prefix
+    seen = {prefix for prefix in FORMATS[:2] for secret in made.sandbox.state.secrets if secret.startswith(prefix)}
     assert seen == (set(FORMATS[:2]) if wanted == "mixed" else {wanted})

@@ -4,39 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import jsonschema
-import pytest
 
-from tests.cli.desk import Desk, desk, schema
+from tests.cli.desk import Desk, desk, schema, side_by_side
 from tests.real.relay import Gate, Moment, Relay
-from tests.real.run import Nursery, Run
+from tests.real.run import Nursery
 
 KINDS = {"bot-0": "in-place", "bot-1": "in-place", "bot-2": "in-place", "bot-3": "in-place", "swap": "alternating"}
 NEEDED = 6
-EFFECTS = 14
-"""Changing requests of an apply that takes a spare for each of the keys."""
 CUTS = (
-    *((nth, moment) for nth in range(1, EFFECTS, 3) for moment in (Moment.BEFORE, Moment.AFTER)),
-    *((seconds, None) for seconds in (0.05, 0.1, 0.15, 0.2, 0.3, 0.5)),
+    *((nth, moment) for nth in (1, 4, 8, 12) for moment in (Moment.BEFORE, Moment.AFTER)),
+    *((seconds, None) for seconds in (0.04, 0.08, 0.12, 0.16, 0.2, 0.25)),
 )
+"""The n-th of the twelve renames and regenerates, or seconds: a run takes about 0.3."""
 STRANGERS = ("Spare-9", "spare", "other-team-bot", "my-spare-1")
 
 
-@pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    """What starts runs in no time."""
-    with Nursery(tmp_path_factory.mktemp("nursery")) as found:
-        yield found
-
-
 @contextmanager
-def pooled(spares: int, low: int = 0) -> Iterator[Desk]:
+def pooled(nursery: Nursery, spares: int, low: int = 0) -> Iterator[Desk]:
     """A desk with five new keys, one of them by turns, so many spares, and some keys of other people."""
-    with desk() as made:
+    with desk(nursery) as made:
         made.more = {"pool": {"prefix": "spare-", "low": low}}
         for key, strategy in KINDS.items():
             made.add(key, strategy, overlap="1s")
@@ -46,21 +36,14 @@ def pooled(spares: int, low: int = 0) -> Iterator[Desk]:
         yield made
 
 
-def _start(made: Desk, nursery: Nursery, *args: str) -> Run:
-    streams = made.folder / f"run-{len(list(made.folder.iterdir()))}"
-    streams.mkdir()
-    line = (*args, "-f", str(made.write()))
-    return nursery.run(line, made.command()[1], made.folder, streams)
-
-
 def test_two_runs_share_a_pool_that_is_too_small(nursery: Nursery) -> None:
     """Each spare serves one key; the keys that get none are handed off by name, and go on when they are made."""
-    with pooled(3, low=2) as made:
+    with pooled(nursery, 3, low=2) as made:
         spares = _named(made, "spare-")
         strangers = _strangers(made)
-        runs = [_start(made, nursery, "apply", "--yes", "--lock-timeout", "20s") for _ in range(2)]
-        assert [run.wait() for run in runs] == [1, 1]
-        made.printed += [text for run in runs for text in (run.out, run.err)]
+        runs = [made.start("apply", "--yes", "--lock-timeout", "20s") for _ in range(2)]
+        for run in runs:
+            made.end(run, code=1)
 
         serving = _serving(made)
         assert sorted(serving) == sorted(spares)
@@ -80,43 +63,38 @@ def test_two_runs_share_a_pool_that_is_too_small(nursery: Nursery) -> None:
         _all_well(made)
 
 
-@pytest.mark.parametrize("lane", range(2))
-def test_a_killed_run_takes_no_spare_twice_and_loses_none(nursery: Nursery, lane: int) -> None:
+def test_a_killed_run_takes_no_spare_twice_and_loses_none(nursery: Nursery) -> None:
     """SIGKILL at requests and at moments of all kinds; one more apply ends with 0, and all is at rest."""
-    with ThreadPoolExecutor(4) as pool:
-        wrong = [found for found in pool.map(lambda cut: _cut(nursery, *cut), CUTS[lane::2]) if found]
-    assert wrong == []
+    side_by_side(lambda cut: _cut(nursery, *cut), CUTS, 6)
 
 
-def _cut(nursery: Nursery, when: float, moment: Moment | None) -> str:
-    """Kill a run, apply, look; return what is wrong."""
-    with pooled(NEEDED + 1) as made:
-        gate = Gate()
-        with Relay(made.sandbox.url, gate) as relay:
-            made.api = relay.url
-            hold = gate.at(int(when), moment) if moment else None
-            run = _start(made, nursery, "apply", "--yes")
-            end = time.monotonic() + (30 if hold else when)
-            while run.alive and time.monotonic() < end and not (hold and hold.reached.is_set()):
-                time.sleep(0.01)
-            run.kill()
-            gate.open()
-            again = _start(made, nursery, "apply", "--yes")
-            if again.wait() != 0:
-                return f"{when} {moment}: the next apply ends with {again.code}: {again.out}"
-            try:
-                _settled(made, nursery)
-                _all_well(made)
-                assert len(_named(made, "spare-")) == 1, "a spare too many was taken"
-                assert len(_serving(made)) == NEEDED
-            except AssertionError as error:
-                return f"{when} {moment}: {error}"
-    return ""
+def _cut(nursery: Nursery, when: float, moment: Moment | None) -> None:
+    """Kill a run, apply once, look."""
+    gate = Gate()
+    with pooled(nursery, NEEDED + 1) as made, Relay(made.sandbox.url, gate) as relay:
+        made.api = relay.url
+        hold = gate.at(int(when), moment) if moment else None
+        run = made.start("apply", "--yes")
+        if hold:
+            assert hold.reached.wait(30), f"only {len(gate.changes)} changing requests came"
+        else:
+            time.sleep(when)
+        run.kill()
+        gate.open()
+        made.run("apply", "--yes")
+        strangers = _strangers(made)
+        _come_to_rest(made, 2)
+        before = made.mark()
+        made.run("apply", "--yes")
+        assert made.mark() == before, "an apply at rest still changes something"
+        _all_well(made)
+        assert len(_named(made, "spare-")) == 1, "a spare too many was taken"
+        assert _strangers(made) == strangers
 
 
-def test_a_plan_and_a_status_say_how_many_spares_are_left() -> None:
+def test_a_plan_and_a_status_say_how_many_spares_are_left(nursery: Nursery) -> None:
     """In text and in JSON: how many there are, how many are wanted, and that they are few."""
-    with pooled(3) as made:
+    with pooled(nursery, 3) as made:
         del made.keys["swap"], made.keys["bot-3"]
         for low, said in ((2, "has 3 spares."), (4, "has 3 spares, fewer than 4: make some more.")):
             made.more["pool"]["low"] = low
@@ -148,20 +126,10 @@ def _serving(made: Desk) -> list[str]:
     return [slot["uuid"] for key in made.keys for slot in made.record(key).get("slots", {}).values()]
 
 
-def _come_to_rest(made: Desk) -> None:
-    for _ in range(3):
-        made.run("apply", "--yes")
+def _come_to_rest(made: Desk, runs: int = 3) -> None:
+    for _ in range(runs):
         time.sleep(1.1)
-
-
-def _settled(made: Desk, nursery: Nursery) -> None:
-    time.sleep(1.1)
-    for _ in range(2):
-        run = _start(made, nursery, "apply", "--yes")
-        assert run.wait() == 0, run.out
-    before = made.mark()
-    assert _start(made, nursery, "apply", "--yes").wait() == 0
-    assert made.mark() == before, "an apply at rest still changes something"
+        made.run("apply", "--yes")
 
 
 def _all_well(made: Desk) -> None:
@@ -169,7 +137,9 @@ def _all_well(made: Desk) -> None:
     state = made.sandbox.state
     serving = _serving(made)
     assert len(serving) == len(set(serving)), "a spare serves two keys"
-    wanted = {name for key, kind in KINDS.items() for name in ((f"{key}-a", f"{key}-b") if kind != "in-place" else (key,))}
+    wanted = {
+        name for key, kind in KINDS.items() for name in ((f"{key}-a", f"{key}-b") if kind != "in-place" else (key,))
+    }
     assert {state.keys[uuid].name for uuid in serving} == wanted
     held = {key: made.held(key) for key in made.keys}
     assert all(made.sandbox.accepts(secret) for secret in held.values()), "a consumer is refused"

@@ -22,6 +22,7 @@ def disguises(secret: str) -> Iterator[bytes]:
 
 def found(secrets: Iterable[str], texts: Mapping[str, bytes]) -> list[str]:
     """Return the names of the texts in which one of the secrets is, in whatever form."""
-    forms = [form for secret in secrets for form in disguises(secret)]
-    assert all(len(form) >= LONG_ENOUGH for form in forms), "too short to be looked for"
+    wanted = list(secrets)
+    assert all(len(secret) > LONG_ENOUGH for secret in wanted), "too short to be looked for"
+    forms = [form for secret in wanted for form in disguises(secret)]
     return [name for name, text in texts.items() if any(form in text for form in forms)]

@@ -50,8 +50,9 @@ class Screen:
         _write(sys.stderr, paint_plain(line(row) for row in text.splitlines()))
 
     def progress(self, step: Progress) -> None:
-        """Show what happens to a key."""
-        self.say(f"{step.at:%H:%M:%S} {step.key}: {step.text}")
+        """Show what happens to a key, or to the whole run."""
+        whose = f"{step.key}: " if step.key else ""
+        self.say(f"{step.at:%H:%M:%S} {whose}{step.text}")
 
     def log(self) -> None:
         """Let the log speak as `-v` asks: names and statuses of our own log, with `-vv` also the requests' lines."""
