@@ -83,7 +83,7 @@ def _cut(nursery: Nursery, when: float, moment: Moment | None) -> None:
         gate.open()
         made.run("apply", "--yes")
         strangers = _strangers(made)
-        _come_to_rest(made, 2)
+        _come_to_rest(made, 1)
         before = made.mark()
         made.run("apply", "--yes")
         assert made.mark() == before, "an apply at rest still changes something"

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 THEIRS = "theirs"
 TEAM = re.compile(r"team ([0-9a-f]{8}-[0-9a-f-]{27})")
+KEYS = (("in-place",), ("alternating",), ("in-place", "alternating", "alternating"))
 COMMANDS = (("plan",), ("apply", "--yes"), ("rotate", "bot-0", "--yes"))
 MORE = (
     ("apply", "--yes", "--verify", "--allow-delete", "9"),
@@ -39,14 +40,14 @@ def _token(made: Desk, team: str, *, reads: bool) -> str:
 def test_another_teams_token_changes_nothing(nursery: Nursery) -> None:
     """Not even where that team has keys of the same names; then the right token mints nothing, and secrets work."""
     reads = (True, False)
-    cases = product(reads, reads, (1, 3), ("in-place", "alternating"))
-    side_by_side(lambda case: _wrong_team(nursery, Tokens(*case[:2]), *case[2:]), cases, 4)
+    cases = product(reads, reads, KEYS)
+    side_by_side(lambda case: _wrong_team(nursery, Tokens(*case[:2]), case[2]), cases, 4)
 
 
-def _wrong_team(nursery: Nursery, tokens: Tokens, count: int, strategy: str) -> None:
+def _wrong_team(nursery: Nursery, tokens: Tokens, strategies: tuple[str, ...]) -> None:
     with desk(nursery) as made:
         ours = made.token = _token(made, "sandbox", reads=tokens.own_reads)
-        for number in range(count):
+        for number, strategy in enumerate(strategies):
             made.existing(f"bot-{number}", strategy, overlap="1h")
         made.run("apply", "--yes")
         for key in made.sandbox.state.live_keys("sandbox"):
@@ -54,7 +55,7 @@ def _wrong_team(nursery: Nursery, tokens: Tokens, count: int, strategy: str) -> 
         before, minted, changed = made.mark(), made.mints(), _changes(made)
 
         made.token = _token(made, THEIRS, reads=tokens.theirs_reads)
-        for command in (*COMMANDS, *(MORE if count > 1 else ())):
+        for command in (*COMMANDS, *(MORE if len(strategies) > 1 else ())):
             _helps(made.run(*command, code=4).stdout, tokens, command)
         assert made.json("status", code=4)["exit_code"] == 4
         assert made.mark() == before
@@ -62,7 +63,6 @@ def _wrong_team(nursery: Nursery, tokens: Tokens, count: int, strategy: str) -> 
 
         made.token = ours
         made.run("apply", "--yes", "--verify")
-        made.run("smoke")
         assert made.mints() == minted
         assert all(made.sandbox.accepts(made.held(key)) for key in made.keys)
         assert made.leaks() == []

@@ -74,16 +74,20 @@ def test_a_worry_is_told_by_its_name_and_mints_nothing(nursery: Nursery) -> None
     def work(shape: bool) -> None:
         with rested(nursery, "in-place", "alternating", vpc=True, openai_errors=shape) as made:
             both = made.token, made.sandbox.add_token("", scopes=SCOPES).value
+            before = made.mark()
             for worry in WORRIES:
-                made.token = both[worry.billing]
-                _told(made, worry)
+                if not (shape and worry.billing):  # the balance is told by the control API, in one shape only
+                    made.token = both[worry.billing]
+                    _told(made, worry)
+                    assert made.mark() == before, worry.name
+            made.run(*NOW)
+            assert made.mark() == before
             assert made.leaks() == []
 
     side_by_side(work, (False, True), 2)
 
 
 def _told(made: Desk, worry: Worry) -> None:
-    before = made.mark()
     made.sandbox.change(**worry.settings)
     for command in (("smoke",), NOW):
         answer = made.run(*command, code=1)
@@ -93,8 +97,6 @@ def _told(made: Desk, worry: Worry) -> None:
     assert [one["verdict"] for one in checks] == [worry.verdict] * worry.keys + ["accepted"] * (2 - worry.keys), worry
     assert all(worry.remedy in one["remedy"] for one in checks[: worry.keys]), worry
     made.sandbox.change(**WELL)
-    made.run(*NOW)
-    assert made.mark() == before, worry.name
 
 
 def test_a_bare_refusal(nursery: Nursery) -> None:
