@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from keyturn.cli import main
 from keyturn.sandbox import Sandbox
+from tests.real.run import Nursery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,6 +73,13 @@ class Stage:
         found: dict[str, Any] = self.openbao.call("GET", f"secret/data/{self.prefix}/{bot}")["data"]  # type: ignore[assignment]
         value = found["data"].get("MODEL_ACCESS_KEY")
         return value if value is None else str(value)
+
+
+@pytest.fixture(scope="session")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """What starts commands as processes in no time."""
+    with Nursery(tmp_path_factory.mktemp("nursery")) as found:
+        yield found
 
 
 @pytest.fixture

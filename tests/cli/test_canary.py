@@ -6,36 +6,24 @@ import base64
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import pytest
 
 from keyturn.cli.schema import KINDS, schema_text
+from tests.support import canary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.cli.conftest import Stage
 
-LONG_ENOUGH = 20
 FAULTS = ("error-500", "html-error", "truncated-json", "lost-response")
-
-
-def disguises(secret: str) -> Iterator[bytes]:
-    """Yield a secret as it is and in the forms in which one slips out; its middle too, where it was cut or prefixed."""
-    for text in (secret, quote(secret, safe=""), secret[8:-8]):
-        yield text.encode()
-    for skipped in range(3):  # base64 of a longer text: the three ways in which its groups may fall
-        yield base64.b64encode(secret[skipped:].encode())[: -4 or None]
 
 
 def leaks(stage: Stage, texts: dict[str, bytes], *others: str) -> list[str]:
     """Return where a secret was found: of the sandbox, dead or alive, or one of `others`."""
     secrets = [*stage.sandbox.state.secrets, stage.sandbox.token, stage.openbao.root_token, *others]
-    assert all(len(secret) > LONG_ENOUGH for secret in secrets)
-    return [
-        name for name, text in texts.items() if any(form in text for secret in secrets for form in disguises(secret))
-    ]
+    return canary.found(secrets, texts)
 
 
 def everything(stage: Stage) -> dict[str, bytes]:

@@ -73,7 +73,7 @@ def test_apply_delivers_and_is_then_quiet(stage: Stage) -> None:
     assert stage.alive(delivered)
     before = mutations(stage)
     quiet = stage.run("apply", "report-bot")
-    assert "1 at-rest" in quiet.stdout
+    assert "1 ready" in quiet.stdout
     assert mutations(stage) == before
 
 

@@ -65,7 +65,7 @@ def _run(wanted: dict[str, object]) -> NoReturn:
             raise TypeError("an order holds env and args")
         os.environ.clear()
         os.environ.update(environment)
-        for number, name in ((0, os.devnull), (1, str(wanted["out"])), (2, str(wanted["err"]))):
+        for number, name in ((0, str(wanted["in"])), (1, str(wanted["out"])), (2, str(wanted["err"]))):
             os.dup2(os.open(name, os.O_RDWR | os.O_CREAT, 0o600), number)
         sys.argv = ["keyturn", *arguments]
         main()

@@ -121,11 +121,13 @@ class Nursery:
         self._stack.close()
 
     def run(self, args: tuple[str, ...], env: Mapping[str, str], cwd: Path, folder: Path) -> Run:
-        """Start a run."""
+        """Start a run; its streams are files in `folder`, `in` too, where it has to read something."""
         connection = socket.socket(socket.AF_UNIX)
         connection.settimeout(20)
         connection.connect(str(self._socket))
+        given = folder / "in"
         streams = {"out": str(folder / "out"), "err": str(folder / "err")}
+        streams["in"] = str(given) if given.exists() else os.devnull
         order = {"args": list(args), "env": dict(env), "cwd": str(cwd), **streams}
         connection.sendall(json.dumps(order).encode() + b"\n")
         pid = b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -48,6 +49,8 @@ def test_a_plan_without_changes_is_short() -> None:
     """Keys at rest are counted, not listed."""
     quiet = [KeyPlan(f"bot-{number}", (), End(Reason.AT_REST), "") for number in range(300)]
     assert paint_plain(plan_lines([plan(*quiet)])) == "platform\n\nNothing to do for 300 keys.\n"
+    waiting = KeyPlan("bot", (), WAIT, "")
+    assert paint_plain(plan_lines([plan(*quiet, waiting)])).endswith("\nNothing to do for 301 keys; 1 overlap.\n")
 
 
 def test_a_report_tells_what_was_done_and_what_is_wrong() -> None:
@@ -103,7 +106,7 @@ def test_status_has_a_row_a_key() -> None:
     assert rows[1].split() == [
         "key-refused",
         "because",
-        "at-rest",
+        "refused",
         "a",
         "3",
         "12d",
@@ -127,6 +130,13 @@ def test_status_exit_code() -> None:
     assert status_exit_code(by_condition.values()) == 4
     assert status_exit_code([by_condition[Condition.PARKED]]) == 1
     assert status_exit_code(()) == 0
+    rest = replace(by_condition[Condition.READY], problems=())
+    assert status_exit_code([rest]) == 0
+    assert status_exit_code([rest, replace(rest, verdict=SmokeResult(Verdict.REFUSED))]) == 1
+    waiting = replace(rest, condition=Condition.WAITING)
+    assert status_exit_code([waiting]) == 0
+    assert status_exit_code([replace(waiting, exit_code=1)]) == 1
+    assert status_exit_code([replace(rest, condition=Condition.LOGIN_REFUSED, exit_code=5), waiting]) == 5
 
 
 def test_smoke_lines_tell_stdin_from_deliveries() -> None:

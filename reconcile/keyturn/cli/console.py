@@ -51,7 +51,8 @@ class Screen:
 
     def progress(self, step: Progress) -> None:
         """Show what happens to a key, or to the whole run."""
-        self.say(f"{step.at:%H:%M:%S} {step.key}: {step.text}" if step.key else f"{step.at:%H:%M:%S} {step.text}")
+        whose = f"{step.key}: " if step.key else ""
+        self.say(f"{step.at:%H:%M:%S} {whose}{step.text}")
 
     def log(self) -> None:
         """Let the log speak as `-v` asks: names and statuses of our own log, with `-vv` also the requests' lines."""

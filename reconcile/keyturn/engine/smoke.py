@@ -226,7 +226,7 @@ def _result(answer: WireAnswer, what: str, api: Api | None) -> SmokeResult:
 
 def _completed(answer: WireAnswer, what: str, api: Api, model: str, models: tuple[str, ...]) -> SmokeResult:
     """Judge a completion; if there is no such model, name the nearest ones of the list."""
-    if answer.kind in {WireKind.UNAUTHORIZED, WireKind.UNPAID}:
+    if answer.kind is WireKind.UNAUTHORIZED:
         # The list was given to the same secret a moment before: the refusal is not about the secret.
         told = f"{what}: refused, though the list of models accepts the secret"
         return SmokeResult(Verdict.UNREACHABLE, f"{told}: {plain(answer.detail)}", models=models)

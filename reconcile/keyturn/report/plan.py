@@ -71,7 +71,9 @@ def plan_summary(plan: RunPlan) -> str:
     """Return one sentence of counts."""
     changes = [change for key in plan.plans for change in key.changes]
     if not changes:
-        return f"Nothing to do for {count(len(plan.plans), 'key')}."
+        ends = [key.end.condition for key in plan.plans]
+        others = [f"{ends.count(one)} {one}" for one in Condition if one is not Condition.READY and one in ends]
+        return "; ".join([f"Nothing to do for {count(len(ends), 'key')}", *others]) + "."
     touched = sum(1 for key in plan.plans if key.changes)
     mints = sum(1 for key in plan.plans if key.mints)
     deletes = sum(key.deletes for key in plan.plans)

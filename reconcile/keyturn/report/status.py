@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
+from keyturn.core.model import GOOD, ApiKey, Delivery, Event, SmokeResult
 from keyturn.core.reasons import Condition, mixed
 from keyturn.core.results import KeyStatus, PoolState
 from keyturn.report.handoff import handoff_lines
@@ -58,8 +58,16 @@ def smoke_lines(results: Sequence[tuple[str, Delivery | None, SmokeResult]]) -> 
 
 
 def status_exit_code(keys: Iterable[KeyStatus]) -> int:
-    """Return the exit code of these keys: 4 before 5 before 1, else 0."""
-    return mixed(key.condition.exit_code or int(bool(key.problems)) for key in keys)
+    """Return 4 if a brake or an owner stops a key, 5 if a login is refused, 1 if anything else is wrong, else 0.
+
+    A problem is wrong, and so is a secret whose check came to no good; to wait for time is not.
+    """
+    return mixed(_exit_code(key) for key in keys)
+
+
+def _exit_code(key: KeyStatus) -> int:
+    refused = key.verdict is not None and key.verdict.verdict not in GOOD
+    return key.condition.exit_code or key.exit_code or int(bool(key.problems) or refused)
 
 
 def _row(key: KeyStatus, now: datetime) -> tuple[Span, ...]:
