@@ -30,6 +30,12 @@ class Limits:
     allow_rotations: int = 0
     allow_delete: int = 0
 
+    def after(self, plans: Iterable[KeyPlan]) -> Limits:
+        """Return what is left once these plans were carried out."""
+        done = list(plans)
+        left = max(0, self.rotations - sum(map(_rotates, done)))
+        return Limits(left, 0, max(0, self.allow_delete - sum(plan.deletes for plan in done)))
+
     @property
     def rotations(self) -> int:
         """The rotations, adoptions and heals that may start."""
@@ -91,10 +97,9 @@ def other_team(account: str, records: Mapping[str, Record]) -> str:
 def vouched(unsure: Mapping[str, Record], others: Iterable[Record], listed: Iterable[ApiKey]) -> frozenset[str]:
     """Return those of the `unsure` keys (none of their API keys is listed) whose team the list shows by other keys."""
     shown = {key.uuid for key in listed if key.deleted_at is None}
+    # A record that does not tell its team can only vouch for such.
     teams = {record.account for record in others if record.uuids & shown}
-    return frozenset(
-        key for key, record in unsure.items() if teams & {record.account, ""} or (teams and not record.account)
-    )
+    return frozenset(key for key, record in unsure.items() if record.account in teams)
 
 
 def another_account(unsure: Sequence[str]) -> str:
@@ -106,6 +111,17 @@ def another_account(unsure: Sequence[str]) -> str:
         "team's, and nothing tells which. Nothing was done. Give the token the scope account:read, so that its team is "
         "known. If the token is right and the keys were really deleted, go on with --take-over."
     )
+
+
+def strange(account: str, records: Mapping[str, Record], listed: Iterable[ApiKey]) -> str:
+    """Return why a key without API keys is not begun: its owner's other keys are another team's, or may be."""
+    if other := other_team(account, records):
+        return other
+    known = {uuid for record in records.values() for uuid in record.uuids}
+    shown = {key.uuid for key in listed if key.deleted_at is None}
+    if not known or known & shown or any(account and record.account == account for record in records.values()):
+        return ""
+    return another_account(sorted(key for key, record in records.items() if record.uuids))
 
 
 def live_uuids(records: Mapping[str, Record]) -> dict[str, str]:

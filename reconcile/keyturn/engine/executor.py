@@ -41,7 +41,7 @@ from keyturn.core.steps import (
     WriteClaim,
     WriteRecord,
 )
-from keyturn.core.transition import Delivered, Done, Failed, Outcome, advance, assume
+from keyturn.core.transition import Delivered, Done, Failed, Listed, Outcome, advance, assume
 from keyturn.core.world import StoredRecord, World
 from keyturn.engine.effects import failed, perform
 from keyturn.engine.observe import Hand, clock, observe, refresh
@@ -60,6 +60,7 @@ ENDLESS = End(Condition.FAILED, "endless", "it does not come to rest; nothing mo
 QUIET = {
     (Change.ADOPT, "claims"),
     (Change.CREATE, "slot-missing"),
+    (Change.RENAME, "spare"),
     (Change.ROTATE, "regenerates"),
     (Change.RETIRE, "finishes"),
     (Change.RECORD, "deliveries-differ"),
@@ -121,6 +122,8 @@ def _dry(world: World, desired: DesiredKey, options: Options) -> tuple[KeyPlan, 
 
 def _assumed(world: World, state: State, step: Step, hand: Hand, options: Options) -> Outcome:
     """Read what a plan may read, assume the rest."""
+    if isinstance(step, Relist) and state.record and state.record.intent and state.record.intent.spare:
+        return Listed(state.observed.keys)  # the run's list is seconds old; apply lists again before it takes a spare
     if isinstance(step, READS) or (isinstance(step, Check) and _really(step, hand, options)):
         return perform(world, state, step, hand)
     return assume(state, step)

@@ -31,6 +31,8 @@ class Call:
     unknown: bool = False
     """The list or the account could not be read, so every key failed."""
     verdicts: list[Verdict | None] = field(default_factory=list)
+    live: dict[str, str] = field(default_factory=dict)
+    """The live API key of each key that was looked at."""
     same_team: Collection[str] = ()
     """Keys of which another key of the run shows that the token is of their team."""
     lock: threading.Lock = field(default_factory=threading.Lock)

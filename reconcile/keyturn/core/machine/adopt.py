@@ -12,6 +12,9 @@ from keyturn.core.results import Change, Condition, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Check, Decision, Purpose, Step, Write, WriteRecord
 
+SEEN = 20
+"""How many API keys of the account a record notes if nothing else shows the team."""
+
 
 def begin(state: State) -> Decision | None:
     """Make the first record of a key, or say why not."""
@@ -21,6 +24,9 @@ def begin(state: State) -> Decision | None:
     found = _candidates(state, consent)
     if isinstance(found, End):
         return found
+    if not found and state.options.adopt:
+        why = f"no API key is called {state.desired.name!r}, so there is nothing to adopt"
+        return End(Condition.FAILED, "adopt-not-found", why, exit_code=1)
     if not found:
         return _new(state)
     if consent is None:
@@ -75,6 +81,7 @@ def _fresh(state: State, found: dict[SlotName, ApiKey], deliveries: tuple[Delive
         owner=state.desired.owner,
         digest_key=state.run.digest_key,
         account=state.observed.account,
+        seen=() if state.observed.account else tuple(sorted(key.uuid for key in state.observed.keys)[:SEEN]),
         strategy=state.desired.rotation.strategy,
         slots={slot: Slot(key.uuid, key.name, key.created_at) for slot, key in found.items()},
         deliveries=deliveries,

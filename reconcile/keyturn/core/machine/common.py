@@ -123,7 +123,8 @@ def gate(state: State, uuids: Iterable[str]) -> Decision | None:
     Each is in a complete list, with the record's creation time, and its claim names this key; and the clock is right.
     """
     record = record_of(state)
-    times = {slot.uuid: slot.created_at for slot in record.slots.values()}
+    known_slots = (*record.slots.values(), *(lost.slot for lost in record.gone))
+    times = {slot.uuid: slot.created_at for slot in known_slots}
     for uuid in uuids:
         listed = state.observed.key(uuid)
         if listed is None:
@@ -174,14 +175,14 @@ def claim(state: State, uuid: str) -> Decision | None:
     return WriteClaim(Claim(uuid, *mine, created_at=listed.created_at if listed else None), shown)
 
 
-def let_go(state: State, uuid: str) -> Step | None:
-    """Release this key's claim on an API key."""
+def let_go(state: State, uuid: str, *, spare: bool = False) -> Step | None:
+    """Release this key's claim on an API key; `spare`: it was not touched, and stays a spare."""
     if uuid not in state.observed.claims:
         return LookClaim(uuid)
     found = state.observed.claims[uuid]
     if found is None or found.released_at or (found.owner, found.key) != (state.desired.owner, state.desired.id):
         return None
-    released = Claim(uuid, found.owner, found.key, found.created_at, state.clock.now)
+    released = Claim(uuid, found.owner, found.key, found.created_at, state.clock.now, spare)
     return WriteClaim(released, Planned(Change.RELEASE, "released", f"lets go of the API key {uuid}", uuid=uuid))
 
 

@@ -33,6 +33,7 @@ from keyturn.core.machine.tend import unwanted
 from keyturn.core.model import DENIED, GOOD, UNKNOWN, SlotName, Strategy, Verdict
 from keyturn.core.record import DeliveryState, Failures, Handoff, HeldAt, Op, Parked, Requested, Retire, Slot
 from keyturn.core.results import Change, Condition, End, Planned
+from keyturn.core.sanitize import plain
 from keyturn.core.state import State
 from keyturn.core.steps import Check, Create, Decision, DeleteKey, LookBack, Purpose, Relist, Write, WriteRecord
 
@@ -230,7 +231,7 @@ def _lacking(state: State, known: str) -> str:
     verdicts = state.observed.verdicts
     live = verdicts.get(record_of(state).live_digest or "")
     lacking = sorted(set(live.models) - set(verdicts[known].models)) if live and verdicts[known].models else []
-    return ", ".join(lacking[:3])
+    return ", ".join(map(plain, lacking[:3]))
 
 
 def _prove(state: State, known: str) -> Decision | None:
@@ -249,7 +250,9 @@ def _prove(state: State, known: str) -> Decision | None:
     if found is Verdict.REFUSED:
         return give_up(state, "refused", f"the API refuses the new secret: {result.detail}", close=close)
     of_live = verdict(state, live)
-    if found in UNKNOWN or (found is Verdict.BALANCE and of_live in GOOD):
+    # A refusal that a blocked balance explains says nothing of the key, unless the list of models accepted it.
+    unproven = found in UNKNOWN or (found is Verdict.BALANCE and not result.models)
+    if unproven or (found is Verdict.BALANCE and of_live in GOOD):
         return give_up(state, found.value, f"the new secret was not proven: {result.advice}", close=close)
     if found in DENIED and of_live is not found:
         return give_up(state, found.value, f"the new secret was not delivered: {result.advice}", close=close)
@@ -302,6 +305,11 @@ def commit(state: State, known: str) -> Decision:
     elif record.strategy is Strategy.ALTERNATING and record.slot(minted.other):
         at_once = compromised(state)
         retire = Retire(minted.other, now if at_once else now + state.desired.rotation.overlap, at_once)
+    # An API key that is gone has an old secret from here on: it has to die if it comes back.
+    lost = tuple(
+        replace(item, live=False, retire=item.retire or Retire(item.name, now, compromised(state)))
+        for item in record.gone
+    )
     result = state.observed.verdicts[known]
     unverified = "" if result.verdict in GOOD else result.facts
     base = (
@@ -316,6 +324,7 @@ def commit(state: State, known: str) -> Decision:
         deliveries=(*kept, *states),
         intent=None,
         retire=retire,
+        gone=lost,
         requested=None,
         unverified=unverified,
     )

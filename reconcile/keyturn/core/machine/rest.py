@@ -53,6 +53,7 @@ def _wrong(state: State) -> list[str]:
         wrong.append(f"its secret is not proven: {told}")
     if found and found.verdict not in GOOD and not record.unverified:
         wrong.append(f"its secret is {found.advice}")
+    wrong += [f"the API key {uuid} is listed again, its slot has another one" for uuid in slots.surplus(state)]
     if retire.due(state) and record.retire:
         missing = retire.not_yet_live(state)
         wrong.append(f"the old secret cannot be retired yet: {missing or 'its key is not as recorded'}")

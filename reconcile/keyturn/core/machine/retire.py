@@ -19,7 +19,7 @@ from keyturn.core.machine.common import (
     verdict,
     write,
 )
-from keyturn.core.model import Delivery, Origin, Verdict
+from keyturn.core.model import UNJUDGED, Delivery, Origin, Verdict
 from keyturn.core.record import Op
 from keyturn.core.results import Change, Condition, End, Planned
 from keyturn.core.state import State
@@ -59,6 +59,8 @@ def open_retire(state: State) -> Decision | None:
     slot = record.slot(retire.slot) if retire else None
     if retire is None or slot is None or not due(state) or verdict(state, record.live_digest) is Verdict.REFUSED:
         return None
+    if record.unverified and verdict(state, record.live_digest) in UNJUDGED:
+        return None
     if retire.slot is record.live:
         return write(state, Write.KEEP, retire=None)
     if decision := gate(state, [slot.uuid]):
@@ -85,8 +87,10 @@ def retiring(state: State) -> Decision:
         return _prove_and_commit(state)
     if decision := trouble(state, "retire-failed"):
         return decision
-    if slot is None or slot.uuid in state.observed.gone:
+    if slot is None:
         return write(state, Write.CLOSE, intent=None, retire=None)
+    if slot.uuid in state.observed.gone:
+        return write(state, Write.CLOSE, intent=None)
     if run.found and (wait := settle(state)):
         return wait
     forced = record.retire is not None and record.retire.at_once

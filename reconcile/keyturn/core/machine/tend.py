@@ -142,7 +142,7 @@ def open_delete(state: State) -> Decision:
     intent = record.intent
     if intent and intent.op is Op.DELETE and intent.slot is None:
         return _deleting(state)
-    uuids = [slot.uuid for slot in record.slots.values() if state.observed.key(slot.uuid)]
+    uuids = [uuid for uuid in record.uuids if state.observed.key(uuid)]
     if uuids and not state.options.allow_delete and not state.desired.retain:
         why = f"its {len(uuids)} API key(s) are to be deleted; --allow-delete N allows that"
         return End(Condition.STOPPED, "delete-needs-consent", why, exit_code=4)
@@ -171,11 +171,13 @@ def _deleting(state: State) -> Decision:
     for name in order:
         if decision := _release(state, record.slots[name].uuid, name):
             return decision
-    spare = intent_of(state).spare
-    if extra := _left_behind(state) or (let_go(state, spare) if spare else None):
+    for lost in record.gone:
+        if decision := _release(state, lost.slot.uuid, lost.name):
+            return decision
+    if extra := _left_behind(state) or _untaken(state):
         return extra
     gone = replace(
-        record, slots={}, gone={}, deliveries=(), live=None, intent=None, retire=None, handoff=None, requested=None
+        record, slots={}, gone=(), deliveries=(), live=None, intent=None, retire=None, handoff=None, requested=None
     )
     tomb = note(replace(gone, deleted_at=state.clock.now, parked=None), state, "deleted")
     return WriteRecord(tomb, Write.COMMIT)
@@ -190,6 +192,12 @@ def _left_behind(state: State) -> Decision | None:
                 return needs
             return DeleteKey(key.uuid, Planned(Change.DELETE, "extra", "an answer to a create was lost", uuid=key.uuid))
     return None
+
+
+def _untaken(state: State) -> Decision | None:
+    """Release the claim on a spare that the intent names and the record never took."""
+    spare = intent_of(state).spare
+    return let_go(state, spare, spare=True) if spare and spare not in record_of(state).uuids else None
 
 
 def _release(state: State, uuid: str, name: SlotName) -> Step | Decision | None:
@@ -213,7 +221,7 @@ def dropping(state: State) -> Decision:
     if live is None or intent.slot in {None, record.live}:
         if intent.slot is None and (decision := (None if state.observed.relisted else Relist()) or _left_behind(state)):
             return decision
-        if intent.spare and (decision := let_go(state, intent.spare)):
+        if decision := _untaken(state):
             return decision
         # What was removed meanwhile is not known any more: each delivery is looked at again.
         unsure = tuple(replace(item, digest=None) for item in record.deliveries)
@@ -228,4 +236,4 @@ def single(record: Record, state: State) -> Record:
     live = record.slot(record.live)
     slots = {SlotName.A: live} if live else {}
     one = replace(record, strategy=Strategy.IN_PLACE, slots=slots, live=SlotName.A if live else None, intent=None)
-    return note(replace(one, handoff=None, retire=None, gone={}), state, "strategy in-place")
+    return note(replace(one, handoff=None, retire=None), state, "strategy in-place")
