@@ -17,7 +17,12 @@ if TYPE_CHECKING:
 
 LONGEST = 400
 CODE = frozenset({".py", ".go", ".html", ".sh", ".ts"})
-SECRET_ROOMS = ("reconcile/keyturn/targets/", "reconcile/keyturn/live/digitalocean/", "provider/")
+SECRET_ROOMS = (
+    "reconcile/keyturn/core/secret.py",
+    "reconcile/keyturn/targets/",
+    "reconcile/keyturn/live/digitalocean/",
+    "provider/",
+)
 SHIPPED = ("reconcile/", "provider/")
 FOREIGN = re.compile(
     r"py[p]i\.org|python[h]osted\.org|proxy\.g[o]lang\.org|sum\.g[o]lang\.org|registry\.n[p]mjs\.org"  # registries
