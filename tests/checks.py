@@ -70,7 +70,7 @@ def nothing_foreign() -> Iterator[str]:
 
 
 def generated_files_are_fresh() -> Iterator[str]:
-    """The schemas and the CLI reference are what the code prints."""
+    """The schemas, the CLI reference and the picture of the wings are what the code prints."""
     for path, text in generated().items():
         if not (ROOT / path).is_file() or (ROOT / path).read_text() != text:
             yield f"{path}: differs from what the code prints; `make generate` writes it"
