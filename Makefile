@@ -37,14 +37,14 @@ bench: $(STAMP) ## how long the front door takes, as ratios
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.engine.bench
 
-check: $(STAMP) ## style, types, layers, generated files
+check: $(STAMP) ## style, types, layers, generated files, documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.checks
 
-generate: $(STAMP) ## the schemas and the CLI reference, from the code
+generate: $(STAMP) ## the schemas, the CLI reference and the picture of the wings, from the code
 	$(BIN)/python -m tests.generated
 
 lock: $(STAMP) ## the lock again, from pyproject.toml and requirements/dev.in

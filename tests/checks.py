@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests import english, pages
 from tests.generated import ROOT, generated
 
 if TYPE_CHECKING:
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
 
 LONGEST = 400
 CODE = frozenset({".py", ".go", ".html", ".sh", ".ts"})
-SECRET_ROOMS = ("reconcile/keyturn/targets/", "reconcile/keyturn/digitalocean/", "provider/")
+SECRET_ROOMS = (
+    "reconcile/keyturn/core/secret.py",
+    "reconcile/keyturn/targets/",
+    "reconcile/keyturn/live/digitalocean/",
+    "provider/",
+)
 SHIPPED = ("reconcile/", "provider/")
 FOREIGN = re.compile(
     r"py[p]i\.org|python[h]osted\.org|proxy\.g[o]lang\.org|sum\.g[o]lang\.org|registry\.n[p]mjs\.org"  # registries
@@ -64,13 +70,59 @@ def nothing_foreign() -> Iterator[str]:
 
 
 def generated_files_are_fresh() -> Iterator[str]:
-    """The schemas and the CLI reference are what the code prints."""
+    """The schemas, the CLI reference and the picture of the wings are what the code prints."""
     for path, text in generated().items():
         if not (ROOT / path).is_file() or (ROOT / path).read_text() != text:
             yield f"{path}: differs from what the code prints; `make generate` writes it"
 
 
-CHECKS = (short_files, secrets_stay_in_their_rooms, nothing_foreign, generated_files_are_fresh)
+def links_lead_somewhere() -> Iterator[str]:
+    """Every relative link of every page names a file that exists, and a heading in it."""
+    for path in files():
+        if path.suffix == ".md":
+            yield from pages.broken_links(ROOT, path)
+
+
+def named_paths_exist() -> Iterator[str]:
+    """Every path that a page names in a code span exists."""
+    for path in files():
+        if path.suffix == ".md" and path.name != "CHANGELOG.md":
+            yield from pages.broken_paths(ROOT, path)
+
+
+def pages_are_in_the_index() -> Iterator[str]:
+    """Every page of the documentation is linked from its index."""
+    linked = {link.partition("#")[0] for link in pages.links((ROOT / pages.INDEX).read_text(encoding="utf-8"))}
+    for path in files():
+        if path.suffix == ".md" and path.is_relative_to(pages.INDEX.parent) and path != pages.INDEX:
+            name = path.relative_to(pages.INDEX.parent).as_posix()
+            if name not in linked:
+                yield f"{path}: {pages.INDEX} does not link it"
+
+
+def modules_are_on_the_map() -> Iterator[str]:
+    """Every module has a line in docs/architecture.md."""
+    yield from pages.unmapped(ROOT, files())
+
+
+def plain_english() -> Iterator[str]:
+    """No banned phrase stands in a file that was cleaned."""
+    for path in files():
+        if english.covered(path):
+            yield from english.breaches(path, (ROOT / path).read_text(encoding="utf-8"))
+
+
+CHECKS = (
+    short_files,
+    secrets_stay_in_their_rooms,
+    nothing_foreign,
+    generated_files_are_fresh,
+    links_lead_somewhere,
+    named_paths_exist,
+    pages_are_in_the_index,
+    modules_are_on_the_map,
+    plain_english,
+)
 
 
 def main() -> int:

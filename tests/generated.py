@@ -10,6 +10,7 @@ import click
 
 from keyturn.cli import main as keyturn
 from keyturn.cli.schema import KINDS
+from tests import wings
 from tests.support.process import bare_environment, run
 
 if TYPE_CHECKING:
@@ -23,7 +24,11 @@ PREFACE = "# Command line\n\nThis page is made from the code by `make generate`.
 def generated() -> dict[Path, str]:
     """Return every generated file, its path from the root of the repository, with what it should hold."""
     schemas = {Path("schemas") / f"{name}.v1.json": schema(name) for name in KINDS}
-    return schemas | {Path("docs/cli.md"): "\n".join([PREFACE, *reference(keyturn, None)])}
+    pages = {
+        Path("docs/cli.md"): "\n".join([PREFACE, *reference(keyturn, None)]),
+        wings.PAGE: wings.drawn((ROOT / wings.PAGE).read_text(encoding="utf-8")),
+    }
+    return schemas | pages
 
 
 def schema(name: str) -> str:

@@ -1,7 +1,7 @@
 """A target for keyturn: a directory of JSON files, `<root>/<path>.json`; a delivery is one field of a file.
 
-It shows all that a target needs. It keeps no versions and holds no records. A lock keeps keyturn's own writers apart;
-but whoever else edits the files does not take it, so this target does not claim to compare and set.
+It shows everything that a target needs. It keeps no versions and holds no records. A lock serialises keyturn's own
+writers. Other programs that edit the files do not take the lock, so this target does not claim compare-and-set.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Fields = dict[str, object]
 
 
 class JsonDirectorySettings(BaseModel):
-    """What a manifest may say of such a target; never a credential."""
+    """The settings of such a target in a manifest; never a credential."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,7 +49,7 @@ class JsonDirectory(WithoutDocuments):
     settings_model: ClassVar[type[BaseModel]] = JsonDirectorySettings
 
     def __init__(self, context: TargetContext) -> None:
-        """Check the settings; nothing is read or made yet."""
+        """Check the settings; nothing is read or created yet."""
         self._root = Path(context.base, parse_settings(JsonDirectorySettings, context).root)
         self._name = context.name
 
@@ -59,22 +59,22 @@ class JsonDirectory(WithoutDocuments):
             return Value(self._held(self._load(path, field), path, field))
 
     def read_version(self, path: str, field: str, version: str) -> Secret | None:
-        """None: no earlier version is kept."""
+        """Return None: no earlier version is kept."""
         del version
         self._file(path, field)
         return None
 
     def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
-        """Write our field over exactly what was expected, and keep all others."""
+        """Replace exactly the expected value of our field, and keep all others."""
         self._change(path, field, secret, expected, guard)
         return ""
 
     def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
-        """Write the file without our field; one that is absent is done."""
+        """Write the file without our field; do nothing if the field is absent."""
         self._change(path, field, None, expected, guard)
 
     def preflight(self, path: str, field: str) -> None:
-        """Write what is there once more; where nothing is, the lock shows that the directory may be written."""
+        """Write the file again unchanged; if there is none, the lock proves that the directory can be written."""
         with self._locked(path, field):
             fields = self._load(path, field)
             self._held(fields, path, field)
@@ -82,7 +82,7 @@ class JsonDirectory(WithoutDocuments):
                 self._store(path, field, fields)
 
     def close(self) -> None:
-        """Nothing is open between two calls."""
+        """Do nothing: no file is open between two calls."""
 
     def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> None:
         with self._locked(path, field):
@@ -91,7 +91,7 @@ class JsonDirectory(WithoutDocuments):
             if held == secret:
                 return  # an earlier answer was lost, or there is nothing to remove
             if held != expected:
-                raise Conflict(f"the field {field} was changed by somebody else meanwhile", where=self._where(path))
+                raise Conflict(f"the field {field} was modified concurrently", where=self._where(path))
             changed = {name: value for name, value in (fields or {}).items() if name != field}
             if secret:
                 changed[field] = secret.reveal()
@@ -99,7 +99,7 @@ class JsonDirectory(WithoutDocuments):
             self._store(path, field, changed)
 
     def _held(self, fields: Fields | None, path: str, field: str) -> Secret | None:
-        """Return our field: an empty text counts as absent, and what is no text is an error."""
+        """Return our field: an empty text counts as absent, and any other type is an error."""
         value = (fields or {}).get(field)
         if value is None or value == "":
             return None
@@ -113,13 +113,13 @@ class JsonDirectory(WithoutDocuments):
         except FileNotFoundError:
             return None
         except ValueError:
-            found = None  # said below, outside of the error, which holds the text of the file
+            found = None  # raised below, outside the handler: the error holds the text of the file
         if isinstance(found, dict):
             return found
         raise TargetMisfit("this file holds no JSON object", where=self._where(path))
 
     def _store(self, path: str, field: str, fields: Fields) -> None:
-        """Replace the file whole, readable by its owner alone."""
+        """Replace the file as a whole, readable by its owner only."""
         file = self._file(path, field)
         file.parent.mkdir(parents=True, exist_ok=True)
         draft = file.with_name(f".{file.name}.new")
@@ -146,7 +146,7 @@ class JsonDirectory(WithoutDocuments):
 
     @contextmanager
     def _words(self, path: str) -> Iterator[None]:
-        """Say what the operating system said as keyturn's errors do: nothing else may leave a target."""
+        """Raise errors of the operating system as keyturn's own: no others may leave a target."""
         try:
             yield
         except PermissionError as error:

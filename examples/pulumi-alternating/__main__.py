@@ -1,4 +1,4 @@
-"""Rotation without an outage: two API keys take turns, and every place holds the secret of the live one.
+"""Rotation without an outage: two API keys take turns, and every delivery holds the secret of the live one.
 
 The API no longer creates keys. Make `chat-bot-a` and `chat-bot-b` in the control panel first; their secrets need not be
 copied. An up rotates when the secret is 30 days old, in the night from Saturday to Sunday only; the first up after the
@@ -29,10 +29,10 @@ key = ModelAccessKey(
         },
         "rotation_trigger": config.get("rotate"),
         "smoke": {"model": config.get("model") or "llama3.3-70b-instruct"},
-        # A destroyed stack leaves the keys to whoever still uses them.
+        # The keys outlive the stack, for consumers that still use them.
         "on_delete": "retain",
     },
-    # Nobody destroys the stack by accident.
+    # Protects the stack against an accidental destroy.
     pulumi.ResourceOptions(protect=config.get_bool("protect")),
 )
 

@@ -1,4 +1,4 @@
-"""House rules for model access keys: no secret in the state, and none that grows old."""
+"""House rules for model access keys: no secret in the state, and none without a rotation."""
 
 from collections.abc import Mapping
 
@@ -7,11 +7,11 @@ from pulumi.runtime import register_stack_transformation
 
 KEY = "pulumi-python:dynamic/keyturn:ModelAccessKey"
 OLDEST = 90
-"""Days after which a secret has to be replaced."""
+"""Days after which a secret must be replaced."""
 
 
 class PolicyError(Exception):
-    """A resource that breaks a rule of the house."""
+    """A resource that breaks a house rule."""
 
 
 def hold_keys_to_the_rules(args: ResourceTransformationArgs) -> None:
@@ -24,7 +24,7 @@ def hold_keys_to_the_rules(args: ResourceTransformationArgs) -> None:
     props: Mapping[str, object] = args.props
     if props.get("expose_secret") not in {None, False}:
         raise PolicyError(f"{args.name}: expose_secret is forbidden here: pass `deliveries` on, not the secret.")
-    if args.opts.id:  # only looked up: another stack's rules say how it rotates
+    if args.opts.id:  # only looked up: the rules of its own stack say how it rotates
         return
     rotation = props.get("rotation")
     every = rotation.get("every") if isinstance(rotation, Mapping) else None
@@ -34,5 +34,5 @@ def hold_keys_to_the_rules(args: ResourceTransformationArgs) -> None:
 
 
 def install() -> None:
-    """Hold every key of the stack that is declared from now on to the rules."""
+    """Apply the rules to every key of the stack that is declared from now on."""
     register_stack_transformation(hold_keys_to_the_rules)

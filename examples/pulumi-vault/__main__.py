@@ -23,12 +23,12 @@ key = ModelAccessKey(
     smoke=smoke,
 )
 
-# The up fails where the delivered secret is refused; checked again after each rotation, and once a day.
+# The up fails if the delivered secret is refused; checked again after each rotation, and once a day.
 SmokeCheck("checkout-bot-works", targets=targets, smoke=smoke, deliveries=key.deliveries, every="1d")
 
 
 def external_secret(place: Mapping[str, str]) -> dict[str, object]:
-    """Return what the External Secrets operator is given: where the secret is, not what it is."""
+    """Return the resource for the External Secrets operator: a reference to the secret, not its value."""
     remote = {"key": place["path"], "property": place["field"]}
     return {
         "apiVersion": "external-secrets.io/v1",
@@ -43,6 +43,6 @@ def external_secret(place: Mapping[str, str]) -> dict[str, object]:
 
 
 pulumi.export("externalSecret", key.deliveries[0].apply(external_secret))
-# Rolls the service when the secret changes, and tells nothing of it.
+# Restarts the service when the secret changes, and reveals nothing of it.
 pulumi.export("secretDigest", key.digest)
 pulumi.export("nextRotation", key.next_rotation_at)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import keyturn
-from tests import checks
+from tests import checks, wings
 from tests.support.process import run
 
 ROOT = Path(__file__).parent.parent.parent
@@ -74,6 +74,20 @@ def test_importing_the_package_imports_no_library() -> None:
     assert run([sys.executable, "-c", program]).stdout == "[]\n"
 
 
+def test_the_picture_of_the_wings_shows_which_arrows_a_longer_way_repeats() -> None:
+    """An arrow that a longer way leads along, too, is dotted; a wing is a folder of keyturn, or the other package."""
+    drawn = wings.picture(frozenset({("cli", "core"), ("cli", "engine"), ("engine", "core")}))
+    assert [line.strip() for line in drawn.splitlines()[2:-1]] == ["cli -.-> core", "cli --> engine", "engine --> core"]
+    modules = ("keyturn.core.machine.mint", "keyturn", "pulumi_keyturn.keys")
+    assert [wings.wing(module) for module in modules] == ["core", "", "pulumi_keyturn"]
+
+
+def test_a_page_without_the_block_is_refused() -> None:
+    """The picture cannot vanish from the page unnoticed."""
+    with pytest.raises(ValueError, match="has no block"):
+        wings.drawn("# Architecture\n")
+
+
 @pytest.mark.parametrize(
     ("rule", "name", "text"),
     [
@@ -81,6 +95,15 @@ def test_importing_the_package_imports_no_library() -> None:
         (checks.secrets_stay_in_their_rooms, "reconcile/keyturn/leak.py", "print(secret.reveal())\n"),
         (checks.nothing_foreign, "requirements.txt", "--index-" + "url https://example.com\n"),
         (checks.nothing_foreign, "docs/page.md", "see /ro" + "ot/notes\n"),
+        (checks.links_lead_somewhere, "docs/page.md", "[gone](gone.md)\n"),
+        (checks.links_lead_somewhere, "docs/page.md", "# One `two`: (three)\n[good](#one-two-three) [gone](#one)\n"),
+        (checks.named_paths_exist, "docs/page.md", "see `tests/gone.py` and `apps/gone.py`\n"),
+        (checks.named_paths_exist, "CONTRIBUTING.md", "see `gone/` and `reconcile/*.py`\n"),
+        (checks.named_paths_exist, "CONTRIBUTING.md", "see `reconcile/fine.py::gone` and `reconcile/fine.py::x`\n"),
+        (checks.pages_are_in_the_index, "docs/lonely.md", "# Lonely\n"),
+        (checks.modules_are_on_the_map, "reconcile/keyturn/core/unknown.py", "x = 1\n"),
+        (checks.plain_english, "CONTRIBUTING.md", "Read it\nanew. `anew` is a quotation.\n"),
+        (checks.plain_english, "CONTRIBUTING.md", "What was sent arrives. What arrives?\n"),
     ],
 )
 def test_a_rule_catches_what_it_forbids(
@@ -88,7 +111,8 @@ def test_a_rule_catches_what_it_forbids(
 ) -> None:
     """Each rule names the file that breaks it, and is silent about one that does not."""
     assert callable(rule)
-    for path, content in ((Path(name), text), (Path("reconcile/fine.py"), "x = 1\n")):
+    pages = ((Path("docs/README.md"), "# Index\n"), (Path("docs/architecture.md"), "# Map\n"))
+    for path, content in ((Path(name), text), (Path("reconcile/fine.py"), "x = 1\n"), *pages):
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(content)
     monkeypatch.setattr(checks, "ROOT", tmp_path)
