@@ -14,14 +14,16 @@ from keyturn.core.errors import Conflict, InputError, TargetMisfit
 from keyturn.core.origins import check_transport, origin_of, parse_origin
 from keyturn.core.secret import Secret
 from keyturn.targets.base import (
-    TRIES,
     Capabilities,
     Document,
     Guard,
     TargetContext,
     Value,
     check_path,
+    merge,
     parse_settings,
+    secret_of,
+    unguarded,
 )
 from keyturn.targets.json_text import changed, members
 from keyturn.targets.origins import check_origin
@@ -114,7 +116,7 @@ class AwsTarget:
         if not entry.exists:
             self._check_may_create(path)
         elif entry.text is not None:
-            self._store.replace(path, entry.text, entry.version, _unguarded)
+            self._store.replace(path, entry.text, entry.version, unguarded)
 
     def read_document(self, path: str) -> Document:
         """Read a document; one that is scheduled for deletion is an error."""
@@ -155,29 +157,17 @@ class AwsTarget:
         self._store.close()
 
     def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> str:
-        """Set our field, or remove it where `secret` is None, on the version that was read; return the new one."""
+        """Set our field, or remove it if `secret` is None, on the version that was read; return the new one."""
         check_path(path)
-        for _ in range(TRIES):
+
+        def read() -> tuple[Value, Entry]:
             entry = self._store.read(path)
-            held = self._held(entry.text, path, field)
-            if held == secret:
-                return entry.version
-            if held != expected:
-                what = f"the field {field}" if field else "the value"
-                raise Conflict(
-                    f"{what} was changed by somebody else meanwhile",
-                    where=self._store.where(path),
-                    evidence=f"at version {entry.version} it is another secret" if held else "it is absent",
-                )
-            written = self._write(path, entry, _merged(entry.text, field, secret), guard)
-            if written:
-                return written
-        raise Conflict(
-            "this secret keeps changing",
-            where=self._store.where(path),
-            evidence=f"{TRIES} merges were overtaken",
-            remedy="Run again.",
-        )
+            return Value(self._held(entry.text, path, field), entry.version), entry
+
+        def write_over(entry: Entry) -> str | None:
+            return self._write(path, entry, _merged(entry.text, field, secret), guard)
+
+        return merge(read, write_over, field=field, secret=secret, expected=expected, where=self._store.where(path))
 
     def _write(self, path: str, entry: Entry, text: str, guard: Guard) -> str | None:
         if entry.exists:
@@ -203,16 +193,7 @@ class AwsTarget:
         except ValueError as error:
             wrong = str(error)
         else:
-            if value is None or value == "":
-                return None
-            if isinstance(value, str):
-                return Secret(value)
-            raise TargetMisfit(
-                f"the field {field} holds no text",
-                where=self._store.where(path),
-                evidence=f"it is a JSON {type(value).__name__}",
-                remedy="Use another field, or remove this one.",
-            )
+            return secret_of(value, field, self._store.where(path))
         raise TargetMisfit(
             f"this secret has no field {field}, and can have none",
             where=self._store.where(path),
@@ -255,7 +236,3 @@ def _own_endpoint(service: str, context: TargetContext) -> str:
 
 def _variables(service: str) -> tuple[str, str]:
     return f"{ENDPOINT}_{service}", ENDPOINT
-
-
-def _unguarded() -> None:
-    """Preflight is not fenced by a lease: it changes nothing."""

@@ -7,21 +7,23 @@ Third parties add one by a package with such an entry point.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, NoReturn, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from keyturn.core.errors import InputError, TargetMisfit
+from keyturn.core.errors import Conflict, InputError, KeyturnError, TargetMisfit
 from keyturn.core.secret import Secret
 
 Guard = Callable[[], None]
 
 SEGMENT = re.compile(r"[A-Za-z0-9_.@=+-]+")
 TRIES = 5
-"""How often a write is merged again because another field of the place changed meanwhile."""
+"""How often a write is tried in all when other fields of the place keep changing."""
 
+Found = TypeVar("Found")
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
@@ -204,6 +206,82 @@ class WithoutDeliveries:
         )
 
 
+def merge(
+    read: Callable[[], tuple[Value, Found]],
+    write_over: Callable[[Found], str | None],
+    *,
+    field: str,
+    secret: Secret | None,
+    expected: Secret | None,
+    where: str,
+    pause: float = 0.0,
+    overtaken: KeyturnError | None = None,
+) -> str:
+    """Set a field to `secret` (None: remove it) if it still is `expected` (None: absent); return the place's version.
+
+    This is the loop of `Target.write` and `Target.remove`: read, compare, merge, write over exactly what was read.
+
+    `read` returns what the field holds, and whatever `write_over` needs to know of the place. `write_over` calls the
+    guard, writes all other fields as they were, and returns the new version, or None if the place changed after it was
+    read: then it is read again, `TRIES` times in all, after `pause` seconds and twice as long each further time.
+    A field that is `secret` already is left alone: an earlier answer was lost.
+
+    Raises:
+        Conflict: the field is neither `secret` nor `expected`; or every try was overtaken, unless `overtaken` is given.
+        KeyturnError: `overtaken`, if every try was overtaken; whatever `read` and `write_over` raise.
+    """
+    for _ in tries(pause):
+        value, found = read()
+        if value.secret == secret:
+            return value.version
+        if value.secret != expected:
+            raise Conflict(
+                f"{_named(field)} was modified concurrently",
+                where=where,
+                evidence=f"it is {'absent' if value.secret is None else 'another secret'}"
+                + (f" at version {value.version}" if value.version else ""),
+            )
+        version = write_over(found)
+        if version is not None:
+            return version
+    raise overtaken or Conflict(
+        "the other fields of this place keep changing",
+        where=where,
+        evidence=f"{TRIES} writes were overtaken",
+        remedy="Run again.",
+    )
+
+
+def tries(pause: float = 0.0) -> Iterator[int]:
+    """Count the tries of one write from 0; before each further one wait `pause` seconds, twice as long each time."""
+    for number in range(TRIES):
+        if number and pause:
+            time.sleep(pause * 2 ** (number - 1))
+        yield number
+
+
+def secret_of(value: object, field: str, where: str) -> Secret | None:
+    """Return what a field holds as a secret; None if it is absent or empty.
+
+    Raises:
+        TargetMisfit: it holds something that is no text; the value is not repeated.
+    """
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        return Secret(value)
+    raise TargetMisfit(
+        f"{_named(field)} holds no text",
+        where=where,
+        evidence=f"it is a JSON {type(value).__name__}",
+        remedy="Use another field, or remove this one.",
+    )
+
+
+def unguarded() -> None:
+    """Let a write pass: the guard of `preflight`, which changes nothing and so needs no lease."""
+
+
 def parse_settings(model: type[Settings], context: TargetContext) -> Settings:
     """Return the settings as `model`.
 
@@ -233,3 +311,7 @@ def check_path(path: str) -> str:
                 evidence="each segment is one or more of A-Z a-z 0-9 _ . @ = + - and none is . or ..",
             )
     return path
+
+
+def _named(field: str) -> str:
+    return f"the field {field}" if field else "the value"

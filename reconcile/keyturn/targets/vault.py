@@ -14,14 +14,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from keyturn.core.errors import Conflict, InputError, TargetForbidden, TargetMisfit
 from keyturn.core.secret import Secret
 from keyturn.targets.base import (
-    TRIES,
     Capabilities,
     Document,
     Guard,
     TargetContext,
     Value,
     check_path,
+    merge,
     parse_settings,
+    secret_of,
+    unguarded,
 )
 from keyturn.targets.origins import check_origin, proxy_for
 from keyturn.targets.vault_login import AuthSettings, Login, PlainPath
@@ -87,7 +89,7 @@ class VaultTarget:
 
     def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
         """Merge our field into what is there, on exactly the version that was read."""
-        return str(self._change(path, field, secret, expected, guard))
+        return self._change(path, field, secret, expected, guard)
 
     def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
         """Write the other fields without ours; where none is left, an empty version, for a delete has no fence."""
@@ -98,9 +100,9 @@ class VaultTarget:
         entry = self._store.read(_place(path, field))
         self._held(entry, path, field)
         if entry.fields is not None:
-            self._store.write(path, entry.fields, entry.version, _unguarded)
+            self._store.write(path, entry.fields, entry.version, unguarded)
             return
-        self._store.probe_write(path, _unguarded)
+        self._store.probe_write(path, unguarded)
         may = self._store.capabilities(path)
         if may and "root" not in may and not may >= NEEDED:
             raise TargetForbidden(
@@ -161,45 +163,25 @@ class VaultTarget:
         """Close the connections."""
         self._server.close()
 
-    def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> int:
-        """Set our field, or remove it where `secret` is None, on the version that was read; return the new one."""
+    def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> str:
+        """Set our field, or remove it if `secret` is None, on the version that was read; return the new one."""
         _place(path, field)
-        for _ in range(TRIES):
+
+        def read() -> tuple[Value, Entry]:
             entry = self._store.read(path)
-            held = self._held(entry, path, field)
-            if held == secret:
-                return entry.version
-            if held != expected:
-                raise Conflict(
-                    f"the field {field} was changed by somebody else meanwhile",
-                    where=self._store.where(path),
-                    evidence=f"at version {entry.version} it is {'absent' if held is None else 'another secret'}",
-                )
+            return Value(self._held(entry, path, field), str(entry.version)), entry
+
+        def write_over(entry: Entry) -> str | None:
             fields = {name: value for name, value in (entry.fields or {}).items() if name != field}
             if secret:
                 fields[field] = secret.reveal()
             written = self._store.write(path, fields, entry.version, guard)
-            if written:
-                return written.version
-        raise Conflict(
-            "other fields of this path keep changing",
-            where=self._store.where(path),
-            evidence=f"{TRIES} merges were overtaken",
-            remedy="Run again.",
-        )
+            return str(written.version) if written else None
+
+        return merge(read, write_over, field=field, secret=secret, expected=expected, where=self._store.where(path))
 
     def _held(self, entry: Entry, path: str, field: str) -> Secret | None:
-        value = (entry.fields or {}).get(field)
-        if value is None or value == "":
-            return None
-        if not isinstance(value, str):
-            raise TargetMisfit(
-                f"the field {field} holds no text",
-                where=self._store.where(path),
-                evidence=f"it is a JSON {type(value).__name__}",
-                remedy="Use another field, or remove this one.",
-            )
-        return Secret(value)
+        return secret_of((entry.fields or {}).get(field), field, self._store.where(path))
 
     def _deleted(self, path: str, entry: Entry) -> TargetMisfit:
         return TargetMisfit(
@@ -248,7 +230,3 @@ def _authority(settings: VaultSettings, context: TargetContext) -> bool | str:
     if not file.exists():
         raise InputError("there is no such certificate file", where=f"target {context.name}", evidence=named)
     return str(file)
-
-
-def _unguarded() -> None:
-    """Preflight is not fenced by a lease: it changes nothing."""
