@@ -6,6 +6,7 @@ boto3 is imported with the first target, so that its settings are known without 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +20,7 @@ from keyturn.targets.base import (
     Guard,
     TargetContext,
     Value,
+    check_origins,
     check_path,
     merge,
     parse_settings,
@@ -26,7 +28,7 @@ from keyturn.targets.base import (
     unguarded,
 )
 from keyturn.targets.json_text import changed, members
-from keyturn.targets.origins import check_origin
+from keyturn.targets.origins import NoConsent, bare_origin, origin_mistakes
 
 if TYPE_CHECKING:
     from keyturn.targets.aws_store import Entry
@@ -34,7 +36,10 @@ if TYPE_CHECKING:
 OWN = re.compile(r"(vpce-[a-z0-9-]+\.)?secretsmanager(-fips)?\.[a-z0-9-]+\.(vpce\.)?(amazonaws\.com(\.cn)?|api\.aws)")
 """Hosts of the service itself, its FIPS and private endpoints among them; others below amazonaws.com are anybody's."""
 
-ENDPOINT = "AWS_ENDPOINT_URL"
+ENDPOINT = ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL")
+STS_ENDPOINT = ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL")
+"""The variables that name an endpoint; the first that is set counts."""
+
 VERSION = re.compile(r"[A-Za-z0-9-]{32,64}")
 NEVER = "0"
 """The version of a document that was never written."""
@@ -69,11 +74,22 @@ class AwsTarget:
     capabilities: ClassVar[Capabilities] = Capabilities(compare_and_set=True, versions=True, documents=True)
     settings_model: ClassVar[type[BaseModel]] = AwsSettings
 
+    @classmethod
+    def origin_mistakes(cls, settings: AwsSettings, environment: Mapping[str, str]) -> Iterator[InputError]:
+        """An endpoint has to be AWS's own, or that of AWS_ENDPOINT_URL; what that names is checked, too."""
+        if settings.endpoint and not _is_own(settings.endpoint):
+            yield from origin_mistakes("endpoint", settings.endpoint, ENDPOINT, environment)
+        asked = {*STS_ENDPOINT, *(() if settings.endpoint else ENDPOINT)}
+        for variable in sorted(name for name in asked if environment.get(name)):
+            try:
+                check_transport(parse_origin(environment[variable]))
+            except InputError as error:
+                yield NoConsent(error.what, where="endpoint", evidence=f"the variable {variable}", remedy=error.remedy)
+
     def __init__(self, context: TargetContext) -> None:
         """Check the settings and the endpoint."""
         settings = parse_settings(AwsSettings, context)
-        endpoint = _endpoint(settings.endpoint, context)
-        sts_endpoint = _own_endpoint("STS", context)
+        check_origins(self.origin_mistakes(settings, context.environment), context)
         # The vendor's library is loaded here, when AWS is really to be asked.
         from keyturn.targets.aws_login import Account, Login
         from keyturn.targets.aws_store import Store
@@ -83,8 +99,8 @@ class AwsTarget:
             region=settings.region,
             profile=settings.profile,
             role=settings.role,
-            endpoint=endpoint,
-            sts_endpoint=sts_endpoint,
+            endpoint=origin_of(settings.endpoint) if settings.endpoint else _endpoint(ENDPOINT, context.environment),
+            sts_endpoint=_endpoint(STS_ENDPOINT, context.environment),
             request=context.request,
         )
         self._create = settings.create
@@ -138,7 +154,7 @@ class AwsTarget:
             written = None
         if written is None:
             raise Conflict(
-                "the document was written by somebody else meanwhile",
+                "the document was modified concurrently",
                 where=self._store.where(path),
                 evidence=f"it is no longer at version {version}",
             )
@@ -208,31 +224,16 @@ def _merged(text: str | None, field: str, secret: Secret | None) -> str:
     return secret.reveal() if secret else NOTHING
 
 
-def _endpoint(named: str, context: TargetContext) -> str:
-    """Return the endpoint to ask, empty for AWS's own of the region."""
-    if not named:
-        return _own_endpoint("SECRETS_MANAGER", context)
+def _is_own(address: str) -> bool:
+    """Tell whether an address is one of AWS's own: credentials go there without being told to."""
     try:
-        origin = parse_origin(named)
-    except InputError as error:
-        raise InputError(error.what, where=f"target {context.name}", evidence="the endpoint") from None
-    if origin.scheme == "https" and OWN.fullmatch(origin.host):
-        return str(origin)
-    variable = next((name for name in _variables("SECRETS_MANAGER") if context.environment.get(name)), ENDPOINT)
-    return check_origin(named, variable, context)
+        origin = bare_origin(address)
+    except InputError:
+        return False
+    return origin.scheme == "https" and OWN.fullmatch(origin.host) is not None
 
 
-def _own_endpoint(service: str, context: TargetContext) -> str:
-    """Return the endpoint that the person's own environment names."""
-    variable = next((name for name in _variables(service) if context.environment.get(name)), "")
-    if not variable:
-        return ""
-    try:
-        check_transport(parse_origin(context.environment[variable]))
-        return origin_of(context.environment[variable])
-    except InputError as error:
-        raise InputError(error.what, where=f"target {context.name}", evidence=variable, remedy=error.remedy) from None
-
-
-def _variables(service: str) -> tuple[str, str]:
-    return f"{ENDPOINT}_{service}", ENDPOINT
+def _endpoint(variables: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Return the endpoint that the first of these variables names, empty for AWS's own of the region."""
+    named = next((environment[name] for name in variables if environment.get(name)), "")
+    return origin_of(named) if named else ""

@@ -16,8 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from keyturn.core.errors import KeyturnError, TargetError, TargetMisfit
 from keyturn.targets.aws_login import Login
-from keyturn.targets.aws_words import Action, code_of, in_words, scheduled
+from keyturn.targets.aws_words import code_of, in_words, scheduled
 from keyturn.targets.base import Guard
+from keyturn.targets.servers import Action
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -201,7 +202,8 @@ class Store:
             )
 
     def _action(self, doing: str, path: str, operation: str, *, decides: bool = False) -> Action:
-        return Action(self.where(path), f"{doing} this secret", f"secretsmanager:{operation}", decides=decides)
+        remedy = f"Its policy has to allow secretsmanager:{operation} there."
+        return Action(self.where(path), f"{doing} this secret", remedy, decides)
 
     def _ask(self, action: Action, ask: Ask, *tolerated: str, guard: Guard | None = None) -> Answer | str:
         """Ask once; a tolerated error's code is returned, all others are raised as ours."""
@@ -209,7 +211,11 @@ class Store:
         try:
             client = self._login.client()
         except (BotoCoreError, ClientError) as error:
-            failure = in_words(Action(action.where, "assume the role", "sts:AssumeRole"), error, self._request)
+            failure = in_words(
+                Action(action.where, "assume the role", "Its policy has to allow sts:AssumeRole there."),
+                error,
+                self._request,
+            )
         else:
             if guard:
                 guard()

@@ -1,21 +1,63 @@
 """What a target is: a place that holds secrets, and perhaps documents.
 
 A target is found by its entry point in the group `keyturn.targets`; its class is called with a `TargetContext`.
-Third parties add one by a package with such an entry point.
+Third parties add one by a package with such an entry point. This module is all of keyturn that they need; `__all__` is
+the public surface, and everything else may change without notice.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, NoReturn, Protocol, TypeVar
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from keyturn.core.errors import Conflict, InputError, KeyturnError, TargetMisfit
+from keyturn.core.errors import (
+    Conflict,
+    CredentialError,
+    InputError,
+    KeyturnError,
+    TargetError,
+    TargetForbidden,
+    TargetMisfit,
+    TargetUnavailable,
+)
 from keyturn.core.secret import Secret
+from keyturn.targets.origins import NoConsent, origin_mistakes, proxy_for
+
+__all__ = [
+    "TRIES",
+    "Capabilities",
+    "Conflict",
+    "CredentialError",
+    "Document",
+    "Guard",
+    "InputError",
+    "NoConsent",
+    "Secret",
+    "Target",
+    "TargetContext",
+    "TargetError",
+    "TargetForbidden",
+    "TargetMisfit",
+    "TargetUnavailable",
+    "Value",
+    "WithoutDeliveries",
+    "WithoutDocuments",
+    "WithoutServer",
+    "check_origins",
+    "check_path",
+    "merge",
+    "origin_mistakes",
+    "parse_settings",
+    "proxy_for",
+    "secret_of",
+    "tries",
+    "unguarded",
+]
 
 Guard = Callable[[], None]
 
@@ -64,15 +106,13 @@ class Document:
 class TargetContext:
     """What a target is made from: its name, its settings (already free of credentials), the environment, a deadline.
 
-    `environment` is where credentials are read from; `allowed_origins` are the origins (scheme, host, port) besides
-    the vendor's own variable to which they may go; `request` is the deadline of one call in seconds; `base` is the
-    manifest's directory, for targets that are files.
+    `environment` is where credentials are read from, and what says where they may go; `request` is the deadline of
+    one call in seconds; `base` is the manifest's directory, for targets that are files.
     """
 
     name: str
     settings: Mapping[str, object]
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    allowed_origins: frozenset[str] = frozenset()
     request: float = 30.0
     base: str = "."
 
@@ -84,6 +124,15 @@ class Target(Protocol):
     capabilities: ClassVar[Capabilities]
     settings_model: ClassVar[type[BaseModel]]
     """A pydantic model of the settings, `extra="forbid"`; its schema is part of the manifest's."""
+
+    @classmethod
+    def origin_mistakes(cls, settings: Any, environment: Mapping[str, str]) -> Iterable[InputError]:  # noqa: ANN401
+        """Yield what forbids that a credential goes to the addresses in `settings`, an instance of `settings_model`.
+
+        The `where` of each mistake is the name of a setting. What the environment can allow is `NoConsent`: all else
+        is wrong in every environment. No network; the vendor's library may be missing. The manifest's reading calls
+        this before anything is opened, and `__init__` calls it before anything is sent (`check_origins`).
+        """
 
     def __init__(self, context: TargetContext) -> None:
         """Check the settings and the origin; no network yet.
@@ -280,6 +329,27 @@ def secret_of(value: object, field: str, where: str) -> Secret | None:
 
 def unguarded() -> None:
     """Let a write pass: the guard of `preflight`, which changes nothing and so needs no lease."""
+
+
+class WithoutServer:
+    """What a target that sends its credential nowhere answers."""
+
+    @classmethod
+    def origin_mistakes(cls, settings: Any, environment: Mapping[str, str]) -> Iterable[InputError]:  # noqa: ANN401
+        """Return none: there is no address."""
+        del settings, environment
+        return ()
+
+
+def check_origins(mistakes: Iterable[InputError], context: TargetContext) -> None:
+    """Raise the first of a target's `origin_mistakes`, if there is one.
+
+    Raises:
+        InputError: no credential may go to an address of the settings.
+    """
+    for mistake in mistakes:
+        mistake.where = f"target {context.name}, {mistake.where}"
+        raise mistake
 
 
 def parse_settings(model: type[Settings], context: TargetContext) -> Settings:

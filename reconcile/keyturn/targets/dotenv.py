@@ -19,6 +19,7 @@ from keyturn.targets.base import (
     Guard,
     TargetContext,
     Value,
+    WithoutServer,
     check_path,
     merge,
     parse_settings,
@@ -54,7 +55,7 @@ class _Format:
     names: re.Pattern[str]
 
 
-class DotenvTarget:
+class DotenvTarget(WithoutServer):
     """A directory of files."""
 
     kind: ClassVar[str] = "dotenv"

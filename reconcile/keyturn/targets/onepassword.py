@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -17,6 +18,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from keyturn.core.errors import Conflict, InputError, TargetMisfit, TargetUnavailable
+from keyturn.core.origins import origin_of
 from keyturn.core.secret import Secret
 from keyturn.targets.base import (
     TRIES,
@@ -25,13 +27,14 @@ from keyturn.targets.base import (
     TargetContext,
     Value,
     WithoutDocuments,
+    check_origins,
     check_path,
     merge,
     parse_settings,
     tries,
 )
 from keyturn.targets.onepassword_item import Item, ItemField, called, concealed, pointer, split_field
-from keyturn.targets.origins import check_origin, proxy_for
+from keyturn.targets.origins import origin_mistakes, proxy_for
 
 TEXTS = frozenset({"STRING", "CONCEALED"})
 FIRST_LOOK, LAST_LOOK = 0.05, 2.0
@@ -76,11 +79,16 @@ class OnePasswordTarget(WithoutDocuments):
     )
     settings_model: ClassVar[type[BaseModel]] = OnePasswordSettings
 
+    @classmethod
+    def origin_mistakes(cls, settings: OnePasswordSettings, environment: Mapping[str, str]) -> Iterable[InputError]:
+        """The host has to be that of OP_CONNECT_HOST."""
+        return origin_mistakes("host", settings.host, (f"{settings.auth.env_prefix}OP_CONNECT_HOST",), environment)
+
     def __init__(self, context: TargetContext) -> None:
         """Check the settings, the origin and the certificate file."""
         settings = parse_settings(OnePasswordSettings, context)
-        prefix = settings.auth.env_prefix
-        origin = check_origin(settings.host, f"{prefix}OP_CONNECT_HOST", context)
+        check_origins(self.origin_mistakes(settings, context.environment), context)
+        origin = origin_of(settings.host)
         verify = _authority(settings, context)
         # The vendor's library is loaded here, when a server is really to be asked.
         from keyturn.targets.onepassword_server import Endpoint, Server
@@ -89,9 +97,9 @@ class OnePasswordTarget(WithoutDocuments):
         endpoint = Endpoint(
             origin=origin,
             verify=verify,
-            proxy=proxy_for(origin, context),
+            proxy=proxy_for(origin, context.environment),
             request=context.request,
-            variable=f"{prefix}OP_CONNECT_TOKEN",
+            variable=f"{settings.auth.env_prefix}OP_CONNECT_TOKEN",
         )
         self._server = Server(endpoint, context.environment, f"target {context.name}")
         self._vault = Vault(self._server, settings.vault, context.name)

@@ -18,7 +18,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from keyturn.core.errors import TargetMisfit, TargetUnavailable
 from keyturn.targets.base import Guard
 from keyturn.targets.onepassword_item import Item, Listed, Summary
-from keyturn.targets.onepassword_server import Action, Answer, Server
+from keyturn.targets.onepassword_server import Answer, Server
+from keyturn.targets.servers import Action
 
 ID = re.compile(r"[a-z0-9]{26}")
 """An id of a vault or an item, as Connect's API describes it."""

@@ -6,12 +6,14 @@ which holds its JSON as text. hvac is imported with the first target, so that it
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from keyturn.core.errors import Conflict, InputError, TargetForbidden, TargetMisfit
+from keyturn.core.origins import origin_of
 from keyturn.core.secret import Secret
 from keyturn.targets.base import (
     Capabilities,
@@ -19,13 +21,14 @@ from keyturn.targets.base import (
     Guard,
     TargetContext,
     Value,
+    check_origins,
     check_path,
     merge,
     parse_settings,
     secret_of,
     unguarded,
 )
-from keyturn.targets.origins import check_origin, proxy_for
+from keyturn.targets.origins import origin_mistakes, proxy_for
 from keyturn.targets.vault_login import AuthSettings, Login, PlainPath
 
 if TYPE_CHECKING:
@@ -56,11 +59,16 @@ class VaultTarget:
     )
     settings_model: ClassVar[type[BaseModel]] = VaultSettings
 
+    @classmethod
+    def origin_mistakes(cls, settings: VaultSettings, environment: Mapping[str, str]) -> Iterable[InputError]:
+        """The address has to be that of VAULT_ADDR."""
+        return origin_mistakes("address", settings.address, (f"{settings.auth.env_prefix}VAULT_ADDR",), environment)
+
     def __init__(self, context: TargetContext) -> None:
         """Check the settings, the origin and the certificate file."""
         settings = parse_settings(VaultSettings, context)
-        prefix = settings.auth.env_prefix
-        origin = check_origin(settings.address, f"{prefix}VAULT_ADDR", context)
+        check_origins(self.origin_mistakes(settings, context.environment), context)
+        origin = origin_of(settings.address)
         verify = _authority(settings, context)
         # The vendor's library is loaded here, when a server is really to be asked.
         from keyturn.targets.vault_kv import KeyValue
@@ -70,7 +78,7 @@ class VaultTarget:
             origin=origin,
             namespace=settings.namespace or "",
             verify=verify,
-            proxy=proxy_for(origin, context),
+            proxy=proxy_for(origin, context.environment),
             request=context.request,
         )
         self._server = Server(endpoint, Login(settings.auth, context.environment), f"target {context.name}")
@@ -135,7 +143,7 @@ class VaultTarget:
         entry = self._store.write(check_path(path), {DOCUMENT: text}, _number(version), guard)
         if entry is None:
             raise Conflict(
-                "the document was written by somebody else meanwhile",
+                "the document was modified concurrently",
                 where=self._store.where(path),
                 evidence=f"it is no longer at version {version}",
             )

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from keyturn.core.errors import TargetMisfit, TargetUnavailable
 from keyturn.targets.base import Guard
-from keyturn.targets.vault_server import BAD, NOT_FOUND, OK, Action, Answer, Ask, Server
+from keyturn.targets.servers import Action
+from keyturn.targets.vault_server import BAD, NOT_FOUND, OK, Answer, Ask, Server
 
 Model = TypeVar("Model", bound=BaseModel)
 
