@@ -104,7 +104,7 @@ def test_a_change_of_another_field_is_merged_within_bounds() -> None:
 def test_each_pause_is_twice_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
     """In seconds; there is none before the first try, and none at all unless asked for."""
     slept: list[float] = []
-    monkeypatch.setattr(base.time, "sleep", slept.append)
+    monkeypatch.setattr("keyturn.targets.base.time.sleep", slept.append)
     assert list(tries()) == [0, 1, 2, 3, 4]
     assert slept == []
     list(tries(0.5))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from keyturn.manifest.parse import INSTALLED, Checked, check_all, fingerprint, load, load_all, load_data, load_text
+from keyturn.manifest.digests import fingerprint
+from keyturn.manifest.parse import INSTALLED, Checked, check_all, load, load_all, load_data, load_text
 from keyturn.manifest.schema import Kinds
 from keyturn.manifest.schema import manifest_schema as schema_of
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,6 +29,7 @@ from keyturn.core.model import (
 )
 from keyturn.core.origins import origin_of
 from keyturn.manifest.checks import check, check_once
+from keyturn.manifest.digests import fingerprint, home
 from keyturn.manifest.distrust import read_untrusted, settings_of
 from keyturn.manifest.explain import validate
 from keyturn.manifest.mistakes import Mistakes, Path, error_of, suggest
@@ -39,8 +38,6 @@ from keyturn.manifest.schema import AdoptEntry, Defaults, KeyEntry, Kinds, Manif
 from keyturn.manifest.tree import LIMIT_BYTES, Entry, Fields, Node, Scalar, from_plain, parse
 from keyturn.targets import registry
 from keyturn.targets.base import NoConsent, Target
-
-_FINGERPRINT_DIGITS = 16
 
 
 class _Installed(Mapping[str, type[Target]]):
@@ -227,10 +224,11 @@ def _read_targets(reading: Reading, environment: Mapping[str, str]) -> None:
         kind = _kind(reading, path, target.type)
         if kind is None:
             continue
-        config = TargetConfig(name, target.type, settings_of(node))
+        settings = settings_of(node)
+        config = TargetConfig(name, target.type, settings, home(target.type, settings))
         entries = {setting: entry for setting, entry in node.entries.items() if setting != "type"}
-        settings = Fields(entries, node.place)
-        model, _ = validate(kind.settings_model, settings, path, reading.mistakes, place=reading.place(path))
+        written = Fields(entries, node.place)
+        model, _ = validate(kind.settings_model, written, path, reading.mistakes, place=reading.place(path))
         for mistake in kind.origin_mistakes(model, environment) if model is not None else ():
             _note_origin(reading, path, mistake)
         reading.targets[name] = config
@@ -338,12 +336,3 @@ def _adopt(entry: AdoptEntry | None) -> Adopt | None:
     if entry is None:
         return None
     return Adopt(AdoptSecret(entry.secret), entry.a, entry.b, SlotName(entry.live) if entry.live else None)
-
-
-def fingerprint(desired: DesiredKey) -> str:
-    """Return 16 hex digits of the SHA-256 of an entry after defaults; owner and timing are not part of it."""
-    entry = dataclasses.asdict(dataclasses.replace(desired, owner="", timing=Timing(), fingerprint="", homes={}))
-    # What came later is left out unless it is used, so that a new version does not take every entry for a changed one.
-    entry = {name: value for name, value in entry.items() if name != "pool" or value is not None}
-    text = json.dumps(entry, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:_FINGERPRINT_DIGITS]
