@@ -51,7 +51,7 @@ class Account:
 
 
 class Login:
-    """Makes the client, anew where the role that it has assumed runs out. Thread-safe."""
+    """Makes the client, anew if the role that it has assumed runs out. Thread-safe."""
 
     def __init__(self, account: Account, environment: Mapping[str, str]) -> None:
         """Keep what is needed; nothing is read or sent yet."""

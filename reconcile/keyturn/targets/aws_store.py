@@ -37,7 +37,7 @@ MOST_PAGES = 1000
 NOT_FOUND = "ResourceNotFoundException"
 EXISTS = "ResourceExistsException"
 ELSEWHERE = ("InvalidParameterException", NOT_FOUND)
-"""What moving a label answers where it is not on the version that was named."""
+"""What moving a label answers if it is not on the version that was named."""
 
 Answer = Mapping[str, object]
 Ask = Callable[["SecretsManagerClient"], Mapping[str, object]]
@@ -45,7 +45,7 @@ Ask = Callable[["SecretsManagerClient"], Mapping[str, object]]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A secret at its current version; `text` None and `version` empty where it has none; it may not even exist."""
+    """A secret at its current version; `text` None and `version` empty if it has none; it may not even exist."""
 
     text: str | None
     version: str
@@ -88,7 +88,7 @@ class Store:
         return Entry(None, "", exists=True)
 
     def read_version(self, path: str, version: str) -> str | None:
-        """Read an earlier version; None where there is none such."""
+        """Read an earlier version; None if there is none such."""
         found = self._ask(
             self._action("read", path, "GetSecretValue"),
             lambda client: client.get_secret_value(SecretId=path, VersionId=version),
@@ -97,7 +97,7 @@ class Store:
         return None if isinstance(found, str) else self._text(found, path)
 
     def create(self, path: str, text: str, guard: Guard) -> str | None:
-        """Create a secret with its first value; None where there is one of that name."""
+        """Create a secret with its first value; None if there is one of that name."""
         self._check_size(path, text)
         secret: CreateSecretRequestTypeDef = {
             "Name": path,

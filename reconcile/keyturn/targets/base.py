@@ -88,7 +88,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What a place holds: None where the field, or the whole value, is absent; `version` empty where none is kept."""
+    """What a place holds: None if the field, or the whole value, is absent; `version` is empty if none is kept."""
 
     secret: Secret | None
     version: str = ""
@@ -96,7 +96,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A stored JSON text; None where there never was one. A deleted one is an error, not None."""
+    """A stored JSON text; None if there never was one. A deleted one is an error, not None."""
 
     text: str | None
     version: str
@@ -145,23 +145,23 @@ class Target(Protocol):
     def read(self, path: str, field: str) -> Value:
         """Read a place; `field` empty means the whole value.
 
-        An empty text counts as absent. Raises TargetMisfit where the field holds something that is no text.
+        An empty text counts as absent. Raises TargetMisfit if the field holds something that is no text.
         """
 
     def read_version(self, path: str, field: str, version: str) -> Secret | None:
-        """Read an earlier version; None where none is kept."""
+        """Read an earlier version; None if none is kept."""
 
     def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
         """Replace `expected` (None: absent) by `secret`, keep all other fields, return the new version.
 
         A field that holds `secret` already is left as it is (an earlier answer was lost): its version is returned.
-        `guard` is called right before the bytes of each write go out. Raises Conflict where the field no longer is
-        `expected`; another field changed meanwhile is merged, five times at most. TargetError(ambiguous=True) where a
-        write was sent and its fate is unknown.
+        `guard` is called right before the bytes of each write go out. Raises Conflict if the field no longer is
+        `expected`; a concurrent change of another field is merged, five times at most. TargetError(ambiguous=True) if
+        a write was sent and its fate is unknown. `merge` is this loop.
         """
 
     def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
-        """Remove the field where it still is `expected`; absent is done; Conflict otherwise."""
+        """Remove the field if it still is `expected`; absent is done; Conflict otherwise."""
 
     def preflight(self, path: str, field: str) -> None:
         """Show that the place is readable and writable: rewrite its present content by compare-and-set.
@@ -170,19 +170,19 @@ class Target(Protocol):
         """
 
     def read_document(self, path: str) -> Document:
-        """Read a document; raises TargetMisfit where it was deleted, or is no document."""
+        """Read a document; raises TargetMisfit if it was deleted, or is no document."""
 
     def write_document(self, path: str, text: str, version: str, guard: Guard) -> str:
         """Write a document over exactly `version` (of a never-written one: what read_document gave).
 
-        Returns the new version. Raises Conflict where it is at another one.
+        Returns the new version. Raises Conflict if it is at another one.
         """
 
     def list_documents(self, prefix: str) -> tuple[str, ...]:
-        """Return the names below a prefix, without sub-folders; none where it does not exist."""
+        """Return the names below a prefix, without sub-folders; none if it does not exist."""
 
     def check_documents(self, prefix: str) -> None:
-        """Raise TargetMisfit where this place would lose documents (for example by `delete_version_after`)."""
+        """Raise TargetMisfit if this place would lose documents (for example by `delete_version_after`)."""
 
     def close(self) -> None:
         """Close connections."""
@@ -369,7 +369,7 @@ def parse_settings(model: type[Settings], context: TargetContext) -> Settings:
 
 
 def check_path(path: str) -> str:
-    """Return `path` where every segment is plain; a path reaches a URL or a file name.
+    """Return `path` if every segment is plain; a path reaches a URL or a file name.
 
     Raises:
         InputError: empty, an empty segment, `.`, `..`, or a character outside `A-Za-z0-9_.@=+-`.

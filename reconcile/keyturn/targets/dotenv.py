@@ -88,7 +88,7 @@ class DotenvTarget(WithoutServer):
         return None
 
     def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
-        """Change our variable under the lock, where it still is `expected`."""
+        """Change our variable under the lock, if it still is `expected`."""
         self._change(path, field, secret, expected, guard)
         return ""
 

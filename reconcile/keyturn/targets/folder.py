@@ -41,7 +41,7 @@ class Spot:
     where: str
 
     def read(self) -> bytes | None:
-        """Return what it holds, None where it is absent; raises OSError, TargetMisfit."""
+        """Return what it holds, None if it is absent; raises OSError, TargetMisfit."""
         try:
             handle = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder)
         except FileNotFoundError:
@@ -65,10 +65,10 @@ class Spot:
         yield
 
     def replace(self, before: bytes | None, after: bytes, ready: Callable[[], None]) -> bool:
-        """Put `after` in place of exactly `before`, durably; False where that is no longer there.
+        """Put `after` in place of exactly `before`, durably; False if that is no longer there.
 
         `ready` is called when all but the last step is done. Raises OSError, TargetForbidden, and TargetUnavailable
-        (ambiguous) where it is done and may not outlive a power cut.
+        (ambiguous) if it is done and may not outlive a power cut.
         """
         with self._fresh(after) as fresh:
             ready()

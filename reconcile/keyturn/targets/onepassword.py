@@ -128,7 +128,7 @@ class OnePasswordTarget(WithoutDocuments):
         self._change(_place(path, field), field, None, expected, guard)
 
     def preflight(self, path: str, field: str) -> None:
-        """Write the item's title as it is; where there is no item, ask for one that cannot be made.
+        """Write the item's title as it is; if there is no item, ask for one that cannot be made.
 
         Not our field: without compare-and-set, rewriting a secret could undo what somebody else just wrote.
         """
@@ -192,7 +192,7 @@ class OnePasswordTarget(WithoutDocuments):
             )
 
     def _send(self, look: Look, path: str, field: str, value: str | None, guard: Guard) -> int | None:
-        """Send one change; return the item's new version, None where it was refused because of another change."""
+        """Send one change; return the item's new version, None if it was refused because of another change."""
         if look.item is None:
             self._check_create(path)
             section, label = split_field(field)
@@ -318,7 +318,7 @@ def _place(path: str, field: str) -> str:
 
 
 def _authority(settings: OnePasswordSettings, context: TargetContext) -> bool | ssl.SSLContext:
-    """Return the trust in a certificate file, looked for beside the manifest; True where none is named."""
+    """Return the trust in a certificate file, looked for beside the manifest; True if none is named."""
     if not settings.ca_cert:
         return True
     try:

@@ -61,7 +61,7 @@ class Server:
         self._client: Client | None = None
 
     def ask(self, action: Action, verb: str, path: str, body: object = None, *, guard: Guard | None = None) -> Answer:
-        """Send a request, a write where there is a `guard`.
+        """Send a request, a write if there is a `guard`.
 
         Raises:
             TargetUnavailable: no answer, throttled, 5xx; ambiguous for a write that was sent.

@@ -90,7 +90,7 @@ class VaultTarget:
         return Value(self._held(entry, path, field), str(entry.version))
 
     def read_version(self, path: str, field: str, version: str) -> Secret | None:
-        """Read a field of an earlier version; None where that one is gone."""
+        """Read a field of an earlier version; None if that one is gone."""
         _place(path, field)
         number = _number(version)
         return self._held(self._store.read(path, number), path, field) if number > 0 else None
@@ -100,11 +100,11 @@ class VaultTarget:
         return self._change(path, field, secret, expected, guard)
 
     def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
-        """Write the other fields without ours; where none is left, an empty version, for a delete has no fence."""
+        """Write the other fields without ours; if none is left, an empty version, for a delete has no fence."""
         self._change(path, field, None, expected, guard)
 
     def preflight(self, path: str, field: str) -> None:
-        """Rewrite what is there; where nothing is, try a write that the policy judges and the fence refuses."""
+        """Rewrite what is there; if nothing is, try a write that the policy judges and the fence refuses."""
         entry = self._store.read(_place(path, field))
         self._held(entry, path, field)
         if entry.fields is not None:
@@ -155,7 +155,7 @@ class VaultTarget:
         return self._store.list(check_path(prefix))
 
     def check_documents(self, prefix: str) -> None:
-        """Raise TargetMisfit where the mount deletes versions by itself, TargetForbidden where that cannot be seen."""
+        """Raise TargetMisfit if the mount deletes versions by itself, TargetForbidden if that cannot be seen."""
         check_path(prefix)
         after = self._store.vanishing()
         if after:
@@ -230,7 +230,7 @@ def _number(version: str) -> int:
 
 
 def _authority(settings: VaultSettings, context: TargetContext) -> bool | str:
-    """Return the certificate file, looked for beside the manifest; True where none is named."""
+    """Return the certificate file, looked for beside the manifest; True if none is named."""
     named = settings.ca_cert or context.environment.get(f"{settings.auth.env_prefix}VAULT_CACERT", "")
     if not named:
         return True

@@ -72,7 +72,7 @@ class Server:
         self._token: Secret | None = None
 
     def ask(self, action: Action, ask: Ask, guard: Guard | None = None) -> Answer:
-        """Send a request, a write where there is a `guard`; log in first, and again where the token has run out.
+        """Send a request, a write if there is a `guard`; log in first, and again if the token has run out.
 
         Raises:
             TargetUnavailable: no answer, sealed, throttled, 5xx; ambiguous for a write that was sent.
