@@ -11,8 +11,9 @@ from pulumi.dynamic import CreateResult, ReadResult, UpdateResult
 
 from keyturn.core.errors import KeyturnError, OwnershipError
 from keyturn.core.model import DesiredKey, Origin
+from keyturn.core.reasons import Condition
 from keyturn.core.record import Record
-from keyturn.core.results import Condition, End, KeyReport, Options, Progress
+from keyturn.core.results import End, KeyReport, Options, Progress
 from keyturn.engine import executor
 from keyturn.engine.run_lock import Runs
 from keyturn.live.live_world import LiveWorld

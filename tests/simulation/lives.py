@@ -8,8 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from keyturn.core.model import Delivery, DesiredKey, Rotation, Strategy
+from keyturn.core.reasons import Condition
 from keyturn.core.record import Record
-from keyturn.core.results import Condition, KeyReport, Options
+from keyturn.core.results import KeyReport, Options
 from keyturn.engine.executor import apply_key, plan_key
 from tests.simulation import rules
 from tests.simulation.faults import Class, Fault, faults_at
@@ -129,7 +130,7 @@ class Life:
             return
         if report.end.code != "back-off":
             rules.killed(universe)
-        if report.end.condition is Condition.REST or report.end.code == "overlap":
+        if report.end.condition is Condition.READY or report.end.code == "overlap":
             self._steady()
 
     def _steady(self) -> None:

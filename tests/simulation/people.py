@@ -75,17 +75,20 @@ def spare_renamed(world: Universe) -> None:
     world.foreign_keys |= {uuid}
 
 
-def vanish(world: Universe) -> None:
-    """The list no longer shows the key's API keys, though they live on; none is made instead."""
+def vanish(world: Universe, which: str = "both") -> None:
+    """The list no longer shows the live API key, the standby, or both, though they live on; none is made instead."""
     no_create(world)
     calm(world)
     record = world.records["main"][0]
-    world.away = {slot.uuid: world.keys.pop(slot.uuid) for slot in record.slots.values() if slot.uuid in world.keys}
+    live = record.live or SlotName.A
+    for name, slot in record.slots.items():
+        if slot.uuid in world.keys and (which == "both" or (which == "live") == (name is live)):
+            world.away[slot.uuid] = world.keys.pop(slot.uuid)
 
 
 def come_back(world: Universe) -> None:
     """The list shows them again."""
-    world.keys |= world.away
+    world.keys.update(world.away)
     world.away = {}
 
 

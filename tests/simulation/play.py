@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from keyturn.core.model import DesiredKey
-from keyturn.core.results import Condition, KeyReport, Options, Progress
+from keyturn.core.reasons import Condition
+from keyturn.core.results import KeyReport, Options, Progress
 from keyturn.engine.executor import apply_key
 from tests.simulation import rules
 from tests.simulation.faults import LIMITS, Fault, Kind, faults_at, parse
@@ -203,7 +204,7 @@ def _done(scenario: Scenario, act: Act, report: KeyReport | None) -> bool:
     """Tell whether an act came to its end."""
     if report is None:
         return False
-    stopped = report.end.condition is Condition.STOPPED and scenario.stops is not Stops.NEVER
+    stopped = report.end.condition is Condition.HELD and scenario.stops is not Stops.NEVER
     return report.exit_code == 0 or stopped or (act.ends != "" and report.end.code == act.ends)
 
 

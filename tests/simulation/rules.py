@@ -5,8 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 
 from keyturn.core.model import Delivery, DesiredKey, SlotName, Strategy, Timing
+from keyturn.core.reasons import Condition
 from keyturn.core.record import Claim, Record
-from keyturn.core.results import Condition, KeyReport, Options
+from keyturn.core.results import KeyReport, Options
 from keyturn.core.secret import Secret
 from keyturn.engine.executor import apply_key, plan_key
 from tests.simulation.universe import MARK, Drop, Fill, Mutation, Put, Rename, Renew, Universe
@@ -151,7 +152,7 @@ def finish(
 
     start = universe.mutations
     report = go(options)
-    stopped = report.end.condition is Condition.STOPPED
+    stopped = report.end.condition is Condition.HELD
     if stops is Stops.MUST or (stops is Stops.MAY and stopped):
         if not stopped or universe.mutations != start:
             universe.blame("I9: it did not stop at what is not ours")
@@ -161,7 +162,7 @@ def finish(
     for _ in range(OVERLAPS):
         if report.end.condition is Condition.WAITING and report.end.code == "overlap":
             report = go(options)
-    if report.end.condition is not Condition.REST or report.exit_code:
+    if report.end.condition is not Condition.READY or report.exit_code:
         universe.blame(f"I1: no rest: {report.end.code}: {report.end.why} {' '.join(report.problems)}")
         return
     reader = SimWorld(universe, {}, timing)

@@ -203,6 +203,19 @@ class Rows:
         more = Act(one, by_hand=lambda world: spares(world, 2, first=2))
         self.add("pool-empty", self.empty, Act(one, by_hand=no_create, ends="hand-off"), short, more)
 
+    def returns(self) -> None:
+        """The list hides API keys for one run, and shows them again: what they were is remembered."""
+        one, add, rest = self.one, self.add, self.rest
+        absent = replace(one, absent=True)
+        for which in ("live", "standby", "both") if self.alternating else ("live",):
+            away = Act(one, once=True, by_hand=lambda world, which=which: vanish(world, which))  # type: ignore[misc]
+            again = Act(one, by_hand=come_back, after=60.0)
+            add(f"rotate>{which}-gone>back", rest, Act(one, ROTATE, once=True), away, again)
+            add(f"rotated>{which}-gone>back", rest, Act(one, ROTATE), away, again)
+            leaked = Act(one, COMPROMISED, once=True, by_hand=calm)
+            add(f"compromised>{which}-gone>back", rest, leaked, away, again)
+            add(f"{which}-gone>absent+back", rest, away, Act(absent, DELETE, by_hand=come_back, after=60.0))
+
     def clocks(self) -> None:
         """This machine's wall clock is wrong: nothing is minted or retired before it is right."""
         one = self.one
@@ -225,5 +238,6 @@ def sequences(one: DesiredKey, label: str, empty: Start, at_rest: Callable[[Desi
     rows.owners()
     rows.teams()
     rows.pools()
+    rows.returns()
     rows.clocks()
     return rows.made

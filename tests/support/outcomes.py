@@ -5,20 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from keyturn.core.model import Api, ApiKey, Delivery, Event, SlotName, SmokeResult, Strategy, Verdict
-from keyturn.core.results import (
-    Change,
-    Condition,
-    End,
-    KeyPlan,
-    KeyReport,
-    KeyStatus,
-    Planned,
-    RunPlan,
-    RunReport,
-)
+from keyturn.core.reasons import Condition, Reason
+from keyturn.core.results import Change, End, KeyPlan, KeyReport, KeyStatus, Planned, RunPlan, RunReport
 
 NOW = datetime(2026, 8, 24, 12, 0, tzinfo=UTC)
 UUID = "11111111-2222-3333-4444-555555555555"
+
+REASONS = {reason.condition: reason for reason in Reason}
+"""A reason of each condition."""
 
 
 def changes(text: str) -> tuple[Planned, ...]:
@@ -32,10 +26,10 @@ def changes(text: str) -> tuple[Planned, ...]:
 def run_plan(text: str = "because") -> RunPlan:
     """Return a plan with a key for each condition, and one at rest."""
     plans = [
-        KeyPlan(f"key-{condition}", changes(text), End(condition, "end", text, NOW, 0), "basis", True, 1)
+        KeyPlan(f"key-{condition}", changes(text), End(REASONS[condition], text, NOW), "basis", True, 1)
         for condition in Condition
     ]
-    quiet = KeyPlan("quiet", (), End(Condition.REST), "basis")
+    quiet = KeyPlan("quiet", (), End(Reason.AT_REST), "basis")
     return RunPlan(text, (*plans, quiet), (text,), (text,), text, 4, "0123456789abcdef")
 
 
@@ -43,10 +37,10 @@ def run_report(text: str = "because") -> RunReport:
     """Return a report with a key for each condition, and one at rest."""
     smoke = SmokeResult(Verdict.MODEL_DENIED, text, Api.CHAT, 0.25)
     reports = [
-        KeyReport(f"key-{condition}", changes(text), End(condition, "end", text, NOW, 1), (text,), smoke, 1)
+        KeyReport(f"key-{condition}", changes(text), End(REASONS[condition], text, NOW), (text,), smoke, 1)
         for condition in Condition
     ]
-    return RunReport(text, "run", (*reports, KeyReport("quiet", (), End(Condition.REST))), (text,), (text,), text, 1)
+    return RunReport(text, "run", (*reports, KeyReport("quiet", (), End(Reason.AT_REST))), (text,), (text,), text, 1)
 
 
 def statuses(text: str = "because") -> tuple[KeyStatus, ...]:

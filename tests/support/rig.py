@@ -22,17 +22,18 @@ from keyturn.core.model import (
     WireAnswer,
     WireKind,
 )
+from keyturn.core.reasons import Condition, Reason
 from keyturn.core.record import Record, Retire, Slot
-from keyturn.core.results import Change, Condition, End, KeyPlan, KeyReport, KeyStatus, Options, Planned, Progress
+from keyturn.core.results import Change, End, KeyPlan, KeyReport, KeyStatus, Options, Planned, Progress
 from keyturn.core.secret import Secret
 from keyturn.core.world import StoredRecord, World
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.runner import Engine, Runner, Talk
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
-REST = End(Condition.REST, "rest")
-DONE = End(Condition.REST, "done")
-HAND_OFF = End(Condition.WAITING, "hand-off", "make a key in the control panel", exit_code=1)
+REST = End(Reason.AT_REST)
+DONE = End(Reason.ABSENT)
+HAND_OFF = End(Reason.HAND_OFF, "make a key in the control panel")
 ACCEPTED = SmokeResult(Verdict.ACCEPTED)
 REFUSED = SmokeResult(Verdict.REFUSED)
 
@@ -142,7 +143,7 @@ class FakeEngine:
         if isinstance(found, Exception):
             raise found
         self.options[desired.id] = options
-        return KeyStatus(desired.id, desired.name, Condition.REST, "", Strategy.IN_PLACE)
+        return KeyStatus(desired.id, desired.name, Condition.READY, "", Strategy.IN_PLACE)
 
     def seam(self) -> Engine:
         """Stand in for the executor."""

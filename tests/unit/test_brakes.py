@@ -9,11 +9,12 @@ import pytest
 from keyturn.core import brakes
 from keyturn.core.brakes import Limits, brake
 from keyturn.core.model import ApiKey, SlotName, Verdict
+from keyturn.core.reasons import Condition, Reason
 from keyturn.core.record import Intent, Op, Record, Slot
-from keyturn.core.results import Change, Condition, End, KeyPlan, Planned
+from keyturn.core.results import Change, End, KeyPlan, Planned
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
-REST = End(Condition.REST)
+REST = End(Reason.AT_REST)
 
 
 def plan(
@@ -55,7 +56,7 @@ class TestDeletes:
         plans = [plan("a", Change.DELETE, deletes=1), plan("b", Change.DELETE, deletes=2), plan("c", Change.RENAME)]
         braked = brake(plans, Limits(20))
         assert braked.free == {"c"}
-        assert ends(braked) == {"a": ("too-many-deletes", 4), "b": ("too-many-deletes", 4), "c": ("", 0)}
+        assert ends(braked) == {"a": ("too-many-deletes", 4), "b": ("too-many-deletes", 4), "c": ("at-rest", 0)}
         assert "--allow-delete 3" in braked.plans[0].end.why
 
     @pytest.mark.parametrize(("allowed", "free"), [(1, frozenset[str]()), (2, frozenset("ab")), (9, frozenset("ab"))])
@@ -205,16 +206,6 @@ class TestCommonFate:
     def test_every_checked_key_refused_stops_the_run(self, verdicts: list[Verdict | None], stops: bool) -> None:
         """Two or more, and not one that the API knows."""
         assert bool(brakes.all_refused(verdicts)) is stops
-
-
-def test_exit_codes_mix_by_gravity() -> None:
-    """4 before 5 before 1; a key whose target is set up wrongly (3) is one that failed."""
-    assert brakes.exit_code([0, 1, 3, 5, 4]) == 4
-    assert brakes.exit_code([1, 3, 5]) == 5
-    assert brakes.exit_code([0, 1]) == 1
-    assert brakes.exit_code([0, 3]) == 1
-    assert brakes.exit_code([0]) == 0
-    assert brakes.exit_code([]) == 0
 
 
 def test_the_digest_covers_every_basis_and_not_the_order() -> None:

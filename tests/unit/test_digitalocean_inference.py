@@ -210,7 +210,7 @@ def test_a_tier_is_told_by_the_type_of_the_error() -> None:
     [
         (401, "", WireKind.UNAUTHORIZED),
         (401, "incorrect api key provided", WireKind.UNAUTHORIZED),
-        (401, "your prepaid balance is used up", WireKind.BALANCE),
+        (401, "your prepaid balance is used up", WireKind.UNPAID),
         (401, "unauthorized by the load balancer", WireKind.UNAUTHORIZED),
         (402, "", WireKind.BALANCE),
         (403, "your credit balance is too low", WireKind.BALANCE),

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from keyturn.core.model import Adopt, AdoptSecret, DesiredKey, SlotName, Strategy, Timing
-from keyturn.core.results import Condition, KeyReport, Options
+from keyturn.core.reasons import Condition
+from keyturn.core.results import KeyReport, Options
 from keyturn.engine.executor import apply_key
 from keyturn.manifest.digests import home
 from tests.simulation.faults import Class, Fault, Kind
@@ -139,7 +140,7 @@ def test_a_target_that_moves_to_where_somebody_else_keeps_a_value_leaves_it_alon
     universe = settled(one)
     universe.fields[PLACES[0]] = f"{MARK}theirs"
     report = go(plain(universe, one), replace(one, homes={"v": "elsewhere"}))
-    assert (report.exit_code, report.end.condition) == (4, Condition.STOPPED)
+    assert (report.exit_code, report.end.condition) == (4, Condition.HELD)
     assert universe.fields[PLACES[0]] == f"{MARK}theirs"
 
 
@@ -153,7 +154,7 @@ def test_a_secret_pasted_onto_the_standby_leaves_the_other_one_its_overlap() -> 
     universe.land(Renew(record.slots[standby].uuid, f"{MARK}pasted"))
     universe.by_hand(PLACES[0], f"{MARK}pasted")
     report = go(plain(universe, one), one, Options(verify=True, adopt=Adopt(AdoptSecret.EXISTING, live=standby)))
-    assert (report.end.condition, report.mints) == (Condition.WAITING, 0)
+    assert (report.end.condition, report.mints) == (Condition.OVERLAP, 0)
     assert universe.accepted(old)
     go(plain(universe, one), one, after=7200)
     assert not universe.accepted(old)

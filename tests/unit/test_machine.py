@@ -9,8 +9,9 @@ import pytest
 
 from keyturn.core.machine import next_step
 from keyturn.core.model import ApiKey, Delivery, DesiredKey, Rotation, SlotName, Smoke, SmokeResult, Strategy, Verdict
+from keyturn.core.reasons import Condition
 from keyturn.core.record import Claim, DeliveryState, Failures, Intent, Op, Parked, Record, Retire, Slot
-from keyturn.core.results import Condition, End, Options
+from keyturn.core.results import End, Options
 from keyturn.core.state import Clock, Observed, Reading, Run, State
 from keyturn.core.steps import Check, Look, LookClaim, Purpose, Regenerate, Relist, Wait, Write, WriteRecord
 from keyturn.core.transition import Failed, advance
@@ -81,7 +82,7 @@ def ended(decision: object) -> End:
 
 def test_a_key_at_rest_rests() -> None:
     """Nothing due, nothing missing, nothing drifted: no step at all."""
-    assert ended(next_step(state())).condition is Condition.REST
+    assert ended(next_step(state())).condition is Condition.READY
 
 
 def test_a_fresh_intent_is_minted_under() -> None:

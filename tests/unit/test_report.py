@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from keyturn.core.model import REMEDIES, Delivery, SlotName, SmokeResult, Verdict
-from keyturn.core.results import Change, Condition, End, KeyPlan, KeyReport, Planned, RunPlan, RunReport
+from keyturn.core.reasons import Condition, Reason
+from keyturn.core.results import Change, End, KeyPlan, KeyReport, Planned, RunPlan, RunReport
 from keyturn.report.lines import Span, columns, length, line, moment, paint_plain
 from keyturn.report.markdown import LIMIT, plan_markdown, run_markdown
 from keyturn.report.plan import plan_lines
@@ -20,7 +21,7 @@ ROTATE = Planned(Change.ROTATE, "rotation-due", "the secret is 31 days old", Slo
 DELIVER = Planned(
     Change.DELIVER, "new-secret", "the new secret goes there", delivery=Delivery("vault", "apps/x", "KEY")
 )
-WAIT = End(Condition.WAITING, "overlap", "the old secret is retired then", NOW)
+WAIT = End(Reason.OVERLAP, "the old secret is retired then", NOW)
 
 
 def plan(*keys: KeyPlan) -> RunPlan:
@@ -37,7 +38,7 @@ def test_a_plan_says_what_where_why_and_how_it_ends() -> None:
         "  bot\n"
         f"    rotate   slot b {UUID}  the secret is 31 days old [rotation-due]\n"
         "    deliver  vault:apps/x#KEY                             the new secret goes there [new-secret]\n"
-        "    then waiting until 2026-08-24 12:00 UTC: the old secret is retired then [overlap]\n"
+        "    then overlap until 2026-08-24 12:00 UTC: the old secret is retired then [overlap]\n"
         "\n"
         "2 changes to 1 key of 1; new secrets for 1 key.\n"
     )
@@ -45,7 +46,7 @@ def test_a_plan_says_what_where_why_and_how_it_ends() -> None:
 
 def test_a_plan_without_changes_is_short() -> None:
     """Keys at rest are counted, not listed."""
-    quiet = [KeyPlan(f"bot-{number}", (), End(Condition.REST), "") for number in range(300)]
+    quiet = [KeyPlan(f"bot-{number}", (), End(Reason.AT_REST), "") for number in range(300)]
     assert paint_plain(plan_lines([plan(*quiet)])) == "platform\n\nNothing to do for 300 keys.\n"
 
 
@@ -56,12 +57,12 @@ def test_a_report_tells_what_was_done_and_what_is_wrong() -> None:
     assert paint_plain(run_lines([report])) == (
         "platform\n"
         "\n"
-        "  bot  waiting until 2026-08-24 12:00 UTC: the old secret is retired then [overlap]\n"
+        "  bot  overlap until 2026-08-24 12:00 UTC: the old secret is retired then [overlap]\n"
         f"    rotate  slot b {UUID}  the secret is 31 days old [rotation-due]\n"
         f"    smoke-check  refused in 100 ms: refused 3 times; {REMEDIES[Verdict.REFUSED]}\n"
         "    problem  OldSecretAlive\n"
         "\n"
-        "1 key; 1 waiting; 1 mint; 1 problem.\n"
+        "1 key; 1 overlap; 1 mint; 1 problem.\n"
     )
 
 
@@ -78,13 +79,13 @@ def test_the_markdown_of_a_plan_is_a_table() -> None:
     text = plan_markdown([plan(KeyPlan("bot", (DELIVER,), WAIT, ""))])
     assert "### keyturn plan: `platform`\n" in text
     assert "| `bot` | deliver | `vault:apps/x#KEY` | `the new secret goes there` |\n" in text
-    assert "| `bot` | → waiting | until 2026-08-24 12:00 UTC | `the old secret is retired then` |\n" in text
+    assert "| `bot` | → overlap | until 2026-08-24 12:00 UTC | `the old secret is retired then` |\n" in text
 
 
 def test_the_markdown_of_a_report_is_a_table() -> None:
     """A report has the ends in bold."""
     text = run_markdown([RunReport("platform", "r", (KeyReport("bot", (ROTATE,), WAIT),))])
-    assert "| `bot` | **waiting** |" in text
+    assert "| `bot` | **overlap** |" in text
 
 
 def test_a_long_plan_still_fits_a_comment() -> None:
@@ -100,7 +101,7 @@ def test_status_has_a_row_a_key() -> None:
     rows = paint_plain(status_lines(statuses(), NOW)).splitlines()
     assert rows[0].split() == ["KEY", "NAME", "STATE", "LIVE", "GEN", "AGE", "NEXT", "ROTATION", "DELIVERED"]
     assert rows[1].split() == [
-        "key-at-rest",
+        "key-refused",
         "because",
         "at-rest",
         "a",

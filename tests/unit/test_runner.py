@@ -16,7 +16,8 @@ from keyturn.core.errors import (
     TargetUnavailable,
 )
 from keyturn.core.model import ApiKey
-from keyturn.core.results import Change, Condition, KeyReport, Options, Progress
+from keyturn.core.reasons import Condition
+from keyturn.core.results import Change, KeyReport, Options, Progress
 from keyturn.engine.run_lock import Runs
 from tests.support.rig import DONE, NOW, MakeRig, make_rig, plan, record
 
@@ -121,8 +122,8 @@ class TestIsolation:
         """Status goes on too."""
         made = rig("a", "b", plans={"a": TargetUnavailable("sealed")})
         bad, good = made.runner.status([], Options())
-        assert (bad.condition, bad.why) == (Condition.FAILED, "sealed.")
-        assert good.condition is Condition.REST
+        assert (bad.condition, bad.why) == (Condition.UNKNOWN, "sealed.")
+        assert good.condition is Condition.READY
 
     def test_an_unknown_key_is_refused_before_anything_is_read(self, rig: MakeRig) -> None:
         """With the nearest name."""

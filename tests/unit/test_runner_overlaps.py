@@ -85,3 +85,20 @@ def test_what_was_agreed_to_is_all_that_is_done(tmp_path: Path) -> None:
     plan = nights.runner().plan([], Options())
     assert nights.runner().retires_soon(plan)
     assert not _retired(nights.run(nights.world.now, digest=plan.digest))
+
+
+def test_the_limit_of_rotations_holds_over_the_whole_run(tmp_path: Path) -> None:
+    """What waits behind an overlap rotates only as far as the limit allows."""
+    nights = Nights(tmp_path)
+    start = nights.world.now + DAY
+    nights.run(start, ROTATE)
+    nights.world.advance(60)
+    nights.run(nights.world.now, ROTATE)  # asked for during the overlap: it waits
+    assert nights.world.records["main"][0].requested is not None
+    generation = nights.world.records["main"][0].generation
+    nights.world.advance(start + DAY - nights.world.now)
+    desired = Desired("tests", (), RecordsConfig("v"), (NIGHTLY,), rotations_per_run=0, timing=TIMING)
+    world = SimWorld(nights.world, {}, TIMING)
+    report = Runner(world, desired, lambda _: None, runs=Runs([tmp_path])).apply([], Options())
+    assert nights.world.records["main"][0].generation == generation
+    assert report.exit_code == 4

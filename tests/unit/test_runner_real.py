@@ -24,7 +24,8 @@ from keyturn.core.model import (
     TargetConfig,
     Timing,
 )
-from keyturn.core.results import Change, Condition, Options, Progress
+from keyturn.core.reasons import Condition
+from keyturn.core.results import Change, Options, Progress
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.runner import Runner
 from keyturn.live.live_world import LiveWorld, open_world
@@ -100,7 +101,7 @@ def test_adopted_keys_work_and_then_rest_quietly(
     """Every target holds a secret that the API accepts; a second apply lists twice (two pages) and mutates nothing."""
     report = make(desired).apply([], Options())
     assert [(item.key, item.end.condition, item.problems) for item in report.reports] == [
-        (key.id, Condition.REST, ()) for key in desired.keys
+        (key.id, Condition.READY, ()) for key in desired.keys
     ]
     assert report.exit_code == 0
     for key in desired.keys:

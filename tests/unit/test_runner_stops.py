@@ -17,7 +17,8 @@ from keyturn.core.errors import (
     RunStopped,
 )
 from keyturn.core.model import WireKind
-from keyturn.core.results import Change, Condition, KeyReport, Options
+from keyturn.core.reasons import Condition
+from keyturn.core.results import Change, KeyReport, Options
 from keyturn.engine.runner import POLL
 from keyturn.engine.signals import Signals
 from tests.support.rig import ACCEPTED, DONE, HAND_OFF, REFUSED, MakeRig, make_rig, plan, record
@@ -217,7 +218,7 @@ class TestWaiting:
         with Signals() as signals:
             report = made.runner.apply([], Options(), wait=True)
         assert signals.stop_requested == signal.SIGINT
-        assert report.reports[0].end.condition in {Condition.WAITING, Condition.STOPPED}
+        assert report.reports[0].end.condition in {Condition.ACTION_NEEDED, Condition.FAILED}
         assert report.exit_code == 1
 
     def test_without_wait_a_hand_off_is_reported_at_once(self, rig: MakeRig) -> None:
@@ -246,4 +247,4 @@ class TestSignals:
         with Signals() as signals:
             report = made.runner.apply([], Options())
         assert made.engine.applied == ["a"]
-        assert [item.end.code for item in report.reports] == ["done", "interrupted"]
+        assert [item.end.code for item in report.reports] == ["absent", "interrupted"]

@@ -110,3 +110,31 @@ def test_the_team_is_noted_once_it_can_be_read(tmp_path: Path) -> None:
 def _delete(team: Team, key: str) -> None:
     for slot in team.world.records[key][0].slots.values():
         del team.world.keys[slot.uuid]
+
+
+@pytest.mark.parametrize("token", [THEIRS, THEIRS_BLIND], ids=["reads its team", "does not"])
+@pytest.mark.parametrize("owner", [OWN, BLIND_TOKEN], ids=["team noted", "team unknown"])
+def test_a_hand_off_is_not_carried_on_in_another_team(tmp_path: Path, token: Token, owner: Token) -> None:
+    """A record without API keys tells its team, or what was listed when it was made."""
+    team = Team(tmp_path, Strategy.IN_PLACE, 0)
+    team.world.create_gone = True
+    team.keys = (team._entry(Strategy.IN_PLACE, 0),)
+    team.desired = replace(team.desired, keys=team.keys)
+    assert team.runner(owner).apply([], Options()).exit_code == 1
+    team.world.keys["new"] = replace(team.world.keys["other"], uuid="new", name="app-0")
+    changes = team.world.mutations
+    assert team.runner(token).plan([], Options()).exit_code == 4
+    assert team.runner(token).apply([], Options()).exit_code == 4
+    assert team.world.mutations == changes
+
+
+@pytest.mark.parametrize("token", [THEIRS, THEIRS_BLIND], ids=["reads its team", "does not"])
+@pytest.mark.parametrize("named", [[], ["key-1"]], ids=["all", "the new one"])
+def test_a_new_key_is_not_begun_in_another_team(tmp_path: Path, token: Token, named: list[str]) -> None:
+    """The owner's other keys show whose the account has to be."""
+    team = Team(tmp_path, Strategy.IN_PLACE, 1)
+    desired = replace(team.desired, keys=(*team.keys, team._entry(Strategy.IN_PLACE, 1)))
+    changes = team.world.mutations
+    assert team.runner(token, desired).apply(named, Options()).exit_code == 4
+    assert team.world.mutations == changes
+    assert team.runner(OWN, desired).apply(named, Options()).exit_code == 0

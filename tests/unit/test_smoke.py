@@ -197,10 +197,12 @@ def test_a_fresh_secret_is_refused_after_propagation_only() -> None:
     assert len(asked) <= 10
 
 
-def test_a_completion_may_be_what_refuses() -> None:
-    """401 of the completion counts like 401 of the list."""
+def test_a_completion_alone_refuses_nothing() -> None:
+    """The list accepted the same secret: a 401 of the completion is not about the secret, so nothing is minted."""
     world = FakeWorld(chat=always(NO))
-    assert tried(world).verdict is Verdict.REFUSED
+    result = tried(world)
+    assert result.verdict is Verdict.UNREACHABLE
+    assert "though the list of models accepts the secret" in result.detail
     assert world.time == 60
 
 

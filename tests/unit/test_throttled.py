@@ -6,8 +6,8 @@ import pytest
 
 from keyturn.core.errors import RateLimited
 from keyturn.core.model import Strategy
+from keyturn.core.reasons import Condition
 from keyturn.core.record import Record
-from keyturn.core.results import Condition
 from keyturn.core.world import Guard, Minted
 from keyturn.engine import executor
 from keyturn.engine.executor import apply_key

@@ -27,7 +27,7 @@ from keyturn.core.model import (
     WireAnswer,
     WireKind,
 )
-from keyturn.core.results import Condition, KeyReport, Options
+from keyturn.core.results import KeyReport, Options
 from keyturn.core.secret import Secret
 from keyturn.engine.executor import apply_key, plan_key, status_key
 from keyturn.engine.sight import look
@@ -172,7 +172,16 @@ def test_a_new_secret_that_is_worse_than_the_live_one_is_not_delivered(verdict: 
     assert (report.mints, report.end.code, delivered(universe)) == (1, verdict.value, before)
 
 
-@pytest.mark.parametrize("verdict", sorted({*DENIED, Verdict.QUOTA, Verdict.BALANCE}))
+def test_a_new_secret_that_nothing_proves_is_not_delivered() -> None:
+    """A blocked balance explains every refusal, also that of a secret which the API does not know."""
+    desired = entry(Strategy.ALTERNATING)
+    universe = settled(desired)
+    before = delivered(universe)
+    report = go(Answering(universe, always(Verdict.BALANCE)), desired, ROTATE)
+    assert (report.mints, report.end.code, delivered(universe)) == (1, "balance", before)
+
+
+@pytest.mark.parametrize("verdict", sorted({*DENIED, Verdict.QUOTA}))
 def test_a_new_secret_that_is_no_worse_is_delivered(verdict: Verdict) -> None:
     """The account or the manifest is at fault, for both alike."""
     desired = entry(Strategy.ALTERNATING)
@@ -204,7 +213,7 @@ def test_adopting_the_present_secret(verdict: Verdict) -> None:
     report = go(Answering(universe, always(verdict)), desired)
     assert report.mints == 0
     if verdict in UNJUDGED:
-        assert (report.end.condition, report.end.code) == (Condition.FAILED, verdict.value)
+        assert (report.end.code, report.exit_code) == (verdict.value, 1)
         assert REMEDIES[verdict] in report.end.why
         assert "regenerate" not in report.end.why
     else:

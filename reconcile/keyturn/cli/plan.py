@@ -37,7 +37,8 @@ def command(  # noqa: PLR0913 - each is an option
     """Plan, save, show."""
     from datetime import UTC, datetime
 
-    from keyturn.cli.session import Order, opened, plan_all, worst
+    from keyturn.cli.session import Order, opened, plan_all
+    from keyturn.core.reasons import mixed
     from keyturn.core.results import Options
     from keyturn.report.documents import Consent, PlanDocument, dump
     from keyturn.report.markdown import plan_markdown
@@ -47,7 +48,7 @@ def command(  # noqa: PLR0913 - each is an option
     consent = Consent(allow_delete, allow_rotations, take_over, unpark)
     with opened(screen, file, unpark, keys) as manifests:
         plans = plan_all(manifests, Order(Options(verify=verify, take_over=take_over, same_team=take_over), consent))
-    code = worst(plan.exit_code for plan in plans)
+    code = mixed(plan.exit_code for plan in plans)
     if code == 0 and detailed_exitcode and any(key.changes for plan in plans for key in plan.plans):
         code = CHANGES
     document = PlanDocument(datetime.now(UTC), code, tuple(plans), keys, verify, consent)

@@ -14,7 +14,8 @@ from pathlib import Path
 from keyturn.cli.console import Screen
 from keyturn.core.errors import InputError, OwnershipError
 from keyturn.core.model import Desired, DesiredKey
-from keyturn.core.results import Condition, End, KeyReport, Options, RunPlan, RunReport
+from keyturn.core.reasons import Reason, mixed
+from keyturn.core.results import End, KeyReport, Options, RunPlan, RunReport
 from keyturn.core.world import World
 from keyturn.engine.runner import Runner
 from keyturn.engine.signals import Signals
@@ -25,10 +26,7 @@ from keyturn.report.markdown import run_markdown
 from keyturn.report.plan import plan_lines
 from keyturn.report.run import run_lines
 
-SEVERITY = (4, 5, 3, 1, 2)
-"""Of several exit codes the first of these wins."""
-
-NOT_AGREED = End(Condition.STOPPED, "not-agreed", "nobody agreed to its plan; nothing was done", exit_code=4)
+NOT_AGREED = End(Reason.NOT_AGREED, "nobody agreed to its plan; nothing was done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +60,6 @@ class Order:
     """Digests of a saved plan by owner."""
     warning: str = ""
     """What is told before the question."""
-
-
-def worst(codes: Iterable[int]) -> int:
-    """Return the exit code of several outcomes: 4 before 5 before 1 before the rest."""
-    found = set(codes)
-    return next((code for code in SEVERITY if code in found), 0)
 
 
 @contextmanager
@@ -122,7 +114,7 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
             "the saved plan no longer is what would be done, so nothing was", remedy="Make a new plan and review it."
         )
     changes = any(key.changes for plan in plans for key in plan.plans)
-    code = worst(plan.exit_code for plan in plans)
+    code = mixed(plan.exit_code for plan in plans)
     soon = order.yes and any(one.runner.retires_soon(plan) for one, plan in zip(manifests_, plans, strict=True))
     if not (changes or order.wait or soon) and (code == 0 or not order.yes):
         return report(screen, [_untouched(plan) for plan in plans])
@@ -155,7 +147,7 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
 
 def report(screen: Screen, reports: Sequence[RunReport]) -> int:
     """Show reports in the format asked for; return their exit code."""
-    code = worst(one.exit_code for one in reports)
+    code = mixed(one.exit_code for one in reports)
     if screen.format == "json":
         screen.document(dump(ReportDocument(datetime.now(UTC), code, tuple(reports))))
     elif screen.format == "markdown":
@@ -168,7 +160,7 @@ def report(screen: Screen, reports: Sequence[RunReport]) -> int:
 def _untouched(plan: RunPlan) -> RunReport:
     """Return the report of a plan that nobody carried out: keys with changes are stopped, the others end as planned."""
     reports = tuple(KeyReport(key.key, (), NOT_AGREED if key.changes else key.end) for key in plan.plans)
-    code = worst((plan.exit_code, *(key.end.exit_code for key in reports)))
+    code = mixed((plan.exit_code, *(key.end.exit_code for key in reports)))
     return RunReport(plan.owner, "", reports, plan.deferred, plan.unmanaged, plan.stopped, code)
 
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from keyturn.core.model import UNJUDGED, ApiKey, Verdict
+from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Record
-from keyturn.core.results import Change, Condition, End, KeyPlan
+from keyturn.core.results import Change, End, KeyPlan
 
 TWO = 2
 """From how many keys on a common fate is the API's or the token's doing, not the keys'."""
@@ -17,7 +18,6 @@ TWO = 2
 OWNERSHIP = 4
 """The exit code of a brake or an ownership rule."""
 
-_EXIT_CODES = (OWNERSHIP, 5)
 _ROTATIONS = frozenset({Change.ADOPT, Change.CREATE, Change.ROTATE})
 _FAR = datetime.max.replace(tzinfo=UTC)
 
@@ -29,6 +29,12 @@ class Limits:
     rotations_per_run: int
     allow_rotations: int = 0
     allow_delete: int = 0
+
+    def after(self, plans: Iterable[KeyPlan]) -> Limits:
+        """Return what is left once these plans were carried out."""
+        done = list(plans)
+        left = max(0, self.rotations - sum(map(_rotates, done)))
+        return Limits(left, 0, max(0, self.allow_delete - sum(plan.deletes for plan in done)))
 
     @property
     def rotations(self) -> int:
@@ -91,10 +97,9 @@ def other_team(account: str, records: Mapping[str, Record]) -> str:
 def vouched(unsure: Mapping[str, Record], others: Iterable[Record], listed: Iterable[ApiKey]) -> frozenset[str]:
     """Return those of the `unsure` keys (none of their API keys is listed) whose team the list shows by other keys."""
     shown = {key.uuid for key in listed if key.deleted_at is None}
+    # A record that does not tell its team can only vouch for such.
     teams = {record.account for record in others if record.uuids & shown}
-    return frozenset(
-        key for key, record in unsure.items() if teams & {record.account, ""} or (teams and not record.account)
-    )
+    return frozenset(key for key, record in unsure.items() if record.account in teams)
 
 
 def another_account(unsure: Sequence[str]) -> str:
@@ -106,6 +111,17 @@ def another_account(unsure: Sequence[str]) -> str:
         "team's, and nothing tells which. Nothing was done. Give the token the scope account:read, so that its team is "
         "known. If the token is right and the keys were really deleted, go on with --take-over."
     )
+
+
+def strange(account: str, records: Mapping[str, Record], listed: Iterable[ApiKey]) -> str:
+    """Return why a key without API keys is not begun: its owner's other keys are another team's, or may be."""
+    if other := other_team(account, records):
+        return other
+    known = {uuid for record in records.values() for uuid in record.uuids}
+    shown = {key.uuid for key in listed if key.deleted_at is None}
+    if not known or known & shown or any(account and record.account == account for record in records.values()):
+        return ""
+    return another_account(sorted(key for key, record in records.items() if record.uuids))
 
 
 def live_uuids(records: Mapping[str, Record]) -> dict[str, str]:
@@ -147,12 +163,6 @@ def digest(plans: Iterable[KeyPlan]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def exit_code(codes: Iterable[int]) -> int:
-    """Mix the exit codes of keys: 4 (stopped) before 5 (refused login) before 1 (anything else that failed), else 0."""
-    found = set(codes)
-    return next((code for code in _EXIT_CODES if code in found), 1 if found - {0} else 0)
-
-
 def _rotates(plan: KeyPlan) -> bool:
     """Whether the plan counts as a rotation: a retire mints too, only to kill an old secret, and does not count."""
     changes = {planned.change for planned in plan.changes}
@@ -163,7 +173,7 @@ def _too_many_deletes(count: int, limits: Limits) -> End:
     allowed = limits.allow_delete
     noun = "key" if count == 1 else "keys"
     why = f"{count} API {noun} would be deleted and {allowed} may be. Go on with --allow-delete {count}."
-    return End(Condition.STOPPED, "too-many-deletes", why, exit_code=OWNERSHIP)
+    return End(Reason.TOO_MANY_DELETES, why)
 
 
 def _too_many_rotations(count: int, limits: Limits) -> End:
@@ -171,12 +181,12 @@ def _too_many_rotations(count: int, limits: Limits) -> End:
         f"{count} keys would be adopted or healed and {limits.rotations} may be in one run, so none of them starts. "
         f"Go on with --allow-rotations {count}, or name fewer keys."
     )
-    return End(Condition.STOPPED, "too-many-rotations", why, exit_code=OWNERSHIP)
+    return End(Reason.TOO_MANY_ROTATIONS, why)
 
 
 def _deferred(count: int, left: int) -> End:
     why = f"{count} scheduled rotations are due and {left} may start in this run; this one is left for a later run."
-    return End(Condition.WAITING, "deferred", why)
+    return End(Reason.DEFERRED, why)
 
 
 def _names(keys: Sequence[str], most: int = 5) -> str:

@@ -270,10 +270,12 @@ class WireKind(StrEnum):
     WRONG_API = "wrong-api"
     QUOTA = "quota"
     BALANCE = "balance"
+    UNPAID = "unpaid"
+    """A 401 that speaks of the balance: it says nothing of the secret, unless the account is not blocked."""
     UNREACHABLE = "unreachable"
 
 
-SILENT = frozenset({WireKind.UNREACHABLE, WireKind.VPC, WireKind.BALANCE})
+SILENT = frozenset({WireKind.UNREACHABLE, WireKind.VPC, WireKind.BALANCE, WireKind.UNPAID})
 """Answers that say nothing about the secret, as `UNJUDGED` of the verdicts."""
 
 

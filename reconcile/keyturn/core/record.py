@@ -91,6 +91,20 @@ class Retire:
 
 
 @dataclass(frozen=True, slots=True)
+class Gone:
+    """An API key that no complete list showed any more; should it be listed again, it is the same slot.
+
+    `live`: it was the live one, and no other secret was committed since. `retire`: what was to die when it went, or its
+    own secret if another one was committed since.
+    """
+
+    slot: Slot
+    name: SlotName
+    live: bool = False
+    retire: Retire | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Requested:
     """A rotation that a person or a rule asked for; only a commit clears it."""
 
@@ -145,8 +159,9 @@ class Record:
     trigger: str = ""
     requested: Requested | None = None
     handoff: Handoff | None = None
-    gone: Mapping[SlotName, Slot] = field(default_factory=dict)
-    """Slots whose API key no complete list showed any more: should its uuid come back, it is the same key."""
+    gone: tuple[Gone, ...] = ()
+    seen: tuple[str, ...] = ()
+    """Some API keys that were listed when the record was made by a token that may not read its team."""
     failures: Failures = Failures()
     parked: Parked | None = None
     unverified: str = ""
@@ -162,7 +177,7 @@ class Record:
     @property
     def uuids(self) -> frozenset[str]:
         """Every API key that this key has, or had until no list showed it any more."""
-        return frozenset(slot.uuid for slot in (*self.slots.values(), *self.gone.values()))
+        return frozenset(slot.uuid for slot in (*self.slots.values(), *(lost.slot for lost in self.gone)))
 
     def with_slot(self, name: SlotName, slot: Slot) -> Mapping[SlotName, Slot]:
         """Return the slots with one of them replaced."""
@@ -210,6 +225,8 @@ class Claim:
     key: str
     created_at: datetime | None = None
     released_at: datetime | None = None
+    spare: bool = False
+    """Released untouched: nothing of the API key was changed, and nobody relies on it."""
     schema: Literal[1] = 1
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from keyturn.core.model import Adopt, Delivery, SlotName, SmokeResult, Strategy
+from keyturn.core.reasons import Condition, Reason
 from keyturn.core.secret import Secret
 
 
@@ -31,16 +32,6 @@ class Options:
     allow_delete: bool = False
     secret: Secret | None = None
     lock_timeout: float = 120.0
-
-
-class Condition(StrEnum):
-    """How a key stands when the machine stops."""
-
-    REST = "at-rest"
-    WAITING = "waiting"
-    PARKED = "parked"
-    FAILED = "failed"
-    STOPPED = "stopped"
 
 
 class Change(StrEnum):
@@ -73,15 +64,23 @@ class Planned:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Why the machine stopped for now: a condition, a code, a sentence, when it goes on, and the exit code."""
+    """Why the machine stopped for now: a reason of the catalogue, the facts, and when it goes on.
 
-    condition: Condition
-    code: str = ""
+    The condition and the exit code follow from the reason.
+    """
+
+    code: Reason
     why: str = ""
     until: datetime | None = None
-    exit_code: int = 0
     make: tuple[str, ...] = ()
     """Names of the API keys that a person has to make in the control panel."""
+    condition: Condition = field(init=False)
+    exit_code: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Fill in what follows."""
+        object.__setattr__(self, "condition", self.code.condition)
+        object.__setattr__(self, "exit_code", self.code.condition.exit_code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ class KeyStatus:
     condition: Condition
     why: str
     strategy: Strategy
-    code: str = ""
+    code: Reason = Reason.AT_REST
     make: tuple[str, ...] = ()
     """Names of the API keys that a person has to make in the control panel."""
     live: SlotName | None = None

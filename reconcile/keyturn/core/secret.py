@@ -70,7 +70,7 @@ def is_account_token(secret: Secret) -> bool:
 
     `dop_v1_` alone is proof. `sk-do-` and `doo_v1_` are model access keys; all else is opaque.
     """
-    return secret.starts_with("dop_v1_")
+    return "dop_v1_" in secret.reveal().lower()
 
 
 def _bytes(value: str) -> bytes:

@@ -212,6 +212,14 @@ def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
 
 
 def _written(state: State, step: WriteRecord, version: str) -> State:
+    after, intent = _remembered(state, step, version), step.record.intent
+    if intent is not None and intent.spare and step.kind in {Write.OPEN, Write.REOPEN}:
+        # A person may have taken the spare meanwhile: it is listed again after the intent.
+        return after.with_observed(relisted=False)
+    return after
+
+
+def _remembered(state: State, step: WriteRecord, version: str) -> State:
     before, run = state.record, state.run
     after = replace(state, record=step.record, version=version)
     ours = step.record.intent is not None and step.record.intent.run == run.id

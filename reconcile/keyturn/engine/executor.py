@@ -11,17 +11,8 @@ from keyturn.core import schedule
 from keyturn.core.errors import Conflict, KeyturnError, LeaseLost, RateLimited, RunStopped, TargetUnavailable
 from keyturn.core.machine import next_step
 from keyturn.core.model import DesiredKey
-from keyturn.core.results import (
-    Change,
-    Condition,
-    End,
-    KeyPlan,
-    KeyReport,
-    KeyStatus,
-    Options,
-    Planned,
-    Progress,
-)
+from keyturn.core.reasons import Condition, Reason
+from keyturn.core.results import Change, End, KeyPlan, KeyReport, KeyStatus, Options, Planned, Progress
 from keyturn.core.state import Run, State
 from keyturn.core.steps import (
     Check,
@@ -41,9 +32,10 @@ from keyturn.core.steps import (
     WriteClaim,
     WriteRecord,
 )
-from keyturn.core.transition import Delivered, Done, Failed, Outcome, advance, assume
+from keyturn.core.transition import Delivered, Done, Failed, Listed, Outcome, advance, assume
 from keyturn.core.world import StoredRecord, World
 from keyturn.engine.effects import failed, perform
+from keyturn.engine.ended import ended
 from keyturn.engine.observe import Hand, clock, observe, refresh
 from keyturn.engine.signals import stop_requested
 
@@ -56,10 +48,11 @@ PATIENCE = 75 * 60.0
 """Seconds for which the API's rate limit may hold one step back: an hour's limit, and a little more."""
 SLICE = 1.0
 """Seconds of one sleep: how long a request to stop may go unheard."""
-ENDLESS = End(Condition.FAILED, "endless", "it does not come to rest; nothing more is tried", exit_code=1)
+ENDLESS = End(Reason.ENDLESS, "it does not come to rest; nothing more is tried")
 QUIET = {
     (Change.ADOPT, "claims"),
     (Change.CREATE, "slot-missing"),
+    (Change.RENAME, "spare"),
     (Change.ROTATE, "regenerates"),
     (Change.RETIRE, "finishes"),
     (Change.RECORD, "deliveries-differ"),
@@ -97,13 +90,13 @@ def _dry(world: World, desired: DesiredKey, options: Options) -> tuple[KeyPlan, 
     except RunStopped:
         raise
     except KeyturnError as error:
-        return KeyPlan(desired.id, (), _end_of(error), "unknown"), None
+        return KeyPlan(desired.id, (), ended(error), "unknown"), None
     changes = [item for step in steps for item in _shown(step)]
     shown = _worth_showing(changes)
     if not shown and any(isinstance(step, WriteRecord) for step in steps):
         shown = [Planned(Change.RECORD, "record", "finishes what an earlier run left open, and writes its record")]
     if state.run.problems and decision.exit_code == 0:
-        decision = replace(decision, exit_code=1, why="; ".join(state.run.problems))
+        decision = End(Reason.OLD_SECRET_ALIVE, "; ".join(state.run.problems))
     rotations = [item for item in shown if item.change is Change.ROTATE]
     scheduled = bool(rotations) and all(item.code == "due" for item in rotations)
     plan = KeyPlan(
@@ -121,6 +114,8 @@ def _dry(world: World, desired: DesiredKey, options: Options) -> tuple[KeyPlan, 
 
 def _assumed(world: World, state: State, step: Step, hand: Hand, options: Options) -> Outcome:
     """Read what a plan may read, assume the rest."""
+    if isinstance(step, Relist) and state.record and state.record.intent and state.record.intent.spare:
+        return Listed(state.observed.keys)  # the run's list is seconds old; apply lists again before it takes a spare
     if isinstance(step, READS) or (isinstance(step, Check) and _really(step, hand, options)):
         return perform(world, state, step, hand)
     return assume(state, step)
@@ -165,7 +160,7 @@ def apply_key(
                 end = decision
                 break
             if stop() and work.hand.durable and _traceable(state):
-                end = End(Condition.WAITING, "interrupted", _open_words(state), exit_code=1)
+                end = End(Reason.INTERRUPTED, _open_words(state))
                 break
             if isinstance(decision, LIMITED) and _held_back(work, state, world.throttled()):
                 continue
@@ -176,7 +171,7 @@ def apply_key(
     except RunStopped:
         raise
     except KeyturnError as error:
-        end = _end_of(error)
+        end = ended(error)
     run_state = state.run if state else Run("")
     smoke = None
     if state and state.record and state.record.live_digest:
@@ -319,11 +314,6 @@ def _worth_showing(changes: Sequence[Planned]) -> list[Planned]:
     return [change for change in changes if (change.change, change.code) not in QUIET]
 
 
-def _end_of(error: KeyturnError) -> End:
-    condition = Condition.STOPPED if error.exit_code == 4 else Condition.FAILED  # noqa: PLR2004 - documented exit code
-    return End(condition, type(error).__name__, str(error), exit_code=error.exit_code)
-
-
 def _open_words(state: State) -> str:
     intent = state.record.intent if state.record else None
     if intent is None:
@@ -343,19 +333,20 @@ def status_key(world: World, desired: DesiredKey, options: Options) -> KeyStatus
     """Tell how one key stands, by reading only; `options.verify` also tries each delivered secret."""
     plan, state = _dry(world, desired, options)
     record = state.record if state else None
-    condition, why = plan.end.condition, plan.end.why
-    if plan.changes and condition is Condition.REST:
-        condition, why = Condition.WAITING, f"apply would: {'; '.join(change.why for change in plan.changes)}"
+    end = plan.end
+    if plan.changes and end.condition in {Condition.READY, Condition.OVERLAP}:
+        end = End(Reason.TO_DO, f"apply would: {'; '.join(change.why for change in plan.changes)}", end.until, end.make)
+    condition, why = end.condition, end.why
     if state is None or record is None or record.deleted_at:
-        code = plan.end.exit_code
+        code = end.exit_code
         return KeyStatus(
             desired.id,
             desired.name,
             condition,
             why,
             desired.rotation.strategy,
-            plan.end.code,
-            plan.end.make,
+            end.code,
+            end.make,
             exit_code=code,
         )
     live = record.slot(record.live)
@@ -368,8 +359,8 @@ def status_key(world: World, desired: DesiredKey, options: Options) -> KeyStatus
         condition=condition,
         why=why,
         strategy=record.strategy,
-        code=plan.end.code,
-        make=plan.end.make,
+        code=end.code,
+        make=end.make,
         live=record.live,
         uuids=tuple((name, slot.uuid) for name, slot in record.slots.items()),
         generation=record.generation,
@@ -382,7 +373,7 @@ def status_key(world: World, desired: DesiredKey, options: Options) -> KeyStatus
         ),
         verdict=state.observed.verdicts.get(record.live_digest or ""),
         problems=(record.unverified,) if record.unverified else (),
-        exit_code=plan.end.exit_code,
+        exit_code=end.exit_code,
     )
 
 

@@ -14,25 +14,16 @@ from datetime import datetime, timedelta
 from keyturn.core import brakes
 from keyturn.core.brakes import Braked, Limits
 from keyturn.core.errors import InputError, KeyturnError, RunStopped
-from keyturn.core.machine.holding import UNSURE
 from keyturn.core.model import Desired, DesiredKey
+from keyturn.core.reasons import Condition, Reason
 from keyturn.core.record import Record
-from keyturn.core.results import (
-    Condition,
-    End,
-    KeyPlan,
-    KeyReport,
-    KeyStatus,
-    Options,
-    PoolState,
-    Progress,
-    RunPlan,
-    RunReport,
-)
+from keyturn.core.results import End, KeyPlan, KeyReport, KeyStatus, Options, PoolState, Progress, RunPlan, RunReport
 from keyturn.core.world import World
 from keyturn.engine import executor, worklist
+from keyturn.engine.ended import ended
+from keyturn.engine.fate import Fate
 from keyturn.engine.run_lock import Runs
-from keyturn.engine.sight import PlanKey, Sight, ended, failed, look
+from keyturn.engine.sight import PlanKey, Sight, failed, look
 from keyturn.engine.signals import pause, stop_requested
 from keyturn.engine.threads import map_in_threads
 from keyturn.engine.worklist import Call, check_digest, exit_code, has_retire, rotated, still, to_do
@@ -85,6 +76,7 @@ class Runner:
         self._engine = engine or Engine()
         self._runs = runs or Runs()
         self._workers = workers
+        self._fate = Fate(world, desired.owner)
 
     def plan(
         self,
@@ -102,16 +94,18 @@ class Runner:
         call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
         sights = self._look(call, call.work)
         braked = self._brake(call, sights)
+        pools = self._pools(call, braked.plans)
+        short = any(pool.left < pool.wanted for pool in pools)
         return RunPlan(
             owner=self._desired.owner,
             plans=braked.plans,
             deferred=braked.deferred,
             unmanaged=call.unmanaged,
             stopped=call.stopped,
-            exit_code=exit_code(call, braked.plans),
+            exit_code=exit_code(call, braked.plans) or int(short),
             digest=brakes.digest(sight.plan for sight in sights),
             notes=self._notes() if call.work and not call.unknown else (),
-            pools=self._pools(call, braked.plans),
+            pools=pools,
         )
 
     def apply(
@@ -178,7 +172,7 @@ class Runner:
                 return KeyStatus(key.id, key.name, end.condition, end.why, key.rotation.strategy, problems=(end.why,))
 
         found = map_in_threads(work, tell, self._hear, self._workers)
-        if again := self._vouch(call, work, [key.key for key in found if key.code == UNSURE]):
+        if again := self._fate.vouch(call, work, [key.key for key in found if key.code is Reason.ANOTHER_ACCOUNT]):
             surer = {key.key: key for key in map_in_threads(again, tell, self._hear, self._workers)}
             return tuple(surer.get(key.key, key) for key in found)
         return found
@@ -251,44 +245,21 @@ class Runner:
 
         sights = map_in_threads(work, see, self._hear, self._workers)
         try:
-            if again := self._vouch(call, work, [sight.plan.key for sight in sights if sight.plan.end.code == UNSURE]):
+            unsure = [sight.plan.key for sight in sights if sight.plan.end.code is Reason.ANOTHER_ACCOUNT]
+            if again := self._fate.vouch(call, work, unsure):
                 surer = {sight.plan.key: sight for sight in map_in_threads(again, see, self._hear, self._workers)}
                 sights = tuple(surer.get(sight.plan.key, sight) for sight in sights)
-            call.stopped = call.stopped or self._common_fate(call, work, sights)
+            call.stopped = call.stopped or self._fate.common(call, work, sights)
         except KeyturnError as error:
             call.unknown = True
             return tuple(failed(key.id, ended(error)) for key in work)
         return sights
 
-    def _vouch(self, call: Call, work: Sequence[DesiredKey], unsure: Collection[str]) -> tuple[DesiredKey, ...]:
-        """Return the keys of `unsure` of whose team this owner's other records show that the token is; note them."""
-        if not unsure:
-            return ()
-        found = {key: self._world.read_record(key).record for key in self._world.list_records()}
-        records = {key: record for key, record in found.items() if record and brakes.mine(record, self._desired.owner)}
-        doubted = {key: record for key, record in records.items() if key in unsure}
-        call.same_team = brakes.vouched(doubted, records.values(), self._world.list_keys())
-        return tuple(key for key in work if key.id in call.same_team)
-
-    def _common_fate(self, call: Call, work: Sequence[DesiredKey], sights: Sequence[Sight]) -> str:
-        """Return why the whole run stops, empty where it goes on."""
-        wanted = {key.id for key in work if not key.absent}
-        seen = {sight.plan.key: sight for sight in sights if brakes.mine(sight.record, self._desired.owner)}
-        records = {key: sight.record for key, sight in seen.items() if sight.record}
-        if records and (other := brakes.other_team(self._world.account(), records)):
-            return other
-        if other := brakes.another_account([sight.plan.key for sight in sights if sight.plan.end.code == UNSURE]):
-            return other
-        live = {key: uuid for key, uuid in brakes.live_uuids(records).items() if key in wanted}
-        if brakes.all_gone(live, self._world.list_keys()):
-            return brakes.all_gone(live, self._world.list_keys(fresh=True))
-        if call.options.verify:
-            call.verdicts += [seen[key].verdict for key in live]
-        return brakes.all_refused(call.verdicts)
-
     def _brake(self, call: Call, sights: Sequence[Sight]) -> Braked:
         asked = call.options.rotate or call.options.compromised
-        return brakes.brake([sight.plan for sight in sights], call.limits, asked=asked)
+        braked = brakes.brake([sight.plan for sight in sights], call.limits, asked=asked)
+        call.limits = call.limits.after(sight.plan for sight in sights if sight.plan.key in braked.free)
+        return braked
 
     def _apply(self, call: Call, work: Sequence[DesiredKey], braked: Braked, run: str) -> tuple[KeyReport, ...]:
         """Apply each key that is free and has something to do; the others end as their plan did."""
@@ -313,15 +284,20 @@ class Runner:
 
         return map_in_threads(work, do, self._hear, self._workers)
 
-    def _again(self, call: Call, waiting: Sequence[DesiredKey], run: str) -> tuple[KeyReport, ...]:
-        """Look at waiting keys once more and apply those that need not wait; a failed look is only said."""
+    def _again(self, call: Call, waiting: Sequence[DesiredKey], run: str, *, patient: bool) -> tuple[KeyReport, ...]:
+        """Look at waiting keys once more and apply those that need not wait.
+
+        A failed look is said; if the run is not `patient`, it is also how the key ends.
+        """
         sights = {sight.plan.key: sight for sight in self._look(call, waiting)}
-        for key, sight in sights.items():
-            if sight.plan.end.condition is Condition.FAILED:
-                self._hear(Progress(key, sight.plan.end.why, self._now()))
         ready = [key for key in waiting if not still(sights[key.id].plan)]
+        bad = {Condition.FAILED, Condition.UNKNOWN, Condition.LOGIN_REFUSED}
+        lost = [sight.plan for sight in sights.values() if sight.plan.end.condition in bad]
+        for plan in lost:
+            self._hear(Progress(plan.key, plan.end.why, self._now()))
         braked = self._brake(call, [sights[key.id] for key in ready])
-        return self._apply(call, ready, braked, run)
+        failures = () if patient else tuple(KeyReport(plan.key, (), plan.end) for plan in lost)
+        return (*failures, *self._apply(call, ready, braked, run))
 
     def _wait_for_persons(self, call: Call, reports: dict[str, KeyReport], run: str) -> None:
         """Look for API keys that a person has to make, and go on with what is there, until none is missing."""
@@ -333,15 +309,16 @@ class Runner:
                 for text in wanted:
                     self._say(text)
             pause(self._world.sleep, POLL)
-            reports |= {report.key: report for report in self._again(call, waiting, run)}
+            reports |= {report.key: report for report in self._again(call, waiting, run, patient=True)}
 
     def _wait_for_overlaps(self, call: Call, reports: dict[str, KeyReport], run: str) -> None:
         """Retire what becomes due while this run is at work, or so soon that the next run would just miss it."""
         tried: set[str] = set()
+        began = self._now()
         while not self._halted(call):
             ends = {key: report.end for key, report in reports.items() if not rotated(report)}
             work = [key for key in call.work if key.id in ends and key.id not in tried]
-            due = sorted(worklist.soon(work, ends, self._now()), key=lambda item: item[1])
+            due = sorted(worklist.soon(work, ends, began), key=lambda item: item[1])
             if not due:
                 return
             first = due[0][1]
@@ -350,7 +327,7 @@ class Runner:
                 self._say(f"Waits {seconds:.0f} s for the overlap of {', '.join(key.id for key in ready)} to end.")
                 pause(self._world.sleep, seconds)
             tried |= {key.id for key in ready}
-            reports |= {report.key: report for report in self._again(call, ready, run)}
+            reports |= {report.key: report for report in self._again(call, ready, run, patient=False)}
 
     def retires_soon(self, plan: RunPlan) -> bool:
         """Tell whether an apply of this plan would wait for an overlap that is about to end."""
@@ -360,10 +337,10 @@ class Runner:
     def _halted(self, call: Call) -> End | None:
         """Return why no further key is started, None where it may be."""
         if call.stopped:
-            return End(Condition.STOPPED, "run-stopped", call.stopped, exit_code=brakes.OWNERSHIP)
+            return End(Reason.RUN_STOPPED, call.stopped)
         if stop_requested() is not None:
             why = "Not started, because a signal asked to stop."
-            return End(Condition.STOPPED, "interrupted", why, exit_code=1)
+            return End(Reason.INTERRUPTED, why)
         return None
 
     def pools(self, found: Sequence[KeyStatus]) -> tuple[PoolState, ...]:

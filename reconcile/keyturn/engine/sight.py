@@ -6,10 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from keyturn.core.errors import KeyturnError, OwnershipError
 from keyturn.core.model import SILENT, DesiredKey, Verdict, WireAnswer, WireKind
 from keyturn.core.record import Record
-from keyturn.core.results import Condition, End, KeyPlan, Options
+from keyturn.core.results import End, KeyPlan, Options
 from keyturn.core.secret import Secret
 from keyturn.core.world import StoredRecord, World
 
@@ -35,20 +34,6 @@ def look(plan_key: PlanKey, world: World, desired: DesiredKey, options: Options)
 def failed(key: str, end: End) -> Sight:
     """Return the sight of a key that could not be planned."""
     return Sight(KeyPlan(key, (), end, basis=f"failed {end.code}"))
-
-
-def ended(error: Exception) -> End:
-    """Return the end that an error makes of one key.
-
-    An error that is not keyturn's own shows the name of its type only: its text could hold a secret.
-    """
-    if isinstance(error, OwnershipError):
-        return End(Condition.STOPPED, "stopped", str(error), exit_code=error.exit_code)
-    if isinstance(error, KeyturnError):
-        return End(Condition.FAILED, "failed", str(error), exit_code=error.exit_code)
-    name = type(error).__name__
-    why = f"An unexpected {name} stopped this key. This is a mistake in keyturn; the next apply goes on where it was."
-    return End(Condition.FAILED, "unexpected", why, exit_code=1)
 
 
 class _Watched:

@@ -48,6 +48,7 @@ _VERDICTS = {
     WireKind.WRONG_API: Verdict.MODEL,
     WireKind.QUOTA: Verdict.QUOTA,
     WireKind.BALANCE: Verdict.BALANCE,
+    WireKind.UNPAID: Verdict.BALANCE,
     WireKind.UNREACHABLE: Verdict.UNREACHABLE,
 }
 
@@ -163,6 +164,14 @@ def maybe_blocked(world: Control) -> bool:
         return True
 
 
+def _paid(world: Control) -> bool:
+    """Tell whether the account is known not to be blocked, whatever an answer says of a balance."""
+    try:
+        return world.prepayment_blocked() is False
+    except KeyturnError:
+        return False
+
+
 class _Pauses:
     """Growing pauses that land on `end`; after it, short ones."""
 
@@ -184,6 +193,8 @@ class _Pauses:
 def _probe(world: Inference, secret: Secret, smoke: Smoke, api: Api) -> SmokeResult:
     """Try once: the model list, then the completion, on the other API if `api` is the wrong one."""
     listed = world.models(secret)
+    if listed.kind is WireKind.UNPAID and _paid(world):
+        listed = replace(listed, kind=WireKind.UNAUTHORIZED)
     if listed.kind is not WireKind.OK:
         return _result(listed, "model list", None)
     wanted = dict.fromkeys(name for name in (smoke.model, *smoke.expect_models) if name)
@@ -215,6 +226,10 @@ def _result(answer: WireAnswer, what: str, api: Api | None) -> SmokeResult:
 
 def _completed(answer: WireAnswer, what: str, api: Api, model: str, models: tuple[str, ...]) -> SmokeResult:
     """Judge a completion; if there is no such model, name the nearest ones of the list."""
+    if answer.kind in {WireKind.UNAUTHORIZED, WireKind.UNPAID}:
+        # The list was given to the same secret a moment before: the refusal is not about the secret.
+        told = f"{what}: refused, though the list of models accepts the secret"
+        return SmokeResult(Verdict.UNREACHABLE, f"{told}: {plain(answer.detail)}", models=models)
     result = replace(_result(answer, what, api), models=models)
     if result.verdict is not Verdict.MODEL:
         return result

@@ -12,9 +12,16 @@ from keyturn.core.brakes import Limits
 from keyturn.core.errors import OwnershipError
 from keyturn.core.machine.pool import POOL
 from keyturn.core.model import ApiKey, DesiredKey, Verdict
+from keyturn.core.reasons import Condition, Reason, mixed
 from keyturn.core.record import Record
-from keyturn.core.results import Change, Condition, End, KeyPlan, KeyReport, Options, PoolState
+from keyturn.core.results import Change, End, KeyPlan, KeyReport, Options, PoolState
 from keyturn.engine.sight import Sight
+
+RESTING = frozenset({Condition.READY, Condition.OVERLAP, Condition.WAITING, Condition.DUE})
+PATIENT = frozenset({
+    Reason.HAND_OFF, Reason.NO_STANDBY, Reason.ANOTHER_RUN, Reason.RETIRE_FIRST, Reason.INTERRUPTED
+})  # fmt: skip
+"""What a run waits for that may be over at the next look."""
 
 
 @dataclass(slots=True)
@@ -31,6 +38,8 @@ class Call:
     unknown: bool = False
     """The list or the account could not be read, so every key failed."""
     verdicts: list[Verdict | None] = field(default_factory=list)
+    live: dict[str, str] = field(default_factory=dict)
+    """The live API key of each key that was looked at."""
     same_team: Collection[str] = ()
     """Keys of which another key of the run shows that the token is of their team."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -56,26 +65,26 @@ def has_retire(record: Record) -> bool:
 
 def to_do(plan: KeyPlan, options: Options) -> bool:
     """Whether applying can come to more than the plan: a change, a check, or a wait for another run's lease."""
-    resting = plan.end.condition in {Condition.REST, Condition.WAITING}
+    resting = plan.end.condition in RESTING or plan.end.code in PATIENT
     return bool(plan.changes) or (resting and (options.verify or plan.end.exit_code != 0))
 
 
 def waiting(work: Sequence[DesiredKey], reports: Mapping[str, KeyReport]) -> tuple[DesiredKey, ...]:
     """Return the keys that wait for a person or another run, not for time."""
     ends = {key: report.end for key, report in reports.items()}
-    return tuple(key for key in work if ends[key.id].condition is Condition.WAITING and ends[key.id].exit_code == 1)
+    return tuple(key for key in work if ends[key.id].code in PATIENT)
 
 
 def still(plan: KeyPlan) -> bool:
     """Whether a waiting key goes on waiting: nothing to do yet, or it could not be looked at just now."""
-    patient = plan.end.condition in {Condition.WAITING, Condition.FAILED} and plan.end.exit_code == 1
+    patient = plan.end.exit_code == 1 and plan.end.condition is not Condition.PARKED
     return patient and not plan.changes
 
 
 def exit_code(call: Call, results: Sequence[KeyPlan] | Sequence[KeyReport]) -> int:
     """Return the exit code of the whole run."""
     codes = [result.exit_code if isinstance(result, KeyReport) else result.end.exit_code for result in results]
-    return brakes.exit_code([*codes, brakes.OWNERSHIP if call.stopped else 0])
+    return mixed([*codes, brakes.OWNERSHIP if call.stopped else 0])
 
 
 def check_digest(sights: Sequence[Sight], expected: str) -> None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from keyturn.core.results import Change, Condition, End, KeyPlan, Planned, RunPlan, RunReport
+from keyturn.core import reasons
+from keyturn.core.reasons import Condition
+from keyturn.core.results import Change, End, KeyPlan, Planned, RunPlan, RunReport
 from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, line, moment
 from keyturn.report.pools import pool_lines
 
-CONDITION_TONES = {
-    Condition.REST: Tone.GOOD,
-    Condition.WAITING: Tone.WARN,
-    Condition.PARKED: Tone.BAD,
-    Condition.FAILED: Tone.BAD,
-    Condition.STOPPED: Tone.BAD,
+PAINTS = {
+    reasons.Tone.GOOD: Tone.GOOD,
+    reasons.Tone.CALM: Tone.PLAIN,
+    reasons.Tone.NOTICE: Tone.WARN,
+    reasons.Tone.ATTENTION: Tone.WARN,
+    reasons.Tone.BAD: Tone.BAD,
 }
+CONDITION_TONES = {condition: PAINTS[condition.tone] for condition in Condition}
 _CHANGE_TONES = {Change.DELETE: Tone.BAD, Change.REMOVE: Tone.BAD, Change.ROTATE: Tone.WARN, Change.RETIRE: Tone.WARN}
 
 
@@ -33,7 +36,7 @@ def plan_lines(plans: Iterable[RunPlan]) -> list[Line]:
 
 def is_quiet(plan: KeyPlan) -> bool:
     """Tell whether a key has nothing to show: no change, at rest."""
-    return not plan.changes and plan.end.condition is Condition.REST
+    return not plan.changes and plan.end.condition is Condition.READY
 
 
 def change_lines(changes: Iterable[Planned], indent: int = 4) -> list[Line]:

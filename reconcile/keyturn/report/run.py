@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from keyturn.core.model import GOOD, SmokeResult, Verdict
-from keyturn.core.results import Condition, KeyReport, RunReport
+from keyturn.core.reasons import Condition
+from keyturn.core.results import KeyReport, RunReport
 from keyturn.report.lines import Line, Span, Tone, count, line, moment
 from keyturn.report.plan import CONDITION_TONES, change_lines, rest_lines
 
@@ -24,7 +25,7 @@ def run_lines(reports: Iterable[RunReport]) -> list[Line]:
 
 def is_quiet(report: KeyReport) -> bool:
     """Tell whether a key has nothing to show: nothing done, nothing wrong, at rest."""
-    return not report.done and not report.problems and report.end.condition is Condition.REST
+    return not report.done and not report.problems and report.end.condition is Condition.READY
 
 
 def smoke_words(result: SmokeResult, *, said: str = "") -> str:

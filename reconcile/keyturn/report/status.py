@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
-from keyturn.core.results import Condition, KeyStatus, PoolState
+from keyturn.core.reasons import Condition, mixed
+from keyturn.core.results import KeyStatus, PoolState
 from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, length, line, moment
 from keyturn.report.plan import CONDITION_TONES
@@ -57,12 +58,8 @@ def smoke_lines(results: Sequence[tuple[str, Delivery | None, SmokeResult]]) -> 
 
 
 def status_exit_code(keys: Iterable[KeyStatus]) -> int:
-    """Return 4 where a brake or an owner stops a key, else 1 where one is failed, parked or has a problem, else 0."""
-    states = list(keys)
-    if any(key.condition is Condition.STOPPED for key in states):
-        return 4
-    bad = {Condition.FAILED, Condition.PARKED}
-    return 1 if any(key.condition in bad or key.problems for key in states) else 0
+    """Return the exit code of these keys: 4 before 5 before 1, else 0."""
+    return mixed(key.condition.exit_code or int(bool(key.problems)) for key in keys)
 
 
 def _row(key: KeyStatus, now: datetime) -> tuple[Span, ...]:
@@ -81,7 +78,7 @@ def _row(key: KeyStatus, now: datetime) -> tuple[Span, ...]:
 
 def _notes(key: KeyStatus) -> list[Line]:
     notes: list[Line] = []
-    if key.why and key.condition is not Condition.REST:
+    if key.why and key.condition is not Condition.READY:
         notes.append(line(f"{key.condition.value}: {key.why}"))
     if key.requested:
         notes.append(line("a rotation was asked for and is not finished"))

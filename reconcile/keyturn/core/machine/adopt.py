@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from keyturn.core.machine import pool
-from keyturn.core.machine.common import claim, exit_of, foreign, look, new_intent, note, unreadable
+from keyturn.core.machine.common import claim, foreign, login_or, look, new_intent, note, unreadable
 from keyturn.core.model import UNJUDGED, Adopt, AdoptSecret, ApiKey, Delivery, SlotName, Verdict
+from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, HeldAt, Op, Record, Requested, Slot
-from keyturn.core.results import Change, Condition, End, Planned
+from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Check, Decision, Purpose, Step, Write, WriteRecord
+
+SEEN = 20
+"""How many API keys of the account a record notes if nothing else shows the team."""
 
 
 def begin(state: State) -> Decision | None:
@@ -21,19 +25,22 @@ def begin(state: State) -> Decision | None:
     found = _candidates(state, consent)
     if isinstance(found, End):
         return found
+    if not found and state.options.adopt:
+        why = f"no API key is called {state.desired.name!r}, so there is nothing to adopt"
+        return End(Reason.ADOPT_NOT_FOUND, why)
     if not found:
         return _new(state)
     if consent is None:
         uuids = ", ".join(key.uuid for key in found.values())
         why = f"an API key of that name exists already ({uuids}); `adopt:` in its entry takes it over"
-        return End(Condition.STOPPED, "namesake", why, exit_code=4)
+        return End(Reason.NAMESAKE, why)
     for key in found.values():
         if needs := claim(state, key.uuid):
             return needs
     if reads := look(state, state.desired.deliveries):
         return reads
     if why := unreadable(state, state.desired.deliveries):
-        return End(Condition.FAILED, "unreadable", why, exit_code=exit_of(state, state.desired.deliveries))
+        return End(login_or(state, state.desired.deliveries, Reason.UNREADABLE), why)
     if consent.secret is AdoptSecret.EXISTING:
         return _existing(state, consent, found)
     return _regenerate(state, found)
@@ -44,13 +51,13 @@ def _candidates(state: State, consent: Adopt | None) -> dict[SlotName, ApiKey] |
     named: dict[SlotName, ApiKey] = {}
     if consent and consent.b and (consent.b == consent.a or not state.alternating):
         why = "both slots were given the same API key" if consent.b == consent.a else "an in-place key has one slot, a"
-        return End(Condition.FAILED, "wrong-slots", why, exit_code=1)
+        return End(Reason.WRONG_SLOTS, why)
     for slot, uuid in ((SlotName.A, consent.a), (SlotName.B, consent.b)) if consent else ():
         if uuid:
             listed = state.observed.key(uuid)
             if listed is None:
                 why = f"the API key {uuid}, which `adopt:` names, is in no complete list"
-                return End(Condition.FAILED, "adopt-not-found", why, exit_code=1)
+                return End(Reason.ADOPT_NOT_FOUND, why)
             named[slot] = listed
     if named:
         return named
@@ -63,7 +70,7 @@ def _candidates(state: State, consent: Adopt | None) -> dict[SlotName, ApiKey] |
         if len(keys) > 1:
             uuids = ", ".join(key.uuid for key in keys)
             why = f"{len(keys)} API keys are called {keys[0].name!r}: {uuids}; name one by `adopt: {{{slot}: UUID}}`"
-            return End(Condition.FAILED, "several-namesakes", why, exit_code=1)
+            return End(Reason.SEVERAL_NAMESAKES, why)
         if keys:
             named.setdefault(slot, keys[0])
     return named
@@ -75,6 +82,7 @@ def _fresh(state: State, found: dict[SlotName, ApiKey], deliveries: tuple[Delive
         owner=state.desired.owner,
         digest_key=state.run.digest_key,
         account=state.observed.account,
+        seen=() if state.observed.account else tuple(sorted(key.uuid for key in state.observed.keys)[:SEEN]),
         strategy=state.desired.rotation.strategy,
         slots={slot: Slot(key.uuid, key.name, key.created_at) for slot, key in found.items()},
         deliveries=deliveries,
@@ -88,7 +96,7 @@ def _new(state: State) -> Decision:
     if reads := look(state, state.desired.deliveries):
         return reads
     if why := unreadable(state, state.desired.deliveries):
-        return End(Condition.FAILED, "unreadable", why, exit_code=exit_of(state, state.desired.deliveries))
+        return End(login_or(state, state.desired.deliveries, Reason.UNREADABLE), why)
     if stop := _in_use(state):
         return stop
     found = pool.from_pool(state, new_intent(state, Op.CREATE, SlotName.A))
@@ -119,7 +127,7 @@ def field_in_use(state: State, place: Delivery) -> End:
         f"`keyturn adopt {state.desired.id} --secret existing --uuid UUID` keeps it, " if state.record is None else ""
     )
     why = f"{place} already holds {what}; {keep}--take-over replaces it"
-    return End(Condition.STOPPED, "field-in-use", why, exit_code=4)
+    return End(Reason.FIELD_IN_USE, why)
 
 
 def _existing(state: State, consent: Adopt, found: dict[SlotName, ApiKey]) -> Decision:
@@ -130,26 +138,26 @@ def _existing(state: State, consent: Adopt, found: dict[SlotName, ApiKey]) -> De
         digests = {state.options.secret.digest(state.run.digest_key)}
     if any(readings[item].account_token for item in state.desired.deliveries):
         why = "a delivery holds a token of the account (dop_v1_…), which is not a model access key"
-        return End(Condition.FAILED, "account-token", why, exit_code=1)
+        return End(Reason.ACCOUNT_TOKEN, why)
     live = consent.live or (next(iter(found)) if len(found) == 1 else None)
     if live is None or live not in found:
         why = "two API keys were found, and the API does not show whose secret is in use: give `adopt: {live: a or b}`"
-        return End(Condition.FAILED, "live-unknown", why, exit_code=1)
+        return End(Reason.LIVE_UNKNOWN, why)
     if len(digests) != 1:
         how = "no delivery holds a secret" if not digests else "the deliveries hold different secrets"
         why = f"{how}; `--secret stdin` gives the present one, `--secret regenerate` makes a new one"
-        return End(Condition.FAILED, "no-present-secret", why, exit_code=1)
+        return End(Reason.NO_PRESENT_SECRET, why)
     (digest,) = digests
     if digest is None:
-        return End(Condition.FAILED, "no-present-secret", "no delivery holds a secret", exit_code=1)
+        return End(Reason.NO_PRESENT_SECRET, "no delivery holds a secret")
     result = state.observed.verdicts.get(digest)
     if result is None:
         return Check(digest, Purpose.ADOPT)
     if result.verdict in UNJUDGED:
-        return End(Condition.FAILED, result.verdict.value, f"the present secret is {result.advice}", exit_code=1)
+        return End(Reason.of(result.verdict.value), f"the present secret is {result.advice}")
     if result.verdict is Verdict.REFUSED:
         why = f"the present secret is {result.facts}; `--secret regenerate` makes a new one"
-        return End(Condition.FAILED, "present-secret-refused", why, exit_code=1)
+        return End(Reason.PRESENT_SECRET_REFUSED, why)
     now = state.clock.now
     states = tuple(
         DeliveryState(item, 1, readings[item].version, digest, now)

@@ -7,8 +7,9 @@ from dataclasses import replace
 from datetime import timedelta
 
 from keyturn.core.model import ApiKey, Delivery, Event, Verdict
+from keyturn.core.reasons import Reason
 from keyturn.core.record import HISTORY, Claim, DeliveryState, Failures, Intent, Op, Parked, Record
-from keyturn.core.results import Change, Condition, End, Planned
+from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import (
     Decision,
@@ -24,6 +25,8 @@ from keyturn.core.steps import (
     WriteRecord,
 )
 
+OWNERSHIP, LOGIN = 4, 5
+"""The exit codes of errors that have a reason of their own."""
 MAX_MINTS = 3
 PARK_AFTER = 3
 MAX_SKEW = 60.0
@@ -123,23 +126,24 @@ def gate(state: State, uuids: Iterable[str]) -> Decision | None:
     Each is in a complete list, with the record's creation time, and its claim names this key; and the clock is right.
     """
     record = record_of(state)
-    times = {slot.uuid: slot.created_at for slot in record.slots.values()}
+    known_slots = (*record.slots.values(), *(lost.slot for lost in record.gone))
+    times = {slot.uuid: slot.created_at for slot in known_slots}
     for uuid in uuids:
         listed = state.observed.key(uuid)
         if listed is None:
             if not state.observed.relisted:
                 return Relist()
-            return End(Condition.FAILED, "key-missing", f"the API key {uuid} is in no complete list", exit_code=1)
+            return End(Reason.KEY_MISSING, f"the API key {uuid} is in no complete list")
         known = times.get(uuid)
         if known and listed.created_at and listed.created_at != known:
             said = f"{listed.created_at.isoformat()}, the record says {known.isoformat()}"
             why = f"the API key {uuid} was created at {said}"
-            return End(Condition.STOPPED, "created-at-differs", why, exit_code=4)
+            return End(Reason.CREATED_AT_DIFFERS, why)
         if needs := _claimed(state, uuid, listed):
             return needs
     if abs(state.observed.skew) > MAX_SKEW:
         why = f"this machine's clock is {state.observed.skew:+.0f} s from the API's; leases cannot be trusted"
-        return End(Condition.FAILED, "clock-skew", why, exit_code=1)
+        return End(Reason.CLOCK_SKEW, why)
     return None
 
 
@@ -150,10 +154,10 @@ def _claimed(state: State, uuid: str, listed: ApiKey) -> Decision | None:
     found = state.observed.claims[uuid]
     if found is None or found.released_at:
         why = f"no claim says that the API key {uuid} is this key's; --take-over claims it"
-        return End(Condition.STOPPED, "unclaimed", why, exit_code=4)
+        return End(Reason.UNCLAIMED, why)
     if found.created_at and listed.created_at and found.created_at != listed.created_at:
         why = f"the API key {uuid} was created at {listed.created_at.isoformat()}, its claim says otherwise"
-        return End(Condition.STOPPED, "created-at-differs", why, exit_code=4)
+        return End(Reason.CREATED_AT_DIFFERS, why)
     return claim(state, uuid)
 
 
@@ -168,20 +172,20 @@ def claim(state: State, uuid: str) -> Decision | None:
             return None
         if not state.options.take_over:
             why = f"the API key {uuid} belongs to key {found.key!r} of {found.owner!r}; --take-over moves it here"
-            return End(Condition.STOPPED, "claimed", why, exit_code=4)
+            return End(Reason.CLAIMED, why)
     listed = state.observed.key(uuid)
     shown = Planned(Change.ADOPT, "claims", f"claims the API key {uuid}", uuid=uuid)
     return WriteClaim(Claim(uuid, *mine, created_at=listed.created_at if listed else None), shown)
 
 
-def let_go(state: State, uuid: str) -> Step | None:
-    """Release this key's claim on an API key."""
+def let_go(state: State, uuid: str, *, spare: bool = False) -> Step | None:
+    """Release this key's claim on an API key; `spare`: it was not touched, and stays a spare."""
     if uuid not in state.observed.claims:
         return LookClaim(uuid)
     found = state.observed.claims[uuid]
     if found is None or found.released_at or (found.owner, found.key) != (state.desired.owner, state.desired.id):
         return None
-    released = Claim(uuid, found.owner, found.key, found.created_at, state.clock.now)
+    released = Claim(uuid, found.owner, found.key, found.created_at, state.clock.now, spare)
     return WriteClaim(released, Planned(Change.RELEASE, "released", f"lets go of the API key {uuid}", uuid=uuid))
 
 
@@ -217,6 +221,11 @@ def exit_of(state: State, deliveries: Iterable[Delivery]) -> int:
     """Return the exit code of what could not be read: 5 where a login is refused, else 1."""
     codes = [state.observed.readings[item].exit_code for item in deliveries if state.observed.readings[item].problem]
     return max([1, *(code for code in codes if code in {1, 5})])
+
+
+def login_or(state: State, deliveries: Iterable[Delivery], reason: Reason) -> Reason:
+    """Return `reason`, or that a login is refused if that is why a delivery could not be read."""
+    return Reason.LOGIN_REFUSED if exit_of(state, deliveries) == LOGIN else reason
 
 
 def unreadable(state: State, deliveries: Iterable[Delivery]) -> str:
@@ -256,9 +265,9 @@ def failed_record(state: State, why: str) -> Record:
     return note(replace(record, failures=failures, parked=parked), state, f"failed: {why}")
 
 
-def give_up(state: State, code: str, why: str, *, close: bool = False, exit_code: int = 1) -> Decision:
+def give_up(state: State, reason: Reason, why: str, *, close: bool = False) -> Decision:
     """End the run with a failure: counted in the record after a mint, closing the intent where that is safe."""
-    end = End(Condition.FAILED, code, why, exit_code=exit_code)
+    end = End(reason, why)
     count = bool(state.run.mints) and not state.run.counted
     if not count and not close:
         return end
@@ -268,7 +277,7 @@ def give_up(state: State, code: str, why: str, *, close: bool = False, exit_code
     return WriteRecord(record, Write.FAIL, then=end)
 
 
-def trouble(state: State, code: str) -> Decision | None:
+def trouble(state: State, reason: Reason) -> Decision | None:
     """Return what follows from a failed effect: a definite no closes the intent, but only one this pass wrote.
 
     A delete is not closed: what of it was done is done, and its nonce may be the only trace of a create. Nor is the
@@ -279,7 +288,8 @@ def trouble(state: State, code: str) -> Decision | None:
         return None
     whole = intent is not None and ((intent.op is Op.DELETE and intent.slot is None) or intent.spare != "")
     close = run.trouble_definite and not run.found and intent is not None and not whole
-    return give_up(state, code, run.trouble, close=close, exit_code=run.trouble_exit)
+    told = {LOGIN: Reason.LOGIN_REFUSED, OWNERSHIP: Reason.STOPPED}.get(run.trouble_exit, reason)
+    return give_up(state, told, run.trouble, close=close)
 
 
 def regenerate(state: State, *, discard: bool, shown: Planned) -> Decision:
@@ -287,9 +297,9 @@ def regenerate(state: State, *, discard: bool, shown: Planned) -> Decision:
     intent = intent_of(state)
     slot = record_of(state).slot(intent.slot)
     if slot is None or intent.slot is None:
-        return End(Condition.FAILED, "no-slot", "the record's intent names a slot that it does not have", exit_code=1)
+        return End(Reason.NO_SLOT, "the record's intent names a slot that it does not have")
     if state.run.unanswered >= MAX_MINTS:
-        return give_up(state, "too-many-mints", f"{MAX_MINTS} mints in one run had no clear answer")
+        return give_up(state, Reason.TOO_MANY_MINTS, f"{MAX_MINTS} mints in one run had no clear answer")
     if needs := gate(state, [slot.uuid]):
         return needs
     if not state.run.fresh:

@@ -18,8 +18,9 @@ from keyturn.core.machine.common import (
 )
 from keyturn.core.machine.tend import arrived, unwanted
 from keyturn.core.model import GOOD, UNJUDGED, Delivery, SlotName, Strategy, Verdict
+from keyturn.core.reasons import Reason
 from keyturn.core.record import HeldAt, Op, Record, Retire
-from keyturn.core.results import Change, Condition, End, Planned
+from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Check, Decision, Purpose, Write, WriteRecord
 
@@ -96,7 +97,7 @@ def _pasted(state: State, live: str) -> Decision | None:
         if record.strategy is Strategy.ALTERNATING and not (state.options.adopt and state.options.adopt.live):
             how = f"`keyturn adopt {record.key} --live a or b`"
             why = f"a delivery was changed to a secret that the API accepts; say whose it is: {how}"
-            return End(Condition.FAILED, "pasted", why, exit_code=1)
+            return End(Reason.PASTED, why)
         return _take_pasted(state, record, digest)
     return None
 
@@ -105,13 +106,13 @@ def _untold(state: State, digest: str) -> End:
     """Say that a delivery holds another secret of which nothing could be learnt."""
     result = state.observed.verdicts[digest]
     why = f"a delivery was changed, and what it holds could not be judged: {result.advice}"
-    return End(Condition.FAILED, result.verdict.value, why, exit_code=1)
+    return End(Reason.of(result.verdict.value), why)
 
 
 def _take_pasted(state: State, record: Record, digest: str) -> Decision:
     slot_name = (state.options.adopt and state.options.adopt.live) or record.live or SlotName.A
     if slot_name not in record.slots:
-        return End(Condition.FAILED, "live-unknown", f"the key has no slot {slot_name}", exit_code=1)
+        return End(Reason.LIVE_UNKNOWN, f"the key has no slot {slot_name}")
     now, readings = state.clock.now, state.observed.readings
     held = [item for item in places(state) if readings[item].digest == digest]
     states = tuple(

@@ -6,13 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 from keyturn.core.machine.common import MAX_SKEW, claim, intent_of, note, record_of, write
+from keyturn.core.reasons import Reason
 from keyturn.core.record import Intent, Record
-from keyturn.core.results import Change, Condition, End, Planned
+from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Decision, Relist, Wait, Write, WriteRecord
 
-UNSURE = "another-account"
-"""The code of a key whose team nobody can tell: the list shows none of its API keys."""
 LONG_PAST = timedelta(minutes=10)
 POLL = 2.0
 
@@ -28,9 +27,10 @@ def owned(state: State) -> Decision | None:
         return None
     if not state.options.take_over:
         why = f"its record belongs to {record.owner!r}, not to {state.desired.owner!r}; --take-over moves it here"
-        return End(Condition.STOPPED, "another-owner", why, exit_code=4)
-    for slot in record.slots.values():
-        if needs := claim(state, slot.uuid):
+        return End(Reason.ANOTHER_OWNER, why)
+    spare = record.intent.spare if record.intent else ""
+    for uuid in (*sorted(record.uuids), *([spare] if spare else [])):
+        if needs := claim(state, uuid):
             return needs
     shown = Planned(Change.ADOPT, "take-over", f"takes the key over from {record.owner!r}")
     taken = note(replace(record, owner=state.desired.owner), state, f"taken over from {record.owner}")
@@ -48,20 +48,23 @@ def _team(state: State, record: Record) -> Decision | None:
         if record.account == account:
             return None
         why = f"its record belongs to the team {record.account}, the token to the team {account}"
-        return End(Condition.STOPPED, "another-team", why, exit_code=4)
-    uuids = record.uuids
-    if not uuids or state.options.same_team or state.run.seen_ours or any(map(state.observed.key, uuids)):
+        return End(Reason.ANOTHER_TEAM, why)
+    uuids = record.uuids or frozenset(record.seen)
+    if (
+        not (uuids or record.account)
+        or state.options.same_team
+        or state.run.seen_ours
+        or any(map(state.observed.key, uuids))
+    ):
         return None
     if not state.observed.relisted:
         return Relist()
     missing = (
         "the record does not tell its team" if account else "the account token may not read its team (account:read)"
     )
-    why = (
-        f"the list shows none of its API keys ({', '.join(sorted(uuids))}), and {missing}: "
-        "either they were deleted, or the token is another team's"
-    )
-    return End(Condition.STOPPED, UNSURE, why, exit_code=4)
+    which = f"its API keys ({', '.join(sorted(record.uuids))})" if record.uuids else "the API keys that it knows"
+    why = f"the list shows none of {which}, and {missing}: either they were deleted, or the token is another team's"
+    return End(Reason.ANOTHER_ACCOUNT, why)
 
 
 def note_team(state: State) -> Decision | None:
@@ -70,7 +73,7 @@ def note_team(state: State) -> Decision | None:
     if record.account or not account or not any(map(state.observed.key, record.uuids)):
         return None
     shown = Planned(Change.RECORD, "team", f"notes that its API keys are of the team {account}")
-    return WriteRecord(replace(record, account=account), Write.KEEP, shown)
+    return WriteRecord(replace(record, account=account, seen=()), Write.KEEP, shown)
 
 
 def held(state: State) -> Decision | None:
@@ -87,7 +90,7 @@ def held(state: State) -> Decision | None:
     waited = state.clock.uptime - (state.run.waiting_since or state.clock.uptime)
     if waited >= state.options.lock_timeout:
         why = f"run {record.intent.run} has been working on it since {record.intent.since.isoformat()}"
-        return End(Condition.WAITING, "another-run", why, exit_code=1)
+        return End(Reason.ANOTHER_RUN, why)
     poll = max(POLL, state.options.lock_timeout / 100)
     return Wait(poll, f"run {record.intent.run} is working on it", reread=True)
 

@@ -10,11 +10,11 @@ from keyturn.core.machine.common import (
     MAX_MINTS,
     claim,
     compromised,
-    exit_of,
     failed_record,
     gate,
     give_up,
     intent_of,
+    login_or,
     look,
     note,
     places,
@@ -31,8 +31,10 @@ from keyturn.core.machine.common import (
 from keyturn.core.machine.spread import spread
 from keyturn.core.machine.tend import unwanted
 from keyturn.core.model import DENIED, GOOD, UNKNOWN, SlotName, Strategy, Verdict
+from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, Failures, Handoff, HeldAt, Op, Parked, Requested, Retire, Slot
-from keyturn.core.results import Change, Condition, End, Planned
+from keyturn.core.results import Change, End, Planned
+from keyturn.core.sanitize import plain
 from keyturn.core.state import State
 from keyturn.core.steps import Check, Create, Decision, DeleteKey, LookBack, Purpose, Relist, Write, WriteRecord
 
@@ -48,7 +50,7 @@ def mint(state: State) -> Decision:
     record, intent = record_of(state), intent_of(state)
     if state.run.create_retired:
         return hand_off(state)
-    if decision := trouble(state, "mint-failed"):
+    if decision := trouble(state, Reason.MINT_FAILED):
         return decision
     slot = record.slot(intent.slot)
     if slot and state.observed.key(slot.uuid) is None:
@@ -87,7 +89,7 @@ def _second_opinion(state: State, known: str) -> Decision | None:
     if verdict(state, live) is Verdict.ACCEPTED or state.options.verify:
         return None
     why = "the API refuses the delivered secret, and no other one is known to be accepted; apply --verify mints again"
-    return give_up(state, "refused", why)
+    return give_up(state, Reason.REFUSED, why)
 
 
 def _held(state: State, digest: str) -> bool:
@@ -126,7 +128,7 @@ def _create(state: State) -> Decision | None:
 def _create_now(state: State) -> Decision:
     slot = intent_of(state).slot or SlotName.A
     if state.run.unanswered >= MAX_MINTS:
-        return give_up(state, "too-many-mints", f"{MAX_MINTS} creates in one run had no clear answer")
+        return give_up(state, Reason.TOO_MANY_MINTS, f"{MAX_MINTS} creates in one run had no clear answer")
     if not state.run.fresh:
         return reopen(state)
     if needs := gate(state, []):
@@ -151,7 +153,7 @@ def _mint_again(state: State) -> Decision:
     blind = bool(wanted) and all(state.observed.readings[item].problem for item in wanted)
     if why and not compromised(state) and (protects(state) or (run.found and (intent.digest or blind))):
         text = f"nothing is minted while a target that cannot be read may hold the secret: {why}"
-        return give_up(state, "may-hold-it", text, exit_code=exit_of(state, wanted))
+        return give_up(state, login_or(state, wanted, Reason.MAY_HOLD_IT), text)
     if record.parked:
         return _rest_parked(state, record.parked)
     shown = Planned(
@@ -173,7 +175,7 @@ def _rest_parked(state: State, parked: Parked) -> Decision:
     secret a target holds. With `in-place` a new secret that a target holds is the live one, refused as it is.
     """
     record, intent = record_of(state), intent_of(state)
-    end = End(Condition.PARKED, "parked", parked.why, exit_code=1)
+    end = End(Reason.PARKED, parked.why)
     held = intent.digest if intent.digest and _held(state, intent.digest) else None
     if intent.op is Op.CREATE or (held and protects(state)):
         return end
@@ -219,7 +221,7 @@ def _undelivered(state: State, known: str) -> Decision | None:
     if pending and (not compromised(state) if protects(state) else len(pending) == len(wanted)):
         problems = state.run.delivery_problems
         why = "; ".join(f"{item}: {problems.get(item, 'does not hold it')}" for item in pending)
-        return give_up(state, "delivery-pending", f"the new secret could not be delivered everywhere: {why}")
+        return give_up(state, Reason.DELIVERY_PENDING, f"the new secret could not be delivered everywhere: {why}")
     # The commit closes what would make the next run wait; and only time keeps a late write without compare-and-set
     # from landing over the next secret.
     return settle(state) if pending or any(item in state.observed.unfenced for item in wanted) else None
@@ -230,7 +232,7 @@ def _lacking(state: State, known: str) -> str:
     verdicts = state.observed.verdicts
     live = verdicts.get(record_of(state).live_digest or "")
     lacking = sorted(set(live.models) - set(verdicts[known].models)) if live and verdicts[known].models else []
-    return ", ".join(lacking[:3])
+    return ", ".join(map(plain, lacking[:3]))
 
 
 def _prove(state: State, known: str) -> Decision | None:
@@ -247,15 +249,17 @@ def _prove(state: State, known: str) -> Decision | None:
     # Closed only while nobody holds it: else it is the source, or what has to be put right.
     close = not _held(state, known)
     if found is Verdict.REFUSED:
-        return give_up(state, "refused", f"the API refuses the new secret: {result.detail}", close=close)
+        return give_up(state, Reason.REFUSED, f"the API refuses the new secret: {result.detail}", close=close)
     of_live = verdict(state, live)
-    if found in UNKNOWN or (found is Verdict.BALANCE and of_live in GOOD):
-        return give_up(state, found.value, f"the new secret was not proven: {result.advice}", close=close)
+    # A refusal that a blocked balance explains says nothing of the key, unless the list of models accepted it.
+    unproven = found in UNKNOWN or (found is Verdict.BALANCE and not result.models)
+    if unproven or (found is Verdict.BALANCE and of_live in GOOD):
+        return give_up(state, Reason.of(found.value), f"the new secret was not proven: {result.advice}", close=close)
     if found in DENIED and of_live is not found:
-        return give_up(state, found.value, f"the new secret was not delivered: {result.advice}", close=close)
+        return give_up(state, Reason.of(found.value), f"the new secret was not delivered: {result.advice}", close=close)
     if lacking := _lacking(state, known):
         why = f"the new secret may not use what the live one may: {lacking}; give its API key the same models"
-        return give_up(state, "models-differ", why, close=close)
+        return give_up(state, Reason.MODELS_DIFFER, why, close=close)
     return None
 
 
@@ -274,7 +278,7 @@ def commit(state: State, known: str) -> Decision:
     minted = intent.slot or SlotName.A
     slot = record.slot(minted)
     if slot is None:
-        return End(Condition.FAILED, "no-slot", "the record's intent names a slot that it does not have", exit_code=1)
+        return End(Reason.NO_SLOT, "the record's intent names a slot that it does not have")
     generation = record.generation + 1
     readings = state.observed.readings
     states: list[DeliveryState] = []
@@ -302,6 +306,11 @@ def commit(state: State, known: str) -> Decision:
     elif record.strategy is Strategy.ALTERNATING and record.slot(minted.other):
         at_once = compromised(state)
         retire = Retire(minted.other, now if at_once else now + state.desired.rotation.overlap, at_once)
+    # An API key that is gone has an old secret from here on: it has to die if it comes back.
+    lost = tuple(
+        replace(item, live=False, retire=item.retire or Retire(item.name, now, compromised(state)))
+        for item in record.gone
+    )
     result = state.observed.verdicts[known]
     unverified = "" if result.verdict in GOOD else result.facts
     base = (
@@ -316,6 +325,7 @@ def commit(state: State, known: str) -> Decision:
         deliveries=(*kept, *states),
         intent=None,
         retire=retire,
+        gone=lost,
         requested=None,
         unverified=unverified,
     )

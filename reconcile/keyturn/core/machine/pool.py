@@ -86,7 +86,7 @@ def _claimed(state: State, intent: Intent, name: SlotName) -> Decision:
 
 def _another(state: State, intent: Intent) -> Decision:
     """Name another spare: this one is another key's, or a person deleted or renamed it. Without one, create."""
-    if not _others(state, intent.spare) and (decision := let_go(state, intent.spare)):
+    if not _others(state, intent.spare) and (decision := let_go(state, intent.spare, spare=True)):
         return decision
     found = from_pool(state, replace(intent, spare=""))
     if isinstance(found, Step):
@@ -109,6 +109,10 @@ def _is_spare(state: State, key: ApiKey) -> bool:
 
 
 def _others(state: State, uuid: str) -> bool:
-    """Tell whether another key claims it, as far as that was read."""
+    """Tell whether another key claims it, or one that let it go may still rely on it, as far as that was read."""
     found = state.observed.claims.get(uuid)
-    return bool(found and not found.released_at and (found.owner, found.key) != (state.desired.owner, state.desired.id))
+    if found is None:
+        return False
+    if found.released_at:
+        return not found.spare
+    return (found.owner, found.key) != (state.desired.owner, state.desired.id)

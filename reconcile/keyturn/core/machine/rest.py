@@ -6,8 +6,8 @@ from keyturn.core import schedule
 from keyturn.core.machine import retire, rotate, slots
 from keyturn.core.machine.adopt import field_in_use
 from keyturn.core.machine.common import (
-    exit_of,
     foreign,
+    login_or,
     new_intent,
     places,
     record_of,
@@ -16,8 +16,9 @@ from keyturn.core.machine.common import (
 from keyturn.core.machine.drift import behind
 from keyturn.core.machine.tend import arrived, misnamed, unwanted
 from keyturn.core.model import GOOD
+from keyturn.core.reasons import Reason
 from keyturn.core.record import Op
-from keyturn.core.results import Change, Condition, End, Planned
+from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Decision, Write
 
@@ -53,6 +54,7 @@ def _wrong(state: State) -> list[str]:
         wrong.append(f"its secret is not proven: {told}")
     if found and found.verdict not in GOOD and not record.unverified:
         wrong.append(f"its secret is {found.advice}")
+    wrong += [f"the API key {uuid} is listed again, its slot has another one" for uuid in slots.surplus(state)]
     if retire.due(state) and record.retire:
         missing = retire.not_yet_live(state)
         wrong.append(f"the old secret cannot be retired yet: {missing or 'its key is not as recorded'}")
@@ -64,14 +66,14 @@ def at_rest(state: State) -> End:
     record, readings = record_of(state), state.observed.readings
     wrong = _wrong(state)
     if record.parked and not rotate.waits(state):
-        return End(Condition.PARKED, "parked", record.parked.why, exit_code=1)
+        return End(Reason.PARKED, record.parked.why)
     if others := foreign(state):
         return field_in_use(state, others[0])
     ends = [end for end in (slots.handoff_waits(state), rotate.waits(state)) if end]
     ends.sort(key=lambda end: -end.exit_code)
     if wrong and not (ends and ends[0].exit_code):
         read = [place for place in state.desired.deliveries if place in readings]
-        return End(Condition.FAILED, "pending", "; ".join(wrong), exit_code=exit_of(state, read))
+        return End(login_or(state, read, Reason.PENDING), "; ".join(wrong))
     if ends:
         return ends[0]
     slot = record.slot(record.live)
@@ -80,5 +82,5 @@ def at_rest(state: State) -> End:
     if rotation.every and slot and slot.minted_at:
         until = schedule.next_rotation(rotation, slot.minted_at, state.clock.now)
     if record.retire:
-        return End(Condition.WAITING, "overlap", "the old secret is retired after the overlap", record.retire.at)
-    return End(Condition.REST, "at-rest", "nothing to do", until)
+        return End(Reason.OVERLAP, "the old secret is retired after the overlap", record.retire.at)
+    return End(Reason.AT_REST, "nothing to do", until)

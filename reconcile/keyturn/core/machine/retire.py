@@ -19,9 +19,10 @@ from keyturn.core.machine.common import (
     verdict,
     write,
 )
-from keyturn.core.model import Delivery, Origin, Verdict
+from keyturn.core.model import UNJUDGED, Delivery, Origin, Verdict
+from keyturn.core.reasons import Reason
 from keyturn.core.record import Op
-from keyturn.core.results import Change, Condition, End, Planned
+from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Check, Decision, LookBack, Purpose, Write, WriteRecord
 
@@ -59,6 +60,8 @@ def open_retire(state: State) -> Decision | None:
     slot = record.slot(retire.slot) if retire else None
     if retire is None or slot is None or not due(state) or verdict(state, record.live_digest) is Verdict.REFUSED:
         return None
+    if record.unverified and verdict(state, record.live_digest) in UNJUDGED:
+        return None
     if retire.slot is record.live:
         return write(state, Write.KEEP, retire=None)
     if decision := gate(state, [slot.uuid]):
@@ -83,10 +86,12 @@ def retiring(state: State) -> Decision:
     slot = record.slot(intent.slot)
     if run.discarded and slot is not None:
         return _prove_and_commit(state)
-    if decision := trouble(state, "retire-failed"):
+    if decision := trouble(state, Reason.RETIRE_FAILED):
         return decision
-    if slot is None or slot.uuid in state.observed.gone:
+    if slot is None:
         return write(state, Write.CLOSE, intent=None, retire=None)
+    if slot.uuid in state.observed.gone:
+        return write(state, Write.CLOSE, intent=None)
     if run.found and (wait := settle(state)):
         return wait
     forced = record.retire is not None and record.retire.at_once
@@ -97,7 +102,7 @@ def retiring(state: State) -> Decision:
     if held := _evidence(state):
         return held
     if record.parked and run.mints:
-        return give_up(state, "retire-failed", "the old secret could not be retired")
+        return give_up(state, Reason.RETIRE_FAILED, "the old secret could not be retired")
     shown = Planned(Change.RETIRE, "finishes", "retires the old secret", slot=intent.slot, uuid=slot.uuid)
     return regenerate(state, discard=True, shown=shown)
 
@@ -115,7 +120,7 @@ def _evidence(state: State) -> Decision | None:
 def _prove_and_commit(state: State) -> Decision:
     record, intent = record_of(state), intent_of(state)
     if intent.slot is None:
-        return give_up(state, "no-slot", "the record's intent names no slot", close=True)
+        return give_up(state, Reason.NO_SLOT, "the record's intent names no slot", close=True)
     slot = record.slots[intent.slot]
     if slot.digest and slot.digest in state.observed.in_hand and not state.run.proof and _can_prove(state):
         return Check(slot.digest, Purpose.OLD)
@@ -140,13 +145,13 @@ def unmanaged(state: State) -> Decision:
     """A record without an entry: nothing is touched, but a due retire still runs."""
     record = state.record
     if record is None or record.deleted_at:
-        return End(Condition.REST, "absent", "is absent")
+        return End(Reason.ABSENT, "is absent")
     if record.intent and record.intent.op is Op.RETIRE:
         return retiring(state)
     if record.intent is None and (decision := open_retire(state)):
         return decision
     if record.intent is None and due(state):
         why = f"the old secret cannot be retired yet: {not_yet_live(state) or 'its key is not as recorded'}"
-        return End(Condition.FAILED, "pending", why, exit_code=1)
+        return End(Reason.PENDING, why)
     until = record.retire.at if record.retire else None
-    return End(Condition.REST, "unmanaged", "is in no manifest; nothing of it is touched", until)
+    return End(Reason.UNMANAGED, "is in no manifest; nothing of it is touched", until)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from keyturn.core import schedule
 from keyturn.core.machine.common import (
     consented,
-    exit_of,
     foreign,
     gate,
+    login_or,
     look,
     new_intent,
     note,
@@ -22,15 +22,16 @@ from keyturn.core.machine.common import (
 )
 from keyturn.core.machine.tend import unwanted
 from keyturn.core.model import UNKNOWN, SlotName, Strategy, Verdict
+from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Requested
-from keyturn.core.results import Change, Condition, End, Planned
+from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Check, Decision, Preflight, Purpose, Write, WriteRecord
 
-Reason = tuple[str, str]
+Why = tuple[str, str]
 
 
-def reason(state: State) -> Reason | None:
+def reason(state: State) -> Why | None:
     """Return the code and the sentence of the strongest reason to mint a new secret."""
     record, run, options = record_of(state), state.run, state.options
     if not record.slots:
@@ -79,22 +80,20 @@ def waits(state: State) -> End | None:
         return None
     code, _ = why
     if record.parked:
-        return End(Condition.PARKED, "parked", record.parked.why, exit_code=1)
+        return End(Reason.PARKED, record.parked.why)
     asked_now = state.options.rotate and not state.run.honoured
     back_off = record.failures.next_try_at
     if back_off and back_off > now and not asked_now:
-        return End(Condition.WAITING, "back-off", "waits after failures before it tries again", back_off)
+        return End(Reason.BACK_OFF, "waits after failures before it tries again", back_off)
     if code in {"compromised", "live-gone"} or lost(state):
         return None
     if record.strategy is Strategy.ALTERNATING and record.live is not None:
         if record.slot(record.live.other) is None:
-            return End(
-                Condition.WAITING, "no-standby", f"cannot rotate ({code}) before its standby exists", exit_code=1
-            )
+            return End(Reason.NO_STANDBY, f"cannot rotate ({code}) before its standby exists")
         if record.retire and record.retire.at > now and verdict(state, record.live_digest) is not Verdict.REFUSED:
-            return End(Condition.WAITING, "overlap", f"rotates ({code}) after the overlap", record.retire.at)
+            return End(Reason.OVERLAP, f"rotates ({code}) after the overlap", record.retire.at)
         if record.retire and record.retire.at <= now and verdict(state, record.live_digest) is not Verdict.REFUSED:
-            return End(Condition.WAITING, "retire-first", "rotates once the old secret is retired", exit_code=1)
+            return End(Reason.RETIRE_FIRST, "rotates once the old secret is retired")
     return None
 
 
@@ -165,7 +164,7 @@ def _ready(state: State, slot: SlotName, why: str, *, forced: bool) -> Decision 
         return None
     if problem := unreadable(state, wanted):
         text = f"was to be rotated ({why}), but nothing was minted: {problem}"
-        return End(Condition.FAILED, "unreadable", text, exit_code=exit_of(state, wanted))
+        return End(login_or(state, wanted, Reason.UNREADABLE), text)
     live = record.live_digest
     if live in state.observed.in_hand and live is not None:
         found = verdict(state, live)
@@ -173,7 +172,7 @@ def _ready(state: State, slot: SlotName, why: str, *, forced: bool) -> Decision 
             return Check(live, Purpose.LIVE)
         if found in UNKNOWN:
             why = f"nothing was minted, since the live secret is {state.observed.verdicts[live].advice}"
-            return End(Condition.FAILED, found.value, why, exit_code=1)
-    if decision := trouble(state, "preflight-failed"):
+            return End(Reason.of(found.value), why)
+    if decision := trouble(state, Reason.PREFLIGHT_FAILED):
         return decision
     return None if state.run.preflighted else Preflight(places(state))

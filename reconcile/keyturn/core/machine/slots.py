@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -17,8 +17,9 @@ from keyturn.core.machine.common import (
 )
 from keyturn.core.machine.tend import single
 from keyturn.core.model import SlotName, Strategy
-from keyturn.core.record import Handoff, Op, Record, Requested, Retire, Slot
-from keyturn.core.results import Change, Condition, End, Planned
+from keyturn.core.reasons import Reason
+from keyturn.core.record import Gone, Handoff, Op, Requested, Retire, Slot
+from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Decision, Relist, Step, Write, WriteRecord
 
@@ -39,28 +40,50 @@ def gone(state: State) -> Decision | None:
     live = None if record.live in missing else record.live
     retired = None if record.retire and record.retire.slot in missing else record.retire
     shown = Planned(Change.RECORD, "gone", f"the API key {lost} is gone")
-    was = {**record.gone, **{name: record.slots[name] for name in missing}}
-    left = replace(record, slots=slots, live=live, retire=retired if live else None, gone=was)
+    lost_now = tuple(Gone(record.slots[name], name, name is record.live, record.retire) for name in missing)
+    left = replace(record, slots=slots, live=live, retire=retired if live else None, gone=(*record.gone, *lost_now))
     return WriteRecord(note(left, state, f"gone: {lost}"), Write.KEEP, shown)
 
 
 def back(state: State) -> Decision | None:
-    """Take an API key that was gone and is listed again for the slot that it was: never for one that a person made."""
+    """Take API keys that were gone and are listed again for the slots that they were: never for a person's new ones.
+
+    One that was live is live again, unless another secret was delivered since. Any other one's secret has to die.
+    """
     record = record_of(state)
-    for name, slot in record.gone.items():
-        if record.slot(name) is not None or state.observed.key(slot.uuid) is None:
-            continue
-        places = {item.digest for item in record.deliveries}
-        live, retire = record.live, record.retire
-        if live is None and slot.digest in places - {None}:
-            live = name
-        elif live is not None and retire is None and slot.digest:
-            retire = Retire(name, state.clock.now + state.desired.rotation.overlap)
-        left = {other: kept for other, kept in record.gone.items() if other is not name}
-        taken = replace(record, slots=record.with_slot(name, slot), gone=left, live=live, retire=retire)
-        shown = Planned(Change.RECORD, "back", f"the API key {slot.uuid} is listed again", slot=name, uuid=slot.uuid)
-        return WriteRecord(note(taken, state, f"back: {slot.uuid}"), Write.KEEP, shown)
-    return None
+    found = [
+        lost
+        for lost in record.gone
+        if record.slot(lost.name) is None and state.observed.key(lost.slot.uuid) is not None
+    ]
+    if not found:
+        return None
+    slots, live, retire = dict(record.slots), record.live, record.retire
+    for lost in found:
+        slots[lost.name] = lost.slot
+        if lost.live and live is None:
+            live, retire = lost.name, lost.retire or retire
+    for lost in found:
+        if lost.name is not live:
+            own = lost.retire if lost.retire and lost.retire.slot is lost.name else None
+            retire = own or retire or Retire(lost.name, state.clock.now + state.desired.rotation.overlap)
+    if live is None or (retire and (retire.slot is live or retire.slot not in slots)):
+        retire = None
+    uuids = ", ".join(lost.slot.uuid for lost in found)
+    left = tuple(lost for lost in record.gone if lost not in found)
+    taken = replace(record, slots=slots, gone=left, live=live, retire=retire)
+    shown = Planned(Change.RECORD, "back", f"the API key {uuids} is listed again", uuid=found[0].slot.uuid)
+    return WriteRecord(note(taken, state, f"back: {uuids}"), Write.KEEP, shown)
+
+
+def surplus(state: State) -> tuple[str, ...]:
+    """Return API keys that were gone, are listed again, and whose slot another one has: they live on, unused."""
+    record = record_of(state)
+    return tuple(
+        lost.slot.uuid
+        for lost in record.gone
+        if record.slot(lost.name) is not None and state.observed.key(lost.slot.uuid) is not None
+    )
 
 
 def missing_slots(state: State) -> tuple[SlotName, ...]:
@@ -98,24 +121,31 @@ def provide(state: State) -> Decision | None:
             return _take(state, slot, Slot(found[0].uuid, name, found[0].created_at))
     if record.parked:
         return None
-    ours = {item.uuid for item in record.slots.values()}
-    named = state.observed.named(state.name_of(missing[0]))
-    namesakes = [key for key in named if key.uuid not in ours]
-    if named and (record.handoff or not namesakes):
-        # A person's, told by the hand-off; or the other slot's, not renamed yet after a change of strategy.
-        return None
-    if namesakes:
-        uuids = ", ".join(key.uuid for key in namesakes)
-        why = f"an API key called {namesakes[0].name!r} exists already ({uuids}) and is not this key's"
-        return End(Condition.STOPPED, "namesake", why, exit_code=4)
-    found_spare = pool.from_pool(state, new_intent(state, Op.CREATE, missing[0]))
+    free = [slot for slot in missing if not state.observed.named(state.name_of(slot))]
+    if not free and record.handoff:
+        return None  # what has these names was there before, and the hand-off tells it
+    slot = free[0] if record.handoff else missing[0]
+    if slot not in free:
+        return _namesake(state, slot)
+    found_spare = pool.from_pool(state, new_intent(state, Op.CREATE, slot))
     if isinstance(found_spare, Step):
         return found_spare
     intent, shown = found_spare
     if record.handoff and not intent.spare:
         return None
-    needed = Planned(Change.CREATE, "slot-missing", f"needs an API key {state.name_of(missing[0])!r}", slot=missing[0])
+    needed = Planned(Change.CREATE, "slot-missing", f"needs an API key {state.name_of(slot)!r}", slot=slot)
     return write(state, Write.OPEN, shown or needed, intent=intent)
+
+
+def _namesake(state: State, slot: SlotName) -> Decision | None:
+    """Stop at an API key that has the name of a missing slot, unless it is the other slot's from before a change."""
+    ours = {item.uuid for item in record_of(state).slots.values()}
+    named = [key for key in state.observed.named(state.name_of(slot)) if key.uuid not in ours]
+    if not named:
+        return None
+    uuids = ", ".join(key.uuid for key in named)
+    why = f"an API key called {named[0].name!r} exists already ({uuids}) and is not this key's"
+    return End(Reason.NAMESAKE, why)
 
 
 def _asked_anew(state: State, handoff: Handoff, missing: tuple[SlotName, ...]) -> Decision | None:
@@ -138,18 +168,13 @@ def _take(state: State, slot: SlotName, made: Slot) -> Decision:
     slots = record.with_slot(slot, made)
     left = tuple(name for name in missing_slots(state) if name is not slot)
     handoff = replace(record.handoff, names=tuple(map(state.name_of, left))) if record.handoff and left else None
-    taken = replace(record, slots=slots, handoff=handoff, gone=_without(record, slot))
+    taken = replace(record, slots=slots, handoff=handoff)
     if record.live is None:
         taken = replace(taken, requested=record.requested or Requested("hand-off", "a person saw its secret", now))
     elif record.retire is None:
         taken = replace(taken, retire=Retire(slot, now))
     shown = Planned(Change.ADOPT, "handed-over", f"takes {made.name!r} as slot {slot}", slot=slot, uuid=made.uuid)
     return WriteRecord(note(taken, state, f"took {made.uuid} as slot {slot}"), Write.KEEP, shown)
-
-
-def _without(record: Record, slot: SlotName) -> Mapping[SlotName, Slot]:
-    """Return the slots that are gone, without one that has another API key now."""
-    return {name: gone for name, gone in record.gone.items() if name is not slot}
 
 
 def handoff_waits(state: State) -> End | None:
@@ -162,12 +187,12 @@ def handoff_waits(state: State) -> End | None:
         if len(found) > 1:
             uuids = ", ".join(key.uuid for key in found)
             why = f"{len(found)} API keys are called {name!r}: {uuids}; delete all but one"
-            return End(Condition.FAILED, "several-namesakes", why, exit_code=1)
+            return End(Reason.SEVERAL_NAMESAKES, why)
     missing = {state.name_of(slot) for slot in missing_slots(state)}
     names = tuple(name for name in record.handoff.names if name in missing) or record.handoff.names
     which = " and ".join(map(repr, names))
     why = f"waits for {which}, to be made in the control panel: the API no longer creates keys{_near(state, names)}"
-    return End(Condition.WAITING, "hand-off", why, exit_code=1, make=names)
+    return End(Reason.HAND_OFF, why, make=names)
 
 
 def _near(state: State, names: Sequence[str]) -> str:
@@ -176,7 +201,9 @@ def _near(state: State, names: Sequence[str]) -> str:
     ours = record_of(state).uuids
     near = [key.name for key in state.observed.keys if _letters(key.name) in wanted and key.uuid not in ours]
     found = ", ".join(repr(name) for name in sorted(set(near) - {*names, state.desired.name}))
-    return f"; the account has {found}, which is not the same name" if found else ""
+    older = [key for name in names for key in state.observed.named(name) if key.uuid not in ours]
+    told = f"; the account has {found}, which is not the same name" if found else ""
+    return told + "".join(f"; {key.name!r} ({key.uuid}) was there before, so it is not taken" for key in older)
 
 
 def _letters(name: str) -> str:
@@ -204,6 +231,6 @@ def switch(state: State) -> Decision | None:
         return None
     if not state.options.allow_delete:
         why = f"to become in-place its slot {other} has to be deleted; --allow-delete N allows that"
-        return End(Condition.STOPPED, "delete-needs-consent", why, exit_code=4)
+        return End(Reason.DELETE_NEEDS_CONSENT, why)
     shown = Planned(Change.RECORD, "strategy", f"becomes in-place: slot {other} goes")
     return write(state, Write.OPEN, shown, intent=new_intent(state, Op.DELETE, other))

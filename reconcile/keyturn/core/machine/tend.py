@@ -11,6 +11,7 @@ from keyturn.core.machine.common import (
     give_up,
     intent_of,
     let_go,
+    login_or,
     look,
     new_intent,
     note,
@@ -22,8 +23,9 @@ from keyturn.core.machine.common import (
 )
 from keyturn.core.machine.spread import spread
 from keyturn.core.model import Delivery, SlotName, Strategy
+from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, Op, Record
-from keyturn.core.results import Change, Condition, End, Planned
+from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Decision, DeleteKey, Relist, Remove, Rename, Step, Write, WriteRecord
 
@@ -44,7 +46,7 @@ def misnamed(state: State) -> tuple[tuple[SlotName, str, str], ...]:
 def renaming(state: State) -> Decision:
     """Rename every slot that is misnamed, then write the names down."""
     record = record_of(state)
-    if decision := trouble(state, "rename-failed"):
+    if decision := trouble(state, Reason.RENAME_FAILED):
         return decision
     if state.run.found and (wait := settle(state)):
         return wait
@@ -78,7 +80,7 @@ def arrived(state: State) -> bool:
 def delivering(state: State) -> Decision:
     """Copy the live secret to where it is missing, remove it from where it is no longer wanted."""
     record, now = record_of(state), state.clock.now
-    if decision := trouble(state, "deliver-failed"):
+    if decision := trouble(state, Reason.DELIVER_FAILED):
         return decision
     if state.run.found and (wait := settle(state)):
         return wait
@@ -127,7 +129,7 @@ def _clean(state: State, unneeded: tuple[Delivery, ...]) -> Decision | None:
         reading = state.observed.readings[place]
         if reading.problem:
             why = f"{place} could not be cleaned: {reading.problem}"
-            return give_up(state, "clean-failed", why, exit_code=reading.exit_code)
+            return give_up(state, login_or(state, [place], Reason.CLEAN_FAILED), why)
         if reading.digest and reading.digest in ours:
             why = f"removes the secret from {place}"
             return Remove(place, Planned(Change.REMOVE, "no-longer-wanted", why, delivery=place))
@@ -138,14 +140,14 @@ def open_delete(state: State) -> Decision:
     """Start (or go on) to let a whole key go; a record that is a tombstone, or none, is rest."""
     record = state.record
     if record is None or record.deleted_at:
-        return End(Condition.REST, "absent", "is absent")
+        return End(Reason.ABSENT, "is absent")
     intent = record.intent
     if intent and intent.op is Op.DELETE and intent.slot is None:
         return _deleting(state)
-    uuids = [slot.uuid for slot in record.slots.values() if state.observed.key(slot.uuid)]
+    uuids = [uuid for uuid in record.uuids if state.observed.key(uuid)]
     if uuids and not state.options.allow_delete and not state.desired.retain:
         why = f"its {len(uuids)} API key(s) are to be deleted; --allow-delete N allows that"
-        return End(Condition.STOPPED, "delete-needs-consent", why, exit_code=4)
+        return End(Reason.DELETE_NEEDS_CONSENT, why)
     if state.run.found and (decision := settle(state) or (None if state.observed.relisted else Relist())):
         return decision
     shown = Planned(Change.RECORD, "absent", "starts to remove the key")
@@ -157,7 +159,7 @@ def open_delete(state: State) -> Decision:
 
 def _deleting(state: State) -> Decision:
     record = record_of(state)
-    if decision := trouble(state, "delete-failed"):
+    if decision := trouble(state, Reason.DELETE_FAILED):
         return decision
     held = tuple(item.delivery for item in record.deliveries)
     if state.run.found and (decision := settle(state) or (None if state.observed.relisted else Relist())):
@@ -171,11 +173,13 @@ def _deleting(state: State) -> Decision:
     for name in order:
         if decision := _release(state, record.slots[name].uuid, name):
             return decision
-    spare = intent_of(state).spare
-    if extra := _left_behind(state) or (let_go(state, spare) if spare else None):
+    for lost in record.gone:
+        if decision := _release(state, lost.slot.uuid, lost.name):
+            return decision
+    if extra := _left_behind(state) or _untaken(state):
         return extra
     gone = replace(
-        record, slots={}, gone={}, deliveries=(), live=None, intent=None, retire=None, handoff=None, requested=None
+        record, slots={}, gone=(), deliveries=(), live=None, intent=None, retire=None, handoff=None, requested=None
     )
     tomb = note(replace(gone, deleted_at=state.clock.now, parked=None), state, "deleted")
     return WriteRecord(tomb, Write.COMMIT)
@@ -192,6 +196,12 @@ def _left_behind(state: State) -> Decision | None:
     return None
 
 
+def _untaken(state: State) -> Decision | None:
+    """Release the claim on a spare that the intent names and the record never took."""
+    spare = intent_of(state).spare
+    return let_go(state, spare, spare=True) if spare and spare not in record_of(state).uuids else None
+
+
 def _release(state: State, uuid: str, name: SlotName) -> Step | Decision | None:
     if not state.desired.retain and state.observed.key(uuid):
         if decision := gate(state, [uuid]):
@@ -203,7 +213,7 @@ def _release(state: State, uuid: str, name: SlotName) -> Step | Decision | None:
 def dropping(state: State) -> Decision:
     """From `alternating` back to `in-place`: delete the slot that is not live."""
     record, intent = record_of(state), intent_of(state)
-    if decision := trouble(state, "delete-failed"):
+    if decision := trouble(state, Reason.DELETE_FAILED):
         return decision
     if state.run.found and (wait := settle(state)):
         return wait
@@ -213,7 +223,7 @@ def dropping(state: State) -> Decision:
     if live is None or intent.slot in {None, record.live}:
         if intent.slot is None and (decision := (None if state.observed.relisted else Relist()) or _left_behind(state)):
             return decision
-        if intent.spare and (decision := let_go(state, intent.spare)):
+        if decision := _untaken(state):
             return decision
         # What was removed meanwhile is not known any more: each delivery is looked at again.
         unsure = tuple(replace(item, digest=None) for item in record.deliveries)
@@ -228,4 +238,4 @@ def single(record: Record, state: State) -> Record:
     live = record.slot(record.live)
     slots = {SlotName.A: live} if live else {}
     one = replace(record, strategy=Strategy.IN_PLACE, slots=slots, live=SlotName.A if live else None, intent=None)
-    return note(replace(one, handoff=None, retire=None, gone={}), state, "strategy in-place")
+    return note(replace(one, handoff=None, retire=None), state, "strategy in-place")

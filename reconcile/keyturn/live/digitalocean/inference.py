@@ -28,7 +28,7 @@ from keyturn.core.errors import ApiError
 from keyturn.core.model import Api, Timing, WireAnswer, WireKind
 from keyturn.core.secret import Secret, is_account_token
 from keyturn.live.digitalocean.http import Answer, HttpClient, sendable
-from keyturn.live.digitalocean.redact import redact
+from keyturn.live.digitalocean.redact import redact, shows_credential
 from keyturn.live.digitalocean.wire import Completion, InferenceError, ModelList, Wire, parse
 
 TOKENS = 16
@@ -90,7 +90,7 @@ class InferenceApi:
             listed = parse(ModelList, answer.body)
             if listed is None:
                 return WireAnswer(WireKind.UNREACHABLE, (), "HTTP 200 that is no list of models", answer.seconds)
-            return WireAnswer(WireKind.OK, tuple(model.id for model in listed.data), "", answer.seconds)
+            return WireAnswer(WireKind.OK, _ids(listed, secret), "", answer.seconds)
         return _told(answer, models_kind(answer.status, _error(answer).words), secret)
 
     def complete(self, secret: Secret, model: str, api: Api) -> WireAnswer:
@@ -146,7 +146,7 @@ def _of_account(status: int, words: str) -> WireKind | None:
     """Tell what an answer says of the secret or its account, before any model; None if it is about something else."""
     match status:
         case 401:
-            return WireKind.BALANCE if _PREPAID.search(words) else WireKind.UNAUTHORIZED
+            return WireKind.UNPAID if _PREPAID.search(words) else WireKind.UNAUTHORIZED
         case 402:
             return WireKind.BALANCE
         case 429:
@@ -155,6 +155,11 @@ def _of_account(status: int, words: str) -> WireKind | None:
             return next((kind for said, kind in _FORBIDDEN if said.search(words)), None)
         case _:
             return None
+
+
+def _ids(listed: ModelList, secret: Secret) -> tuple[str, ...]:
+    """Return the ids of models, without any in which the server repeats the secret or something that looks like one."""
+    return tuple(model.id for model in listed.data if not shows_credential(model.id, secret))
 
 
 def _completed(answer: Answer) -> bool:

@@ -26,6 +26,11 @@ def redact(text: str, *known: Secret) -> str:
     return plain(_RUN.sub(_opaque, _CREDENTIAL.sub(_HIDDEN, text[:_READ])))
 
 
+def shows_credential(text: str, *known: Secret) -> bool:
+    """Tell whether `redact` would hide a part of `text`."""
+    return _HIDDEN in redact(text, *known)
+
+
 def _opaque(run: re.Match[str]) -> str:
     long = [part for part in _SEPARATOR.split(run[0]) if len(part) >= _SEGMENT]
     return _HIDDEN if any(not part.isalpha() and not part.isdigit() for part in long) else run[0]

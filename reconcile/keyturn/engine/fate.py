@@ -1,0 +1,73 @@
+"""What all keys of a run have in common: whose the account token is, an API that refuses or hides all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+
+from keyturn.core import brakes
+from keyturn.core.errors import KeyturnError
+from keyturn.core.model import DesiredKey
+from keyturn.core.reasons import Reason
+from keyturn.core.record import Record
+from keyturn.core.world import World
+from keyturn.engine.sight import Sight
+from keyturn.engine.worklist import Call
+
+
+class Fate:
+    """Judges the keys of one owner together; reads more records only if what a run saw does not tell."""
+
+    def __init__(self, world: World, owner: str) -> None:
+        """Prepare; nothing is read yet."""
+        self._world = world
+        self._owner = owner
+
+    def vouch(self, call: Call, work: Sequence[DesiredKey], unsure: Collection[str]) -> tuple[DesiredKey, ...]:
+        """Return the keys of `unsure` of whose team this owner's other records show that the token is; note them."""
+        if not unsure:
+            return ()
+        records = self._records()
+        doubted = {key: record for key, record in records.items() if key in unsure}
+        call.same_team = brakes.vouched(doubted, records.values(), self._world.list_keys())
+        return tuple(key for key in work if key.id in call.same_team)
+
+    def common(self, call: Call, work: Sequence[DesiredKey], sights: Sequence[Sight]) -> str:
+        """Return why the whole run stops, empty if it goes on. Raises KeyturnError if that cannot be known."""
+        seen = {sight.plan.key: sight for sight in sights if brakes.mine(sight.record, self._owner)}
+        records = {key: sight.record for key, sight in seen.items() if sight.record}
+        if records and (other := brakes.other_team(self._world.account(), records)):
+            return other
+        if other := brakes.another_account(
+            [sight.plan.key for sight in sights if sight.plan.end.code is Reason.ANOTHER_ACCOUNT]
+        ):
+            return other
+        present = {key.id for key in work if not key.absent}
+        if other := self._beside_strangers(call, present, records):
+            return other
+        live = {key: uuid for key, uuid in brakes.live_uuids(records).items() if key in present}
+        call.live |= live
+        if brakes.all_gone(call.live, self._world.list_keys()):
+            return brakes.all_gone(call.live, self._world.list_keys(fresh=True))
+        if call.options.verify:
+            call.verdicts += [seen[key].verdict for key in live]
+        return brakes.all_refused(call.verdicts)
+
+    def _beside_strangers(self, call: Call, present: Collection[str], records: dict[str, Record]) -> str:
+        """Return why no new key is begun: the owner's other keys show another team, or none of them is listed."""
+        new = set(present) - {key for key, record in records.items() if record.uuids} - set(call.unmanaged)
+        if not new or call.options.same_team:
+            return ""
+        if not any(record.uuids for record in records.values()):
+            records = self._records()
+        return brakes.strange(self._world.account(), records, self._world.list_keys())
+
+    def _records(self) -> dict[str, Record]:
+        """Return this owner's records, as far as they can be read."""
+        found: dict[str, Record] = {}
+        for key in self._world.list_records():
+            with suppress(KeyturnError):
+                record = self._world.read_record(key).record
+                if record and brakes.mine(record, self._owner):
+                    found[key] = record
+        return found

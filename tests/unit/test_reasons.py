@@ -1,0 +1,53 @@
+"""The catalogue of reasons: complete, and the only source of conditions and exit codes."""
+
+from __future__ import annotations
+
+import pytest
+
+from keyturn.core.model import GOOD, Verdict
+from keyturn.core.reasons import Condition, Reason, Remedy, Tone, exit_code, mixed, worst
+
+
+def test_exit_codes_mix_by_gravity() -> None:
+    """4 before 5, before what is set up wrongly (3), before 1."""
+    assert mixed([0, 1, 3, 5, 4]) == 4
+    assert mixed([1, 3, 5]) == 5
+    assert mixed([0, 3, 1]) == 3
+    assert mixed([0, 1]) == 1
+    assert mixed([0]) == mixed([]) == 0
+
+
+def test_the_exit_code_of_keys_is_that_of_their_conditions() -> None:
+    """One function for every command."""
+    assert exit_code([Condition.READY, Condition.OVERLAP, Condition.WAITING, Condition.DUE]) == 0
+    assert exit_code([Condition.PARKED, Condition.READY]) == 1
+    assert exit_code([Condition.LOGIN_REFUSED, Condition.PARKED]) == 5
+    assert exit_code([Condition.LOGIN_REFUSED, Condition.HELD]) == 4
+
+
+@pytest.mark.parametrize("condition", Condition)
+def test_each_condition_has_a_reason_and_what_is_bad_fails(condition: Condition) -> None:
+    """No word without a use; nothing bad ends with 0, and nothing calm with another code."""
+    assert any(reason.condition is condition for reason in Reason)
+    assert (condition.exit_code == 0) == (condition.tone in {Tone.GOOD, Tone.CALM} or condition is Condition.WAITING)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_each_reason_says_what_it_means(reason: Reason) -> None:
+    """A code in kebab-case, and one sentence of facts without a command or a flag."""
+    assert reason.value == reason.name.lower().replace("_", "-")
+    assert reason.meaning.endswith(".")
+    assert "--" not in reason.meaning
+    assert "`" not in reason.meaning
+    assert (reason.remedy is Remedy.NONE) or reason.condition is not Condition.READY
+
+
+def test_each_verdict_that_is_not_good_is_a_reason() -> None:
+    """A smoke-check can end a key."""
+    assert {Reason.of(verdict.value) for verdict in Verdict if verdict not in GOOD}
+
+
+def test_the_worst_condition_is_shown_first() -> None:
+    """Refused consumers come before all else."""
+    assert worst([Condition.READY, Condition.HELD, Condition.REFUSED]) is Condition.REFUSED
+    assert worst([]) is Condition.READY
