@@ -16,16 +16,22 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from keyturn.core.errors import Conflict, InputError, TargetForbidden, TargetMisfit, TargetUnavailable
-from keyturn.core.secret import Secret
 from keyturn.targets.base import (
     Capabilities,
     Guard,
+    InputError,
+    Secret,
     TargetContext,
+    TargetForbidden,
+    TargetMisfit,
+    TargetUnavailable,
     Value,
     WithoutDocuments,
+    WithoutServer,
     check_path,
+    merge,
     parse_settings,
+    secret_of,
 )
 
 Fields = dict[str, object]
@@ -39,7 +45,7 @@ class JsonDirectorySettings(BaseModel):
     root: str = Field(description="The directory of the files, beside the manifest or absolute.")
 
 
-class JsonDirectory(WithoutDocuments):
+class JsonDirectory(WithoutDocuments, WithoutServer):
     """A directory of JSON files."""
 
     kind: ClassVar[str] = "json-directory"
@@ -85,27 +91,23 @@ class JsonDirectory(WithoutDocuments):
         """Do nothing: no file is open between two calls."""
 
     def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> None:
-        with self._locked(path, field):
-            fields = self._load(path, field)
-            held = self._held(fields, path, field)
-            if held == secret:
-                return  # an earlier answer was lost, or there is nothing to remove
-            if held != expected:
-                raise Conflict(f"the field {field} was modified concurrently", where=self._where(path))
-            changed = {name: value for name, value in (fields or {}).items() if name != field}
+        def read() -> tuple[Value, Fields]:
+            fields = self._load(path, field) or {}
+            return Value(self._held(fields, path, field)), fields
+
+        def write_over(fields: Fields) -> str:
+            changed = {name: value for name, value in fields.items() if name != field}
             if secret:
                 changed[field] = secret.reveal()
             guard()  # the last moment at which keyturn may say no
             self._store(path, field, changed)
+            return ""  # no version is kept; None would mean: read and merge again
+
+        with self._locked(path, field):
+            merge(read, write_over, field=field, secret=secret, expected=expected, where=self._where(path))
 
     def _held(self, fields: Fields | None, path: str, field: str) -> Secret | None:
-        """Return our field: an empty text counts as absent, and any other type is an error."""
-        value = (fields or {}).get(field)
-        if value is None or value == "":
-            return None
-        if not isinstance(value, str):
-            raise TargetMisfit(f"the field {field} holds no text", where=self._where(path))
-        return Secret(value)
+        return secret_of((fields or {}).get(field), field, self._where(path))
 
     def _load(self, path: str, field: str) -> Fields | None:
         try:

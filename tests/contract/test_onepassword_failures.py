@@ -183,7 +183,7 @@ def test_a_token_goes_only_to_its_own_origin() -> None:
     """Another host has to be allowed by the person who runs keyturn, not by the manifest."""
     with pytest.raises(InputError, match=r"no credential may go to https://evil\.example\.com:443.*OP_CONNECT_HOST"):
         OnePasswordTarget(at("https://evil.example.com", {"OP_CONNECT_HOST": "https://op.example.com"}))
-    allowed = replace(at("https://eu.example.com", {}), allowed_origins=frozenset({"https://eu.example.com:443"}))
+    allowed = at("https://eu.example.com", {"KEYTURN_ALLOWED_ORIGINS": "https://eu.example.com"})
     OnePasswordTarget(allowed).close()
 
 

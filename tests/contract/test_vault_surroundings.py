@@ -17,8 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from keyturn.core.errors import CredentialError, InputError, TargetUnavailable
-from keyturn.targets.base import TargetContext
-from keyturn.targets.origins import proxy_for
+from keyturn.targets.base import TargetContext, proxy_for
 from keyturn.targets.vault import VaultTarget
 from tests.support.raw_http import RawServer, reply
 
@@ -179,7 +178,7 @@ def test_an_authority_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
 )
 def test_a_proxy_is_taken_for_https_only(origin: str, environment: Mapping[str, str], proxy: str) -> None:
     """Through it everything stays encrypted; what NO_PROXY names goes straight."""
-    assert proxy_for(origin, TargetContext(name="vault", settings={}, environment=environment)) == proxy
+    assert proxy_for(origin, environment) == proxy
 
 
 def test_what_goes_through_a_proxy_is_a_tunnel() -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import pytest
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from keyturn.core.errors import ManifestError, Mistake
+from keyturn.core.errors import InputError, ManifestError, Mistake
 from keyturn.core.model import Desired
 from keyturn.manifest import load_text
-from keyturn.targets.base import Capabilities
+from keyturn.targets.base import Capabilities, WithoutServer, origin_mistakes
 
 ENVIRONMENT = {"VAULT_ADDR": "https://vault.example.com:8200"}
 
@@ -68,6 +69,12 @@ class Vault:
     capabilities: ClassVar[Capabilities] = Capabilities(compare_and_set=True, versions=True, documents=True)
     settings_model: ClassVar[type[BaseModel]] = VaultSettings
 
+    @classmethod
+    def origin_mistakes(cls, settings: VaultSettings, environment: Mapping[str, str]) -> Iterable[InputError]:
+        """As the real one."""
+        variable = f"{settings.auth.env_prefix}VAULT_ADDR"
+        return origin_mistakes("address", settings.address, (variable,), environment) if settings.address else ()
+
 
 class FilesSettings(BaseModel):
     """No settings."""
@@ -77,7 +84,7 @@ class FilesSettings(BaseModel):
     root: str = "."
 
 
-class Files:
+class Files(WithoutServer):
     """Cannot compare and set, and wants a field."""
 
     kind: ClassVar[str] = "files"
@@ -87,7 +94,7 @@ class Files:
     settings_model: ClassVar[type[BaseModel]] = FilesSettings
 
 
-class Ledger:
+class Ledger(WithoutServer):
     """Holds records and no secrets."""
 
     kind: ClassVar[str] = "ledger"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import signal
 import subprocess
@@ -120,6 +121,7 @@ class OpenBao:
     def paused(self) -> Iterator[None]:
         """Freeze the process: connections are accepted by the kernel, and nobody answers."""
         self.child.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.child.pid, os.WSTOPPED)  # on a busy machine it answers for a moment longer
         try:
             yield
         finally:

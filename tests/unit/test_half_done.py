@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from keyturn.core.model import Adopt, AdoptSecret, DesiredKey, SlotName, Strategy, TargetConfig, Timing
+from keyturn.core.model import Adopt, AdoptSecret, DesiredKey, SlotName, Strategy, Timing
 from keyturn.core.reasons import Condition
 from keyturn.core.results import KeyReport, Options
 from keyturn.engine.executor import apply_key
+from keyturn.manifest.digests import home
 from tests.simulation.faults import Class, Fault, Kind
 from tests.simulation.scenarios import NOTHING, PLACES, ROTATE, TIMING, VERIFY, empty, entry, settled
 from tests.simulation.universe import MARK, Renew, Universe
@@ -162,6 +163,6 @@ def test_a_secret_pasted_onto_the_standby_leaves_the_other_one_its_overlap() -> 
 
 def test_the_home_of_a_target_is_its_place_and_not_its_login() -> None:
     """Another mount is another home; another way to log in is not."""
-    here = TargetConfig("vault", "vault", {"address": "https://vault", "mount": "secret"})
-    assert here.home == TargetConfig("vault", "vault", {**here.settings, "auth": {"method": "approle"}}).home
-    assert here.home != TargetConfig("vault", "vault", {**here.settings, "mount": "other"}).home
+    here = {"address": "https://vault", "mount": "secret"}
+    assert home("vault", here) == home("vault", {**here, "auth": {"method": "approle"}})
+    assert home("vault", here) != home("vault", {**here, "mount": "other"})

@@ -25,7 +25,7 @@ from keyturn.core.model import (
     Timing,
     Window,
 )
-from keyturn.manifest import load, load_all, load_data, manifest_schema
+from keyturn.manifest import check_all, load, load_all, load_data, manifest_schema
 from tests.support.manifests import ENVIRONMENT, KEYS, KINDS, TOP, mistake, read, told
 
 FULL = """\
@@ -149,6 +149,8 @@ def test_plain_data_follows_the_same_rules() -> None:
     with pytest.raises(ManifestError) as caught:
         load_data({**data, "name": ""}, "the inputs", ENVIRONMENT, kinds=KINDS)
     assert str(caught.value) == "the inputs:0:0: name: may not be empty"
+    with pytest.raises(ManifestError, match=r"vault\.address: no credential may go to .*VAULT_ADDR is not set"):
+        load_data(data, "the inputs", {}, kinds=KINDS)
 
 
 def test_a_file_is_read(tmp_path: Path) -> None:
@@ -160,6 +162,26 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     file.write_text(TOP + KEYS.replace("apps/bot", "apps//bot"))
     with pytest.raises(ManifestError, match=r"keyturn\.yaml:11:31: keys\.bot\.deliver\[0\]\.path: this path may not"):
         load(file, ENVIRONMENT, kinds=KINDS)
+
+
+def test_what_the_environment_lacks_is_no_mistake_of_the_manifest(tmp_path: Path) -> None:
+    """To `check_all`, which needs none; to whoever opens the targets it is one, with the same words and place."""
+    text = TOP.replace("https://vault.example.com", "https://${KEYTURN_HOST}").replace("{type: files}", "{type: vault}")
+    text = text.replace("{type: vault}", '{type: vault, address: "https://vault.example.com"}')
+    (tmp_path / "a.yaml").write_text(text + KEYS)
+    checked = check_all(tmp_path, {}, kinds=KINDS)
+    assert [desired.owner for desired in checked.manifests] == ["platform-keys"]
+    said = [(each.line, each.path, each.text[:21]) for each in checked.unsure]
+    assert said == [
+        (4, "targets.vault.address", "KEYTURN_HOST: not set"),
+        (5, "targets.files.address", "no credential may go "),
+    ]
+    with pytest.raises(ManifestError) as caught:
+        load_all(tmp_path, {}, kinds=KINDS)
+    assert caught.value.mistakes == checked.unsure
+    (tmp_path / "a.yaml").write_text(text.replace("https://vault.", "http://vault.") + KEYS)
+    with pytest.raises(ManifestError, match="plain http goes only to this machine"):
+        check_all(tmp_path, {}, kinds=KINDS)
 
 
 def test_a_missing_or_unreadable_file_is_one_mistake(tmp_path: Path) -> None:

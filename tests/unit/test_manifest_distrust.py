@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.manifest.distrust import allowed_origins, origin_of
+from keyturn.core.origins import allowed_origins, origin_of
 from tests.support.manifests import ENVIRONMENT, KEYS, TOP, mistake, mistakes, read
 
 TAIL = "Zq8Wv3Lm1Xc7Rt5Yb2Nk"
@@ -118,7 +118,16 @@ def test_what_a_variable_stands_for_is_not_shown() -> None:
     assert only.text == "${KEYTURN_REGION} is no region"
     address = mistake(with_address("${KEYTURN_A}"), {"KEYTURN_A": "https://hidden.example.com"})
     assert "hidden" not in str(address)
-    assert "the origin of ${KEYTURN_A}" in address.text
+    assert address.text == (
+        "no credential may go to the origin of ${KEYTURN_A} (VAULT_ADDR is not set). "
+        "If it is right, type: export VAULT_ADDR=…, or add it to KEYTURN_ALLOWED_ORIGINS."
+    )
+
+
+def test_a_default_is_shown() -> None:
+    """It stands in the manifest: the command that allows it can be typed as it is."""
+    only = mistake(with_address("${KEYTURN_A:-https://other.example.com}"), {})
+    assert "export VAULT_ADDR=https://other.example.com:443," in only.text
 
 
 @pytest.mark.parametrize(
@@ -155,8 +164,8 @@ def test_a_credential_goes_only_to_its_own_origin() -> None:
     """That of the vendor's variable, or an allowed one."""
     other = "https://other.example.com"
     assert mistake(with_address(other)).text == (
-        "no credential goes to https://other.example.com:443: it is neither VAULT_ADDR's nor in "
-        "KEYTURN_ALLOWED_ORIGINS; add it there"
+        "no credential may go to https://other.example.com:443 (VAULT_ADDR is https://vault.example.com:8200). "
+        "If it is right, type: export VAULT_ADDR=https://other.example.com:443, or add it to KEYTURN_ALLOWED_ORIGINS."
     )
     assert mistake(with_address(other)).line == 4
     assert read(with_address(other), {"KEYTURN_ALLOWED_ORIGINS": f"https://x, {other}:443"}).targets

@@ -17,9 +17,9 @@ from keyturn.targets.base import TargetContext
 from tests.support.moto import Moto
 
 
-def target(settings: dict[str, object], environment: dict[str, str] | None = None, *origins: str) -> AwsTarget:
+def target(settings: dict[str, object], environment: dict[str, str] | None = None) -> AwsTarget:
     """Make a target; nothing is asked."""
-    return AwsTarget(TargetContext("aws", settings, environment or {}, frozenset(origins)))
+    return AwsTarget(TargetContext("aws", settings, environment or {}))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_no_other_endpoint_of_a_manifest_gets_a_credential(endpoint: str) -> Non
 
 def test_an_endpoint_is_allowed_by_the_person_who_runs_keyturn() -> None:
     """By the list, or by AWS's own variables."""
-    target({"endpoint": "http://127.0.0.1:5000"}, {}, "http://127.0.0.1:5000")
+    target({"endpoint": "http://127.0.0.1:5000"}, {"KEYTURN_ALLOWED_ORIGINS": "http://127.0.0.1:5000"})
     target({"endpoint": "http://127.0.0.1:5000"}, {"AWS_ENDPOINT_URL": "http://127.0.0.1:5000"})
     target({"endpoint": "http://127.0.0.1:5000"}, {"AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://127.0.0.1:5000"})
     target({}, {"AWS_ENDPOINT_URL": "https://aws.example.com"})

@@ -63,6 +63,16 @@ def test_a_plug_in_that_is_no_target_is_named(value: str, why: str, monkeypatch:
         registry.find("mine")
 
 
+def test_a_plug_in_that_does_not_say_where_its_credential_may_go_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a manifest could send that anywhere."""
+    silent = type("Silent", (), {**vars(VaultTarget), "kind": "mine", "origin_mistakes": None})
+    monkeypatch.setattr("keyturn.targets.vault.Silent", silent, raising=False)
+    entry = EntryPoint("mine", "keyturn.targets.vault:Silent", registry.GROUP)
+    monkeypatch.setattr(registry, "_entries", lambda: {"mine": (entry,)})
+    with pytest.raises(InputError, match=r"type mine cannot be used.*origin_mistakes"):
+        registry.find("mine")
+
+
 def test_no_package_takes_the_place_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two that offer one kind are refused, for the secrets would go to whichever comes first."""
     ours = EntryPoint("vault", "keyturn.targets.vault:VaultTarget", registry.GROUP)

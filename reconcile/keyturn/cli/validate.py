@@ -14,11 +14,16 @@ from keyturn.cli import options
 @options.manifest_file
 @options.talking
 def command(*, file: str) -> int:
-    """Load it and say what it has."""
-    from keyturn.manifest import load_all
+    """Load it, and say what it has and what the environment lacks."""
+    from keyturn.manifest import check_all
     from keyturn.report.lines import count, line
 
-    for desired in load_all(Path(file), os.environ):
+    checked = check_all(Path(file), os.environ)
+    if checked.unsure:
+        options.screen().say("The environment lacks what `plan` and `apply` need for this:")
+    for mistake in checked.unsure:
+        options.screen().say(f"  {mistake}")
+    for desired in checked.manifests:
         what = f"{count(len(desired.keys), 'key')}, {count(len(desired.targets), 'target')}"
         options.screen().result([line(f"{desired.owner}: {what}. OK.")])
     return 0

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from keyturn.core.errors import InputError
 from keyturn.core.model import Desired, RecordsConfig
-from keyturn.core.origins import allowed_origins
 from keyturn.targets import registry
 from keyturn.targets.base import Target, TargetContext
 from keyturn.targets.local import LocalTarget
@@ -21,18 +20,17 @@ class Targets:
     """Opens targets lazily: a broken one harms only the keys that need it. Thread-safe."""
 
     def __init__(self, desired: Desired, environment: Mapping[str, str], base: Path) -> None:
-        """Prepare; raises InputError where KEYTURN_ALLOWED_ORIGINS cannot be read."""
+        """Prepare; nothing is opened yet."""
         self.records: RecordsConfig = desired.records
         self._configs = {config.name: config for config in desired.targets}
         self._environment = environment
-        self._origins = allowed_origins(environment)
         self._request = desired.timing.request
         self._base = str(base)
         self._open: dict[str, Target] = {}
         self._lock = threading.Lock()
 
     def get(self, name: str) -> Target:
-        """Return a target; raises InputError where its settings are wrong or its library is missing."""
+        """Return a target; raises InputError if its settings, its origin or its library forbid it."""
         with self._lock:
             if name not in self._open:
                 self._open[name] = self._make(name)
@@ -51,7 +49,6 @@ class Targets:
             name=name,
             settings=config.settings if config else {},
             environment=self._environment,
-            allowed_origins=self._origins,
             request=self._request,
             base=self._base,
         )

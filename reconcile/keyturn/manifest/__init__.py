@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from keyturn.manifest.parse import INSTALLED, fingerprint, load, load_all, load_data, load_text
+from keyturn.manifest.digests import fingerprint
+from keyturn.manifest.parse import INSTALLED, Checked, check_all, load, load_all, load_data, load_text
 from keyturn.manifest.schema import Kinds
 from keyturn.manifest.schema import manifest_schema as schema_of
 
-__all__ = ["Kinds", "fingerprint", "load", "load_all", "load_data", "load_text", "manifest_schema"]
+__all__ = [
+    "Checked",
+    "Kinds",
+    "check_all",
+    "fingerprint",
+    "load",
+    "load_all",
+    "load_data",
+    "load_text",
+    "manifest_schema",
+]
 
 
 def manifest_schema(kinds: Kinds = INSTALLED) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """A manifest is not trusted with credentials: it may come from a pull request.
 
-Literal secrets are refused without being repeated, `${VAR}` reads only what was meant for manifests and only where an
-address goes, and a credential's origin is confirmed by the environment, never by the manifest.
+Literal secrets are refused without being repeated. `${VAR}` reads only what was meant for manifests, and only where an
+address goes. To which origin a credential may go is said by its target's `origin_mistakes`.
 """
 
 from __future__ import annotations
@@ -9,25 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from keyturn.core.errors import InputError
-from keyturn.core.origins import ALLOWED_ORIGINS, Origin, allowed_origins, check_transport, origin_of, parse_origin
 from keyturn.core.sanitize import unsafe
 from keyturn.manifest.mistakes import Mistakes, Path, Place
 from keyturn.manifest.secrets import looks_secret, names_secret
 from keyturn.manifest.tree import Entry, Fields, Items, Node, Scalar
 
-__all__ = ["OWN_ORIGINS", "Settings", "allowed_origins", "check_origins", "origin_of", "read_untrusted", "settings_of"]
-
 EXPANDED = ("address", "host", "url", "region", "role", "mount")
 """The settings of a target in which variables may stand."""
-
-ADDRESSES = ("address", "host", "url", "endpoint", "endpoint_url")
-"""The settings of a target that say where its credential goes."""
-
-OWN_ORIGINS = {"vault": "VAULT_ADDR", "onepassword-connect": "OP_CONNECT_HOST"}
-"""The variable that names the origin of a kind's credential."""
 
 _SECRET = "a literal secret may not be in a manifest; revoke it, and read how credentials are passed in the README"
 _VARIABLE = re.compile(r"\$\{(?P<name>KEYTURN_[A-Z0-9_]+)(?::-(?P<fallback>[^{}]*))?\}")
@@ -58,59 +47,6 @@ def read_untrusted(root: Fields, environment: Mapping[str, str], mistakes: Mista
     reader = _Reader(environment, mistakes)
     node = reader.read(root, ())
     return node if isinstance(node, Fields) else root
-
-
-def check_origins(kind: str, target: Fields, path: Path, environment: Mapping[str, str], mistakes: Mistakes) -> None:
-    """Note each address of a target to which its credential may not go."""
-    own = _own_origin(kind, target, environment)
-    for name in ADDRESSES:
-        entry = target.entries.get(name)
-        if entry is None or not isinstance(entry.value, Scalar) or not isinstance(entry.value.value, str):
-            continue
-        try:
-            origin = _bare_origin(entry.value.value)
-            allowed = allowed_origins(environment)
-        except InputError as error:
-            mistakes.add(entry.value.place, (*path, name), str(error))
-            continue
-        if str(origin) not in allowed | own.origins:
-            mistakes.add(entry.value.place, (*path, name), _refused(origin, own, entry.value))
-
-
-def _bare_origin(address: str) -> Origin:
-    origin = parse_origin(address)
-    check_transport(origin)
-    parts = urlsplit(address)
-    if parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise InputError("an address ends with its host or port", remedy="Leave the path out.")
-    return origin
-
-
-def _refused(origin: Origin, own: _Own, address: Scalar) -> str:
-    expanded = address.shown != address.value
-    place = f"the origin of {address.shown}" if expanded else str(origin)
-    if own.variable:
-        return f"no credential goes to {place}: it is neither {own.variable}'s nor in {ALLOWED_ORIGINS}; add it there"
-    return f"no credential goes to {place}: it is not in {ALLOWED_ORIGINS}; add it there"
-
-
-@dataclass(frozen=True, slots=True)
-class _Own:
-    variable: str
-    origins: frozenset[str]
-
-
-def _own_origin(kind: str, target: Fields, environment: Mapping[str, str]) -> _Own:
-    if kind not in OWN_ORIGINS:
-        return _Own("", frozenset())
-    auth = target.entries.get("auth")
-    prefix = auth.value.entries.get("env_prefix") if auth and isinstance(auth.value, Fields) else None
-    before = prefix.value.value if prefix and isinstance(prefix.value, Scalar) else None
-    variable = f"{before if isinstance(before, str) else ''}{OWN_ORIGINS[kind]}"
-    try:
-        return _Own(variable, frozenset({origin_of(environment[variable])}))
-    except (KeyError, InputError):
-        return _Own(variable, frozenset())
 
 
 def _values(node: Node, *, shown: bool) -> object:
@@ -171,17 +107,17 @@ class _Reader:
         if "${" in _VARIABLE.sub("", text):
             self.mistakes.settle(scalar.place, path, _WHICH)
             return scalar
-        missing = [
-            found["name"]
-            for found in _VARIABLE.finditer(text)
-            if found["fallback"] is None and not self.environment.get(found["name"])
-        ]
+        found = tuple(_VARIABLE.finditer(text))
+        unset = [one for one in found if not self.environment.get(one["name"])]
+        missing = [one["name"] for one in unset if one["fallback"] is None]
         if missing:
             names = " and ".join(missing)
-            self.mistakes.settle(scalar.place, path, f"{names}: not set or empty, and without a default")
+            text = f"{names}: not set or empty, and without a default"
+            self.mistakes.settle(scalar.place, path, text, in_environment=True)
             return scalar
         value = _VARIABLE.sub(lambda found: self.environment.get(found["name"]) or found["fallback"] or "", text)
         if looks_secret(value) or unsafe(value):
             self.mistakes.settle(scalar.place, path, "the variable holds a secret, or an invisible character")
             return scalar
-        return Scalar(value, scalar.place, scalar.shown)
+        # A default stands in the manifest itself: it may be shown.
+        return Scalar(value, scalar.place, value if len(unset) == len(found) else scalar.shown)

@@ -25,23 +25,32 @@ class Place:
 
 @dataclass(slots=True)
 class Mistakes:
-    """The mistakes of one file; the same one at the same place counts once, for every key that has it by default."""
+    """The mistakes of one file; the same one at the same place counts once, for every key that has it by default.
+
+    `offline`: what the environment lacks goes to `unsure`; else it is a mistake like any other.
+    """
 
     file: str
+    offline: bool = False
     found: dict[tuple[Place, Path, str], Mistake] = field(default_factory=dict)
+    unsure: dict[tuple[Place, Path, str], Mistake] = field(default_factory=dict)
     settled: set[Path] = field(default_factory=set)
     """Fields about which all is said; what is below them counts too."""
 
-    def add(self, place: Place, path: Path, text: str) -> None:
-        """Note a mistake; `text` says what would be right and never repeats a value."""
+    def add(self, place: Place, path: Path, text: str, *, in_environment: bool = False) -> None:
+        """Note a mistake; `text` says what would be right and never repeats a value.
+
+        `in_environment`: the manifest may be right, but the environment lacks what it asks for.
+        """
         if not any(path[:length] in self.settled for length in range(len(path) + 1)):
             shown = plain(masked(text), 600)
             mistake = Mistake(plain(self.file), place.line, place.column, show_path(path), shown)
-            self.found.setdefault((place, path[-1:], shown), mistake)
+            into = self.unsure if in_environment and self.offline else self.found
+            into.setdefault((place, path[-1:], shown), mistake)
 
-    def settle(self, place: Place, path: Path, text: str) -> None:
-        """Note a mistake, and keep silent about anything else in that field."""
-        self.add(place, path, text)
+    def settle(self, place: Place, path: Path, text: str, *, in_environment: bool = False) -> None:
+        """Note a mistake like `add`, and keep silent about anything else in that field."""
+        self.add(place, path, text, in_environment=in_environment)
         self.settled.add(path)
 
     def stop(self) -> ManifestError:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path as FilePath
 
 from keyturn.core.errors import InputError, ManifestError, Mistake
@@ -27,17 +27,17 @@ from keyturn.core.model import (
     Timing,
     Window,
 )
+from keyturn.core.origins import origin_of
 from keyturn.manifest.checks import check, check_once
-from keyturn.manifest.distrust import check_origins, read_untrusted, settings_of
+from keyturn.manifest.digests import fingerprint, home
+from keyturn.manifest.distrust import read_untrusted, settings_of
 from keyturn.manifest.explain import validate
 from keyturn.manifest.mistakes import Mistakes, Path, error_of, suggest
 from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.schema import AdoptEntry, Defaults, KeyEntry, Kinds, Manifest
-from keyturn.manifest.tree import LIMIT_BYTES, Entry, Fields, Node, from_plain, parse
+from keyturn.manifest.tree import LIMIT_BYTES, Entry, Fields, Node, Scalar, from_plain, parse
 from keyturn.targets import registry
-from keyturn.targets.base import Target
-
-_FINGERPRINT_DIGITS = 16
+from keyturn.targets.base import NoConsent, Target
 
 
 class _Installed(Mapping[str, type[Target]]):
@@ -75,22 +75,26 @@ def load_all(path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = I
     Raises:
         ManifestError: every mistake of every file; what may be named only once is checked across files too.
     """
-    if not path.is_dir():
-        return (load(path, environment, kinds=kinds),)
-    try:
-        files = sorted(file for file in path.iterdir() if file.suffix in {".yaml", ".yml"} and file.name[0] != ".")
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    if not files:
-        raise ManifestError([Mistake(str(path), 0, 0, "", "no manifest (*.yaml, *.yml) in this directory")])
-    readings: list[Reading] = []
-    mistakes: list[Mistake] = []
-    for file in files:
-        try:
-            readings.append(_read_file(file, environment, kinds))
-        except ManifestError as error:
-            mistakes.extend(error.mistakes)
-    return _finish(readings, mistakes)
+    return _finish(*_read_files(path, environment, kinds))
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Manifests without a mistake, and what the environment lacks to open their targets."""
+
+    manifests: tuple[Desired, ...]
+    unsure: tuple[Mistake, ...]
+
+
+def check_all(path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED) -> Checked:
+    """Read manifests like `load_all`, but take what `environment` lacks for no mistake; it may be empty.
+
+    Raises:
+        ManifestError: every mistake of every file that is one in every environment.
+    """
+    readings, mistakes = _read_files(path, environment, kinds, offline=True)
+    manifests = _finish(readings, mistakes)
+    return Checked(manifests, tuple(sorted(one for each in readings for one in each.mistakes.unsure.values())))
 
 
 def load_text(
@@ -114,7 +118,29 @@ def load_data(
     return _finish([_read(tree, Mistakes(name), environment, kinds)])[0]
 
 
-def _read_file(path: FilePath, environment: Mapping[str, str], kinds: Kinds) -> Reading:
+def _read_files(
+    path: FilePath, environment: Mapping[str, str], kinds: Kinds, *, offline: bool = False
+) -> tuple[list[Reading], list[Mistake]]:
+    """Read a file, or every manifest of a directory; also return the mistakes of those that cannot be read at all."""
+    if not path.is_dir():
+        return [_read_file(path, environment, kinds, offline=offline)], []
+    try:
+        files = sorted(file for file in path.iterdir() if file.suffix in {".yaml", ".yml"} and file.name[0] != ".")
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    if not files:
+        raise ManifestError([Mistake(str(path), 0, 0, "", "no manifest (*.yaml, *.yml) in this directory")])
+    readings: list[Reading] = []
+    mistakes: list[Mistake] = []
+    for file in files:
+        try:
+            readings.append(_read_file(file, environment, kinds, offline=offline))
+        except ManifestError as error:
+            mistakes.extend(error.mistakes)
+    return readings, mistakes
+
+
+def _read_file(path: FilePath, environment: Mapping[str, str], kinds: Kinds, *, offline: bool = False) -> Reading:
     try:
         with path.open("rb") as file:
             source = file.read(LIMIT_BYTES + 1)
@@ -126,7 +152,7 @@ def _read_file(path: FilePath, environment: Mapping[str, str], kinds: Kinds) -> 
         raise ManifestError([Mistake(str(path), 0, 0, "", text)]) from None
     except OSError as error:
         raise _unreadable(path, error) from None
-    mistakes = Mistakes(str(path))
+    mistakes = Mistakes(str(path), offline=offline)
     return _read(parse(source, mistakes), mistakes, environment, kinds)
 
 
@@ -198,13 +224,26 @@ def _read_targets(reading: Reading, environment: Mapping[str, str]) -> None:
         kind = _kind(reading, path, target.type)
         if kind is None:
             continue
-        check_origins(target.type, node, path, environment, reading.mistakes)
-        config = TargetConfig(name, target.type, settings_of(node))
+        settings = settings_of(node)
+        config = TargetConfig(name, target.type, settings, home(target.type, settings))
         entries = {setting: entry for setting, entry in node.entries.items() if setting != "type"}
-        settings = Fields(entries, node.place)
-        validate(kind.settings_model, settings, path, reading.mistakes, place=reading.place(path))
+        written = Fields(entries, node.place)
+        model, _ = validate(kind.settings_model, written, path, reading.mistakes, place=reading.place(path))
+        for mistake in kind.origin_mistakes(model, environment) if model is not None else ():
+            _note_origin(reading, path, mistake)
         reading.targets[name] = config
         reading.capabilities[name] = kind.capabilities
+
+
+def _note_origin(reading: Reading, target: Path, mistake: InputError) -> None:
+    """Note that a credential may not go to an address; an origin that a variable stands for is not shown."""
+    path, mistake.where = (*target, *mistake.where.split(".")), ""
+    node, text = reading.node(path), str(mistake)
+    if isinstance(node, Scalar) and isinstance(node.value, str) and node.shown != node.value:
+        with suppress(InputError):
+            origin = origin_of(node.value)
+            text = text.replace(f"={origin}", "=…").replace(origin, f"the origin of {node.shown}")
+    reading.mistakes.add(reading.place(path), path, text, in_environment=isinstance(mistake, NoConsent))
 
 
 def _kind(reading: Reading, path: Path, kind: str) -> type[Target] | None:
@@ -297,12 +336,3 @@ def _adopt(entry: AdoptEntry | None) -> Adopt | None:
     if entry is None:
         return None
     return Adopt(AdoptSecret(entry.secret), entry.a, entry.b, SlotName(entry.live) if entry.live else None)
-
-
-def fingerprint(desired: DesiredKey) -> str:
-    """Return 16 hex digits of the SHA-256 of an entry after defaults; owner and timing are not part of it."""
-    entry = dataclasses.asdict(dataclasses.replace(desired, owner="", timing=Timing(), fingerprint="", homes={}))
-    # What came later is left out unless it is used, so that a new version does not take every entry for a changed one.
-    entry = {name: value for name, value in entry.items() if name != "pool" or value is not None}
-    text = json.dumps(entry, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:_FINGERPRINT_DIGITS]

@@ -6,6 +6,7 @@ boto3 is imported with the first target, so that its settings are known without 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,17 +15,20 @@ from keyturn.core.errors import Conflict, InputError, TargetMisfit
 from keyturn.core.origins import check_transport, origin_of, parse_origin
 from keyturn.core.secret import Secret
 from keyturn.targets.base import (
-    TRIES,
     Capabilities,
     Document,
     Guard,
     TargetContext,
     Value,
+    check_origins,
     check_path,
+    merge,
     parse_settings,
+    secret_of,
+    unguarded,
 )
 from keyturn.targets.json_text import changed, members
-from keyturn.targets.origins import check_origin
+from keyturn.targets.origins import NoConsent, bare_origin, origin_mistakes
 
 if TYPE_CHECKING:
     from keyturn.targets.aws_store import Entry
@@ -32,7 +36,10 @@ if TYPE_CHECKING:
 OWN = re.compile(r"(vpce-[a-z0-9-]+\.)?secretsmanager(-fips)?\.[a-z0-9-]+\.(vpce\.)?(amazonaws\.com(\.cn)?|api\.aws)")
 """Hosts of the service itself, its FIPS and private endpoints among them; others below amazonaws.com are anybody's."""
 
-ENDPOINT = "AWS_ENDPOINT_URL"
+ENDPOINT = ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL")
+STS_ENDPOINT = ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL")
+"""The variables that name an endpoint; the first that is set counts."""
+
 VERSION = re.compile(r"[A-Za-z0-9-]{32,64}")
 NEVER = "0"
 """The version of a document that was never written."""
@@ -67,11 +74,22 @@ class AwsTarget:
     capabilities: ClassVar[Capabilities] = Capabilities(compare_and_set=True, versions=True, documents=True)
     settings_model: ClassVar[type[BaseModel]] = AwsSettings
 
+    @classmethod
+    def origin_mistakes(cls, settings: AwsSettings, environment: Mapping[str, str]) -> Iterator[InputError]:
+        """An endpoint has to be AWS's own, or that of AWS_ENDPOINT_URL; what that names is checked, too."""
+        if settings.endpoint and not _is_own(settings.endpoint):
+            yield from origin_mistakes("endpoint", settings.endpoint, ENDPOINT, environment)
+        asked = {*STS_ENDPOINT, *(() if settings.endpoint else ENDPOINT)}
+        for variable in sorted(name for name in asked if environment.get(name)):
+            try:
+                check_transport(parse_origin(environment[variable]))
+            except InputError as error:
+                yield NoConsent(error.what, where="endpoint", evidence=f"the variable {variable}", remedy=error.remedy)
+
     def __init__(self, context: TargetContext) -> None:
         """Check the settings and the endpoint."""
         settings = parse_settings(AwsSettings, context)
-        endpoint = _endpoint(settings.endpoint, context)
-        sts_endpoint = _own_endpoint("STS", context)
+        check_origins(self.origin_mistakes(settings, context.environment), context)
         # The vendor's library is loaded here, when AWS is really to be asked.
         from keyturn.targets.aws_login import Account, Login
         from keyturn.targets.aws_store import Store
@@ -81,8 +99,8 @@ class AwsTarget:
             region=settings.region,
             profile=settings.profile,
             role=settings.role,
-            endpoint=endpoint,
-            sts_endpoint=sts_endpoint,
+            endpoint=origin_of(settings.endpoint) if settings.endpoint else _endpoint(ENDPOINT, context.environment),
+            sts_endpoint=_endpoint(STS_ENDPOINT, context.environment),
             request=context.request,
         )
         self._create = settings.create
@@ -114,7 +132,7 @@ class AwsTarget:
         if not entry.exists:
             self._check_may_create(path)
         elif entry.text is not None:
-            self._store.replace(path, entry.text, entry.version, _unguarded)
+            self._store.replace(path, entry.text, entry.version, unguarded)
 
     def read_document(self, path: str) -> Document:
         """Read a document; one that is scheduled for deletion is an error."""
@@ -136,7 +154,7 @@ class AwsTarget:
             written = None
         if written is None:
             raise Conflict(
-                "the document was written by somebody else meanwhile",
+                "the document was modified concurrently",
                 where=self._store.where(path),
                 evidence=f"it is no longer at version {version}",
             )
@@ -155,29 +173,17 @@ class AwsTarget:
         self._store.close()
 
     def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> str:
-        """Set our field, or remove it where `secret` is None, on the version that was read; return the new one."""
+        """Set our field, or remove it if `secret` is None, on the version that was read; return the new one."""
         check_path(path)
-        for _ in range(TRIES):
+
+        def read() -> tuple[Value, Entry]:
             entry = self._store.read(path)
-            held = self._held(entry.text, path, field)
-            if held == secret:
-                return entry.version
-            if held != expected:
-                what = f"the field {field}" if field else "the value"
-                raise Conflict(
-                    f"{what} was changed by somebody else meanwhile",
-                    where=self._store.where(path),
-                    evidence=f"at version {entry.version} it is another secret" if held else "it is absent",
-                )
-            written = self._write(path, entry, _merged(entry.text, field, secret), guard)
-            if written:
-                return written
-        raise Conflict(
-            "this secret keeps changing",
-            where=self._store.where(path),
-            evidence=f"{TRIES} merges were overtaken",
-            remedy="Run again.",
-        )
+            return Value(self._held(entry.text, path, field), entry.version), entry
+
+        def write_over(entry: Entry) -> str | None:
+            return self._write(path, entry, _merged(entry.text, field, secret), guard)
+
+        return merge(read, write_over, field=field, secret=secret, expected=expected, where=self._store.where(path))
 
     def _write(self, path: str, entry: Entry, text: str, guard: Guard) -> str | None:
         if entry.exists:
@@ -203,16 +209,7 @@ class AwsTarget:
         except ValueError as error:
             wrong = str(error)
         else:
-            if value is None or value == "":
-                return None
-            if isinstance(value, str):
-                return Secret(value)
-            raise TargetMisfit(
-                f"the field {field} holds no text",
-                where=self._store.where(path),
-                evidence=f"it is a JSON {type(value).__name__}",
-                remedy="Use another field, or remove this one.",
-            )
+            return secret_of(value, field, self._store.where(path))
         raise TargetMisfit(
             f"this secret has no field {field}, and can have none",
             where=self._store.where(path),
@@ -227,35 +224,16 @@ def _merged(text: str | None, field: str, secret: Secret | None) -> str:
     return secret.reveal() if secret else NOTHING
 
 
-def _endpoint(named: str, context: TargetContext) -> str:
-    """Return the endpoint to ask, empty for AWS's own of the region."""
-    if not named:
-        return _own_endpoint("SECRETS_MANAGER", context)
+def _is_own(address: str) -> bool:
+    """Tell whether an address is one of AWS's own: credentials go there without being told to."""
     try:
-        origin = parse_origin(named)
-    except InputError as error:
-        raise InputError(error.what, where=f"target {context.name}", evidence="the endpoint") from None
-    if origin.scheme == "https" and OWN.fullmatch(origin.host):
-        return str(origin)
-    variable = next((name for name in _variables("SECRETS_MANAGER") if context.environment.get(name)), ENDPOINT)
-    return check_origin(named, variable, context)
+        origin = bare_origin(address)
+    except InputError:
+        return False
+    return origin.scheme == "https" and OWN.fullmatch(origin.host) is not None
 
 
-def _own_endpoint(service: str, context: TargetContext) -> str:
-    """Return the endpoint that the person's own environment names."""
-    variable = next((name for name in _variables(service) if context.environment.get(name)), "")
-    if not variable:
-        return ""
-    try:
-        check_transport(parse_origin(context.environment[variable]))
-        return origin_of(context.environment[variable])
-    except InputError as error:
-        raise InputError(error.what, where=f"target {context.name}", evidence=variable, remedy=error.remedy) from None
-
-
-def _variables(service: str) -> tuple[str, str]:
-    return f"{ENDPOINT}_{service}", ENDPOINT
-
-
-def _unguarded() -> None:
-    """Preflight is not fenced by a lease: it changes nothing."""
+def _endpoint(variables: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Return the endpoint that the first of these variables names, empty for AWS's own of the region."""
+    named = next((environment[name] for name in variables if environment.get(name)), "")
+    return origin_of(named) if named else ""

@@ -19,12 +19,10 @@ from botocore.config import Config
 from botocore.loaders import create_loader
 
 from keyturn.core.errors import CredentialError, InputError
+from keyturn.targets.servers import CONNECT
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
-
-CONNECT = 1 / 3
-"""The part of a request's deadline that connecting may take; the rest is for the answer."""
 
 EARLY = 300.0
 """Seconds before its end at which an assumed role is assumed anew."""
@@ -53,7 +51,7 @@ class Account:
 
 
 class Login:
-    """Makes the client, anew where the role that it has assumed runs out. Thread-safe."""
+    """Makes the client, anew if the role that it has assumed runs out. Thread-safe."""
 
     def __init__(self, account: Account, environment: Mapping[str, str]) -> None:
         """Keep what is needed; nothing is read or sent yet."""

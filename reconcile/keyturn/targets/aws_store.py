@@ -16,8 +16,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from keyturn.core.errors import KeyturnError, TargetError, TargetMisfit
 from keyturn.targets.aws_login import Login
-from keyturn.targets.aws_words import Action, code_of, in_words, scheduled
+from keyturn.targets.aws_words import code_of, in_words, scheduled
 from keyturn.targets.base import Guard
+from keyturn.targets.servers import Action
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -36,7 +37,7 @@ MOST_PAGES = 1000
 NOT_FOUND = "ResourceNotFoundException"
 EXISTS = "ResourceExistsException"
 ELSEWHERE = ("InvalidParameterException", NOT_FOUND)
-"""What moving a label answers where it is not on the version that was named."""
+"""What moving a label answers if it is not on the version that was named."""
 
 Answer = Mapping[str, object]
 Ask = Callable[["SecretsManagerClient"], Mapping[str, object]]
@@ -44,7 +45,7 @@ Ask = Callable[["SecretsManagerClient"], Mapping[str, object]]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A secret at its current version; `text` None and `version` empty where it has none; it may not even exist."""
+    """A secret at its current version; `text` None and `version` empty if it has none; it may not even exist."""
 
     text: str | None
     version: str
@@ -87,7 +88,7 @@ class Store:
         return Entry(None, "", exists=True)
 
     def read_version(self, path: str, version: str) -> str | None:
-        """Read an earlier version; None where there is none such."""
+        """Read an earlier version; None if there is none such."""
         found = self._ask(
             self._action("read", path, "GetSecretValue"),
             lambda client: client.get_secret_value(SecretId=path, VersionId=version),
@@ -96,7 +97,7 @@ class Store:
         return None if isinstance(found, str) else self._text(found, path)
 
     def create(self, path: str, text: str, guard: Guard) -> str | None:
-        """Create a secret with its first value; None where there is one of that name."""
+        """Create a secret with its first value; None if there is one of that name."""
         self._check_size(path, text)
         secret: CreateSecretRequestTypeDef = {
             "Name": path,
@@ -201,7 +202,8 @@ class Store:
             )
 
     def _action(self, doing: str, path: str, operation: str, *, decides: bool = False) -> Action:
-        return Action(self.where(path), f"{doing} this secret", f"secretsmanager:{operation}", decides=decides)
+        remedy = f"Its policy has to allow secretsmanager:{operation} there."
+        return Action(self.where(path), f"{doing} this secret", remedy, decides)
 
     def _ask(self, action: Action, ask: Ask, *tolerated: str, guard: Guard | None = None) -> Answer | str:
         """Ask once; a tolerated error's code is returned, all others are raised as ours."""
@@ -209,7 +211,11 @@ class Store:
         try:
             client = self._login.client()
         except (BotoCoreError, ClientError) as error:
-            failure = in_words(Action(action.where, "assume the role", "sts:AssumeRole"), error, self._request)
+            failure = in_words(
+                Action(action.where, "assume the role", "Its policy has to allow sts:AssumeRole there."),
+                error,
+                self._request,
+            )
         else:
             if guard:
                 guard()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from botocore import exceptions as boto
 from botocore.exceptions import ClientError
@@ -17,6 +16,7 @@ from keyturn.core.errors import (
     TargetMisfit,
     TargetUnavailable,
 )
+from keyturn.targets.servers import Action
 
 FORBIDDEN = 403
 SERVER_ERROR = 500
@@ -60,19 +60,6 @@ NO_LOGIN = (
     boto.TokenRetrievalError,
 )
 NEVER_CONNECTED = (boto.ConnectTimeoutError, boto.EndpointConnectionError, boto.ProxyConnectionError, boto.SSLError)
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """What is asked: `doing` completes "could not …"; `permission` is what IAM calls it.
-
-    `decides`: this call alone may change what consumers read, so a lost answer leaves that unknown.
-    """
-
-    where: str
-    doing: str
-    permission: str
-    decides: bool = False
 
 
 def code_of(error: ClientError) -> str:
@@ -145,7 +132,7 @@ def _answered(action: Action, error: ClientError) -> KeyturnError:
             f"this login may not {doing}",
             where=where,
             evidence=evidence,
-            remedy=f"Its policy has to allow {action.permission} there.",
+            remedy=action.remedy,
         )
     if code in THROTTLED:
         return TargetUnavailable(f"could not {doing}: AWS asks to slow down", where=where, evidence=evidence)

@@ -1,27 +1,71 @@
 """What a target is: a place that holds secrets, and perhaps documents.
 
 A target is found by its entry point in the group `keyturn.targets`; its class is called with a `TargetContext`.
-Third parties add one by a package with such an entry point.
+Third parties add one by a package with such an entry point. This module is all of keyturn that they need; `__all__` is
+the public surface, and everything else may change without notice.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, NoReturn, Protocol, TypeVar
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from keyturn.core.errors import InputError, TargetMisfit
+from keyturn.core.errors import (
+    Conflict,
+    CredentialError,
+    InputError,
+    KeyturnError,
+    TargetError,
+    TargetForbidden,
+    TargetMisfit,
+    TargetUnavailable,
+)
 from keyturn.core.secret import Secret
+from keyturn.targets.origins import NoConsent, origin_mistakes, proxy_for
+
+__all__ = [
+    "TRIES",
+    "Capabilities",
+    "Conflict",
+    "CredentialError",
+    "Document",
+    "Guard",
+    "InputError",
+    "NoConsent",
+    "Secret",
+    "Target",
+    "TargetContext",
+    "TargetError",
+    "TargetForbidden",
+    "TargetMisfit",
+    "TargetUnavailable",
+    "Value",
+    "WithoutDeliveries",
+    "WithoutDocuments",
+    "WithoutServer",
+    "check_origins",
+    "check_path",
+    "merge",
+    "origin_mistakes",
+    "parse_settings",
+    "proxy_for",
+    "secret_of",
+    "tries",
+    "unguarded",
+]
 
 Guard = Callable[[], None]
 
 SEGMENT = re.compile(r"[A-Za-z0-9_.@=+-]+")
 TRIES = 5
-"""How often a write is merged again because another field of the place changed meanwhile."""
+"""How often a write is tried in all when other fields of the place keep changing."""
 
+Found = TypeVar("Found")
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
@@ -44,7 +88,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What a place holds: None where the field, or the whole value, is absent; `version` empty where none is kept."""
+    """What a place holds: None if the field, or the whole value, is absent; `version` is empty if none is kept."""
 
     secret: Secret | None
     version: str = ""
@@ -52,7 +96,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A stored JSON text; None where there never was one. A deleted one is an error, not None."""
+    """A stored JSON text; None if there never was one. A deleted one is an error, not None."""
 
     text: str | None
     version: str
@@ -62,15 +106,13 @@ class Document:
 class TargetContext:
     """What a target is made from: its name, its settings (already free of credentials), the environment, a deadline.
 
-    `environment` is where credentials are read from; `allowed_origins` are the origins (scheme, host, port) besides
-    the vendor's own variable to which they may go; `request` is the deadline of one call in seconds; `base` is the
-    manifest's directory, for targets that are files.
+    `environment` is where credentials are read from, and what says where they may go; `request` is the deadline of
+    one call in seconds; `base` is the manifest's directory, for targets that are files.
     """
 
     name: str
     settings: Mapping[str, object]
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    allowed_origins: frozenset[str] = frozenset()
     request: float = 30.0
     base: str = "."
 
@@ -83,6 +125,15 @@ class Target(Protocol):
     settings_model: ClassVar[type[BaseModel]]
     """A pydantic model of the settings, `extra="forbid"`; its schema is part of the manifest's."""
 
+    @classmethod
+    def origin_mistakes(cls, settings: Any, environment: Mapping[str, str]) -> Iterable[InputError]:  # noqa: ANN401
+        """Yield what forbids that a credential goes to the addresses in `settings`, an instance of `settings_model`.
+
+        The `where` of each mistake is the name of a setting. What the environment can allow is `NoConsent`: all else
+        is wrong in every environment. No network; the vendor's library may be missing. The manifest's reading calls
+        this before anything is opened, and `__init__` calls it before anything is sent (`check_origins`).
+        """
+
     def __init__(self, context: TargetContext) -> None:
         """Check the settings and the origin; no network yet.
 
@@ -94,23 +145,23 @@ class Target(Protocol):
     def read(self, path: str, field: str) -> Value:
         """Read a place; `field` empty means the whole value.
 
-        An empty text counts as absent. Raises TargetMisfit where the field holds something that is no text.
+        An empty text counts as absent. Raises TargetMisfit if the field holds something that is no text.
         """
 
     def read_version(self, path: str, field: str, version: str) -> Secret | None:
-        """Read an earlier version; None where none is kept."""
+        """Read an earlier version; None if none is kept."""
 
     def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
         """Replace `expected` (None: absent) by `secret`, keep all other fields, return the new version.
 
         A field that holds `secret` already is left as it is (an earlier answer was lost): its version is returned.
-        `guard` is called right before the bytes of each write go out. Raises Conflict where the field no longer is
-        `expected`; another field changed meanwhile is merged, five times at most. TargetError(ambiguous=True) where a
-        write was sent and its fate is unknown.
+        `guard` is called right before the bytes of each write go out. Raises Conflict if the field no longer is
+        `expected`; a concurrent change of another field is merged, five times at most. TargetError(ambiguous=True) if
+        a write was sent and its fate is unknown. `merge` is this loop.
         """
 
     def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
-        """Remove the field where it still is `expected`; absent is done; Conflict otherwise."""
+        """Remove the field if it still is `expected`; absent is done; Conflict otherwise."""
 
     def preflight(self, path: str, field: str) -> None:
         """Show that the place is readable and writable: rewrite its present content by compare-and-set.
@@ -119,19 +170,19 @@ class Target(Protocol):
         """
 
     def read_document(self, path: str) -> Document:
-        """Read a document; raises TargetMisfit where it was deleted, or is no document."""
+        """Read a document; raises TargetMisfit if it was deleted, or is no document."""
 
     def write_document(self, path: str, text: str, version: str, guard: Guard) -> str:
         """Write a document over exactly `version` (of a never-written one: what read_document gave).
 
-        Returns the new version. Raises Conflict where it is at another one.
+        Returns the new version. Raises Conflict if it is at another one.
         """
 
     def list_documents(self, prefix: str) -> tuple[str, ...]:
-        """Return the names below a prefix, without sub-folders; none where it does not exist."""
+        """Return the names below a prefix, without sub-folders; none if it does not exist."""
 
     def check_documents(self, prefix: str) -> None:
-        """Raise TargetMisfit where this place would lose documents (for example by `delete_version_after`)."""
+        """Raise TargetMisfit if this place would lose documents (for example by `delete_version_after`)."""
 
     def close(self) -> None:
         """Close connections."""
@@ -204,6 +255,103 @@ class WithoutDeliveries:
         )
 
 
+def merge(
+    read: Callable[[], tuple[Value, Found]],
+    write_over: Callable[[Found], str | None],
+    *,
+    field: str,
+    secret: Secret | None,
+    expected: Secret | None,
+    where: str,
+    pause: float = 0.0,
+    overtaken: KeyturnError | None = None,
+) -> str:
+    """Set a field to `secret` (None: remove it) if it still is `expected` (None: absent); return the place's version.
+
+    This is the loop of `Target.write` and `Target.remove`: read, compare, merge, write over exactly what was read.
+
+    `read` returns what the field holds, and whatever `write_over` needs to know of the place. `write_over` calls the
+    guard, writes all other fields as they were, and returns the new version, or None if the place changed after it was
+    read: then it is read again, `TRIES` times in all, after `pause` seconds and twice as long each further time.
+    A field that is `secret` already is left alone: an earlier answer was lost.
+
+    Raises:
+        Conflict: the field is neither `secret` nor `expected`; or every try was overtaken, unless `overtaken` is given.
+        KeyturnError: `overtaken`, if every try was overtaken; whatever `read` and `write_over` raise.
+    """
+    for _ in tries(pause):
+        value, found = read()
+        if value.secret == secret:
+            return value.version
+        if value.secret != expected:
+            raise Conflict(
+                f"{_named(field)} was modified concurrently",
+                where=where,
+                evidence=f"it is {'absent' if value.secret is None else 'another secret'}"
+                + (f" at version {value.version}" if value.version else ""),
+            )
+        version = write_over(found)
+        if version is not None:
+            return version
+    raise overtaken or Conflict(
+        "the other fields of this place keep changing",
+        where=where,
+        evidence=f"{TRIES} writes were overtaken",
+        remedy="Run again.",
+    )
+
+
+def tries(pause: float = 0.0) -> Iterator[int]:
+    """Count the tries of one write from 0; before each further one wait `pause` seconds, twice as long each time."""
+    for number in range(TRIES):
+        if number and pause:
+            time.sleep(pause * 2 ** (number - 1))
+        yield number
+
+
+def secret_of(value: object, field: str, where: str) -> Secret | None:
+    """Return what a field holds as a secret; None if it is absent or empty.
+
+    Raises:
+        TargetMisfit: it holds something that is no text; the value is not repeated.
+    """
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        return Secret(value)
+    raise TargetMisfit(
+        f"{_named(field)} holds no text",
+        where=where,
+        evidence=f"it is a JSON {type(value).__name__}",
+        remedy="Use another field, or remove this one.",
+    )
+
+
+def unguarded() -> None:
+    """Let a write pass: the guard of `preflight`, which changes nothing and so needs no lease."""
+
+
+class WithoutServer:
+    """What a target that sends its credential nowhere answers."""
+
+    @classmethod
+    def origin_mistakes(cls, settings: Any, environment: Mapping[str, str]) -> Iterable[InputError]:  # noqa: ANN401
+        """Return none: there is no address."""
+        del settings, environment
+        return ()
+
+
+def check_origins(mistakes: Iterable[InputError], context: TargetContext) -> None:
+    """Raise the first of a target's `origin_mistakes`, if there is one.
+
+    Raises:
+        InputError: no credential may go to an address of the settings.
+    """
+    for mistake in mistakes:
+        mistake.where = f"target {context.name}, {mistake.where}"
+        raise mistake
+
+
 def parse_settings(model: type[Settings], context: TargetContext) -> Settings:
     """Return the settings as `model`.
 
@@ -221,7 +369,7 @@ def parse_settings(model: type[Settings], context: TargetContext) -> Settings:
 
 
 def check_path(path: str) -> str:
-    """Return `path` where every segment is plain; a path reaches a URL or a file name.
+    """Return `path` if every segment is plain; a path reaches a URL or a file name.
 
     Raises:
         InputError: empty, an empty segment, `.`, `..`, or a character outside `A-Za-z0-9_.@=+-`.
@@ -233,3 +381,7 @@ def check_path(path: str) -> str:
                 evidence="each segment is one or more of A-Z a-z 0-9 _ . @ = + - and none is . or ..",
             )
     return path
+
+
+def _named(field: str) -> str:
+    return f"the field {field}" if field else "the value"

@@ -10,20 +10,22 @@ from typing import ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from keyturn.core.errors import Conflict, InputError, KeyturnError, TargetMisfit
+from keyturn.core.errors import InputError, KeyturnError, TargetMisfit
 from keyturn.core.secret import Secret
 from keyturn.targets import json_text, shell_text
 from keyturn.targets.base import (
-    TRIES,
     Capabilities,
     Document,
     Guard,
     TargetContext,
     Value,
+    WithoutServer,
     check_path,
+    merge,
     parse_settings,
+    secret_of,
 )
-from keyturn.targets.folder import Spot, opened
+from keyturn.targets.folder import opened
 from keyturn.targets.local import DIRECTORY, LocalTarget
 
 T = TypeVar("T")
@@ -53,7 +55,7 @@ class _Format:
     names: re.Pattern[str]
 
 
-class DotenvTarget:
+class DotenvTarget(WithoutServer):
     """A directory of files."""
 
     kind: ClassVar[str] = "dotenv"
@@ -86,7 +88,7 @@ class DotenvTarget:
         return None
 
     def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
-        """Change our variable under the lock, where it still is `expected`."""
+        """Change our variable under the lock, if it still is `expected`."""
         self._change(path, field, secret, expected, guard)
         return ""
 
@@ -136,50 +138,41 @@ class DotenvTarget:
         return where
 
     def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> None:
-        """Set our variable, or remove it where `secret` is None.
+        """Set our variable, or remove it if `secret` is None.
 
         Other writers of keyturn wait for the lock. Another program's change is seen until right before the new file
         takes the old one's place; a change in that very moment is lost.
         """
         where = self._place(path, field)
         with opened(self._root, path, where) as spot, spot.locked(self._request):
-            for _ in range(TRIES):
-                if self._changed(spot, field, secret, expected, guard):
-                    return
-        raise Conflict(
-            "this file keeps changing", where=where, evidence=f"{TRIES} merges were overtaken", remedy="Run again."
-        )
 
-    def _changed(self, spot: Spot, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> bool:
-        content = spot.read()
-        text = _decoded(content or b"", spot.where)
-        held = self._held(text, field, spot.where)
-        if held == secret:
-            return True
-        if held != expected:
-            raise Conflict(
-                f"the variable {field} was changed by somebody else meanwhile",
-                where=spot.where,
-                evidence="it is absent" if held is None else "it is another secret",
-            )
+            def read() -> tuple[Value, tuple[bytes | None, str]]:
+                content = spot.read()
+                text = _decoded(content or b"", where)
+                return Value(self._held(text, field, where)), (content, text)
+
+            def write_over(found: tuple[bytes | None, str]) -> str | None:
+                content, text = found
+                fresh = self._changed(text, field, secret, where)
+                return "" if spot.replace(content, _encoded(fresh, where), guard) else None
+
+            merge(read, write_over, field=field, secret=secret, expected=expected, where=where)
+
+    def _changed(self, text: str, field: str, secret: Secret | None, where: str) -> str:
         mark = MARK if text.startswith(MARK) else ""
-        fresh = mark + self._worded(
-            lambda: self._format.change(text.removeprefix(MARK), field, secret.reveal() if secret else None), spot.where
-        )
-        return spot.replace(content, _encoded(fresh, spot.where), guard)
+        value = secret.reveal() if secret else None
+        return mark + self._worded(lambda: self._format.change(text.removeprefix(MARK), field, value), where)
 
     def _held(self, text: str, field: str, where: str) -> Secret | None:
         value = self._worded(lambda: self._format.read(text.removeprefix(MARK), field), where)
-        if value is None or value == "":
-            return None
-        if not isinstance(value, str) or not _sound(value):
+        if isinstance(value, str) and not _sound(value):
             raise TargetMisfit(
-                f"the variable {field} holds no text",
+                f"the field {field} holds no text",
                 where=where,
-                evidence="it is not UTF-8" if isinstance(value, str) else f"it is a JSON {type(value).__name__}",
+                evidence="it is not UTF-8",
                 remedy="Use another name, or remove this one.",
             )
-        return Secret(value)
+        return secret_of(value, field, where)
 
     def _worded(self, ask: Callable[[], T], where: str) -> T:
         failure: KeyturnError

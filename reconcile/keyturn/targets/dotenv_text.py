@@ -22,7 +22,7 @@ _VALUE = re.compile(
 
 
 def read(text: str, field: str) -> str | None:
-    """Return the value of a name, None where it is not set; raises ValueError where that cannot be told."""
+    """Return the value of a name, None if it is not set; raises ValueError if that cannot be told."""
     known: dict[str, str | None] = {}
     for binding in _bindings(_as_read(text)):
         if binding.key:
@@ -32,7 +32,7 @@ def read(text: str, field: str) -> str | None:
 
 
 def changed(text: str, field: str, value: str | None) -> str:
-    """Return the text with a name set to `value`, or without it where that is None; raises ValueError."""
+    """Return the text with a name set to `value`, or without it if that is None; raises ValueError."""
     bindings = _bindings(text)
     place = _place(bindings, field)
     before = "".join(binding.original.string for binding in bindings[:place])
@@ -90,7 +90,7 @@ def _others(bindings: Sequence[Binding], field: str) -> Sequence[tuple[str | Non
 
 
 def _place(bindings: Sequence[Binding], field: str) -> int:
-    """Return which binding sets the name, the number of all where none does."""
+    """Return which binding sets the name, the number of all if none does."""
     found = [place for place, binding in enumerate(bindings) if binding.key == field]
     if len(found) > 1:
         raise ValueError(f"{field} is set twice")

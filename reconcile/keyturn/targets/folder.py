@@ -1,4 +1,7 @@
-"""Files below one directory, opened step by step so that no symbolic link leads out, locked, and replaced whole."""
+"""Files that are replaced whole and durably, and locks that go with the process.
+
+`opened` goes to a file step by step, so that no symbolic link leads out of a directory.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LINK = (errno.ELOOP, errno.ENOTDIR)
 
-_OPEN_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +41,7 @@ class Spot:
     where: str
 
     def read(self) -> bytes | None:
-        """Return what it holds, None where it is absent; raises OSError, TargetMisfit."""
+        """Return what it holds, None if it is absent; raises OSError, TargetMisfit."""
         try:
             handle = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder)
         except FileNotFoundError:
@@ -47,7 +50,7 @@ class Spot:
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
                 raise TargetMisfit(
-                    "this is no plain file of secrets",
+                    "this is no plain file",
                     where=self.where,
                     evidence=f"only a regular file of up to {LARGEST} bytes is",
                 )
@@ -58,22 +61,14 @@ class Spot:
     @contextmanager
     def locked(self, seconds: float) -> Iterator[None]:
         """Hold the lock of the directory, which leaves nothing behind; it goes with the process."""
-        until = time.monotonic() + seconds
-        while not _try_lock(self.folder):
-            if time.monotonic() > until:
-                raise TargetUnavailable(
-                    "another process writes to this directory",
-                    where=self.where,
-                    evidence=f"its lock was not free within {seconds:g} s",
-                )
-            time.sleep(POLL)
+        lock(self.folder, seconds, "another process writes to this directory", self.where)
         yield
 
     def replace(self, before: bytes | None, after: bytes, ready: Callable[[], None]) -> bool:
-        """Put `after` in place of exactly `before`, durably; False where that is no longer there.
+        """Put `after` in place of exactly `before`, durably; False if that is no longer there.
 
         `ready` is called when all but the last step is done. Raises OSError, TargetForbidden, and TargetUnavailable
-        (ambiguous) where it is done and may not outlive a power cut.
+        (ambiguous) if it is done and may not outlive a power cut.
         """
         with self._fresh(after) as fresh:
             ready()
@@ -146,9 +141,9 @@ def opened(root: Path, path: str, where: str) -> Iterator[Spot]:
     failure: KeyturnError
     handle = -1
     try:
-        handle = os.open(root, _OPEN_FOLDER)
+        handle = os.open(root, FOLDER)
         for folder in folders:
-            inner = os.open(folder, _OPEN_FOLDER | os.O_NOFOLLOW, dir_fd=handle)
+            inner = os.open(folder, FOLDER | os.O_NOFOLLOW, dir_fd=handle)
             os.close(handle)
             handle = inner
         yield Spot(handle, name, where)
@@ -182,6 +177,19 @@ def in_words(error: OSError, where: str, *, ambiguous: bool = False) -> KeyturnE
             remedy="Name the real place: keyturn follows no link below `root`.",
         )
     return TargetUnavailable("this file cannot be used", where=where, evidence=evidence, ambiguous=ambiguous)
+
+
+def lock(handle: int, seconds: float, what: str, where: str) -> None:
+    """Lock an open file or directory until it is closed; a crash leaves no lock behind.
+
+    Raises:
+        TargetUnavailable: `what`, if another process held the lock for `seconds`.
+    """
+    until = time.monotonic() + seconds
+    while not _try_lock(handle):
+        if time.monotonic() > until:
+            raise TargetUnavailable(what, where=where, evidence=f"its lock was not free within {seconds:g} s")
+        time.sleep(POLL)
 
 
 def _try_lock(handle: int) -> bool:

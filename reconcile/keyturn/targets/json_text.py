@@ -53,7 +53,7 @@ def members(text: str) -> Sequence[Member]:
 
 
 def changed(text: str, name: str, value: str | None) -> str:
-    """Return `text` with the member set to `value`, or without it where that is None; raises ValueError."""
+    """Return `text` with the member set to `value`, or without it if that is None; raises ValueError."""
     found = members(text)
     place = next((place for place, member in enumerate(found) if member.name == name), None)
     if value is None:

@@ -7,33 +7,29 @@ file is told apart from one that never was.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
-from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from keyturn.core.errors import Conflict, InputError, TargetMisfit, TargetUnavailable
+from keyturn.core.errors import Conflict, InputError, TargetMisfit
 from keyturn.targets.base import (
     Capabilities,
     Document,
     Guard,
     TargetContext,
     WithoutDeliveries,
+    WithoutServer,
     check_path,
     parse_settings,
 )
+from keyturn.targets.folder import FOLDER, Spot, lock
 
 DIRECTORY = ".keyturn"
 """Where the records are, beside the manifest."""
-
-POLL = 0.02
-"""Seconds between two tries for a lock."""
 
 NEVER = "0"
 """The version of a document that was never written."""
@@ -52,7 +48,7 @@ class _Stored(BaseModel):
     document: str
 
 
-class LocalTarget(WithoutDeliveries):
+class LocalTarget(WithoutDeliveries, WithoutServer):
     """A directory of records; it holds no secrets."""
 
     kind: ClassVar[str] = "local"
@@ -86,17 +82,16 @@ class LocalTarget(WithoutDeliveries):
         file = self._file(path)
         with self._words(path):
             self._make_folder(file.parent)
-            with self._locked(_lock_of(file), path) as marker:
+            with self._locked(_lock_of(file), path) as marker, self._spot(file, path) as spot:
+                before = spot.read()
                 found = self.read_document(path)
-                if found.version != version:
-                    raise Conflict(
-                        "the document was written by somebody else meanwhile",
-                        where=f"{self._where}, {path}",
-                        evidence=f"it is at version {found.version}, not {version}",
-                    )
                 stored = _Stored(version=int(found.version) + 1, document=text)
-                guard()
-                _replace(file, stored.model_dump_json().encode())
+                if found.version != version or not spot.replace(before, stored.model_dump_json().encode(), guard):
+                    raise Conflict(
+                        "the document was modified concurrently",
+                        where=f"{self._where}, {path}",
+                        evidence=f"it is no longer at version {version}",
+                    )
                 if found.version == NEVER:
                     os.write(marker, b"written\n")
         return str(stored.version)
@@ -146,20 +141,20 @@ class LocalTarget(WithoutDeliveries):
         return TargetMisfit(what, where=f"{self._where}, {path}", remedy=f"Nothing was changed. {remedy}".strip())
 
     @contextmanager
-    def _locked(self, lock: Path, path: str) -> Iterator[int]:
+    def _locked(self, file: Path, path: str) -> Iterator[int]:
         """Hold the lock; it goes with the process, so that a crash leaves none behind."""
-        until = time.monotonic() + self._request
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            while not _try_lock(handle):
-                if time.monotonic() > until:
-                    raise TargetUnavailable(
-                        "another process holds the document",
-                        where=f"{self._where}, {path}",
-                        evidence=f"its lock was not free within {self._request:g} s",
-                    )
-                time.sleep(POLL)
+            lock(handle, self._request, "another process holds the document", f"{self._where}, {path}")
             yield handle
+        finally:
+            os.close(handle)
+
+    @contextmanager
+    def _spot(self, file: Path, path: str) -> Iterator[Spot]:
+        handle = os.open(file.parent, FOLDER)
+        try:
+            yield Spot(handle, file.name, f"{self._where}, {path}")
         finally:
             os.close(handle)
 
@@ -179,30 +174,3 @@ class LocalTarget(WithoutDeliveries):
 
 def _lock_of(file: Path) -> Path:
     return file.with_name(f".{file.name.removesuffix('.json')}.lock")
-
-
-def _try_lock(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _replace(file: Path, content: bytes) -> None:
-    """Replace a file whole and durably: after a power cut it is the old one or the new one."""
-    fresh = file.with_name(f".{file.name}.{uuid4().hex}.new")
-    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        fresh.replace(file)
-    finally:
-        fresh.unlink(missing_ok=True)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

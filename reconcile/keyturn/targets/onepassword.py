@@ -10,7 +10,7 @@ from __future__ import annotations
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -18,6 +18,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from keyturn.core.errors import Conflict, InputError, TargetMisfit, TargetUnavailable
+from keyturn.core.origins import origin_of
 from keyturn.core.secret import Secret
 from keyturn.targets.base import (
     TRIES,
@@ -26,15 +27,21 @@ from keyturn.targets.base import (
     TargetContext,
     Value,
     WithoutDocuments,
+    check_origins,
     check_path,
+    merge,
     parse_settings,
+    tries,
 )
 from keyturn.targets.onepassword_item import Item, ItemField, called, concealed, pointer, split_field
-from keyturn.targets.origins import check_origin, proxy_for
+from keyturn.targets.origins import origin_mistakes, proxy_for
 
 TEXTS = frozenset({"STRING", "CONCEALED"})
 FIRST_LOOK, LAST_LOOK = 0.05, 2.0
 """Seconds between two looks for a write that the server does not show yet; each wait is twice the one before."""
+
+FIRST_PAUSE = 0.1
+"""Seconds before a refused change is tried again; each pause is twice the one before."""
 
 
 class AuthSettings(BaseModel):
@@ -72,11 +79,16 @@ class OnePasswordTarget(WithoutDocuments):
     )
     settings_model: ClassVar[type[BaseModel]] = OnePasswordSettings
 
+    @classmethod
+    def origin_mistakes(cls, settings: OnePasswordSettings, environment: Mapping[str, str]) -> Iterable[InputError]:
+        """The host has to be that of OP_CONNECT_HOST."""
+        return origin_mistakes("host", settings.host, (f"{settings.auth.env_prefix}OP_CONNECT_HOST",), environment)
+
     def __init__(self, context: TargetContext) -> None:
         """Check the settings, the origin and the certificate file."""
         settings = parse_settings(OnePasswordSettings, context)
-        prefix = settings.auth.env_prefix
-        origin = check_origin(settings.host, f"{prefix}OP_CONNECT_HOST", context)
+        check_origins(self.origin_mistakes(settings, context.environment), context)
+        origin = origin_of(settings.host)
         verify = _authority(settings, context)
         # The vendor's library is loaded here, when a server is really to be asked.
         from keyturn.targets.onepassword_server import Endpoint, Server
@@ -85,9 +97,9 @@ class OnePasswordTarget(WithoutDocuments):
         endpoint = Endpoint(
             origin=origin,
             verify=verify,
-            proxy=proxy_for(origin, context),
+            proxy=proxy_for(origin, context.environment),
             request=context.request,
-            variable=f"{prefix}OP_CONNECT_TOKEN",
+            variable=f"{settings.auth.env_prefix}OP_CONNECT_TOKEN",
         )
         self._server = Server(endpoint, context.environment, f"target {context.name}")
         self._vault = Vault(self._server, settings.vault, context.name)
@@ -99,8 +111,7 @@ class OnePasswordTarget(WithoutDocuments):
 
     def read(self, path: str, field: str) -> Value:
         """Read a field; the version is the item's."""
-        look = self._look(_place(path, field), field)
-        return Value(look.held, look.version)
+        return self._look(_place(path, field), field).value
 
     def read_version(self, path: str, field: str, version: str) -> Secret | None:
         """None: Connect shows no earlier version of an item."""
@@ -117,13 +128,13 @@ class OnePasswordTarget(WithoutDocuments):
         self._change(_place(path, field), field, None, expected, guard)
 
     def preflight(self, path: str, field: str) -> None:
-        """Write the item's title as it is; where there is no item, ask for one that cannot be made.
+        """Write the item's title as it is; if there is no item, ask for one that cannot be made.
 
         Not our field: without compare-and-set, rewriting a secret could undo what somebody else just wrote.
         """
         _place(path, field)
         with self._writing:
-            for _ in _tries():
+            for _ in tries(FIRST_PAUSE):
                 look = self._look(path, field)
                 if look.item is None:
                     self._check_create(path)
@@ -145,35 +156,43 @@ class OnePasswordTarget(WithoutDocuments):
     def _look(self, path: str, field: str) -> Look:
         item = self._vault.find(path)
         found = self._find_field(item, path, field) if item else None
-        return Look(item, found, Secret(found.value) if found and found.value else None)
+        return Look(item, found)
 
     def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> str:
-        """Set our field, or remove it where `secret` is None; return the item's version."""
+        """Set our field, or remove it if `secret` is None; return the item's version."""
+        where = self._vault.where(path)
+
+        def read() -> tuple[Value, Look]:
+            look = self._look_for_made(path, field)
+            return look.value, look
+
+        def write_over(look: Look) -> str | None:
+            version = self._send(look, path, field, secret.reveal() if secret else None, guard)
+            if version is None:
+                return None
+            after = self._await(path, field, version).value
+            if after.secret != secret:
+                raise Conflict(
+                    f"the field {field} was modified right after it was written",
+                    where=where,
+                    evidence="Connect cannot compare and set",
+                )
+            return after.version
+
         with self._writing:
-            for _ in _tries():
-                look = self._look_for_made(path, field)
-                if look.held == secret:
-                    return look.version
-                if look.held != expected:
-                    raise Conflict(
-                        f"the field {field} was changed by somebody else meanwhile",
-                        where=self._vault.where(path),
-                        evidence=f"it is {'absent' if look.held is None else 'another secret'}",
-                    )
-                version = self._send(look, path, field, secret.reveal() if secret else None, guard)
-                if version is not None:
-                    after = self._await(path, field, version)
-                    if after.held != secret:
-                        raise Conflict(
-                            f"the field {field} was changed by somebody else right after it was written",
-                            where=self._vault.where(path),
-                            evidence="Connect cannot compare and set",
-                        )
-                    return after.version
-        raise self._refused(path)
+            return merge(
+                read,
+                write_over,
+                field=field,
+                secret=secret,
+                expected=expected,
+                where=where,
+                pause=FIRST_PAUSE,
+                overtaken=self._refused(path),
+            )
 
     def _send(self, look: Look, path: str, field: str, value: str | None, guard: Guard) -> int | None:
-        """Send one change; return the item's new version, None where it was refused because of another change."""
+        """Send one change; return the item's new version, None if it was refused because of another change."""
         if look.item is None:
             self._check_create(path)
             section, label = split_field(field)
@@ -278,24 +297,16 @@ class OnePasswordTarget(WithoutDocuments):
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was read: the item, our field in it, and the secret there; None for what is absent."""
+    """What was read: the item, and our field in it; None for what is absent."""
 
     item: Item | None = None
     found: ItemField | None = None
-    held: Secret | None = None
 
     @property
-    def version(self) -> str:
-        """The item's version, 0 where there is none."""
-        return str(self.item.version if self.item else 0)
-
-
-def _tries() -> Iterator[int]:
-    """Count the tries of a change, with a pause before each further one."""
-    for number in range(TRIES):
-        if number:
-            time.sleep(FIRST_LOOK * 2**number)
-        yield number
+    def value(self) -> Value:
+        """What the field holds, and the item's version, 0 if there is no item."""
+        secret = Secret(self.found.value) if self.found and self.found.value else None
+        return Value(secret, str(self.item.version if self.item else 0))
 
 
 def _place(path: str, field: str) -> str:
@@ -307,7 +318,7 @@ def _place(path: str, field: str) -> str:
 
 
 def _authority(settings: OnePasswordSettings, context: TargetContext) -> bool | ssl.SSLContext:
-    """Return the trust in a certificate file, looked for beside the manifest; True where none is named."""
+    """Return the trust in a certificate file, looked for beside the manifest; True if none is named."""
     if not settings.ca_cert:
         return True
     try:

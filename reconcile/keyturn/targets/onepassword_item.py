@@ -67,7 +67,7 @@ def called(item: Item, name: str) -> list[ItemField]:
 
 
 def concealed(label: str, section: str, value: str | None) -> dict[str, object]:
-    """Return a new field, in the section of this id where one is named."""
+    """Return a new field, in the section of this id if one is named."""
     place = {"section": {"id": section}} if section else {}
     return {"type": "CONCEALED", "label": label, "value": value or "", **place}
 

@@ -8,10 +8,9 @@ is repeated.
 from __future__ import annotations
 
 import json
-import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -19,11 +18,9 @@ import httpx
 from onepasswordconnectsdk.client import Client
 from onepasswordconnectsdk.config import ClientConfig
 
-from keyturn.core.errors import CredentialError, TargetForbidden, TargetMisfit, TargetUnavailable
+from keyturn.core.errors import CredentialError, TargetForbidden, TargetUnavailable
 from keyturn.targets.base import Guard
-
-CONNECT = 1 / 3
-"""The part of a request's deadline that connecting may take; the rest is for the answer."""
+from keyturn.targets.servers import CONNECT, Action, check_status, unreachable
 
 NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
@@ -52,15 +49,6 @@ class Answer:
         return self.status < HTTPStatus.MULTIPLE_CHOICES
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """What is asked: `doing` completes "could not …"; `remedy` says what to do where it is forbidden."""
-
-    where: str
-    doing: str
-    remedy: str = ""
-
-
 class Server:
     """Sends requests, side by side. Thread-safe."""
 
@@ -73,7 +61,7 @@ class Server:
         self._client: Client | None = None
 
     def ask(self, action: Action, verb: str, path: str, body: object = None, *, guard: Guard | None = None) -> Answer:
-        """Send a request, a write where there is a `guard`.
+        """Send a request, a write if there is a `guard`.
 
         Raises:
             TargetUnavailable: no answer, throttled, 5xx; ambiguous for a write that was sent.
@@ -88,7 +76,9 @@ class Server:
         try:
             response = client.build_request(verb, path, body)
         except httpx.RequestError as error:
-            failure = self._unreachable(action, error, writing=writing)
+            never = isinstance(error, NEVER_SENT)
+            end = self._endpoint
+            failure = unreachable(action, error, end.origin, end.request, never=never, writing=writing)
         else:
             return self._judge(action, response, writing=writing)
         raise failure
@@ -144,59 +134,22 @@ class Server:
 
     def _judge(self, action: Action, response: httpx.Response, *, writing: bool) -> Answer:
         status = response.status_code
-        where, evidence, failed = action.where, f"status {status}", f"could not {action.doing}"
+        where, evidence = action.where, f"status {status}"
         if status == HTTPStatus.UNAUTHORIZED:
             remedy = f"It has run out or was revoked: put a new one into {self._endpoint.variable}."
             raise CredentialError("the server refuses this token", where=where, evidence=evidence, remedy=remedy)
         if status == HTTPStatus.FORBIDDEN:
             what = f"this token may not {action.doing}"
             raise TargetForbidden(what, where=where, evidence=evidence, remedy=action.remedy)
-        if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-            why = "the server redirects, and a credential goes only to its own origin"
-            remedy = "Use the address that it redirects to, if it is yours."
-            raise TargetMisfit(f"{failed}: {why}", where=where, evidence=evidence, remedy=remedy)
-        if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            raise TargetMisfit(f"{failed}: too large", where=where, evidence=evidence)
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
-            raise TargetUnavailable(f"{failed}: the server asks to try again later", where=where, evidence=evidence)
-        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            what, remedy = f"{failed}: the server is not well", "Run again when it is."
-            raise TargetUnavailable(what, where=where, evidence=evidence, remedy=remedy, ambiguous=writing)
+        check_status(action, status, writing=writing)
         try:
             return Answer(status, json.loads(response.content) if response.content else None)
         except ValueError:
             pass  # raised outside, so that nothing of the body hangs on the error
         raise TargetUnavailable(
-            f"{failed}: the answer is not Connect's",
+            f"could not {action.doing}: the answer is not Connect's",
             where=where,
             evidence=f"{evidence}, no JSON",
             remedy="Check that the host is the server's, not a proxy's.",
             ambiguous=writing,
         )
-
-    def _unreachable(self, action: Action, error: httpx.RequestError, *, writing: bool) -> TargetUnavailable:
-        """Tell a connection that was never made from an answer that was lost; the error's text is not repeated."""
-        causes = list(_causes(error))
-        never = isinstance(error, NEVER_SENT)
-        if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
-            why, remedy = "its certificate is not trusted", "Name its certificate authority as `ca_cert`."
-        elif any(isinstance(cause, socket.gaierror) for cause in causes):
-            why, remedy = "its name is not known", "Check the host."
-        elif never:
-            why, remedy = "no connection could be made", "Check the host, and that the server runs."
-        else:
-            why, remedy = f"no answer within {self._endpoint.request:g} s, or the connection broke", "Run again."
-        return TargetUnavailable(
-            f"could not {action.doing}: {why}",
-            where=action.where,
-            evidence=f"{self._endpoint.origin}, {type(error).__name__}",
-            remedy=remedy,
-            ambiguous=writing and not never,
-        )
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or cause.__context__

@@ -18,7 +18,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from keyturn.core.errors import TargetMisfit, TargetUnavailable
 from keyturn.targets.base import Guard
 from keyturn.targets.onepassword_item import Item, Listed, Summary
-from keyturn.targets.onepassword_server import Action, Answer, Server
+from keyturn.targets.onepassword_server import Answer, Server
+from keyturn.targets.servers import Action
 
 ID = re.compile(r"[a-z0-9]{26}")
 """An id of a vault or an item, as Connect's API describes it."""
@@ -57,7 +58,7 @@ class Vault:
         return f"target {self._name}, {self._vault}/{path}"
 
     def find(self, path: str) -> Item | None:
-        """Return the item of this id or title, None where there is none.
+        """Return the item of this id or title, None if there is none.
 
         Raises:
             TargetMisfit: no such vault, several items of this title, or only archived ones.
@@ -83,7 +84,7 @@ class Vault:
         return self._get(items, used[0].id, path) if used else None
 
     def patch(self, path: str, item: Item, change: Mapping[str, object], guard: Guard | None = None) -> int | None:
-        """Apply one change to an item; return its version, None where it was refused: another change came first."""
+        """Apply one change to an item; return its version, None if it was refused: another change came first."""
         action = self._action(path, "change this item", "read and write")
         place = f"/v1/vaults/{self._identify()}/items/{item.id}"
         answer = self._server.ask(action, "PATCH", place, [dict(change)], guard=guard)
@@ -92,7 +93,7 @@ class Vault:
         return None if missed else _parse(ITEM, answer, action, writing=True).version
 
     def create(self, path: str, section: str, field: Mapping[str, object], guard: Guard) -> int | None:
-        """Make an item of this title with one field, in a section where one is named; return as `patch`."""
+        """Make an item of this title with one field, in a section if one is named; return as `patch`."""
         action = self._action(path, "make this item", "read and write")
         heading = {"id": section, "label": section}
         parts = {"sections": [heading] if section else [], "fields": [dict(field)]}

@@ -2,45 +2,68 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from keyturn.core.errors import InputError
-from keyturn.core.origins import ALLOWED_ORIGINS, check_transport, origin_of, parse_origin
-from keyturn.targets.base import TargetContext
+from keyturn.core.origins import ALLOWED_ORIGINS, Origin, allowed_origins, check_transport, parse_origin
 
 
-def check_origin(address: str, variable: str, context: TargetContext) -> str:
-    """Return the origin of `address`, to which the credential that belongs to `variable`'s origin may go.
+class NoConsent(InputError):
+    """The environment does not agree that a credential goes to this origin; only the environment can mend that."""
+
+
+def origin_mistakes(
+    setting: str, address: str, variables: tuple[str, ...], environment: Mapping[str, str]
+) -> Iterator[InputError]:
+    """Yield what forbids that a credential goes to `address`; nothing if it may.
+
+    `setting` names the setting that holds the address, and is the `where` of each mistake. The first of `variables`
+    that is set says to which origin the credential belongs; KEYTURN_ALLOWED_ORIGINS lists further ones. An `address`
+    that is no bare origin, or plain http to another machine, is wrong in every environment; all else is `NoConsent`.
+    """
+    try:
+        origin = bare_origin(address)
+    except InputError as error:
+        error.where = setting
+        yield error
+        return
+    variable = next((name for name in variables if environment.get(name)), variables[-1])
+    try:
+        mine = str(parse_origin(environment[variable])) if environment.get(variable) else ""
+        allowed = allowed_origins(environment)
+    except InputError as error:
+        source = error.where or variable
+        yield NoConsent(error.what, where=setting, evidence=f"the variable {source}", remedy=error.remedy)
+        return
+    if str(origin) not in {mine, *allowed}:
+        yield NoConsent(
+            f"no credential may go to {origin}",
+            where=setting,
+            evidence=f"{variable} is {mine}" if mine else f"{variable} is not set",
+            remedy=f"If it is right, type: export {variable}={origin}, or add it to {ALLOWED_ORIGINS}.",
+        )
+
+
+def bare_origin(address: str) -> Origin:
+    """Return the origin of an address that ends with its host or port.
 
     Raises:
-        InputError: not a bare origin; another one than `variable`'s and not allowed; plain http to another machine.
+        InputError: it is no http or https URL, has more parts than that, or is plain http to another machine.
     """
-    where = f"target {context.name}"
-    own = context.environment.get(variable, "")
-    try:
-        origin = parse_origin(address)
-        check_transport(origin)
-        mine = origin_of(own) if own else ""
-    except InputError as error:
-        raise InputError(error.what, where=where, evidence=f"the address, or {variable}", remedy=error.remedy) from None
+    origin = parse_origin(address)
+    check_transport(origin)
     parts = urlsplit(address)
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise InputError("the address has to end with its host or port", where=where, remedy="Leave the path out.")
-    if str(origin) not in {mine, *context.allowed_origins}:
-        raise InputError(
-            f"no credential may go to {origin}",
-            where=where,
-            evidence=f"{variable} is {mine}" if mine else f"{variable} is not set",
-            remedy=f"Where this address is right, set {variable} to it, or add it to {ALLOWED_ORIGINS}.",
-        )
-    return str(origin)
+        raise InputError("an address ends with its host or port", remedy="Leave the path out.")
+    return origin
 
 
-def proxy_for(origin: str, context: TargetContext) -> str:
+def proxy_for(origin: str, environment: Mapping[str, str]) -> str:
     """Return the proxy of the environment for an https origin; what is sent through it stays encrypted."""
     host = origin.partition("://")[2]
-    excluded = context.environment.get("NO_PROXY") or context.environment.get("no_proxy") or ""
+    excluded = environment.get("NO_PROXY") or environment.get("no_proxy") or ""
     if not origin.startswith("https:") or proxy_bypass_environment(host, {"no": excluded}):
         return ""
-    return context.environment.get("HTTPS_PROXY") or context.environment.get("https_proxy") or ""
+    return environment.get("HTTPS_PROXY") or environment.get("https_proxy") or ""

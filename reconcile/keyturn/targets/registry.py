@@ -38,7 +38,7 @@ def find(kind: str) -> type[Target]:
     else:
         if _is_target(found, kind):
             return found
-        why = f"it is no class with kind = {kind!r}, capabilities and settings_model"
+        why = f"it is no class with kind = {kind!r}, capabilities, settings_model and origin_mistakes"
     raise InputError(
         f"the target of type {kind} cannot be used",
         evidence=f"{entry.value}: {why}",
@@ -102,6 +102,7 @@ def _is_target(found: object, kind: str) -> bool:
         isinstance(found, type)
         and getattr(found, "kind", None) == kind
         and isinstance(getattr(found, "capabilities", None), Capabilities)
+        and callable(getattr(found, "origin_mistakes", None))
         and isinstance(settings, type)
         and issubclass(settings, BaseModel)
     )

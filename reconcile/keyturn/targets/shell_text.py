@@ -35,13 +35,13 @@ class _Assignment:
 
 
 def read(text: str, field: str) -> str | None:
-    """Return the value of a name, None where it is not set; raises ValueError where that cannot be told."""
+    """Return the value of a name, None if it is not set; raises ValueError if that cannot be told."""
     found = _find(text, field)
     return None if found is None else _literal(found.word, field)
 
 
 def changed(text: str, field: str, value: str | None) -> str:
-    """Return the text with a name set to `value`, or without it where that is None; raises ValueError."""
+    """Return the text with a name set to `value`, or without it if that is None; raises ValueError."""
     found = _find(text, field)
     if value is None:
         return text if found is None else text[: found.line[0]] + text[found.line[1] :]

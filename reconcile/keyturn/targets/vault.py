@@ -6,24 +6,29 @@ which holds its JSON as text. hvac is imported with the first target, so that it
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from keyturn.core.errors import Conflict, InputError, TargetForbidden, TargetMisfit
+from keyturn.core.origins import origin_of
 from keyturn.core.secret import Secret
 from keyturn.targets.base import (
-    TRIES,
     Capabilities,
     Document,
     Guard,
     TargetContext,
     Value,
+    check_origins,
     check_path,
+    merge,
     parse_settings,
+    secret_of,
+    unguarded,
 )
-from keyturn.targets.origins import check_origin, proxy_for
+from keyturn.targets.origins import origin_mistakes, proxy_for
 from keyturn.targets.vault_login import AuthSettings, Login, PlainPath
 
 if TYPE_CHECKING:
@@ -54,11 +59,16 @@ class VaultTarget:
     )
     settings_model: ClassVar[type[BaseModel]] = VaultSettings
 
+    @classmethod
+    def origin_mistakes(cls, settings: VaultSettings, environment: Mapping[str, str]) -> Iterable[InputError]:
+        """The address has to be that of VAULT_ADDR."""
+        return origin_mistakes("address", settings.address, (f"{settings.auth.env_prefix}VAULT_ADDR",), environment)
+
     def __init__(self, context: TargetContext) -> None:
         """Check the settings, the origin and the certificate file."""
         settings = parse_settings(VaultSettings, context)
-        prefix = settings.auth.env_prefix
-        origin = check_origin(settings.address, f"{prefix}VAULT_ADDR", context)
+        check_origins(self.origin_mistakes(settings, context.environment), context)
+        origin = origin_of(settings.address)
         verify = _authority(settings, context)
         # The vendor's library is loaded here, when a server is really to be asked.
         from keyturn.targets.vault_kv import KeyValue
@@ -68,7 +78,7 @@ class VaultTarget:
             origin=origin,
             namespace=settings.namespace or "",
             verify=verify,
-            proxy=proxy_for(origin, context),
+            proxy=proxy_for(origin, context.environment),
             request=context.request,
         )
         self._server = Server(endpoint, Login(settings.auth, context.environment), f"target {context.name}")
@@ -80,27 +90,27 @@ class VaultTarget:
         return Value(self._held(entry, path, field), str(entry.version))
 
     def read_version(self, path: str, field: str, version: str) -> Secret | None:
-        """Read a field of an earlier version; None where that one is gone."""
+        """Read a field of an earlier version; None if that one is gone."""
         _place(path, field)
         number = _number(version)
         return self._held(self._store.read(path, number), path, field) if number > 0 else None
 
     def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
         """Merge our field into what is there, on exactly the version that was read."""
-        return str(self._change(path, field, secret, expected, guard))
+        return self._change(path, field, secret, expected, guard)
 
     def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
-        """Write the other fields without ours; where none is left, an empty version, for a delete has no fence."""
+        """Write the other fields without ours; if none is left, an empty version, for a delete has no fence."""
         self._change(path, field, None, expected, guard)
 
     def preflight(self, path: str, field: str) -> None:
-        """Rewrite what is there; where nothing is, try a write that the policy judges and the fence refuses."""
+        """Rewrite what is there; if nothing is, try a write that the policy judges and the fence refuses."""
         entry = self._store.read(_place(path, field))
         self._held(entry, path, field)
         if entry.fields is not None:
-            self._store.write(path, entry.fields, entry.version, _unguarded)
+            self._store.write(path, entry.fields, entry.version, unguarded)
             return
-        self._store.probe_write(path, _unguarded)
+        self._store.probe_write(path, unguarded)
         may = self._store.capabilities(path)
         if may and "root" not in may and not may >= NEEDED:
             raise TargetForbidden(
@@ -133,7 +143,7 @@ class VaultTarget:
         entry = self._store.write(check_path(path), {DOCUMENT: text}, _number(version), guard)
         if entry is None:
             raise Conflict(
-                "the document was written by somebody else meanwhile",
+                "the document was modified concurrently",
                 where=self._store.where(path),
                 evidence=f"it is no longer at version {version}",
             )
@@ -145,7 +155,7 @@ class VaultTarget:
         return self._store.list(check_path(prefix))
 
     def check_documents(self, prefix: str) -> None:
-        """Raise TargetMisfit where the mount deletes versions by itself, TargetForbidden where that cannot be seen."""
+        """Raise TargetMisfit if the mount deletes versions by itself, TargetForbidden if that cannot be seen."""
         check_path(prefix)
         after = self._store.vanishing()
         if after:
@@ -161,45 +171,25 @@ class VaultTarget:
         """Close the connections."""
         self._server.close()
 
-    def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> int:
-        """Set our field, or remove it where `secret` is None, on the version that was read; return the new one."""
+    def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> str:
+        """Set our field, or remove it if `secret` is None, on the version that was read; return the new one."""
         _place(path, field)
-        for _ in range(TRIES):
+
+        def read() -> tuple[Value, Entry]:
             entry = self._store.read(path)
-            held = self._held(entry, path, field)
-            if held == secret:
-                return entry.version
-            if held != expected:
-                raise Conflict(
-                    f"the field {field} was changed by somebody else meanwhile",
-                    where=self._store.where(path),
-                    evidence=f"at version {entry.version} it is {'absent' if held is None else 'another secret'}",
-                )
+            return Value(self._held(entry, path, field), str(entry.version)), entry
+
+        def write_over(entry: Entry) -> str | None:
             fields = {name: value for name, value in (entry.fields or {}).items() if name != field}
             if secret:
                 fields[field] = secret.reveal()
             written = self._store.write(path, fields, entry.version, guard)
-            if written:
-                return written.version
-        raise Conflict(
-            "other fields of this path keep changing",
-            where=self._store.where(path),
-            evidence=f"{TRIES} merges were overtaken",
-            remedy="Run again.",
-        )
+            return str(written.version) if written else None
+
+        return merge(read, write_over, field=field, secret=secret, expected=expected, where=self._store.where(path))
 
     def _held(self, entry: Entry, path: str, field: str) -> Secret | None:
-        value = (entry.fields or {}).get(field)
-        if value is None or value == "":
-            return None
-        if not isinstance(value, str):
-            raise TargetMisfit(
-                f"the field {field} holds no text",
-                where=self._store.where(path),
-                evidence=f"it is a JSON {type(value).__name__}",
-                remedy="Use another field, or remove this one.",
-            )
-        return Secret(value)
+        return secret_of((entry.fields or {}).get(field), field, self._store.where(path))
 
     def _deleted(self, path: str, entry: Entry) -> TargetMisfit:
         return TargetMisfit(
@@ -240,7 +230,7 @@ def _number(version: str) -> int:
 
 
 def _authority(settings: VaultSettings, context: TargetContext) -> bool | str:
-    """Return the certificate file, looked for beside the manifest; True where none is named."""
+    """Return the certificate file, looked for beside the manifest; True if none is named."""
     named = settings.ca_cert or context.environment.get(f"{settings.auth.env_prefix}VAULT_CACERT", "")
     if not named:
         return True
@@ -248,7 +238,3 @@ def _authority(settings: VaultSettings, context: TargetContext) -> bool | str:
     if not file.exists():
         raise InputError("there is no such certificate file", where=f"target {context.name}", evidence=named)
     return str(file)
-
-
-def _unguarded() -> None:
-    """Preflight is not fenced by a lease: it changes nothing."""

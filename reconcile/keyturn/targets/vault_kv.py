@@ -11,7 +11,8 @@ from pydantic import BaseModel, ValidationError
 
 from keyturn.core.errors import TargetMisfit, TargetUnavailable
 from keyturn.targets.base import Guard
-from keyturn.targets.vault_server import BAD, NOT_FOUND, OK, Action, Answer, Ask, Server
+from keyturn.targets.servers import Action
+from keyturn.targets.vault_server import BAD, NOT_FOUND, OK, Answer, Ask, Server
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -21,7 +22,7 @@ NO_VERSION = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A path at one version; `fields` None where it is absent or deleted, `vanishes` when it will delete itself."""
+    """A path at one version; `fields` None if it is absent or deleted, `vanishes` when it will delete itself."""
 
     fields: Mapping[str, object] | None
     version: int
@@ -89,7 +90,7 @@ class KeyValue:
         )
 
     def write(self, path: str, fields: Mapping[str, object], version: int, guard: Guard) -> Entry | None:
-        """Write all fields over exactly `version`; None where the path is at another one."""
+        """Write all fields over exactly `version`; None if the path is at another one."""
         action = self._action("write", path, "data", "create", "read", "update")
         answer = self._ask(
             action,
@@ -118,7 +119,7 @@ class KeyValue:
         return tuple(sorted(key for key in _parse(_Keys, answer, action).keys if not key.endswith("/")))
 
     def capabilities(self, path: str) -> frozenset[str]:
-        """Return what the login may do with the data of a path; empty where it may not even ask that."""
+        """Return what the login may do with the data of a path; empty if it may not even ask that."""
         data = f"{self._mount}/data/{path}"
         answer = self._server.probe(
             Action(self.where(path), "ask for its capabilities"),
@@ -174,7 +175,7 @@ class KeyValue:
             f"there is no mount {self._mount} that this login may use",
             where=f"target {self._name}",
             evidence=evidence,
-            remedy="Check `mount`; where it is right, the login's policy allows nothing below it.",
+            remedy="Check `mount`; if it is right, the login's policy allows nothing below it.",
         )
 
     def _action(self, verb: str, path: str, part: str, *capabilities: str) -> Action:

@@ -12,33 +12,27 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import NoReturn
 
 import hvac
 import requests
 from hvac.adapters import RawAdapter
-from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
 from keyturn.core.errors import CredentialError, TargetForbidden, TargetMisfit, TargetUnavailable
 from keyturn.core.secret import Secret
 from keyturn.targets.base import Guard
+from keyturn.targets.servers import CONNECT, Action, causes, check_status, unreachable
 from keyturn.targets.vault_login import Login
-
-CONNECT = 1 / 3
-"""The part of a request's deadline that connecting may take; the rest is for the answer."""
 
 Ask = Callable[[hvac.Client], requests.Response]
 
 OK = 200
 NO_CONTENT = 204
-REDIRECT = range(300, 400)
 BAD = 400
 FORBIDDEN = 403
 NOT_FOUND = 404
-STALE = 412
-TOO_LARGE = 413
-TOO_MANY = 429
 SERVER_ERROR = 500
+NEVER_SENT = (ConnectTimeoutError, NewConnectionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +59,6 @@ class Answer:
         return " ".join(str(error) for error in _list(self.body.get("errors")))
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
-    """What is asked: `doing` completes "could not …"; `remedy` says what to do where it is forbidden."""
-
-    where: str
-    doing: str
-    remedy: str = ""
-
-
 class Server:
     """Sends requests side by side, each on a connection that no other thread uses meanwhile."""
 
@@ -87,7 +72,7 @@ class Server:
         self._token: Secret | None = None
 
     def ask(self, action: Action, ask: Ask, guard: Guard | None = None) -> Answer:
-        """Send a request, a write where there is a `guard`; log in first, and again where the token has run out.
+        """Send a request, a write if there is a `guard`; log in first, and again if the token has run out.
 
         Raises:
             TargetUnavailable: no answer, sealed, throttled, 5xx; ambiguous for a write that was sent.
@@ -163,7 +148,9 @@ class Server:
             try:
                 response = ask(client)
             except requests.RequestException as error:
-                failure = _unreachable(action, error, self._endpoint, writing=writing)
+                never = any(isinstance(cause, NEVER_SENT) for cause in causes(error))
+                end = self._endpoint
+                failure = unreachable(action, error, end.origin, end.request, never=never, writing=writing)
             else:
                 return _judge(action, response, writing=writing)
         raise failure
@@ -212,26 +199,17 @@ def _visible_mounts(client: hvac.Client) -> requests.Response:
 
 
 def _judge(action: Action, response: requests.Response, *, writing: bool) -> Answer:
-    status = response.status_code
-    if status in REDIRECT:
-        raise TargetMisfit(
-            f"could not {action.doing}: the server redirects, and a credential goes only to its own origin",
-            where=action.where,
-            evidence=f"status {status}",
-            remedy="Use the address of the active node, or of a load balancer that finds it.",
-        )
-    if status == TOO_LARGE:
-        raise TargetMisfit(f"could not {action.doing}: too large", where=action.where, evidence=f"status {status}")
-    if status in {STALE, TOO_MANY}:
-        raise TargetUnavailable(
-            f"could not {action.doing}: the server asks to try again later",
-            where=action.where,
-            evidence=f"status {status}",
-        )
-    body = _body(response)
+    status, body = response.status_code, _body(response)
     errors = " ".join(str(error) for error in _list(body.get("errors"))) if body else ""
-    if status >= SERVER_ERROR:
-        _refuse_ill(action, status, errors, writing=writing)
+    if status >= SERVER_ERROR and "sealed" in errors:
+        raise TargetUnavailable(
+            f"could not {action.doing}: the server is sealed",
+            where=action.where,
+            evidence=f"status {status}",
+            remedy="Unseal it and run again.",
+            ambiguous=writing,
+        )
+    check_status(action, status, writing=writing)
     if "namespace not found" in errors:
         raise TargetMisfit("there is no such namespace", where=action.where, remedy="Check `namespace`.")
     if body is None and status != NO_CONTENT:
@@ -243,55 +221,6 @@ def _judge(action: Action, response: requests.Response, *, writing: bool) -> Ans
             ambiguous=writing,
         )
     return Answer(status, body or {})
-
-
-def _refuse_ill(action: Action, status: int, errors: str, *, writing: bool) -> NoReturn:
-    sealed = "sealed" in errors
-    raise TargetUnavailable(
-        f"could not {action.doing}: the server is {'sealed' if sealed else 'not well'}",
-        where=action.where,
-        evidence=f"status {status}",
-        remedy="Unseal it and run again." if sealed else "Run again when it is.",
-        ambiguous=writing,
-    )
-
-
-def _unreachable(
-    action: Action, error: requests.RequestException, endpoint: Endpoint, *, writing: bool
-) -> TargetUnavailable:
-    """Tell a connection that was never made from an answer that was lost; the error's text is not repeated."""
-    causes = list(_causes(error))
-    unknown = any(isinstance(cause, NameResolutionError) for cause in causes)
-    never = any(isinstance(cause, ConnectTimeoutError | NewConnectionError) for cause in causes)
-    untrusted = any(type(cause).__name__ == "SSLCertVerificationError" for cause in causes)
-    if untrusted:
-        why, remedy = "its certificate is not trusted", "Name its certificate authority as `ca_cert`."
-    elif unknown:
-        why, remedy = "its name is not known", "Check the address."
-    elif never:
-        why, remedy = "no connection could be made", "Check the address, and that the server runs."
-    else:
-        why, remedy = f"no answer within {endpoint.request:g} s, or the connection broke", "Run again."
-    return TargetUnavailable(
-        f"could not {action.doing}: {why}",
-        where=action.where,
-        evidence=f"{endpoint.origin}, {type(error).__name__}",
-        remedy=remedy,
-        ambiguous=writing and not never,
-    )
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Walk through what requests and urllib3 wrapped: arguments, reasons and contexts."""
-    seen: set[int] = set()
-    waiting = [error]
-    while waiting:
-        one = waiting.pop()
-        if not isinstance(one, BaseException) or id(one) in seen:
-            continue
-        seen.add(id(one))
-        yield one
-        waiting += [*one.args, getattr(one, "reason", None), one.__cause__, one.__context__]
 
 
 def _body(response: requests.Response) -> Mapping[str, object] | None:
