@@ -84,20 +84,22 @@ def required(dist: Distribution, seen: set[str]) -> Iterator[Distribution]:
                 yield from required(found, seen)
 
 
+def succeed(args: list[str | Path]) -> None:
+    """Run a program that has to end well."""
+    done = run(args, seconds=120)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> Bare:
     """The environment; nothing is downloaded for it."""
     folder = tmp_path_factory.mktemp("bare")
     wheels, python = folder / "wheels", folder / "venv/bin/python"
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    commands: list[list[str | Path]] = [
-        [sys.executable, "-m", "venv", "--without-pip", folder / "venv"],
-        [*pip, "wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, ROOT],
-        [*pip, "--python", python, "install", "--no-index", "--no-deps", "--find-links", wheels, "keyturn"],
-    ]
-    for args in commands:
-        done = run(args, seconds=120)
-        assert done.returncode == 0, done.stderr
+    pip: list[str | Path] = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    succeed([sys.executable, "-m", "venv", "--without-pip", folder / "venv"])
+    succeed([*pip, "wheel", "--no-index", "--no-deps", "--no-build-isolation", "--wheel-dir", wheels, ROOT])
+    [wheel] = wheels.iterdir()
+    succeed([*pip, "--python", python, "install", "--no-index", "--no-deps", wheel])
     [packages] = (folder / "venv/lib").glob("python*/site-packages")
     [installed] = Distribution.discover(name="keyturn", path=[str(packages)])
     for dist in required(installed, set()):
