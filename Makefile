@@ -1,22 +1,38 @@
 PYTHON ?= python3
 BIN := .venv/bin
-LOCK := requirements/dev.txt
 STAMP := .venv/.stamp
 # all but `all`, which names the distribution itself: a lock cannot hold that
-EXTRAS := aws dotenv metrics onepassword pulumi sandbox vault
-PIP := $(BIN)/python -m pip --disable-pip-version-check
+EXTRAS := aws dotenv onepassword pulumi sandbox vault
+UNIT_EXTRAS := aws dotenv onepassword vault
+DEMO_EXTRAS := sandbox vault
+PYTHONS := 3.11 3.12 3.13
+COMPILE = env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+  --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --annotation-style line
+PYTEST := -m pytest -n 2 --dist loadscope
+PIP := -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test engine simulate decisions bench prove transcript check generate lock
+.PHONY: help demo unit unit-all test coverage engine simulate decisions bench prove transcript check generate lock
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(STAMP) ## the whole life of a key in one minute, against the sandbox and a real OpenBao
-	$(BIN)/keyturn demo
+demo: .venv-demo/.stamp ## the whole life of a key, against the sandbox and a real OpenBao (1 min with its install)
+	.venv-demo/bin/keyturn demo
 
-test: $(STAMP) ## every test; those on the Pulumi engine build it once, where there is Go and no `pulumi`
-	$(BIN)/pytest -n 2 --dist loadscope $(ARGS)
+unit: $(STAMP) ## the tests without servers, sockets or processes (30 s)
+	$(BIN)/python $(PYTEST) tests/unit $(ARGS)
+
+unit-all: unit $(PYTHONS:%=unit-%) ## the same with every Python from 3.11 to 3.13 on this machine (30 s each, after its install)
+
+test: $(STAMP) ## every test (15 min); those on the Pulumi engine build it once (2 to 9 min) if there is Go and no `pulumi`
+	$(BIN)/python $(PYTEST) $(ARGS)
+
+coverage: $(STAMP) ## the lines that tests/unit, tests/integration and tests/cli run (5 to 10 min)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run $(PYTEST) tests/unit tests/integration tests/cli $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 engine: $(STAMP) ## the Pulumi engine for the tests, as `make test` builds it
 	$(BIN)/python -m tests.engine.build
@@ -37,7 +53,7 @@ bench: $(STAMP) ## how long the front door takes, as ratios
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.engine.bench
 
-check: $(STAMP) ## style, types, layers, generated files, documentation
+check: $(STAMP) ## style, types, layers, generated files, documentation, functions that nothing calls (1 min)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -47,22 +63,49 @@ check: $(STAMP) ## style, types, layers, generated files, documentation
 generate: $(STAMP) ## the schemas, the CLI reference and the picture of the wings, from the code
 	$(BIN)/python -m tests.generated
 
-lock: $(STAMP) ## the lock again, from pyproject.toml and requirements/dev.in
-	env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
-	  $(EXTRAS:%=--extra %) \
-	  --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
-	  --annotation-style line --output-file $(LOCK) pyproject.toml requirements/dev.in
+lock: $(STAMP) ## the locks again, from pyproject.toml and requirements/*.in
+	$(COMPILE) $(EXTRAS:%=--extra %) --output-file requirements/dev.txt pyproject.toml requirements/dev.in
+	$(COMPILE) $(UNIT_EXTRAS:%=--extra %) --constraint requirements/dev.txt \
+	  --output-file requirements/unit.txt pyproject.toml requirements/unit.in
+	$(COMPILE) $(DEMO_EXTRAS:%=--extra %) --constraint requirements/dev.txt \
+	  --output-file requirements/demo.txt pyproject.toml requirements/demo.in
 
 .venv: $(STAMP)
 
-# Hashes guard every download.
-.venv/.lock: $(LOCK)
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
-	$(PYTHON) -m venv --clear .venv
-	$(PIP) install --quiet --require-hashes -r $(LOCK)
+# $(call environment,FOLDER,PYTHON,LOCK): hashes guard every download.
+define environment
+$(2) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+$(2) -m venv --clear $(1)
+$(1)/bin/python $(PIP) --require-hashes -r $(3)
+endef
+# $(call itself,FOLDER): this repository only, with the build backend that the lock pins.
+itself = $(1)/bin/python $(PIP) --no-deps --no-build-isolation --editable .
+
+.venv/.lock: requirements/dev.txt
+	$(call environment,.venv,$(PYTHON),$<)
 	touch $@
 
-# Only this repository itself, with the build backend that the lock pins.
 $(STAMP): .venv/.lock pyproject.toml
-	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	$(call itself,.venv)
 	touch $@
+
+.venv-demo/.stamp: requirements/demo.txt pyproject.toml
+	$(call environment,.venv-demo,$(PYTHON),$<)
+	$(call itself,.venv-demo)
+	touch $@
+
+.venv-3.%/.stamp: requirements/unit.txt pyproject.toml
+	$(call environment,.venv-3.$*,$(INTERPRETER),$<)
+	$(call itself,.venv-3.$*)
+	touch $@
+
+# Each interpreter is looked for on PATH, then among those of pyenv; that of .venv has had its turn by `make unit`.
+unit-3.%: $(STAMP)
+	@[ "$$($(BIN)/python -c 'import sys; print(sys.version_info.minor)')" != $* ] || exit 0; \
+	for python in python3.$* "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.$*.*/bin/python; do \
+	  "$$python" -c '' 2>/dev/null || continue; \
+	  $(MAKE) --no-print-directory .venv-3.$*/.stamp INTERPRETER="$$python" && \
+	  exec .venv-3.$*/bin/python $(PYTEST) tests/unit $(ARGS); \
+	  exit 1; \
+	done; \
+	echo "Python 3.$* is not on this machine: make unit was not run with it."

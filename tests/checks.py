@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,22 @@ SECRET_ROOMS = (
     "provider/",
 )
 SHIPPED = ("reconcile/", "provider/")
+CALLERS = (*SHIPPED, "examples/")
+UNCALLED = {
+    "reconcile/keyturn/cli/root.py": dict.fromkeys(
+        ("list_commands", "get_command", "format_commands", "shell_complete", "invoke"), "click calls it"
+    ),
+    "reconcile/keyturn/manifest/parse.py": {
+        "load_text": "beside `load` and `load_data`: a manifest that is in no file, for who uses keyturn as a library"
+    },
+    "reconcile/keyturn/report/documents.py": {"field_is_required": "pydantic calls it when it makes a schema"},
+    "reconcile/keyturn/sandbox/service.py": {"accepts": "public, in docs/sandbox.md: for the tests of others"},
+    "reconcile/keyturn/sandbox/serve.py": {"connection_made": "asyncio calls it"},
+    "provider/pulumi_keyturn/provider.py": {"diff": "the Pulumi engine calls it"},
+}
+"""Functions that shipped code does not name, each with who calls it."""
+HOOKS = frozenset({"field_validator", "model_validator", "field_serializer", "model_serializer", "command", "group"})
+"""Decorators that hand a function over to pydantic or click."""
 FOREIGN = re.compile(
     r"py[p]i\.org|python[h]osted\.org|proxy\.g[o]lang\.org|sum\.g[o]lang\.org|registry\.n[p]mjs\.org"  # registries
     r"|--(?:(?:extra-)?index-url|find-links|trusted-host)"  # their settings, in a lock
@@ -67,6 +84,33 @@ def nothing_foreign() -> Iterator[str]:
         for number, line in enumerate((ROOT / path).read_text(errors="replace").splitlines(), 1):
             if found := FOREIGN.search(line):
                 yield f"{path}:{number}: {found.group()} names a registry or a folder of one machine"
+
+
+def every_function_is_called() -> Iterator[str]:
+    """Shipped code names each of its functions somewhere besides its definition: tests alone keep nothing alive.
+
+    Names are compared, not what they refer to; so a function that shares its name with another may slip through.
+    """
+    paths = [path for path in files() if path.suffix == ".py" and path.as_posix().startswith(CALLERS)]
+    trees = {path.as_posix(): ast.parse((ROOT / path).read_text()) for path in paths}
+    named = Counter(name for tree in trees.values() for name in _names(tree))
+    for path, tree in trees.items():
+        for node in ast.walk(tree) if path.startswith(SHIPPED) else ():
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            known = node.name in UNCALLED.get(path, ()) or re.fullmatch("__.*__", node.name)
+            hooked = HOOKS.intersection(name for hook in node.decorator_list for name in _names(hook))
+            if not known and not hooked and named[node.name] == Counter(_names(node))[node.name]:
+                yield f"{path}:{node.lineno}: {node.name} is called by no shipped code; remove it, or name its caller"
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
+    """Yield each name and each attribute that is used, not those that are imported or defined."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
 
 
 def generated_files_are_fresh() -> Iterator[str]:
@@ -122,6 +166,7 @@ CHECKS = (
     pages_are_in_the_index,
     modules_are_on_the_map,
     plain_english,
+    every_function_is_called,
 )
 
 

@@ -1,4 +1,7 @@
-"""What every test shares: no way out of this machine, and real servers on it."""
+"""What every test shares: no way out of this machine, and real servers on it.
+
+A server's library is imported by its fixture: the small environments of `make unit-all` do not have it.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support import conforming, histories, table
-from tests.support.moto import Moto
 from tests.support.network import stay_on_loopback
-from tests.support.openbao import OpenBao
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.support.moto import Moto
+    from tests.support.openbao import OpenBao
 
 CREDENTIALS = ("AWS_", "BAO_", "DIGITALOCEAN_", "KEYTURN_", "OP_CONNECT_", "PULUMI_", "VAULT_")
 
@@ -46,6 +50,8 @@ def no_credentials_of_the_person_who_runs_this(monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture(scope="session")
 def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
     """One OpenBao in memory for the whole session: use paths of your own in it, and never seal or stop it."""
+    from tests.support.openbao import OpenBao
+
     with OpenBao(tmp_path_factory.mktemp("openbao")) as server:
         yield server
 
@@ -53,6 +59,8 @@ def openbao(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
 @pytest.fixture
 def openbao_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBao]:
     """An OpenBao on disk for one test, to be sealed, stopped, restarted or paused."""
+    from tests.support.openbao import OpenBao
+
     with OpenBao(tmp_path_factory.mktemp("openbao"), dev=False) as server:
         yield server
 
@@ -60,5 +68,7 @@ def openbao_on_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenBa
 @pytest.fixture(scope="session")
 def moto() -> Iterator[Moto]:
     """One AWS in memory for the whole session: use paths of your own in it, and never freeze it."""
+    from tests.support.moto import Moto
+
     with Moto() as server:
         yield server

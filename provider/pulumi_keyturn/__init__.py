@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+try:
+    import pulumi as _pulumi  # noqa: F401 - only to say what is missing
+except ModuleNotFoundError as missing:
+    if missing.name != "pulumi":
+        raise
+    message = (
+        "pulumi_keyturn needs the Python library pulumi, which is not installed. Type: pip install 'keyturn[pulumi]'"
+    )
+    raise ImportError(message, name="pulumi") from None
+
 from pulumi_keyturn.args import (
     AdoptArgs,
     DeliverArgs,

@@ -1,6 +1,6 @@
 """`python -m tests.real [PART]...`: the promise in figures, against a real OpenBao; 1 if any is not as promised.
 
-Parts: cuts, storm, consumers, twins, faults, incident; none named: all. KILLS, ROUNDS and PAIRS in the environment
+Parts: cuts, kills, consumers, pairs, faults, incident; none named: all. KILLS, ROUNDS and PAIRS in the environment
 change how many.
 """
 
@@ -14,14 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from statistics import median
 
+from tests.real.concurrent_runs import concurrent_runs
 from tests.real.consumer import REREAD, Served, serve
 from tests.real.cuts import OPERATIONS, cuts
+from tests.real.environment import Servers, servers
 from tests.real.faults import CALLS, cases, strike
 from tests.real.incident import incident
+from tests.real.random_kills import random_kills
 from tests.real.relay import Moment
-from tests.real.site import Servers, servers
-from tests.real.storm import storm
-from tests.real.twins import twins
 from tests.support.network import stay_on_loopback
 
 KEYS = 10
@@ -61,9 +61,9 @@ def cut_all(shared: Servers) -> int:
     return bad
 
 
-def storm_all(shared: Servers) -> int:
+def kill_all(shared: Servers) -> int:
     """Rotations under SIGKILL at varied moments."""
-    found = storm(shared, _number("KILLS", 200), _number("SEED", 1))
+    found = random_kills(shared, _number("KILLS", 200), _number("SEED", 1))
     _say(f"{found.kills} runs killed at moments of chance, each rotating one key of each strategy, each followed by")
     _say(f"one `apply`; of {found.begun} rotations asked for {found.generations} were committed (a kill before the")
     _say(f"intent leaves none, one during an overlap waits), by {found.mints} mints, retires among them:")
@@ -92,9 +92,9 @@ def _served(strategy: str, served: Served) -> None:
     _say(f"  secrets dead in the end, {served.proven} of them proven by keyturn itself; {served.seconds:.0f} s")
 
 
-def twin_all(shared: Servers) -> int:
+def pair_all(shared: Servers) -> int:
     """Two applies at once."""
-    found = twins(shared, _number("PAIRS", 50))
+    found = concurrent_runs(shared, _number("PAIRS", 50))
     ends = Counter((one.how, one.codes, one.said_who) for one in found)
     _say(f"{len(found)} times two `keyturn apply` at once, {sum(one.mints for one in found)} mints:")
     for (how, (first, second), said), count in sorted(ends.items()):
@@ -131,9 +131,9 @@ def rotate_all(_shared: Servers) -> int:
 
 PARTS: dict[str, Callable[[Servers], int]] = {
     "cuts": cut_all,
-    "storm": storm_all,
+    "kills": kill_all,
     "consumers": serve_all,
-    "twins": twin_all,
+    "pairs": pair_all,
     "faults": fault_all,
     "incident": rotate_all,
 }

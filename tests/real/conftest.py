@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.site import Servers, Site, servers
+from tests.real.environment import Servers, Site, servers
 
 HERE = Path(__file__).parent
 
@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared() -> Iterator[Servers]:
-    """A sandbox, an OpenBao on disk and a nursery for all tests: use sites, and never stop or seal it."""
+    """A sandbox, an OpenBao on disk and a fork server for all tests: use sites, and never stop or seal it."""
     with servers() as found:
         yield found
 

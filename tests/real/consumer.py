@@ -18,8 +18,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from tests.real.environment import FIELD, MODEL, PATIENT, Servers, Site
 from tests.real.promise import breaches
-from tests.real.site import FIELD, MODEL, PATIENT, Servers, Site
 from tests.support.process import start
 
 REREAD = 0.5

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from tests.real.environment import FIELD, SETTLE, Servers, Site
 from tests.real.promise import breaches, noise
 from tests.real.relay import Moment
-from tests.real.site import FIELD, SETTLE, Servers, Site
 
 KEY = "key"
 LANES = 12

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from keyturn.sandbox import Sandbox
 from tests.real.cuts import KEY, OPERATIONS, Operation
+from tests.real.environment import SETTLE, Servers, Site
 from tests.real.promise import breaches, noise
-from tests.real.site import SETTLE, Servers, Site
 
 LANES = 8
 KINDS = (

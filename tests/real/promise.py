@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from keyturn.core.model import Strategy
 from keyturn.core.record import Record, parse_claim
 from keyturn.core.secret import Secret
-from tests.real.site import FIELD, Site
+from tests.real.environment import FIELD, Site
 
 QUIET_TRIES = 4
 ASKED = "a rotation is still asked for"

@@ -101,16 +101,16 @@ class Run:
             assert not found, f"{found} in its output:\n{text}"
 
 
-class Nursery:
-    """A process that has loaded the command line and forks a run in milliseconds (`tests/real/nursery.py`)."""
+class ForkServer:
+    """A process that has loaded the command line and forks a run in milliseconds (`tests/real/fork_server.py`)."""
 
     def __init__(self, folder: Path) -> None:
         """Prepare; nothing is started."""
-        self._socket = folder / "nursery"
+        self._socket = folder / "fork_server"
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
-        args = [sys.executable, "-m", "tests.real.nursery", str(self._socket)]
+        args = [sys.executable, "-m", "tests.real.fork_server", str(self._socket)]
         root = Path(__file__).parents[2]
         child = self._stack.enter_context(start(args, cwd=root, stdout=subprocess.PIPE))
         assert child.stdout is not None
@@ -133,6 +133,6 @@ class Nursery:
         pid = b""
         while not pid.endswith(b"\n"):
             part = connection.recv(1)  # byte by byte: what follows is the ending
-            assert part, "the nursery closed"
+            assert part, "the fork server closed"
             pid += part
         return Run(int(pid), folder, connection)

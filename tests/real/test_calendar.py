@@ -16,8 +16,8 @@ from keyturn.engine.run_lock import Runs
 from keyturn.engine.runner import Runner
 from keyturn.live.live_world import LiveWorld, open_world
 from keyturn.manifest import load_all
+from tests.real.environment import Site
 from tests.real.promise import breaches
-from tests.real.site import Site
 
 BERLIN = ZoneInfo("Europe/Berlin")
 START = datetime(2026, 10, 17, 8, tzinfo=UTC)  # a Saturday; Berlin's clocks go back on the 25th

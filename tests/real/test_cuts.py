@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.real.cuts import RETIRE, ROTATIONS, cuts
+from tests.real.environment import Servers
 from tests.real.relay import Moment
-from tests.real.site import Servers
 
 
 def test_a_run_that_is_killed_at_any_effect_is_finished_by_the_next(shared: Servers) -> None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import pytest
 
 from keyturn.sandbox import Sandbox
+from tests.real.environment import LEASE, Servers, Site, together
 from tests.real.promise import breaches
 from tests.real.relay import Gate, Moment
-from tests.real.site import LEASE, Servers, Site, together
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from tests.real.environment import Servers, Site, together
 from tests.real.promise import breaches, noise
 from tests.real.relay import Moment
-from tests.real.site import Servers, Site, together
 from tests.support.openbao import OpenBao
 
 Ill = Callable[[Site, ExitStack], None]

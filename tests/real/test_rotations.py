@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from tests.real.concurrent_runs import LEAVES, RACES, WAITS, concurrent_runs
 from tests.real.consumer import REREAD, serve
+from tests.real.environment import Servers
 from tests.real.faults import cases, strike
-from tests.real.site import Servers
-from tests.real.storm import storm
-from tests.real.twins import LEAVES, RACES, WAITS, twins
+from tests.real.random_kills import random_kills
 
 
 def test_consumers_of_alternating_keys_are_never_refused(shared: Servers) -> None:
@@ -29,7 +29,7 @@ def test_consumers_of_in_place_keys_are_refused_until_they_read_again(shared: Se
 
 def test_nothing_is_lost_when_runs_are_killed_at_any_moment(shared: Servers) -> None:
     """Each kill is followed by one `apply`, and that is all it takes."""
-    found = storm(shared, kills=5)
+    found = random_kills(shared, kills=5)
     assert found.wrong == ()
     assert found.outage == 0.0
     assert found.mints >= found.generations > 0
@@ -37,7 +37,7 @@ def test_nothing_is_lost_when_runs_are_killed_at_any_moment(shared: Servers) -> 
 
 def test_of_two_runs_at_once_one_works_and_the_other_says_who(shared: Servers) -> None:
     """Exit codes 0 and 1 where the second may not wait, 0 and 0 where it may; one mint in all."""
-    found = twins(shared, pairs=6)
+    found = concurrent_runs(shared, pairs=6)
     assert [one for one in found if one.wrong] == []
     assert {(one.how, one.codes) for one in found} == {(LEAVES, (0, 1)), (WAITS, (0, 0)), (RACES, (0, 0))}
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 import time
 
+from tests.real.environment import PATIENT, TIMING, Servers, Site, together
 from tests.real.promise import breaches
 from tests.real.relay import Moment
-from tests.real.site import PATIENT, TIMING, Servers, Site, together
 
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
 from keyturn.core.errors import Ambiguous
@@ -48,35 +47,6 @@ def test_the_first_list_serves_all_who_come_after() -> None:
     assert len(listing.get(fresh=True)) == 2
     assert len(listing.get()) == 2
     assert source.readings == 2
-
-
-def test_a_failure_serves_who_waited_for_it_and_nobody_later() -> None:
-    """Of nine at once one tries in vain, unless fresh is asked for; who comes later, or tries again, finds the API."""
-    source = Source()
-    source.held = source.failing = True
-    listing = KeyList(source.read)
-    found: list[str] = []
-
-    def get() -> None:
-        try:
-            found.append(str(len(listing.get())))
-        except Ambiguous as error:
-            found.append(str(error))
-
-    threads = [threading.Thread(target=get) for _ in range(9)]
-    threads[0].start()
-    assert source.begun.acquire(timeout=20)
-    for thread in threads[1:]:
-        thread.start()
-    time.sleep(0.2)
-    source.go_on.release(9)
-    for thread in threads:
-        thread.join(20)
-    assert found == ["no agreement."] * 9
-    assert source.readings <= 3
-    source.failing = source.held = False
-    readings = source.readings
-    assert len(listing.get()) == len(listing.get()) == readings + 1
 
 
 def test_who_waits_for_a_fresh_list_shares_one_that_began_meanwhile() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from keyturn.core.errors import InputError
 from keyturn.core.model import Rotation, Strategy, Window
-from keyturn.core.schedule import due, due_since, next_opening, next_rotation, retire_due, window_open
+from keyturn.core.schedule import due, due_since, next_opening, next_rotation, window_open
 
 BERLIN = "Europe/Berlin"
 HOUR = timedelta(hours=1)
@@ -110,12 +110,6 @@ def test_a_window_that_cannot_be_is_an_error(window: Window) -> None:
     """Not an endless search."""
     with pytest.raises(InputError, match="window"):
         next_opening(window, MINTED)
-
-
-def test_an_overlap_ends_at_its_moment() -> None:
-    """No window holds that back."""
-    assert not retire_due(MINTED, MINTED - timedelta(seconds=1))
-    assert retire_due(MINTED, MINTED)
 
 
 MOMENTS = st.datetimes(datetime(2024, 1, 1), datetime(2028, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001

@@ -6,8 +6,6 @@ import fcntl
 import os
 import resource
 import stat
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -235,23 +233,6 @@ def test_a_lock_that_stays_held_is_given_up(root: Path) -> None:
     os.close(handle)
 
 
-def test_processes_lose_nothing_together(root: Path) -> None:
-    """Several keyturns write to one file: each waits for the others."""
-    script = """
-import sys
-from pathlib import Path
-from keyturn.core.secret import Secret
-from keyturn.targets.base import TargetContext
-from keyturn.targets.dotenv import DotenvTarget
-target = DotenvTarget(TargetContext("env", {"root": sys.argv[1]}))
-for number in range(20):
-    target.write("app.env", f"NAME_{sys.argv[2]}_{number}", Secret("x"), None, lambda: None)
-"""
-    children = [subprocess.Popen([sys.executable, "-c", script, str(root), str(number)]) for number in range(3)]
-    assert [child.wait(60) for child in children] == [0, 0, 0]
-    assert len((root / "app.env").read_text().splitlines()) == 60
-
-
 @pytest.mark.parametrize("field", ["1A", "A-B", "A B", "A=B", "", "Ä", "A\n"])
 @pytest.mark.parametrize("form", ["dotenv", "shell"])
 def test_a_field_has_to_be_a_name(root: Path, field: str, form: str) -> None:
@@ -293,25 +274,6 @@ def test_what_cannot_be_encoded_is_refused(root: Path) -> None:
         with pytest.raises(TargetMisfit) as caught:
             target(root, form).write("app.env", "NAME", Secret("sk-do-\0"), None, free)
         assert "sk-do" not in str(caught.value)
-
-
-def test_without_python_dotenv_other_formats_work_and_the_extra_is_named() -> None:
-    """`format: json` and `format: shell` need no library."""
-    script = """
-import sys
-sys.modules["dotenv"] = None
-from keyturn.core.errors import InputError
-from keyturn.targets import registry
-from keyturn.targets.base import TargetContext
-for form in ("json", "shell"):
-    registry.make("dotenv", TargetContext("env", {"format": form}))
-try:
-    registry.make("dotenv", TargetContext("env", {}))
-except InputError as error:
-    print(error)
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
-    assert "pip install 'keyturn[dotenv]'" in done.stdout
 
 
 def test_records_go_to_files_only_where_they_are_told_to() -> None:

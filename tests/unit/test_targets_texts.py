@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import subprocess
-
 import pytest
-from dotenv import dotenv_values
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,16 +66,6 @@ def test_a_name_is_taken_out_with_its_line(before: str, after: str) -> None:
 
 
 @given(LINES, ODD, ODD)
-def test_python_dotenv_reads_every_value(lines: list[str], first: str, second: str) -> None:
-    """Whatever else is in the file, and after a change, too; the others stay as they were."""
-    before = "\n".join(lines)
-    text = dotenv_text.changed(dotenv_text.changed(before, "NAME", first), "NAME", second)
-    others = dotenv_values(stream=io.StringIO(before))
-    assert dotenv_values(stream=io.StringIO(text, newline=None)) == {**others, "NAME": second}
-    assert dotenv_text.read(text, "NAME") == second
-
-
-@given(LINES, ODD, ODD)
 def test_a_shell_file_gives_every_value_back(lines: list[str], first: str, second: str) -> None:
     """To keyturn; the next test asks a shell."""
     before = "\n".join(lines)
@@ -87,25 +73,6 @@ def test_a_shell_file_gives_every_value_back(lines: list[str], first: str, secon
     assert shell_text.read(text, "NAME") == second
     gone = shell_text.changed(text, "NAME", None)
     assert gone.rstrip("\n") == before.rstrip("\n")
-
-
-@given(st.lists(ODD, min_size=20, max_size=40))
-def test_sh_reads_every_value(values: list[str]) -> None:
-    """`sh` itself sources the file and gives the values to a child."""
-    text = ""
-    for number, value in enumerate(values):
-        text = shell_text.changed(text, f"NAME_{number}", value)
-    done = subprocess.run(
-        ["/bin/sh", "-c", 'eval "$(cat; echo)" && env -0'],
-        input=text.encode(),
-        env={"PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        timeout=30,
-        check=True,
-    )
-    pairs = (one.partition(b"=") for one in done.stdout.split(b"\0"))
-    found = {name.decode(): value.decode() for name, _, value in pairs if name.startswith(b"NAME_")}
-    assert found == {f"NAME_{number}": value for number, value in enumerate(values)}
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,9 +16,7 @@ from keyturn.core.model import (
     Adopt,
     AdoptSecret,
     Api,
-    Desired,
     DesiredKey,
-    RecordsConfig,
     SlotName,
     Strategy,
     Verdict,
@@ -31,11 +27,9 @@ from keyturn.core.results import KeyReport, Options
 from keyturn.core.secret import Secret
 from keyturn.engine.executor import apply_key, plan_key, status_key
 from keyturn.engine.sight import look
-from keyturn.live.live_world import open_world
 from tests.simulation.scenarios import NOTHING, PLACES, ROTATE, TIMING, VERIFY, entry, held, settled
 from tests.simulation.universe import Universe
 from tests.simulation.world import MODEL, SimWorld
-from tests.support.raw_http import RawServer, reply
 
 HARMLESS = sorted(set(Verdict) - GOOD - {Verdict.REFUSED})
 """Verdicts that say that something is wrong, but nothing of the secret."""
@@ -265,16 +259,3 @@ def test_a_death_is_not_proven_while_the_account_is_blocked(blocked: bool) -> No
     universe.advance(2 * desired.rotation.overlap.total_seconds())
     go(Answering(universe, always_no, blocked=blocked), desired)
     assert universe.records["main"][0].history[-1].what.endswith("by-contract" if blocked else "proven")
-
-
-def test_the_balance_is_asked_for_once_in_ten_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many refused keys want to know; later the operator may have added some."""
-    answers = (reply(200, json.dumps({"status": {"blocked": blocked}})) for blocked in (True, False))
-    with RawServer(*answers) as server:
-        environment = {"DIGITALOCEAN_TOKEN": "t", "KEYTURN_API_URL": server.url}
-        with open_world(Desired("tests", (), RecordsConfig("local"), ()), environment, tmp_path) as world:
-            now = world.uptime()
-            assert [world.prepayment_blocked() for _ in range(3)] == [True] * 3
-            monkeypatch.setattr(world, "uptime", lambda: now + 60)
-            assert world.prepayment_blocked() is False
-        assert len(server.requests) == 2

@@ -1,4 +1,4 @@
-"""PURE: when a scheduled rotation may start, and when an old secret may be killed.
+"""PURE: when a scheduled rotation may start.
 
 All moments are aware datetimes; what is returned is in UTC. A window opens at each cron moment of its time zone and
 stays open for its duration, measured in elapsed time. At a change of the clocks a fixed time that the day skips opens
@@ -35,11 +35,6 @@ def next_rotation(rotation: Rotation, minted_at: datetime, now: datetime) -> dat
     if rotation.every is None:
         return None
     return _first_open(rotation.window, max(minted_at + rotation.every, now).astimezone(UTC))
-
-
-def retire_due(at: datetime, now: datetime) -> bool:
-    """Tell whether the overlap is over and the old secret may be killed; no window holds that back."""
-    return now >= at
 
 
 def window_open(window: Window, now: datetime) -> bool:

@@ -286,8 +286,7 @@ def _basis(state: State, shown: Sequence[Planned], end: End) -> str:
 def _due_since(state: State) -> datetime | None:
     record = state.record
     live = record.slot(record.live) if record else None
-    every = state.desired.rotation.every
-    return live.minted_at + every if live and live.minted_at and every else None
+    return schedule.due_since(state.desired.rotation, live.minted_at) if live and live.minted_at else None
 
 
 def _really(step: Check, hand: Hand, options: Options) -> bool:

@@ -50,7 +50,7 @@ def open_world(
     beside: LiveWorld | None = None,
     hear: Hear = lambda _: None,
 ) -> LiveWorld:
-    """Return the real world of a manifest; nothing is sent, and no target is opened before it is used.
+    """Return the real world of a manifest; nothing is sent, but the libraries of its targets are there.
 
     `base` is the manifest's directory; credentials and the API's URLs are read from `environment`. With `beside`, the
     rate budget and the list are those of that world, and the API's clients, too, where a request may take as long.
@@ -58,7 +58,7 @@ def open_world(
 
     Raises:
         CredentialError: no account token.
-        InputError: a URL or an origin that cannot be used.
+        InputError: a URL or an origin that cannot be used, or the library of a target is not installed.
     """
     token = next((text for name in TOKENS if (text := environment.get(name, "").strip())), "")
     if not token:
@@ -68,6 +68,7 @@ def open_world(
         )
     api, inference = (_url(environment, *place) for place in (API, INFERENCE))
     targets = Targets(desired, environment, base)
+    targets.check_libraries()
     if beside and beside.control.request == desired.timing.request:
         return LiveWorld(beside.control, beside.inference, targets, Runs(), beside.listing)
     budget = beside.control.budget if beside else _budget(hear)

@@ -22,6 +22,7 @@ class Targets:
     def __init__(self, desired: Desired, environment: Mapping[str, str], base: Path) -> None:
         """Prepare; nothing is opened yet."""
         self.records: RecordsConfig = desired.records
+        self._used = {delivery.target for key in desired.keys for delivery in key.deliveries} | {desired.records.target}
         self._configs = {config.name: config for config in desired.targets}
         self._environment = environment
         self._request = desired.timing.request
@@ -35,6 +36,22 @@ class Targets:
             if name not in self._open:
                 self._open[name] = self._make(name)
             return self._open[name]
+
+    def check_libraries(self) -> None:
+        """Open every target that a key or the records need, since a missing library is found by nothing less.
+
+        Whatever else is wrong with one is left to the keys that need it. Nothing is sent.
+
+        Raises:
+            MissingLibrary: the library of a kind of target is not installed.
+        """
+        for name in sorted(self._used - {LOCAL}):
+            try:
+                self.get(name)
+            except registry.MissingLibrary:
+                raise
+            except Exception:  # noqa: BLE001, S112 - the keys that need it will say so
+                continue
 
     def close(self) -> None:
         """Close those that were opened."""

@@ -17,6 +17,10 @@ EXTRAS = {"hvac": "vault", "boto3": "aws", "onepasswordconnectsdk": "onepassword
 """The library that a target imports, and the extra of keyturn that brings it."""
 
 
+class MissingLibrary(InputError):
+    """The Python library of a kind of target is not installed."""
+
+
 def kinds() -> tuple[str, ...]:
     """Return the kinds of target that are installed, sorted; nothing is imported."""
     return tuple(sorted(_entries()))
@@ -55,7 +59,8 @@ def make(kind: str, context: TargetContext) -> Target:
     """Make a target; no network yet.
 
     Raises:
-        InputError: no such kind, settings that do not fit, a forbidden origin, or the vendor's library is missing.
+        InputError: no such kind, settings that do not fit, or a forbidden origin.
+        MissingLibrary: the vendor's library is not installed.
     """
     target = find(kind)
     try:
@@ -108,10 +113,10 @@ def _is_target(found: object, kind: str) -> bool:
     )
 
 
-def _missing(kind: str, error: ModuleNotFoundError) -> InputError:
+def _missing(kind: str, error: ModuleNotFoundError) -> MissingLibrary:
     library = (error.name or "").partition(".")[0]
     extra = EXTRAS.get(library)
-    return InputError(
+    return MissingLibrary(
         f"a target of type {kind} needs the Python library {library}, which is not installed",
         remedy=f"Type: pip install 'keyturn[{extra}]'" if extra else f"Install {library}.",
     )

@@ -28,7 +28,7 @@ from keyturn.manifest import load_all
 from keyturn.sandbox import Sandbox
 from keyturn.sandbox.state import Key
 from tests.real.relay import RECORDS, Gate, Hold, Relay
-from tests.real.run import SECONDS, Nursery, Run
+from tests.real.run import SECONDS, ForkServer, Run
 from tests.support.openbao import OpenBao
 from tests.support.process import bare_environment
 
@@ -49,13 +49,13 @@ class Servers:
 
     sandbox: Sandbox
     bao: OpenBao
-    nursery: Nursery
+    fork_server: ForkServer
     folder: Path
 
 
 @contextmanager
 def servers(bao: OpenBao | None = None) -> Iterator[Servers]:
-    """Start a sandbox, an OpenBao on disk (unless one is given) and a nursery."""
+    """Start a sandbox, an OpenBao on disk (unless one is given) and a fork server."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keyturn-real-")))
         sandbox = stack.enter_context(Sandbox(create="allowed", seed=1, hour_limit=10**9, minute_limit=10**9))
@@ -63,7 +63,7 @@ def servers(bao: OpenBao | None = None) -> Iterator[Servers]:
             (folder / "bao").mkdir()
             bao = stack.enter_context(OpenBao(folder / "bao", dev=False))
         bao.call("POST", "secret/config", {"max_versions": 10_000})  # the whole history is looked at
-        yield Servers(sandbox, bao, stack.enter_context(Nursery(folder)), folder)
+        yield Servers(sandbox, bao, stack.enter_context(ForkServer(folder)), folder)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ class Site:
         return bare_environment(**urls, **secrets, XDG_RUNTIME_DIR=str(runtime))
 
     def start(self, *args: str, env: Mapping[str, str] | None = None, fresh: bool = False) -> Run:
-        """Start `keyturn ARGS`; `fresh`: by a new interpreter, not by the nursery."""
+        """Start `keyturn ARGS`; `fresh`: by a new interpreter, not by the fork server."""
         env = env or self.environment()
         file = self.write(env["VAULT_ADDR"] if env["VAULT_ADDR"] != self._vault else "")
         line = (*args, "-f", str(file))
@@ -180,7 +180,7 @@ class Site:
                 child = subprocess.Popen(program, env=env, cwd=self.folder, stdout=out, stderr=err, stdin=-3)
             run = Run(child.pid, folder, child)
         else:
-            run = self.shared.nursery.run(line, env, self.folder, folder)
+            run = self.shared.fork_server.run(line, env, self.folder, folder)
         self._runs.append(run)
         return run
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from tests.real.environment import Servers, Site
 from tests.real.promise import ASKED, breaches, noise
 from tests.real.relay import Moment
-from tests.real.site import Servers, Site
 
 KEYS = {"swap": "alternating", "swift": "in-place"}
 LANES = 5
@@ -20,7 +20,7 @@ EFFECTS = 14
 
 
 @dataclass(frozen=True, slots=True)
-class Storm:
+class Kills:
     """What came of it; `begun` counts rotations of one key that a killed run had started or was asked for."""
 
     kills: int
@@ -33,14 +33,14 @@ class Storm:
     seconds: float
 
 
-def storm(shared: Servers, kills: int, seed: int = 1) -> Storm:
+def random_kills(shared: Servers, kills: int, seed: int = 1) -> Kills:
     """Kill so many runs, each of which rotates a key of each strategy, and apply after each."""
     start = time.monotonic()
     lanes = min(LANES, kills)
     shares = [kills // lanes + (lane < kills % lanes) for lane in range(lanes)]
     with ThreadPoolExecutor(lanes) as pool:
         found = list(pool.map(lambda lane: _lane(shared, shares[lane], random.Random(f"{seed}/{lane}")), range(lanes)))
-    return Storm(
+    return Kills(
         kills=kills,
         begun=kills * len(KEYS),
         generations=sum(one.generations for one in found),
@@ -51,7 +51,7 @@ def storm(shared: Servers, kills: int, seed: int = 1) -> Storm:
     )
 
 
-def _lane(shared: Servers, kills: int, chance: random.Random) -> Storm:
+def _lane(shared: Servers, kills: int, chance: random.Random) -> Kills:
     with Site(shared) as site:
         for key, strategy in KEYS.items():
             site.existing(key, strategy)
@@ -64,7 +64,7 @@ def _lane(shared: Servers, kills: int, chance: random.Random) -> Storm:
         wrong += [f"{site.id}, at the end: {what}" for key in KEYS for what in breaches(site, key)]
         generations = sum(record.generation - 1 for key in KEYS if (record := site.record(key)))
         mints = sum(site.mints(key) - before[key] for key in KEYS)
-        return Storm(kills, kills * len(KEYS), generations, mints, tuple(wrong), site.outage("swap"), 0.0)
+        return Kills(kills, kills * len(KEYS), generations, mints, tuple(wrong), site.outage("swap"), 0.0)
 
 
 def _kill(site: Site, chance: random.Random) -> Iterator[str]:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from tests.real.environment import PATIENT, Servers, Site
 from tests.real.promise import breaches, noise
 from tests.real.relay import Moment
 from tests.real.run import SECONDS, Run
-from tests.real.site import PATIENT, Servers, Site
 
 KEY = "key"
 LANES = 4
@@ -23,7 +23,7 @@ WHO = re.compile(r"run [0-9a-f]{32} has been working on it")
 
 
 @dataclass(frozen=True, slots=True)
-class Twins:
+class Pair:
     """How a pair ended: whether the second said who was working, the codes, the mints, and what was wrong."""
 
     how: str
@@ -33,13 +33,13 @@ class Twins:
     wrong: tuple[str, ...]
 
 
-def twins(shared: Servers, pairs: int) -> list[Twins]:
+def concurrent_runs(shared: Servers, pairs: int) -> list[Pair]:
     """Run so many pairs, in turns: the second may not wait for the first, it may, or both are free to race."""
     with ThreadPoolExecutor(LANES) as pool:
         return list(pool.map(lambda number: _pair(shared, number), range(pairs)))
 
 
-def _pair(shared: Servers, number: int) -> Twins:
+def _pair(shared: Servers, number: int) -> Pair:
     with Site(shared) as site:
         site.timing = PATIENT
         site.existing(KEY, "alternating" if number % 2 else "in-place")
@@ -48,7 +48,7 @@ def _pair(shared: Servers, number: int) -> Twins:
         return _held(site, patient=number % 3 == 1)
 
 
-def _held(site: Site, *, patient: bool) -> Twins:
+def _held(site: Site, *, patient: bool) -> Pair:
     """Start the second while the first waits for the answer to its mint."""
     hold = site.gate.on("regenerate", Moment.AFTER)
     first = site.start("apply", "--yes")
@@ -78,7 +78,7 @@ def _until_it_says_who(run: Run) -> bool:
     return WAITING in run.err
 
 
-def _race(site: Site) -> Twins:
+def _race(site: Site) -> Pair:
     """Start both at once, free to meet wherever they meet, or nowhere; the one that comes second waits."""
     first, second = (site.start("apply", "--yes") for _ in range(2))
     first.wait(), second.wait()
@@ -92,12 +92,12 @@ def _codes(first: Run, second: Run, right: tuple[int, int]) -> list[str]:
     return [f"exit codes {first.code}, {second.code}:\n{first.out}{first.err}\n{second.out}{second.err}"]
 
 
-def _judge(site: Site, first: Run, second: Run, wrong: list[str], *, how: str, said: bool) -> Twins:
+def _judge(site: Site, first: Run, second: Run, wrong: list[str], *, how: str, said: bool) -> Pair:
     mints = site.mints(KEY)
     found = [*wrong, *_rest(site)]
     if mints != 1:
         found.append(f"{mints} mints")
-    return Twins(how, said, (first.wait(), second.wait()), mints, tuple(found))
+    return Pair(how, said, (first.wait(), second.wait()), mints, tuple(found))
 
 
 def _rest(site: Site) -> Iterator[str]:
