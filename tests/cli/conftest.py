@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from keyturn.cli import main
 from keyturn.sandbox import Sandbox
-from tests.real.run import Nursery
+from tests.real.run import ForkServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,9 +76,9 @@ class Stage:
 
 
 @pytest.fixture(scope="session")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
     """What starts commands as processes in no time."""
-    with Nursery(tmp_path_factory.mktemp("nursery")) as found:
+    with ForkServer(tmp_path_factory.mktemp("nursery")) as found:
         yield found
 
 

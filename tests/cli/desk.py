@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from keyturn.cli.schema import schema_text
 from keyturn.sandbox import Sandbox
-from tests.real.run import Nursery, Run
+from tests.real.run import ForkServer, Run
 from tests.support import canary
 from tests.support.process import bare_environment
 
@@ -44,7 +44,7 @@ class Desk:
 
     folder: Path
     sandbox: Sandbox
-    nursery: Nursery
+    nursery: ForkServer
     keys: dict[str, Json] = field(default_factory=dict)
     more: Json = field(default_factory=dict)
     """Further fields of the manifest."""
@@ -159,7 +159,7 @@ def schema(kind: str) -> Json:
 
 
 @contextmanager
-def desk(nursery: Nursery, **settings: object) -> Iterator[Desk]:
+def desk(nursery: ForkServer, **settings: object) -> Iterator[Desk]:
     """A desk with nothing on it yet; `settings` are those of the sandbox."""
     with tempfile.TemporaryDirectory(prefix="keyturn-desk-") as name, Sandbox(**settings) as sandbox:  # type: ignore[arg-type]
         folder = Path(name)

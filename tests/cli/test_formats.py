@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from tests.cli.desk import Desk, desk, side_by_side
 
 if TYPE_CHECKING:
-    from tests.real.run import Nursery
+    from tests.real.run import ForkServer
 
 FORMATS = ("sk-do-", "doo_v1_", "mixed")
 
 
-def test_secrets_of_either_format(nursery: Nursery) -> None:
+def test_secrets_of_either_format(nursery: ForkServer) -> None:
     """Adopted or handed off, by turns or in place: 0, exactly the mints that it takes, and no secret anywhere."""
 
     def work(prefix: str) -> None:

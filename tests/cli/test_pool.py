@@ -11,7 +11,7 @@ import jsonschema
 
 from tests.cli.desk import Desk, desk, schema, side_by_side
 from tests.real.relay import Gate, Moment, Relay
-from tests.real.run import Nursery
+from tests.real.run import ForkServer
 
 KINDS = {"bot-0": "in-place", "bot-1": "in-place", "bot-2": "in-place", "bot-3": "in-place", "swap": "alternating"}
 NEEDED = 6
@@ -24,7 +24,7 @@ STRANGERS = ("Spare-9", "spare", "other-team-bot", "my-spare-1")
 
 
 @contextmanager
-def pooled(nursery: Nursery, spares: int, low: int = 0) -> Iterator[Desk]:
+def pooled(nursery: ForkServer, spares: int, low: int = 0) -> Iterator[Desk]:
     """A desk with five new keys, one of them by turns, so many spares, and some keys of other people."""
     with desk(nursery) as made:
         made.more = {"pool": {"prefix": "spare-", "low": low}}
@@ -36,7 +36,7 @@ def pooled(nursery: Nursery, spares: int, low: int = 0) -> Iterator[Desk]:
         yield made
 
 
-def test_two_runs_share_a_pool_that_is_too_small(nursery: Nursery) -> None:
+def test_two_runs_share_a_pool_that_is_too_small(nursery: ForkServer) -> None:
     """Each spare serves one key; the keys that get none are handed off by name, and go on when they are made."""
     with pooled(nursery, 3, low=2) as made:
         spares = _named(made, "spare-")
@@ -63,12 +63,12 @@ def test_two_runs_share_a_pool_that_is_too_small(nursery: Nursery) -> None:
         _all_well(made)
 
 
-def test_a_killed_run_takes_no_spare_twice_and_loses_none(nursery: Nursery) -> None:
+def test_a_killed_run_takes_no_spare_twice_and_loses_none(nursery: ForkServer) -> None:
     """SIGKILL at requests and at moments of all kinds; one more apply ends with 0, and all is at rest."""
     side_by_side(lambda cut: _cut(nursery, *cut), CUTS, 6)
 
 
-def _cut(nursery: Nursery, when: float, moment: Moment | None) -> None:
+def _cut(nursery: ForkServer, when: float, moment: Moment | None) -> None:
     """Kill a run, apply once, look."""
     gate = Gate()
     with pooled(nursery, NEEDED + 1) as made, Relay(made.sandbox.url, gate) as relay:
@@ -92,7 +92,7 @@ def _cut(nursery: Nursery, when: float, moment: Moment | None) -> None:
         assert _strangers(made) == strangers
 
 
-def test_a_plan_and_a_status_say_how_many_spares_are_left(nursery: Nursery) -> None:
+def test_a_plan_and_a_status_say_how_many_spares_are_left(nursery: ForkServer) -> None:
     """In text and in JSON: how many there are, how many are wanted, and that they are few."""
     with pooled(nursery, 3) as made:
         del made.keys["swap"], made.keys["bot-3"]

@@ -11,7 +11,7 @@ from keyturn.sandbox.state import USUAL
 from tests.cli.desk import Desk, desk, side_by_side
 
 if TYPE_CHECKING:
-    from tests.real.run import Nursery
+    from tests.real.run import ForkServer
 
 THEIRS = "theirs"
 TEAM = re.compile(r"team ([0-9a-f]{8}-[0-9a-f-]{27})")
@@ -37,14 +37,14 @@ def _token(made: Desk, team: str, *, reads: bool) -> str:
     return made.sandbox.add_token("", scopes=scopes, team=team).value
 
 
-def test_another_teams_token_changes_nothing(nursery: Nursery) -> None:
+def test_another_teams_token_changes_nothing(nursery: ForkServer) -> None:
     """Not even where that team has keys of the same names; then the right token mints nothing, and secrets work."""
     reads = (True, False)
     cases = product(reads, reads, KEYS)
     side_by_side(lambda case: _wrong_team(nursery, Tokens(*case[:2]), case[2]), cases, 4)
 
 
-def _wrong_team(nursery: Nursery, tokens: Tokens, strategies: tuple[str, ...]) -> None:
+def _wrong_team(nursery: ForkServer, tokens: Tokens, strategies: tuple[str, ...]) -> None:
     with desk(nursery) as made:
         ours = made.token = _token(made, "sandbox", reads=tokens.own_reads)
         for number, strategy in enumerate(strategies):

@@ -12,7 +12,7 @@ from keyturn.sandbox import SCOPES
 from tests.cli.desk import MODEL, Desk, desk, side_by_side
 
 if TYPE_CHECKING:
-    from tests.real.run import Nursery
+    from tests.real.run import ForkServer
 
 COMMANDS = (("smoke",), ("status", "--verify"), ("apply", "--yes", "--verify"))
 BALANCE = "add balance to the account, in the control panel under Billing"
@@ -51,7 +51,7 @@ WORRIES = (
 
 
 @contextmanager
-def rested(nursery: Nursery, *strategies: str, vpc: bool = False, **settings: object) -> Iterator[Desk]:
+def rested(nursery: ForkServer, *strategies: str, vpc: bool = False, **settings: object) -> Iterator[Desk]:
     """A desk with keys at rest, the first of which may be bound to a VPC."""
     with desk(nursery, inside_vpc=True, **settings) as made:
         for number, strategy in enumerate(strategies):
@@ -66,7 +66,7 @@ def rested(nursery: Nursery, *strategies: str, vpc: bool = False, **settings: ob
         yield made
 
 
-def test_a_worry_is_told_by_its_name_and_mints_nothing(nursery: Nursery) -> None:
+def test_a_worry_is_told_by_its_name_and_mints_nothing(nursery: ForkServer) -> None:
     """By smoke, status and apply, in both shapes of errors, each with what to do; then all is well by itself."""
 
     def work(shape: bool) -> None:
@@ -97,7 +97,7 @@ def _told(made: Desk, worry: Worry) -> None:
     made.sandbox.change(**WELL)
 
 
-def test_a_bare_refusal(nursery: Nursery) -> None:
+def test_a_bare_refusal(nursery: ForkServer) -> None:
     """A 401 that says no more, for whatever reason: what it is taken for, and how many mints it can cost."""
 
     def work(case: tuple[Callable[[Desk], None], tuple[str, ...]]) -> None:
@@ -145,7 +145,7 @@ def _only_key(made: Desk) -> None:
     assert 0 < made.mints() - before <= 2
 
 
-def test_a_secret_that_the_list_accepts_is_not_replaced(nursery: Nursery) -> None:
+def test_a_secret_that_the_list_accepts_is_not_replaced(nursery: ForkServer) -> None:
     """A 401 to the completion alone, of every key: the secrets are known to the API, so a new one cannot help."""
     with rested(nursery, "in-place", "alternating") as made:
         before = made.mints()

@@ -9,7 +9,7 @@ import pytest
 
 from keyturn.report.handoff import CLICKS, PANEL
 from tests.cli.desk import Desk, desk
-from tests.real.run import Nursery
+from tests.real.run import ForkServer
 from tests.support.process import wait_until
 
 NAMES = ("botty", "swap-a", "swap-b")
@@ -17,7 +17,7 @@ LISTED = "with exactly these names:\n" + "".join(f"  {name}\n" for name in NAMES
 
 
 @pytest.fixture
-def bare(nursery: Nursery) -> Iterator[Desk]:
+def bare(nursery: ForkServer) -> Iterator[Desk]:
     """A desk with two new keys, one of them by turns, that nobody has made, and one that is called nearly so."""
     with desk(nursery) as made:
         for key, strategy in (("botty", "in-place"), ("swap", "alternating")):
@@ -54,7 +54,7 @@ def test_apply_waits_for_a_person(bare: Desk) -> None:
     assert bare.leaks() == []
 
 
-def test_a_nightly_run_retires_the_overlap_that_the_last_one_began(nursery: Nursery) -> None:
+def test_a_nightly_run_retires_the_overlap_that_the_last_one_began(nursery: ForkServer) -> None:
     """An overlap as long as the time between two runs ends some seconds after the second began; it waits for that."""
     overlap = 12.0
     with desk(nursery) as made:

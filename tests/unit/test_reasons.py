@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from keyturn.core.model import GOOD, Verdict
-from keyturn.core.reasons import Condition, Reason, Remedy, Tone, exit_code, mixed, worst
+from keyturn.core.reasons import Condition, Reason, Remedy, Tone, exit_code, mixed
 
 
 def test_exit_codes_mix_by_gravity() -> None:
@@ -45,9 +45,3 @@ def test_each_reason_says_what_it_means(reason: Reason) -> None:
 def test_each_verdict_that_is_not_good_is_a_reason() -> None:
     """A smoke-check can end a key."""
     assert {Reason.of(verdict.value) for verdict in Verdict if verdict not in GOOD}
-
-
-def test_the_worst_condition_is_shown_first() -> None:
-    """Refused consumers come before all else."""
-    assert worst([Condition.READY, Condition.HELD, Condition.REFUSED]) is Condition.REFUSED
-    assert worst([]) is Condition.READY

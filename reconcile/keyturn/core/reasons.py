@@ -228,9 +228,3 @@ def mixed(codes: Iterable[int]) -> int:
     """Return the exit code of several parts: 4 before 5 before any other but 0."""
     found = set(codes)
     return next((code for code in _BEFORE_ALL if code in found), max(found - {0}, default=0))
-
-
-def worst(conditions: Iterable[Condition]) -> Condition:
-    """Return the most urgent of these; `ready` if there is none."""
-    order = list(Condition)
-    return min(conditions, key=order.index, default=Condition.READY)

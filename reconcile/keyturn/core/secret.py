@@ -34,10 +34,6 @@ class Secret:
         """Return HMAC-SHA-256 under `key` (hex) cut to 16 hex digits: tells equal from different, nothing else."""
         return hmac.new(bytes.fromhex(key), _bytes(self.__value), hashlib.sha256).hexdigest()[:DIGEST_DIGITS]
 
-    def starts_with(self, *prefixes: str) -> bool:
-        """Tell whether it starts with one of `prefixes`: public format marks such as `dop_v1_`."""
-        return self.__value.startswith(prefixes)
-
     def __repr__(self) -> str:
         """Show the placeholder."""
         return "[secret]"
