@@ -8,7 +8,9 @@ import jsonschema
 import pytest
 
 from keyturn.core.errors import InputError
-from keyturn.report.documents import KINDS, Consent, PlanDocument, dump, parse_plan, schema
+from keyturn.core.record import Record
+from keyturn.core.results import Condition, End, KeyReport, RunReport
+from keyturn.report.documents import KINDS, Consent, PlanDocument, ReportDocument, dump, parse_plan, schema
 from tests.support.outcomes import NOW, run_plan
 from tests.unit.test_report_hostile import documents
 
@@ -38,6 +40,14 @@ def test_a_saved_plan_comes_back_as_it_was() -> None:
     """Writing and reading a plan changes nothing, its digest least of all."""
     document = PlanDocument(NOW, 0, (run_plan(),), ("bot",), True, Consent(1, 2, True, ("bot",)))
     assert parse_plan(dump(document), where="plan.json") == document
+
+
+def test_a_report_leaves_the_record_out() -> None:
+    """The key of its digests would be in it."""
+    report = KeyReport("bot", (), End(Condition.REST), record=Record("bot", "me", "ab" * 32))
+    text = dump(ReportDocument(NOW, 0, (RunReport("platform", "r", (report,)),)))
+    assert "ab" * 32 not in text
+    assert "record" not in json.loads(text)["runs"][0]["reports"][0]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"kind": "report"}', "\x1b[31m"])

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
 
 from keyturn.core.model import Adopt, Delivery, SlotName, SmokeResult, Strategy
+from keyturn.core.record import Record
 from keyturn.core.secret import Secret
 
 
@@ -109,6 +113,8 @@ class KeyReport:
     problems: tuple[str, ...] = ()
     smoke: SmokeResult | None = None
     mints: int = 0
+    record: Annotated[Record | None, Field(exclude=True)] = None
+    """The record as it was last read or written, None if it was never read or there is none; in no document."""
 
     @property
     def exit_code(self) -> int:
