@@ -189,12 +189,18 @@ class Breaker:
             self._stop()
 
     def _doubt(self, records: Mapping[str, Record], listed: Collection[ApiKey]) -> str:
-        """Return why the run stops, empty if it goes on."""
+        """Return why the run stops, empty if it goes on.
+
+        Raises RunStopped if the token is known to be another team's: the operator has nothing to add to that.
+        """
         from keyturn.core import brakes
+        from keyturn.core.errors import RunStopped
 
         account, shown = self._world.account(), _uuids(listed)
-        if stop := brakes.other_team(account, records) or brakes.all_gone(brakes.live_uuids(records), listed):
-            return stop
+        if other := brakes.other_team(account, records):
+            raise RunStopped(other)
+        if gone := brakes.all_gone(brakes.live_uuids(records), listed):
+            return gone
         unsure = {
             key: record
             for key, record in records.items()
