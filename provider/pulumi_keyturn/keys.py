@@ -178,7 +178,8 @@ def _failure(key: DesiredKey, report: KeyReport, record: Record | None, left: Le
     if record and record.owner == key.owner:
         why = messages.parked(record) if report.end.condition is Condition.PARKED else why
         hint = left(record)
-    return f"{key.id}: {why.rstrip('.')}. {hint}".rstrip()
+    parts = (f"{key.id}: {why.rstrip('.')}.", messages.hand_off(report.end.make), hint)
+    return " ".join(part for part in parts if part)
 
 
 def _follow_name(world: _AlreadyRead, key: DesiredKey, options: Options) -> None:

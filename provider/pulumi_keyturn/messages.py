@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache
 from queue import Queue
@@ -104,6 +104,19 @@ def made(record: Record) -> str:
     return (
         f"{what}, though not in Pulumi's state, so a destroy would leave it: run `pulumi up` again, which goes on with "
         "it; to be rid of it, destroy it after that."
+    )
+
+
+def hand_off(names: Iterable[str]) -> str:
+    """Say how the operator makes API keys of these names, empty if there are none."""
+    from keyturn.report.handoff import CLICKS, PANEL
+
+    wanted = ", ".join(map(repr, names))
+    if not wanted:
+        return ""
+    return (
+        f"Make {wanted}, with exactly that name, at {PANEL}: {CLICKS}. No secret has to be copied. "
+        "Then run `pulumi up` again: it takes the API key over and regenerates it."
     )
 
 

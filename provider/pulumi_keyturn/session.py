@@ -1,6 +1,6 @@
 """What the one process of a stack's dynamic resources shares: configuration, worlds, what was declared, the breaker.
 
-The engine starts it anew for each preview, up, refresh and destroy; up to four calls run in it at once. keyturn is
+The engine starts a new one for each preview, up, refresh and destroy; up to four calls run in it at once. keyturn is
 imported only if there is work: a stack at rest is only compared.
 """
 
