@@ -12,13 +12,13 @@ from pulumi import Input
 
 
 class DeliverArgs(TypedDict, total=False):
-    """A place where the secret is kept."""
+    """A delivery: the secret is kept there."""
 
     target: Required[Input[str]]
     """A name from `targets`."""
     path: Required[Input[str]]
     field: Input[str]
-    """The field at that path; the whole value where left out."""
+    """The field at that path; the whole value if left out."""
 
 
 class AdoptArgs(TypedDict, total=False):
@@ -27,7 +27,7 @@ class AdoptArgs(TypedDict, total=False):
     secret: Required[Input[Literal["existing", "regenerate"]]]
     """What happens to the present secret: `existing` keeps it, `regenerate` kills it."""
     a: Input[str]
-    """The uuid of the key, or of slot a; found by name where left out."""
+    """The uuid of the key, or of slot a; found by name if left out."""
     b: Input[str]
     live: Input[Literal["a", "b"]]
     """The slot whose secret is in use."""
@@ -40,17 +40,17 @@ class WindowArgs(TypedDict, total=False):
     """Five fields; the window opens at each of its moments."""
     duration: Required[Input[str]]
     timezone: Input[str]
-    """An IANA name; UTC where left out."""
+    """An IANA name; UTC if left out."""
 
 
 class RotationArgs(TypedDict, total=False):
-    """How and when the key rotates; `strategy` is required where `every` is given."""
+    """How and when the key rotates; `strategy` is required if `every` is given."""
 
     strategy: Input[Literal["in-place", "alternating"]]
     every: Input[str]
-    """The age at which an up replaces the secret; only on demand where left out."""
+    """The age at which an up replaces the secret; only on demand if left out."""
     overlap: Input[str]
-    """How long the old secret of `alternating` lives on; 24h where left out."""
+    """How long the old secret of `alternating` lives on; 24h if left out."""
     window: Input[WindowArgs]
 
 
@@ -68,7 +68,7 @@ SmokeArgs = TypedDict(
 
 
 class RecordsArgs(TypedDict, total=False):
-    """Where the record is."""
+    """The record store."""
 
     target: Required[Input[str]]
     """A name from `targets`, or `local` for the directory .keyturn of the project."""
@@ -76,7 +76,7 @@ class RecordsArgs(TypedDict, total=False):
 
 
 class TimingArgs(TypedDict, total=False):
-    """The bounds of waiting, as durations: 5m, 30s, 90s, 60s and 30s where left out."""
+    """The bounds of waiting, as durations: 5m, 30s, 90s, 60s and 30s if left out."""
 
     delivery: Input[str]
     settle: Input[str]
@@ -108,15 +108,15 @@ class ModelAccessKeyArgs(TypedDict, total=False):
     smoke: Input[SmokeArgs]
     timing: Input[TimingArgs]
     on_delete: Input[Literal["delete", "retain"]]
-    """`retain` lets go of the API keys and leaves them and the deliveries as they are; `delete` where left out."""
+    """`retain` releases the API keys and leaves them and the deliveries as they are; `delete` if left out."""
     clean_targets: Input[bool]
-    """Whether the secret is removed from deliveries that are no longer wanted; True where left out."""
+    """Whether the secret is removed from deliveries that are no longer wanted; True if left out."""
     take_over: Input[bool]
     """Consent to take the record from another owner, and to replace a value that keyturn did not write."""
     verify: Input[bool]
-    """Whether refresh and update try the delivered secret; False where left out."""
+    """Whether refresh and update try the delivered secret; False if left out."""
     expose_secret: Input[bool]
-    """Whether the secret becomes an output, encrypted in the state; False where left out."""
+    """Whether the secret becomes an output, encrypted in the state; False if left out."""
 
 
 class SmokeCheckArgs(TypedDict, total=False):

@@ -1,6 +1,8 @@
-"""PURE: the inputs of the resources as the engine hands them on, and what of them changed. Imports nothing of keyturn.
+"""The inputs of the resources: as the engine hands them on, what of them changed, and what they desire.
 
-Props are plain JSON, with `pulumi.output.Unknown` anywhere for what a preview does not know yet.
+Props are plain JSON, with `pulumi.output.Unknown` anywhere for what a preview does not know yet. The manifest's rules
+turn them into what is desired: its fields, its distrust and its words. keyturn is imported only for that: comparing
+inputs is cheap.
 """
 
 from __future__ import annotations
@@ -8,8 +10,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pulumi.output import Unknown
+
+if TYPE_CHECKING:
+    from keyturn.core.errors import ManifestError
+    from keyturn.core.model import Desired, DesiredKey, Rotation
 
 Props = Mapping[str, object]
 
@@ -29,6 +37,12 @@ SMOKE_CHECK = ("deliveries", "targets", "timing", "smoke", "every")
 """What a program may give for a SmokeCheck."""
 
 TRIGGER = "rotation_trigger"
+
+RECORDS = "KEYTURN_RECORDS"
+"""The variable that tells where records are if a resource that is looked up does not."""
+
+CHECKED = "smoke-check"
+"""The key id under which a SmokeCheck is read; nothing is ever written for it."""
 
 
 def owner(props: Props) -> str:
@@ -66,13 +80,145 @@ def given(props: Props, names: Iterable[str]) -> dict[str, object]:
 
 
 def trigger(value: object) -> str:
-    """Return 16 hex digits that tell one rotation trigger from another; empty where none is given."""
+    """Return 16 hex digits that tell one rotation trigger from another; empty if none is given."""
     if value is None:
         return ""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def key_failures(olds: Props, news: Props, environment: Mapping[str, str]) -> list[str]:
+    """Return every mistake in the inputs of a key; what is unknown yet, or depends on it, is left for later."""
+    from keyturn.core.errors import InputError, ManifestError
+
+    unsure = {name for name in news if unknown(news[name])}
+    found = []
+    if "key" in olds and not {"key"} & unsure and olds["key"] != news["key"]:
+        found.append(
+            f"key: may not change (it is {olds['key']!r}): it names the record. Keep it, or declare a new resource "
+            "that takes the API key over by `adopt`, and let this one go with on_delete='retain'"
+        )
+    if news.get("on_delete") not in (None, "delete", "retain") and "on_delete" not in unsure:
+        found.append("on_delete: must be 'delete' or 'retain'")
+    flags = ("take_over", "expose_secret", "verify")
+    found += [f"{name}: must be true or false" for name in flags if not _is_flag(news.get(name)) and name not in unsure]
+    known = {name: value for name, value in news.items() if name not in unsure}
+    if "key" in unsure:
+        known["key"] = CHECKED
+    try:
+        key_of(known, environment)
+    except ManifestError as error:
+        found += _told(error, str(known["key"]), unsure)
+    except InputError as error:
+        found.append(str(error))
+    return found
+
+
+def check_failures(news: Props, environment: Mapping[str, str]) -> list[str]:
+    """Return every mistake in the inputs of a SmokeCheck, like `key_failures`."""
+    from keyturn.core.errors import ManifestError
+
+    unsure = {"deliver" if name == "deliveries" else name for name in news if unknown(news[name])}
+    try:
+        check_of({name: value for name, value in news.items() if not unknown(value)}, environment)
+    except ManifestError as error:
+        return [mistake.replace("deliver", "deliveries", 1) for mistake in _told(error, CHECKED, unsure)]
+    return []
+
+
+def key_of(props: Props, environment: Mapping[str, str]) -> tuple[Desired, DesiredKey]:
+    """Return the surroundings and the desired state of a key.
+
+    Raises:
+        ManifestError: every mistake.
+        InputError: KEYTURN_RECORDS is no JSON object.
+    """
+    entry = given(props, ENTRY)
+    desired = _load({**_places(props, environment), "keys": {str(props["key"]): entry}}, environment)
+    return desired, replace(desired.keys[0], owner=owner(props))
+
+
+def surroundings_of(props: Props, environment: Mapping[str, str]) -> Desired:
+    """Return targets, records and timing without any key; raises like `key_of`."""
+    return _load({**_places(props, environment), "keys": {}}, environment)
+
+
+def check_of(props: Props, environment: Mapping[str, str]) -> tuple[Desired, DesiredKey]:
+    """Return what a SmokeCheck tries, as a key that is never written; raises ManifestError."""
+    places = props.get("deliveries")
+    deliver = [_place(item) for item in places] if isinstance(places, list) else places
+    entry = {**given(props, ("smoke",)), "deliver": deliver if deliver is not None else []}
+    if props.get("every") is not None:
+        entry["rotation"] = {"strategy": "in-place", "every": props["every"]}
+    data = {**given(props, ("targets", "timing")), "records": {"target": "local"}, "keys": {CHECKED: entry}}
+    desired = _load(data, environment)
+    return desired, desired.keys[0]
+
+
+def rotation(props: Props) -> Rotation:
+    """Return how and when a key rotates, from inputs that were checked before."""
+    entry = {"state": "absent", **given(props, ("rotation",))}
+    return _load({"records": {"target": "local"}, "keys": {CHECKED: entry}}, {}).keys[0].rotation
+
+
 def _names(props: Props, parent: str) -> list[str]:
     found = [str(props.get(name) or "") for name in ("project", "stack", "resource_name")]
     return [*found[:2], parent, *found[2:]] if parent else found
+
+
+def _place(item: object) -> object:
+    """Return a delivery without its version, which tells nothing but that it changed."""
+    return {name: item[name] for name in item if name != "version"} if isinstance(item, Mapping) else item
+
+
+def _places(props: Props, environment: Mapping[str, str]) -> dict[str, object]:
+    from keyturn.core.errors import InputError
+
+    places = given(props, PLACES)
+    if "records" in places or "targets" in places or not environment.get(RECORDS):
+        return places
+    remedy = 'Write a target\'s settings: {"type": "vault", "address": …, "mount": …, "prefix": "keyturn"}.'
+    try:
+        target = json.loads(environment[RECORDS])
+    except ValueError:
+        raise InputError("this is not JSON", where=RECORDS, remedy=remedy) from None
+    if not isinstance(target, dict):
+        raise InputError("this is not a JSON object", where=RECORDS, remedy=remedy)
+    records = {"target": "records", **given(target, ("prefix",))}
+    settings = {name: value for name, value in target.items() if name != "prefix"}
+    return {**places, "targets": {"records": settings}, "records": records}
+
+
+def _load(data: Mapping[str, object], environment: Mapping[str, str]) -> Desired:
+    from keyturn import manifest
+
+    whole = {"apiVersion": "keyturn/v1", "name": "pulumi", **{name: _plain(value) for name, value in data.items()}}
+    return manifest.load_data(whole, "inputs", environment)
+
+
+def _plain(value: object) -> object:
+    """Return whole numbers as such, since the engine knows no others than floating ones; what is None is left out."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _told(error: ManifestError, key: str, unsure: set[str]) -> list[str]:
+    """Return the mistakes by the names of the inputs, without those that follow from an unknown one."""
+    from keyturn.manifest.mistakes import show_path
+
+    prefix = show_path(("keys", key))
+    found = []
+    for mistake in error.mistakes:
+        path = "key" if mistake.path == prefix else mistake.path.removeprefix(f"{prefix}.")
+        field = path.partition(".")[0].partition("[")[0]
+        follows = field in unsure or ({"targets", "records"} & unsure and field in {"deliver", "targets", "records"})
+        if not follows:
+            found.append(f"{path}: {mistake.text}")
+    return found
+
+
+def _is_flag(value: object) -> bool:
+    return value is None or isinstance(value, bool)

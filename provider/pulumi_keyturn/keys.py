@@ -1,25 +1,32 @@
-"""What the provider does with a key: the machine's loop, on the same record as the command line."""
+"""What the provider does with a key: the machine's loop, on the same record as the command line.
+
+Each operation reads its record once. The checks before the loop use that reading, then the loop itself: each of its
+effects follows a write over exactly the version that was read. The outputs show what the loop wrote last.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import cast
 
 from pulumi.dynamic import CreateResult, ReadResult, UpdateResult
 
-from keyturn.core.errors import KeyturnError, OwnershipError
 from keyturn.core.model import DesiredKey, Origin
 from keyturn.core.reasons import Condition
 from keyturn.core.record import Record
 from keyturn.core.results import End, KeyReport, Options, Progress
+from keyturn.core.world import StoredRecord, World
 from keyturn.engine import executor
 from keyturn.engine.run_lock import Runs
 from keyturn.live.live_world import LiveWorld
-from pulumi_keyturn import due, inputs, intake, outputs, process, talk, words
-from pulumi_keyturn.failure import KeyturnFailed
+from pulumi_keyturn import inputs, messages, session, state
 from pulumi_keyturn.inputs import TRIGGER, Props
+from pulumi_keyturn.messages import KeyturnFailed
+
+Left = Callable[[Record], str]
+"""Says what a failure left behind."""
 
 
 def create(props: Props) -> CreateResult:
@@ -28,11 +35,12 @@ def create(props: Props) -> CreateResult:
     Finds by itself what an earlier create left behind. Raises KeyturnError or KeyturnFailed; whatever was minted by
     then is in the record.
     """
-    desired, key = intake.key_of(props, process.environment())
-    world = process.world(desired)
-    options = _check_fate(world, key, _options(props))
-    _apply(world, key, options, words.made)
-    return CreateResult(key.id, outputs.of_key(props, world, key, _record(world, key)))
+    desired, key = inputs.key_of(props, session.environment())
+    world = session.world(desired)
+    stored = _read(world, key.id)
+    options = _checked(world, key, stored.record, _options(props))
+    report = _apply(_AlreadyRead(world, stored), key, options, messages.made)
+    return CreateResult(key.id, state.of_key(props, world, key, _record(report)))
 
 
 def update(olds: Props, news: Props) -> UpdateResult:
@@ -40,54 +48,53 @@ def update(olds: Props, news: Props) -> UpdateResult:
 
     A rotation trigger that had to wait keeps its old value in the outputs, so that the next diff shows it again.
     """
-    if due.only_provider(olds, news, datetime.now(UTC)):
-        return UpdateResult(outputs.kept(olds))
-    desired, key = intake.key_of(news, process.environment())
-    world = process.world(desired)
-    if not world.read_record(key.id).record:
-        raise KeyturnFailed(words.no_record(key.id, desired))
+    if state.only_provider(olds, news, datetime.now(UTC)):
+        return UpdateResult(state.kept(olds))
+    desired, key = inputs.key_of(news, session.environment())
+    world = session.world(desired)
+    stored = _read(world, key.id)
+    if stored.record is None:
+        raise KeyturnFailed(messages.no_record(key.id, desired))
     pulled = inputs.trigger(news.get(TRIGGER)) if inputs.changed(olds, news, (TRIGGER,)) else ""
-    unhealthy = olds.get("health", due.HEALTHY) != due.HEALTHY
-    options = replace(_options(news, verify=unhealthy), unpark=bool(pulled))
-    options = _check_fate(world, key, options)
-    _follow_name(world, key, olds)
-    end = _apply(world, replace(key, trigger=pulled), options, words.half_done)
-    record = _record(world, key)
-    shown = dict(news)
+    unhealthy = olds.get("health", state.HEALTHY) != state.HEALTHY
+    options = _checked(world, key, stored.record, replace(_options(news, verify=unhealthy), unpark=bool(pulled)))
+    once = _AlreadyRead(world, stored)
+    if stored.record.owner == inputs.owner(olds) != key.owner:
+        _follow_name(once, key, options)
+    report = _apply(once, replace(key, trigger=pulled), options, messages.half_done)
+    record, shown = _record(report), dict(news)
     if record.trigger != pulled and pulled:
         shown[TRIGGER] = olds.get(TRIGGER)
-        talk.warn(f"{key.id}: the rotation that the trigger asked for has to wait: {_waiting(end)}")
-    return UpdateResult(outputs.of_key(shown, world, key, record))
+        messages.warn(f"{key.id}: the rotation that the trigger asked for has to wait: {_waiting(report.end)}")
+    return UpdateResult(state.of_key(shown, world, key, record))
 
 
 def read(key: str, props: Props) -> ReadResult:
-    """Return what is true of a key now; a blank id where it is gone for certain.
+    """Return what is true of a key now; a blank id if it is gone for certain.
 
-    Raises KeyturnError where that cannot be known.
+    Raises KeyturnError or KeyturnFailed if that cannot be known.
     """
-    desired = intake.surroundings_of(props, process.environment())
-    world = process.world(desired)
+    desired = inputs.surroundings_of(props, session.environment())
+    world = session.world(desired)
     record = world.read_record(key).record
     if record is None:
-        raise KeyturnFailed(words.no_record(key, desired))
-    _same_team(record, world.account())
-    if not record.deleted_at:
-        process.fate(world, record.owner).check_listed(key, record)
-    if record.deleted_at or _gone(world, record):
-        if not record.deleted_at and not process.fate(world, record.owner).same_team(key, record):
-            raise KeyturnFailed(words.another_account(key, record))
+        raise KeyturnFailed(messages.no_record(key, desired))
+    if record.deleted_at:
         return ReadResult("", {})
-    return ReadResult(key, outputs.of_found(props, world, desired, record))
+    session.breaker(world, record.owner).check_listed(key, record)
+    if _gone(world, record):
+        return ReadResult("", {})
+    return ReadResult(key, state.of_found(props, world, desired, record))
 
 
 def delete(props: Props) -> None:
-    """Let a key go; what another owner took over, or another resource of this run's program has, is left alone.
+    """Let a key go; a key that another owner, or another resource of this run's program, has is left alone.
 
-    The engine replaces where it is told to (`--replace`): it makes the new resource on the same record, before or after
-    it deletes the old one. Nothing could make the key again, so the key just stays. Raises KeyturnError or
-    KeyturnFailed, that where there is no record: nobody knows any more what is to be deleted.
+    The engine replaces if it is told to (`--replace`): it makes the new resource on the same record, before or after it
+    deletes the old one. Nothing could make the key again, so the key just stays. Raises KeyturnError or KeyturnFailed,
+    also if there is no record: then nobody knows what is to be deleted.
     """
-    desired = intake.surroundings_of(props, process.environment())
+    desired = inputs.surroundings_of(props, session.environment())
     key = DesiredKey(
         id=str(props["key"]),
         owner=inputs.owner(props),
@@ -97,19 +104,43 @@ def delete(props: Props) -> None:
         timing=desired.timing,
         homes={target.name: target.home for target in desired.targets},
     )
-    if process.once.has(key.id):
-        talk.warn(f"{key.id}: goes on under the resource that has it now; nothing of it was touched")
+    if session.uniqueness.has(key.id):
+        messages.warn(f"{key.id}: goes on under the resource that has it now; nothing of it was touched")
         return
-    world, options = process.world(desired), Options(allow_delete=True, by=key.owner)
-    record = world.read_record(key.id).record
+    world = session.world(desired)
+    stored = world.read_record(key.id)
+    record = stored.record
     if record is None:
-        raise KeyturnFailed(words.no_record(key.id, desired))
+        raise KeyturnFailed(messages.no_record(key.id, desired))
     if record.deleted_at:
         return
     if record.owner != key.owner:
-        talk.warn(f"{key.id}: belongs to {record.owner!r} now; nothing of it was touched")
+        messages.warn(f"{key.id}: belongs to {record.owner!r} now; nothing of it was touched")
         return
-    _apply(world, key, _check_fate(world, key, options), words.half_done)
+    options = _checked(world, key, record, Options(allow_delete=True, by=key.owner))
+    _apply(_AlreadyRead(world, stored), key, options, messages.half_done)
+
+
+class _AlreadyRead:
+    """A world with one record that was read already: that serves the first reading of it, and no other."""
+
+    def __init__(self, world: LiveWorld, stored: StoredRecord) -> None:
+        self._world = world
+        self._stored: StoredRecord | None = stored
+        self.record = stored.record
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._world, name)
+
+    def read_record(self, key: str) -> StoredRecord:
+        stored, self._stored = self._stored, None
+        return stored if stored is not None else self._world.read_record(key)
+
+
+def _read(world: LiveWorld, key: str) -> StoredRecord:
+    """Read a record after the list: an API key that another run made meanwhile must not look like a stranger's."""
+    world.list_keys()
+    return world.read_record(key)
 
 
 def _options(props: Props, *, verify: bool = False) -> Options:
@@ -122,51 +153,46 @@ def _options(props: Props, *, verify: bool = False) -> Options:
     )
 
 
-def _check_fate(world: LiveWorld, key: DesiredKey, options: Options) -> Options:
-    """Raise RunStopped where what befell this key befell all keys of the stack; return what is known of the team."""
-    record = world.read_record(key.id).record
-    fate = process.fate(world, record.owner if record else key.owner)
-    fate.check_listed(key.id, record)
+def _checked(world: LiveWorld, key: DesiredKey, record: Record | None, options: Options) -> Options:
+    """Raise RunStopped if what happens to this key happens to all keys of the stack; note that its team is known."""
+    breaker = session.breaker(world, record.owner if record else key.owner)
+    breaker.check_listed(key.id, record)
     if record and options.verify and key.smoke.origin is not Origin.SKIP:
-        fate.check_accepted(record)
-    return replace(options, same_team=record is not None and fate.same_team(key.id, record))
+        breaker.check_accepted(record)
+    return replace(options, same_team=record is not None)
 
 
-def _apply(world: LiveWorld, key: DesiredKey, options: Options, left: Callable[[Record], str]) -> End:
+def _apply(world: _AlreadyRead, key: DesiredKey, options: Options, left: Left) -> KeyReport:
     """Run the machine; a failure also says what it `left` behind."""
     with Runs().hold() as run:
-        report = executor.apply_key(world, key, options, run.id, _talk)
+        report = executor.apply_key(cast("World", world), key, options, run.id, _progress)
         run.unfinished = report.exit_code != 0
     for problem in report.problems:
-        talk.warn(words.of_pulumi(f"{key.id}: {problem}"))
+        messages.warn(messages.of_pulumi(f"{key.id}: {problem}"))
     if report.exit_code:
-        raise KeyturnFailed(_failure(world, key, report, left))
-    return report.end
+        raise KeyturnFailed(_failure(key, report, report.record or world.record, left))
+    return report
 
 
-def _failure(world: LiveWorld, key: DesiredKey, report: KeyReport, left: Callable[[Record], str]) -> str:
+def _failure(key: DesiredKey, report: KeyReport, record: Record | None, left: Left) -> str:
     why, hint = report.end.why or "; ".join(report.problems), ""
-    with suppress(KeyturnError):
-        record = world.read_record(key.id).record
-        if record and record.owner == key.owner:
-            why = words.parked(record) if report.end.condition is Condition.PARKED else why
-            hint = left(record)
-    return f"{key.id}: {why.rstrip('.')}. {hint}".rstrip()
+    if record and record.owner == key.owner:
+        why = messages.parked(record) if report.end.condition is Condition.PARKED else why
+        hint = left(record)
+    parts = (f"{key.id}: {why.rstrip('.')}.", messages.hand_off(report.end.make), hint)
+    return " ".join(part for part in parts if part)
 
 
-def _follow_name(world: LiveWorld, key: DesiredKey, olds: Props) -> None:
-    """Move the record to the new name of a renamed resource, stack or project; nothing else is allowed by that."""
-    before = inputs.owner(olds)
-    record = world.read_record(key.id).record
-    if record and record.owner == before != key.owner:
-        _apply(world, executor.unmanaged_key(key.id, key.owner), Options(take_over=True, by=key.owner), words.half_done)
+def _follow_name(world: _AlreadyRead, key: DesiredKey, options: Options) -> None:
+    """Move the record to the new name of a renamed resource, stack or project; that allows nothing else."""
+    only_that = Options(take_over=True, by=key.owner, same_team=options.same_team)
+    _apply(world, executor.unmanaged_key(key.id, key.owner), only_that, messages.half_done)
 
 
-def _record(world: LiveWorld, key: DesiredKey) -> Record:
-    record = world.read_record(key.id).record
-    if record is None:
-        raise KeyturnFailed(f"{key.id}: its record is gone though it was just written; look at the records' place")
-    return record
+def _record(report: KeyReport) -> Record:
+    if report.record is None:
+        raise KeyturnFailed(f"{report.key}: it is at rest without a record; check the record store")
+    return report.record
 
 
 def _gone(world: LiveWorld, record: Record) -> bool:
@@ -177,16 +203,8 @@ def _gone(world: LiveWorld, record: Record) -> bool:
     )
 
 
-def _same_team(record: Record, account: str) -> None:
-    if account and record.account not in {"", account}:
-        raise OwnershipError(
-            f"{record.key}: its record belongs to the team {record.account}, the token to the team {account}",
-            remedy="Use the token of that team.",
-        )
-
-
-def _talk(line: Progress) -> None:
-    talk.say(f"{line.key}: {line.text}")
+def _progress(line: Progress) -> None:
+    messages.say(f"{line.key}: {line.text}")
 
 
 def _waiting(end: End) -> str:

@@ -3,12 +3,15 @@
 Pulumi keeps a reference to these two classes in every state file (`__provider`, a pickle). So this module and the names
 of its classes never change, and the classes have no attributes.
 
-What does the work is imported only when there is some: a stack at rest is compared, nothing more.
+What does the work is imported only if there is some: a stack at rest is only compared.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Concatenate, ParamSpec, TypeVar
 
 from pulumi.dynamic import (
     CheckFailure,
@@ -21,10 +24,48 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from pulumi_keyturn import due, inputs, process, talk
-from pulumi_keyturn.failure import told
+from pulumi_keyturn import inputs, messages, session, state
+from pulumi_keyturn.messages import KeyturnFailed
 
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
 Props = dict[str, object]
+
+LIMIT = 2000
+"""Characters of a paragraph; the words of an API or of a target may be in it."""
+
+
+def one_paragraph(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
+    """Wrap a method so that it raises nothing but KeyturnFailed, without the exception that caused it.
+
+    The engine prints the whole traceback of an exception. An error that is not keyturn's own shows the name of its type
+    only: its text could hold a secret. Before the call ends all its lines are shown.
+    """
+
+    @functools.wraps(method)
+    def wrapper(self: S, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - every error is reported in our own words
+            text = _paragraph(error)
+        finally:
+            messages.flush()
+        raise KeyturnFailed(text)
+
+    return wrapper
+
+
+def _paragraph(error: Exception) -> str:
+    from keyturn.core.errors import KeyturnError
+    from keyturn.core.sanitize import plain
+
+    if isinstance(error, KeyturnError | KeyturnFailed):
+        return plain(messages.of_pulumi(str(error)), LIMIT)
+    return (
+        f"An unexpected {type(error).__name__} stopped this resource. This is a mistake in keyturn, please report it. "
+        "The next `pulumi up` goes on where it was."
+    )
 
 
 class KeyProvider(ResourceProvider):
@@ -32,52 +73,50 @@ class KeyProvider(ResourceProvider):
 
     serialize_as_secret_always = False
 
-    @told
+    @one_paragraph
     def configure(self, req: ConfigureRequest) -> None:
         """Take the stack's configuration, which stands in for variables that the environment lacks."""
-        process.configure(req.config.get)
+        session.configure(req.config.get)
 
-    @told
+    @one_paragraph
     def check(self, olds: Props, news: Props) -> CheckResult:
         """Check the inputs, offline; unknown ones are accepted."""
         checked = inputs.with_key(olds, news)
-        twice = process.once.declare(checked)
+        twice = session.uniqueness.declare(checked)
         if not inputs.changed(olds, checked, (*inputs.KEY, *inputs.ORIGIN)):
             return _checked(checked, twice)
-        from pulumi_keyturn import intake
+        return _checked(checked, [*inputs.key_failures(olds, checked, session.environment()), *twice])
 
-        return _checked(checked, [*intake.key_failures(olds, checked, process.environment()), *twice])
-
-    @told
+    @one_paragraph
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
         """Tell whether there is something to do, from inputs, outputs and the clock; never a replacement."""
-        why = due.key_update(olds, news, datetime.now(UTC))
+        why = state.key_update(olds, news, datetime.now(UTC))
         return _different(str(olds.get("key")), why)
 
-    @told
+    @one_paragraph
     def create(self, props: Props) -> CreateResult:
         """Make the machine's loop rest: adopts, takes over, creates, delivers; goes on where a failed create was."""
         from pulumi_keyturn import keys
 
         return keys.create(props)
 
-    @told
+    @one_paragraph
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Make the machine's loop rest again; where nothing but the provider differs, call nobody."""
+        """Make the machine's loop rest again; if only the provider differs, call nobody."""
         from pulumi_keyturn import keys
 
         return keys.update(olds, news)
 
-    @told
+    @one_paragraph
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Look, and write nothing: what is found goes to `health`, and the next up heals it."""
+        """Read only: what is not as recorded goes to `health`, and the next up heals it."""
         from pulumi_keyturn import keys
 
         return keys.read(id_, props)
 
-    @told
+    @one_paragraph
     def delete(self, _id: str, props: Props) -> None:
-        """Clean the deliveries and delete the API keys, or only let go of them."""
+        """Clean the deliveries and delete the API keys, or only release them."""
         from pulumi_keyturn import keys
 
         keys.delete(props)
@@ -88,38 +127,36 @@ class SmokeCheckProvider(ResourceProvider):
 
     serialize_as_secret_always = False
 
-    @told
+    @one_paragraph
     def configure(self, req: ConfigureRequest) -> None:
         """Take the stack's configuration, which stands in for variables that the environment lacks."""
-        process.configure(req.config.get)
+        session.configure(req.config.get)
 
-    @told
+    @one_paragraph
     def check(self, olds: Props, news: Props) -> CheckResult:
         """Check the inputs, offline; unknown ones are accepted."""
         if not inputs.changed(olds, news, inputs.SMOKE_CHECK):
             return CheckResult(news, [])
-        from pulumi_keyturn import intake
+        return _checked(news, inputs.check_failures(news, session.environment()))
 
-        return _checked(news, intake.check_failures(news, process.environment()))
-
-    @told
+    @one_paragraph
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
         """Tell whether the inputs changed, or `every` has passed."""
-        return _different(id_, due.smoke_check_update(olds, news, datetime.now(UTC)))
+        return _different(id_, state.smoke_check_update(olds, news, datetime.now(UTC)))
 
-    @told
+    @one_paragraph
     def create(self, props: Props) -> CreateResult:
-        """Check; raises KeyturnFailed where a secret is not accepted."""
-        from pulumi_keyturn import checks
+        """Check; raises KeyturnFailed if a secret is not accepted."""
+        from pulumi_keyturn import smoke_check
 
-        return CreateResult(checks.identity(props), checks.outputs(props))
+        return CreateResult(smoke_check.identity(props), smoke_check.outputs(props))
 
-    @told
+    @one_paragraph
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Check again."""
-        from pulumi_keyturn import checks
+        from pulumi_keyturn import smoke_check
 
-        return UpdateResult(checks.updated(olds, news))
+        return UpdateResult(smoke_check.updated(olds, news))
 
 
 def _checked(checked: Props, failures: list[str]) -> CheckResult:
@@ -129,5 +166,5 @@ def _checked(checked: Props, failures: list[str]) -> CheckResult:
 
 def _different(name: str, why: str) -> DiffResult:
     if why:
-        talk.say(f"{name}: {why}")
+        messages.say(f"{name}: {why}")
     return DiffResult(changes=bool(why))

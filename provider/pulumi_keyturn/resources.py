@@ -20,8 +20,8 @@ STACK = "pulumi:pulumi:Stack"
 class ModelAccessKey(Resource, module="keyturn", name="ModelAccessKey"):
     """A DigitalOcean model access key whose secret is kept in other places, never in Pulumi's state unless asked for.
 
-    Its id is the id of its record, which a rotation never changes. Moments are ISO 8601 in UTC, None where there is
-    none. Raises ValueError for an unknown input or `import_`; all else is told by `pulumi preview` or `pulumi up`.
+    Its id is the id of its record, which a rotation never changes. Moments are ISO 8601 in UTC, None if there is
+    none. Raises ValueError for an unknown input or `import_`; `pulumi preview` or `pulumi up` says the rest.
     """
 
     uuid: pulumi.Output[str]
@@ -69,7 +69,7 @@ class ModelAccessKey(Resource, module="keyturn", name="ModelAccessKey"):
 
 
 class SmokeCheck(Resource, module="keyturn", name="SmokeCheck"):
-    """A check that the inference API accepts what deliveries hold: the up fails where it does not.
+    """A check that the inference API accepts what deliveries hold: otherwise the up fails.
 
     It is made when declared, when an input changes (`deliveries` of a key do, with each rotation), and by the first up
     after `every` has passed. Raises ValueError for an unknown input.
@@ -101,7 +101,7 @@ def _given(resource_name: str, given: Mapping[str, object], known: Iterable[str]
 
 
 def _origin(resource_name: str, parent: pulumi.Resource | None) -> dict[str, object]:
-    """Return where the resource is declared: a provider is not told."""
+    """Return where the resource is declared: a provider does not know."""
     inside = parent is not None and parent.pulumi_resource_type != STACK
     # The bare URN: as an output of the parent it would make this resource wait for its siblings.
     bare: Any = parent.urn.future() if parent and inside else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pulumi_keyturn import intake
+from pulumi_keyturn import inputs
 
 if TYPE_CHECKING:
     from tests.engine.harness import Site
@@ -106,7 +106,7 @@ def test_a_parked_key_mints_again_when_its_trigger_changes(site: Site) -> None:
     """Refresh and up say what lets it mint again; a changed trigger does, once."""
     site.up(site.key())
     place = f"secret/data/{site.prefix}/keyturn/keys/shop.dev.bot"
-    _, entry = intake.key_of({**site.inputs(), "key": "shop.dev.bot"}, site.environment)
+    _, entry = inputs.key_of({**site.inputs(), "key": "shop.dev.bot"}, site.environment)
     parked = {"why": "3 runs in a row failed", "at": "2026-08-02T12:00:00Z", "fingerprint": entry.fingerprint}
     record = json.dumps({**site.record("shop.dev.bot"), "parked": parked})
     site.openbao.call("POST", place, {"data": {"document": record}})

@@ -8,7 +8,10 @@ import jsonschema
 import pytest
 
 from keyturn.core.errors import InputError
-from keyturn.report.documents import KINDS, Consent, PlanDocument, dump, parse_plan, schema
+from keyturn.core.reasons import Reason
+from keyturn.core.record import Record
+from keyturn.core.results import End, KeyReport, RunReport
+from keyturn.report.documents import KINDS, Consent, PlanDocument, ReportDocument, dump, parse_plan, schema
 from tests.support.outcomes import NOW, run_plan
 from tests.unit.test_report_hostile import documents
 
@@ -37,7 +40,29 @@ def test_a_schema_refuses_what_it_does_not_know_and_what_is_missing(document: Pl
 def test_a_saved_plan_comes_back_as_it_was() -> None:
     """Writing and reading a plan changes nothing, its digest least of all."""
     document = PlanDocument(NOW, 0, (run_plan(),), ("bot",), True, Consent(1, 2, True, ("bot",)))
-    assert parse_plan(dump(document), where="plan.json") == document
+    saved = parse_plan(dump(document), where="plan.json")
+    assert (saved.keys, saved.verify, saved.consent) == (document.keys, document.verify, document.consent)
+    assert [(run.owner, run.digest) for run in saved.runs] == [(run.owner, run.digest) for run in document.runs]
+
+
+def test_a_plan_of_an_earlier_version_can_be_read() -> None:
+    """Only what binds an apply to it is read; its digest then decides whether it is still what would be done."""
+    end = {"condition": "at-rest", "code": "at-rest", "why": "", "until": None, "exit_code": 0}
+    key = {"key": "bot", "changes": [], "end": end, "basis": "0123456789abcdef"}
+    run = {"owner": "platform", "plans": [key], "exit_code": 0, "digest": "ab" * 32}
+    text = json.dumps(
+        {"kind": "plan", "schema": 1, "at": NOW.isoformat(), "exit_code": 0, "runs": [run], "keys": ["bot"]}
+    )
+    saved = parse_plan(text, where="plan.json")
+    assert (saved.keys, saved.runs[0].owner, saved.runs[0].digest) == (("bot",), "platform", "ab" * 32)
+
+
+def test_a_report_leaves_the_record_out() -> None:
+    """The key of its digests would be in it."""
+    report = KeyReport("bot", (), End(Reason.AT_REST), record=Record("bot", "me", "ab" * 32))
+    text = dump(ReportDocument(NOW, 0, (RunReport("platform", "r", (report,)),)))
+    assert "ab" * 32 not in text
+    assert "record" not in json.loads(text)["runs"][0]["reports"][0]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"kind": "report"}', "\x1b[31m"])

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
 
 from keyturn.core.model import Adopt, Delivery, SlotName, SmokeResult, Strategy
 from keyturn.core.reasons import Condition, Reason
+from keyturn.core.record import Record
 from keyturn.core.secret import Secret
 
 
@@ -108,6 +112,8 @@ class KeyReport:
     problems: tuple[str, ...] = ()
     smoke: SmokeResult | None = None
     mints: int = 0
+    record: Annotated[Record | None, Field(exclude=True)] = None
+    """The record as it was last read or written, None if it was never read or there is none; in no document."""
 
     @property
     def exit_code(self) -> int:

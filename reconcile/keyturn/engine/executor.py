@@ -176,7 +176,8 @@ def apply_key(
     smoke = None
     if state and state.record and state.record.live_digest:
         smoke = state.observed.verdicts.get(state.record.live_digest)
-    return KeyReport(desired.id, tuple(_worth_showing(work.done)), end, run_state.problems, smoke, run_state.mints)
+    done, record = tuple(_worth_showing(work.done)), state.record if state else None
+    return KeyReport(desired.id, done, end, run_state.problems, smoke, run_state.mints, record)
 
 
 def _go(work: _Working, state: State, step: Step) -> State:

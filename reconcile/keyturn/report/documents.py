@@ -44,6 +44,26 @@ class PlanDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedRun:
+    """What of a saved plan binds an apply: whose it is, and the digest of all that it was made from."""
+
+    owner: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """A saved plan as an apply reads it, of this version or an earlier one."""
+
+    kind: Literal["plan"]
+    runs: tuple[SavedRun, ...]
+    keys: tuple[str, ...] = ()
+    verify: bool = False
+    consent: Consent = Consent()
+    schema: Literal[1] = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ReportDocument:
     """What a run did, one report for each manifest."""
 
@@ -102,7 +122,7 @@ class SmokeDocument:
     keyturn: str = __version__
 
 
-Parsed = TypeVar("Parsed", PlanDocument, ReportDocument)
+Parsed = TypeVar("Parsed", SavedPlan, ReportDocument)
 Document = PlanDocument | ReportDocument | StatusDocument | HistoryDocument | SmokeDocument
 
 _TYPES: Mapping[str, type[Document]] = {
@@ -121,9 +141,9 @@ def dump(document: Document) -> str:
     return json.dumps(adapter.dump_python(document, mode="json"), indent=2) + "\n"
 
 
-def parse_plan(text: str, *, where: str) -> PlanDocument:
+def parse_plan(text: str, *, where: str) -> SavedPlan:
     """Parse a saved plan; raises InputError where it is not one, without repeating its text."""
-    return _parse(PlanDocument, text, where, "Make it again with `keyturn plan --out`.")
+    return _parse(SavedPlan, text, where, "Make it again with `keyturn plan --out`.")
 
 
 def parse_report(text: str, *, where: str) -> ReportDocument:
@@ -136,7 +156,7 @@ def _parse(kind: type[Parsed], text: str, where: str, remedy: str) -> Parsed:
         return TypeAdapter(kind).validate_json(text)
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"]) or "its top"
-        name = kind.__name__.removesuffix("Document").lower()
+        name = "plan" if kind is SavedPlan else "report"
         raise InputError(
             f"this is not a {name} that this version of keyturn can read",
             where=where,

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from keyturn.core.model import GOOD, Delivery, DesiredKey, SmokeResult, Verdict
 from keyturn.engine import smoke
 from keyturn.live.live_world import LiveWorld
-from pulumi_keyturn import due, inputs, intake, process
-from pulumi_keyturn.failure import KeyturnFailed
+from pulumi_keyturn import inputs, session, state
 from pulumi_keyturn.inputs import Props
+from pulumi_keyturn.messages import KeyturnFailed
 
 
 def identity(props: Props) -> str:
@@ -20,11 +20,11 @@ def identity(props: Props) -> str:
 def outputs(props: Props) -> dict[str, object]:
     """Check every delivery and return all outputs.
 
-    Raises KeyturnFailed, naming every delivery that is empty or whose secret is not accepted; KeyturnError where one
+    Raises KeyturnFailed, naming every delivery that is empty or whose secret is not accepted; KeyturnError if one
     cannot be read.
     """
-    desired, key = intake.check_of(props, process.environment())
-    world = process.world(desired)
+    desired, key = inputs.check_of(props, session.environment())
+    world = session.world(desired)
     results = [(place, _check(world, key, place)) for place in key.deliveries]
     bad = [f"{place}: {result.advice}" for place, result in results if result.verdict not in GOOD]
     if bad:
@@ -40,8 +40,8 @@ def outputs(props: Props) -> dict[str, object]:
 
 
 def updated(olds: Props, news: Props) -> dict[str, object]:
-    """Check again; where nothing but the provider differs, nothing is asked."""
-    if due.smoke_check_update(olds, news, datetime.now(UTC)) == due.PROVIDER:
+    """Check again; if only the provider differs, nothing is asked."""
+    if state.smoke_check_update(olds, news, datetime.now(UTC)) == state.PROVIDER:
         return dict(olds)
     return outputs(news)
 

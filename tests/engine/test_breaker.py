@@ -1,4 +1,4 @@
-"""What befalls all keys of a stack at once stops the run: it is the token's or the API's doing, not the keys'."""
+"""If something happens to all keys of a stack at once the run stops: it is the token or the API, not the keys."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def test_a_token_of_another_team_takes_no_key_for_gone(site: Site) -> None:
     """Refresh, up and destroy are refused, with nothing changed anywhere, until a person says that it is true."""
     site.up(keys(site, "one", "two"))
     right = site.sandbox.token
+    before = [(site.record(f"shop.dev.{name}"), site.delivered(name), site.outputs(name)) for name in ("one", "two")]
     site.variables["DIGITALOCEAN_TOKEN"] = site.sandbox.add_token(scopes=SCOPES, team="other").value
     site.requests()
     told = "The API shows none of the 2 live keys of this run (shop.dev.one, shop.dev.two). Nothing was done."
@@ -32,6 +33,8 @@ def test_a_token_of_another_team_takes_no_key_for_gone(site: Site) -> None:
     assert told in site.refused_destroy()
     assert site.mutations() == []
     assert set(site.resources()) == {"one", "two"}
+    after = [(site.record(f"shop.dev.{name}"), site.delivered(name), site.outputs(name)) for name in ("one", "two")]
+    assert after == before
 
     site.variables["DIGITALOCEAN_TOKEN"] = right
     assert site.accepted("one")
@@ -44,6 +47,32 @@ def test_a_token_of_another_team_takes_no_key_for_gone(site: Site) -> None:
     site.variables["KEYTURN_ONE_BY_ONE"] = "shop.dev.one, shop.dev.two"
     site.refresh()
     assert site.resources() == {}
+
+
+def test_a_blind_token_of_another_team_changes_nothing_of_a_lone_key(site: Site) -> None:
+    """One key has no other to vouch for its team: refresh, up and destroy are refused until the operator says more."""
+    site.up(keys(site, "one"))
+    right, record, secret = site.sandbox.token, site.record("shop.dev.one"), site.delivered("one")
+    outputs = site.outputs("one")
+    site.variables["DIGITALOCEAN_TOKEN"] = site.sandbox.add_token(scopes=SCOPES, team="other").value
+    site.requests()
+    for said in (
+        site.refused_refresh(),
+        site.refused(keys(site, "one", rotation_trigger=1)),
+        site.refused(keys(site, "one", "two")),
+        site.refused_destroy(),
+    ):
+        assert "The API shows no API key of shop.dev.one: either they were deleted, or the token is another" in said
+        assert "KEYTURN_ONE_BY_ONE=KEY,KEY" in said
+        assert "--take-over" not in said
+    assert site.mutations() == []
+    assert (site.record("shop.dev.one"), site.delivered("one")) == (record, secret)
+    assert {name: site.outputs(name) for name in site.resources()} == {"one": outputs}
+
+    site.variables["DIGITALOCEAN_TOKEN"] = right
+    site.up(keys(site, "one", rotation_trigger=1))
+    assert site.mutations() == ["regenerate"]
+    assert site.accepted("one")
 
 
 def test_an_api_that_refuses_every_key_makes_no_new_secret(site: Site) -> None:

@@ -1,0 +1,192 @@
+"""What the state holds of a resource: its outputs, the health that a refresh found, and whether an update is due.
+
+The questions of every preview and up read nothing and import nothing of keyturn: a stack at rest is only compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from pulumi.runtime import rpc
+
+from pulumi_keyturn import inputs, messages
+from pulumi_keyturn.inputs import Props
+from pulumi_keyturn.messages import KeyturnFailed
+
+if TYPE_CHECKING:
+    from keyturn.core.model import Delivery, Desired, DesiredKey, Rotation
+    from keyturn.core.record import Record
+    from keyturn.core.secret import Secret
+    from keyturn.core.world import Held
+    from keyturn.live.live_world import LiveWorld
+
+HEALTHY = "healthy"
+PROVIDER = "its provider changed"
+SECRET = "secret"
+
+
+# Is an update due?
+def key_update(olds: Props, news: Props, now: datetime) -> str:
+    """PURE: return why a key needs an update, empty if it is at rest; `olds` are its outputs, `news` its inputs."""
+    if changes := inputs.changed(olds, news, (*inputs.KEY, *inputs.ORIGIN)):
+        return f"{', '.join(changes)} changed"
+    if (health := olds.get("health", HEALTHY)) != HEALTHY:
+        return str(health)
+    if _past(olds.get("retire_at"), now):
+        return "the overlap is over: the old secret is to be retired"
+    if _past(olds.get("next_rotation_at"), now) and _rotation_due(olds, now):
+        return "its rotation is due"
+    return _provider(olds, news)
+
+
+def smoke_check_update(olds: Props, news: Props, now: datetime) -> str:
+    """PURE: return why a secret is to be checked again, empty if it is not."""
+    if changes := inputs.changed(olds, news, inputs.SMOKE_CHECK):
+        return f"{', '.join(changes)} changed"
+    if _past(olds.get("next_check_at"), now):
+        return "the next check is due"
+    return _provider(olds, news)
+
+
+def only_provider(olds: Props, news: Props, now: datetime) -> bool:
+    """PURE: tell whether only the reference to the provider differs: then it is renewed, and nothing else is done."""
+    return key_update(olds, news, now) == PROVIDER
+
+
+def _provider(olds: Props, news: Props) -> str:
+    return PROVIDER if olds.get("__provider") != news.get("__provider") else ""
+
+
+def _past(moment: object, now: datetime) -> bool:
+    return isinstance(moment, str) and datetime.fromisoformat(moment) <= now
+
+
+def _rotation_due(olds: Props, now: datetime) -> bool:
+    """Tell whether the window, if there is one, is open: it may have closed since the rotation became due."""
+    from keyturn.core import schedule
+
+    rotated_at = olds.get("rotated_at")
+    return isinstance(rotated_at, str) and schedule.due(inputs.rotation(olds), datetime.fromisoformat(rotated_at), now)
+
+
+# Outputs: the inputs again, since a delete gets nothing else, and what the record knows.
+def of_key(props: Props, world: LiveWorld, key: DesiredKey, record: Record) -> dict[str, object]:
+    """Return all outputs of a key that the machine left at rest."""
+    shown = {**_inputs(props), **_facts(record, key.rotation), "health": HEALTHY}
+    if props.get("expose_secret") is True:
+        shown[SECRET] = rpc.wrap_rpc_secret(_live_secret(world, record, key.deliveries).reveal())
+    return shown
+
+
+def of_found(props: Props, world: LiveWorld, desired: Desired, record: Record) -> dict[str, object]:
+    """Return all outputs of a key as the API and its deliveries show it now."""
+    from keyturn.engine import smoke
+
+    targets = {target.name for target in desired.targets}
+    held = {
+        item.delivery: world.read_delivery(item.delivery)
+        for item in record.deliveries
+        if item.delivery.target in targets
+    }
+    live = next((value.secret for value in held.values() if is_live(record, value.secret)), None)
+    tried = live if props.get("verify") is True else None
+    found = health(
+        record,
+        owner=inputs.owner(props) if props.get("resource_name") else record.owner,
+        names={key.uuid: key.name for key in world.list_keys()},
+        held=held,
+        accepted=smoke.alive(world, tried, desired.timing) if tried is not None else None,
+    )
+    shown = {**_inputs(props), **_facts(record, inputs.rotation(props)), "health": found}
+    if props.get("expose_secret") is True and live is not None:
+        shown[SECRET] = rpc.wrap_rpc_secret(live.reveal())
+    return shown
+
+
+def kept(olds: Props) -> dict[str, object]:
+    """Return the outputs as they are; a secret arrived unwrapped and has to be wrapped again."""
+    shown = dict(olds)
+    if SECRET in shown:
+        shown[SECRET] = rpc.wrap_rpc_secret(shown[SECRET])
+    return shown
+
+
+def _inputs(props: Props) -> dict[str, object]:
+    return inputs.given(props, (*inputs.KEY, *inputs.ORIGIN))
+
+
+def _facts(record: Record, rotation: Rotation) -> dict[str, object]:
+    from keyturn.core import schedule
+
+    live = record.slot(record.live)
+    rotated_at = live.minted_at if live else None
+    following = schedule.next_rotation(rotation, rotated_at, rotated_at) if rotated_at else None
+    return {
+        "uuid": live.uuid if live else None,
+        "slots": {name.value: {"uuid": slot.uuid, "name": slot.name} for name, slot in record.slots.items()},
+        "generation": record.generation,
+        "rotated_at": _moment(rotated_at),
+        "next_rotation_at": _moment(following),
+        "retire_at": _moment(record.retire.at if record.retire else None),
+        "digest": record.live_digest,
+        "deliveries": [_reference(item.delivery, item.version) for item in record.deliveries],
+    }
+
+
+def _reference(delivery: Delivery, version: str) -> Mapping[str, str]:
+    whole = {"target": delivery.target, "path": delivery.path, "field": delivery.field, "version": version}
+    return {name: value for name, value in whole.items() if value}
+
+
+def _live_secret(world: LiveWorld, record: Record, deliveries: tuple[Delivery, ...]) -> Secret:
+    for delivery in deliveries:
+        secret = world.read_delivery(delivery).secret
+        if secret is not None and is_live(record, secret):
+            return secret
+    raise KeyturnFailed(f"{record.key}: no delivery holds the live secret, so there is none to expose")
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat() if moment else None
+
+
+# Health: a sentence for the user, and the sign that the next up has something to heal.
+def health(
+    record: Record,
+    *,
+    owner: str,
+    names: Mapping[str, str],
+    held: Mapping[Delivery, Held],
+    accepted: bool | None,
+) -> str:
+    """PURE: return everything that is not as recorded, or `healthy`.
+
+    `names` are the API keys of a complete list by uuid, `held` what the deliveries hold, `accepted` whether the API
+    accepts the live secret (None: not tried, or no answer).
+    """
+    wrong = []
+    if record.owner != owner:
+        wrong.append(f"its record belongs to {record.owner!r}")
+    for slot in record.slots.values():
+        if slot.uuid not in names:
+            wrong.append(f"the API key {slot.uuid} is gone")
+        elif names[slot.uuid] != slot.name:
+            wrong.append(f"the API key {slot.uuid} was renamed to {names[slot.uuid]!r}")
+    for item in record.deliveries:
+        now = held.get(item.delivery)
+        if now is not None and not is_live(record, now.secret):
+            wrong.append(f"{item.delivery} does not hold the live secret")
+    if record.intent:
+        wrong.append(f"a run left an open {record.intent.op}")
+    if record.parked:
+        wrong.append(messages.parked(record))
+    if accepted is False:
+        wrong.append("the API refuses its secret")
+    return "; ".join(wrong) or HEALTHY
+
+
+def is_live(record: Record, secret: Secret | None) -> bool:
+    """PURE: tell whether a secret is the live one."""
+    return secret is not None and secret.digest(record.digest_key) == record.live_digest
