@@ -7,7 +7,7 @@ when the gap ends, and one that the day has twice opens at the first.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
@@ -64,3 +64,12 @@ def _first_open(window: Window | None, moment: datetime) -> datetime:
     if window is None or window_open(window, moment):
         return moment
     return next_opening(window, moment)
+
+
+def shown(length: timedelta) -> str:
+    """Return a length of time as a manifest writes it, such as `30d` or `1h30m`; rounded to whole seconds."""
+    left, parts = round(length.total_seconds()), []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
+        number, left = divmod(left, size)
+        parts.append(f"{number}{unit}" if number else "")
+    return "".join(parts) or "0s"

@@ -50,8 +50,8 @@ class Fate:
         if brakes.all_gone(call.live, self._world.list_keys()):
             return brakes.all_gone(call.live, self._world.list_keys(fresh=True))
         if call.options.verify:
-            call.verdicts += [seen[key].verdict for key in live]
-        return brakes.all_refused(call.verdicts)
+            call.verdicts |= {key: seen[key].verdict for key in live}
+        return brakes.all_refused(call.verdicts.values())
 
     def _beside_strangers(self, call: Call, present: Collection[str], records: dict[str, Record]) -> str:
         """Return why no new key is begun: the owner's other keys show another team, or none of them is listed."""

@@ -279,7 +279,7 @@ class Runner:
                 return KeyReport(key.id, (), ended(stop))
             except Exception as error:  # noqa: BLE001 - one key's failure never stops the others
                 return KeyReport(key.id, (), ended(error))
-            call.saw(report.smoke.verdict if report.smoke else None)
+            call.saw(key.id, report.smoke.verdict if report.smoke else None)
             return report
 
         return map_in_threads(work, do, self._hear, self._workers)

@@ -37,7 +37,8 @@ class Call:
     stopped: str = ""
     unknown: bool = False
     """The list or the account could not be read, so every key failed."""
-    verdicts: list[Verdict | None] = field(default_factory=list)
+    verdicts: dict[str, Verdict | None] = field(default_factory=dict)
+    """What the last check of each key's live secret said."""
     live: dict[str, str] = field(default_factory=dict)
     """The live API key of each key that was looked at."""
     same_team: Collection[str] = ()
@@ -51,11 +52,11 @@ class Call:
             return Options(asked.verify, by=asked.by, lock_timeout=asked.lock_timeout, same_team=same_team)
         return replace(asked, unpark=asked.unpark or key.id in self.unpark, same_team=same_team)
 
-    def saw(self, verdict: Verdict | None) -> None:
+    def saw(self, key: str, verdict: Verdict | None) -> None:
         """Stop once two keys were checked and none was accepted."""
         with self.lock:
-            self.verdicts.append(verdict)
-            self.stopped = self.stopped or brakes.all_refused(self.verdicts)
+            self.verdicts[key] = verdict
+            self.stopped = self.stopped or brakes.all_refused(self.verdicts.values())
 
 
 def has_retire(record: Record) -> bool:

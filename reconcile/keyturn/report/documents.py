@@ -143,20 +143,19 @@ def dump(document: Document) -> str:
 
 def parse_plan(text: str, *, where: str) -> SavedPlan:
     """Parse a saved plan; raises InputError where it is not one, without repeating its text."""
-    return _parse(SavedPlan, text, where, "Make it again with `keyturn plan --out`.")
+    return _parse(SavedPlan, "plan", text, where, "Make it again with `keyturn plan --out`.")
 
 
 def parse_report(text: str, *, where: str) -> ReportDocument:
     """Parse a report; raises InputError like `parse_plan`."""
-    return _parse(ReportDocument, text, where, "")
+    return _parse(ReportDocument, "report", text, where, "")
 
 
-def _parse(kind: type[Parsed], text: str, where: str, remedy: str) -> Parsed:
+def _parse(kind: type[Parsed], name: str, text: str, where: str, remedy: str) -> Parsed:
     try:
         return TypeAdapter(kind).validate_json(text)
     except ValidationError as error:
         place = ".".join(str(part) for part in error.errors(include_input=False)[0]["loc"]) or "its top"
-        name = "plan" if kind is SavedPlan else "report"
         raise InputError(
             f"this is not a {name} that this version of keyturn can read",
             where=where,

@@ -8,10 +8,10 @@ from keyturn.core.machine import pool
 from keyturn.core.machine.common import claim, foreign, login_or, look, new_intent, note, unreadable
 from keyturn.core.model import UNJUDGED, Adopt, AdoptSecret, ApiKey, Delivery, SlotName, Verdict
 from keyturn.core.reasons import Reason
-from keyturn.core.record import DeliveryState, HeldAt, Op, Record, Requested, Slot
+from keyturn.core.record import DeliveryState, HeldAt, Intent, Op, Record, Requested, Slot
 from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
-from keyturn.core.steps import Check, Decision, Purpose, Step, Write, WriteRecord
+from keyturn.core.steps import Check, Decision, Purpose, Write, WriteRecord
 
 SEEN = 20
 """How many API keys of the account a record notes if nothing else shows the team."""
@@ -99,13 +99,12 @@ def _new(state: State) -> Decision:
         return End(login_or(state, state.desired.deliveries, Reason.UNREADABLE), why)
     if stop := _in_use(state):
         return stop
-    found = pool.from_pool(state, new_intent(state, Op.CREATE, SlotName.A))
-    if isinstance(found, Step):
-        return found
-    intent, shown = found
+    intent = pool.from_pool(state, new_intent(state, Op.CREATE, SlotName.A))
+    if not isinstance(intent, Intent):
+        return intent
     ours = tuple(DeliveryState(item) for item in state.desired.deliveries)
     record = replace(_fresh(state, {}, ours), intent=intent)
-    return WriteRecord(note(record, state, "starts to create"), Write.OPEN, shown)
+    return WriteRecord(note(record, state, "starts to create"), Write.OPEN)
 
 
 def _in_use(state: State) -> Decision | None:
@@ -177,7 +176,7 @@ def _existing(state: State, consent: Adopt, found: dict[SlotName, ApiKey]) -> De
 def _regenerate(state: State, found: dict[SlotName, ApiKey]) -> Decision:
     """Ask for a rotation: the present secret dies, which the plan says."""
     first = next(iter(found))
-    asked = Requested(state.options.by or "adopt", "adopt", state.clock.now)
+    asked = Requested(state.options.by or "keyturn", "it was adopted with a new secret", state.clock.now)
     states = tuple(DeliveryState(item) for item in state.desired.deliveries)
     record = replace(_fresh(state, found, states), requested=asked)
     why = f"takes over {found[first].name!r}; its present secret dies with the regenerate that follows"

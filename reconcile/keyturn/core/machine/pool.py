@@ -30,16 +30,12 @@ def choose(state: State) -> ApiKey | Step | None:
     return None
 
 
-def from_pool(state: State, intent: Intent) -> tuple[Intent, Planned | None] | Step:
+def from_pool(state: State, intent: Intent) -> Intent | Step:
     """Let a `create` intent name a spare, if there is one; the step is what has to be read first."""
     spare = choose(state)
-    if isinstance(spare, Step):
-        return spare
-    if spare is None or state.desired.pool is None or intent.slot is None:
-        return intent, None
-    slot = intent.slot
-    why = f"takes a spare of the pool {state.desired.pool.prefix!r}; the secret that a person saw dies"
-    return replace(intent, spare=spare.uuid), Planned(Change.ADOPT, POOL, why, slot=slot)
+    if isinstance(spare, ApiKey):
+        return replace(intent, spare=spare.uuid)
+    return intent if spare is None else spare
 
 
 def take(state: State) -> Decision | None:
@@ -79,20 +75,18 @@ def _claimed(state: State, intent: Intent, name: SlotName) -> Decision:
         return _another(state, intent)
     if needs := claim(state, listed.uuid):
         return needs
-    return write(
-        state, Write.NOTE, slots=record_of(state).with_slot(name, Slot(listed.uuid, wanted, listed.created_at))
-    )
+    prefix = state.desired.pool.prefix if state.desired.pool else ""
+    why = f"takes a spare of the pool {prefix!r}; the secret that a person saw dies"
+    slots = record_of(state).with_slot(name, Slot(listed.uuid, wanted, listed.created_at))
+    return write(state, Write.NOTE, Planned(Change.ADOPT, POOL, why, slot=name), slots=slots)
 
 
 def _another(state: State, intent: Intent) -> Decision:
     """Name another spare: this one is another key's, or a person deleted or renamed it. Without one, create."""
     if not _others(state, intent.spare) and (decision := let_go(state, intent.spare, spare=True)):
         return decision
-    found = from_pool(state, replace(intent, spare=""))
-    if isinstance(found, Step):
-        return found
-    again, shown = found
-    return write(state, Write.REOPEN, shown, intent=again)
+    again = from_pool(state, replace(intent, spare=""))
+    return write(state, Write.REOPEN, intent=again) if isinstance(again, Intent) else again
 
 
 def _spares(state: State) -> list[ApiKey]:

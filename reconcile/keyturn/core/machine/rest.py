@@ -53,7 +53,7 @@ def _wrong(state: State) -> list[str]:
         told = found.advice if found and found.verdict not in GOOD else record.unverified
         wrong.append(f"its secret is not proven: {told}")
     if found and found.verdict not in GOOD and not record.unverified:
-        wrong.append(f"its secret is {found.advice}")
+        wrong.append(f"the smoke-check of its secret: {found.advice}")
     wrong += [f"the API key {uuid} is listed again, its slot has another one" for uuid in slots.surplus(state)]
     if retire.due(state) and record.retire:
         missing = retire.not_yet_live(state)

@@ -56,7 +56,10 @@ def reason(state: State) -> Why | None:
     minted = live.minted_at if live else None
     rotation = state.desired.rotation
     if rotation.every and minted and schedule.due(rotation, minted, state.clock.now):
-        return "due", f"its secret is from {minted:%Y-%m-%d %H:%M} UTC, and rotates every {rotation.every}"
+        return (
+            "due",
+            f"its secret is from {minted:%Y-%m-%d %H:%M} UTC, and rotates every {schedule.shown(rotation.every)}",
+        )
     return None
 
 

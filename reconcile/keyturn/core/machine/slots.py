@@ -18,10 +18,10 @@ from keyturn.core.machine.common import (
 from keyturn.core.machine.tend import single
 from keyturn.core.model import SlotName, Strategy
 from keyturn.core.reasons import Reason
-from keyturn.core.record import Gone, Handoff, Op, Requested, Retire, Slot
+from keyturn.core.record import Gone, Handoff, Intent, Op, Requested, Retire, Slot
 from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
-from keyturn.core.steps import Decision, Relist, Step, Write, WriteRecord
+from keyturn.core.steps import Decision, Relist, Write, WriteRecord
 
 SLACK = timedelta(seconds=60)
 """By how much the API's clock may be behind ours."""
@@ -127,14 +127,13 @@ def provide(state: State) -> Decision | None:
     slot = free[0] if record.handoff else missing[0]
     if slot not in free:
         return _namesake(state, slot)
-    found_spare = pool.from_pool(state, new_intent(state, Op.CREATE, slot))
-    if isinstance(found_spare, Step):
-        return found_spare
-    intent, shown = found_spare
+    intent = pool.from_pool(state, new_intent(state, Op.CREATE, slot))
+    if not isinstance(intent, Intent):
+        return intent
     if record.handoff and not intent.spare:
         return None
     needed = Planned(Change.CREATE, "slot-missing", f"needs an API key {state.name_of(slot)!r}", slot=slot)
-    return write(state, Write.OPEN, shown or needed, intent=intent)
+    return write(state, Write.OPEN, needed, intent=intent)
 
 
 def _namesake(state: State, slot: SlotName) -> Decision | None:
