@@ -43,7 +43,7 @@ prove: $(STAMP) ## the promise in figures: kills, consumers, faults, against a r
 simulate: $(STAMP) ## every cut and fault, in memory: SEED=… replays one, HISTORIES=… plays more
 	$(BIN)/python -m tests.simulation
 
-decisions: $(STAMP) ## the same, and take what the machine decides as what it has to decide from now on
+decisions: $(STAMP) ## the same, and note what the machine decides: later simulations compare with it
 	DECISIONS=write $(BIN)/python -m tests.simulation
 
 transcript: $(STAMP) ## a stack's life on the real Pulumi engine: each command, its requests, a search for leaks

@@ -111,7 +111,9 @@ class Life:
         rules.begin(universe, self.desired, compromised=options.compromised)
         if options.compromised:
             universe.steady = frozenset()
-        before = universe.mutations
+        # A take-over that was under way may have landed meanwhile.
+        self.ours = self.ours or self._record().owner == self.desired.owner
+        before, late = universe.mutations, bool(universe.late)  # what is under way lands whoever owns the key
         world = SimWorld(universe, event.faults, TIMING, skew=event.skew)
         report: KeyReport | None = None
         try:
@@ -122,7 +124,7 @@ class Life:
             universe.blame(f"raised {type(error).__name__}: {error}")
         self.effects += len(world.trace)
         rules.leak(universe, report)
-        if not (self.ours or options.take_over or universe.late) and universe.mutations != before:
+        if not (self.ours or options.take_over or late) and universe.mutations != before:
             universe.blame("I9: it changed what belongs to another owner")
         self.ours = self.ours or self._record().owner == self.desired.owner
         if report is None or report.exit_code:

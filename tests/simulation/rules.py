@@ -160,7 +160,7 @@ def finish(
     if report.end.condition is Condition.PARKED and universe.failed_runs >= 3:
         report = go(Options(verify=options.verify, allow_delete=options.allow_delete, unpark=True))
     for _ in range(OVERLAPS):
-        if report.end.condition is Condition.WAITING and report.end.code == "overlap":
+        if report.end.code == "overlap":
             report = go(options)
     if report.end.condition is not Condition.READY or report.exit_code:
         universe.blame(f"I1: no rest: {report.end.code}: {report.end.why} {' '.join(report.problems)}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from tests.simulation import duel, lives
-from tests.simulation.decisions import recorded
+from tests.simulation.decisions import counting, recorded
 from tests.simulation.mutants import MUTANTS, Mutant, broken
 from tests.simulation.play import Scenario, Setting, Sweep, Tally, Violation
 from tests.simulation.scenarios import scenarios
@@ -45,7 +45,7 @@ class Job:
     part: tuple[int, int] = (0, 1)
 
     def __str__(self) -> str:
-        """Show as it is named in `expected.json`."""
+        """Show as it is named among the decisions."""
         places = f"{self.places}u" if self.unfenced else str(self.places)
         faults = f"{self.faults} coarse" if self.coarse else str(self.faults)
         share = f"{self.part[0]}/{self.part[1]}"
@@ -191,7 +191,7 @@ def hunt(name: str) -> Caught:
 def in_parallel(jobs: Iterable[Job]) -> Iterator[Result]:
     """Share jobs among as many processes as there are cores."""
     with multiprocessing.get_context("spawn").Pool(os.cpu_count()) as pool:
-        yield from pool.imap_unordered(counted, jobs)
+        yield from pool.imap_unordered(counted if counting() else work, jobs)
 
 
 def hunts() -> list[Caught]:
