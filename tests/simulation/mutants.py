@@ -339,7 +339,7 @@ MUTANTS: Mapping[str, Mutant] = {
         Mutant("the intent is written after the mint", intent_after_mint, (*CREATES, *ROTATIONS)),
         Mutant("a create without an answer is tried again", create_tried_again, CREATES),
         Mutant("a regenerate without an answer is tried again", regenerate_tried_again, ALTERNATING),
-        Mutant("a failed list is an empty list", failed_list_is_empty, (*ROTATIONS, ("rename", "in-place"))),
+        Mutant("a failed list is an empty list", failed_list_is_empty, (*ROTATIONS, ("delete", "in-place"))),
         Mutant("records are written without compare-and-set", no_compare_and_set, ROTATIONS, two=True),
         Mutant("the lease is not checked", lease_not_checked, ROTATIONS, two=True),
         Mutant("the settle time is dropped", no_settling, (*CREATES, *ALTERNATING)),

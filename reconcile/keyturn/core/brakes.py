@@ -108,8 +108,8 @@ def another_account(unsure: Sequence[str]) -> str:
         return ""
     return (
         f"The API shows no API key of {_names(sorted(unsure))}: either they were deleted, or the token is another "
-        "team's, and nothing tells which. Nothing was done. A token with the scope account:read notes the team in each "
-        "record whose API keys it lists. If the token is right and the keys were deleted, go on with --take-over."
+        "team's, and nothing tells which. Nothing was done. A token with the scope account:read notes the team in "
+        "records whose keys it lists. If the token is right and the keys were really deleted, go on with --take-over."
     )
 
 

@@ -56,7 +56,9 @@ def mint(state: State) -> Decision:
     if slot and state.observed.key(slot.uuid) is None:
         if not state.observed.relisted:
             return Relist()
-        return (settle(state) if state.run.found else None) or write(state, Write.CLOSE, intent=None)
+        # A target may hold the secret that was made: should the API key be listed again, it is known by its digest.
+        slots = record.with_slot(intent.slot or SlotName.A, replace(slot, digest=intent.digest or slot.digest))
+        return (settle(state) if state.run.found else None) or write(state, Write.CLOSE, intent=None, slots=slots)
     fill = pool.take if intent.spare else _create
     if intent.op is Op.CREATE and (decision := fill(state)):
         return decision
