@@ -11,8 +11,9 @@ from keyturn.core.model import Delivery, DesiredKey, Rotation, Strategy
 from keyturn.core.reasons import Condition
 from keyturn.core.record import Record
 from keyturn.core.results import KeyReport, Options
-from keyturn.engine.executor import apply_key, plan_key
-from tests.simulation import rules
+from keyturn.engine.executor import apply_key
+from keyturn.engine.planning import plan_key
+from tests.simulation import rules, telling
 from tests.simulation.faults import Class, Fault, faults_at
 from tests.simulation.people import of_others
 from tests.simulation.scenarios import OVERLAP, PLACES, TIMING, empty, entry
@@ -107,6 +108,7 @@ class Life:
         rules.leak(universe, plan_key(reader, self.desired, options))
         if reader.changes:
             universe.blame("I7: a plan wrote")
+        telling.told(universe, self.desired, TIMING)
         universe.runs += 1
         rules.begin(universe, self.desired, compromised=options.compromised)
         if options.compromised:

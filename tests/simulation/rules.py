@@ -9,7 +9,8 @@ from keyturn.core.reasons import Condition
 from keyturn.core.record import Claim, Record
 from keyturn.core.results import KeyReport, Options
 from keyturn.core.secret import Secret
-from keyturn.engine.executor import apply_key, plan_key
+from keyturn.engine.executor import apply_key
+from keyturn.engine.planning import plan_key
 from tests.simulation.universe import MARK, Drop, Fill, Mutation, Put, Rename, Renew, Universe
 from tests.simulation.world import SimWorld
 
@@ -166,11 +167,13 @@ def finish(
         universe.blame(f"I1: no rest: {report.end.code}: {report.end.why} {' '.join(report.problems)}")
         return
     reader = SimWorld(universe, {}, timing)
-    plan = plan_key(reader, desired, options)
+    plan = plan_key(reader, desired, options).plan
     leak(universe, plan, universe.records, universe.claims)
     if reader.changes:
         universe.blame("I7: a plan wrote")
     before = universe.mutations
+    if plan.now.exit_code:
+        universe.blame(f"status: {plan.now.code} at rest: {plan.now.why}")
     if plan.changes:
         universe.blame(f"I8: at rest a plan still wants to {plan.changes[0].why}")
     go(options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
@@ -17,16 +17,17 @@ from keyturn.core.model import (
     RecordsConfig,
     SlotName,
     SmokeResult,
-    Strategy,
     Verdict,
     WireAnswer,
     WireKind,
 )
-from keyturn.core.reasons import Condition, Reason
+from keyturn.core.reasons import Reason
 from keyturn.core.record import Record, Retire, Slot
-from keyturn.core.results import Change, End, KeyPlan, KeyReport, KeyStatus, Options, Planned, Progress
+from keyturn.core.results import Change, End, KeyPlan, KeyReport, Options, Planned, Progress
 from keyturn.core.secret import Secret
+from keyturn.core.state import Clock, Observed, Run, State
 from keyturn.core.world import StoredRecord, World
+from keyturn.engine.planning import Planning
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.runner import Engine, Runner, Talk
 
@@ -114,16 +115,19 @@ class FakeEngine:
     runs: set[str] = field(default_factory=set)
     on_apply: Callable[[str], None] = lambda key: None
 
-    def plan(self, world: World, desired: DesiredKey, options: Options) -> KeyPlan:
+    def plan(self, world: World, desired: DesiredKey, options: Options) -> Planning:
         """Read as a real plan does, then plan as armed."""
-        world.read_record(desired.id)
+        record = world.read_record(desired.id).record
+        observed = Observed(world.list_keys())
         if options.verify:
-            world.models(Secret(desired.id))
+            refused = world.models(Secret(desired.id)).kind is WireKind.UNAUTHORIZED
+            observed = replace(observed, verdicts={"digest": REFUSED if refused else ACCEPTED})
+        state = State(desired, record, "1", observed, Run("plan"), Clock(NOW, 0.0), options)
         self.options[desired.id] = options
         found = self.plans.get(desired.id, plan(desired.id))
         if isinstance(found, Exception):
             raise found
-        return found
+        return Planning(found, state)
 
     def apply(self, world: World, desired: DesiredKey, options: Options, run: str, talk: Talk) -> KeyReport:
         """Say a line, then report as armed."""
@@ -137,17 +141,9 @@ class FakeEngine:
             raise found
         return found
 
-    def status(self, world: World, desired: DesiredKey, options: Options) -> KeyStatus:
-        """Tell that all is well, or raise as armed."""
-        found = self.plans.get(desired.id)
-        if isinstance(found, Exception):
-            raise found
-        self.options[desired.id] = options
-        return KeyStatus(desired.id, desired.name, Condition.READY, "", Strategy.IN_PLACE)
-
     def seam(self) -> Engine:
         """Stand in for the executor."""
-        return Engine(self.plan, self.apply, self.status, DesiredKey)
+        return Engine(self.plan, self.apply, DesiredKey)
 
 
 def plan(key: str, *changes: Change, end: End = REST, mints: bool = False, deletes: int = 0) -> KeyPlan:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from keyturn.core.brakes import Limits, brake
 from keyturn.core.model import Rotation, Strategy, Window
 from keyturn.core.results import KeyPlan
-from keyturn.engine.executor import plan_key
+from keyturn.engine.planning import plan_key
 from tests.simulation.scenarios import NOTHING, OVERLAP, TIMING, entry, settled
 from tests.simulation.universe import START
 from tests.simulation.world import SimWorld
@@ -22,7 +22,7 @@ def planned(rotation: Rotation, key: str) -> KeyPlan:
     desired = entry(Strategy.ALTERNATING, rotation=rotation)
     universe = settled(desired)
     universe.advance((LATER - START).total_seconds() - universe.now)
-    plan = plan_key(SimWorld(universe, {}, TIMING), desired, NOTHING)
+    plan = plan_key(SimWorld(universe, {}, TIMING), desired, NOTHING).plan
     assert plan.scheduled
     return KeyPlan(**{name: getattr(plan, name) for name in plan.__slots__} | {"key": key})
 

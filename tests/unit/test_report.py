@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -14,7 +13,7 @@ from keyturn.report.lines import Span, columns, length, line, moment, paint_plai
 from keyturn.report.markdown import LIMIT, plan_markdown, run_markdown
 from keyturn.report.plan import plan_lines
 from keyturn.report.run import run_lines
-from keyturn.report.status import smoke_lines, status_exit_code, status_lines
+from keyturn.report.status import smoke_lines, status_lines
 from tests.support.outcomes import NOW, UUID, run_plan, run_report, statuses, unowned
 
 PLACE = Delivery("vault", "apps/x", "KEY")
@@ -102,7 +101,7 @@ def test_a_long_plan_still_fits_a_comment() -> None:
 def test_status_has_a_row_a_key() -> None:
     """Live slot, age, next rotation and deliveries stand in columns."""
     rows = paint_plain(status_lines(statuses(), NOW)).splitlines()
-    assert rows[0].split() == ["KEY", "NAME", "STATE", "LIVE", "GEN", "AGE", "NEXT", "ROTATION", "DELIVERED"]
+    assert rows[0].split() == ["KEY", "NAME", "STATE", "LIVE", "GEN", "AGE", "NEXT", "ROTATION", "DELIVERED", "READ"]
     assert rows[1].split() == [
         "key-refused",
         "because",
@@ -114,6 +113,7 @@ def test_status_has_a_row_a_key() -> None:
         "12:00",
         "UTC",
         "1/2",
+        "recorded",
     ]
 
 
@@ -122,21 +122,6 @@ def test_status_lists_unowned_keys_only_when_asked() -> None:
     assert "owned by no manifest" not in paint_plain(status_lines(statuses(), NOW))
     assert "0 keys of the account owned by no manifest" in paint_plain(status_lines(statuses(), NOW, ()))
     assert f"  {UUID}  because  400d\n" in paint_plain(status_lines((), NOW, unowned()))
-
-
-def test_status_exit_code() -> None:
-    """4 where a key is stopped, else 1 where something is wrong, else 0."""
-    by_condition = {status.condition: status for status in statuses()}
-    assert status_exit_code(by_condition.values()) == 4
-    assert status_exit_code([by_condition[Condition.PARKED]]) == 1
-    assert status_exit_code(()) == 0
-    rest = replace(by_condition[Condition.READY], problems=())
-    assert status_exit_code([rest]) == 0
-    assert status_exit_code([rest, replace(rest, verdict=SmokeResult(Verdict.REFUSED))]) == 1
-    waiting = replace(rest, condition=Condition.WAITING)
-    assert status_exit_code([waiting]) == 0
-    assert status_exit_code([replace(waiting, exit_code=1)]) == 1
-    assert status_exit_code([replace(rest, condition=Condition.LOGIN_REFUSED, exit_code=5), waiting]) == 5
 
 
 def test_smoke_lines_tell_stdin_from_deliveries() -> None:

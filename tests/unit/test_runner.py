@@ -121,7 +121,7 @@ class TestIsolation:
     def test_status_tells_a_failed_key_among_the_others(self, rig: MakeRig) -> None:
         """Status goes on too."""
         made = rig("a", "b", plans={"a": TargetUnavailable("sealed")})
-        bad, good = made.runner.status([], Options())
+        bad, good = made.runner.status([], Options()).keys
         assert (bad.condition, bad.why) == (Condition.UNKNOWN, "sealed.")
         assert good.condition is Condition.READY
 
@@ -232,7 +232,7 @@ class TestUnmanaged:
         """At rest or with a retire to come."""
         made = rig("a")
         made.world.records |= {"gone": record("gone"), "retiring": record("retiring", retire=True)}
-        assert [item.key for item in made.runner.status([], Options())] == ["a", "retiring", "gone"]
+        assert [item.key for item in made.runner.status([], Options()).keys] == ["a", "retiring", "gone"]
 
     def test_records_that_cannot_be_listed_are_said_and_stop_nothing(self, rig: MakeRig) -> None:
         """A login that may read records and not list them is enough for the manifest's keys."""

@@ -63,7 +63,7 @@ def test_another_teams_token_changes_nothing(tmp_path: Path, strategy: Strategy,
         report = team.runner(token).apply([], asked, allow_delete=9)
         assert (plan.exit_code, report.exit_code) == (4, 4)
         assert "account:read" in plan.stopped
-        assert team.runner(token).status([], asked)[0].exit_code == 4
+        assert team.runner(token).status([], asked).exit_code == 4
     assert team.world.mutations == changes
     assert team.runner(OWN).apply([], VERIFY).exit_code == 0
     assert team.secrets() == before
@@ -81,7 +81,7 @@ def test_a_key_that_is_really_gone_is_told_by_the_others(tmp_path: Path, token: 
     named = team.runner(token).plan(["key-1"], Options())
     assert named.plans[0].changes[0].code == "gone"
     assert team.runner(token).apply([], Options()).exit_code in {0, 1}
-    assert {key.code for key in team.runner(token).status([], Options())} <= {"at-rest", "overlap", "hand-off"}
+    assert {key.code for key in team.runner(token).status([], Options()).keys} <= {"at-rest", "overlap", "hand-off"}
 
 
 def test_a_single_key_that_is_gone_needs_a_word(tmp_path: Path) -> None:

@@ -25,8 +25,9 @@ from keyturn.core.model import (
 )
 from keyturn.core.results import KeyReport, Options
 from keyturn.core.secret import Secret
-from keyturn.engine.executor import apply_key, plan_key, status_key
-from keyturn.engine.sight import look
+from keyturn.core.status import status
+from keyturn.engine.executor import apply_key
+from keyturn.engine.planning import plan_key
 from tests.simulation.scenarios import NOTHING, PLACES, ROTATE, TIMING, VERIFY, entry, held, settled
 from tests.simulation.universe import Universe
 from tests.simulation.world import MODEL, SimWorld
@@ -89,7 +90,7 @@ def test_a_refusal_heals(strategy: Strategy) -> None:
     universe = settled(desired)
     before = delivered(universe)
     world = Answering(universe, lambda secret: WireKind.UNAUTHORIZED if secret == before else WireKind.OK)
-    assert plan_key(world, desired, VERIFY).mints
+    assert plan_key(world, desired, VERIFY).plan.mints
     assert go(world, desired, VERIFY).mints >= 1
     assert delivered(universe) != before
 
@@ -102,15 +103,16 @@ def test_no_other_verdict_mints(strategy: Strategy, verdict: Verdict) -> None:
     universe = settled(desired)
     mints, before = list(universe.mints), delivered(universe)
     world = Answering(universe, always(verdict))
-    plan = plan_key(world, desired, VERIFY)
+    planned = plan_key(world, desired, VERIFY)
+    plan = planned.plan
     assert (plan.mints, plan.changes, plan.end.exit_code) == (False, (), 1)
     report = go(world, desired, VERIFY)
     assert (report.mints, report.exit_code, report.smoke and report.smoke.verdict) == (0, 1, verdict)
     assert REMEDIES[verdict] in report.end.why
     assert (list(universe.mints), delivered(universe)) == (mints, before)
-    status = status_key(world, desired, VERIFY)
-    assert status.verdict is not None
-    assert status.verdict.verdict is verdict
+    shown = status(desired, plan.conditions, planned.record, planned.seen, world.now())
+    assert (shown.verdict and shown.verdict.verdict, shown.code) == (verdict, verdict.value)
+    assert report.now.code == verdict.value
 
 
 @BOTH
@@ -119,7 +121,7 @@ def test_a_blocked_account_is_no_refusal(strategy: Strategy) -> None:
     desired = entry(strategy)
     universe = settled(desired)
     world = Answering(universe, always_no, blocked=True)
-    assert not plan_key(world, desired, VERIFY).mints
+    assert not plan_key(world, desired, VERIFY).plan.mints
     report = go(world, desired, VERIFY)
     assert (report.mints, report.smoke and report.smoke.verdict) == (0, Verdict.BALANCE)
 
@@ -233,7 +235,7 @@ def test_adopting_a_secret_of_either_format(secret: str, code: str) -> None:
     ("kind", "blocked", "seen"),
     [
         (WireKind.UNAUTHORIZED, None, Verdict.REFUSED),
-        (WireKind.UNAUTHORIZED, True, Verdict.BALANCE),
+        (WireKind.UNAUTHORIZED, True, None),
         (WireKind.VPC, None, None),
         (WireKind.BALANCE, None, None),
         (WireKind.TIER, None, Verdict.ACCEPTED),
@@ -244,7 +246,7 @@ def test_what_a_run_counts_as_refused(kind: WireKind, blocked: bool | None, seen
     """The brake on a common fate hears of real refusals only."""
     desired = entry(Strategy.IN_PLACE)
     world = Answering(settled(desired), lambda _: kind, blocked=blocked)
-    assert look(plan_key, world, desired, VERIFY).verdict is seen
+    assert plan_key(world, desired, VERIFY).verdict is seen
 
 
 @pytest.mark.parametrize("blocked", [True, False])

@@ -15,7 +15,7 @@ from keyturn.cli.console import Screen
 from keyturn.core.errors import InputError, OwnershipError
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Reason, mixed
-from keyturn.core.results import End, KeyReport, Options, RunPlan, RunReport
+from keyturn.core.results import End, KeyReport, Options, RunPlan, RunReport, by_urgency
 from keyturn.core.world import World
 from keyturn.engine.runner import Runner
 from keyturn.engine.signals import Signals
@@ -159,7 +159,12 @@ def report(screen: Screen, reports: Sequence[RunReport]) -> int:
 
 def _untouched(plan: RunPlan) -> RunReport:
     """Return the report of a plan that nobody carried out: keys with changes are stopped, the others end as planned."""
-    reports = tuple(KeyReport(key.key, (), NOT_AGREED if key.changes else key.end) for key in plan.plans)
+    reports = tuple(
+        KeyReport(key.key, (), NOT_AGREED, conditions=by_urgency((NOT_AGREED, *key.conditions)))
+        if key.changes
+        else KeyReport(key.key, (), key.end, conditions=key.conditions)
+        for key in plan.plans
+    )
     code = mixed((plan.exit_code, *(key.end.exit_code for key in reports)))
     return RunReport(plan.owner, "", reports, plan.deferred, plan.unmanaged, plan.stopped, code)
 

@@ -1,4 +1,4 @@
-"""`keyturn status`: how every key stands."""
+"""`keyturn status`: the condition of every key."""
 
 from __future__ import annotations
 
@@ -28,21 +28,24 @@ def command(*, keys: tuple[str, ...], file: str, every: bool, verify: bool) -> i
     from datetime import UTC, datetime
 
     from keyturn.cli.session import opened
+    from keyturn.core.reasons import mixed
     from keyturn.core.results import Options
     from keyturn.report.documents import StatusDocument, dump
-    from keyturn.report.status import status_exit_code, status_lines
+    from keyturn.report.status import status_lines
 
     screen = options.screen()
     with opened(screen, file, (), keys) as manifests:
-        found = tuple(key for one in manifests for key in one.runner.status(one.keys, Options(verify=verify)))
-        pools = tuple(pool for one in manifests for pool in one.runner.pools(found)) if not keys else ()
+        runs = [one.runner.status(one.keys, Options(verify=verify)) for one in manifests]
+        found = tuple(key for run in runs for key in run.keys)
         unowned = _unowned(manifests, found) if every else None
     now = datetime.now(UTC)
-    code = status_exit_code(found)
+    code = mixed(run.exit_code for run in runs)
+    pools = tuple(pool for run in runs for pool in run.pools)
+    stopped = tuple(run.stopped for run in runs if run.stopped)
     if screen.format == "json":
-        screen.document(dump(StatusDocument(now, code, found, unowned, pools)))
+        screen.document(dump(StatusDocument(now, code, found, unowned, pools, stopped)))
     else:
-        screen.result(status_lines(found, now, unowned, pools))
+        screen.result(status_lines(found, now, unowned, pools, stopped))
     return code
 
 

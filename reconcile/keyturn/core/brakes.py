@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from keyturn.core.model import UNJUDGED, ApiKey, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Record
-from keyturn.core.results import Change, End, KeyPlan
+from keyturn.core.results import Change, End, KeyPlan, by_urgency
 
 TWO = 2
 """From how many keys on a common fate is the API's or the token's doing, not the keys'."""
@@ -72,10 +72,14 @@ def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False) -> B
     deferred = {plan.key: _deferred(len(scheduled), left) for plan in scheduled[left:]}
     ends = held | deferred
     return Braked(
-        plans=tuple(replace(plan, end=ends.get(plan.key, plan.end)) for plan in plans),
+        plans=tuple(_held(plan, ends[plan.key]) if plan.key in ends else plan for plan in plans),
         free=frozenset(plan.key for plan in plans if plan.key not in ends),
         deferred=tuple(plan.key for plan in plans if plan.key in deferred),
     )
+
+
+def _held(plan: KeyPlan, end: End) -> KeyPlan:
+    return replace(plan, end=end, conditions=by_urgency((end, *plan.conditions)))
 
 
 def mine(record: Record | None, owner: str) -> bool:

@@ -102,6 +102,8 @@ class Gone:
     name: SlotName
     live: bool = False
     retire: Retire | None = None
+    at: datetime | None = None
+    """When it was found to be gone; None in a record of an earlier version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -10,9 +11,11 @@ from typing import Annotated
 from pydantic import Field
 
 from keyturn.core.model import Adopt, Delivery, SlotName, SmokeResult, Strategy
-from keyturn.core.reasons import Condition, Reason
+from keyturn.core.reasons import Condition, Reason, mixed
 from keyturn.core.record import Record
 from keyturn.core.secret import Secret
+
+_URGENCY = tuple(Condition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,9 @@ class End:
     why: str = ""
     until: datetime | None = None
     make: tuple[str, ...] = ()
-    """Names of the API keys that a person has to make in the control panel."""
+    """Names of the API keys that an operator has to make in the control panel."""
+    since: datetime | None = None
+    """Since when this has been so; None if nothing recorded it."""
     condition: Condition = field(init=False)
     exit_code: int = field(init=False)
 
@@ -85,6 +90,14 @@ class End:
         """Fill in what follows."""
         object.__setattr__(self, "condition", self.code.condition)
         object.__setattr__(self, "exit_code", self.code.condition.exit_code)
+
+
+def by_urgency(ends: Iterable[End]) -> tuple[End, ...]:
+    """Return each reason once, the most urgent first; of equal urgency in their order."""
+    once: dict[Reason, End] = {}
+    for end in ends:
+        once.setdefault(end.code, end)
+    return tuple(sorted(once.values(), key=lambda end: _URGENCY.index(end.condition)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +113,18 @@ class KeyPlan:
     scheduled: bool = False
     """The first change is a rotation only because it is due: it may be deferred over `rotations_per_run`."""
     due_since: datetime | None = None
+    conditions: tuple[End, ...] = ()
+    """The condition of the key now, before any change: everything that was found, the most urgent first."""
+
+    @property
+    def now(self) -> End:
+        """The most urgent of what was found, or how the plan ends if nothing is known."""
+        return self.conditions[0] if self.conditions else self.end
+
+    @property
+    def exit_code(self) -> int:
+        """The key's own exit code: that of its condition, or of how the plan ends."""
+        return mixed((self.now.exit_code, self.end.exit_code))
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,16 +139,23 @@ class KeyReport:
     mints: int = 0
     record: Annotated[Record | None, Field(exclude=True)] = None
     """The record as it was last read or written, None if it was never read or there is none; in no document."""
+    conditions: tuple[End, ...] = ()
+    """The condition of the key after the run: everything that was found, the most urgent first."""
+
+    @property
+    def now(self) -> End:
+        """The most urgent of what was found, or how the run ended if nothing is known."""
+        return self.conditions[0] if self.conditions else self.end
 
     @property
     def exit_code(self) -> int:
-        """The key's own exit code: the end's, or 1 where a problem stands."""
-        return self.end.exit_code or (1 if self.problems else 0)
+        """The key's own exit code: that of its condition, or 1 if there is a problem."""
+        return self.now.exit_code or int(bool(self.problems))
 
 
 @dataclass(frozen=True, slots=True)
 class KeyStatus:
-    """One key as `status` shows it; times None where unknown."""
+    """One key as `status` shows it; times are None if unknown."""
 
     key: str
     name: str
@@ -131,8 +163,12 @@ class KeyStatus:
     why: str
     strategy: Strategy
     code: Reason = Reason.AT_REST
+    since: datetime | None = None
+    until: datetime | None = None
+    also: tuple[End, ...] = ()
+    """Everything else that was found, the most urgent first."""
     make: tuple[str, ...] = ()
-    """Names of the API keys that a person has to make in the control panel."""
+    """Names of the API keys that an operator has to make in the control panel."""
     live: SlotName | None = None
     uuids: tuple[tuple[SlotName, str], ...] = ()
     generation: int = 0
@@ -141,11 +177,18 @@ class KeyStatus:
     retire_at: datetime | None = None
     requested: bool = False
     deliveries: tuple[tuple[Delivery, bool], ...] = ()
-    """Each delivery and whether it was last read back with the live secret."""
+    """Each delivery and whether it holds the live secret: as read now, or as the record says."""
+    read: bool = False
+    """Every delivery was read now."""
     verdict: SmokeResult | None = None
+    """What the API said of the live secret now, None if it was not tried."""
+    results: tuple[tuple[Delivery, SmokeResult], ...] = ()
+    """What the API said of the secret that a delivery holds, for each one that was tried."""
     problems: tuple[str, ...] = ()
+    recorded_at: datetime | None = None
+    """When the record was last written for a reason that its history tells."""
     exit_code: int = 0
-    """What the command line ends with for this key: 0 at rest or waiting for time."""
+    """The exit code of the condition."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +232,17 @@ class RunPlan:
     digest: str = ""
     notes: tuple[str, ...] = ()
     """What the whole run has to say, such as what it cannot know."""
+    pools: tuple[PoolState, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunStatus:
+    """The condition of all keys of a manifest; `stopped`: why an apply would stop before any of them, else empty."""
+
+    owner: str
+    keys: tuple[KeyStatus, ...]
+    stopped: str = ""
+    exit_code: int = 0
     pools: tuple[PoolState, ...] = ()
 
 

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
-from keyturn.core import schedule
+from keyturn.core.conditions import conditions, facts
 from keyturn.core.errors import Conflict, KeyturnError, LeaseLost, RateLimited, RunStopped, TargetUnavailable
 from keyturn.core.machine import next_step
 from keyturn.core.model import DesiredKey
-from keyturn.core.reasons import Condition, Reason
-from keyturn.core.results import Change, End, KeyPlan, KeyReport, KeyStatus, Options, Planned, Progress
+from keyturn.core.reasons import Reason
+from keyturn.core.results import End, KeyReport, Options, Planned, Progress
 from keyturn.core.state import Run, State
 from keyturn.core.steps import (
     Check,
     Create,
     DeleteKey,
-    Deliver,
-    Look,
-    LookBack,
-    LookClaim,
-    Purpose,
     Regenerate,
     Relist,
     Rename,
@@ -32,93 +26,24 @@ from keyturn.core.steps import (
     WriteClaim,
     WriteRecord,
 )
-from keyturn.core.transition import Delivered, Done, Failed, Listed, Outcome, advance, assume
+from keyturn.core.transition import Delivered, Done, Failed, Outcome, advance
 from keyturn.core.world import StoredRecord, World
 from keyturn.engine.effects import failed, perform
 from keyturn.engine.ended import ended
 from keyturn.engine.observe import Hand, clock, observe, refresh
+from keyturn.engine.planning import ENDLESS, MAX_STEPS, look_closer, shown, worth_showing
 from keyturn.engine.signals import stop_requested
 
 Talk = Callable[[Progress], None]
 Stop = Callable[[], bool]
 
-MAX_STEPS = 400
 REREADS = 5
 PATIENCE = 75 * 60.0
 """Seconds for which the API's rate limit may hold one step back: an hour's limit, and a little more."""
 SLICE = 1.0
 """Seconds of one sleep: how long a request to stop may go unheard."""
-ENDLESS = End(Reason.ENDLESS, "it does not come to rest; nothing more is tried")
-QUIET = {
-    (Change.ADOPT, "claims"),
-    (Change.CREATE, "slot-missing"),
-    (Change.RENAME, "spare"),
-    (Change.ROTATE, "regenerates"),
-    (Change.RETIRE, "finishes"),
-    (Change.RECORD, "deliveries-differ"),
-    (Change.RECORD, "name-differs"),
-    (Change.RECORD, "absent"),
-}
-READS = (Look, LookBack, LookClaim, Relist)
 LIMITED = (Create, DeleteKey, Regenerate, Relist, Rename)
 """The steps that the API's rate limit holds back."""
-
-
-def plan_key(world: World, desired: DesiredKey, options: Options) -> KeyPlan:
-    """Run the machine dry on one key; nothing is written (I7)."""
-    return _dry(world, desired, options)[0]
-
-
-def _dry(world: World, desired: DesiredKey, options: Options) -> tuple[KeyPlan, State | None]:
-    """Return the plan, and the state that it was made from once all was looked at."""
-    dry = replace(options, allow_delete=True, lock_timeout=0.0)
-    hand = Hand()
-    try:
-        state = first = observe(world, desired, dry, "plan", hand)
-        steps: list[Step] = []
-        decision = next_step(state)
-        while not isinstance(decision, End):
-            steps.append(decision)
-            if len(steps) > MAX_STEPS:
-                decision = ENDLESS
-                break
-            outcome = _assumed(world, state, decision, hand, options)
-            if isinstance(outcome, Failed):
-                steps.pop()
-            state = advance(_passed(state, decision), decision, outcome)
-            decision = next_step(state)
-    except RunStopped:
-        raise
-    except KeyturnError as error:
-        return KeyPlan(desired.id, (), ended(error), "unknown"), None
-    changes = [item for step in steps for item in _shown(step)]
-    shown = _worth_showing(changes)
-    if not shown and any(isinstance(step, WriteRecord) for step in steps):
-        shown = [Planned(Change.RECORD, "record", "finishes what an earlier run left open, and writes its record")]
-    if state.run.problems and decision.exit_code == 0:
-        decision = End(Reason.OLD_SECRET_ALIVE, "; ".join(state.run.problems))
-    rotations = [item for item in shown if item.change is Change.ROTATE]
-    scheduled = bool(rotations) and all(item.code == "due" for item in rotations)
-    plan = KeyPlan(
-        key=desired.id,
-        changes=tuple(shown),
-        end=decision,
-        basis=_basis(first, shown, decision),
-        mints=any(isinstance(step, Create) or (isinstance(step, Regenerate) and not step.discard) for step in steps),
-        deletes=sum(item.change is Change.DELETE and item.code != "extra" for item in shown),
-        scheduled=scheduled,
-        due_since=_due_since(first) if scheduled else None,
-    )
-    return plan, replace(first, observed=state.observed)
-
-
-def _assumed(world: World, state: State, step: Step, hand: Hand, options: Options) -> Outcome:
-    """Read what a plan may read, assume the rest."""
-    if isinstance(step, Relist) and state.record and state.record.intent and state.record.intent.spare:
-        return Listed(state.observed.keys)  # the run's list is seconds old; apply lists again before it takes a spare
-    if isinstance(step, READS) or (isinstance(step, Check) and _really(step, hand, options)):
-        return perform(world, state, step, hand)
-    return assume(state, step)
 
 
 @dataclass(slots=True)
@@ -172,12 +97,16 @@ def apply_key(
         raise
     except KeyturnError as error:
         end = ended(error)
+    if state and options.verify and end.code is not Reason.INTERRUPTED:
+        with suppress(KeyturnError):
+            state = look_closer(world, state, work.hand, end)
     run_state = state.run if state else Run("")
     smoke = None
     if state and state.record and state.record.live_digest:
         smoke = state.observed.verdicts.get(state.record.live_digest)
-    done, record = tuple(_worth_showing(work.done)), state.record if state else None
-    return KeyReport(desired.id, done, end, run_state.problems, smoke, run_state.mints, record)
+    done, record = tuple(worth_showing(work.done)), state.record if state else None
+    known = conditions(facts(state, end)) if state else (end,)
+    return KeyReport(desired.id, done, end, run_state.problems, smoke, run_state.mints, record, known)
 
 
 def _go(work: _Working, state: State, step: Step) -> State:
@@ -211,7 +140,7 @@ def _go(work: _Working, state: State, step: Step) -> State:
         after = after.with_run(leased=state.clock)
     if isinstance(step, WriteRecord) and step.kind in {Write.COMMIT, Write.FAIL, Write.NOTE}:
         work.hand.durable = work.hand.durable or step.kind is not Write.NOTE
-    work.done.extend(item for item in _shown(step) if not _went_wrong(item, outcome))
+    work.done.extend(item for item in shown(step) if not _went_wrong(item, outcome))
     return after
 
 
@@ -273,47 +202,6 @@ def _patiently(work: _Working, state: State) -> StoredRecord:
             last = str(error)
 
 
-def _basis(state: State, shown: Sequence[Planned], end: End) -> str:
-    """Digest what a plan was made from and what it would do: the entry, the record's version, the listed keys."""
-    record = state.record
-    uuids = {slot.uuid for slot in record.slots.values()} if record else set()
-    names = {state.desired.name, f"{state.desired.name}-a", f"{state.desired.name}-b"}
-    concerned = sorted((key.uuid, key.name) for key in state.observed.keys if key.uuid in uuids or key.name in names)
-    effects = [(item.change, item.code, item.slot, item.uuid, str(item.delivery)) for item in shown]
-    text = repr((state.desired.id, state.desired.fingerprint, state.version, concerned, effects, end.code))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _due_since(state: State) -> datetime | None:
-    record = state.record
-    live = record.slot(record.live) if record else None
-    return schedule.due_since(state.desired.rotation, live.minted_at) if live and live.minted_at else None
-
-
-def _really(step: Check, hand: Hand, options: Options) -> bool:
-    """A plan tries real secrets only where asked to, or where the answer decides what it would do."""
-    return step.digest in hand.secrets and (options.verify or step.purpose is Purpose.ADOPT)
-
-
-def _passed(state: State, step: Step) -> State:
-    if not isinstance(step, Wait):
-        return state
-    later = replace(state.clock, uptime=state.clock.uptime + step.seconds)
-    return replace(state, clock=later)
-
-
-def _shown(step: Step) -> tuple[Planned, ...]:
-    shown = getattr(step, "shown", None)
-    if shown is None:
-        return ()
-    return shown if isinstance(step, Deliver) else (shown,)
-
-
-def _worth_showing(changes: Sequence[Planned]) -> list[Planned]:
-    """Leave out what only announces, or repeats, another line."""
-    return [change for change in changes if (change.change, change.code) not in QUIET]
-
-
 def _open_words(state: State) -> str:
     intent = state.record.intent if state.record else None
     if intent is None:
@@ -322,59 +210,11 @@ def _open_words(state: State) -> str:
 
 
 def _tell(work: _Working, state: State, step: Step) -> None:
-    text = step.why if isinstance(step, Wait) else "; ".join(item.why for item in _shown(step))
+    text = step.why if isinstance(step, Wait) else "; ".join(item.why for item in shown(step))
     if isinstance(step, Check):
         text = "smoke-checks"
     if text:
         work.talk(Progress(state.desired.id, text, state.clock.now))
-
-
-def status_key(world: World, desired: DesiredKey, options: Options) -> KeyStatus:
-    """Tell how one key stands, by reading only; `options.verify` also tries each delivered secret."""
-    plan, state = _dry(world, desired, options)
-    record = state.record if state else None
-    end = plan.end
-    if plan.changes and end.condition in {Condition.READY, Condition.OVERLAP}:
-        end = End(Reason.TO_DO, f"apply would: {'; '.join(change.why for change in plan.changes)}", end.until, end.make)
-    condition, why = end.condition, end.why
-    if state is None or record is None or record.deleted_at:
-        code = end.exit_code
-        return KeyStatus(
-            desired.id,
-            desired.name,
-            condition,
-            why,
-            desired.rotation.strategy,
-            end.code,
-            end.make,
-            exit_code=code,
-        )
-    live = record.slot(record.live)
-    minted = live.minted_at if live else None
-    rotation = desired.rotation
-    following = schedule.next_rotation(rotation, minted, state.clock.now) if rotation.every and minted else None
-    return KeyStatus(
-        key=desired.id,
-        name=desired.name,
-        condition=condition,
-        why=why,
-        strategy=record.strategy,
-        code=end.code,
-        make=end.make,
-        live=record.live,
-        uuids=tuple((name, slot.uuid) for name, slot in record.slots.items()),
-        generation=record.generation,
-        minted_at=minted,
-        next_rotation_at=following,
-        retire_at=record.retire.at if record.retire else None,
-        requested=record.requested is not None,
-        deliveries=tuple(
-            (item.delivery, item.digest is not None and item.digest == record.live_digest) for item in record.deliveries
-        ),
-        verdict=state.observed.verdicts.get(record.live_digest or ""),
-        problems=(record.unverified,) if record.unverified else (),
-        exit_code=end.exit_code,
-    )
 
 
 def unmanaged_key(key: str, owner: str) -> DesiredKey:

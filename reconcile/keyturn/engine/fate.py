@@ -11,7 +11,7 @@ from keyturn.core.model import DesiredKey
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Record
 from keyturn.core.world import World
-from keyturn.engine.sight import Sight
+from keyturn.engine.planning import Planning
 from keyturn.engine.worklist import Call
 
 
@@ -32,14 +32,14 @@ class Fate:
         call.same_team = brakes.vouched(doubted, records.values(), self._world.list_keys())
         return tuple(key for key in work if key.id in call.same_team)
 
-    def common(self, call: Call, work: Sequence[DesiredKey], sights: Sequence[Sight]) -> str:
+    def common(self, call: Call, work: Sequence[DesiredKey], planned: Sequence[Planning]) -> str:
         """Return why the whole run stops, empty if it goes on. Raises KeyturnError if that cannot be known."""
-        seen = {sight.plan.key: sight for sight in sights if brakes.mine(sight.record, self._owner)}
-        records = {key: sight.record for key, sight in seen.items() if sight.record}
+        seen = {one.plan.key: one for one in planned if brakes.mine(one.record, self._owner)}
+        records = {key: one.record for key, one in seen.items() if one.record}
         if records and (other := brakes.other_team(self._world.account(), records)):
             return other
         if other := brakes.another_account(
-            [sight.plan.key for sight in sights if sight.plan.end.code is Reason.ANOTHER_ACCOUNT]
+            [one.plan.key for one in planned if one.plan.end.code is Reason.ANOTHER_ACCOUNT]
         ):
             return other
         present = {key.id for key in work if not key.absent}

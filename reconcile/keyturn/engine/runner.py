@@ -15,15 +15,27 @@ from keyturn.core import brakes
 from keyturn.core.brakes import Braked, Limits
 from keyturn.core.errors import InputError, KeyturnError, RunStopped
 from keyturn.core.model import Desired, DesiredKey
-from keyturn.core.reasons import Condition, Reason
+from keyturn.core.reasons import Condition, Reason, mixed
 from keyturn.core.record import Record
-from keyturn.core.results import End, KeyPlan, KeyReport, KeyStatus, Options, PoolState, Progress, RunPlan, RunReport
+from keyturn.core.results import (
+    End,
+    KeyPlan,
+    KeyReport,
+    KeyStatus,
+    Options,
+    PoolState,
+    Progress,
+    RunPlan,
+    RunReport,
+    RunStatus,
+)
+from keyturn.core.status import status
 from keyturn.core.world import World
 from keyturn.engine import executor, worklist
 from keyturn.engine.ended import ended
 from keyturn.engine.fate import Fate
+from keyturn.engine.planning import Planning, failed_planning, plan_key
 from keyturn.engine.run_lock import Runs
-from keyturn.engine.sight import PlanKey, Sight, failed, look
 from keyturn.engine.signals import pause, stop_requested
 from keyturn.engine.threads import map_in_threads
 from keyturn.engine.worklist import Call, check_digest, exit_code, has_retire, rotated, still, to_do
@@ -46,9 +58,8 @@ BLIND = (
 class Engine:
     """What works on one key; tests put another in its place."""
 
-    plan: PlanKey = executor.plan_key
+    plan: Callable[[World, DesiredKey, Options], Planning] = plan_key
     apply: Callable[[World, DesiredKey, Options, str, Talk], KeyReport] = executor.apply_key
-    status: Callable[[World, DesiredKey, Options], KeyStatus] = executor.status_key
     unmanaged: Callable[[str, str], DesiredKey] = executor.unmanaged_key
 
 
@@ -92,8 +103,8 @@ class Runner:
         Raises InputError where a key is not in the manifest.
         """
         call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
-        sights = self._look(call, call.work)
-        braked = self._brake(call, sights)
+        planned = self._look(call, call.work)
+        braked = self._brake(call, planned)
         pools = self._pools(call, braked.plans)
         short = any(pool.left < pool.wanted for pool in pools)
         return RunPlan(
@@ -103,7 +114,7 @@ class Runner:
             unmanaged=call.unmanaged,
             stopped=call.stopped,
             exit_code=exit_code(call, braked.plans) or int(short),
-            digest=brakes.digest(sight.plan for sight in sights),
+            digest=brakes.digest(one.plan for one in planned),
             notes=self._notes() if call.work and not call.unknown else (),
             pools=pools,
         )
@@ -128,10 +139,10 @@ class Runner:
             OwnershipError: the plan's digest is not `expected_digest`: something changed since it was reviewed.
         """
         call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
-        sights = self._look(call, call.work)
+        planned = self._look(call, call.work)
         if expected_digest and not call.unknown:
-            check_digest(sights, expected_digest)
-        braked = self._brake(call, sights)
+            check_digest(planned, expected_digest)
+        braked = self._brake(call, planned)
         with self._runs.hold() as run:
             reports = {report.key: report for report in self._apply(call, call.work, braked, run.id)}
             if wait:
@@ -151,31 +162,35 @@ class Runner:
             pools=self._pools(call, ordered),
         )
 
-    def status(self, keys: Sequence[str], options: Options) -> tuple[KeyStatus, ...]:
-        """Tell how these keys stand (none named: all, and every record without an entry), by reading only.
+    def status(self, keys: Sequence[str], options: Options) -> RunStatus:
+        """Tell the condition of these keys (none named: all, and every record without an entry), by reading only.
 
-        Raises InputError where a key is not in the manifest.
+        Raises InputError if a key is not in the manifest.
         """
-        call = self._call(keys, options, Limits(0))
-        idle = set(call.unmanaged) - {key.id for key in call.work}
-        work = (
-            *call.work,
-            *(self._entryless(key) for key in call.unmanaged if key in idle),
+        call = self._call(keys, options, self._limits(0, 0))
+        working = {key.id for key in call.work}
+        idle = tuple(self._entryless(key) for key in call.unmanaged if key not in working)
+        planned = self._look(call, call.work)
+        plans = self._brake(call, planned).plans
+
+        def tell(key: DesiredKey, plan: KeyPlan, one: Planning) -> KeyStatus:
+            record = one.record
+            if one.seen is None:
+                with suppress(KeyturnError):
+                    record = self._world.read_record(key.id).record
+            return status(key, plan.conditions or (plan.end,), record, one.seen, self._now())
+
+        found = [tell(*item) for item in zip(call.work, plans, planned, strict=True)]
+        for key, one in zip(idle, self._planned(call, idle), strict=True):
+            found.append(tell(key, one.plan, one))
+        codes = [key.exit_code for key in found]
+        return RunStatus(
+            owner=self._desired.owner,
+            keys=tuple(found),
+            stopped=call.stopped,
+            exit_code=mixed([*codes, brakes.OWNERSHIP if call.stopped else 0]),
+            pools=self._pools(call, plans),
         )
-        self._unknown()
-
-        def tell(key: DesiredKey, _say: Talk) -> KeyStatus:
-            try:
-                return self._engine.status(self._world, key, call.options_of(key))
-            except Exception as error:  # noqa: BLE001 - one key's failure never stops the others
-                end = ended(error)
-                return KeyStatus(key.id, key.name, end.condition, end.why, key.rotation.strategy, problems=(end.why,))
-
-        found = map_in_threads(work, tell, self._hear, self._workers)
-        if again := self._fate.vouch(call, work, [key.key for key in found if key.code is Reason.ANOTHER_ACCOUNT]):
-            surer = {key.key: key for key in map_in_threads(again, tell, self._hear, self._workers)}
-            return tuple(surer.get(key.key, key) for key in found)
-        return found
 
     def _limits(self, allow_delete: int, allow_rotations: int) -> Limits:
         return Limits(self._desired.rotations_per_run, allow_rotations, allow_delete)
@@ -224,41 +239,45 @@ class Runner:
             return ended(error)
         return None
 
-    def _look(self, call: Call, work: Sequence[DesiredKey]) -> tuple[Sight, ...]:
+    def _look(self, call: Call, work: Sequence[DesiredKey]) -> tuple[Planning, ...]:
         """Plan each key dry, as if every brake were off; then see whether the whole run has to stop."""
         unknown = self._unknown() if work else None
         call.unknown = unknown is not None
         if unknown:
-            return tuple(failed(key.id, unknown) for key in work)
+            return tuple(failed_planning(key.id, unknown) for key in work)
 
-        def see(key: DesiredKey, _say: Talk) -> Sight:
-            if end := self._halted(call):
-                return failed(key.id, end)
-            try:
-                options = replace(call.options_of(key), allow_delete=True)
-                return look(self._engine.plan, self._world, key, options)
-            except RunStopped as stop:
-                call.stopped = str(stop)
-                return failed(key.id, ended(stop))
-            except Exception as error:  # noqa: BLE001 - one key's failure never stops the others
-                return failed(key.id, ended(error))
-
-        sights = map_in_threads(work, see, self._hear, self._workers)
+        planned = self._planned(call, work)
         try:
-            unsure = [sight.plan.key for sight in sights if sight.plan.end.code is Reason.ANOTHER_ACCOUNT]
+            unsure = [one.plan.key for one in planned if one.plan.end.code is Reason.ANOTHER_ACCOUNT]
             if again := self._fate.vouch(call, work, unsure):
-                surer = {sight.plan.key: sight for sight in map_in_threads(again, see, self._hear, self._workers)}
-                sights = tuple(surer.get(sight.plan.key, sight) for sight in sights)
-            call.stopped = call.stopped or self._fate.common(call, work, sights)
+                surer = {one.plan.key: one for one in self._planned(call, again)}
+                planned = tuple(surer.get(one.plan.key, one) for one in planned)
+            call.stopped = call.stopped or self._fate.common(call, work, planned)
         except KeyturnError as error:
             call.unknown = True
-            return tuple(failed(key.id, ended(error)) for key in work)
-        return sights
+            return tuple(failed_planning(key.id, ended(error)) for key in work)
+        return planned
 
-    def _brake(self, call: Call, sights: Sequence[Sight]) -> Braked:
+    def _planned(self, call: Call, work: Sequence[DesiredKey]) -> tuple[Planning, ...]:
+        """Plan each key on its own."""
+
+        def see(key: DesiredKey, _say: Talk) -> Planning:
+            if end := self._halted(call):
+                return failed_planning(key.id, end)
+            try:
+                return self._engine.plan(self._world, key, replace(call.options_of(key), allow_delete=True))
+            except RunStopped as stop:
+                call.stopped = str(stop)
+                return failed_planning(key.id, ended(stop))
+            except Exception as error:  # noqa: BLE001 - one key's failure never stops the others
+                return failed_planning(key.id, ended(error))
+
+        return map_in_threads(work, see, self._hear, self._workers)
+
+    def _brake(self, call: Call, planned: Sequence[Planning]) -> Braked:
         asked = call.options.rotate or call.options.compromised
-        braked = brakes.brake([sight.plan for sight in sights], call.limits, asked=asked)
-        call.limits = call.limits.after(sight.plan for sight in sights if sight.plan.key in braked.free)
+        braked = brakes.brake([one.plan for one in planned], call.limits, asked=asked)
+        call.limits = call.limits.after(one.plan for one in planned if one.plan.key in braked.free)
         return braked
 
     def _apply(self, call: Call, work: Sequence[DesiredKey], braked: Braked, run: str) -> tuple[KeyReport, ...]:
@@ -268,7 +287,7 @@ class Runner:
         def do(key: DesiredKey, say: Talk) -> KeyReport:
             plan = plans[key.id]
             if key.id not in braked.free or not to_do(plan, call.options):
-                return KeyReport(key.id, (), plan.end)
+                return KeyReport(key.id, (), plan.end, conditions=plan.conditions)
             if end := self._halted(call):
                 return KeyReport(key.id, (), end)
             try:
@@ -289,13 +308,13 @@ class Runner:
 
         A failed look is said; if the run is not `patient`, it is also how the key ends.
         """
-        sights = {sight.plan.key: sight for sight in self._look(call, waiting)}
-        ready = [key for key in waiting if not still(sights[key.id].plan)]
+        planned = {one.plan.key: one for one in self._look(call, waiting)}
+        ready = [key for key in waiting if not still(planned[key.id].plan)]
         bad = {Condition.FAILED, Condition.UNKNOWN, Condition.LOGIN_REFUSED}
-        lost = [sight.plan for sight in sights.values() if sight.plan.end.condition in bad]
+        lost = [one.plan for one in planned.values() if one.plan.end.condition in bad]
         for plan in lost:
             self._hear(Progress(plan.key, plan.end.why, self._now()))
-        braked = self._brake(call, [sights[key.id] for key in ready])
+        braked = self._brake(call, [planned[key.id] for key in ready])
         failures = () if patient else tuple(KeyReport(plan.key, (), plan.end) for plan in lost)
         return (*failures, *self._apply(call, ready, braked, run))
 
@@ -342,14 +361,6 @@ class Runner:
             why = "Not started, because a signal asked to stop."
             return End(Reason.INTERRUPTED, why)
         return None
-
-    def pools(self, found: Sequence[KeyStatus]) -> tuple[PoolState, ...]:
-        """Return the pools of the manifest's keys, as `found` by `status`."""
-        with suppress(KeyturnError):
-            return worklist.pools(
-                self._desired.keys, {key.key: len(key.make) for key in found}, self._world.list_keys()
-            )
-        return ()
 
     def _pools(self, call: Call, results: Sequence[KeyPlan] | Sequence[KeyReport]) -> tuple[PoolState, ...]:
         if call.unknown or call.stopped or not any(key.pool for key in call.work):

@@ -15,7 +15,7 @@ from keyturn.core.model import ApiKey, DesiredKey, Verdict
 from keyturn.core.reasons import Condition, Reason, mixed
 from keyturn.core.record import Record
 from keyturn.core.results import Change, End, KeyPlan, KeyReport, Options, PoolState
-from keyturn.engine.sight import Sight
+from keyturn.engine.planning import Planning
 
 RESTING = frozenset({Condition.READY, Condition.OVERLAP, Condition.WAITING, Condition.DUE})
 PATIENT = frozenset({
@@ -84,13 +84,12 @@ def still(plan: KeyPlan) -> bool:
 
 def exit_code(call: Call, results: Sequence[KeyPlan] | Sequence[KeyReport]) -> int:
     """Return the exit code of the whole run."""
-    codes = [result.exit_code if isinstance(result, KeyReport) else result.end.exit_code for result in results]
-    return mixed([*codes, brakes.OWNERSHIP if call.stopped else 0])
+    return mixed([*(result.exit_code for result in results), brakes.OWNERSHIP if call.stopped else 0])
 
 
-def check_digest(sights: Sequence[Sight], expected: str) -> None:
+def check_digest(planned: Sequence[Planning], expected: str) -> None:
     """Raise OwnershipError if the plan is not the one that was reviewed."""
-    if brakes.digest(sight.plan for sight in sights) != expected:
+    if brakes.digest(one.plan for one in planned) != expected:
         raise OwnershipError(
             "the saved plan no longer is what would be done, so nothing was",
             evidence="a key, its record, its entry or a delivery changed since",

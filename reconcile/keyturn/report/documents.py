@@ -77,13 +77,18 @@ class ReportDocument:
 
 @dataclass(frozen=True, slots=True)
 class StatusDocument:
-    """How every key stands; `unowned`: keys of the account that no manifest owns, null where nobody asked."""
+    """The condition of every key.
+
+    `unowned`: keys of the account that no manifest owns, null if they were not asked for. `stopped`: why an apply would
+    stop before any key.
+    """
 
     at: datetime
     exit_code: int
     keys: tuple[KeyStatus, ...]
     unowned: tuple[ApiKey, ...] | None = None
     pools: tuple[PoolState, ...] = ()
+    stopped: tuple[str, ...] = ()
     kind: Literal["status"] = "status"
     schema: Literal[1] = 1
     keyturn: str = __version__

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from keyturn.core.results import KeyPlan, KeyReport, Planned, RunPlan, RunReport
+from keyturn.core.reasons import Condition
+from keyturn.core.results import End, KeyPlan, KeyReport, Planned, RunPlan, RunReport
 from keyturn.core.sanitize import code_span
 from keyturn.report import plan as plan_words
 from keyturn.report import run as run_words
@@ -78,21 +79,29 @@ def _change_row(key: str, change: Planned) -> str:
 
 
 def _plan_rows(plan: KeyPlan) -> list[str]:
-    until = f"until {moment(plan.end.until)}" if plan.end.until else ""
-    end = _cells((code(plan.key), f"→ {plan.end.condition.value}", until, code(plan.end.why)))
-    return [*(_change_row(plan.key, change) for change in plan.changes), end]
+    found = plan.conditions or (plan.end,)
+    now = [end for end in found if end.exit_code] if plan.changes else found
+    changes = [_change_row(plan.key, change) for change in plan.changes]
+    then = [_end_row(plan.key, f"→ {plan.end.condition.value}", plan.end)] if changes else []
+    return [*(_end_row(plan.key, f"now {end.condition.value}", end) for end in now), *changes, *then]
+
+
+def _end_row(key: str, what: str, end: End) -> str:
+    moments = [f"{word} {moment(at)}" for word, at in (("since", end.since), ("until", end.until)) if at]
+    return _cells((code(key), what, " ".join(moments), code(end.why)))
 
 
 def _run_rows(report: KeyReport) -> list[str]:
-    until = f"until {moment(report.end.until)}" if report.end.until else ""
+    found = report.conditions or (report.end,)
     rows = [_change_row(report.key, change) for change in report.done]
-    rows.append(_cells((code(report.key), f"**{report.end.condition.value}**", until, code(report.end.why))))
+    rows += [
+        _end_row(report.key, f"**{end.condition.value}**", end)
+        for end in found
+        if end is found[0] or end.condition is not Condition.READY
+    ]
     if report.smoke:
-        rows.append(
-            _cells(
-                (code(report.key), "smoke-check", "", code(run_words.smoke_words(report.smoke, said=report.end.why)))
-            )
-        )
+        said = " ".join(end.why for end in found)
+        rows.append(_cells((code(report.key), "smoke-check", "", code(run_words.smoke_words(report.smoke, said=said)))))
     return rows + [_cells((code(report.key), "**problem**", "", code(problem))) for problem in report.problems]
 
 

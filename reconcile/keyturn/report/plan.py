@@ -29,14 +29,15 @@ def plan_lines(plans: Iterable[RunPlan]) -> list[Line]:
         result += [line(Span(plan.owner, Tone.HEAD))]
         for key in plan.plans:
             if not is_quiet(key):
-                result += [line(), line("  ", Span(key.key, Tone.NAME)), *change_lines(key.changes), end_line(key.end)]
+                result += [line(), line("  ", Span(key.key, Tone.NAME)), *now_lines(key)]
+                result += [*change_lines(key.changes), *([end_line(key.end)] if key.changes else [])]
         result += [line(), *_foot(plan)]
     return result
 
 
 def is_quiet(plan: KeyPlan) -> bool:
     """Tell whether a key has nothing to show: no change, at rest."""
-    return not plan.changes and plan.end.condition is Condition.READY
+    return not plan.changes and plan.now.condition is Condition.READY
 
 
 def change_lines(changes: Iterable[Planned], indent: int = 4) -> list[Line]:
@@ -59,19 +60,31 @@ def where(change: Planned) -> str:
     return " ".join(part for part in (f"slot {change.slot.value}" if change.slot else "", change.uuid) if part)
 
 
+def now_lines(plan: KeyPlan) -> list[Line]:
+    """Return the conditions of a key as it is: all of them if nothing is planned, else what is wrong with it."""
+    found = plan.conditions or (plan.end,)
+    told = [end for end in found if end.exit_code] if plan.changes else found
+    return [line("    now  ", *condition_spans(end)) for end in told]
+
+
 def end_line(end: End) -> Line:
     """Return how a key would end."""
-    code = f" [{end.code}]" if end.code else ""
+    return line("    then ", *condition_spans(end))
+
+
+def condition_spans(end: End) -> tuple[Span, ...]:
+    """Return a condition: since when, until when, why, and its code."""
+    since = f" since {moment(end.since)}" if end.since else ""
     until = f" until {moment(end.until)}" if end.until else ""
     why = f": {end.why}" if end.why else ""
-    return line("    then ", Span(end.condition.value, CONDITION_TONES[end.condition]), f"{until}{why}{code}")
+    return (Span(end.condition.value, CONDITION_TONES[end.condition]), Span(f"{since}{until}{why} [{end.code}]"))
 
 
 def plan_summary(plan: RunPlan) -> str:
     """Return one sentence of counts."""
     changes = [change for key in plan.plans for change in key.changes]
     if not changes:
-        ends = [key.end.condition for key in plan.plans]
+        ends = [key.now.condition for key in plan.plans]
         others = [f"{ends.count(one)} {one}" for one in Condition if one is not Condition.READY and one in ends]
         return "; ".join([f"Nothing to do for {count(len(ends), 'key')}", *others]) + "."
     touched = sum(1 for key in plan.plans if key.changes)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from keyturn.core.model import GOOD, SmokeResult, Verdict
 from keyturn.core.reasons import Condition
 from keyturn.core.results import KeyReport, RunReport
-from keyturn.report.lines import Line, Span, Tone, count, line, moment
-from keyturn.report.plan import CONDITION_TONES, change_lines, rest_lines
+from keyturn.report.lines import Line, Span, Tone, count, line
+from keyturn.report.plan import change_lines, condition_spans, rest_lines
 
 
 def run_lines(reports: Iterable[RunReport]) -> list[Line]:
@@ -25,7 +25,7 @@ def run_lines(reports: Iterable[RunReport]) -> list[Line]:
 
 def is_quiet(report: KeyReport) -> bool:
     """Tell whether a key has nothing to show: nothing done, nothing wrong, at rest."""
-    return not report.done and not report.problems and report.end.condition is Condition.READY
+    return not report.done and not report.problems and report.now.condition is Condition.READY
 
 
 def smoke_words(result: SmokeResult, *, said: str = "") -> str:
@@ -48,7 +48,7 @@ def smoke_tone(verdict: Verdict) -> Tone:
 
 def run_summary(report: RunReport) -> str:
     """Return one sentence of counts."""
-    ends = [key.end.condition for key in report.reports]
+    ends = [key.now.condition for key in report.reports]
     parts = [f"{count(len(ends), 'key')}"]
     parts += [f"{ends.count(condition)} {condition.value}" for condition in Condition if condition in ends]
     mints = sum(key.mints for key in report.reports)
@@ -61,14 +61,11 @@ def run_summary(report: RunReport) -> str:
 
 
 def _key_lines(key: KeyReport) -> list[Line]:
-    end = key.end
-    until = f" until {moment(end.until)}" if end.until else ""
-    why = f": {end.why}" if end.why else ""
-    code = f" [{end.code}]" if end.code else ""
-    state = Span(end.condition.value, CONDITION_TONES[end.condition])
-    result = [line("  ", Span(key.key, Tone.NAME), "  ", state, f"{until}{why}{code}"), *change_lines(key.done)]
+    found = key.conditions or (key.end,)
+    also = [end for end in found[1:] if end.condition is not Condition.READY]
+    result = [line("  ", Span(key.key, Tone.NAME), "  ", *condition_spans(found[0])), *change_lines(key.done)]
+    result += [line("    also ", *condition_spans(end)) for end in also]
     if key.smoke:
-        result.append(
-            line("    smoke-check  ", Span(smoke_words(key.smoke, said=end.why), smoke_tone(key.smoke.verdict)))
-        )
+        said = " ".join(end.why for end in found)
+        result.append(line("    smoke-check  ", Span(smoke_words(key.smoke, said=said), smoke_tone(key.smoke.verdict))))
     return result + [line("    ", Span("problem", Tone.BAD), f"  {problem}") for problem in key.problems]

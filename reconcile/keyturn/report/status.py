@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from keyturn.core.model import GOOD, ApiKey, Delivery, Event, SmokeResult
-from keyturn.core.reasons import Condition, mixed
-from keyturn.core.results import KeyStatus, PoolState
+from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
+from keyturn.core.reasons import Condition
+from keyturn.core.results import End, KeyStatus, PoolState
 from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, length, line, moment
-from keyturn.report.plan import CONDITION_TONES
+from keyturn.report.plan import CONDITION_TONES, condition_spans
 from keyturn.report.pools import pool_lines
 from keyturn.report.run import smoke_tone, smoke_words
 
-HEADS = ("KEY", "NAME", "STATE", "LIVE", "GEN", "AGE", "NEXT ROTATION", "DELIVERED")
+HEADS = ("KEY", "NAME", "STATE", "LIVE", "GEN", "AGE", "NEXT ROTATION", "DELIVERED", "READ")
 
 
 def status_lines(
@@ -22,6 +22,7 @@ def status_lines(
     now: datetime,
     unowned: Sequence[ApiKey] | None = None,
     pools: Sequence[PoolState] = (),
+    stopped: Sequence[str] = (),
 ) -> list[Line]:
     """Return a row a key, then what is to be said of some of them, then the account's keys that nobody owns.
 
@@ -30,6 +31,7 @@ def status_lines(
     result = columns([tuple(Span(head, Tone.HEAD) for head in HEADS), *(_row(key, now) for key in keys)])
     for key in keys:
         result += _notes(key)
+    result += [line(Span("An apply would stop: ", Tone.BAD), why) for why in stopped]
     result += pool_lines(pools)
     result += handoff_lines(name for key in keys for name in key.make)
     if unowned is not None:
@@ -57,47 +59,38 @@ def smoke_lines(results: Sequence[tuple[str, Delivery | None, SmokeResult]]) -> 
     )
 
 
-def status_exit_code(keys: Iterable[KeyStatus]) -> int:
-    """Return 4 if a brake or an owner stops a key, 5 if a login is refused, 1 if anything else is wrong, else 0.
-
-    A problem is wrong, and so is a secret whose check came to no good; to wait for time is not.
-    """
-    return mixed(_exit_code(key) for key in keys)
-
-
-def _exit_code(key: KeyStatus) -> int:
-    refused = key.verdict is not None and key.verdict.verdict not in GOOD
-    return key.condition.exit_code or key.exit_code or int(bool(key.problems) or refused)
-
-
 def _row(key: KeyStatus, now: datetime) -> tuple[Span, ...]:
     held = sum(1 for _, good in key.deliveries if good)
     return (
         Span(key.key, Tone.NAME),
-        Span(key.name),
+        Span(key.name or "-"),
         Span(key.condition.value, CONDITION_TONES[key.condition]),
         Span(key.live.value if key.live else "-"),
         Span(str(key.generation)),
         Span(length(now - key.minted_at) if key.minted_at else "-"),
         Span(moment(key.next_rotation_at) if key.next_rotation_at else "-"),
         Span(f"{held}/{len(key.deliveries)}", Tone.GOOD if held == len(key.deliveries) else Tone.WARN),
+        Span("now" if key.read else "recorded" if key.deliveries else "-", Tone.DIM),
     )
 
 
 def _notes(key: KeyStatus) -> list[Line]:
     notes: list[Line] = []
-    if key.why and key.condition is not Condition.READY:
-        notes.append(line(f"{key.condition.value}: {key.why}"))
+    first = End(key.code, key.why, key.until, key.make, key.since)
+    notes += [condition_spans(end) for end in (first, *key.also) if end.condition is not Condition.READY]
+    if key.condition in {Condition.UNKNOWN, Condition.LOGIN_REFUSED} and key.recorded_at and not key.read:
+        notes.append(line(f"the rest is as recorded at {moment(key.recorded_at)}"))
     if key.requested:
         notes.append(line("a rotation was asked for and is not finished"))
-    if key.retire_at:
-        notes.append(line(f"the old secret lives until {moment(key.retire_at)}"))
-    if key.verdict:
-        words = smoke_words(key.verdict, said=key.why)
-        notes.append(line("smoke-check: ", Span(words, smoke_tone(key.verdict.verdict))))
+    said = " ".join(end.why for end in (first, *key.also))
+    results = dict.fromkeys(result for _, result in key.results) or dict.fromkeys([key.verdict] if key.verdict else [])
+    for result in results:
+        places = ", ".join(str(place) for place, found in key.results if found == result)
+        words = smoke_words(result, said=said)
+        notes.append(line(f"smoke-check{f' of {places}' if places else ''}: ", Span(words, smoke_tone(result.verdict))))
     bad = [str(place) for place, good in key.deliveries if not good]
-    if bad:
-        notes.append(line(f"not read back with the live secret: {', '.join(bad)}"))
+    if bad and not key.read:
+        notes.append(line(f"not recorded with the live secret: {', '.join(bad)}"))
     notes += [line(Span("problem", Tone.BAD), f"  {problem}") for problem in key.problems]
     return [line("  ", Span(key.key, Tone.NAME), "  ", *note) for note in notes]
 

@@ -1,0 +1,175 @@
+"""PURE: from what was read, recorded and planned to the condition of a key, the most urgent first.
+
+`plan`, `apply`, `status`, `smoke` and the Pulumi provider use this one function. Only facts count: an answer that a
+plan assumed is not among them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from keyturn.core.model import GOOD, Delivery, SmokeResult, Verdict
+from keyturn.core.reasons import Reason
+from keyturn.core.record import Op, Record
+from keyturn.core.results import Change, End, Planned, by_urgency
+from keyturn.core.state import Reading, State
+
+NOT_OURS = frozenset({Reason.ANOTHER_OWNER, Reason.ANOTHER_TEAM, Reason.ANOTHER_ACCOUNT, Reason.UNMANAGED})
+"""Ends after which the list and the deliveries say nothing about this key."""
+UNSAID = frozenset({Reason.PENDING, Reason.KEY_MISSING})
+"""Ends that only repeat what a better reason says, if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of one key.
+
+    `wanted` are the entry's deliveries, empty if the key is to be deleted. `missing` are uuids of the record that two
+    complete lists did not show. `changes` and `end` are what a plan would do and how it would end; of an apply, how it
+    ended. `due_since` is when a planned rotation became due.
+    """
+
+    record: Record | None
+    wanted: tuple[Delivery, ...]
+    missing: frozenset[str]
+    readings: Mapping[Delivery, Reading]
+    verdicts: Mapping[str, SmokeResult]
+    now: datetime
+    changes: tuple[Planned, ...] = ()
+    end: End = field(default_factory=lambda: End(Reason.AT_REST))
+    due_since: datetime | None = None
+    problems: tuple[str, ...] = ()
+
+
+def facts(state: State, end: End, changes: tuple[Planned, ...] = (), due_since: datetime | None = None) -> Facts:
+    """Return the facts of a state that holds nothing assumed."""
+    seen, desired = state.observed, state.desired
+    return Facts(
+        state.record,
+        () if desired.absent else desired.deliveries,
+        seen.gone,
+        seen.readings,
+        seen.verdicts,
+        state.clock.now,
+        changes,
+        end,
+        due_since,
+        state.run.problems,
+    )
+
+
+def conditions(known: Facts) -> tuple[End, ...]:
+    """Return everything that is to be said of a key, the most urgent first; never empty."""
+    record, end = known.record, _dated(known)
+    found: list[End] = []
+    if record is not None and not record.deleted_at and end.code not in NOT_OURS:
+        found += [*_refused(known, record), *_gone(known, record), *_drifted(known, record), *_recorded(known, record)]
+        found += [*_tried(known, record), *(End(Reason.OLD_SECRET_ALIVE, problem) for problem in known.problems)]
+    told = any(one.exit_code for one in found)
+    if end.exit_code and not (told and end.code in UNSAID):
+        found.insert(0, end)
+    if known.changes:
+        found += _planned(known)
+    elif not end.exit_code:
+        found.append(end)
+    return by_urgency(found)
+
+
+def _dated(known: Facts) -> End:
+    """Return the end with the moment since when it is so, if the record has it."""
+    record, end = known.record, known.end
+    if record is None or end.since:
+        return end
+    match end.code:
+        case Reason.HAND_OFF | Reason.NO_STANDBY | Reason.SEVERAL_NAMESAKES if record.handoff:
+            return replace(end, since=record.handoff.since)
+        case Reason.ANOTHER_RUN if record.intent:
+            return replace(end, since=record.intent.since)
+        case Reason.PARKED if record.parked:
+            return replace(end, since=record.parked.at)
+        case _:
+            return end
+
+
+def _refused(known: Facts, record: Record) -> Iterator[End]:
+    """Say which deliveries hold a secret that the API was seen to refuse."""
+    dead = {digest for digest, result in known.verdicts.items() if result.verdict is Verdict.REFUSED}
+    holders = [place for place in known.wanted if (read := known.readings.get(place)) and read.digest in dead]
+    if holders:
+        yield End(Reason.REFUSED, f"the API refuses the secret that {_names(holders)} {_hold(holders)}")
+    elif known.wanted and record.live_digest in dead:
+        yield End(Reason.REFUSED, "the API refuses the live secret")
+
+
+def _gone(known: Facts, record: Record) -> Iterator[End]:
+    """Say that the live API key is missing: consumers are refused until another one has their secret."""
+    live = record.slot(record.live)
+    lost = next((gone for gone in record.gone if gone.live), None) if record.live is None else None
+    uuid = live.uuid if live and live.uuid in known.missing else lost.slot.uuid if lost else ""
+    if uuid and known.wanted:
+        why = f"the live API key {uuid} is not listed any more, so its secret is refused"
+        yield End(Reason.GONE, why, make=known.end.make, since=lost.at if lost else None)
+
+
+def _drifted(known: Facts, record: Record) -> Iterator[End]:
+    """Say which of our deliveries hold nothing, or something else than the live secret."""
+    live, intent = record.live_digest, record.intent
+    if live is None or known.end.code is Reason.ANOTHER_RUN:
+        return
+    other: list[Delivery] = []
+    empty: list[Delivery] = []
+    for place in known.wanted:
+        read, ours = known.readings.get(place), record.delivery(place)
+        if read is None or read.problem or ours is None or read.digest == live:
+            continue
+        # Under an open rotation a delivery may hold the secret that is being made.
+        if intent and intent.op in {Op.CREATE, Op.ROTATE} and read.digest and read.digest not in _old(record):
+            continue
+        (other if read.digest else empty).append(place)
+    if other:
+        yield End(Reason.DRIFTED, f"{_names(other)} {_hold(other)} something else than the live secret")
+    if empty:
+        yield End(Reason.EMPTIED, f"{_names(empty)} {_hold(empty)} nothing")
+
+
+def _old(record: Record) -> set[str | None]:
+    return {slot.digest for slot in record.slots.values()}
+
+
+def _recorded(known: Facts, record: Record) -> Iterator[End]:
+    """Say what the record alone tells: parked, left open, an old secret that still lives."""
+    if record.parked and not any(change.code == "unpark" for change in known.changes):
+        yield End(Reason.PARKED, record.parked.why, since=record.parked.at)
+    intent, retire = record.intent, record.retire
+    if intent and known.end.code is not Reason.ANOTHER_RUN:
+        yield End(Reason.UNFINISHED, f"a run left an open {intent.op}", since=intent.since)
+    if retire and retire.at > known.now:
+        yield End(Reason.OVERLAP, "the old secret works until the overlap ends", retire.at)
+    elif retire:
+        yield End(Reason.RETIRE_DUE, "the overlap is over: the old secret is to be retired", since=retire.at)
+
+
+def _tried(known: Facts, record: Record) -> Iterator[End]:
+    """Say what a smoke-check of the live secret found, if it is neither good nor a refusal."""
+    result = known.verdicts.get(record.live_digest or "")
+    if result and result.verdict not in {*GOOD, Verdict.REFUSED}:
+        yield End(Reason.of(result.verdict.value), f"the smoke-check of the live secret: {result.advice}")
+
+
+def _planned(known: Facts) -> Iterator[End]:
+    """Say what the next apply changes; nobody is harmed meanwhile, or a worse condition says so."""
+    scheduled = [change for change in known.changes if change.change is Change.ROTATE and change.code == "due"]
+    if scheduled:
+        yield End(Reason.DUE, "; ".join(change.why for change in scheduled), since=known.due_since)
+    if len(scheduled) < len(known.changes):
+        yield End(Reason.TO_DO, f"the next apply: {'; '.join(change.why for change in known.changes)}")
+
+
+def _names(places: Iterable[Delivery]) -> str:
+    return ", ".join(map(str, places))
+
+
+def _hold(places: list[Delivery]) -> str:
+    return "holds" if len(places) == 1 else "hold"

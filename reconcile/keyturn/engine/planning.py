@@ -1,0 +1,205 @@
+"""One key planned: the machine run dry. What it needs to know is read, what it would change is assumed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from keyturn.core import schedule
+from keyturn.core.conditions import NOT_OURS, conditions, facts
+from keyturn.core.errors import KeyturnError, RunStopped
+from keyturn.core.machine import next_step
+from keyturn.core.model import UNJUDGED, DesiredKey, Verdict
+from keyturn.core.reasons import Reason
+from keyturn.core.record import Record
+from keyturn.core.results import Change, End, KeyPlan, Options, Planned
+from keyturn.core.state import State
+from keyturn.core.steps import (
+    Check,
+    Create,
+    Deliver,
+    Look,
+    LookBack,
+    LookClaim,
+    Purpose,
+    Regenerate,
+    Relist,
+    Step,
+    Wait,
+    WriteRecord,
+)
+from keyturn.core.transition import Failed, Listed, Outcome, advance, assume
+from keyturn.core.world import World
+from keyturn.engine.effects import perform
+from keyturn.engine.ended import ended
+from keyturn.engine.observe import Hand, observe
+
+MAX_STEPS = 400
+ENDLESS = End(Reason.ENDLESS, "it does not come to rest; nothing more is tried")
+QUIET = {
+    (Change.ADOPT, "claims"),
+    (Change.CREATE, "slot-missing"),
+    (Change.RENAME, "spare"),
+    (Change.ROTATE, "regenerates"),
+    (Change.RETIRE, "finishes"),
+    (Change.RECORD, "deliveries-differ"),
+    (Change.RECORD, "name-differs"),
+    (Change.RECORD, "absent"),
+}
+READS = (Look, LookBack, LookClaim, Relist)
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """The plan of one key, and the state it was made from with everything that was read, but nothing that was assumed.
+
+    `seen` is None if the key could not be observed.
+    """
+
+    plan: KeyPlan
+    seen: State | None = None
+
+    @property
+    def record(self) -> Record | None:
+        """The record that was read, None if there is none or it was not read."""
+        return self.seen.record if self.seen else None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the API said of this key's secrets: accepted if it accepted any, else refused if it refused any."""
+        tried = {result.verdict for result in self.seen.observed.verdicts.values()} if self.seen else set()
+        if tried - {Verdict.REFUSED, Verdict.SKIPPED, *UNJUDGED}:
+            return Verdict.ACCEPTED
+        return Verdict.REFUSED if Verdict.REFUSED in tried else None
+
+
+def failed_planning(key: str, end: End) -> Planning:
+    """Return what is known of a key that could not be planned."""
+    return Planning(KeyPlan(key, (), end, basis=f"failed {end.code}", conditions=(end,)))
+
+
+def plan_key(world: World, desired: DesiredKey, options: Options) -> Planning:
+    """Run the machine dry on one key; nothing is written (I7). Raises RunStopped only."""
+    dry = replace(options, allow_delete=True, lock_timeout=0.0)
+    hand = Hand()
+    seen: State | None = None
+    try:
+        state = first = seen = observe(world, desired, dry, "plan", hand)
+        steps: list[Step] = []
+        decision = next_step(state)
+        while not isinstance(decision, End):
+            steps.append(decision)
+            if len(steps) > MAX_STEPS:
+                decision = ENDLESS
+                break
+            read = _read(world, state, decision, hand, options)
+            if read is not None:
+                seen = advance(seen, decision, read)
+            outcome = read or assume(state, decision)
+            if isinstance(outcome, Failed):
+                steps.pop()
+            state = advance(_passed(state, decision), decision, outcome)
+            decision = next_step(state)
+        seen = look_closer(world, seen, hand, decision) if options.verify else seen
+    except RunStopped:
+        raise
+    except KeyturnError as error:
+        end = ended(error)
+        known = conditions(facts(seen, end)) if seen else (end,)
+        return Planning(KeyPlan(desired.id, (), end, "unknown", conditions=known), seen)
+    changes = worth_showing([item for step in steps for item in shown(step)])
+    if not changes and any(isinstance(step, WriteRecord) for step in steps):
+        changes = [Planned(Change.RECORD, "record", "finishes what an earlier run left open, and writes its record")]
+    rotations = [item for item in changes if item.change is Change.ROTATE]
+    scheduled = bool(rotations) and all(item.code == "due" for item in rotations)
+    due_since = _due_since(first) if scheduled else None
+    plan = KeyPlan(
+        key=desired.id,
+        changes=tuple(changes),
+        end=decision,
+        basis=_basis(first, changes, decision),
+        mints=any(isinstance(step, Create) or (isinstance(step, Regenerate) and not step.discard) for step in steps),
+        deletes=sum(item.change is Change.DELETE and item.code != "extra" for item in changes),
+        scheduled=scheduled,
+        due_since=due_since,
+        conditions=conditions(facts(seen, decision, tuple(changes), due_since)),
+    )
+    return Planning(plan, seen)
+
+
+def shown(step: Step) -> tuple[Planned, ...]:
+    """Return the changes that a step announces."""
+    found = getattr(step, "shown", None)
+    if found is None:
+        return ()
+    return found if isinstance(step, Deliver) else (found,)
+
+
+def worth_showing(changes: Sequence[Planned]) -> list[Planned]:
+    """Leave out what only announces, or repeats, another line."""
+    return [change for change in changes if (change.change, change.code) not in QUIET]
+
+
+def _read(world: World, state: State, step: Step, hand: Hand, options: Options) -> Outcome | None:
+    """Read what a plan may read; None if the step's outcome has to be assumed."""
+    if isinstance(step, Relist) and state.record and state.record.intent and state.record.intent.spare:
+        return Listed(state.observed.keys)  # the run's list is seconds old; apply lists again before it takes a spare
+    if isinstance(step, READS) or (isinstance(step, Check) and _really(step, hand, options)):
+        return perform(world, state, step, hand)
+    return None
+
+
+def _really(step: Check, hand: Hand, options: Options) -> bool:
+    """A plan tries real secrets only if asked to, or if the answer decides what it would do.
+
+    Never an old secret: that it is dead is true only once it was regenerated, and a plan does not do that.
+    """
+    if step.purpose is Purpose.OLD:
+        return False
+    return step.digest in hand.secrets and (options.verify or step.purpose is Purpose.ADOPT)
+
+
+def look_closer(world: World, seen: State, hand: Hand, end: End) -> State:
+    """Read each delivery that the machine had no need of, and try the key's own secrets that they hold.
+
+    A value that is not this key's is not tried: it may be a password of another system. Raises KeyturnError.
+    """
+    record, wanted = seen.record, seen.desired.deliveries
+    if record is None or record.deleted_at or end.code in NOT_OURS or seen.desired.absent:
+        return seen
+    unread = tuple(item for item in wanted if item not in seen.observed.readings)
+    if unread:
+        look = Look(unread)
+        seen = advance(seen, look, perform(world, seen, look, hand))
+    ours = {slot.digest for slot in record.slots.values()} - {None}
+    held = {seen.observed.readings[item].digest for item in wanted}
+    for digest in sorted(held & ours & set(hand.secrets) - set(seen.observed.verdicts), key=str):
+        check = Check(str(digest), Purpose.ADOPT)
+        seen = advance(seen, check, perform(world, seen, check, hand))
+    return seen
+
+
+def _passed(state: State, step: Step) -> State:
+    if not isinstance(step, Wait):
+        return state
+    later = replace(state.clock, uptime=state.clock.uptime + step.seconds)
+    return replace(state, clock=later)
+
+
+def _basis(state: State, changes: Sequence[Planned], end: End) -> str:
+    """Digest what a plan was made from and what it would do: the entry, the record's version, the listed keys."""
+    record = state.record
+    uuids = {slot.uuid for slot in record.slots.values()} if record else set()
+    names = {state.desired.name, f"{state.desired.name}-a", f"{state.desired.name}-b"}
+    concerned = sorted((key.uuid, key.name) for key in state.observed.keys if key.uuid in uuids or key.name in names)
+    effects = [(item.change, item.code, item.slot, item.uuid, str(item.delivery)) for item in changes]
+    text = repr((state.desired.id, state.desired.fingerprint, state.version, concerned, effects, end.code))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _due_since(state: State) -> datetime | None:
+    record = state.record
+    live = record.slot(record.live) if record else None
+    return schedule.due_since(state.desired.rotation, live.minted_at) if live and live.minted_at else None
