@@ -160,31 +160,43 @@ def health(
     names: Mapping[str, str],
     held: Mapping[Delivery, Held],
     accepted: bool | None,
+    now: datetime | None = None,
 ) -> str:
-    """PURE: return everything that is not as recorded, or `healthy`.
+    """Return the condition with everything that is not as it should be, or `healthy`.
 
     `names` are the API keys of a complete list by uuid, `held` what the deliveries hold, `accepted` whether the API
     accepts the live secret (None: not tried, or no answer).
     """
-    wrong = []
+    from keyturn.core.conditions import Facts, conditions
+    from keyturn.core.model import SmokeResult, Verdict
+    from keyturn.core.reasons import Condition, Reason
+    from keyturn.core.results import End
+    from keyturn.core.state import Reading
+
     if record.owner != owner:
-        wrong.append(f"its record belongs to {record.owner!r}")
-    for slot in record.slots.values():
-        if slot.uuid not in names:
-            wrong.append(f"the API key {slot.uuid} is gone")
-        elif names[slot.uuid] != slot.name:
-            wrong.append(f"the API key {slot.uuid} was renamed to {names[slot.uuid]!r}")
-    for item in record.deliveries:
-        now = held.get(item.delivery)
-        if now is not None and not is_live(record, now.secret):
-            wrong.append(f"{item.delivery} does not hold the live secret")
-    if record.intent:
-        wrong.append(f"a run left an open {record.intent.op}")
-    if record.parked:
-        wrong.append(messages.parked(record))
-    if accepted is False:
-        wrong.append("the API refuses its secret")
-    return "; ".join(wrong) or HEALTHY
+        return f"{Condition.HELD}: its record belongs to {record.owner!r}"
+    verdicts = {True: Verdict.ACCEPTED, False: Verdict.REFUSED}
+    known = Facts(
+        record=record,
+        wanted=tuple(held),
+        missing=frozenset(slot.uuid for slot in record.slots.values() if slot.uuid not in names),
+        readings={
+            place: Reading(value.secret and value.secret.digest(record.digest_key)) for place, value in held.items()
+        },
+        verdicts={record.live_digest: SmokeResult(verdicts[accepted])}
+        if record.live_digest and accepted is not None
+        else {},
+        now=now or datetime.now(UTC),
+    )
+    found = [end for end in conditions(known) if end.exit_code]
+    why = [messages.parked(record) if end.code is Reason.PARKED else end.why for end in found]
+    renamed = [slot for slot in record.slots.values() if names.get(slot.uuid, slot.name) != slot.name]
+    why += [f"the API key {slot.uuid} was renamed to {names[slot.uuid]!r}" for slot in renamed]
+    missing = [slot for name, slot in record.slots.items() if slot.uuid in known.missing and name is not record.live]
+    why += [f"the API key {slot.uuid} is gone" for slot in missing]
+    if not why:
+        return HEALTHY
+    return f"{(found[0] if found else End(Reason.TO_DO)).condition}: {'; '.join(why)}"
 
 
 def is_live(record: Record, secret: Secret | None) -> bool:

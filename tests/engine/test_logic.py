@@ -307,11 +307,14 @@ def test_health_tells_everything_that_is_not_as_recorded() -> None:
 
     assert of() == "healthy"
     assert of(accepted=None, held={}) == "healthy"
-    assert of(owner="you") == "its record belongs to 'me'"
-    assert of(names={}) == "the API key u is gone"
-    assert of(names={"u": "robot"}) == "the API key u was renamed to 'robot'"
-    assert of(held={place: Held(Secret("two"))}) == "vault:a/b#KEY does not hold the live secret"
-    assert of(accepted=False, names={}) == "the API key u is gone; the API refuses its secret"
+    gone = "the live API key u is not listed any more, so its secret is refused"
+    refused = "the API refuses the secret that vault:a/b#KEY holds"
+    assert of(owner="you") == "held: its record belongs to 'me'"
+    assert of(names={}) == f"gone: {gone}"
+    assert of(names={"u": "robot"}) == "due: the API key u was renamed to 'robot'"
+    assert of(held={place: Held(Secret("two"))}) == "drifted: vault:a/b#KEY holds something else than the live secret"
+    assert of(held={place: Held(None)}) == "drifted: vault:a/b#KEY holds nothing"
+    assert of(accepted=False, names={}) == f"refused: {refused}; {gone}"
 
 
 def test_an_error_that_is_not_ours_shows_nothing_of_its_text() -> None:

@@ -15,12 +15,12 @@ def told(universe: Universe, desired: DesiredKey, timing: Timing) -> None:
     reader = SimWorld(universe, {}, timing)
     before = _harmed(universe, desired)
     found = plan_key(reader, desired, Options(verify=True))
-    harmed = before & _harmed(universe, desired)  # a secret may become good, or die, while it is looked at
+    after = _harmed(universe, desired)  # a secret may become good, or die, while it is looked at
     if reader.changes:
         universe.blame("I7: a plan wrote")
-    if _ours(found, desired) and harmed and not found.plan.now.exit_code:
-        universe.blame(f"status: {found.plan.now.code} although {', '.join(sorted(harmed))} cannot be used")
-    if found.plan.now.code is Reason.REFUSED and not before:
+    if _ours(found, desired) and before & after and not found.plan.now.exit_code:
+        universe.blame(f"status: {found.plan.now.code} although {', '.join(sorted(before & after))} cannot be used")
+    if found.plan.now.code is Reason.REFUSED and not before | after:
         universe.blame("status: refused although every delivery holds a secret that the API accepts")
     if found.plan.now.code in {Reason.DRIFTED, Reason.EMPTIED} and _as_recorded(desired, found):
         universe.blame(f"status: {found.plan.now.code} although every delivery holds the live secret")

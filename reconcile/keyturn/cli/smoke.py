@@ -9,10 +9,11 @@ import click
 from keyturn.cli import options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from keyturn.cli.session import Opened
     from keyturn.core.model import Smoke, SmokeResult, Timing
+    from keyturn.core.results import KeyStatus
     from keyturn.core.secret import Secret
     from keyturn.core.world import World
     from keyturn.report.documents import Checked
@@ -32,36 +33,49 @@ def command(*, keys: tuple[str, ...], file: str, secret: str | None) -> int:
     """Check every delivery, or the one secret."""
     from keyturn.cli.session import opened
     from keyturn.core.model import GOOD, Smoke
+    from keyturn.core.reasons import mixed
+    from keyturn.core.results import Options
     from keyturn.report.documents import Checked, SmokeDocument, dump
     from keyturn.report.status import smoke_lines
 
     if secret and len(keys) > 1:
         raise click.UsageError("--secret stdin tests one secret: name one KEY, or none")
     screen = options.screen()
+    found: list[KeyStatus] = []
+    stopped: list[str] = []
     with opened(screen, file, (), keys) as manifests:
         if secret:
             one = manifests[0]
             smoke = one.entries()[0].smoke if keys else Smoke()
             result = _check(one.world, options.secret_from_stdin(), smoke, one.desired.timing)
             checked = [Checked(keys[0] if keys else "", None, result)]
+            code = 0 if result.verdict in GOOD else 1
         else:
-            checked = [found for one in manifests for found in _delivered(one)]
-    code = 0 if all(found.result.verdict in GOOD for found in checked) else 1
+            runs = [(one, one.runner.status(one.keys, Options(verify=True))) for one in manifests]
+            checked = [each for one, run in runs for each in _delivered(one, run.keys)]
+            found = [key for _, run in runs for key in run.keys if key.name]
+            unlike = [0 if each.result.verdict in GOOD else 1 for each in checked]
+            stopped = [run.stopped for _, run in runs if run.stopped]
+            code = mixed([*(run.exit_code for _, run in runs), *unlike])
     if screen.format == "json":
-        screen.document(dump(SmokeDocument(code, tuple(checked))))
+        screen.document(dump(SmokeDocument(code, tuple(checked), tuple(found))))
     else:
-        screen.result(smoke_lines([(found.key, found.delivery, found.result) for found in checked]))
+        screen.result(smoke_lines([(each.key, each.delivery, each.result) for each in checked], found, stopped))
     return code
 
 
-def _delivered(one: Opened) -> Iterator[Checked]:
-    """Try what every delivery holds."""
+def _delivered(one: Opened, known: Sequence[KeyStatus]) -> Iterator[Checked]:
+    """Return what each delivery of the entries came to; what the status did not try is tried now."""
     from keyturn.core.errors import KeyturnError
     from keyturn.core.model import SmokeResult, Verdict
     from keyturn.report.documents import Checked
 
+    results = {key.key: dict(key.results) for key in known}
     for entry in one.entries():
         for delivery in entry.deliveries:
+            if result := results[entry.id].get(delivery):
+                yield Checked(entry.id, delivery, result)
+                continue
             try:
                 held = one.world.read_delivery(delivery).secret
             except KeyturnError as error:

@@ -65,7 +65,8 @@ def conditions(known: Facts) -> tuple[End, ...]:
     record, end = known.record, _dated(known)
     found: list[End] = []
     if record is not None and not record.deleted_at and end.code not in NOT_OURS:
-        found += [*_refused(known, record), *_gone(known, record), *_drifted(known, record), *_recorded(known, record)]
+        found += tuple(_gone(known, record)) or tuple(_refused(known, record))
+        found += [*_drifted(known, record), *_recorded(known, record)]
         found += [*_tried(known, record), *(End(Reason.OLD_SECRET_ALIVE, problem) for problem in known.problems)]
     told = any(one.exit_code for one in found)
     if end.exit_code and not (told and end.code in UNSAID):
@@ -142,6 +143,9 @@ def _recorded(known: Facts, record: Record) -> Iterator[End]:
     """Say what the record alone tells: parked, left open, an old secret that still lives."""
     if record.parked and not any(change.code == "unpark" for change in known.changes):
         yield End(Reason.PARKED, record.parked.why, since=record.parked.at)
+    if record.handoff and not known.changes:
+        names, since = record.handoff.names, record.handoff.since
+        yield End(Reason.HAND_OFF, f"waits for an operator to make {', '.join(map(repr, names))}", None, names, since)
     intent, retire = record.intent, record.retire
     if intent and known.end.code is not Reason.ANOTHER_RUN:
         yield End(Reason.UNFINISHED, f"a run left an open {intent.op}", since=intent.since)
@@ -163,7 +167,7 @@ def _planned(known: Facts) -> Iterator[End]:
     scheduled = [change for change in known.changes if change.change is Change.ROTATE and change.code == "due"]
     if scheduled:
         yield End(Reason.DUE, "; ".join(change.why for change in scheduled), since=known.due_since)
-    if len(scheduled) < len(known.changes):
+    else:
         yield End(Reason.TO_DO, f"the next apply: {'; '.join(change.why for change in known.changes)}")
 
 

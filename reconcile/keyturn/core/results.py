@@ -83,8 +83,8 @@ class End:
     """Names of the API keys that an operator has to make in the control panel."""
     since: datetime | None = None
     """Since when this has been so; None if nothing recorded it."""
-    condition: Condition = field(init=False)
-    exit_code: int = field(init=False)
+    condition: Condition = field(init=False, default=Condition.READY)
+    exit_code: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         """Fill in what follows."""
@@ -189,6 +189,11 @@ class KeyStatus:
     """When the record was last written for a reason that its history tells."""
     exit_code: int = 0
     """The exit code of the condition."""
+
+    @property
+    def every(self) -> tuple[End, ...]:
+        """Everything that was found, the most urgent first."""
+        return (End(self.code, self.why, self.until, self.make, self.since), *self.also)
 
 
 @dataclass(frozen=True, slots=True)

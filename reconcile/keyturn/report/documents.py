@@ -118,10 +118,11 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class SmokeDocument:
-    """What the smoke-check alone found."""
+    """What the smoke-check found in each delivery, and the condition of each key: that of `status --verify`."""
 
     exit_code: int
     checked: tuple[Checked, ...]
+    keys: tuple[KeyStatus, ...] = ()
     kind: Literal["smoke"] = "smoke"
     schema: Literal[1] = 1
     keyturn: str = __version__

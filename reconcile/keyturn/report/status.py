@@ -7,7 +7,7 @@ from datetime import datetime
 
 from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
 from keyturn.core.reasons import Condition
-from keyturn.core.results import End, KeyStatus, PoolState
+from keyturn.core.results import KeyStatus, PoolState
 from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, length, line, moment
 from keyturn.report.plan import CONDITION_TONES, condition_spans
@@ -45,18 +45,29 @@ def history_lines(events: Iterable[Event]) -> list[Line]:
     return columns([(Span(moment(event.at), Tone.DIM), Span(event.what), Span(event.by)) for event in events])
 
 
-def smoke_lines(results: Sequence[tuple[str, Delivery | None, SmokeResult]]) -> list[Line]:
-    """Return a line a checked secret: its key, where it was read (None: from standard input) and the verdict."""
-    return columns(
+def smoke_lines(
+    results: Sequence[tuple[str, Delivery | None, SmokeResult]],
+    keys: Sequence[KeyStatus] = (),
+    stopped: Sequence[str] = (),
+) -> list[Line]:
+    """Return one line per checked secret, then each condition that makes the exit code.
+
+    A line has the key, where its secret was read (None: from standard input) and the verdict.
+    """
+    said = {key.key: " ".join(end.why for end in key.every if end.exit_code) for key in keys}
+    rows = columns(
         [
             (
                 Span(key, Tone.NAME),
                 Span(str(place) if place else "stdin"),
-                Span(smoke_words(result), smoke_tone(result.verdict)),
+                Span(smoke_words(result, said=said.get(key, "")), smoke_tone(result.verdict)),
             )
             for key, place, result in results
         ]
     )
+    wrong = [(key.key, end) for key in keys for end in key.every if end.exit_code]
+    rows += [line(Span(key, Tone.NAME), "  ", *condition_spans(end)) for key, end in wrong]
+    return rows + [line(Span("An apply would stop: ", Tone.BAD), why) for why in stopped]
 
 
 def _row(key: KeyStatus, now: datetime) -> tuple[Span, ...]:
@@ -76,13 +87,12 @@ def _row(key: KeyStatus, now: datetime) -> tuple[Span, ...]:
 
 def _notes(key: KeyStatus) -> list[Line]:
     notes: list[Line] = []
-    first = End(key.code, key.why, key.until, key.make, key.since)
-    notes += [condition_spans(end) for end in (first, *key.also) if end.condition is not Condition.READY]
+    notes += [condition_spans(end) for end in key.every if end.condition is not Condition.READY]
     if key.condition in {Condition.UNKNOWN, Condition.LOGIN_REFUSED} and key.recorded_at and not key.read:
         notes.append(line(f"the rest is as recorded at {moment(key.recorded_at)}"))
     if key.requested:
         notes.append(line("a rotation was asked for and is not finished"))
-    said = " ".join(end.why for end in (first, *key.also))
+    said = " ".join(end.why for end in key.every)
     results = dict.fromkeys(result for _, result in key.results) or dict.fromkeys([key.verdict] if key.verdict else [])
     for result in results:
         places = ", ".join(str(place) for place, found in key.results if found == result)
