@@ -96,7 +96,7 @@ class Case:
     condition: str
     code: str
     exit_code: int
-    come: Callable[[Desk], None] = _nothing
+    come: Callable[[Desk], object] = _nothing
     rotation: dict[str, str] = field(default_factory=lambda: {"strategy": "in-place"})
     exists: bool = True
     places: int = 1

@@ -290,9 +290,31 @@ class WireAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """Why something is done.
+
+    `trigger` is a code: `due`, `requested`, `compromised`, `trigger`, `refused`, `secret-lost` and so on. `by` and
+    `reason` are those of the operator or rule that asked for it; `evidence` is what was found, and where.
+    """
+
+    trigger: str
+    by: str = ""
+    reason: str = ""
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
-    """One line of a key's history."""
+    """One entry of a key's history; events of earlier versions have only the first three fields.
+
+    `by` is the operator, or the run if nobody gave a name. `proof` is what is known of an old secret's death: proven,
+    by-contract or alive.
+    """
 
     at: datetime
     what: str
     by: str = ""
+    cause: Cause | None = None
+    slot: SlotName | None = None
+    generation: int | None = None
+    proof: str = ""

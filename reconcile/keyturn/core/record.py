@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from keyturn.core.errors import TargetMisfit
-from keyturn.core.model import Delivery, Event, SlotName, Strategy
+from keyturn.core.model import Cause, Delivery, Event, SlotName, Strategy
 
 HISTORY = 20
 
@@ -78,6 +78,8 @@ class Intent:
     digest: str | None = None
     spare: str = ""
     """Of a `create`: the API key of the pool that is to be taken."""
+    cause: Cause | None = None
+    """Why it was opened, for the history."""
 
 
 @dataclass(frozen=True, slots=True)

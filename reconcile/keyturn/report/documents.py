@@ -108,6 +108,28 @@ class HistoryDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyHistory:
+    """The events of one key of several, oldest first."""
+
+    key: str
+    owner: str
+    generation: int
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HistoriesDocument:
+    """The events of several keys; `since`: no earlier ones are among them, null if all are."""
+
+    at: datetime
+    keys: tuple[KeyHistory, ...]
+    since: datetime | None = None
+    kind: Literal["histories"] = "histories"
+    schema: Literal[1] = 1
+    keyturn: str = __version__
+
+
+@dataclass(frozen=True, slots=True)
 class Checked:
     """One smoke-checked secret: its key and where it was read; `delivery` null where it came on standard input."""
 
@@ -129,13 +151,14 @@ class SmokeDocument:
 
 
 Parsed = TypeVar("Parsed", SavedPlan, ReportDocument)
-Document = PlanDocument | ReportDocument | StatusDocument | HistoryDocument | SmokeDocument
+Document = PlanDocument | ReportDocument | StatusDocument | HistoryDocument | HistoriesDocument | SmokeDocument
 
 _TYPES: Mapping[str, type[Document]] = {
     "plan": PlanDocument,
     "report": ReportDocument,
     "status": StatusDocument,
     "history": HistoryDocument,
+    "histories": HistoriesDocument,
     "smoke": SmokeDocument,
 }
 KINDS = ("record", *_TYPES)

@@ -41,8 +41,29 @@ def status_lines(
 
 
 def history_lines(events: Iterable[Event]) -> list[Line]:
-    """Return a line an event, in the order of the record."""
-    return columns([(Span(moment(event.at), Tone.DIM), Span(event.what), Span(event.by)) for event in events])
+    """Return one line per event, in the order of the record."""
+    return columns([_event(event) for event in events])
+
+
+def histories_lines(events: Iterable[tuple[str, Event]]) -> list[Line]:
+    """Return one line per event of several keys, the oldest first; each is given with its key."""
+    ordered = sorted(events, key=lambda item: (item[1].at, item[0]))
+    rows = [(moment_, Span(key, Tone.NAME), *rest) for key, event in ordered for moment_, *rest in [_event(event)]]
+    return columns(rows) if rows else []
+
+
+def _event(event: Event) -> tuple[Span, ...]:
+    return Span(moment(event.at), Tone.DIM), Span(event.what), Span(event.by), Span(_cause(event))
+
+
+def _cause(event: Event) -> str:
+    """Return why it happened: the trigger, who asked and their reason, what was found."""
+    cause = event.cause
+    if cause is None:
+        return ""
+    asked = f"asked by {cause.by}" if cause.by else ""
+    told = ": ".join(part for part in (asked, cause.reason) if part)
+    return "; ".join(part for part in (f"[{cause.trigger}]", told, cause.evidence) if part)
 
 
 def smoke_lines(
