@@ -10,6 +10,9 @@ import click
 
 from keyturn.cli import main as keyturn
 from keyturn.cli.schema import KINDS
+from keyturn.core.reasons import Condition, Reason
+from keyturn.report.remedies import REMEDIES
+from pulumi_keyturn.remedies import REMEDIES as PULUMI
 from tests import wings
 from tests.support.process import bare_environment, run
 
@@ -18,6 +21,14 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 WIDTH = 100
+REASONS = """# Conditions and reasons
+
+This page is made from the catalogue (`reconcile/keyturn/core/reasons.py`) by `make generate`.
+
+Every command shows the most urgent condition of a key first; the table has them in this order.
+The exit code of a command is that of its keys: 4 before 5 before 3 before 1.
+JSON documents have the condition, the reason, `since`, `until` and the kind of remedy.
+"""
 PREFACE = "# Command line\n\nThis page is made from the code by `make generate`.\n"
 
 
@@ -26,6 +37,7 @@ def generated() -> dict[Path, str]:
     schemas = {Path("schemas") / f"{name}.v1.json": schema(name) for name in KINDS}
     pages = {
         Path("docs/cli.md"): "\n".join([PREFACE, *reference(keyturn, None)]),
+        Path("docs/reasons.md"): "\n".join(reasons()) + "\n",
         wings.PAGE: wings.drawn((ROOT / wings.PAGE).read_text(encoding="utf-8")),
     }
     return schemas | pages
@@ -49,6 +61,21 @@ def reference(command: click.Command, parent: click.Context | None) -> Iterator[
         for below in command.list_commands(context):
             if found := command.get_command(context, below):
                 yield from reference(found, context)
+
+
+def reasons() -> Iterator[str]:
+    """Yield the page of conditions and reasons, from the catalogue and the remedies of both faces."""
+    yield REASONS
+    yield "| condition | tone | exit code | meaning |\n|---|---|---|---|"
+    for condition in Condition:
+        yield f"| [{condition}](#{condition}) | {condition.tone} | {condition.exit_code} | {condition.meaning} |"
+    for condition in Condition:
+        yield f"\n## {condition}\n"
+        yield "| reason | meaning | command line | Pulumi |\n|---|---|---|---|"
+        for reason in Reason:
+            if reason.condition is condition:
+                faces = [table[reason.remedy].format(key="KEY", number="N") for table in (REMEDIES, PULUMI)]
+                yield f"| `{reason}` | {reason.meaning} | {' | '.join(face or '-' for face in faces)} |"
 
 
 def main() -> None:

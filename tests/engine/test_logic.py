@@ -20,12 +20,16 @@ from pulumi.dynamic import Config, ConfigureRequest
 from pulumi.dynamic.dynamic import ResourceProvider, serialize_provider
 from pulumi.output import UNKNOWN
 
-from keyturn.core.model import REMEDIES, Delivery, SlotName, Verdict
+from keyturn.core.model import REMEDIES as OF_VERDICTS
+from keyturn.core.model import Delivery, SlotName, Verdict
+from keyturn.core.reasons import Reason, Remedy
 from keyturn.core.record import DeliveryState, Record, Slot
+from keyturn.core.results import End
 from keyturn.core.secret import Secret
 from keyturn.core.world import Held
 from pulumi_keyturn import inputs, messages, state
 from pulumi_keyturn.provider import KeyProvider, SmokeCheckProvider, one_paragraph
+from pulumi_keyturn.remedies import REMEDIES, remedy
 from pulumi_keyturn.session import Uniqueness, family
 from tests.support.process import run
 
@@ -266,7 +270,7 @@ def test_remedies_are_those_of_a_program(ours: str, theirs: str) -> None:
 
 def test_the_remedies_of_verdicts_are_those_of_a_program() -> None:
     """Nothing of the command line or of a manifest is left in them."""
-    told = {verdict: messages.of_pulumi(remedy) for verdict, remedy in REMEDIES.items()}
+    told = {verdict: messages.of_pulumi(words) for verdict, words in OF_VERDICTS.items()}
     assert told[Verdict.VPC] == "set smoke={'from': 'skip'}, or run inside the VPC of the key"
     assert told[Verdict.REFUSED] == "verify=True replaces a delivered secret that is refused"
     assert not [remedy for remedy in told.values() if "`" in remedy or "keyturn" in remedy]
@@ -314,7 +318,17 @@ def test_health_tells_everything_that_is_not_as_recorded() -> None:
     assert of(names={"u": "robot"}) == "due: the API key u was renamed to 'robot'"
     assert of(held={place: Held(Secret("two"))}) == "drifted: vault:a/b#KEY holds something else than the live secret"
     assert of(held={place: Held(None)}) == "drifted: vault:a/b#KEY holds nothing"
-    assert of(accepted=False, names={}) == f"refused: {refused}; {gone}"
+    assert of(accepted=False) == f"refused: {refused}"
+    assert of(accepted=False, names={}) == f"gone: {gone}"
+
+
+def test_the_provider_has_words_for_every_remedy_and_none_of_the_command_line() -> None:
+    """A table of its own, and total: nothing is rewritten."""
+    assert {kind for kind in Remedy if REMEDIES[kind]} == set(Remedy) - {Remedy.NONE}
+    for kind, text in REMEDIES.items():
+        assert text == "" or remedy(End(next(reason for reason in Reason if reason.remedy is kind)))
+        assert "--" not in text
+        assert "keyturn " not in text
 
 
 def test_an_error_that_is_not_ours_shows_nothing_of_its_text() -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from keyturn.core.model import GOOD, Verdict
 from keyturn.core.reasons import Condition, Reason, Remedy, Tone, exit_code, mixed
+from keyturn.core.results import End
+from keyturn.report.remedies import REMEDIES, remedies, remedy
 
 
 def test_exit_codes_mix_by_gravity() -> None:
@@ -45,3 +47,22 @@ def test_each_reason_says_what_it_means(reason: Reason) -> None:
 def test_each_verdict_that_is_not_good_is_a_reason() -> None:
     """A smoke-check can end a key."""
     assert {Reason.of(verdict.value) for verdict in Verdict if verdict not in GOOD}
+
+
+def test_the_command_line_has_words_for_every_remedy() -> None:
+    """Only `none` is without words; and each remedy is that of a reason."""
+    assert {kind for kind in Remedy if REMEDIES[kind]} == set(Remedy) - {Remedy.NONE}
+    assert {reason.remedy for reason in Reason} == set(Remedy)
+
+
+def test_a_remedy_names_the_key_and_the_number() -> None:
+    """What is shown can be typed."""
+    assert remedy(End(Reason.PARKED), "bot") == "remove the cause, then `keyturn apply bot --unpark bot`"
+    assert remedy(End(Reason.TOO_MANY_DELETES, number=3), "bot") == "`keyturn apply --allow-delete 3` allows it"
+    assert remedy(End(Reason.AT_REST), "bot") == ""
+
+
+def test_a_remedy_is_said_once_and_only_if_something_is_wrong() -> None:
+    """Two reasons may have the same one; what is calm needs none."""
+    found = (End(Reason.DRIFTED), End(Reason.EMPTIED), End(Reason.TO_DO))
+    assert remedies(found, "bot") == ["`keyturn apply bot --verify`"]

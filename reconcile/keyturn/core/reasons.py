@@ -66,6 +66,7 @@ class Remedy(StrEnum):
     ADOPT_LIVE = "adopt-live"
     ADOPT_SECRET = "adopt-secret"
     PASTED = "pasted"
+    KEEP_FIELD = "keep-field"
     MAKE_KEYS = "make-keys"
     DELETE_NAMESAKES = "delete-namesakes"
     ALLOW_DELETE = "allow-delete"
@@ -78,7 +79,13 @@ class Remedy(StrEnum):
     FIX_ENTRY = "fix-entry"
     FIX_KEY = "fix-key"
     SET_CLOCK = "set-clock"
-    VERDICT = "verdict"
+    RUN_INSIDE = "run-inside"
+    RAISE_TIER = "raise-tier"
+    OTHER_MODEL = "other-model"
+    ALLOW_MODEL = "allow-model"
+    RAISE_QUOTA = "raise-quota"
+    ADD_BALANCE = "add-balance"
+    CHECK_NETWORK = "check-network"
     REPORT = "report"
 
 
@@ -120,6 +127,9 @@ class Reason(StrEnum):
     SEVERAL_NAMESAKES = (
         "several-namesakes", Condition.ACTION_NEEDED, Remedy.DELETE_NAMESAKES, "Several API keys have the wanted name."
     )  # fmt: skip
+    SEVERAL_CANDIDATES = (
+        "several-candidates", Condition.ACTION_NEEDED, Remedy.ADOPT_UUID, "Several API keys could be adopted."
+    )  # fmt: skip
     LIVE_UNKNOWN = (
         "live-unknown", Condition.ACTION_NEEDED, Remedy.ADOPT_LIVE, "The API does not show whose secret is in use."
     )  # fmt: skip
@@ -154,7 +164,7 @@ class Reason(StrEnum):
     CLAIMED = "claimed", Condition.HELD, Remedy.TAKE_OVER, "Another key claims the API key."
     UNCLAIMED = "unclaimed", Condition.HELD, Remedy.TAKE_OVER, "No claim says that the API key is this key's."
     CREATED_AT_DIFFERS = "created-at-differs", Condition.HELD, Remedy.FIX_KEY, "The API key is not the one recorded."
-    FIELD_IN_USE = "field-in-use", Condition.HELD, Remedy.TAKE_OVER, "A delivery holds a value of somebody else."
+    FIELD_IN_USE = "field-in-use", Condition.HELD, Remedy.KEEP_FIELD, "A delivery holds a value that is not this key's."
     DELETE_NEEDS_CONSENT = (
         "delete-needs-consent", Condition.HELD, Remedy.ALLOW_DELETE, "API keys would be deleted."
     )  # fmt: skip
@@ -179,13 +189,13 @@ class Reason(StrEnum):
     NO_ANSWER = "no-answer", Condition.UNKNOWN, Remedy.LATER, "A server did not answer."
     MISCONFIGURED = "misconfigured", Condition.MISCONFIGURED, Remedy.FIX_ENTRY, "The manifest or the set-up is wrong."
     UNREADABLE = "unreadable", Condition.UNKNOWN, Remedy.FIX_TARGET, "A delivery cannot be read."
-    UNREACHABLE = "unreachable", Condition.UNKNOWN, Remedy.LATER, "The inference API does not answer."
-    VPC = "vpc", Condition.ACTION_NEEDED, Remedy.VERDICT, "The API key works inside its VPC only."
-    TIER = "tier", Condition.ACTION_NEEDED, Remedy.VERDICT, "The account's tier lacks the model."
-    MODEL = "model", Condition.ACTION_NEEDED, Remedy.VERDICT, "There is no such model."
-    MODEL_DENIED = "model-denied", Condition.ACTION_NEEDED, Remedy.VERDICT, "The API key may not use the model."
-    QUOTA = "quota", Condition.ACTION_NEEDED, Remedy.VERDICT, "A quota of the account is used up."
-    BALANCE = "balance", Condition.ACTION_NEEDED, Remedy.VERDICT, "The account has no balance."
+    UNREACHABLE = "unreachable", Condition.UNKNOWN, Remedy.CHECK_NETWORK, "The inference API does not answer."
+    VPC = "vpc", Condition.ACTION_NEEDED, Remedy.RUN_INSIDE, "The API key works inside its VPC only."
+    TIER = "tier", Condition.ACTION_NEEDED, Remedy.RAISE_TIER, "The account's tier lacks the model."
+    MODEL = "model", Condition.ACTION_NEEDED, Remedy.OTHER_MODEL, "There is no such model."
+    MODEL_DENIED = "model-denied", Condition.ACTION_NEEDED, Remedy.ALLOW_MODEL, "The API key may not use the model."
+    QUOTA = "quota", Condition.ACTION_NEEDED, Remedy.RAISE_QUOTA, "A quota of the account is used up."
+    BALANCE = "balance", Condition.ACTION_NEEDED, Remedy.ADD_BALANCE, "The account has no balance."
     MODELS_DIFFER = "models-differ", Condition.ACTION_NEEDED, Remedy.FIX_KEY, "The two API keys may use other models."
     OLD_SECRET_ALIVE = "old-secret-alive", Condition.FAILED, Remedy.FIX_KEY, "A secret that should be dead is accepted."
     CLOCK_SKEW = "clock-skew", Condition.FAILED, Remedy.SET_CLOCK, "This machine's clock differs from the API's."

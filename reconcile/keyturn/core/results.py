@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from keyturn.core.model import Adopt, Delivery, SlotName, SmokeResult, Strategy
-from keyturn.core.reasons import Condition, Reason, mixed
+from keyturn.core.reasons import Condition, Reason, Remedy, mixed
 from keyturn.core.record import Record
 from keyturn.core.secret import Secret
 
@@ -73,7 +73,7 @@ class Planned:
 class End:
     """Why the machine stopped for now: a reason of the catalogue, the facts, and when it goes on.
 
-    The condition and the exit code follow from the reason.
+    The condition, the exit code and the kind of remedy follow from the reason.
     """
 
     code: Reason
@@ -83,13 +83,17 @@ class End:
     """Names of the API keys that an operator has to make in the control panel."""
     since: datetime | None = None
     """Since when this has been so; None if nothing recorded it."""
+    number: int = 0
+    """How many API keys or keys a brake was asked about; 0 if it is not about a number."""
     condition: Condition = field(init=False, default=Condition.READY)
     exit_code: int = field(init=False, default=0)
+    remedy: Remedy = field(init=False, default=Remedy.NONE)
 
     def __post_init__(self) -> None:
         """Fill in what follows."""
         object.__setattr__(self, "condition", self.code.condition)
         object.__setattr__(self, "exit_code", self.code.condition.exit_code)
+        object.__setattr__(self, "remedy", self.code.remedy)
 
 
 def by_urgency(ends: Iterable[End]) -> tuple[End, ...]:

@@ -10,6 +10,7 @@ from keyturn.core.results import Change, End, KeyPlan, Planned, RunPlan, RunRepo
 from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, line, moment
 from keyturn.report.pools import pool_lines
+from keyturn.report.remedies import remedies
 
 PAINTS = {
     reasons.Tone.GOOD: Tone.GOOD,
@@ -64,7 +65,11 @@ def now_lines(plan: KeyPlan) -> list[Line]:
     """Return the conditions of a key as it is: all of them if nothing is planned, else what is wrong with it."""
     found = plan.conditions or (plan.end,)
     told = [end for end in found if end.exit_code] if plan.changes else found
-    return [line("    now  ", *condition_spans(end)) for end in told]
+    do = [] if plan.changes else remedies(told, plan.key)
+    return [
+        *(line("    now  ", *condition_spans(end)) for end in told),
+        *(line("    do   ", text) for text in do),
+    ]
 
 
 def end_line(end: End) -> Line:

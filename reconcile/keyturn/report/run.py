@@ -9,6 +9,7 @@ from keyturn.core.reasons import Condition
 from keyturn.core.results import KeyReport, RunReport
 from keyturn.report.lines import Line, Span, Tone, count, line
 from keyturn.report.plan import change_lines, condition_spans, rest_lines
+from keyturn.report.remedies import remedies
 
 
 def run_lines(reports: Iterable[RunReport]) -> list[Line]:
@@ -65,6 +66,7 @@ def _key_lines(key: KeyReport) -> list[Line]:
     also = [end for end in found[1:] if end.condition is not Condition.READY]
     result = [line("  ", Span(key.key, Tone.NAME), "  ", *condition_spans(found[0])), *change_lines(key.done)]
     result += [line("    also ", *condition_spans(end)) for end in also]
+    result += [line("    do   ", text) for text in remedies(found, key.key)]
     if key.smoke:
         said = " ".join(end.why for end in found)
         result.append(line("    smoke-check  ", Span(smoke_words(key.smoke, said=said), smoke_tone(key.smoke.verdict))))

@@ -12,6 +12,7 @@ from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, length, line, moment
 from keyturn.report.plan import CONDITION_TONES, condition_spans
 from keyturn.report.pools import pool_lines
+from keyturn.report.remedies import remedies
 from keyturn.report.run import smoke_tone, smoke_words
 
 HEADS = ("KEY", "NAME", "STATE", "LIVE", "GEN", "AGE", "NEXT ROTATION", "DELIVERED", "READ")
@@ -109,6 +110,7 @@ def _row(key: KeyStatus, now: datetime) -> tuple[Span, ...]:
 def _notes(key: KeyStatus) -> list[Line]:
     notes: list[Line] = []
     notes += [condition_spans(end) for end in key.every if end.condition is not Condition.READY]
+    notes += [line(Span("do ", Tone.HEAD), text) for text in remedies(key.every, key.key)]
     if key.condition in {Condition.UNKNOWN, Condition.LOGIN_REFUSED} and key.recorded_at and not key.read:
         notes.append(line(f"the rest is as recorded at {moment(key.recorded_at)}"))
     if key.requested:

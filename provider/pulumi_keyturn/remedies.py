@@ -1,0 +1,52 @@
+"""What to do about a condition, in the words of a Pulumi program; total: a test holds a line for every remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from keyturn.core.reasons import Remedy
+from keyturn.core.results import End
+
+UP = "run `pulumi up` again"
+
+REMEDIES: Mapping[Remedy, str] = {
+    Remedy.NONE: "",
+    Remedy.AGAIN: UP,
+    Remedy.LATER: "run `pulumi up` again later",
+    Remedy.TAKE_OVER: "take_over=True moves it here",
+    Remedy.RIGHT_TEAM: "use an account token of the key's own team",
+    Remedy.READ_TEAM: "use a token of the right team with the scope account:read",
+    Remedy.ADOPT: "adopt={{'secret': 'existing'}} keeps its secret, adopt={{'secret': 'regenerate'}} replaces it; or "
+    "choose another name",
+    Remedy.ADOPT_UUID: "name one API key: adopt={{'secret': …, 'a': UUID}}",
+    Remedy.ADOPT_LIVE: "give adopt={{'secret': 'existing', 'live': 'a' or 'b'}}",
+    Remedy.ADOPT_SECRET: "adopt={{'secret': 'regenerate'}} makes a new one",
+    Remedy.PASTED: "empty the delivery, and the next `pulumi up` makes a new secret",
+    Remedy.KEEP_FIELD: "adopt={{'secret': 'existing', 'a': UUID}} keeps the value, take_over=True replaces it",
+    Remedy.MAKE_KEYS: "make the API keys in the control panel, with exactly these names, then run `pulumi up` again",
+    Remedy.DELETE_NAMESAKES: "delete all but one of these API keys in the control panel",
+    Remedy.ALLOW_DELETE: "run `pulumi up` again: its preview shows what is deleted",
+    Remedy.ALLOW_ROTATIONS: UP,
+    Remedy.AGREE: UP,
+    Remedy.UNPARK: "remove the cause, then change rotation_trigger, smoke, rotation or deliver",
+    Remedy.VERIFY: "verify=True replaces a secret that is refused",
+    Remedy.FIX_TARGET: "fix the target or its policy, then run `pulumi up` again",
+    Remedy.FIX_LOGIN: "give the provider a token or login that is accepted",
+    Remedy.FIX_ENTRY: "change the arguments of the resource",
+    Remedy.FIX_KEY: "compare the API keys in the control panel with the outputs of the resource",
+    Remedy.SET_CLOCK: "set the clock of this machine",
+    Remedy.RUN_INSIDE: "set smoke={{'from': 'skip'}}, or run inside the VPC of the key",
+    Remedy.RAISE_TIER: "the account's tier lacks this model: choose another 'model' of smoke, or raise the tier",
+    Remedy.OTHER_MODEL: "change 'model' of smoke",
+    Remedy.ALLOW_MODEL: "choose a 'model' of smoke that the key may use, or allow it this model in the control panel",
+    Remedy.RAISE_QUOTA: "wait until the quota is free again, or raise it",
+    Remedy.ADD_BALANCE: "add balance to the account, in the control panel under Billing",
+    Remedy.CHECK_NETWORK: "check the network and DigitalOcean's status page, then run `pulumi up` again",
+    Remedy.REPORT: "this is a defect of keyturn: report it",
+}
+"""A line per remedy."""
+
+
+def remedy(end: End) -> str:
+    """Return what the operator does next; empty if nothing."""
+    return REMEDIES[end.remedy].format()

@@ -1,0 +1,61 @@
+"""What to do about a condition, in the words of the command line; total: a test holds a line for every remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from keyturn.core.reasons import Remedy
+from keyturn.core.results import End
+
+APPLY = "keyturn apply {key}"
+
+REMEDIES: Mapping[Remedy, str] = {
+    Remedy.NONE: "",
+    Remedy.AGAIN: APPLY,
+    Remedy.LATER: "wait, or run `keyturn apply {key}` again later",
+    Remedy.TAKE_OVER: "`keyturn apply {key} --take-over` moves it here",
+    Remedy.RIGHT_TEAM: "use an account token of the key's own team",
+    Remedy.READ_TEAM: "use a token of the right team with the scope account:read; if it is the right one and the API "
+    "keys were really deleted, `keyturn apply {key} --take-over`",
+    Remedy.ADOPT: "`adopt: {{secret: existing}}` in the entry keeps its secret, `adopt: {{secret: regenerate}}` "
+    "replaces it; or choose another `name`",
+    Remedy.ADOPT_UUID: "name one API key: `adopt: {{a: UUID}}` in the entry, or `keyturn adopt {key} --uuid UUID`",
+    Remedy.ADOPT_LIVE: "say whose secret is in use: `keyturn adopt {key} --live a`, or `--live b`",
+    Remedy.ADOPT_SECRET: "`keyturn adopt {key} --secret stdin` reads the present secret, `--secret regenerate` makes a "
+    "new one",
+    Remedy.PASTED: "say whose secret it is: `keyturn adopt {key} --live a`, or `--live b`; `keyturn rotate {key}` "
+    "replaces it",
+    Remedy.KEEP_FIELD: "`keyturn adopt {key} --secret existing --uuid UUID` keeps the value, "
+    "`keyturn apply {key} --take-over` replaces it",
+    Remedy.MAKE_KEYS: "make the API keys in the control panel, with exactly these names, then `keyturn apply {key}`",
+    Remedy.DELETE_NAMESAKES: "delete all but one of these API keys in the control panel",
+    Remedy.ALLOW_DELETE: "`keyturn apply --allow-delete {number}` allows it",
+    Remedy.ALLOW_ROTATIONS: "`keyturn apply --allow-rotations {number}` allows it; or name fewer keys",
+    Remedy.AGREE: "read the plan, then answer y, or run with `--yes`",
+    Remedy.UNPARK: "remove the cause, then `keyturn apply {key} --unpark {key}`",
+    Remedy.VERIFY: "`keyturn apply {key} --verify`",
+    Remedy.FIX_TARGET: "fix the target or its policy, then `keyturn apply {key}`",
+    Remedy.FIX_LOGIN: "give keyturn a token or login that is accepted",
+    Remedy.FIX_ENTRY: "change the entry in the manifest",
+    Remedy.FIX_KEY: "compare the API keys in the control panel with `keyturn history {key}`",
+    Remedy.SET_CLOCK: "set the clock of this machine",
+    Remedy.RUN_INSIDE: "set `smoke.from: skip`, or run inside the VPC of the key",
+    Remedy.RAISE_TIER: "the account's tier lacks this model: choose another `smoke.model`, or raise the tier",
+    Remedy.OTHER_MODEL: "change `smoke.model`",
+    Remedy.ALLOW_MODEL: "choose a `smoke.model` that the key may use, or allow it this model in the control panel",
+    Remedy.RAISE_QUOTA: "wait until the quota is free again, or raise it",
+    Remedy.ADD_BALANCE: "add balance to the account, in the control panel under Billing",
+    Remedy.CHECK_NETWORK: "check the network and DigitalOcean's status page, then run again",
+    Remedy.REPORT: "this is a defect of keyturn: report it with the output of `keyturn history {key}`",
+}
+"""A line per remedy; `{key}` is the key's id, `{number}` how many are asked about."""
+
+
+def remedy(end: End, key: str) -> str:
+    """Return what an operator types or does next; empty if nothing."""
+    return REMEDIES[end.remedy].format(key=key, number=end.number or "N")
+
+
+def remedies(ends: Iterable[End], key: str) -> list[str]:
+    """Return what to do about those that make the exit code, each remedy once."""
+    return [text for text in dict.fromkeys(remedy(end, key) for end in ends if end.exit_code) if text]
