@@ -17,6 +17,7 @@ from keyturn.core.state import Failed, Run, State
 from keyturn.core.steps import (
     Check,
     Create,
+    Decision,
     DeleteKey,
     Deliver,
     Look,
@@ -41,6 +42,7 @@ from keyturn.engine.signals import stop_requested
 
 Talk = Callable[[Progress], None]
 Stop = Callable[[], bool]
+Trace = Callable[[State], None]
 
 MAX_STEPS = 400
 REREADS = 5
@@ -64,19 +66,21 @@ LIMITED = (Create, DeleteKey, Regenerate, Relist, Rename)
 """The steps that the API's rate limit holds back."""
 
 
-def plan_key(world: World, desired: DesiredKey, options: Options) -> KeyPlan:
-    """Run the machine dry on one key; nothing is written (I7)."""
-    return _dry(world, desired, options)[0]
+def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace | None = None) -> KeyPlan:
+    """Run the machine dry on one key; nothing is written (I7). `trace` is told each state that is decided about."""
+    return _dry(world, desired, options, trace)[0]
 
 
-def _dry(world: World, desired: DesiredKey, options: Options) -> tuple[KeyPlan, State | None]:
+def _dry(
+    world: World, desired: DesiredKey, options: Options, trace: Trace | None = None
+) -> tuple[KeyPlan, State | None]:
     """Return the plan, and the state that it was made from once all was looked at."""
     dry = replace(options, allow_delete=True, lock_timeout=0.0)
     hand = Hand()
     try:
         state = first = observe(world, desired, dry, "plan", hand)
         steps: list[Step] = []
-        decision = next_step(state)
+        decision = _traced(state, trace)
         while not isinstance(decision, End):
             steps.append(decision)
             if len(steps) > MAX_STEPS:
@@ -86,7 +90,7 @@ def _dry(world: World, desired: DesiredKey, options: Options) -> tuple[KeyPlan, 
             if isinstance(outcome, Failed):
                 steps.pop()
             state = advance(_passed(state, decision), decision, outcome)
-            decision = next_step(state)
+            decision = _traced(state, trace)
     except RunStopped:
         raise
     except KeyturnError as error:
@@ -110,6 +114,12 @@ def _dry(world: World, desired: DesiredKey, options: Options) -> tuple[KeyPlan, 
         due_since=_due_since(first) if scheduled else None,
     )
     return plan, replace(first, observed=state.observed)
+
+
+def _traced(state: State, trace: Trace | None) -> Decision:
+    if trace is not None:
+        trace(state)
+    return next_step(state)
 
 
 def _assumed(world: World, state: State, step: Step, hand: Hand, options: Options) -> Outcome:
