@@ -25,6 +25,8 @@ from keyturn.engine import executor
 
 EXPECTED = Path(__file__).parents[2] / "build" / "decisions.json"
 _MODULUS = 2**64
+_UNSAID = frozenset({"why", "hold_signals"})
+"""Fields that do not count: sentences, and what the performer of a step worked out itself when the note was made."""
 
 
 @dataclass(slots=True)
@@ -49,7 +51,9 @@ def canonical(decision: Decision) -> str:
     """Return what a decision comes to, without its sentences."""
     if isinstance(decision, End):
         return f"End {decision.code} {decision.exit_code} {decision.until}"
-    parts = [f"{part.name}={_value(getattr(decision, part.name))}" for part in fields(decision) if part.name != "why"]
+    parts = [
+        f"{part.name}={_value(getattr(decision, part.name))}" for part in fields(decision) if part.name not in _UNSAID
+    ]
     return f"{type(decision).__name__} {' '.join(parts)}"
 
 

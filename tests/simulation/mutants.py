@@ -8,15 +8,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from unittest.mock import patch
 
-from keyturn.core import machine, transition
+from keyturn.core import transition
 from keyturn.core.errors import Ambiguous, KeyturnError
-from keyturn.core.machine import common, drift, mint, retire, rotate
+from keyturn.core.machine import create, deliveries, minting, next_step, ownership, retire, rotate, source
+from keyturn.core.machine.chain import CHAINS, first
+from keyturn.core.machine.facts import intent_of, record_of
+from keyturn.core.machine.policy import Branch, Chain, Link, Policy, name_of
+from keyturn.core.machine.proof import PROOF
+from keyturn.core.machine.spread import SPREAD
 from keyturn.core.model import ApiKey, SlotName
 from keyturn.core.record import Op, Record
-from keyturn.core.results import Change, Planned
-from keyturn.core.state import Reading, State
+from keyturn.core.state import Failed, Reading, State
 from keyturn.core.steps import Create, Decision, Deliver, Regenerate, Step, Write, WriteRecord
-from keyturn.core.transition import Delivered, Failed, Made, Outcome, Written
+from keyturn.core.transition import Delivered, Made, Outcome, Written
 from keyturn.core.world import Guard, Minted
 from keyturn.engine import effects, executor
 from keyturn.engine.observe import Hand, digest_key
@@ -42,7 +46,10 @@ def broken(mutant: Mutant) -> Iterator[None]:
     """Break the product for a while."""
     with ExitStack() as stack:
         for where, name, broken_one in mutant.swaps():
-            stack.enter_context(patch.object(where, name, broken_one))
+            if where is CHAINS:
+                stack.enter_context(patch.dict(CHAINS, {name: broken_one}))
+            else:
+                stack.enter_context(patch.object(where, name, broken_one))
         yield
 
 
@@ -51,6 +58,39 @@ def everywhere(owner: object, name: str, new: object) -> tuple[Swap, ...]:
     old = getattr(owner, name)
     modules = [module for label, module in sys.modules.items() if label.startswith("keyturn.")]
     return tuple((module, name, new) for module in modules if getattr(module, name, None) is old)
+
+
+def edited(edit: Callable[[Chain], Chain], *chains: str) -> tuple[Swap, ...]:
+    """Swap chains by edited ones: the named, or every one; the edit has to change something."""
+    swaps = tuple((CHAINS, name, after) for name in chains or CHAINS if (after := edit(CHAINS[name])) != CHAINS[name])
+    assert swaps, "the edit changes no chain"
+    return swaps
+
+
+def called(link: Link) -> str:
+    """Return the name of a policy, or of the chain that a branch leads to."""
+    return link.chain if isinstance(link, Branch) else name_of(link)
+
+
+def without(*links: str, chains: tuple[str, ...] = ()) -> tuple[Swap, ...]:
+    """Leave policies and branches out."""
+    return edited(lambda chain: tuple(link for link in chain if called(link) not in links), *chains)
+
+
+def instead(old: str, *new: Policy, chains: tuple[str, ...] = ()) -> tuple[Swap, ...]:
+    """Ask other policies instead of one."""
+
+    def edit(chain: Chain) -> Chain:
+        return tuple(link for found in chain for link in (new if called(found) == old else (found,)))
+
+    return edited(edit, *chains)
+
+
+def swapped(chain: str, first_part: Chain, second_part: Chain) -> tuple[Swap, ...]:
+    """Ask two parts of a chain, one right after the other, in the other order."""
+    links, both = CHAINS[chain], (*first_part, *second_part)
+    at = next(at for at in range(len(links)) if links[at : at + len(both)] == both)
+    return ((CHAINS, chain, (*links[:at], *second_part, *first_part, *links[at + len(both) :])),)
 
 
 def _performs(change: Callable[[SimWorld, State, Step, Hand], Outcome | None]) -> tuple[Swap, ...]:
@@ -73,7 +113,7 @@ def intent_after_mint() -> tuple[Swap, ...]:
 
     def change(world: SimWorld, state: State, step: Step, hand: Hand) -> Outcome | None:
         if isinstance(step, WriteRecord) and step.kind in {Write.OPEN, Write.REOPEN} and _mints(step.record):
-            return Written(state.version)
+            return Written(state.version, state.clock)
         return None
 
     return _performs(change)
@@ -144,7 +184,7 @@ def lease_not_checked() -> tuple[Swap, ...]:
 
 def no_settling() -> tuple[Swap, ...]:
     """Nobody waits for what may still land."""
-    return everywhere(common, "settle", lambda state: None)
+    return without("guards.settled", "guards.landed")
 
 
 def no_settling_of_a_retire() -> tuple[Swap, ...]:
@@ -166,41 +206,35 @@ def found_is_fresh() -> tuple[Swap, ...]:
     """Rule 1: an open intent that was found counts as one that this pass wrote."""
     real = transition._written
 
-    def written(state: State, step: WriteRecord, version: str) -> State:
-        after = real(state, step, version)
+    def written(state: State, step: WriteRecord, outcome: Written) -> State:
+        after = real(state, step, outcome)
         if step.kind is Write.TAKE:
-            return after.with_run(fresh=True, found=False, unsettled_until=0.0)
+            attempt = replace(after.run.attempt, fresh=True, found=False)
+            return replace(after, run=replace(after.run, attempt=attempt, unsettled_until=0.0))
         return after
 
     return ((transition, "_written", written),)
 
 
 def mints_before_looking() -> tuple[Swap, ...]:
-    """Rule 2: who finds an open intent mints without reading the targets first."""
-    real = mint._mint_again
-
-    def again(state: State) -> Decision:
-        seen = {item: Reading() for item in state.desired.deliveries} if state.run.found else {}
-        return real(state.with_observed(readings={**seen, **state.observed.readings}))
-
-    return ((mint, "_mint_again", again),)
+    """Rule 2: a run that finds an open intent mints without reading the targets first."""
+    return without("guards.seen(anywhere)", "minting.may_hold_it", chains=(Op.CREATE, Op.ROTATE))
 
 
 def takes_unreadable_for_empty() -> tuple[Swap, ...]:
     """Rule 2: a target that cannot be read counts as one that does not hold the new secret."""
-    return ((mint, "unreadable", lambda state, places: ""),)
+    return without("minting.may_hold_it")
 
 
 def found_secret_unused() -> tuple[Swap, ...]:
     """Rule 2: a secret that was found in a target is not copied: another one is minted."""
-    real = mint._with_secret
 
-    def with_secret(state: State, known: str) -> Decision:
-        if state.run.minted is None:
-            return common.regenerate(state, discard=False, shown=Planned(Change.ROTATE, "mutant", "mints"))
-        return real(state, known)
+    def mint_anyway(state: State) -> Decision | None:
+        if state.run.attempt.minted is not None or not source.ready(state):
+            return None
+        return first(state, (*minting.MAY_REGENERATE, minting.regenerate)).decision
 
-    return ((mint, "_with_secret", with_secret),)
+    return edited(lambda chain: (mint_anyway, *chain), "standby", "live")
 
 
 def late_mint_not_rechecked() -> tuple[Swap, ...]:
@@ -210,7 +244,8 @@ def late_mint_not_rechecked() -> tuple[Swap, ...]:
     def failed(state: State, step: Step, outcome: Failed) -> State:
         after = real(state, step, outcome)
         if isinstance(step, Create | Regenerate) and not outcome.definite:
-            return after.with_run(found=False, unsettled_until=0.0)
+            attempt = replace(after.run.attempt, found=False)
+            return replace(after, run=replace(after.run, attempt=attempt, unsettled_until=0.0))
         return after
 
     return ((transition, "_failed", failed),)
@@ -218,21 +253,20 @@ def late_mint_not_rechecked() -> tuple[Swap, ...]:
 
 def claim_not_written() -> tuple[Swap, ...]:
     """Nothing says whose an API key is."""
-    return everywhere(common, "claim", lambda state, uuid: None)
+    return everywhere(ownership, "claim", lambda state, uuid: None)
 
 
 def unknown_digest_is_a_source() -> tuple[Swap, ...]:
     """Whatever a target holds counts as the secret of the open rotation."""
-    real = mint.mint
 
     def mutated(state: State) -> Decision:
         held = [reading.digest for reading in state.observed.readings.values() if reading.digest]
-        if state.run.minted is None and held and state.record and state.record.intent:
-            intent = replace(state.record.intent, digest=held[0])
-            return real(replace(state, record=replace(state.record, intent=intent)))
-        return real(state)
+        intent = state.record.intent if state.record else None
+        if state.record and intent and intent.op in {Op.CREATE, Op.ROTATE} and held and not state.run.attempt.minted:
+            state = replace(state, record=replace(state.record, intent=replace(intent, digest=held[0])))
+        return next_step(state)
 
-    return ((mint, "mint", mutated),)
+    return ((executor, "next_step", mutated),)
 
 
 def not_read_back() -> tuple[Swap, ...]:
@@ -248,38 +282,30 @@ def not_read_back() -> tuple[Swap, ...]:
 
 def delivered_unproven() -> tuple[Swap, ...]:
     """A new secret is delivered before the API accepted it."""
-    real = mint._prove
-
-    def prove(state: State, known: str) -> Decision | None:
-        return real(state, known) if state.run.attempted else None
-
-    return ((mint, "_prove", prove),)
+    return swapped("standby", PROOF, SPREAD)
 
 
 def overlap_ignored() -> tuple[Swap, ...]:
     """The old secret is retired as soon as the new one is live."""
     real = retire.due
-    return ((retire, "due", lambda state: real(state) or bool(common.record_of(state).retire)),)
+    return everywhere(retire, "due", lambda state: real(state) or bool(record_of(state).retire))
 
 
 def retired_unread() -> tuple[Swap, ...]:
     """The old secret is retired without a look at the targets."""
-    return ((retire, "not_yet_live", lambda state: ""),)
+    return everywhere(retire, "not_yet_live", lambda state: "")
 
 
 def nonce_left_out() -> tuple[Swap, ...]:
     """A create is made, and recognised, under the plain name."""
-    named, create = mint.nonce_name, mint._create
 
     def plain(state: State) -> str:
-        return state.name_of(common.intent_of(state).slot or SlotName.A)
+        return state.name_of(intent_of(state).slot or SlotName.A)
 
-    def mutated(state: State) -> Decision | None:
-        wanted, marked = plain(state), named(state)
-        keys = (replace(key, name=marked) if key.name == wanted else key for key in state.observed.keys)
-        return create(state.with_observed(keys=tuple(keys)))
+    def made(state: State) -> tuple[ApiKey, ...]:
+        return state.observed.named(plain(state))
 
-    return ((mint, "nonce_name", plain), (mint, "_create", mutated))
+    return ((create, "nonce_name", plain), (create, "made", made))
 
 
 def digest_not_noted() -> tuple[Swap, ...]:
@@ -296,22 +322,22 @@ def digest_not_noted() -> tuple[Swap, ...]:
 
 def intent_never_closed() -> tuple[Swap, ...]:
     """A commit leaves its intent open."""
-    real = mint.commit
+    real = minting.committed
 
-    def commit(state: State, known: str) -> Decision:
-        step = real(state, known)
+    def committed(state: State, digest: str) -> Decision:
+        step = real(state, digest)
         if isinstance(step, WriteRecord):
-            return replace(step, record=replace(step.record, intent=common.intent_of(state)))
+            return replace(step, record=replace(step.record, intent=intent_of(state)))
         return step
 
-    return ((mint, "commit", commit),)
+    return ((minting, "committed", committed),)
 
 
 def live_slot_minted() -> tuple[Swap, ...]:
     """A rotation regenerates the live slot instead of the standby."""
 
     def slot(state: State) -> object:
-        record = common.record_of(state)
+        record = record_of(state)
         return record.live or next(iter(record.slots))
 
     return ((rotate, "slot_to_mint", slot),)
@@ -319,13 +345,12 @@ def live_slot_minted() -> tuple[Swap, ...]:
 
 def foreign_overwritten() -> tuple[Swap, ...]:
     """A field that somebody else filled is taken as ours."""
-    return everywhere(common, "foreign", lambda state: ())
+    return everywhere(deliveries, "foreign", lambda state: ())
 
 
 def pending_forgotten() -> tuple[Swap, ...]:
     """The other targets are not caught up."""
-    policies = tuple(policy for policy in machine._AT_REST if policy is not drift.deliver)
-    return ((machine, "_AT_REST", policies),)
+    return without("open-deliver")
 
 
 TWICE = (("rotate-twice", "alternating"),)

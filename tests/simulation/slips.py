@@ -5,37 +5,34 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from keyturn.core import machine
-from keyturn.core.machine import common, drift, holding, mint, pool, retire, slots, tend
+from keyturn.core.machine import delete, deliver, deliveries, facts, ownership, parking, source
+from keyturn.core.machine.deliver import cleaned, readable_unwanted
+from keyturn.core.machine.facts import record_of
+from keyturn.core.machine.guards import seen
 from keyturn.core.model import SlotName
-from keyturn.core.record import Record, Retire
+from keyturn.core.record import Op, Record, Retire
 from keyturn.core.state import State
-from keyturn.core.steps import Decision, DeleteKey, Rename
-from keyturn.core.transition import Done, Outcome
+from keyturn.core.steps import Decision, DeleteKey
 from keyturn.engine import effects, executor
-from tests.simulation.mutants import Mutant, Swap, everywhere
+from tests.simulation.mutants import Mutant, Swap, everywhere, instead, without
 from tests.simulation.world import SimWorld
 
 ENOUGH = 10**9
 
 
-def _none(*_: object) -> None:
-    return None
-
-
 def team_not_compared() -> tuple[Swap, ...]:
     """The account token is taken for one of the key's own team."""
-    return ((holding, "_team", _none),)
+    return without("ownership.team")
 
 
 def come_back_is_new() -> tuple[Swap, ...]:
     """An API key that is listed again is taken for one that a person made."""
-    return ((machine, "_AT_REST", tuple(one for one in machine._AT_REST if one is not slots.back)),)
+    return without("gone.back")
 
 
 def spare_unclaimed() -> tuple[Swap, ...]:
     """A spare is taken without a claim."""
-    return ((pool, "claim", _none),)
+    return without("pool.claim_spare")
 
 
 def spare_before_intent() -> tuple[Swap, ...]:
@@ -52,61 +49,52 @@ def spare_before_intent() -> tuple[Swap, ...]:
 
 def spare_not_renamed() -> tuple[Swap, ...]:
     """A spare is regenerated under its name in the pool."""
-    real = pool.take
-
-    def take(state: State) -> Decision | None:
-        step = real(state)
-        return None if isinstance(step, Rename) and state.record and state.record.live is None else step
-
-    return ((pool, "take", take),)
+    return without("pool.rename_spare")
 
 
 def clock_not_compared() -> tuple[Swap, ...]:
     """However wrong the clock is, it is taken as right."""
-    return (*((module, "MAX_SKEW", float(ENOUGH)) for module in (common, holding)),)
+    return ((ownership, "MAX_SKEW", float(ENOUGH)),)
 
 
 def overlap_not_put_off() -> tuple[Swap, ...]:
     """A place that is repaired at the end of an overlap has none."""
 
     def same(state: State, late: object) -> Retire | None:
-        return common.record_of(state).retire
+        return record_of(state).retire
 
-    return ((drift, "_put_off", same),)
+    return ((deliver, "put_off", same),)
 
 
 def never_cleaned() -> tuple[Swap, ...]:
     """What a delivery held stays where there is no delivery any more."""
-    return ((tend, "_clean", _none),)
+    return without("deliver.cleaned(readable_unwanted)", "deliver.cleaned(recorded)")
 
 
 def cleaned_at_once() -> tuple[Swap, ...]:
     """The old place is emptied before the new one has the secret."""
-    return everywhere(tend, "arrived", lambda state: True)
+    at_once = instead("deliver.cleaned(readable_unwanted)", cleaned(readable_unwanted))
+    return (*at_once, *everywhere(deliveries, "arrived", lambda state: True))
 
 
 def never_parked() -> tuple[Swap, ...]:
     """However often it failed, it is minted again."""
-    return ((common, "PARK_AFTER", ENOUGH),)
+    return ((parking, "PARK_AFTER", ENOUGH),)
 
 
 def mints_without_end() -> tuple[Swap, ...]:
     """A run mints until it gets an answer."""
-    return (*((module, "MAX_MINTS", ENOUGH) for module in (common, mint)),)
+    return (*without("minting.unanswered", "create.unanswered"), (source, "MAX_MINTS", ENOUGH))
 
 
 def no_preflight() -> tuple[Swap, ...]:
     """Nobody tries whether the targets can be written before a mint."""
-
-    def nothing(world: object, step: object) -> Outcome:
-        return Done()
-
-    return ((effects, "_preflight", nothing),)
+    return without("rotate.preflight")
 
 
 def no_second_opinion() -> tuple[Swap, ...]:
     """A delivered secret that is refused is minted again although the API may be ill."""
-    return ((mint, "_second_opinion", _none),)
+    return without("proof.second_opinion")
 
 
 def accepted_once() -> tuple[Swap, ...]:
@@ -116,44 +104,45 @@ def accepted_once() -> tuple[Swap, ...]:
 
 def compromised_is_plain() -> tuple[Swap, ...]:
     """A leaked secret is rotated as any other."""
-    return everywhere(common, "compromised", lambda state: False)
+    return everywhere(facts, "compromised", lambda state: False)
 
 
 def removed_places_not_looked_at() -> tuple[Swap, ...]:
     """A place that the entry no longer has is not looked at before a mint."""
-    return ((mint, "unwanted", lambda state: ()),)
+    return instead("guards.seen(anywhere)", seen(deliveries.wanted), chains=(Op.ROTATE,))
 
 
 def models_not_compared() -> tuple[Swap, ...]:
     """A new secret need not be allowed what the live one is."""
-    return ((mint, "_lacking", lambda state, known: ""),)
+    return without("proof.other_models")
 
 
 def old_secret_not_tried() -> tuple[Swap, ...]:
     """Nobody tries whether a retired secret is dead."""
-    return ((retire, "_evidence", _none),)
+    return without("retire.evidence")
 
 
 def birth_not_compared() -> tuple[Swap, ...]:
     """An API key is known by its uuid alone."""
-    real = common.gate
+    real = ownership.gate
 
     def gate(state: State, uuids: Iterable[str]) -> Decision | None:
-        record = common.record_of(state)
+        record = record_of(state)
         slots = {name: replace(slot, created_at=None) for name, slot in record.slots.items()}
         claims = {uuid: claim and replace(claim, created_at=None) for uuid, claim in state.observed.claims.items()}
-        return real(replace(state.with_observed(claims=claims), record=replace(record, slots=slots)), uuids)
+        observed = replace(state.observed, claims=claims)
+        return real(replace(state, observed=observed, record=replace(record, slots=slots)), uuids)
 
-    return everywhere(common, "gate", gate)
+    return everywhere(ownership, "gate", gate)
 
 
 def claims_kept() -> tuple[Swap, ...]:
     """A deleted key's claims are never released."""
 
-    def release(state: State, uuid: str, name: SlotName) -> Decision | None:
+    def release_key(state: State, uuid: str, name: SlotName) -> Decision | None:
         return DeleteKey(uuid, None) if state.observed.key(uuid) else None  # type: ignore[arg-type]
 
-    return ((tend, "_release", release),)
+    return ((delete, "release_key", release_key),)
 
 
 def limit_fails() -> tuple[Swap, ...]:

@@ -148,7 +148,12 @@ def work(job: Job) -> Result:
 
 
 def counted(job: Job) -> Result:
-    """Play one job and count its decisions."""
+    """Play one job and count its decisions.
+
+    The world that its histories start from is made before: it is kept for other jobs, so it belongs to none of them.
+    """
+    if job.kind != "lives":
+        table(job.places, unfenced=job.unfenced)[job.operation, job.strategy].start()
     with recorded() as digest:
         result = work(job)
     return replace(result, decisions=str(digest))

@@ -12,9 +12,9 @@ from keyturn.core.model import ApiKey, Delivery, DesiredKey, Rotation, SlotName,
 from keyturn.core.reasons import Condition
 from keyturn.core.record import Claim, DeliveryState, Failures, Intent, Op, Parked, Record, Retire, Slot
 from keyturn.core.results import End, Options
-from keyturn.core.state import Clock, Observed, Reading, Run, State
+from keyturn.core.state import Attempt, Clock, Failed, Observed, Reading, Run, State, Watch
 from keyturn.core.steps import Check, Look, LookClaim, Purpose, Regenerate, Relist, Wait, Write, WriteRecord
-from keyturn.core.transition import Failed, advance
+from keyturn.core.transition import advance
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BORN = NOW - timedelta(days=10)
@@ -69,9 +69,15 @@ def intent(op: Op, slot: SlotName | None, run: str = "me", digest: str | None = 
     return Intent(op, slot, "0000", run, NOW, NOW + timedelta(seconds=90), digest)
 
 
-def leased(before: State, **changes: object) -> State:
-    """Return the state of a run that has just written the open intent."""
-    return before.with_run(leased=before.clock, **changes)
+def seeing(before: State, **changes: object) -> State:
+    """Return the state with some of the observations changed."""
+    return replace(before, observed=replace(before.observed, **changes))  # type: ignore[arg-type]
+
+
+def leased(before: State, attempt: Attempt, **changes: object) -> State:
+    """Return the state of a run that has just written the open intent, and did this under it."""
+    run = replace(before.run, leased=before.clock, attempt=attempt, **changes)  # type: ignore[arg-type]
+    return replace(before, run=run)
 
 
 def ended(decision: object) -> End:
@@ -87,7 +93,7 @@ def test_a_key_at_rest_rests() -> None:
 
 def test_a_fresh_intent_is_minted_under() -> None:
     """Rule 1: the pass that has just written the intent may take its mint as unsent."""
-    fresh = leased(with_record(state(), intent=intent(Op.ROTATE, B)), fresh=True)
+    fresh = leased(with_record(state(), intent=intent(Op.ROTATE, B)), Attempt(fresh=True))
     step = next_step(fresh)
     assert isinstance(step, Regenerate)
     assert (step.slot, step.uuid, step.discard) == (B, UUID[B], False)
@@ -95,7 +101,7 @@ def test_a_fresh_intent_is_minted_under() -> None:
 
 def test_a_found_intent_is_settled_first() -> None:
     """Rule 2: whoever finds an open intent waits until nothing that was sent can land any more."""
-    found = leased(with_record(state(), intent=intent(Op.ROTATE, B)), found=True, unsettled_until=1030.0)
+    found = leased(with_record(state(), intent=intent(Op.ROTATE, B)), Attempt(found=True), unsettled_until=1030.0)
     step = next_step(found)
     assert isinstance(step, Wait)
     assert step.seconds == pytest.approx(30.0)
@@ -103,7 +109,7 @@ def test_a_found_intent_is_settled_first() -> None:
 
 def test_a_found_intent_is_written_anew_before_its_mint() -> None:
     """Settled and looked at: the intent is written again, so that the next mint is known to be unsent."""
-    found = leased(with_record(state(), intent=intent(Op.ROTATE, B)), found=True)
+    found = leased(with_record(state(), intent=intent(Op.ROTATE, B)), Attempt(found=True))
     step = next_step(found)
     assert isinstance(step, WriteRecord)
     assert step.kind is Write.REOPEN
@@ -111,44 +117,47 @@ def test_a_found_intent_is_written_anew_before_its_mint() -> None:
 
 def test_a_standby_is_not_minted_while_a_target_may_hold_its_secret() -> None:
     """A target that cannot be read may hold the new secret: wait, mint nothing."""
-    found = leased(with_record(state(), intent=intent(Op.ROTATE, B, digest="new")), found=True)
-    unread = found.with_observed(readings={PLACE: Reading(problem="sealed")})
+    found = leased(with_record(state(), intent=intent(Op.ROTATE, B, digest="new")), Attempt(found=True))
+    unread = seeing(found, readings={PLACE: Reading(problem="sealed")})
     assert ended(next_step(unread)).code == "may-hold-it"
 
 
 def test_an_ambiguous_mint_makes_the_intent_a_found_one() -> None:
     """The same run coming round its loop again must not take its intent as just written."""
-    fresh = leased(with_record(state(), intent=intent(Op.ROTATE, B)), fresh=True)
+    fresh = leased(with_record(state(), intent=intent(Op.ROTATE, B)), Attempt(fresh=True))
     step = next_step(fresh)
     assert isinstance(step, Regenerate)
     after = advance(fresh, step, Failed("timed out", definite=False))
-    assert after.run.found
-    assert not after.run.fresh
+    assert after.run.attempt.found
+    assert not after.run.attempt.fresh
     assert isinstance(next_step(after), Wait)
 
 
 def test_a_definite_no_closes_only_an_intent_that_this_pass_wrote() -> None:
     """After a found intent another mint may be under way: a definite no to ours says nothing of it."""
-    fresh = leased(with_record(state(), intent=intent(Op.ROTATE, B)), trouble="403")
+    fresh = leased(with_record(state(), intent=intent(Op.ROTATE, B)), Attempt(trouble=Failed("403")))
     closing = next_step(fresh)
     assert isinstance(closing, WriteRecord)
     assert closing.record.intent is None
-    assert ended(next_step(fresh.with_run(found=True))).code == "mint-failed"
+    assert (
+        ended(next_step(replace(fresh, run=replace(fresh.run, attempt=replace(fresh.run.attempt, found=True))))).code
+        == "mint-failed"
+    )
 
 
 def test_a_new_standby_is_proven_before_anyone_gets_it() -> None:
     """With `alternating` the smoke-check comes before the delivery."""
-    minted = leased(with_record(state(), intent=intent(Op.ROTATE, B, digest="new")), minted="new")
-    minted = minted.with_observed(in_hand=frozenset({"live", "new"}))
+    minted = leased(with_record(state(), intent=intent(Op.ROTATE, B, digest="new")), Attempt(minted="new"))
+    minted = seeing(minted, in_hand=frozenset({"live", "new"}))
     assert next_step(minted) == Check("new", Purpose.BEFORE_DELIVERY)
-    assert next_step(minted.with_observed(verdicts={})) == Check("live", Purpose.LIVE)
+    assert next_step(seeing(minted, verdicts={})) == Check("live", Purpose.LIVE)
 
 
 def test_a_refused_standby_is_not_delivered() -> None:
     """The live secret was never touched: the intent is closed and the failure counted."""
-    minted = leased(with_record(state(), intent=intent(Op.ROTATE, B, digest="new")), minted="new", mints=1)
+    minted = leased(with_record(state(), intent=intent(Op.ROTATE, B, digest="new")), Attempt(minted="new"), mints=1)
     verdicts = {"live": SmokeResult(Verdict.ACCEPTED), "new": SmokeResult(Verdict.REFUSED, "401")}
-    step = next_step(minted.with_observed(in_hand=frozenset({"live", "new"}), verdicts=verdicts))
+    step = next_step(seeing(minted, in_hand=frozenset({"live", "new"}), verdicts=verdicts))
     assert isinstance(step, WriteRecord)
     assert step.record.intent is None
     assert step.record.failures == Failures(1, None)
@@ -159,9 +168,9 @@ def test_a_refused_standby_is_not_delivered() -> None:
 def test_the_third_failure_parks() -> None:
     """Three runs in a row that failed after a mint: no more mints."""
     before = with_record(state(), intent=intent(Op.ROTATE, B, digest="new"), failures=Failures(2, NOW))
-    minted = leased(before, minted="new", mints=1)
+    minted = leased(before, Attempt(minted="new"), mints=1)
     verdicts = {"live": SmokeResult(Verdict.ACCEPTED), "new": SmokeResult(Verdict.REFUSED, "401")}
-    step = next_step(minted.with_observed(in_hand=frozenset({"live", "new"}), verdicts=verdicts))
+    step = next_step(seeing(minted, in_hand=frozenset({"live", "new"}), verdicts=verdicts))
     assert isinstance(step, WriteRecord)
     assert step.record.parked is not None
     assert ended(next_step(with_record(state(), parked=step.record.parked))).condition is Condition.PARKED
@@ -179,12 +188,12 @@ def test_a_changed_entry_unparks() -> None:
 def test_an_old_secret_dies_only_after_every_target_was_read() -> None:
     """A due retire looks at all deliveries first, and waits where one does not hold the live secret."""
     due = with_record(state(), retire=Retire(B, NOW - timedelta(hours=1)))
-    assert next_step(due.with_observed(readings={})) == Look((PLACE,))
+    assert next_step(seeing(due, readings={})) == Look((PLACE,))
     opened = next_step(due)
     assert isinstance(opened, WriteRecord)
     assert opened.record.intent is not None
     assert opened.record.intent.op is Op.RETIRE
-    unread = next_step(due.with_observed(readings={PLACE: Reading(problem="sealed")}))
+    unread = next_step(seeing(due, readings={PLACE: Reading(problem="sealed")}))
     assert ended(unread).exit_code == 1
 
 
@@ -195,7 +204,7 @@ def test_an_overlap_is_waited_for() -> None:
     step = next_step(asked)
     assert isinstance(step, WriteRecord)
     assert step.kind is Write.REQUEST
-    waiting = replace(asked, record=step.record).with_run(honoured=True)
+    waiting = replace(asked, record=step.record, run=replace(asked.run, honoured=True))
     assert ended(next_step(waiting)).until == NOW + timedelta(hours=1)
 
 
@@ -209,19 +218,19 @@ def test_an_overlap_is_waited_for() -> None:
 )
 def test_a_mint_is_stopped_by_what_does_not_fit(change: dict[str, object], code: str) -> None:
     """A foreign claim, another creation time, a wrong clock: nothing mutating is called."""
-    asked = replace(state(), options=Options(rotate=True)).with_observed(**change)
+    asked = seeing(replace(state(), options=Options(rotate=True)), **change)
     assert ended(next_step(asked)).code == code
 
 
 def test_a_claim_is_read_before_the_first_mutating_call() -> None:
     """A record is input, not truth."""
-    asked = replace(state(), options=Options(rotate=True)).with_observed(claims={})
+    asked = seeing(replace(state(), options=Options(rotate=True)), claims={})
     assert next_step(asked) == LookClaim(UUID[B])
 
 
 def test_one_list_never_says_gone() -> None:
     """A key that a list does not show is looked for in a second one."""
-    assert isinstance(next_step(state().with_observed(keys=(key(A),))), Relist)
+    assert isinstance(next_step(seeing(state(), keys=(key(A),))), Relist)
 
 
 def test_another_owners_record_is_refused() -> None:
@@ -232,8 +241,8 @@ def test_another_owners_record_is_refused() -> None:
 
 def test_a_living_run_is_waited_for_and_named() -> None:
     """Who holds the open intent is told; after the lock timeout the key is left alone."""
-    held = with_record(state(), intent=intent(Op.ROTATE, B, run="other")).with_observed(holder_alive=True)
-    held = held.with_run(waiting_since=1000.0, watched="7", watched_since=1000.0)
+    held = seeing(with_record(state(), intent=intent(Op.ROTATE, B, run="other")), holder_alive=True)
+    held = replace(held, run=replace(held.run, watch=Watch("7", 1000.0, 1000.0)))
     assert isinstance(next_step(held), Wait)
     late = replace(held, options=Options(lock_timeout=0.0))
     assert "other" in ended(next_step(late)).why
@@ -241,7 +250,7 @@ def test_a_living_run_is_waited_for_and_named() -> None:
 
 def test_a_dead_runs_intent_is_taken_over_at_once() -> None:
     """Its lock file can be locked: the process is gone, only the settle time is waited."""
-    held = with_record(state(), intent=intent(Op.ROTATE, B, run="other")).with_observed(holder_alive=False)
+    held = seeing(with_record(state(), intent=intent(Op.ROTATE, B, run="other")), holder_alive=False)
     step = next_step(held)
     assert isinstance(step, WriteRecord)
     assert step.kind is Write.TAKE
@@ -250,8 +259,8 @@ def test_a_dead_runs_intent_is_taken_over_at_once() -> None:
 def test_a_run_of_elsewhere_is_taken_over_after_a_whole_quiet_lease() -> None:
     """The record's version has not changed for a whole lease, by this run's own clock."""
     held = with_record(state(), intent=intent(Op.ROTATE, B, run="other"))
-    quiet = held.with_run(waiting_since=900.0, watched="7", watched_since=905.0)
+    quiet = replace(held, run=replace(held.run, watch=Watch("7", 905.0, 900.0)))
     step = next_step(quiet)
     assert isinstance(step, WriteRecord)
     assert step.kind is Write.TAKE
-    assert isinstance(next_step(quiet.with_run(watched="6")), Wait)
+    assert isinstance(next_step(replace(quiet, run=replace(quiet.run, watch=Watch("6", 905.0, 900.0)))), Wait)

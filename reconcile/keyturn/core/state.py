@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from keyturn.core.model import ApiKey, Delivery, DesiredKey, SlotName, SmokeResult, Strategy
@@ -64,6 +64,8 @@ class Observed:
     verdicts: Mapping[str, SmokeResult] = field(default_factory=dict)
     in_hand: frozenset[str] = frozenset()
     """Digests of the secrets that this run can deliver."""
+    given: str | None = None
+    """Digest of the secret to adopt, if the operator gave it to this run."""
     unfenced: frozenset[Delivery] = frozenset()
     """Deliveries whose target has no compare-and-set."""
     holder_alive: bool | None = None
@@ -79,6 +81,59 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
+class Failed:
+    """An effect failed; `definite`: nothing happened and nothing will. `retired`: the API creates no keys any more."""
+
+    why: str
+    exit_code: int = 1
+    definite: bool = True
+    retired: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far the delivery of one secret is."""
+
+    attempted: bool = False
+    """Every delivery had its first try."""
+    paused: bool = False
+    """The pause before the next try is over."""
+    tries: int = 0
+    until: float | None = None
+    """Uptime at which this run stops trying."""
+    problems: Mapping[Delivery, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What this run did under one intent; replaced as a whole when an intent is opened, taken over or closed."""
+
+    fresh: bool = False
+    """The open intent was written by this pass and its mint is unsent (rule 1)."""
+    found: bool = False
+    """The open intent was found, so what it is about may have been sent."""
+    minted: str | None = None
+    """Digest of the secret minted for the open intent by this run."""
+    discarded: bool = False
+    """The open retire's regenerate was answered with 200."""
+    trouble: Failed | None = None
+    """The last effect or preflight that failed; the machine decides what follows."""
+    proof: str = ""
+    """What is known of the old secret's death: proven, by-contract, alive."""
+    spread: Spread = Spread()
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What this run saw of another run that may hold the key, in seconds of uptime."""
+
+    version: str = ""
+    since: float = 0.0
+    """Since when the record has had this version."""
+    waiting_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """What this run did to this key so far; a plan starts from an empty one."""
 
@@ -89,52 +144,31 @@ class Run:
     """The record's, or a fresh one for a key without a record."""
     nonce: str = ""
     """Fresh random hex digits for the next intent."""
-    fresh: bool = False
-    """The open intent was written by this pass and its mint is unsent (rule 1)."""
-    found: bool = False
-    """The open intent was found, so what it is about may have been sent."""
+    attempt: Attempt = Attempt()
+    watch: Watch = Watch()
+    leased: Clock | None = None
+    """When this run last sent the open intent to the store: from then on its lease counts."""
     unsettled_until: float = 0.0
     """Uptime until which something sent may still land."""
-    minted: str | None = None
-    """Digest of the secret minted for the open intent by this run."""
     mints: int = 0
     unanswered: int = 0
     """How many of the mints had no clear answer."""
-    discarded: bool = False
-    """The open retire's regenerate was answered with 200."""
-    trouble: str = ""
-    """Why the last effect or preflight failed; the machine decides what follows."""
-    trouble_exit: int = 1
-    trouble_definite: bool = True
-    create_retired: bool = False
+    counted: bool = False
+    """This run's failure is counted in the record."""
     preflighted: bool = False
-    attempted: bool = False
-    """Every delivery had its first try with the minted secret."""
-    paused: bool = False
-    """The pause before the next try is over."""
-    tries: int = 0
-    deliver_until: float | None = None
-    delivery_problems: Mapping[Delivery, str] = field(default_factory=dict)
+    looked_back: frozenset[str] = frozenset()
+    """Digests that were looked for in earlier versions of deliveries."""
     gave_up: bool = False
     """This run's time for catching up deliveries is over; the rest stays pending."""
-    proof: str = ""
-    """What is known of the old secret's death: proven, by-contract, alive."""
-    looked_back: frozenset[str] = frozenset()
-    leased: Clock | None = None
-    """When this run last wrote the open intent."""
-    watched: str = ""
-    watched_since: float = 0.0
-    waiting_since: float | None = None
     seen_ours: bool = False
     """This run's list showed an API key of the record, so the account token is of its team; later it may be deleted."""
     honoured: bool = False
     """The rotation that the options ask for is in the record, or done."""
-    counted: bool = False
-    then: End | None = None
-    """How the run ends, decided together with its last record write."""
     rotated: bool = False
     """This run delivered a new secret; if that is refused, it is not minted once more."""
     problems: tuple[str, ...] = ()
+    then: End | None = None
+    """How the run ends, decided together with its last record write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +191,3 @@ class State:
     def name_of(self, slot: SlotName) -> str:
         """Return the name that a slot's API key has at rest."""
         return f"{self.desired.name}-{slot}" if self.alternating else self.desired.name
-
-    def with_run(self, **changes: object) -> State:
-        """Return the state with some of the run's fields changed."""
-        return replace(self, run=replace(self.run, **changes))  # type: ignore[arg-type]
-
-    def with_observed(self, **changes: object) -> State:
-        """Return the state with some of the observations changed."""
-        return replace(self, observed=replace(self.observed, **changes))  # type: ignore[arg-type]

@@ -107,20 +107,28 @@ class WriteClaim:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Mint a new API key."""
+    """Mint a new API key.
+
+    `hold_signals`: no other secret of the key works, so until this one is written down no signal stops the run.
+    """
 
     slot: SlotName
     name: str
+    hold_signals: bool
     shown: Planned
 
 
 @dataclass(frozen=True, slots=True)
 class Regenerate:
-    """Mint a new secret for an API key; with `discard` the answer is thrown away."""
+    """Mint a new secret for an API key; with `discard` the answer is thrown away.
+
+    `hold_signals`: the live secret dies, so until the new one is written down no signal stops the run.
+    """
 
     slot: SlotName
     uuid: str
     discard: bool
+    hold_signals: bool
     shown: Planned
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from keyturn.core.model import ApiKey, Delivery, SmokeResult, Verdict
 from keyturn.core.record import Claim, Op
-from keyturn.core.state import Reading, State
+from keyturn.core.state import Attempt, Clock, Failed, Reading, Spread, State
 from keyturn.core.steps import (
     Check,
     Create,
@@ -69,9 +69,13 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A record was written at this version."""
+    """A record was written at this version.
+
+    `sent`: from then on its lease counts, however long the answer took or the process slept.
+    """
 
     version: str
+    sent: Clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,65 +96,52 @@ class Delivered:
     assumed: Mapping[Delivery, Reading] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The effect failed; `definite`: nothing happened and nothing will."""
-
-    why: str
-    exit_code: int = 1
-    definite: bool = True
-    retired: bool = False
-
-
 Outcome = Done | Looked | Claimed | Listed | Checked | Written | Made | Delivered | Failed
 
 
-def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901, PLR0912 - one case a step
+def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901, PLR0912 - one case per step
     """Return the state after a step came to an outcome."""
     if isinstance(outcome, Failed):
         return _failed(state, step, outcome)
+    seen, run = state.observed, state.run
     match step, outcome:
-        case ((Look() | LookBack()), Looked(readings, in_hand)):
-            seen = state.observed
-            looked_back = state.run.looked_back | ({step.digest} if isinstance(step, LookBack) else set())
-            return state.with_observed(readings={**seen.readings, **readings}, in_hand=seen.in_hand | in_hand).with_run(
-                looked_back=looked_back
-            )
+        case ((Look() | LookBack()), Looked()):
+            return _looked(state, step, outcome)
         case LookClaim(uuid), Claimed(claim):
-            return state.with_observed(claims={**state.observed.claims, uuid: claim})
+            return replace(state, observed=replace(seen, claims={**seen.claims, uuid: claim}))
         case Relist(), Listed(keys):
             return relisted(state, keys)
         case Check(), Checked(result):
             return _checked(state, step, result)
         case Preflight(), _:
-            return state.with_run(preflighted=True)
+            return replace(state, run=replace(run, preflighted=True))
         case Wait(), _:
             return _waited(state)
-        case WriteRecord(), Written(version):
-            return _written(state, step, version)
+        case WriteRecord(), Written():
+            return _written(state, step, outcome)
         case WriteClaim(claim), Claimed(other):
-            # Somebody else was quicker: the machine decides anew.
-            return state.with_observed(claims={**state.observed.claims, claim.uuid: other})
+            # Another process was quicker: the machine decides again.
+            return replace(state, observed=replace(seen, claims={**seen.claims, claim.uuid: other}))
         case WriteClaim(claim), _:
-            return state.with_observed(claims={**state.observed.claims, claim.uuid: claim})
+            return replace(state, observed=replace(seen, claims={**seen.claims, claim.uuid: claim}))
         case Create(), Made(digest, key):
-            keys = (*state.observed.keys, key) if key else state.observed.keys
-            return _minted(state.with_observed(keys=keys), digest)
+            keys = (*seen.keys, key) if key else seen.keys
+            return _minted(replace(state, observed=replace(seen, keys=keys)), digest)
         case Regenerate(discard=True), Made():
-            return state.with_run(discarded=True, fresh=False, mints=state.run.mints + 1)
+            attempt = replace(run.attempt, discarded=True, fresh=False)
+            return replace(state, run=replace(run, attempt=attempt, mints=run.mints + 1))
         case Regenerate(), Made(digest):
             return _minted(state, digest)
         case Rename(uuid, name), _:
-            return state.with_observed(
-                keys=tuple(replace(key, name=name) if key.uuid == uuid else key for key in state.observed.keys)
-            )
+            keys = tuple(replace(key, name=name) if key.uuid == uuid else key for key in seen.keys)
+            return replace(state, observed=replace(seen, keys=keys))
         case DeleteKey(uuid), _:
-            keys = tuple(key for key in state.observed.keys if key.uuid != uuid)
-            return state.with_observed(keys=keys).with_run(seen_ours=True)
+            keys = tuple(key for key in seen.keys if key.uuid != uuid)
+            return replace(state, observed=replace(seen, keys=keys), run=replace(run, seen_ours=True))
         case Deliver(), Delivered():
             return _delivered(state, step, outcome)
         case Remove(delivery), _:
-            return state.with_observed(readings={**state.observed.readings, delivery: Reading()})
+            return replace(state, observed=replace(seen, readings={**seen.readings, delivery: Reading()}))
         case _:
             message = f"{type(step).__name__} cannot come to {type(outcome).__name__}"
             raise AssertionError(message)
@@ -164,88 +155,125 @@ def relisted(state: State, keys: tuple[ApiKey, ...]) -> State:
     # What only the first list showed is not gone yet: that takes two.
     once = tuple(key for key in state.observed.keys if key.uuid in recorded - shown)
     kept = (*alive, *once)
-    return state.with_observed(keys=kept, relisted=True, gone=frozenset(recorded - {key.uuid for key in kept}))
+    gone = frozenset(recorded - {key.uuid for key in kept})
+    return replace(state, observed=replace(state.observed, keys=kept, relisted=True, gone=gone))
+
+
+def _looked(state: State, step: Look | LookBack, outcome: Looked) -> State:
+    seen, run = state.observed, state.run
+    looked_back = run.looked_back | ({step.digest} if isinstance(step, LookBack) else set())
+    readings = {**seen.readings, **outcome.readings}
+    return replace(
+        state,
+        observed=replace(seen, readings=readings, in_hand=seen.in_hand | outcome.in_hand),
+        run=replace(run, looked_back=looked_back),
+    )
 
 
 def _minted(state: State, digest: str) -> State:
-    return state.with_run(minted=digest, mints=state.run.mints + 1, fresh=False, tries=0).with_observed(
-        in_hand=state.observed.in_hand | {digest}
+    seen, run = state.observed, state.run
+    attempt = replace(run.attempt, minted=digest, fresh=False, spread=Spread())
+    return replace(
+        state,
+        observed=replace(seen, in_hand=seen.in_hand | {digest}),
+        run=replace(run, attempt=attempt, mints=run.mints + 1),
     )
 
 
 def _checked(state: State, step: Check, result: SmokeResult) -> State:
+    seen, run = state.observed, state.run
     if step.purpose is not Purpose.OLD:
-        return state.with_observed(verdicts={**state.observed.verdicts, step.digest: result})
-    if result.verdict is Verdict.REFUSED:
-        return state.with_run(proof="proven")
-    if result.verdict is Verdict.ACCEPTED:
-        why = "OldSecretAlive: the old secret is still accepted; it belongs to another API key"
-        return state.with_run(proof="alive", problems=(*state.run.problems, why))
-    return state.with_run(proof="by-contract")
+        return replace(state, observed=replace(seen, verdicts={**seen.verdicts, step.digest: result}))
+    proof = {Verdict.REFUSED: "proven", Verdict.ACCEPTED: "alive"}.get(result.verdict, "by-contract")
+    why = "OldSecretAlive: the old secret is still accepted; it belongs to another API key"
+    problems = (*run.problems, why) if proof == "alive" else run.problems
+    return replace(state, run=replace(run, attempt=replace(run.attempt, proof=proof), problems=problems))
 
 
 def _waited(state: State) -> State:
     """What could not be read may be readable now, and what does not hold the secret yet is read again."""
+    seen, run, attempt = state.observed, state.run, state.run.attempt
     intent = state.record.intent if state.record else None
-    known = state.run.minted or (intent.digest if intent else None)
+    known = attempt.minted or (intent.digest if intent else None)
     if state.record and intent and intent.op is Op.DELIVER:
         known = state.record.live_digest
     readings = {
-        place: item
-        for place, item in state.observed.readings.items()
+        delivery: item
+        for delivery, item in seen.readings.items()
         if not item.problem and (known is None or item.digest == known)
     }
-    return state.with_observed(readings=readings).with_run(paused=True, tries=state.run.tries + 1)
-
-
-def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
-    timing, run = state.desired.timing, state.run
-    until = run.deliver_until if run.deliver_until is not None else state.clock.uptime + timing.delivery
-    left = {place: item for place, item in state.observed.readings.items() if place not in step.deliveries}
-    return state.with_observed(readings={**left, **(outcome.assumed or {})}).with_run(
-        attempted=True,
-        paused=False,
-        deliver_until=until,
-        delivery_problems=outcome.problems,
-        unsettled_until=state.clock.uptime + timing.settle if outcome.ambiguous else run.unsettled_until,
+    spread = replace(attempt.spread, paused=True, tries=attempt.spread.tries + 1)
+    return replace(
+        state,
+        observed=replace(seen, readings=readings),
+        run=replace(run, attempt=replace(attempt, spread=spread)),
     )
 
 
-def _written(state: State, step: WriteRecord, version: str) -> State:
-    after, intent = _remembered(state, step, version), step.record.intent
+def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
+    seen, run, timing, uptime = state.observed, state.run, state.desired.timing, state.clock.uptime
+    before = run.attempt.spread
+    spread = replace(
+        before,
+        attempted=True,
+        paused=False,
+        until=before.until if before.until is not None else uptime + timing.delivery,
+        problems=outcome.problems,
+    )
+    left = {delivery: item for delivery, item in seen.readings.items() if delivery not in step.deliveries}
+    return replace(
+        state,
+        observed=replace(seen, readings={**left, **(outcome.assumed or {})}),
+        run=replace(
+            run,
+            attempt=replace(run.attempt, spread=spread),
+            unsettled_until=uptime + timing.settle if outcome.ambiguous else run.unsettled_until,
+        ),
+    )
+
+
+def _written(state: State, step: WriteRecord, outcome: Written) -> State:
+    after, intent = _remembered(state, step, outcome), step.record.intent
     if intent is not None and intent.spare and step.kind in {Write.OPEN, Write.REOPEN}:
-        # A person may have taken the spare meanwhile: it is listed again after the intent.
-        return after.with_observed(relisted=False)
+        # An operator may have taken the spare meanwhile: it is listed again after the intent.
+        return replace(after, observed=replace(after.observed, relisted=False))
     return after
 
 
-def _remembered(state: State, step: WriteRecord, version: str) -> State:
-    before, run = state.record, state.run
-    after = replace(state, record=step.record, version=version)
-    ours = step.record.intent is not None and step.record.intent.run == run.id
-    after = after.with_run(then=step.then, leased=state.clock if ours else None, nonce=_next_nonce(run.nonce))
+def _remembered(state: State, step: WriteRecord, outcome: Written) -> State:
+    """Return the state with the new record; what belonged to an intent that is opened, taken or closed is forgotten."""
+    before, intent = state.record, step.record.intent
+    ours = intent is not None and intent.run == state.run.id
+    run = replace(
+        state.run,
+        then=step.then,
+        leased=outcome.sent if ours else None,
+        nonce=_next_nonce(state.run.nonce),
+    )
+    after = replace(state, record=step.record, version=outcome.version, run=run)
     match step.kind:
         case Write.OPEN:
-            asked = step.record.intent is not None and step.record.intent.op is Op.ROTATE
-            return _begun(after).with_run(fresh=True, found=False, honoured=run.honoured or asked)
+            honoured = run.honoured or (intent is not None and intent.op is Op.ROTATE)
+            return replace(after, run=replace(run, attempt=Attempt(fresh=True), honoured=honoured))
         case Write.TAKE:
             until = state.clock.uptime + state.desired.timing.settle
-            return (
-                _begun(after)
-                .with_run(found=True, unsettled_until=until)
-                .with_observed(readings={}, in_hand=frozenset())
+            return replace(
+                after,
+                run=replace(run, attempt=Attempt(found=True), unsettled_until=until),
+                observed=replace(state.observed, readings={}, in_hand=frozenset()),
             )
         case Write.REOPEN:
-            return after.with_run(fresh=True, minted=None, attempted=False, paused=False, deliver_until=None)
+            attempt = replace(run.attempt, fresh=True, minted=None, spread=Spread())
+            return replace(after, run=replace(run, attempt=attempt))
         case Write.COMMIT | Write.CLOSE:
             closed = before.intent.op if before and before.intent else None
-            gave_up = run.gave_up or closed is Op.DELIVER or (run.attempted and _pending(after))
+            gave_up = run.gave_up or closed is Op.DELIVER or (run.attempt.spread.attempted and _pending(after))
             rotated = run.rotated or (before is not None and step.record.generation > before.generation)
-            return _begun(after).with_run(found=False, gave_up=gave_up, rotated=rotated)
+            return replace(after, run=replace(run, attempt=Attempt(), gave_up=gave_up, rotated=rotated))
         case Write.FAIL:
-            return after.with_run(counted=True)
+            return replace(after, run=replace(run, counted=True))
         case Write.REQUEST:
-            return after.with_run(honoured=True)
+            return replace(after, run=replace(run, honoured=True))
         case Write.ADOPT | Write.EXTEND | Write.NOTE | Write.KEEP:
             return after
 
@@ -261,49 +289,32 @@ def _next_nonce(nonce: str) -> str:
     return f"{(int(nonce or '0', 16) + 1) % 16 ** max(len(nonce), 1):0{max(len(nonce), 1)}x}"
 
 
-def _begun(state: State) -> State:
-    """Forget what belonged to the intent before."""
-    return state.with_run(
-        fresh=False,
-        minted=None,
-        discarded=False,
-        trouble="",
-        create_retired=False,
-        attempted=False,
-        paused=False,
-        tries=0,
-        deliver_until=None,
-        delivery_problems={},
-        proof="",
-    )
-
-
 def _failed(state: State, step: Step, outcome: Failed) -> State:
+    seen, run, attempt = state.observed, state.run, state.run.attempt
     until = state.clock.uptime + state.desired.timing.settle
     if isinstance(step, Create | Regenerate):
         if outcome.definite:
-            return state.with_run(
-                fresh=False,
-                trouble=outcome.why,
-                trouble_exit=outcome.exit_code,
-                trouble_definite=True,
-                create_retired=outcome.retired,
-            )
+            return replace(state, run=replace(run, attempt=replace(attempt, fresh=False, trouble=outcome)))
         # Rule 1: from here on the open intent is a found one.
-        return state.with_run(
-            fresh=False,
-            found=True,
-            mints=state.run.mints + 1,
-            unanswered=state.run.unanswered + 1,
-            unsettled_until=until,
-            minted=None,
-        ).with_observed(readings={}, relisted=False)
-    return state.with_run(
-        trouble=outcome.why,
-        trouble_exit=outcome.exit_code,
-        trouble_definite=outcome.definite,
-        found=state.run.found or not outcome.definite,
-        unsettled_until=state.run.unsettled_until if outcome.definite else until,
+        return replace(
+            state,
+            observed=replace(seen, readings={}, relisted=False),
+            run=replace(
+                run,
+                attempt=replace(attempt, fresh=False, found=True, minted=None),
+                mints=run.mints + 1,
+                unanswered=run.unanswered + 1,
+                unsettled_until=until,
+            ),
+        )
+    found = attempt.found or not outcome.definite
+    return replace(
+        state,
+        run=replace(
+            run,
+            attempt=replace(attempt, trouble=outcome, found=found),
+            unsettled_until=run.unsettled_until if outcome.definite else until,
+        ),
     )
 
 
@@ -311,7 +322,7 @@ def assume(state: State, step: Step) -> Outcome:
     """Return the outcome that a plan takes for granted. Reads are not assumed but made: see the executor."""
     match step:
         case WriteRecord():
-            return Written(state.version)
+            return Written(state.version, state.clock)
         case Create():
             # As the API has answered since May 2026; apply tries it all the same, and uses it if it works.
             return Failed("the API no longer creates keys", retired=True)

@@ -13,11 +13,10 @@ from keyturn.core.errors import (
     RateLimited,
     TargetError,
 )
-from keyturn.core.machine.common import protects
 from keyturn.core.model import Delivery, SmokeResult, Verdict
 from keyturn.core.record import Claim
 from keyturn.core.secret import is_account_token
-from keyturn.core.state import Reading, State
+from keyturn.core.state import Failed, Reading, State
 from keyturn.core.steps import (
     Check,
     Create,
@@ -37,7 +36,7 @@ from keyturn.core.steps import (
     WriteClaim,
     WriteRecord,
 )
-from keyturn.core.transition import Checked, Claimed, Delivered, Done, Failed, Listed, Looked, Made, Outcome, Written
+from keyturn.core.transition import Checked, Claimed, Delivered, Done, Listed, Looked, Made, Outcome, Written
 from keyturn.core.world import Guard, World
 from keyturn.engine import smoke
 from keyturn.engine.observe import Hand, clock, digest_key
@@ -60,7 +59,8 @@ def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # n
     """Perform a step.
 
     Raises:
-        Conflict, LeaseLost: somebody else wrote, or may have: the loop observes again.
+        Conflict: the record was modified concurrently: the loop reads it again. One of a delivery is a problem of it.
+        LeaseLost: another run may have the key: the loop reads the record again.
         RateLimited: the API let nothing through, so nothing happened: the loop waits, and comes again.
         KeyturnError: a read failed.
     """
@@ -83,7 +83,7 @@ def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # n
             message = "the executor waits itself, so that it can hear a request to stop"
             raise AssertionError(message)
         case WriteRecord(record):
-            return Written(world.write_record(record.homed(state.desired.homes), state.version))
+            return Written(world.write_record(record.homed(state.desired.homes), state.version), state.clock)
         case WriteClaim(claim):
             return _claim(world, claim, hand)
         case Create() | Regenerate():
@@ -192,7 +192,7 @@ def _mint(world: World, state: State, step: Create | Regenerate, hand: Hand) -> 
         return failed(error)
     if isinstance(step, Regenerate) and step.discard:
         return Made("")
-    hand.durable = protects(state)
+    hand.durable = not step.hold_signals
     digest = hand.take(minted.secret, digest_key(state))
     return Made(digest, minted.key if isinstance(step, Create) else None)
 

@@ -12,7 +12,7 @@ from keyturn.core.machine import next_step
 from keyturn.core.model import DesiredKey
 from keyturn.core.reasons import Reason
 from keyturn.core.results import End, KeyReport, Options, Planned, Progress
-from keyturn.core.state import Run, State
+from keyturn.core.state import Failed, Run, State
 from keyturn.core.steps import (
     Check,
     Create,
@@ -26,7 +26,7 @@ from keyturn.core.steps import (
     WriteClaim,
     WriteRecord,
 )
-from keyturn.core.transition import Delivered, Done, Failed, Outcome, advance
+from keyturn.core.transition import Delivered, Done, Outcome, advance
 from keyturn.core.world import StoredRecord, World
 from keyturn.engine.effects import failed, perform
 from keyturn.engine.ended import ended
@@ -135,11 +135,8 @@ def _go(work: _Working, state: State, step: Step) -> State:
     if not (isinstance(step, WriteRecord) and step.kind is Write.EXTEND):
         work.held_since = None
     after = advance(replace(state, clock=clock(work.world, state.run)), step, outcome)
-    if isinstance(step, WriteRecord) and after.run.leased is not None:
-        # The lease counts from before it was sent: how long its answer took, or this process slept, is part of it.
-        after = after.with_run(leased=state.clock)
-    if isinstance(step, WriteRecord) and step.kind in {Write.COMMIT, Write.FAIL, Write.NOTE}:
-        work.hand.durable = work.hand.durable or step.kind is not Write.NOTE
+    if isinstance(step, WriteRecord) and step.kind in {Write.COMMIT, Write.FAIL}:
+        work.hand.durable = True
     work.done.extend(item for item in shown(step) if not _went_wrong(item, outcome))
     return after
 
@@ -147,7 +144,7 @@ def _go(work: _Working, state: State, step: Step) -> State:
 def _traceable(state: State) -> bool:
     """Tell whether the next run would find the secret minted here by its digest; else it would have to mint again."""
     intent = state.record.intent if state.record else None
-    return intent is None or state.run.minted is None or intent.digest == state.run.minted
+    return intent is None or state.run.attempt.minted is None or intent.digest == state.run.attempt.minted
 
 
 def _sleep(work: _Working, seconds: float) -> Outcome:

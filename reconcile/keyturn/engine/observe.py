@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from keyturn.core.model import Delivery, DesiredKey
 from keyturn.core.results import Options
 from keyturn.core.secret import Secret
-from keyturn.core.state import Clock, Observed, Run, State
+from keyturn.core.state import Clock, Observed, Run, State, Watch
 from keyturn.core.world import StoredRecord, World
 
 
@@ -56,9 +56,7 @@ def observe(world: World, desired: DesiredKey, options: Options, run: str, hand:
         began=began,
         digest_key=record.digest_key if record and not record.deleted_at else fresh_key,
         nonce=world.random_hex(4),
-        watched=stored.version,
-        watched_since=now.uptime,
-        waiting_since=now.uptime,
+        watch=Watch(stored.version, now.uptime, now.uptime),
     )
     alive = world.run_alive(record.intent.run) if record and record.intent else None
     observed = Observed(
@@ -68,11 +66,10 @@ def observe(world: World, desired: DesiredKey, options: Options, run: str, hand:
         unfenced=frozenset(item for item in desired.deliveries if not world.fenced(item)),
         holder_alive=alive,
     )
-    state = State(desired, record, stored.version, observed, start, now, options)
     if options.secret is not None:
-        given = hand.take(options.secret, digest_key(state))
-        state = state.with_observed(in_hand=frozenset({given}))
-    return state
+        given = hand.take(options.secret, start.digest_key)
+        observed = replace(observed, given=given, in_hand=frozenset({given}))
+    return State(desired, record, stored.version, observed, start, now, replace(options, secret=None))
 
 
 def refresh(world: World, state: State, stored: StoredRecord) -> State:
@@ -84,18 +81,24 @@ def refresh(world: World, state: State, stored: StoredRecord) -> State:
     mine = intent is not None and intent.run == run.id
     open_before = before.intent if before else None
     same = mine and intent is not None and open_before is not None and open_before.nonce == intent.nonce
+    attempt, watch = run.attempt, run.watch
     run = replace(
         run,
-        fresh=False,
-        found=mine,
+        attempt=replace(
+            attempt,
+            fresh=False,
+            found=mine,
+            minted=attempt.minted if same else None,
+            discarded=attempt.discarded and same,
+        ),
+        watch=Watch(
+            version=stored.version,
+            since=now.uptime if stored.version != watch.version else watch.since,
+            waiting_since=None if mine else (watch.waiting_since if watch.waiting_since is not None else now.uptime),
+        ),
         unsettled_until=max(run.unsettled_until, now.uptime + state.desired.timing.settle) if mine else 0.0,
-        minted=run.minted if same else None,
-        discarded=run.discarded and same,
         leased=run.leased if mine else None,
         honoured=run.honoured or (mine and record is not None and record.requested is not None),
-        watched=stored.version,
-        watched_since=now.uptime if stored.version != run.watched else run.watched_since,
-        waiting_since=None if mine else (run.waiting_since if run.waiting_since is not None else now.uptime),
     )
     alive = world.run_alive(intent.run) if intent and not mine else None
     observed = replace(state.observed, readings={}, claims={}, gone=frozenset(), relisted=False, holder_alive=alive)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -15,7 +15,7 @@ from keyturn.core.model import UNJUDGED, DesiredKey, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Record
 from keyturn.core.results import Change, End, KeyPlan, Options, Planned
-from keyturn.core.state import State
+from keyturn.core.state import Failed, State
 from keyturn.core.steps import (
     Check,
     Create,
@@ -30,11 +30,13 @@ from keyturn.core.steps import (
     Wait,
     WriteRecord,
 )
-from keyturn.core.transition import Failed, Listed, Outcome, advance, assume
+from keyturn.core.transition import Listed, Outcome, advance, assume
 from keyturn.core.world import World
 from keyturn.engine.effects import perform
 from keyturn.engine.ended import ended
 from keyturn.engine.observe import Hand, observe
+
+Trace = Callable[[State], None]
 
 MAX_STEPS = 400
 ENDLESS = End(Reason.ENDLESS, "it does not come to rest; nothing more is tried")
@@ -80,14 +82,18 @@ def failed_planning(key: str, end: End) -> Planning:
     return Planning(KeyPlan(key, (), end, basis=f"failed {end.code}", conditions=(end,)))
 
 
-def plan_key(world: World, desired: DesiredKey, options: Options) -> Planning:
-    """Run the machine dry on one key; nothing is written (I7). Raises RunStopped only."""
+def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace = lambda _: None) -> Planning:
+    """Run the machine dry on one key; nothing is written (I7). `trace` is told each state that is decided about.
+
+    Raises RunStopped only.
+    """
     dry = replace(options, allow_delete=True, lock_timeout=0.0)
     hand = Hand()
     seen: State | None = None
     try:
         state = first = seen = observe(world, desired, dry, "plan", hand)
         steps: list[Step] = []
+        trace(state)
         decision = next_step(state)
         while not isinstance(decision, End):
             steps.append(decision)
@@ -101,6 +107,7 @@ def plan_key(world: World, desired: DesiredKey, options: Options) -> Planning:
             if isinstance(outcome, Failed):
                 steps.pop()
             state = advance(_passed(state, decision), decision, outcome)
+            trace(state)
             decision = next_step(state)
         seen = look_closer(world, seen, hand, decision) if options.verify else seen
     except RunStopped:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.core.machine import pool
-from keyturn.core.machine.common import claim, foreign, login_or, look, new_intent, note, unreadable
+from keyturn.core.machine.deliveries import foreign, login_or, unreadable, wanted
+from keyturn.core.machine.facts import note
+from keyturn.core.machine.guards import seen
+from keyturn.core.machine.ownership import claim, new_intent
+from keyturn.core.machine.policy import Branch, Chain
+from keyturn.core.machine.pool import from_pool
 from keyturn.core.model import UNJUDGED, Adopt, AdoptSecret, ApiKey, Delivery, SlotName, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, HeldAt, Intent, Op, Record, Requested, Slot
@@ -17,33 +21,219 @@ SEEN = 20
 """How many API keys of the account a record notes if nothing else shows the team."""
 
 
-def begin(state: State) -> Decision | None:
-    """Make the first record of a key, or say why not."""
-    if state.record is not None and not state.record.deleted_at:
+def no_record(state: State) -> bool:
+    """Tell whether the key has no record yet, or a tombstone."""
+    return state.record is None or state.record.deleted_at is not None
+
+
+def consent(state: State) -> Adopt | None:
+    """Return what may be adopted: as this run says, or else the entry."""
+    return state.options.adopt or state.desired.adopt
+
+
+def candidates(state: State) -> dict[SlotName, ApiKey]:
+    """Return which listed API key becomes which slot; empty if there is none, or if they do not fit."""
+    found = _candidates(state, consent(state))
+    return {} if isinstance(found, End) else found
+
+
+def misfit(state: State) -> Decision | None:
+    """Stop if the API keys to adopt cannot be told, or do not fit the slots."""
+    found = _candidates(state, consent(state))
+    return found if isinstance(found, End) else None
+
+
+def nothing_found(state: State) -> Decision | None:
+    """Stop if this run is to adopt and nothing has the name."""
+    if candidates(state) or not state.options.adopt:
         return None
-    consent = state.options.adopt or state.desired.adopt
-    found = _candidates(state, consent)
-    if isinstance(found, End):
-        return found
-    if not found and state.options.adopt:
-        why = f"no API key is called {state.desired.name!r}, so there is nothing to adopt"
-        return End(Reason.ADOPT_NOT_FOUND, why)
-    if not found:
-        return _new(state)
-    if consent is None:
-        uuids = ", ".join(key.uuid for key in found.values())
-        why = f"an API key of that name exists already ({uuids}); `adopt:` in its entry takes it over"
-        return End(Reason.NAMESAKE, why)
-    for key in found.values():
+    why = f"no API key is called {state.desired.name!r}, so there is nothing to adopt"
+    return End(Reason.ADOPT_NOT_FOUND, why)
+
+
+def is_new(state: State) -> bool:
+    """Tell whether no API key has the name: one is created."""
+    return not candidates(state)
+
+
+def namesake(state: State) -> Decision | None:
+    """Stop at an API key of the name unless there is consent."""
+    if consent(state) is not None:
+        return None
+    uuids = ", ".join(key.uuid for key in candidates(state).values())
+    why = f"an API key of that name exists already ({uuids}); `adopt:` in its entry takes it over"
+    return End(Reason.NAMESAKE, why)
+
+
+def claimed(state: State) -> Decision | None:
+    """Claim each API key that is to be adopted."""
+    for key in candidates(state).values():
         if needs := claim(state, key.uuid):
             return needs
-    if reads := look(state, state.desired.deliveries):
-        return reads
-    if why := unreadable(state, state.desired.deliveries):
-        return End(login_or(state, state.desired.deliveries, Reason.UNREADABLE), why)
-    if consent.secret is AdoptSecret.EXISTING:
-        return _existing(state, consent, found)
-    return _regenerate(state, found)
+    return None
+
+
+def unread(state: State) -> Decision | None:
+    """Stop if a delivery cannot be read: it may hold the present secret, or another key's."""
+    why = unreadable(state, wanted(state))
+    return End(login_or(state, wanted(state), Reason.UNREADABLE), why) if why else None
+
+
+def keeps_secret(state: State) -> bool:
+    """Tell whether the present secret is to be kept."""
+    asked = consent(state)
+    return asked is not None and asked.secret is AdoptSecret.EXISTING
+
+
+def regenerate(state: State) -> Decision | None:
+    """Ask for a rotation: the present secret dies, which the plan says."""
+    found = candidates(state)
+    first = next(iter(found))
+    asked = Requested(state.options.by or "keyturn", "it was adopted with a new secret", state.clock.now)
+    states = tuple(DeliveryState(item) for item in wanted(state))
+    record = replace(_first_record(state, found, states), requested=asked)
+    why = f"takes over {found[first].name!r}; its present secret dies with the regenerate that follows"
+    shown = Planned(Change.ADOPT, "regenerate", why, slot=first, uuid=found[first].uuid)
+    return WriteRecord(note(record, state, "adopted, its secret to be regenerated"), Write.ADOPT, shown)
+
+
+ADOPT: Chain = (
+    misfit,
+    nothing_found,
+    Branch("adopt-nothing", when=is_new),
+    namesake,
+    claimed,
+    seen(wanted),
+    unread,
+    Branch("adopt-existing", when=keeps_secret),
+    regenerate,
+)
+
+
+# No API key yet.
+
+
+def try_foreign(state: State) -> Decision | None:
+    """Try what is in a field that keyturn did not write, to say whether the API accepts it."""
+    digests = [digest for item in foreign(state) if (digest := state.observed.readings[item].digest)]
+    untried = [digest for digest in digests if digest not in state.observed.verdicts]
+    return Check(untried[0], Purpose.ADOPT) if untried else None
+
+
+def in_use(state: State) -> Decision | None:
+    """Stop at a field that holds a value of another origin."""
+    others = foreign(state)
+    return field_in_use(state, others[0]) if others else None
+
+
+def open_create(state: State) -> Decision | None:
+    """Make the first record, with the intent to create an API key."""
+    intent = from_pool(state, new_intent(state, Op.CREATE, SlotName.A))
+    if not isinstance(intent, Intent):
+        return intent
+    ours = tuple(DeliveryState(item) for item in wanted(state))
+    record = replace(_first_record(state, {}, ours), intent=intent)
+    return WriteRecord(note(record, state, "starts to create"), Write.OPEN)
+
+
+NOTHING: Chain = (seen(wanted), unread, try_foreign, in_use, open_create)
+
+
+# With its present secret.
+
+
+def live_slot(state: State) -> SlotName | None:
+    """Return the slot that the present secret belongs to, None if nobody says so."""
+    found, asked = candidates(state), consent(state)
+    live = (asked.live if asked else None) or (next(iter(found)) if len(found) == 1 else None)
+    return live if live in found else None
+
+
+def present(state: State) -> set[str]:
+    """Return the digests of the secrets that may be the present one: given to this run, or in the deliveries."""
+    if state.observed.given:
+        return {state.observed.given}
+    return {digest for item in wanted(state) if (digest := state.observed.readings[item].digest)}
+
+
+def account_token(state: State) -> Decision | None:
+    """Stop at an account token: it can do more than a model access key."""
+    if not any(state.observed.readings[item].account_token for item in wanted(state)):
+        return None
+    why = "a delivery holds a token of the account (dop_v1_…), which is not a model access key"
+    return End(Reason.ACCOUNT_TOKEN, why)
+
+
+def live_unknown(state: State) -> Decision | None:
+    """Stop if there are two API keys and nobody says whose secret is in use."""
+    if live_slot(state) is not None:
+        return None
+    why = "two API keys were found, and the API does not show whose secret is in use: give `adopt: {live: a or b}`"
+    return End(Reason.LIVE_UNKNOWN, why)
+
+
+def no_present_secret(state: State) -> Decision | None:
+    """Stop unless there is exactly one present secret."""
+    digests = present(state)
+    if len(digests) == 1:
+        return None
+    how = "no delivery holds a secret" if not digests else "the deliveries hold different secrets"
+    why = f"{how}; `--secret stdin` gives the present one, `--secret regenerate` makes a new one"
+    return End(Reason.NO_PRESENT_SECRET, why)
+
+
+def try_present(state: State) -> Decision | None:
+    """Try the present secret."""
+    (digest,) = present(state)
+    return None if digest in state.observed.verdicts else Check(digest, Purpose.ADOPT)
+
+
+def not_accepted(state: State) -> Decision | None:
+    """Stop unless the API accepts the present secret."""
+    (digest,) = present(state)
+    result = state.observed.verdicts[digest]
+    if result.verdict in UNJUDGED:
+        return End(Reason.of(result.verdict.value), f"the present secret is {result.advice}")
+    if result.verdict is Verdict.REFUSED:
+        why = f"the present secret is {result.facts}; `--secret regenerate` makes a new one"
+        return End(Reason.PRESENT_SECRET_REFUSED, why)
+    return None
+
+
+def keep(state: State) -> Decision | None:
+    """Make the first record, with the present secret as the live one."""
+    found, live, now, readings = candidates(state), live_slot(state), state.clock.now, state.observed.readings
+    (digest,) = present(state)
+    if live is None:
+        return None
+    states = tuple(
+        DeliveryState(item, 1, readings[item].version, digest, now)
+        if readings[item].digest == digest
+        else DeliveryState(item)
+        for item in wanted(state)
+    )
+    record = _first_record(state, found, states)
+    held = tuple(HeldAt(item.delivery, item.version) for item in states if item.digest)
+    slots = {**record.slots, live: replace(record.slots[live], digest=digest, minted_at=now, held_in=held)}
+    adopted = note(replace(record, slots=slots, live=live, generation=1), state, "adopted with its present secret")
+    key = found[live]
+    why = f"takes over {key.name!r} with its present secret"
+    return WriteRecord(adopted, Write.ADOPT, Planned(Change.ADOPT, "existing", why, slot=live, uuid=key.uuid))
+
+
+EXISTING: Chain = (account_token, live_unknown, no_present_secret, try_present, not_accepted, keep)
+
+
+def field_in_use(state: State, delivery: Delivery) -> End:
+    """Say that a delivery holds a value of another origin."""
+    result = state.observed.verdicts.get(state.observed.readings[delivery].digest or "")
+    accepted = result is not None and result.verdict not in {Verdict.REFUSED, *UNJUDGED}
+    what = "a secret that the API accepts" if accepted else "a value that keyturn did not write"
+    keep = (
+        f"`keyturn adopt {state.desired.id} --secret existing --uuid UUID` keeps it, " if state.record is None else ""
+    )
+    why = f"{delivery} already holds {what}; {keep}--take-over replaces it"
+    return End(Reason.FIELD_IN_USE, why)
 
 
 def _candidates(state: State, consent: Adopt | None) -> dict[SlotName, ApiKey] | End:
@@ -76,7 +266,7 @@ def _candidates(state: State, consent: Adopt | None) -> dict[SlotName, ApiKey] |
     return named
 
 
-def _fresh(state: State, found: dict[SlotName, ApiKey], deliveries: tuple[DeliveryState, ...]) -> Record:
+def _first_record(state: State, found: dict[SlotName, ApiKey], deliveries: tuple[DeliveryState, ...]) -> Record:
     return Record(
         key=state.desired.id,
         owner=state.desired.owner,
@@ -89,96 +279,3 @@ def _fresh(state: State, found: dict[SlotName, ApiKey], deliveries: tuple[Delive
         trigger=state.desired.trigger,
         history=state.record.history if state.record else (),
     )
-
-
-def _new(state: State) -> Decision:
-    """No API key yet: write the intent to create one. A field that is in use already is not ours."""
-    if reads := look(state, state.desired.deliveries):
-        return reads
-    if why := unreadable(state, state.desired.deliveries):
-        return End(login_or(state, state.desired.deliveries, Reason.UNREADABLE), why)
-    if stop := _in_use(state):
-        return stop
-    intent = pool.from_pool(state, new_intent(state, Op.CREATE, SlotName.A))
-    if not isinstance(intent, Intent):
-        return intent
-    ours = tuple(DeliveryState(item) for item in state.desired.deliveries)
-    record = replace(_fresh(state, {}, ours), intent=intent)
-    return WriteRecord(note(record, state, "starts to create"), Write.OPEN)
-
-
-def _in_use(state: State) -> Decision | None:
-    """Stop where a field holds a value that keyturn did not write; tell whether the API accepts it."""
-    others = foreign(state)
-    digests = [digest for item in others if (digest := state.observed.readings[item].digest)]
-    for digest in digests:
-        if digest not in state.observed.verdicts:
-            return Check(digest, Purpose.ADOPT)
-    return field_in_use(state, others[0]) if others else None
-
-
-def field_in_use(state: State, place: Delivery) -> End:
-    """Say that a place holds somebody else's value, and how to go on."""
-    result = state.observed.verdicts.get(state.observed.readings[place].digest or "")
-    accepted = result is not None and result.verdict not in {Verdict.REFUSED, *UNJUDGED}
-    what = "a secret that the API accepts" if accepted else "a value that keyturn did not write"
-    keep = (
-        f"`keyturn adopt {state.desired.id} --secret existing --uuid UUID` keeps it, " if state.record is None else ""
-    )
-    why = f"{place} already holds {what}; {keep}--take-over replaces it"
-    return End(Reason.FIELD_IN_USE, why)
-
-
-def _existing(state: State, consent: Adopt, found: dict[SlotName, ApiKey]) -> Decision:
-    """Keep the present secret, once `/v1/models` accepts it."""
-    readings = state.observed.readings
-    digests = {readings[item].digest for item in state.desired.deliveries} - {None}
-    if state.options.secret:
-        digests = {state.options.secret.digest(state.run.digest_key)}
-    if any(readings[item].account_token for item in state.desired.deliveries):
-        why = "a delivery holds a token of the account (dop_v1_…), which is not a model access key"
-        return End(Reason.ACCOUNT_TOKEN, why)
-    live = consent.live or (next(iter(found)) if len(found) == 1 else None)
-    if live is None or live not in found:
-        why = "two API keys were found, and the API does not show whose secret is in use: give `adopt: {live: a or b}`"
-        return End(Reason.LIVE_UNKNOWN, why)
-    if len(digests) != 1:
-        how = "no delivery holds a secret" if not digests else "the deliveries hold different secrets"
-        why = f"{how}; `--secret stdin` gives the present one, `--secret regenerate` makes a new one"
-        return End(Reason.NO_PRESENT_SECRET, why)
-    (digest,) = digests
-    if digest is None:
-        return End(Reason.NO_PRESENT_SECRET, "no delivery holds a secret")
-    result = state.observed.verdicts.get(digest)
-    if result is None:
-        return Check(digest, Purpose.ADOPT)
-    if result.verdict in UNJUDGED:
-        return End(Reason.of(result.verdict.value), f"the present secret is {result.advice}")
-    if result.verdict is Verdict.REFUSED:
-        why = f"the present secret is {result.facts}; `--secret regenerate` makes a new one"
-        return End(Reason.PRESENT_SECRET_REFUSED, why)
-    now = state.clock.now
-    states = tuple(
-        DeliveryState(item, 1, readings[item].version, digest, now)
-        if readings[item].digest == digest
-        else DeliveryState(item)
-        for item in state.desired.deliveries
-    )
-    record = _fresh(state, found, states)
-    held = tuple(HeldAt(item.delivery, item.version) for item in states if item.digest)
-    slots = {**record.slots, live: replace(record.slots[live], digest=digest, minted_at=now, held_in=held)}
-    adopted = note(replace(record, slots=slots, live=live, generation=1), state, "adopted with its present secret")
-    key = found[live]
-    why = f"takes over {key.name!r} with its present secret"
-    return WriteRecord(adopted, Write.ADOPT, Planned(Change.ADOPT, "existing", why, slot=live, uuid=key.uuid))
-
-
-def _regenerate(state: State, found: dict[SlotName, ApiKey]) -> Decision:
-    """Ask for a rotation: the present secret dies, which the plan says."""
-    first = next(iter(found))
-    asked = Requested(state.options.by or "keyturn", "it was adopted with a new secret", state.clock.now)
-    states = tuple(DeliveryState(item) for item in state.desired.deliveries)
-    record = replace(_fresh(state, found, states), requested=asked)
-    why = f"takes over {found[first].name!r}; its present secret dies with the regenerate that follows"
-    shown = Planned(Change.ADOPT, "regenerate", why, slot=first, uuid=found[first].uuid)
-    return WriteRecord(note(record, state, "adopted, its secret to be regenerated"), Write.ADOPT, shown)

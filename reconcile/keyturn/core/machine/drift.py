@@ -1,97 +1,129 @@
-"""What the deliveries hold against what the record says: caught up, restored, taken as it is, or asked about."""
+"""What the deliveries hold against what the record says: taken as it is, asked about, or left to `deliver`."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.core.machine.common import (
-    compromised,
-    consented,
-    earlier,
-    look,
-    new_intent,
-    note,
-    places,
-    record_of,
-    verdict,
-    write,
-)
-from keyturn.core.machine.tend import arrived, unwanted
-from keyturn.core.model import GOOD, UNJUDGED, Delivery, SlotName, Strategy, Verdict
+from keyturn.core.machine.deliveries import earlier, places
+from keyturn.core.machine.facts import compromised, note, record_of, verdict
+from keyturn.core.machine.guards import seen
+from keyturn.core.machine.policy import Branch, Chain, when
+from keyturn.core.model import GOOD, UNJUDGED, SlotName, Strategy, Verdict
 from keyturn.core.reasons import Reason
-from keyturn.core.record import HeldAt, Op, Record, Retire
+from keyturn.core.record import HeldAt, Record, Retire
 from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Check, Decision, Purpose, Write, WriteRecord
 
 
-def drift(state: State) -> Decision | None:
-    """Judge what the deliveries hold, where they were looked at and differ from the record."""
-    record, readings = record_of(state), state.observed.readings
-    wanted = places(state)
-    live = record.live_digest
-    if live is None or not wanted or compromised(state):
+def live_of(state: State) -> str:
+    """Return the digest of the live secret."""
+    return record_of(state).live_digest or ""
+
+
+def concerned(state: State) -> bool:
+    """Tell whether there is a live secret and a delivery for it; a compromised one is rotated whatever they hold."""
+    return bool(live_of(state)) and bool(places(state)) and not compromised(state)
+
+
+def doubtful(state: State) -> bool:
+    """Tell whether the live secret has to be tried: it was asked for, or it was never proven."""
+    return state.options.verify or bool(record_of(state).unverified) or state.options.adopt is not None
+
+
+def asked(state: State) -> bool:
+    """Tell whether the deliveries have to be read: in doubt, or if the record says that one lacks the secret."""
+    known = (record_of(state).delivery(item) for item in places(state))
+    return doubtful(state) or any(item is None or item.digest != live_of(state) for item in known)
+
+
+def all_read(state: State) -> bool:
+    """Tell whether every delivery was looked at."""
+    return all(item in state.observed.readings for item in places(state))
+
+
+def half_blind(state: State) -> bool:
+    """Tell whether a delivery could not be read: nothing is decided by what the others hold."""
+    return all_read(state) and any(state.observed.readings[item].problem for item in places(state))
+
+
+def try_in_hand(state: State) -> Decision | None:
+    """Try the live secret as for an adoption: a plan tries it too, since what follows depends on the answer."""
+    live = live_of(state)
+    if live not in state.observed.in_hand or verdict(state, live) is not None:
         return None
-    unproven = bool(record.unverified) or state.options.adopt is not None
-    pending = any((item := record.delivery(place)) is None or item.digest != live for place in wanted)
-    if (state.options.verify or unproven or pending) and (reads := look(state, wanted)):
-        return reads
-    if any(item not in readings for item in wanted):
-        return None
-    if any(readings[item].problem for item in wanted):
-        # Nothing is decided by half of the places; but what the others hold is tried, and told.
-        untried = state.options.verify and live in state.observed.in_hand and verdict(state, live) is None
-        return Check(live, Purpose.ADOPT) if untried else None
-    if all(readings[item].digest != live for item in wanted) and live not in state.observed.in_hand:
-        return _sourceless(state, live)
-    asked = state.options.verify or unproven or any(readings[item].digest != live for item in wanted)
-    if asked and verdict(state, live) is None and live in state.observed.in_hand:
-        # As for an adoption: a plan tries it too, since what follows depends on the answer.
-        return Check(live, Purpose.ADOPT)
-    found = verdict(state, live)
-    if record.unverified and found in GOOD:
-        return WriteRecord(note(replace(record, unverified=""), state, "verified"), Write.KEEP)
-    told = state.options.adopt is not None and state.options.adopt.live is not None
-    if found is Verdict.REFUSED or (told and any(readings[item].digest != live for item in wanted)):
-        return _pasted(state, live)
+    return Check(live, Purpose.ADOPT)
+
+
+def verifies(state: State) -> bool:
+    """Tell whether `verify` was asked for although a delivery could not be read: what the others hold is reported."""
+    return half_blind(state) and state.options.verify
+
+
+def readable(state: State) -> bool:
+    """Tell whether every delivery was read."""
+    return all_read(state) and not half_blind(state)
+
+
+def differs(state: State) -> bool:
+    """Tell whether a delivery holds another secret than the live one."""
+    return any(state.observed.readings[item].digest != live_of(state) for item in places(state))
+
+
+def lost(state: State) -> bool:
+    """Tell whether no delivery holds the live secret and this run does not have it either."""
+    if not readable(state) or live_of(state) in state.observed.in_hand:
+        return False
+    return all(state.observed.readings[item].digest != live_of(state) for item in places(state))
+
+
+def comparable(state: State) -> bool:
+    """Tell whether every delivery was read and the live secret is somewhere."""
+    return readable(state) and not lost(state)
+
+
+def look_back(state: State) -> Decision | None:
+    """Look for the live secret in versions that once held it."""
+    return earlier(state, live_of(state))
+
+
+def rolled_back(state: State) -> Decision | None:
+    """Make the other slot live if the deliveries were put back to its secret and the API accepts it."""
+    record = record_of(state)
+    leaked = record.retire.slot if record.retire and record.retire.at_once else None
+    held_now = {state.observed.readings[item].digest for item in places(state)}
+    for name, slot in record.slots.items():
+        if not slot.digest or slot.digest not in held_now or name is leaked:
+            continue
+        found = verdict(state, slot.digest)
+        if found is None:
+            return Check(slot.digest, Purpose.ADOPT)
+        if found in UNJUDGED:
+            return _unjudged(state, slot.digest)
+        if found is Verdict.REFUSED:
+            continue
+        why = f"the targets were put back to slot {name}'s secret"
+        # Consumers that have read the other one since have a whole overlap to come back from it.
+        turned = Retire(name.other, state.clock.now + state.desired.rotation.overlap) if record.retire else None
+        shown = Planned(Change.RECORD, "rolled-back", why, slot=name)
+        return WriteRecord(note(replace(record, live=name, retire=turned), state, why), Write.KEEP, shown)
     return None
 
 
-def _sourceless(state: State, live: str) -> Decision | None:
-    """No delivery holds the live secret: look at earlier versions, then at what they hold instead."""
-    record = record_of(state)
-    if found_again := earlier(state, live):
-        return found_again
-    leaked = record.retire.slot if record.retire and record.retire.at_once else None
-    for name, slot in record.slots.items():
-        held_now = {state.observed.readings[item].digest for item in places(state)}
-        if slot.digest and slot.digest in held_now and name is not leaked:
-            found = verdict(state, slot.digest)
-            if found is None:
-                return Check(slot.digest, Purpose.ADOPT)
-            if found in UNJUDGED:
-                return _untold(state, slot.digest)
-            if found is Verdict.REFUSED:
-                continue
-            why = f"the targets were put back to slot {name}'s secret"
-            # Whoever read the other one since has a whole overlap to come back from it.
-            turned = Retire(name.other, state.clock.now + state.desired.rotation.overlap) if record.retire else None
-            shown = Planned(Change.RECORD, "rolled-back", why, slot=name)
-            return WriteRecord(note(replace(record, live=name, retire=turned), state, why), Write.KEEP, shown)
-    return _pasted(state, live)
+def pasted(state: State) -> Decision | None:
+    """The live secret is refused or lost: take what a delivery holds instead, if the API accepts it.
 
-
-def _pasted(state: State, live: str) -> Decision | None:
-    """The live secret is refused or lost: see whether a person regenerated the key and pasted the new one."""
+    An operator regenerated the key and pasted the new secret. Of two slots it has to be said which one.
+    """
     record, readings = record_of(state), state.observed.readings
     known = {slot.digest for slot in record.slots.values()}
-    new = sorted({d for item in places(state) if (d := readings[item].digest) and d != live} - known)
+    new = sorted({d for item in places(state) if (d := readings[item].digest) and d != live_of(state)} - known)
     for digest in new:
         found = verdict(state, digest)
         if found is None:
             return Check(digest, Purpose.ADOPT)
         if found in UNJUDGED:
-            return _untold(state, digest)
+            return _unjudged(state, digest)
         if found is Verdict.REFUSED:
             continue
         if record.strategy is Strategy.ALTERNATING and not (state.options.adopt and state.options.adopt.live):
@@ -102,7 +134,36 @@ def _pasted(state: State, live: str) -> Decision | None:
     return None
 
 
-def _untold(state: State, digest: str) -> End:
+def untried(state: State) -> bool:
+    """Tell whether the live secret has to be tried: in doubt, or because a delivery holds another one."""
+    return doubtful(state) or differs(state)
+
+
+def verified(state: State) -> Decision | None:
+    """Write down that a secret which could not be proven is accepted now."""
+    record = record_of(state)
+    if not record.unverified or verdict(state, live_of(state)) not in GOOD:
+        return None
+    return WriteRecord(note(replace(record, unverified=""), state, "verified"), Write.KEEP)
+
+
+def replaced(state: State) -> bool:
+    """Tell whether another secret may be the live one: this one is refused, or an operator says so."""
+    told = state.options.adopt is not None and state.options.adopt.live is not None
+    return verdict(state, live_of(state)) is Verdict.REFUSED or (told and differs(state))
+
+
+DRIFT: Chain = (
+    when(asked, seen(places)),
+    when(verifies, try_in_hand),
+    Branch("drift-lost", when=lost),
+    Branch("drift-compared", when=comparable),
+)
+LOST: Chain = (look_back, rolled_back, pasted)
+COMPARED: Chain = (when(untried, try_in_hand), verified, when(replaced, pasted))
+
+
+def _unjudged(state: State, digest: str) -> End:
     """Say that a delivery holds another secret of which nothing could be learnt."""
     result = state.observed.verdicts[digest]
     why = f"a delivery was changed, and what it holds could not be judged: {result.advice}"
@@ -137,50 +198,3 @@ def _take_pasted(state: State, record: Record, digest: str) -> Decision:
     )
     shown = Planned(Change.RECORD, "pasted", "a person regenerated the key and pasted its secret: taken as it is")
     return WriteRecord(note(taken, state, "took a pasted secret"), Write.KEEP, shown)
-
-
-def deliver(state: State) -> Decision | None:
-    """Catch up deliveries that lack the live secret, clean those that are no longer wanted; never a mint."""
-    record, readings = record_of(state), state.observed.readings
-    live, wanted, extra = record.live_digest, state.desired.deliveries, unwanted(state)
-    if live is None or state.run.gave_up or compromised(state):
-        return None
-    late = [place for place in wanted if behind(state, place, live)]
-    if not late and not extra:
-        return None
-    if reads := look(state, (*wanted, *extra)):
-        return reads
-    late = [place for place in places(state) if behind(state, place, live)]
-    if not late and not (extra and arrived(state)):
-        return None
-    if late and live not in state.observed.in_hand:
-        return None
-    if all(readings[place].problem for place in late) and late and not extra:
-        return None
-    if all(readings[place].problem for place in extra) and extra and not late:
-        return None
-    where = ", ".join(map(str, late or extra))
-    shown = Planned(Change.RECORD, "deliveries-differ", f"brings up to date: {where}")
-    opened, retire = new_intent(state, Op.DELIVER), _put_off(state, late)
-    return write(state, Write.OPEN, shown, intent=opened, retire=retire, deliveries=consented(state))
-
-
-def _put_off(state: State, late: list[Delivery]) -> Retire | None:
-    """Let the overlap start again where a place goes from the old secret to the live one only now."""
-    retire = record_of(state).retire
-    old = record_of(state).slot(retire.slot) if retire else None
-    if not retire or retire.at_once or not old or not old.digest:
-        return retire
-    if all(state.observed.readings[place].digest != old.digest for place in late):
-        return retire
-    return replace(retire, at=max(retire.at, state.clock.now + state.desired.rotation.overlap))
-
-
-def behind(state: State, place: Delivery, live: str) -> bool:
-    """Tell whether a place lacks the live secret, by the record or as it was looked at."""
-    record, readings = record_of(state), state.observed.readings
-    known = next((item for item in record.deliveries if item.delivery == place), None)
-    if known is None or known.digest != live:
-        return True
-    reading = readings.get(place)
-    return reading is not None and not reading.problem and reading.digest != live

@@ -1,30 +1,22 @@
-"""The end of an overlap: the old secret is killed by a regenerate whose answer is thrown away."""
+"""The operation `retire`: after the overlap the old secret is killed by a regenerate whose answer is thrown away."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.core.machine.common import (
-    gate,
-    give_up,
-    intent_of,
-    look,
-    new_intent,
-    note,
-    places,
-    record_of,
-    regenerate,
-    settle,
-    trouble,
-    verdict,
-    write,
-)
+from keyturn.core.machine.deliveries import places, recorded
+from keyturn.core.machine.facts import idle, intent_of, intent_slot, note, record_of, verdict
+from keyturn.core.machine.guards import failed, seen, settled
+from keyturn.core.machine.minting import MAY_REGENERATE
+from keyturn.core.machine.ownership import gated, new_intent
+from keyturn.core.machine.parking import give_up, parked
+from keyturn.core.machine.policy import Branch, Chain, when
 from keyturn.core.model import UNJUDGED, Delivery, Origin, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op
 from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
-from keyturn.core.steps import Check, Decision, LookBack, Purpose, Write, WriteRecord
+from keyturn.core.steps import Check, Decision, LookBack, Purpose, Regenerate, Write, WriteRecord
 
 
 def due(state: State) -> bool:
@@ -33,83 +25,123 @@ def due(state: State) -> bool:
     return retire is not None and retire.at <= state.clock.now
 
 
+def holders(state: State) -> tuple[Delivery, ...]:
+    """Return the deliveries that must hold the live secret: the entry's, or the record's if there is no entry."""
+    return places(state) if state.desired.name else recorded(state)
+
+
+def unforced(state: State) -> bool:
+    """Tell whether the deliveries decide: a compromised secret is retired without waiting for any."""
+    retire = record_of(state).retire
+    return retire is None or not retire.at_once
+
+
 def not_yet_live(state: State) -> str:
-    """Tell which deliveries do not hold the live secret, as far as they were looked at; empty where all do."""
-    record = record_of(state)
-    if record.retire and record.retire.at_once:
+    """Say which deliveries do not hold the live secret, as they were read; empty if all do."""
+    if not unforced(state):
         return ""
-    readings = state.observed.readings
+    record, readings = record_of(state), state.observed.readings
     return "; ".join(
         f"{item}: {readings[item].problem or 'holds another secret'}"
-        for item in deliveries(state)
+        for item in holders(state)
         if readings[item].digest != record.live_digest
     )
 
 
-def deliveries(state: State) -> tuple[Delivery, ...]:
-    """Return the places that must hold the live secret: the entry's, or the record's where there is no entry."""
-    if state.desired.name:
-        return places(state)
-    return tuple(item.delivery for item in record_of(state).deliveries)
+# At rest.
+
+
+def ripe(state: State) -> bool:
+    """Tell whether a retire is due and the live secret is not known to be bad: then nothing would work."""
+    record = record_of(state)
+    if record.retire is None or record.slot(record.retire.slot) is None or not due(state):
+        return False
+    live = verdict(state, record.live_digest)
+    return live is not Verdict.REFUSED and not (record.unverified and live in UNJUDGED)
+
+
+def forget_live(state: State) -> Decision | None:
+    """Never retire the live slot."""
+    record = record_of(state)
+    if record.retire is None or record.retire.slot is not record.live:
+        return None
+    return WriteRecord(replace(record, retire=None), Write.KEEP)
+
+
+def old_key(state: State) -> tuple[str, ...]:
+    """Return the uuid of the API key whose secret is to die."""
+    record = record_of(state)
+    slot = record.slot(record.retire.slot) if record.retire else None
+    return (slot.uuid,) if slot else ()
 
 
 def open_retire(state: State) -> Decision | None:
     """Open the intent once every delivery was read with the live secret."""
     record = record_of(state)
-    retire = record.retire
-    slot = record.slot(retire.slot) if retire else None
-    if retire is None or slot is None or not due(state) or verdict(state, record.live_digest) is Verdict.REFUSED:
-        return None
-    if record.unverified and verdict(state, record.live_digest) in UNJUDGED:
-        return None
-    if retire.slot is record.live:
-        return write(state, Write.KEEP, retire=None)
-    if decision := gate(state, [slot.uuid]):
-        return decision
-    if not retire.at_once and (reads := look(state, deliveries(state))):
-        return reads
-    if not_yet_live(state):
+    if record.retire is None or not_yet_live(state):
         return None
     shown = Planned(
         Change.RETIRE,
         "overlap-over",
         "regenerates the old slot and throws the answer away: its old secret dies",
-        slot=retire.slot,
-        uuid=slot.uuid,
+        slot=record.retire.slot,
+        uuid=record.slots[record.retire.slot].uuid,
     )
-    return write(state, Write.OPEN, shown, intent=new_intent(state, Op.RETIRE, retire.slot))
+    return WriteRecord(replace(record, intent=new_intent(state, Op.RETIRE, record.retire.slot)), Write.OPEN, shown)
 
 
-def retiring(state: State) -> Decision:
-    """Go one step on under an open `retire` intent."""
-    record, intent, run = record_of(state), intent_of(state), state.run
-    slot = record.slot(intent.slot)
-    if run.discarded and slot is not None:
-        return _prove_and_commit(state)
-    if decision := trouble(state, Reason.RETIRE_FAILED):
-        return decision
-    if slot is None:
-        return write(state, Write.CLOSE, intent=None, retire=None)
-    if slot.uuid in state.observed.gone:
-        return write(state, Write.CLOSE, intent=None)
-    if run.found and (wait := settle(state)):
-        return wait
-    forced = record.retire is not None and record.retire.at_once
-    if not forced and (reads := look(state, deliveries(state))):
-        return reads
-    if not_yet_live(state) or intent.slot is record.live:
-        return write(state, Write.CLOSE, intent=None)
-    if held := _evidence(state):
-        return held
-    if record.parked and run.mints:
-        return give_up(state, Reason.RETIRE_FAILED, "the old secret could not be retired")
-    shown = Planned(Change.RETIRE, "finishes", "retires the old secret", slot=intent.slot, uuid=slot.uuid)
-    return regenerate(state, discard=True, shown=shown)
+OPEN_RETIRE: Chain = (forget_live, gated(old_key), when(unforced, seen(holders)), open_retire)
 
 
-def _evidence(state: State) -> Decision | None:
-    """Read the old secret back where an earlier version still has it, so that its death can be proven."""
-    slot = record_of(state).slot(intent_of(state).slot)
+# Under an open `retire`.
+
+
+def discarded(state: State) -> bool:
+    """Tell whether the old secret was replaced by one that nobody has."""
+    return state.run.attempt.discarded and intent_slot(state) is not None
+
+
+def try_old(state: State) -> Decision | None:
+    """Try whether the old secret is refused now, if this run has it and can try it."""
+    slot, smoke = intent_slot(state), state.desired.smoke
+    if not slot or not slot.digest or slot.digest not in state.observed.in_hand or state.run.attempt.proof:
+        return None
+    return Check(slot.digest, Purpose.OLD) if smoke.model and smoke.origin is Origin.HERE else None
+
+
+def commit(state: State) -> Decision | None:
+    """Close the retire: nobody knows the slot's secret."""
+    record, intent, slot = record_of(state), intent_of(state), intent_slot(state)
+    if slot is None or intent.slot is None:
+        return None
+    skipped = state.desired.smoke.origin is Origin.SKIP
+    proof = "unprovable" if skipped else state.run.attempt.proof or "by-contract"
+    slots = record.with_slot(intent.slot, replace(slot, digest=None, minted_at=None, held_in=()))
+    done = note(replace(record, intent=None, retire=None, slots=slots), state, f"retired slot {intent.slot}: {proof}")
+    return WriteRecord(done, Write.COMMIT)
+
+
+def no_slot(state: State) -> Decision | None:
+    """Close the intent of a slot that the record no longer has."""
+    if intent_slot(state) is not None:
+        return None
+    return WriteRecord(replace(record_of(state), intent=None, retire=None), Write.CLOSE)
+
+
+def slot_gone(state: State) -> Decision | None:
+    """Close the intent of an API key that is gone."""
+    slot = intent_slot(state)
+    return _close(state) if slot and slot.uuid in state.observed.gone else None
+
+
+def premature(state: State) -> Decision | None:
+    """Close the intent if a delivery lacks the live secret, or if the slot is live by now."""
+    return _close(state) if not_yet_live(state) or intent_of(state).slot is record_of(state).live else None
+
+
+def evidence(state: State) -> Decision | None:
+    """Read the old secret back from a version that still has it, so that its death can be proven."""
+    slot = intent_slot(state)
     if not slot or not slot.digest or not slot.held_in:
         return None
     if slot.digest in state.observed.in_hand or slot.digest in state.run.looked_back:
@@ -117,22 +149,43 @@ def _evidence(state: State) -> Decision | None:
     return LookBack(tuple((item.delivery, item.version) for item in slot.held_in), slot.digest)
 
 
-def _prove_and_commit(state: State) -> Decision:
-    record, intent = record_of(state), intent_of(state)
-    if intent.slot is None:
-        return give_up(state, Reason.NO_SLOT, "the record's intent names no slot", close=True)
-    slot = record.slots[intent.slot]
-    if slot.digest and slot.digest in state.observed.in_hand and not state.run.proof and _can_prove(state):
-        return Check(slot.digest, Purpose.OLD)
-    skipped = state.desired.smoke.origin is Origin.SKIP
-    proof = "unprovable" if skipped else state.run.proof or "by-contract"
-    slots = record.with_slot(intent.slot, replace(slot, digest=None, minted_at=None, held_in=()))
-    done = note(replace(record, intent=None, retire=None, slots=slots), state, f"retired slot {intent.slot}: {proof}")
-    return WriteRecord(done, Write.COMMIT)
+def parked_once(state: State) -> Decision | None:
+    """A parked key's retire has one mint per run."""
+    if not parked(state) or not state.run.mints:
+        return None
+    return give_up(state, Reason.RETIRE_FAILED, "the old secret could not be retired")
 
 
-def _can_prove(state: State) -> bool:
-    return bool(state.desired.smoke.model) and state.desired.smoke.origin is Origin.HERE
+def discard(state: State) -> Decision | None:
+    """Regenerate the old slot and throw the answer away."""
+    intent, slot = intent_of(state), intent_slot(state)
+    if slot is None or intent.slot is None:
+        return None
+    shown = Planned(Change.RETIRE, "finishes", "retires the old secret", slot=intent.slot, uuid=slot.uuid)
+    return Regenerate(intent.slot, slot.uuid, discard=True, hold_signals=False, shown=shown)
+
+
+def _close(state: State) -> Decision:
+    return WriteRecord(replace(record_of(state), intent=None), Write.CLOSE)
+
+
+RETIRE: Chain = (
+    when(discarded, try_old),
+    when(discarded, commit),
+    failed(Reason.RETIRE_FAILED),
+    no_slot,
+    slot_gone,
+    settled,
+    when(unforced, seen(holders)),
+    premature,
+    evidence,
+    parked_once,
+    *MAY_REGENERATE,
+    discard,
+)
+
+
+# A record without an entry: nothing is touched, but a due retire still runs.
 
 
 def concerns(state: State) -> bool:
@@ -141,17 +194,41 @@ def concerns(state: State) -> bool:
     return intent is None or intent.op is Op.RETIRE
 
 
-def unmanaged(state: State) -> Decision:
-    """A record without an entry: nothing is touched, but a due retire still runs."""
+def no_record(state: State) -> Decision | None:
+    """Rest if there is no record, or a tombstone."""
     record = state.record
-    if record is None or record.deleted_at:
-        return End(Reason.ABSENT, "is absent")
-    if record.intent and record.intent.op is Op.RETIRE:
-        return retiring(state)
-    if record.intent is None and (decision := open_retire(state)):
-        return decision
-    if record.intent is None and due(state):
-        why = f"the old secret cannot be retired yet: {not_yet_live(state) or 'its key is not as recorded'}"
-        return End(Reason.PENDING, why)
-    until = record.retire.at if record.retire else None
-    return End(Reason.UNMANAGED, "is in no manifest; nothing of it is touched", until)
+    return End(Reason.ABSENT, "is absent") if record is None or record.deleted_at else None
+
+
+def retiring(state: State) -> bool:
+    """Tell whether a retire is under way."""
+    intent = record_of(state).intent
+    return intent is not None and intent.op is Op.RETIRE
+
+
+def idle_and_ripe(state: State) -> bool:
+    """Tell whether a retire is to be opened."""
+    return idle(state) and ripe(state)
+
+
+def not_retired(state: State) -> Decision | None:
+    """Say why a due retire cannot be."""
+    if not idle(state) or not due(state):
+        return None
+    why = f"the old secret cannot be retired yet: {not_yet_live(state) or 'its key is not as recorded'}"
+    return End(Reason.PENDING, why)
+
+
+def untouched(state: State) -> Decision | None:
+    """Leave everything else as it is."""
+    retire = record_of(state).retire
+    return End(Reason.UNMANAGED, "is in no manifest; nothing of it is touched", retire.at if retire else None)
+
+
+UNMANAGED: Chain = (
+    no_record,
+    Branch("retire", when=retiring),
+    Branch("open-retire", when=idle_and_ripe),
+    not_retired,
+    untouched,
+)

@@ -1,26 +1,17 @@
-"""At rest: is a rotation called for, may it start now, and is all ready for it."""
+"""The operation `rotate`: is a rotation called for, may it start now, is everything ready for it; then a mint."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from keyturn.core import schedule
-from keyturn.core.machine.common import (
-    consented,
-    foreign,
-    gate,
-    login_or,
-    look,
-    new_intent,
-    note,
-    places,
-    record_of,
-    trouble,
-    unreadable,
-    verdict,
-    write,
-)
-from keyturn.core.machine.tend import unwanted
+from keyturn.core.machine.deliveries import anywhere, consented, foreign, login_or, places, unreadable, wanted
+from keyturn.core.machine.facts import note, record_of, verdict
+from keyturn.core.machine.guards import failed, seen
+from keyturn.core.machine.minting import MINT, SLOT_GONE
+from keyturn.core.machine.ownership import gated, new_intent
+from keyturn.core.machine.parking import parked
+from keyturn.core.machine.policy import Chain, when
 from keyturn.core.model import UNKNOWN, SlotName, Strategy, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Requested
@@ -68,7 +59,7 @@ def lost(state: State) -> bool:
     record, readings = record_of(state), state.observed.readings
     if not state.desired.deliveries or record.live_digest in state.observed.in_hand:
         return False
-    held = (*state.desired.deliveries, *unwanted(state))
+    held = anywhere(state)
     if any(item not in readings or readings[item].problem for item in held):
         return False
     found = {digest for item in held if item not in foreign(state) and (digest := readings[item].digest)}
@@ -76,14 +67,14 @@ def lost(state: State) -> bool:
 
 
 def waits(state: State) -> End | None:
-    """Return why the rotation that is called for may not start now."""
+    """Return why the rotation that is called for may not start now, and until when."""
     record, now = record_of(state), state.clock.now
     why = reason(state)
     if why is None:
         return None
     code, _ = why
-    if record.parked:
-        return End(Reason.PARKED, record.parked.why)
+    if no_mint := parked(state):
+        return no_mint
     asked_now = state.options.rotate and not state.run.honoured
     back_off = record.failures.next_try_at
     if back_off and back_off > now and not asked_now:
@@ -93,15 +84,47 @@ def waits(state: State) -> End | None:
     if record.strategy is Strategy.ALTERNATING and record.live is not None:
         if record.slot(record.live.other) is None:
             return End(Reason.NO_STANDBY, f"cannot rotate ({code}) before its standby exists")
-        if record.retire and record.retire.at > now and verdict(state, record.live_digest) is not Verdict.REFUSED:
-            return End(Reason.OVERLAP, f"rotates ({code}) after the overlap", record.retire.at)
-        if record.retire and record.retire.at <= now and verdict(state, record.live_digest) is not Verdict.REFUSED:
+        if record.retire and verdict(state, record.live_digest) is not Verdict.REFUSED:
+            if record.retire.at > now:
+                return End(Reason.OVERLAP, f"rotates ({code}) after the overlap", record.retire.at)
             return End(Reason.RETIRE_FIRST, "rotates once the old secret is retired")
     return None
 
 
+def called_for(state: State) -> bool:
+    """Tell whether there is a reason to rotate."""
+    return reason(state) is not None
+
+
+def may_start(state: State) -> bool:
+    """Tell whether a rotation is called for and nothing makes it wait."""
+    return called_for(state) and waits(state) is None
+
+
+def asked(state: State) -> Requested | None:
+    """Return the request that the rotation fulfils: this run's, the record's, or the entry's trigger."""
+    record, options = record_of(state), state.options
+    if options.rotate and not state.run.honoured:
+        by = options.by or state.run.id
+        leaked = options.compromised or (record.requested is not None and record.requested.compromised)
+        return Requested(by, options.reason or "on demand", state.clock.now, compromised=leaked)
+    if record.requested is None and state.desired.trigger and state.desired.trigger != record.trigger:
+        return Requested("the entry", "the rotation trigger changed", state.clock.now)
+    return record.requested
+
+
+def request(state: State) -> Decision | None:
+    """Write down a rotation that was asked for and has to wait, so that a later run finishes it."""
+    record, options = record_of(state), state.options
+    if not options.rotate or state.run.honoured or not called_for(state) or asked(state) == record.requested:
+        return None
+    if waits(state) is None:
+        return None
+    return WriteRecord(note(replace(record, requested=asked(state)), state, "rotation requested"), Write.REQUEST)
+
+
 def slot_to_mint(state: State) -> SlotName:
-    """Return the slot that the rotation regenerates: the standby, where there is one."""
+    """Return the slot that the rotation regenerates: the standby, if there is one."""
     record = record_of(state)
     if record.live is None:
         return SlotName.A if record.slot(SlotName.A) else SlotName.B
@@ -113,69 +136,86 @@ def slot_to_mint(state: State) -> SlotName:
     return record.live
 
 
-def start(state: State) -> Decision | None:
-    """Make sure that nothing irreversible fails for a reason that could be known before, then open the intent."""
+# Everything that can fail for a known reason fails before the intent is opened.
+
+
+def key_to_mint(state: State) -> tuple[str, ...]:
+    """Return the uuid of the API key that the rotation regenerates."""
+    return (record_of(state).slots[slot_to_mint(state)].uuid,)
+
+
+def unhurried(state: State) -> bool:
+    """Tell whether the targets have to be ready: a compromised secret is rotated although one is down."""
+    request = asked(state)
+    return request is None or not request.compromised
+
+
+def unread(state: State) -> Decision | None:
+    """Mint nothing while a delivery cannot be read."""
+    problem = unreadable(state, wanted(state))
+    if not problem:
+        return None
+    _, sentence = reason(state) or ("", "")
+    text = f"was to be rotated ({sentence}), but nothing was minted: {problem}"
+    return End(login_or(state, wanted(state), Reason.UNREADABLE), text)
+
+
+def try_live(state: State) -> Decision | None:
+    """Try the live secret: if the inference API does not answer, a new secret could not be proven."""
+    live = record_of(state).live_digest
+    if live is None or live not in state.observed.in_hand or verdict(state, live) is not None:
+        return None
+    return Check(live, Purpose.LIVE)
+
+
+def live_unknown(state: State) -> Decision | None:
+    """Mint nothing while the inference API says nothing of the live secret."""
+    live = record_of(state).live_digest
+    found = verdict(state, live)
+    if live is None or live not in state.observed.in_hand or found not in UNKNOWN:
+        return None
+    why = f"nothing was minted, since the live secret is {state.observed.verdicts[live].advice}"
+    return End(Reason.of(found.value), why)
+
+
+def preflight(state: State) -> Decision | None:
+    """Show that every delivery can be written."""
+    return None if state.run.preflighted else Preflight(places(state))
+
+
+def open_rotate(state: State) -> Decision | None:
+    """Open the intent. It is always finished, or its request kept: from here on the trigger is honoured."""
     why = reason(state)
     if why is None:
         return None
-    record, options = record_of(state), state.options
-    asked = record.requested
-    if options.rotate and not state.run.honoured:
-        by = options.by or state.run.id
-        leaked = options.compromised or (asked is not None and asked.compromised)
-        asked = Requested(by, options.reason or "on demand", state.clock.now, compromised=leaked)
-    if waits(state):
-        if asked != record.requested and options.rotate:
-            return WriteRecord(note(replace(record, requested=asked), state, "rotation requested"), Write.REQUEST)
-        return None
-    if asked is None and state.desired.trigger and state.desired.trigger != record.trigger:
-        asked = Requested("the entry", "the rotation trigger changed", state.clock.now)
-    slot = slot_to_mint(state)
+    record, slot = record_of(state), slot_to_mint(state)
     code, sentence = why
-    if decision := _ready(state, slot, sentence, forced=bool(asked and asked.compromised)):
-        return decision
     outage = "" if slot is not record.live else "; until its consumers reload they are refused"
     shown = Planned(Change.ROTATE, code, f"rotates: {sentence}{outage}", slot=slot, uuid=record.slots[slot].uuid)
-    # An open intent is always finished, or its request kept: from here on the trigger is honoured.
-    trigger = state.desired.trigger or record.trigger
-    opened = new_intent(state, Op.ROTATE, slot)
-    ours, unverified = consented(state), record.unverified
-    # What only a look has shown is written down: should nothing be minted now, the next run looks again.
+    ours = consented(state)
+    # What only a reading has shown is written down: should nothing be minted now, the next run reads again.
     if code == "secret-lost":
         ours = tuple(replace(item, digest=None) for item in ours)
-    if code == "refused":
-        unverified = sentence
-    return write(
-        state,
-        Write.OPEN,
-        shown,
-        intent=opened,
-        requested=asked,
-        trigger=trigger,
+    opened = replace(
+        record,
+        intent=new_intent(state, Op.ROTATE, slot),
+        requested=asked(state),
+        trigger=state.desired.trigger or record.trigger,
         deliveries=ours,
-        unverified=unverified,
+        unverified=sentence if code == "refused" else record.unverified,
     )
+    return WriteRecord(opened, Write.OPEN, shown)
 
 
-def _ready(state: State, slot: SlotName, why: str, *, forced: bool) -> Decision | None:
-    record, wanted = record_of(state), state.desired.deliveries
-    if decision := gate(state, [record.slots[slot].uuid]):
-        return decision
-    if reads := look(state, wanted):
-        return reads
-    if forced:
-        return None
-    if problem := unreadable(state, wanted):
-        text = f"was to be rotated ({why}), but nothing was minted: {problem}"
-        return End(login_or(state, wanted, Reason.UNREADABLE), text)
-    live = record.live_digest
-    if live in state.observed.in_hand and live is not None:
-        found = verdict(state, live)
-        if found is None:
-            return Check(live, Purpose.LIVE)
-        if found in UNKNOWN:
-            why = f"nothing was minted, since the live secret is {state.observed.verdicts[live].advice}"
-            return End(Reason.of(found.value), why)
-    if decision := trouble(state, Reason.PREFLIGHT_FAILED):
-        return decision
-    return None if state.run.preflighted else Preflight(places(state))
+OPEN_ROTATE: Chain = (
+    gated(key_to_mint),
+    seen(wanted),
+    when(unhurried, unread),
+    when(unhurried, try_live),
+    when(unhurried, live_unknown),
+    when(unhurried, failed(Reason.PREFLIGHT_FAILED)),
+    when(unhurried, preflight),
+    open_rotate,
+)
+
+ROTATE: Chain = (failed(Reason.MINT_FAILED), *SLOT_GONE, *MINT)

@@ -1,52 +1,101 @@
-"""Bring one secret to every delivery: all at once, then each on its own until the deadline."""
+"""Bring one secret to every delivery: to all at once, then to each on its own until the deadline."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.core.machine.common import compromised, intent_of, look, places, protects, write
+from keyturn.core.machine.deliveries import places, wanted
+from keyturn.core.machine.facts import compromised, intent_of, protects, record_of
+from keyturn.core.machine.guards import seen
+from keyturn.core.machine.policy import Chain, when
+from keyturn.core.machine.source import ready_secret
 from keyturn.core.model import Delivery
 from keyturn.core.record import Op
 from keyturn.core.results import Change, Planned
 from keyturn.core.state import State
-from keyturn.core.steps import Decision, Deliver, Wait, Write
+from keyturn.core.steps import Decision, Deliver, Wait, Write, WriteRecord
 
 LONGEST_PAUSE = 10.0
 
 
-def spread(state: State, digest: str) -> Decision | None:
-    """Return the next step of delivering; None when all hold it, or the time is over and some stay pending."""
-    run = state.run
-    if reads := look(state, state.desired.deliveries):
-        return reads
-    ready = tuple(item for item in _pending(state, digest) if not state.observed.readings[item].problem)
-    intent = intent_of(state)
-    if intent.op is Op.CREATE and intent.digest != digest:
-        # Nobody relies on a new key yet: its secret is traceable before anyone gets it.
-        return write(state, Write.NOTE, intent=replace(intent, digest=digest))
-    if not run.attempted and _pending(state, digest):
-        # Also where nothing can be read: the first try starts the deadline.
-        return Deliver(digest, tuple(_shown(state, item) for item in ready))
-    if intent.op is Op.ROTATE and intent.digest != digest:
-        # After the first try, so that an outage is not longer by a write; before the retries, so that a crash during
-        # them finds its source.
-        return write(state, Write.NOTE, intent=replace(intent, digest=digest))
-    pending = _pending(state, digest)
-    if (
-        not pending
-        or (run.attempted and compromised(state) and intent.op is Op.ROTATE and protects(state))
-        or (run.deliver_until is not None and state.clock.uptime >= run.deliver_until)
-    ):
-        return None
-    if run.paused and ready:
-        return Deliver(digest, tuple(_shown(state, item) for item in ready))
-    longest = max(LONGEST_PAUSE, state.desired.timing.delivery / 30)
-    pause = min(2.0 ** min(run.tries, 16) / 2, longest)
-    return Wait(pause, f"waiting to deliver again to {', '.join(map(str, pending))}")
+def carried(state: State) -> str:
+    """Return the digest that is delivered: under `deliver` the live secret's, otherwise that of the open mint."""
+    record = record_of(state)
+    digest = record.live_digest if intent_of(state).op is Op.DELIVER else ready_secret(state)
+    if digest is None:
+        message = "nothing is in hand that could be delivered"
+        raise AssertionError(message)
+    return digest
 
 
-def _pending(state: State, digest: str) -> tuple[Delivery, ...]:
+def pending(state: State) -> tuple[Delivery, ...]:
+    """Return the deliveries that do not hold it yet, as read."""
+    digest = carried(state)
     return tuple(item for item in places(state) if state.observed.readings[item].digest != digest)
+
+
+def over(state: State) -> bool:
+    """Tell whether delivering is over: all hold it, or this run's time is up.
+
+    A compromised secret has to die: for its replacement there is one try.
+    """
+    spread = state.run.attempt.spread
+    hurried = compromised(state) and intent_of(state).op is Op.ROTATE and protects(state)
+    late = spread.until is not None and state.clock.uptime >= spread.until
+    return (spread.attempted and hurried) or late or not pending(state)
+
+
+def noted(state: State) -> Decision | None:
+    """Write the digest of the new secret into the intent: from then on a delivery that holds it is a source."""
+    intent, digest = intent_of(state), carried(state)
+    if intent.digest == digest:
+        return None
+    return WriteRecord(replace(record_of(state), intent=replace(intent, digest=digest)), Write.NOTE)
+
+
+def first_try(state: State) -> Decision | None:
+    """Deliver to all at once; also if nothing can be read: the first try starts the deadline."""
+    if state.run.attempt.spread.attempted or not pending(state):
+        return None
+    return _deliver(state)
+
+
+def next_try(state: State) -> Decision | None:
+    """After a pause, deliver to those that can be read and still lack it."""
+    return _deliver(state) if state.run.attempt.spread.paused and not over(state) and _readable(state) else None
+
+
+def pause(state: State) -> Decision | None:
+    """Wait longer before each try."""
+    if over(state):
+        return None
+    longest = max(LONGEST_PAUSE, state.desired.timing.delivery / 30)
+    seconds = min(2.0 ** min(state.run.attempt.spread.tries, 16) / 2, longest)
+    return Wait(seconds, f"waiting to deliver again to {', '.join(map(str, pending(state)))}")
+
+
+def creates(state: State) -> bool:
+    """Tell whether the secret is a new API key's: nobody relies on it yet, so it is noted before anyone gets it."""
+    return intent_of(state).op is Op.CREATE
+
+
+def rotates(state: State) -> bool:
+    """Tell whether the secret replaces another: it is noted after the first try, so that no outage is longer by it.
+
+    It is noted before the retries, so that a crash during them finds its source.
+    """
+    return intent_of(state).op is Op.ROTATE
+
+
+SPREAD: Chain = (seen(wanted), when(creates, noted), first_try, when(rotates, noted), next_try, pause)
+
+
+def _readable(state: State) -> tuple[Delivery, ...]:
+    return tuple(item for item in pending(state) if not state.observed.readings[item].problem)
+
+
+def _deliver(state: State) -> Decision:
+    return Deliver(carried(state), tuple(_shown(state, item) for item in _readable(state)))
 
 
 def _shown(state: State, item: Delivery) -> Planned:

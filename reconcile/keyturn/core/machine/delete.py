@@ -1,0 +1,170 @@
+"""The operation `delete`: a whole key whose entry is absent, or the slot that a key no longer needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from keyturn.core.machine.deliver import cleaned
+from keyturn.core.machine.deliveries import recorded
+from keyturn.core.machine.facts import found, intent_of, intent_slot, note, record_of
+from keyturn.core.machine.guards import failed, relisted, seen, settled
+from keyturn.core.machine.ownership import gate, new_intent, release
+from keyturn.core.machine.policy import Branch, Chain, when
+from keyturn.core.machine.retire import no_record
+from keyturn.core.machine.strategy import single
+from keyturn.core.model import SlotName
+from keyturn.core.reasons import Reason
+from keyturn.core.record import Op
+from keyturn.core.results import Change, End, Planned
+from keyturn.core.state import State
+from keyturn.core.steps import Decision, DeleteKey, Write, WriteRecord
+
+# The entry says `state: absent`.
+
+
+def deleting(state: State) -> bool:
+    """Tell whether a delete of the whole key is open."""
+    intent = record_of(state).intent
+    return intent is not None and intent.op is Op.DELETE and intent.slot is None
+
+
+def consent(state: State) -> Decision | None:
+    """Delete no API key unless this run may."""
+    uuids = [uuid for uuid in record_of(state).uuids if state.observed.key(uuid)]
+    if not uuids or state.options.allow_delete or state.desired.retain:
+        return None
+    why = f"its {len(uuids)} API key(s) are to be deleted; --allow-delete N allows that"
+    return End(Reason.DELETE_NEEDS_CONSENT, why)
+
+
+def open_delete(state: State) -> Decision | None:
+    """Open the intent over whatever is open; the trace of an open create goes into it."""
+    intent = record_of(state).intent
+    shown = Planned(Change.RECORD, "absent", "starts to remove the key")
+    creating = intent if intent and intent.op is Op.CREATE else None
+    fresh = new_intent(state, Op.DELETE, nonce=creating.nonce if creating else "")
+    fresh = replace(fresh, digest=intent.digest if intent else None, spare=creating.spare if creating else "")
+    return WriteRecord(replace(record_of(state), intent=fresh), Write.OPEN, shown)
+
+
+ABSENT: Chain = (
+    no_record,
+    Branch("delete-key", when=deleting),
+    consent,
+    settled,
+    when(found, relisted),
+    open_delete,
+)
+
+
+# Under an open `delete` of the whole key.
+
+
+def cleans(state: State) -> bool:
+    """Tell whether the entry wants its secret removed from the targets."""
+    return state.desired.clean_targets and not state.desired.retain
+
+
+def release_keys(state: State) -> Decision | None:
+    """Delete each API key and release its claim, the live one last; a retained one is only released."""
+    record = record_of(state)
+    slots = [(name, record.slots[name].uuid) for name in sorted(record.slots, key=lambda name: name is record.live)]
+    for name, uuid in (*slots, *((lost.name, lost.slot.uuid) for lost in record.gone)):
+        if decision := release_key(state, uuid, name):
+            return decision
+    return None
+
+
+def release_key(state: State, uuid: str, name: SlotName) -> Decision | None:
+    """Delete one API key unless it is retained or gone, then release its claim."""
+    if not state.desired.retain and state.observed.key(uuid):
+        if decision := gate(state, [uuid]):
+            return decision
+        return DeleteKey(uuid, Planned(Change.DELETE, "absent", f"deletes slot {name}", slot=name, uuid=uuid))
+    return release(state, uuid)
+
+
+def left_behind(state: State) -> Decision | None:
+    """Delete what an unanswered create may have left behind: it carries our nonce, and is in no record."""
+    ours = {slot.uuid for slot in record_of(state).slots.values()}
+    for key in state.observed.keys:
+        if key.name.endswith(f"-kt{intent_of(state).nonce}") and key.uuid not in ours:
+            if needs := release(state, key.uuid):
+                return needs
+            return DeleteKey(key.uuid, Planned(Change.DELETE, "extra", "an answer to a create was lost", uuid=key.uuid))
+    return None
+
+
+def untaken_spare(state: State) -> Decision | None:
+    """Release the claim on a spare that the intent names and the record never took."""
+    spare = intent_of(state).spare
+    return release(state, spare, spare=True) if spare and spare not in record_of(state).uuids else None
+
+
+def tombstone(state: State) -> Decision | None:
+    """Leave a tombstone, so that the versions of the record go on counting."""
+    gone = replace(
+        record_of(state),
+        slots={},
+        gone=(),
+        deliveries=(),
+        live=None,
+        intent=None,
+        retire=None,
+        handoff=None,
+        requested=None,
+        parked=None,
+        deleted_at=state.clock.now,
+    )
+    return WriteRecord(note(gone, state, "deleted"), Write.COMMIT)
+
+
+DELETE_KEY: Chain = (
+    failed(Reason.DELETE_FAILED),
+    settled,
+    when(found, relisted),
+    when(cleans, seen(recorded)),
+    when(cleans, cleaned(recorded)),
+    release_keys,
+    left_behind,
+    untaken_spare,
+    tombstone,
+)
+
+
+# Under an open `delete` of a key that has an entry.
+
+
+def taken_back(state: State) -> bool:
+    """Tell whether nothing is to be dropped: the entry is wanted again, or the slot is live by now."""
+    record, slot = record_of(state), intent_of(state).slot
+    return record.slot(record.live) is None or slot in {None, record.live}
+
+
+def close_taken_back(state: State) -> Decision | None:
+    """Close the intent; what was removed meanwhile is not known any more, so each delivery is read again."""
+    unsure = tuple(replace(item, digest=None) for item in record_of(state).deliveries)
+    return WriteRecord(replace(record_of(state), intent=None, deliveries=unsure), Write.CLOSE)
+
+
+TAKEN_BACK: Chain = (when(deleting, relisted), when(deleting, left_behind), untaken_spare, close_taken_back)
+
+
+def drop_slot(state: State) -> Decision | None:
+    """Delete the API key of the slot, then release its claim."""
+    slot, name = intent_slot(state), intent_of(state).slot
+    return release_key(state, slot.uuid, name) if slot and name else None
+
+
+def commit(state: State) -> Decision | None:
+    """Keep the live slot alone: from `alternating` back to `in-place`."""
+    return WriteRecord(single(record_of(state), state), Write.COMMIT)
+
+
+DELETE: Chain = (
+    failed(Reason.DELETE_FAILED),
+    settled,
+    Branch("taken-back", when=taken_back),
+    drop_slot,
+    commit,
+)

@@ -1,0 +1,160 @@
+"""The operation `deliver`: the live secret is copied to deliveries that lack it, old ones are cleaned; never a mint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from keyturn.core.machine.deliveries import (
+    anywhere,
+    arrived,
+    as_seen,
+    behind,
+    consented,
+    earlier,
+    login_or,
+    places,
+    unwanted,
+    wanted,
+)
+from keyturn.core.machine.facts import compromised, note, record_of
+from keyturn.core.machine.guards import failed, landed, seen, settled
+from keyturn.core.machine.ownership import new_intent
+from keyturn.core.machine.parking import give_up
+from keyturn.core.machine.policy import Chain, Policy, named, when
+from keyturn.core.machine.spread import SPREAD
+from keyturn.core.model import Delivery
+from keyturn.core.reasons import Reason
+from keyturn.core.record import DeliveryState, Op, Retire
+from keyturn.core.results import Change, Planned
+from keyturn.core.state import State
+from keyturn.core.steps import Decision, Remove, Write, WriteRecord
+
+# At rest.
+
+
+def called_for(state: State) -> bool:
+    """Tell whether a delivery lacks the live secret or is no longer wanted, and this run has not tried it before."""
+    if record_of(state).live_digest is None or state.run.gave_up or compromised(state):
+        return False
+    return any(behind(state, item) for item in wanted(state)) or bool(unwanted(state))
+
+
+def open_deliver(state: State) -> Decision | None:
+    """Open the intent if the secret is in hand and some delivery can be read that is to be changed."""
+    record, readings, extra = record_of(state), state.observed.readings, unwanted(state)
+    late = [item for item in places(state) if behind(state, item)]
+    if not late and not (extra and arrived(state)):
+        return None
+    if late and record.live_digest not in state.observed.in_hand:
+        return None
+    if not (late and extra) and all(readings[item].problem for item in late or extra):
+        return None
+    where = ", ".join(map(str, late or extra))
+    shown = Planned(Change.RECORD, "deliveries-differ", f"brings up to date: {where}")
+    opened = replace(
+        record,
+        intent=new_intent(state, Op.DELIVER),
+        retire=put_off(state, late),
+        deliveries=consented(state),
+    )
+    return WriteRecord(opened, Write.OPEN, shown)
+
+
+def put_off(state: State, late: list[Delivery]) -> Retire | None:
+    """Let the overlap start again if a delivery goes from the old secret to the live one only now."""
+    retire = record_of(state).retire
+    old = record_of(state).slot(retire.slot) if retire else None
+    if not retire or retire.at_once or not old or not old.digest:
+        return retire
+    if all(state.observed.readings[item].digest != old.digest for item in late):
+        return retire
+    return replace(retire, at=max(retire.at, state.clock.now + state.desired.rotation.overlap))
+
+
+OPEN_DELIVER: Chain = (seen(anywhere), open_deliver)
+
+
+# Under an open `deliver`.
+
+
+def look_back(state: State) -> Decision | None:
+    """Look for the live secret in versions that once held it."""
+    live = record_of(state).live_digest
+    return earlier(state, live) if live and places(state) else None
+
+
+def no_source(state: State) -> Decision | None:
+    """Close the intent if no delivery holds the live secret any more."""
+    live = record_of(state).live_digest
+    if live is not None and (live in state.observed.in_hand or not places(state)):
+        return None
+    return WriteRecord(replace(record_of(state), intent=None, deliveries=as_seen(state)), Write.CLOSE)
+
+
+def late_write(state: State) -> bool:
+    """Tell whether a write may still land, over what a later run delivers."""
+    live, readings = record_of(state).live_digest, state.observed.readings
+    return any(readings[item].digest != live or item in state.observed.unfenced for item in places(state))
+
+
+def readable_unwanted(state: State) -> tuple[Delivery, ...]:
+    """Return the deliveries to clean now; what cannot be read is cleaned by a later run."""
+    return tuple(item for item in unwanted(state) if not state.observed.readings[item].problem)
+
+
+def cleaned(deliveries: Callable[[State], Iterable[Delivery]]) -> Policy:
+    """Remove our field from each delivery that holds a secret of ours; another value stays."""
+
+    def cleaned(state: State) -> Decision | None:
+        record = record_of(state)
+        if not state.desired.clean_targets:
+            return None
+        ours = {slot.digest for slot in record.slots.values()} | {item.digest for item in record.deliveries}
+        ours |= {record.intent.digest} if record.intent else set()
+        for item in deliveries(state):
+            reading = state.observed.readings[item]
+            if reading.problem:
+                why = f"{item} could not be cleaned: {reading.problem}"
+                return give_up(state, login_or(state, [item], Reason.CLEAN_FAILED), why)
+            if reading.digest and reading.digest in ours:
+                why = f"removes the secret from {item}"
+                return Remove(item, Planned(Change.REMOVE, "no-longer-wanted", why, delivery=item))
+        return None
+
+    return named(cleaned, f"cleaned({deliveries.__name__})")
+
+
+def commit(state: State) -> Decision | None:
+    """Write down what every delivery holds, as it was read back.
+
+    An unwanted delivery stays in the record until it was read and every wanted one holds the secret.
+    """
+    record, readings, live = record_of(state), state.observed.readings, record_of(state).live_digest
+    states = [
+        item
+        for item in record.deliveries
+        if state.desired.clean_targets
+        and item.delivery in unwanted(state)
+        and (readings[item.delivery].problem or not arrived(state))
+    ]
+    for item in places(state):
+        reading = readings[item]
+        held = DeliveryState(item, record.generation, reading.version, live, state.clock.now)
+        old = record.delivery(item) or DeliveryState(item)
+        states.append(held if reading.digest == live else replace(old, digest=None, version=""))
+    done = note(replace(record, deliveries=tuple(states), intent=None), state, "deliveries brought up to date")
+    return WriteRecord(done, Write.COMMIT)
+
+
+DELIVER: Chain = (
+    failed(Reason.DELIVER_FAILED),
+    settled,
+    seen(anywhere),
+    look_back,
+    no_source,
+    *SPREAD,
+    when(late_write, landed),
+    when(arrived, cleaned(readable_unwanted)),
+    commit,
+)

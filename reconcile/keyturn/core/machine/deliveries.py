@@ -1,0 +1,126 @@
+"""What the deliveries hold: which are wanted, whose value they hold, what could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from keyturn.core.machine.facts import intent_of, record_of
+from keyturn.core.model import Delivery
+from keyturn.core.reasons import Reason
+from keyturn.core.record import DeliveryState, Op
+from keyturn.core.state import State
+from keyturn.core.steps import LookBack
+
+LOGIN = 5
+"""The exit code of a refused login."""
+
+
+def wanted(state: State) -> tuple[Delivery, ...]:
+    """Return the deliveries of the entry."""
+    return state.desired.deliveries
+
+
+def unwanted(state: State) -> tuple[Delivery, ...]:
+    """Return the deliveries of the record that the entry no longer has."""
+    return tuple(item for item in recorded(state) if item not in state.desired.deliveries)
+
+
+def recorded(state: State) -> tuple[Delivery, ...]:
+    """Return the deliveries of the record."""
+    return tuple(item.delivery for item in record_of(state).deliveries)
+
+
+def anywhere(state: State) -> tuple[Delivery, ...]:
+    """Return every delivery that may hold a secret of the key: the entry's, and those that it no longer has."""
+    return (*wanted(state), *unwanted(state))
+
+
+def foreign(state: State) -> tuple[Delivery, ...]:
+    """Return the wanted deliveries that hold a value which keyturn neither wrote nor was told to replace."""
+    if state.options.take_over:
+        return ()
+    record, readings = state.record if state.record and not state.record.deleted_at else None, state.observed.readings
+    others = [item for item in wanted(state) if item in readings and not (record and record.delivery(item))]
+    if not others:
+        return ()
+    ours = {slot.digest for slot in record.slots.values()} if record else set()
+    ours |= {state.run.attempt.minted, record.intent.digest if record and record.intent else None, None}
+    return tuple(item for item in others if readings[item].digest not in ours)
+
+
+def places(state: State) -> tuple[Delivery, ...]:
+    """Return the wanted deliveries without the foreign ones: these are reported, and left alone."""
+    others = foreign(state)
+    return tuple(item for item in wanted(state) if item not in others) if others else wanted(state)
+
+
+def arrived(state: State) -> bool:
+    """Tell whether every wanted delivery was read with the live secret: only then an old one is cleaned."""
+    live, readings = record_of(state).live_digest, state.observed.readings
+    return all(item in readings and readings[item].digest == live for item in state.desired.deliveries)
+
+
+def behind(state: State, delivery: Delivery) -> bool:
+    """Tell whether a delivery lacks the live secret, by the record or as it was read."""
+    live = record_of(state).live_digest
+    known = record_of(state).delivery(delivery)
+    if known is None or known.digest != live:
+        return True
+    reading = state.observed.readings.get(delivery)
+    return reading is not None and not reading.problem and reading.digest != live
+
+
+def holds(state: State, digest: str) -> bool:
+    """Tell whether a delivery holds this secret, as far as they were read."""
+    return any(reading.digest == digest for reading in state.observed.readings.values())
+
+
+def unreadable(state: State, deliveries: Iterable[Delivery]) -> str:
+    """Say which of the deliveries could not be read, and why; they have been looked at."""
+    readings = state.observed.readings
+    return "; ".join(f"{item}: {readings[item].problem}" for item in deliveries if readings[item].problem)
+
+
+def login_or(state: State, deliveries: Iterable[Delivery], reason: Reason) -> Reason:
+    """Return `reason`, or that a login is refused if that is why a delivery could not be read."""
+    readings = state.observed.readings
+    refused = any(readings[item].problem and readings[item].exit_code == LOGIN for item in deliveries)
+    return Reason.LOGIN_REFUSED if refused else reason
+
+
+def earlier(state: State, digest: str) -> LookBack | None:
+    """Look for a slot's secret in the versions that once held it; None if that was done, or no version is known."""
+    record = record_of(state)
+    held = [
+        (item.delivery, item.version)
+        for slot in record.slots.values()
+        if slot.digest == digest
+        for item in slot.held_in
+    ]
+    held += [(item.delivery, item.version) for item in record.deliveries if item.digest == digest]
+    known = tuple(dict.fromkeys(item for item in held if item[1]))
+    if not known or digest in state.observed.in_hand or digest in state.run.looked_back:
+        return None
+    return LookBack(known, digest)
+
+
+def consented(state: State) -> tuple[DeliveryState, ...]:
+    """Return the record's deliveries, with each free one that the coming mint may be delivered to: ours from now on.
+
+    Written with the intent: a secret that was delivered just before a crash is no stranger to the next run.
+    """
+    record = record_of(state)
+    new = (item for item in places(state) if item in state.observed.readings and record.delivery(item) is None)
+    return (*record.deliveries, *(DeliveryState(item) for item in new))
+
+
+def as_seen(state: State) -> tuple[DeliveryState, ...]:
+    """Return the record's deliveries for an intent that ends unfinished: unknown if not last read as recorded."""
+    readings, op = state.observed.readings, intent_of(state).op
+    if op not in {Op.DELIVER, Op.DELETE}:
+        return record_of(state).deliveries
+    return tuple(
+        item if (read := readings.get(item.delivery)) and read.digest == item.digest else replace(item, digest=None)
+        for item in record_of(state).deliveries
+    )

@@ -1,0 +1,66 @@
+"""What several policies want to know of a state."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from keyturn.core.model import Event, Verdict
+from keyturn.core.record import HISTORY, Intent, Record, Slot
+from keyturn.core.state import State
+
+
+def record_of(state: State) -> Record:
+    """Return the record of a policy that is asked only if there is one."""
+    if state.record is None:
+        message = "this policy needs a record"
+        raise AssertionError(message)
+    return state.record
+
+
+def intent_of(state: State) -> Intent:
+    """Return the open intent of a policy that is asked only under one."""
+    intent = record_of(state).intent
+    if intent is None:
+        message = "this policy needs an open intent"
+        raise AssertionError(message)
+    return intent
+
+
+def idle(state: State) -> bool:
+    """Tell whether no intent is open."""
+    return record_of(state).intent is None
+
+
+def intent_slot(state: State) -> Slot | None:
+    """Return the slot that the open intent is about, None if the record does not have it."""
+    return record_of(state).slot(intent_of(state).slot)
+
+
+def note(record: Record, state: State, what: str) -> Record:
+    """Add a line to the record's history."""
+    by = state.options.by or state.run.id
+    return replace(record, history=(*record.history, Event(state.clock.now, what, by))[-HISTORY:])
+
+
+def found(state: State) -> bool:
+    """Tell whether the open intent was found, not written by this pass: its mint may have been sent (rule 1)."""
+    return state.run.attempt.found
+
+
+def verdict(state: State, digest: str | None) -> Verdict | None:
+    """Return what a smoke-check of this run said of a secret."""
+    result = state.observed.verdicts.get(digest) if digest else None
+    return result.verdict if result else None
+
+
+def compromised(state: State) -> bool:
+    """Tell whether a rotation was asked for because the secret leaked: the old one has to die soon."""
+    record, options = record_of(state), state.options
+    asked = record.requested is not None and record.requested.compromised
+    return asked or (options.rotate and options.compromised and not state.run.honoured)
+
+
+def protects(state: State) -> bool:
+    """Tell whether the live secret stays untouched by the open mint, so that delivery can wait for the proof."""
+    record = record_of(state)
+    return record.live is not None and intent_of(state).slot is not record.live

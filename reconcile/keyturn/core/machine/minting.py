@@ -1,0 +1,278 @@
+"""What `create` and `rotate` share once there is an API key: mint, prove, deliver, commit; and what recovery needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from keyturn.core.machine.deliveries import anywhere, holds, login_or, places, unreadable, wanted
+from keyturn.core.machine.facts import compromised, found, intent_of, intent_slot, note, protects, record_of
+from keyturn.core.machine.guards import landed, relisted, seen, settled
+from keyturn.core.machine.ownership import gated, reopened
+from keyturn.core.machine.parking import failed_record, give_up, parked
+from keyturn.core.machine.policy import Branch, Chain, when
+from keyturn.core.machine.proof import PROOF, second_opinion, try_delivered, try_replaced
+from keyturn.core.machine.source import MAX_MINTS, live_ready, noted_ready, standby_ready
+from keyturn.core.machine.spread import SPREAD, carried, noted, pending
+from keyturn.core.model import GOOD, SlotName, Strategy, Verdict
+from keyturn.core.reasons import Reason
+from keyturn.core.record import DeliveryState, Failures, HeldAt, Op, Requested, Retire
+from keyturn.core.results import Change, End, Planned
+from keyturn.core.state import State
+from keyturn.core.steps import Decision, Regenerate, Write, WriteRecord
+
+
+def unlisted(state: State) -> bool:
+    """Tell whether the API key of the open intent is in no list."""
+    slot = intent_slot(state)
+    return slot is not None and state.observed.key(slot.uuid) is None
+
+
+def slot_gone(state: State) -> Decision | None:
+    """Close the intent of an API key that is gone.
+
+    A target may hold the secret that was made: if the API key is listed again, it is known by its digest.
+    """
+    record, intent, slot = record_of(state), intent_of(state), intent_slot(state)
+    if slot is None or not unlisted(state):
+        return None
+    slots = record.with_slot(intent.slot or SlotName.A, replace(slot, digest=intent.digest or slot.digest))
+    return WriteRecord(replace(record, intent=None, slots=slots), Write.CLOSE)
+
+
+SLOT_GONE: Chain = (when(unlisted, relisted), when(unlisted, settled), slot_gone)
+
+
+# Minting.
+
+
+def no_slot(state: State) -> Decision | None:
+    """End if the record contradicts itself."""
+    if intent_slot(state) is not None:
+        return None
+    return End(Reason.NO_SLOT, "the record's intent names a slot that it does not have")
+
+
+def unanswered(state: State) -> Decision | None:
+    """Give up after several mints without a clear answer."""
+    if state.run.unanswered < MAX_MINTS:
+        return None
+    return give_up(state, Reason.TOO_MANY_MINTS, f"{MAX_MINTS} mints in one run had no clear answer")
+
+
+def minted_key(state: State) -> tuple[str, ...]:
+    """Return the uuid of the API key that is to have a new secret."""
+    slot = intent_slot(state)
+    return (slot.uuid,) if slot else ()
+
+
+MAY_REGENERATE: Chain = (no_slot, unanswered, gated(minted_key), reopened)
+"""Every check that a regenerate has to pass, for a rotation and for a retire."""
+
+
+def regenerate(state: State) -> Decision | None:
+    """Mint a new secret for the slot of the open intent."""
+    intent, slot = intent_of(state), intent_slot(state)
+    if intent.slot is None or slot is None:
+        return None
+    shown = Planned(
+        Change.ROTATE,
+        "finishes" if found(state) else "regenerates",
+        "regenerates the standby; the live secret stays as it is"
+        if protects(state)
+        else "regenerates the key: its old secret dies at this moment, until consumers reload they are refused",
+        slot=intent.slot,
+        uuid=slot.uuid,
+    )
+    return Regenerate(intent.slot, slot.uuid, discard=False, hold_signals=not protects(state), shown=shown)
+
+
+def careful(state: State) -> bool:
+    """Tell whether a late write could harm: it could reach a target without compare-and-set, or name the standby."""
+    return protects(state) or any(item in state.observed.unfenced for item in wanted(state))
+
+
+def may_hold_it(state: State) -> Decision | None:
+    """Mint nothing while a target that cannot be read may hold the secret (rule 2)."""
+    deliveries = wanted(state)
+    why = unreadable(state, deliveries)
+    blind = bool(deliveries) and all(state.observed.readings[item].problem for item in deliveries)
+    maybe = protects(state) or (found(state) and (intent_of(state).digest is not None or blind))
+    if not why or compromised(state) or not maybe:
+        return None
+    text = f"nothing is minted while a target that cannot be read may hold the secret: {why}"
+    return give_up(state, login_or(state, deliveries, Reason.MAY_HOLD_IT), text)
+
+
+# A parked key: its unfinished rotation is closed, and its request kept.
+
+
+def held_secret(state: State) -> str | None:
+    """Return the digest that the intent names, if a delivery holds that secret."""
+    digest = intent_of(state).digest
+    return digest if digest and holds(state, digest) else None
+
+
+def parked_open(state: State) -> Decision | None:
+    """Leave the intent open: a late answer to a create is known by its nonce, a delivered standby by its digest."""
+    kept = intent_of(state).op is Op.CREATE or (held_secret(state) is not None and protects(state))
+    return parked(state) if kept else None
+
+
+def is_parked(state: State) -> bool:
+    """Tell whether the key is parked."""
+    return parked(state) is not None
+
+
+def parked_commit(state: State) -> Decision | None:
+    """With `in-place` a new secret that a target holds is the live one, refused as it is."""
+    held = held_secret(state)
+    return committed(state, held) if held and held in state.observed.verdicts else None
+
+
+def parked_close(state: State) -> Decision | None:
+    """Close the intent and keep the request, so that unparking starts the rotation again."""
+    record = record_of(state)
+    asked = record.requested or Requested("keyturn", "a rotation was left unfinished", intent_of(state).since)
+    return WriteRecord(replace(record, intent=None, requested=asked), Write.CLOSE, then=parked(state))
+
+
+PARKED: Chain = (parked_open, settled, parked_commit, parked_close)
+
+
+MINT: Chain = (
+    Branch("standby", when=standby_ready),
+    Branch("live", when=live_ready),
+    second_opinion,
+    when(careful, settled),
+    seen(anywhere),
+    Branch("live", when=noted_ready),
+    may_hold_it,
+    Branch("parked", when=is_parked),
+    *MAY_REGENERATE,
+    regenerate,
+)
+"""Deliver what is in hand; if nothing is, look for it everywhere, and only then mint."""
+
+
+# Delivering.
+
+
+def undelivered(state: State) -> Decision | None:
+    """After the last try: give up unless enough deliveries hold the secret.
+
+    | the live secret is | and | then |
+    |---|---|---|
+    | another one, and works | a delivery lacks the new one | give up |
+    | another one, compromised | a delivery lacks the new one | commit: the old one has to die |
+    | the new one | no delivery holds it | give up |
+    | the new one | some deliveries lack it | commit: these stay pending |
+    """
+    lacking = pending(state)
+    enough = compromised(state) if protects(state) else len(lacking) < len(places(state))
+    if not lacking or enough:
+        return None
+    problems = state.run.attempt.spread.problems
+    why = "; ".join(f"{item}: {problems.get(item, 'does not hold it')}" for item in lacking)
+    return give_up(state, Reason.DELIVERY_PENDING, f"the new secret could not be delivered everywhere: {why}")
+
+
+def late_write(state: State) -> bool:
+    """Tell whether a write may still land: over the next secret, if its target has no compare-and-set.
+
+    The commit closes what would make the next run wait, so this run waits.
+    """
+    return bool(pending(state)) or any(item in state.observed.unfenced for item in places(state))
+
+
+def commit(state: State) -> Decision:
+    """Close the rotation: the minted slot is live, the other one is retired after the overlap."""
+    return committed(state, carried(state))
+
+
+STANDBY: Chain = (settled, noted, *PROOF, *SPREAD, undelivered, when(late_write, landed), commit)
+"""The live secret works: nobody gets the new one unproven."""
+
+LIVE: Chain = (
+    *SPREAD,
+    undelivered,
+    when(late_write, landed),
+    settled,
+    try_delivered,
+    try_replaced,
+    commit,
+)
+"""The old secret is dead: everyone gets the new one at once, and then it is tried."""
+
+
+def committed(state: State, digest: str) -> Decision:
+    """Return the commit of the secret with this digest."""
+    record, intent, now = record_of(state), intent_of(state), state.clock.now
+    minted = intent.slot or SlotName.A
+    slot = record.slot(minted)
+    if slot is None:
+        return End(Reason.NO_SLOT, "the record's intent names a slot that it does not have")
+    generation = record.generation + 1
+    states = _delivered(state, digest, generation)
+    held = tuple(HeldAt(item.delivery, item.version) for item in states if item.digest == digest)
+    # An API key that is gone has an old secret from here on: it has to die if it comes back.
+    lost = tuple(
+        replace(item, live=False, retire=item.retire or Retire(item.name, now, compromised(state)))
+        for item in record.gone
+    )
+    result = state.observed.verdicts[digest]
+    unverified = "" if result.verdict in GOOD else result.facts
+    base = (
+        failed_record(state, unverified) if result.verdict is Verdict.REFUSED else replace(record, failures=Failures())
+    )
+    done = replace(
+        base,
+        generation=generation,
+        live=minted,
+        slots={**record.slots, minted: replace(slot, digest=digest, minted_at=now, held_in=held)},
+        deliveries=(*_kept(state, digest), *states),
+        intent=None,
+        retire=_retire(state, minted),
+        gone=lost,
+        requested=None,
+        unverified=unverified,
+    )
+    proof = f", old secret {state.run.attempt.proof}" if state.run.attempt.proof else ""
+    return WriteRecord(
+        note(done, state, f"generation {generation} on slot {minted}, {result.verdict}{proof}"), Write.COMMIT
+    )
+
+
+def _delivered(state: State, digest: str, generation: int) -> list[DeliveryState]:
+    """Return the wanted deliveries as they were read back."""
+    record, readings = record_of(state), state.observed.readings
+    return [
+        DeliveryState(item, generation, readings[item].version, digest, state.clock.now)
+        if readings[item].digest == digest
+        else record.delivery(item) or DeliveryState(item)
+        for item in places(state)
+    ]
+
+
+def _kept(state: State, digest: str) -> tuple[DeliveryState, ...]:
+    """Return the unwanted deliveries: one may hold this secret from a run that died; known, it can be cleaned."""
+    readings = state.observed.readings
+    return tuple(
+        replace(old, version=read.version, digest=digest)
+        if (read := readings.get(old.delivery)) and read.digest == digest
+        else old
+        for old in record_of(state).deliveries
+        if old.delivery not in wanted(state)
+    )
+
+
+def _retire(state: State, minted: SlotName) -> Retire | None:
+    """Return when the other slot's secret dies: after the overlap, at once if it is compromised."""
+    record, now = record_of(state), state.clock.now
+    until = now + state.desired.rotation.overlap
+    if minted is record.live and not compromised(state):
+        # The old secret may have been put back before this one replaced it: its overlap begins again.
+        return record.retire and replace(record.retire, at=max(record.retire.at, until))
+    if record.strategy is Strategy.ALTERNATING and record.slot(minted.other):
+        at_once = compromised(state)
+        return Retire(minted.other, now if at_once else until, at_once)
+    return None

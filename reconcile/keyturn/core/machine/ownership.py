@@ -1,0 +1,228 @@
+"""Who may work on the key: its owner, its team, the run that holds the open intent; and which API keys it may touch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from keyturn.core.machine.deliveries import consented
+from keyturn.core.machine.facts import intent_of, note, record_of
+from keyturn.core.machine.policy import Chain, Policy, named
+from keyturn.core.model import ApiKey, SlotName
+from keyturn.core.reasons import Reason
+from keyturn.core.record import Claim, Intent, Op
+from keyturn.core.results import Change, End, Planned
+from keyturn.core.state import State
+from keyturn.core.steps import Decision, LookClaim, Relist, Wait, Write, WriteClaim, WriteRecord
+
+MAX_SKEW = 60.0
+LONG_PAST = timedelta(minutes=10)
+POLL = 2.0
+
+
+def team(state: State) -> Decision | None:
+    """Stop if the account token is another team's, or may be: a list without any of the key's API keys proves nothing.
+
+    The team's uuid decides if both the record and the token tell it. Otherwise one listed API key of the record does,
+    or one of another key of the run (`same_team`).
+    """
+    record, account = state.record, state.observed.account
+    if record is None or record.deleted_at:
+        return None
+    if record.account and account:
+        if record.account == account:
+            return None
+        why = f"its record belongs to the team {record.account}, the token to the team {account}"
+        return End(Reason.ANOTHER_TEAM, why)
+    uuids = record.uuids or frozenset(record.seen)
+    if (
+        not (uuids or record.account)
+        or state.options.same_team
+        or state.run.seen_ours
+        or any(map(state.observed.key, uuids))
+    ):
+        return None
+    if not state.observed.relisted:
+        return Relist()
+    missing = (
+        "the record does not tell its team" if account else "the account token may not read its team (account:read)"
+    )
+    which = f"its API keys ({', '.join(sorted(record.uuids))})" if record.uuids else "the API keys that it knows"
+    why = f"the list shows none of {which}, and {missing}: either they were deleted, or the token is another team's"
+    return End(Reason.ANOTHER_ACCOUNT, why)
+
+
+def owner(state: State) -> Decision | None:
+    """Refuse another owner's record; a take-over claims its API keys and writes the new owner down."""
+    record = state.record
+    if record is None or record.deleted_at or record.owner == state.desired.owner:
+        return None
+    if not state.options.take_over:
+        why = f"its record belongs to {record.owner!r}, not to {state.desired.owner!r}; --take-over moves it here"
+        return End(Reason.ANOTHER_OWNER, why)
+    spare = record.intent.spare if record.intent else ""
+    for uuid in (*sorted(record.uuids), *([spare] if spare else [])):
+        if needs := claim(state, uuid):
+            return needs
+    shown = Planned(Change.ADOPT, "take-over", f"takes the key over from {record.owner!r}")
+    taken = note(replace(record, owner=state.desired.owner), state, f"taken over from {record.owner}")
+    return WriteRecord(taken, Write.KEEP, shown)
+
+
+def note_team(state: State) -> Decision | None:
+    """Fill in the team of a record that was made with a token that could not tell it."""
+    record, account = record_of(state), state.observed.account
+    if record.account or not account or not any(map(state.observed.key, record.uuids)):
+        return None
+    shown = Planned(Change.RECORD, "team", f"notes that its API keys are of the team {account}")
+    return WriteRecord(replace(record, account=account, seen=()), Write.KEEP, shown)
+
+
+def mine(state: State) -> bool:
+    """Tell whether this run holds the open intent."""
+    return intent_of(state).run == state.run.id
+
+
+def lease(state: State) -> Decision | None:
+    """Extend the lease of our own intent if too little of it is left; never between a mint and its first delivery."""
+    run, timing = state.run, state.desired.timing
+    if not mine(state) or (run.attempt.minted and not run.attempt.spread.attempted):
+        return None
+    # Without a start (the answer to the opening write was lost) the lease counts as over.
+    left = timing.lease - state.clock.since(run.leased) if run.leased else 0.0
+    # For the shortest allowed lease, what remains after the longest write has to suffice.
+    if left >= min(timing.request + timing.settle, timing.lease - timing.request):
+        return None
+    return WriteRecord(
+        replace(record_of(state), intent=replace(intent_of(state), lease_until=_lease_end(state))), Write.EXTEND
+    )
+
+
+def dead_run(state: State) -> Decision | None:
+    """Take over the intent of a run that is dead, or silent for a whole lease."""
+    intent, watch = intent_of(state), state.run.watch
+    if mine(state):
+        return None
+    clock_right = abs(state.observed.skew) <= MAX_SKEW
+    long_past = clock_right and state.clock.now - intent.lease_until > LONG_PAST
+    silent = state.clock.uptime - watch.since >= state.desired.timing.lease
+    if not (state.observed.holder_alive is False or long_past or (watch.version == state.version and silent)):
+        return None
+    taken = replace(intent, run=state.run.id, lease_until=_lease_end(state))
+    return WriteRecord(replace(record_of(state), intent=taken), Write.TAKE)
+
+
+def another_run(state: State) -> Decision | None:
+    """Wait for a run that may be alive; after the lock timeout the key is left to it."""
+    intent = intent_of(state)
+    if mine(state):
+        return None
+    waited = state.clock.uptime - (state.run.watch.waiting_since or state.clock.uptime)
+    if waited >= state.options.lock_timeout:
+        why = f"run {intent.run} has been working on it since {intent.since.isoformat()}"
+        return End(Reason.ANOTHER_RUN, why)
+    poll = max(POLL, state.options.lock_timeout / 100)
+    return Wait(poll, f"run {intent.run} is working on it", reread=True)
+
+
+HOLD: Chain = (lease, dead_run, another_run)
+"""Under an open intent, before anything else: one run works on the key, with a lease that is long enough."""
+
+
+def _lease_end(state: State) -> datetime:
+    return state.clock.now + timedelta(seconds=state.desired.timing.lease)
+
+
+def new_intent(state: State, op: Op, slot: SlotName | None = None, *, nonce: str = "") -> Intent:
+    """Make an intent of this run, leased from now."""
+    return Intent(op, slot, nonce or state.run.nonce, state.run.id, state.clock.now, _lease_end(state))
+
+
+def reopened(state: State) -> Decision | None:
+    """Write the intent again, unless this pass wrote it: with a whole lease and no digest, its mint is unsent."""
+    if state.run.attempt.fresh:
+        return None
+    old = intent_of(state)
+    nonce = old.nonce if old.op is Op.CREATE else ""
+    fresh = new_intent(state, old.op, old.slot, nonce=nonce)
+    again = replace(fresh, since=old.since, spare=old.spare)
+    return WriteRecord(replace(record_of(state), intent=again, deliveries=consented(state)), Write.REOPEN)
+
+
+def gated(uuids: Callable[[State], Iterable[str]]) -> Policy:
+    """Before a mutating call on these API keys: each is listed, as recorded, and claimed; and the clock is right."""
+
+    def gated(state: State) -> Decision | None:
+        return gate(state, uuids(state))
+
+    return named(gated, f"gated({uuids.__name__})")
+
+
+def gate(state: State, uuids: Iterable[str]) -> Decision | None:
+    """Return what is missing before a mutating call on these uuids; None if it may be made.
+
+    Each is in a complete list, with the record's creation time, and its claim names this key; and the clock is right.
+    """
+    record = record_of(state)
+    known_slots = (*record.slots.values(), *(lost.slot for lost in record.gone))
+    times = {slot.uuid: slot.created_at for slot in known_slots}
+    for uuid in uuids:
+        listed = state.observed.key(uuid)
+        if listed is None:
+            if not state.observed.relisted:
+                return Relist()
+            return End(Reason.KEY_MISSING, f"the API key {uuid} is in no complete list")
+        known = times.get(uuid)
+        if known and listed.created_at and listed.created_at != known:
+            said = f"{listed.created_at.isoformat()}, the record says {known.isoformat()}"
+            why = f"the API key {uuid} was created at {said}"
+            return End(Reason.CREATED_AT_DIFFERS, why)
+        if needs := _claimed(state, uuid, listed):
+            return needs
+    if abs(state.observed.skew) > MAX_SKEW:
+        why = f"this machine's clock is {state.observed.skew:+.0f} s from the API's; leases cannot be trusted"
+        return End(Reason.CLOCK_SKEW, why)
+    return None
+
+
+def _claimed(state: State, uuid: str, listed: ApiKey) -> Decision | None:
+    """Ask for the claim: a record alone is no proof that the API key is this key's."""
+    if uuid not in state.observed.claims or state.options.take_over:
+        return claim(state, uuid)
+    found = state.observed.claims[uuid]
+    if found is None or found.released_at:
+        why = f"no claim says that the API key {uuid} is this key's; --take-over claims it"
+        return End(Reason.UNCLAIMED, why)
+    if found.created_at and listed.created_at and found.created_at != listed.created_at:
+        why = f"the API key {uuid} was created at {listed.created_at.isoformat()}, its claim says otherwise"
+        return End(Reason.CREATED_AT_DIFFERS, why)
+    return claim(state, uuid)
+
+
+def claim(state: State, uuid: str) -> Decision | None:
+    """Return what is missing until this key claims that uuid."""
+    if uuid not in state.observed.claims:
+        return LookClaim(uuid)
+    found = state.observed.claims[uuid]
+    mine = (state.desired.owner, state.desired.id)
+    if found and not found.released_at:
+        if (found.owner, found.key) == mine:
+            return None
+        if not state.options.take_over:
+            why = f"the API key {uuid} belongs to key {found.key!r} of {found.owner!r}; --take-over moves it here"
+            return End(Reason.CLAIMED, why)
+    listed = state.observed.key(uuid)
+    shown = Planned(Change.ADOPT, "claims", f"claims the API key {uuid}", uuid=uuid)
+    return WriteClaim(Claim(uuid, *mine, created_at=listed.created_at if listed else None), shown)
+
+
+def release(state: State, uuid: str, *, spare: bool = False) -> Decision | None:
+    """Release this key's claim on an API key; `spare`: it was not touched, and stays a spare."""
+    if uuid not in state.observed.claims:
+        return LookClaim(uuid)
+    found = state.observed.claims[uuid]
+    if found is None or found.released_at or (found.owner, found.key) != (state.desired.owner, state.desired.id):
+        return None
+    released = Claim(uuid, found.owner, found.key, found.created_at, state.clock.now, spare)
+    return WriteClaim(released, Planned(Change.RELEASE, "released", f"lets go of the API key {uuid}", uuid=uuid))

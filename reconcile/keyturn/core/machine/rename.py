@@ -1,0 +1,80 @@
+"""The operation `rename`: every API key gets the name that the entry asks for; never a mint for it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from keyturn.core.machine.facts import found, note, record_of
+from keyturn.core.machine.guards import failed, relisted, settled
+from keyturn.core.machine.ownership import gated, new_intent
+from keyturn.core.machine.policy import Chain, when
+from keyturn.core.model import SlotName
+from keyturn.core.reasons import Reason
+from keyturn.core.record import Op
+from keyturn.core.results import Change, Planned
+from keyturn.core.state import State
+from keyturn.core.steps import Decision, Rename, Write, WriteRecord
+
+
+def misnamed(state: State) -> tuple[SlotName, str, str] | None:
+    """Return (slot, uuid, present name) of the first slot whose name is not the one that the entry asks for."""
+    record = record_of(state)
+    if record.strategy is not state.desired.rotation.strategy:
+        return None
+    for name, slot in record.slots.items():
+        listed = state.observed.key(slot.uuid)
+        if listed and listed.name != state.name_of(name):
+            return name, slot.uuid, listed.name
+    return None
+
+
+def open_rename(state: State) -> Decision | None:
+    """Open the intent if a name differs."""
+    wrong = misnamed(state)
+    if not wrong:
+        return None
+    _, uuid, present = wrong
+    shown = Planned(Change.RECORD, "name-differs", f"{present!r} is to be renamed", uuid=uuid)
+    return WriteRecord(replace(record_of(state), intent=new_intent(state, Op.RENAME)), Write.OPEN, shown)
+
+
+def any_misnamed(state: State) -> bool:
+    """Tell whether a name differs."""
+    return misnamed(state) is not None
+
+
+def misnamed_key(state: State) -> tuple[str, ...]:
+    """Return the uuid of the API key to rename next."""
+    wrong = misnamed(state)
+    return (wrong[1],) if wrong else ()
+
+
+def next_name(state: State) -> Decision | None:
+    """Rename the next API key."""
+    wrong = misnamed(state)
+    if not wrong:
+        return None
+    slot, uuid, present = wrong
+    wanted = state.name_of(slot)
+    why = f"is called {present!r}, the entry says {wanted!r}"
+    return Rename(uuid, wanted, Planned(Change.RENAME, "name-differs", why, slot=slot, uuid=uuid))
+
+
+def commit(state: State) -> Decision | None:
+    """Write the names down."""
+    record = record_of(state)
+    slots = {
+        name: replace(slot, name=listed.name) if (listed := state.observed.key(slot.uuid)) else slot
+        for name, slot in record.slots.items()
+    }
+    return WriteRecord(note(replace(record, slots=slots, intent=None), state, "renamed"), Write.COMMIT)
+
+
+RENAME: Chain = (
+    failed(Reason.RENAME_FAILED),
+    settled,
+    when(found, relisted),
+    when(any_misnamed, gated(misnamed_key)),
+    next_name,
+    commit,
+)
