@@ -79,6 +79,7 @@ def _unsaid(record: Record) -> Record:
         parked=record.parked and replace(record.parked, why=""),
         requested=record.requested and replace(record.requested, by="", reason=""),
         unverified="unverified" if record.unverified else "",
+        intent=record.intent and replace(record.intent, cause=None),
     )
 
 

@@ -160,7 +160,7 @@ def test_a_refused_standby_is_not_delivered() -> None:
     step = next_step(seeing(minted, in_hand=frozenset({"live", "new"}), verdicts=verdicts))
     assert isinstance(step, WriteRecord)
     assert step.record.intent is None
-    assert step.record.failures == Failures(1, None)
+    assert step.record.failures == Failures(1, None, minted.clock.now)
     assert step.then is not None
     assert step.then.exit_code == 1
 

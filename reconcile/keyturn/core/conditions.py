@@ -90,6 +90,8 @@ def _dated(known: Facts) -> End:
             return replace(end, since=record.intent.since)
         case Reason.PARKED if record.parked:
             return replace(end, since=record.parked.at)
+        case Reason.BACK_OFF:
+            return replace(end, since=record.failures.since)
         case _:
             return end
 

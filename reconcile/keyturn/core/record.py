@@ -133,6 +133,8 @@ class Failures:
 
     count: int = 0
     next_try_at: datetime | None = None
+    since: datetime | None = None
+    """When the first of them failed; None in a record of an earlier version."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from keyturn.core.machine.guards import seen
 from keyturn.core.machine.ownership import claim, new_intent
 from keyturn.core.machine.policy import Branch, Chain
 from keyturn.core.machine.pool import from_pool
-from keyturn.core.model import UNJUDGED, Adopt, AdoptSecret, ApiKey, Delivery, SlotName, Verdict
+from keyturn.core.model import UNJUDGED, Adopt, AdoptSecret, ApiKey, Cause, Delivery, SlotName, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, HeldAt, Intent, Op, Record, Requested, Slot
 from keyturn.core.results import Change, End, Planned
@@ -94,7 +94,9 @@ def regenerate(state: State) -> Decision | None:
     record = replace(_first_record(state, found, states), requested=asked)
     why = f"takes over {found[first].name!r}; its present secret dies with the regenerate that follows"
     shown = Planned(Change.ADOPT, "regenerate", why, slot=first, uuid=found[first].uuid)
-    return WriteRecord(note(record, state, "adopted, its secret to be regenerated"), Write.ADOPT, shown)
+    return WriteRecord(
+        note(record, state, "adopted, its secret to be regenerated", Cause("adopt"), slot=first), Write.ADOPT, shown
+    )
 
 
 ADOPT: Chain = (
@@ -128,12 +130,12 @@ def in_use(state: State) -> Decision | None:
 
 def open_create(state: State) -> Decision | None:
     """Make the first record, with the intent to create an API key."""
-    intent = from_pool(state, new_intent(state, Op.CREATE, SlotName.A))
+    intent = from_pool(state, new_intent(state, Op.CREATE, SlotName.A, cause=Cause("entry")))
     if not isinstance(intent, Intent):
         return intent
     ours = tuple(DeliveryState(item) for item in wanted(state))
     record = replace(_first_record(state, {}, ours), intent=intent)
-    return WriteRecord(note(record, state, "starts to create"), Write.OPEN)
+    return WriteRecord(note(record, state, "starts to create", Cause("entry")), Write.OPEN)
 
 
 NOTHING: Chain = (seen(wanted), unread, try_foreign, in_use, open_create)
@@ -215,7 +217,13 @@ def keep(state: State) -> Decision | None:
     record = _first_record(state, found, states)
     held = tuple(HeldAt(item.delivery, item.version) for item in states if item.digest)
     slots = {**record.slots, live: replace(record.slots[live], digest=digest, minted_at=now, held_in=held)}
-    adopted = note(replace(record, slots=slots, live=live, generation=1), state, "adopted with its present secret")
+    adopted = note(
+        replace(record, slots=slots, live=live, generation=1),
+        state,
+        "adopted with its present secret",
+        Cause("adopt"),
+        slot=live,
+    )
     key = found[live]
     why = f"takes over {key.name!r} with its present secret"
     return WriteRecord(adopted, Write.ADOPT, Planned(Change.ADOPT, "existing", why, slot=live, uuid=key.uuid))

@@ -13,7 +13,7 @@ from keyturn.core.machine.parking import give_up, parked
 from keyturn.core.machine.policy import Branch, Chain, when
 from keyturn.core.machine.pool import from_pool, names_spare
 from keyturn.core.machine.source import MAX_MINTS
-from keyturn.core.model import ApiKey, SlotName
+from keyturn.core.model import ApiKey, Cause, SlotName
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Intent, Op, Slot
 from keyturn.core.results import Change, End, Planned
@@ -50,7 +50,7 @@ def open_create(state: State) -> Decision | None:
     record, slot = record_of(state), slot_to_create(state)
     if slot is None or state.observed.named(state.name_of(slot)):
         return None
-    intent = from_pool(state, new_intent(state, Op.CREATE, slot))
+    intent = from_pool(state, new_intent(state, Op.CREATE, slot, cause=Cause("slot-missing")))
     if not isinstance(intent, Intent):
         return intent
     if record.handoff and not intent.spare:
@@ -132,7 +132,10 @@ def created_standby(state: State) -> Decision | None:
     if slot is None or not protects(state):
         return None
     done = replace(record_of(state), intent=None)
-    return WriteRecord(note(done, state, f"created the standby {slot.uuid}"), Write.COMMIT)
+    return WriteRecord(
+        note(done, state, f"created the standby {slot.uuid}", intent_of(state).cause, slot=intent_of(state).slot),
+        Write.COMMIT,
+    )
 
 
 def by_api(state: State) -> bool:

@@ -12,7 +12,7 @@ from keyturn.core.machine.ownership import gate, new_intent, release
 from keyturn.core.machine.policy import Branch, Chain, when
 from keyturn.core.machine.retire import no_record
 from keyturn.core.machine.strategy import single
-from keyturn.core.model import SlotName
+from keyturn.core.model import Cause, SlotName
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op
 from keyturn.core.results import Change, End, Planned
@@ -116,7 +116,7 @@ def tombstone(state: State) -> Decision | None:
         parked=None,
         deleted_at=state.clock.now,
     )
-    return WriteRecord(note(gone, state, "deleted"), Write.COMMIT)
+    return WriteRecord(note(gone, state, "deleted", Cause("entry")), Write.COMMIT)
 
 
 DELETE_KEY: Chain = (

@@ -17,13 +17,13 @@ from keyturn.core.machine.deliveries import (
     unwanted,
     wanted,
 )
-from keyturn.core.machine.facts import compromised, note, record_of
+from keyturn.core.machine.facts import compromised, intent_of, note, record_of
 from keyturn.core.machine.guards import failed, landed, seen, settled
 from keyturn.core.machine.ownership import new_intent
 from keyturn.core.machine.parking import give_up
 from keyturn.core.machine.policy import Chain, Policy, named, when
 from keyturn.core.machine.spread import SPREAD
-from keyturn.core.model import Delivery
+from keyturn.core.model import Cause, Delivery
 from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, Op, Retire
 from keyturn.core.results import Change, Planned
@@ -54,11 +54,22 @@ def open_deliver(state: State) -> Decision | None:
     shown = Planned(Change.RECORD, "deliveries-differ", f"brings up to date: {where}")
     opened = replace(
         record,
-        intent=new_intent(state, Op.DELIVER),
+        intent=new_intent(state, Op.DELIVER, cause=_cause(state, late)),
         retire=put_off(state, late),
         deliveries=consented(state),
     )
     return WriteRecord(opened, Write.OPEN, shown)
+
+
+def _cause(state: State, late: list[Delivery]) -> Cause:
+    """Return what was found: drift if the record says that a delivery held the live secret, else a change or a rest."""
+    record, readings = record_of(state), state.observed.readings
+    noted = {item.delivery: item.digest for item in record.deliveries}
+    drifted = any(noted.get(item) == record.live_digest for item in late)
+    trigger = "drift" if drifted else "pending" if any(item in noted for item in late) else "entry"
+    evidence = [f"{item} held {'another value' if readings[item].digest else 'nothing'}" for item in late]
+    evidence += [f"{item} is no longer in the entry" for item in unwanted(state)]
+    return Cause(trigger, evidence="; ".join(evidence))
 
 
 def put_off(state: State, late: list[Delivery]) -> Retire | None:
@@ -143,7 +154,12 @@ def commit(state: State) -> Decision | None:
         held = DeliveryState(item, record.generation, reading.version, live, state.clock.now)
         old = record.delivery(item) or DeliveryState(item)
         states.append(held if reading.digest == live else replace(old, digest=None, version=""))
-    done = note(replace(record, deliveries=tuple(states), intent=None), state, "deliveries brought up to date")
+    done = note(
+        replace(record, deliveries=tuple(states), intent=None),
+        state,
+        "deliveries brought up to date",
+        intent_of(state).cause,
+    )
     return WriteRecord(done, Write.COMMIT)
 
 

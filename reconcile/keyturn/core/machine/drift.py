@@ -8,7 +8,7 @@ from keyturn.core.machine.deliveries import earlier, places
 from keyturn.core.machine.facts import compromised, note, record_of, verdict
 from keyturn.core.machine.guards import seen
 from keyturn.core.machine.policy import Branch, Chain, when
-from keyturn.core.model import GOOD, UNJUDGED, SlotName, Strategy, Verdict
+from keyturn.core.model import GOOD, UNJUDGED, Cause, SlotName, Strategy, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import HeldAt, Record, Retire
 from keyturn.core.results import Change, End, Planned
@@ -106,7 +106,9 @@ def rolled_back(state: State) -> Decision | None:
         # Consumers that have read the other one since have a whole overlap to come back from it.
         turned = Retire(name.other, state.clock.now + state.desired.rotation.overlap) if record.retire else None
         shown = Planned(Change.RECORD, "rolled-back", why, slot=name)
-        return WriteRecord(note(replace(record, live=name, retire=turned), state, why), Write.KEEP, shown)
+        return WriteRecord(
+            note(replace(record, live=name, retire=turned), state, why, Cause("drift"), slot=name), Write.KEEP, shown
+        )
     return None
 
 
@@ -196,5 +198,8 @@ def _take_pasted(state: State, record: Record, digest: str) -> Decision:
         deliveries=states,
         unverified="",
     )
+    evidence = f"{', '.join(map(str, held))} held a secret that keyturn did not make and the API accepts"
     shown = Planned(Change.RECORD, "pasted", "a person regenerated the key and pasted its secret: taken as it is")
-    return WriteRecord(note(taken, state, "took a pasted secret"), Write.KEEP, shown)
+    return WriteRecord(
+        note(taken, state, "took a pasted secret", Cause("drift", evidence=evidence), slot=slot_name), Write.KEEP, shown
+    )

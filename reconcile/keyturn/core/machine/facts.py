@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.core.model import Event, Verdict
+from keyturn.core.model import Cause, Event, SlotName, Verdict
 from keyturn.core.record import HISTORY, Intent, Record, Slot
 from keyturn.core.state import State
 
@@ -36,10 +36,20 @@ def intent_slot(state: State) -> Slot | None:
     return record_of(state).slot(intent_of(state).slot)
 
 
-def note(record: Record, state: State, what: str) -> Record:
-    """Add a line to the record's history."""
+def note(
+    record: Record,
+    state: State,
+    what: str,
+    cause: Cause | None = None,
+    *,
+    slot: SlotName | None = None,
+    generation: int | None = None,
+    proof: str = "",
+) -> Record:
+    """Add an event to the record's history."""
     by = state.options.by or state.run.id
-    return replace(record, history=(*record.history, Event(state.clock.now, what, by))[-HISTORY:])
+    event = Event(state.clock.now, what, by, cause, slot, generation, proof)
+    return replace(record, history=(*record.history, event)[-HISTORY:])
 
 
 def found(state: State) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from keyturn.core.machine.facts import note, record_of
 from keyturn.core.machine.guards import relisted
 from keyturn.core.machine.policy import Chain, when
-from keyturn.core.model import SlotName
+from keyturn.core.model import Cause, SlotName
 from keyturn.core.record import Gone, Retire
 from keyturn.core.results import Change, Planned
 from keyturn.core.state import State
@@ -42,7 +42,7 @@ def back(state: State) -> Decision | None:
     left = tuple(lost for lost in record.gone if lost not in found)
     taken = replace(record, slots=slots, gone=left, live=live, retire=retire)
     shown = Planned(Change.RECORD, "back", f"the API key {uuids} is listed again", uuid=found[0].slot.uuid)
-    return WriteRecord(note(taken, state, f"back: {uuids}"), Write.KEEP, shown)
+    return WriteRecord(note(taken, state, f"back: {uuids}", Cause("list")), Write.KEEP, shown)
 
 
 def unlisted(state: State) -> list[SlotName]:
@@ -65,9 +65,15 @@ def forget(state: State) -> Decision | None:
     live = None if record.live in missing else record.live
     retired = None if record.retire and record.retire.slot in missing else record.retire
     shown = Planned(Change.RECORD, "gone", f"the API key {lost} is gone")
-    lost_now = tuple(Gone(record.slots[name], name, name is record.live, record.retire) for name in missing)
+    lost_now = tuple(
+        Gone(record.slots[name], name, name is record.live, record.retire, state.clock.now) for name in missing
+    )
     left = replace(record, slots=slots, live=live, retire=retired if live else None, gone=(*record.gone, *lost_now))
-    return WriteRecord(note(left, state, f"gone: {lost}"), Write.KEEP, shown)
+    return WriteRecord(
+        note(left, state, f"gone: {lost}", Cause("list", evidence="two complete lists do not show it")),
+        Write.KEEP,
+        shown,
+    )
 
 
 GONE: Chain = (back, when(any_unlisted, relisted), forget)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from keyturn.core.machine.facts import note, record_of
+from keyturn.core.machine.facts import intent_of, note, record_of
 from keyturn.core.machine.ownership import claim
 from keyturn.core.machine.policy import Chain
-from keyturn.core.model import ApiKey, SlotName, Strategy
+from keyturn.core.model import ApiKey, Cause, SlotName, Strategy
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Handoff, Requested, Retire, Slot
 from keyturn.core.results import Change, End, Planned
@@ -42,7 +42,12 @@ def create_retired(state: State) -> Decision | None:
     shown = Planned(Change.HAND_OFF, "create-retired", f"needs {wanted}, which a person makes in the control panel")
     handed = Handoff(missing, state.clock.now - timedelta(seconds=state.desired.timing.request), known)
     return WriteRecord(
-        note(replace(record, intent=None, handoff=handed), state, f"handed off: {', '.join(missing)}"),
+        note(
+            replace(record, intent=None, handoff=handed),
+            state,
+            f"handed off: {', '.join(missing)}",
+            intent_of(state).cause,
+        ),
         Write.CLOSE,
         shown,
     )
@@ -65,7 +70,7 @@ def other_names(state: State) -> Decision | None:
     there = sorted(key.uuid for key in state.observed.keys if key.name in names and key.name not in handoff.names)
     again = replace(handoff, names=names, known=(*handoff.known, *there))
     return WriteRecord(
-        note(replace(record_of(state), handoff=again), state, f"handed off: {', '.join(names)}"),
+        note(replace(record_of(state), handoff=again), state, f"handed off: {', '.join(names)}", Cause("entry")),
         Write.KEEP,
         Planned(Change.HAND_OFF, "renamed", f"asks for {' and '.join(map(repr, names))} instead"),
     )
@@ -115,7 +120,9 @@ def take(state: State) -> Decision | None:
         taken = replace(taken, retire=Retire(slot, now))
     why = f"takes {state.name_of(slot)!r} as slot {slot}"
     shown = Planned(Change.ADOPT, "handed-over", why, slot=slot, uuid=key.uuid)
-    return WriteRecord(note(taken, state, f"took {key.uuid} as slot {slot}"), Write.KEEP, shown)
+    return WriteRecord(
+        note(taken, state, f"took {key.uuid} as slot {slot}", Cause("hand-off"), slot=slot), Write.KEEP, shown
+    )
 
 
 HANDOFF: Chain = (complete, other_names, claim_made, take)

@@ -238,7 +238,16 @@ def committed(state: State, digest: str) -> Decision:
     )
     proof = f", old secret {state.run.attempt.proof}" if state.run.attempt.proof else ""
     return WriteRecord(
-        note(done, state, f"generation {generation} on slot {minted}, {result.verdict}{proof}"), Write.COMMIT
+        note(
+            done,
+            state,
+            f"generation {generation} on slot {minted}, {result.verdict}{proof}",
+            intent.cause,
+            slot=minted,
+            generation=generation,
+            proof=state.run.attempt.proof,
+        ),
+        Write.COMMIT,
     )
 
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from keyturn.core.machine.deliveries import consented
 from keyturn.core.machine.facts import intent_of, note, record_of
 from keyturn.core.machine.policy import Chain, Policy, named
-from keyturn.core.model import ApiKey, SlotName
+from keyturn.core.model import ApiKey, Cause, SlotName
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Claim, Intent, Op
 from keyturn.core.results import Change, End, Planned
@@ -66,7 +66,12 @@ def owner(state: State) -> Decision | None:
         if needs := claim(state, uuid):
             return needs
     shown = Planned(Change.ADOPT, "take-over", f"takes the key over from {record.owner!r}")
-    taken = note(replace(record, owner=state.desired.owner), state, f"taken over from {record.owner}")
+    taken = note(
+        replace(record, owner=state.desired.owner),
+        state,
+        f"taken over from {record.owner}",
+        Cause("requested", by=state.options.by),
+    )
     return WriteRecord(taken, Write.KEEP, shown)
 
 
@@ -134,9 +139,12 @@ def _lease_end(state: State) -> datetime:
     return state.clock.now + timedelta(seconds=state.desired.timing.lease)
 
 
-def new_intent(state: State, op: Op, slot: SlotName | None = None, *, nonce: str = "") -> Intent:
+def new_intent(
+    state: State, op: Op, slot: SlotName | None = None, *, nonce: str = "", cause: Cause | None = None
+) -> Intent:
     """Make an intent of this run, leased from now."""
-    return Intent(op, slot, nonce or state.run.nonce, state.run.id, state.clock.now, _lease_end(state))
+    now = state.clock.now
+    return Intent(op, slot, nonce or state.run.nonce, state.run.id, now, _lease_end(state), cause=cause)
 
 
 def reopened(state: State) -> Decision | None:
@@ -145,7 +153,7 @@ def reopened(state: State) -> Decision | None:
         return None
     old = intent_of(state)
     nonce = old.nonce if old.op is Op.CREATE else ""
-    fresh = new_intent(state, old.op, old.slot, nonce=nonce)
+    fresh = new_intent(state, old.op, old.slot, nonce=nonce, cause=old.cause)
     again = replace(fresh, since=old.since, spare=old.spare)
     return WriteRecord(replace(record_of(state), intent=again, deliveries=consented(state)), Write.REOPEN)
 

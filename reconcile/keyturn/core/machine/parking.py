@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from keyturn.core.machine.deliveries import as_seen
 from keyturn.core.machine.facts import note, record_of
+from keyturn.core.model import Cause
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Failures, Parked, Record
 from keyturn.core.results import Change, End, Planned
@@ -38,7 +39,12 @@ def unparked(state: State) -> Decision | None:
         return None
     why = "its entry changed" if changed else "it was asked for"
     return WriteRecord(
-        note(replace(record, parked=None, failures=Failures()), state, f"unparked: {why}"),
+        note(
+            replace(record, parked=None, failures=Failures()),
+            state,
+            f"unparked: {why}",
+            Cause("entry" if changed else "requested", by="" if changed else state.options.by),
+        ),
         Write.KEEP,
         Planned(Change.RECORD, "unpark", f"lets the key mint again: {why}"),
     )
@@ -64,5 +70,6 @@ def failed_record(state: State, why: str) -> Record:
     parked = record.parked
     if count >= PARK_AFTER and parked is None:
         parked = Parked(f"{count} runs in a row failed after a mint; the last: {why}", now, state.desired.fingerprint)
-    failures = Failures(count, now + wait if wait else None)
-    return note(replace(record, failures=failures, parked=parked), state, f"failed: {why}")
+    failures = Failures(count, now + wait if wait else None, record.failures.since or now)
+    cause = record.intent.cause if record.intent else None
+    return note(replace(record, failures=failures, parked=parked), state, f"failed: {why}", cause)

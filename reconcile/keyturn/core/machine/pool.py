@@ -105,7 +105,10 @@ def spare_standby(state: State) -> Decision | None:
         return None
     retire = record.retire or Retire(name, state.clock.now)
     taken = replace(record, intent=None, retire=retire)
-    return WriteRecord(note(taken, state, f"took the spare {slot.uuid} as slot {name}"), Write.COMMIT)
+    return WriteRecord(
+        note(taken, state, f"took the spare {slot.uuid} as slot {name}", intent_of(state).cause, slot=name),
+        Write.COMMIT,
+    )
 
 
 SPARE: Chain = (

@@ -8,7 +8,7 @@ from keyturn.core.machine.facts import found, note, record_of
 from keyturn.core.machine.guards import failed, relisted, settled
 from keyturn.core.machine.ownership import gated, new_intent
 from keyturn.core.machine.policy import Chain, when
-from keyturn.core.model import SlotName
+from keyturn.core.model import Cause, SlotName
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op
 from keyturn.core.results import Change, Planned
@@ -67,7 +67,10 @@ def commit(state: State) -> Decision | None:
         name: replace(slot, name=listed.name) if (listed := state.observed.key(slot.uuid)) else slot
         for name, slot in record.slots.items()
     }
-    return WriteRecord(note(replace(record, slots=slots, intent=None), state, "renamed"), Write.COMMIT)
+    changed = [f"{record.slots[name].name!r} to {slot.name!r}" for name, slot in slots.items()]
+    changed = [text for text, slot in zip(changed, slots.items(), strict=True) if record.slots[slot[0]] != slot[1]]
+    what = f"renamed {', '.join(changed)}" if changed else "renamed"
+    return WriteRecord(note(replace(record, slots=slots, intent=None), state, what, Cause("entry")), Write.COMMIT)
 
 
 RENAME: Chain = (

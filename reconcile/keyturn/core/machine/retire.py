@@ -11,7 +11,7 @@ from keyturn.core.machine.minting import MAY_REGENERATE
 from keyturn.core.machine.ownership import gated, new_intent
 from keyturn.core.machine.parking import give_up, parked
 from keyturn.core.machine.policy import Branch, Chain, when
-from keyturn.core.model import UNJUDGED, Delivery, Origin, Verdict
+from keyturn.core.model import UNJUDGED, Cause, Delivery, Origin, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op
 from keyturn.core.results import Change, End, Planned
@@ -87,7 +87,10 @@ def open_retire(state: State) -> Decision | None:
         slot=record.retire.slot,
         uuid=record.slots[record.retire.slot].uuid,
     )
-    return WriteRecord(replace(record, intent=new_intent(state, Op.RETIRE, record.retire.slot)), Write.OPEN, shown)
+    cause = Cause("compromised" if record.retire.at_once else "overlap-over")
+    return WriteRecord(
+        replace(record, intent=new_intent(state, Op.RETIRE, record.retire.slot, cause=cause)), Write.OPEN, shown
+    )
 
 
 OPEN_RETIRE: Chain = (forget_live, gated(old_key), when(unforced, seen(holders)), open_retire)
@@ -117,7 +120,9 @@ def commit(state: State) -> Decision | None:
     skipped = state.desired.smoke.origin is Origin.SKIP
     proof = "unprovable" if skipped else state.run.attempt.proof or "by-contract"
     slots = record.with_slot(intent.slot, replace(slot, digest=None, minted_at=None, held_in=()))
-    done = note(replace(record, intent=None, retire=None, slots=slots), state, f"retired slot {intent.slot}: {proof}")
+    what = f"retired slot {intent.slot}: {proof}"
+    closed = replace(record, intent=None, retire=None, slots=slots)
+    done = note(closed, state, what, intent.cause, slot=intent.slot, proof=proof)
     return WriteRecord(done, Write.COMMIT)
 
 

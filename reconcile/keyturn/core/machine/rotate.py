@@ -12,7 +12,7 @@ from keyturn.core.machine.minting import MINT, SLOT_GONE
 from keyturn.core.machine.ownership import gated, new_intent
 from keyturn.core.machine.parking import parked
 from keyturn.core.machine.policy import Chain, when
-from keyturn.core.model import UNKNOWN, SlotName, Strategy, Verdict
+from keyturn.core.model import UNKNOWN, Cause, SlotName, Strategy, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Requested
 from keyturn.core.results import Change, End, Planned
@@ -113,6 +113,14 @@ def asked(state: State) -> Requested | None:
     return record.requested
 
 
+def cause_of(state: State) -> Cause:
+    """Return why the key rotates, for its history."""
+    code, sentence = reason(state) or ("", "")
+    if wanted_by := asked(state):
+        return Cause(code, wanted_by.by, wanted_by.reason)
+    return Cause(code, evidence=sentence)
+
+
 def request(state: State) -> Decision | None:
     """Write down a rotation that was asked for and has to wait, so that a later run finishes it."""
     record, options = record_of(state), state.options
@@ -120,7 +128,9 @@ def request(state: State) -> Decision | None:
         return None
     if waits(state) is None:
         return None
-    return WriteRecord(note(replace(record, requested=asked(state)), state, "rotation requested"), Write.REQUEST)
+    return WriteRecord(
+        note(replace(record, requested=asked(state)), state, "rotation requested", cause_of(state)), Write.REQUEST
+    )
 
 
 def slot_to_mint(state: State) -> SlotName:
@@ -198,7 +208,7 @@ def open_rotate(state: State) -> Decision | None:
         ours = tuple(replace(item, digest=None) for item in ours)
     opened = replace(
         record,
-        intent=new_intent(state, Op.ROTATE, slot),
+        intent=new_intent(state, Op.ROTATE, slot, cause=cause_of(state)),
         requested=asked(state),
         trigger=state.desired.trigger or record.trigger,
         deliveries=ours,

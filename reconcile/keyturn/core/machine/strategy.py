@@ -8,7 +8,7 @@ from keyturn.core.machine.facts import compromised, note, record_of
 from keyturn.core.machine.ownership import new_intent
 from keyturn.core.machine.policy import Chain
 from keyturn.core.machine.retire import due
-from keyturn.core.model import SlotName, Strategy
+from keyturn.core.model import Cause, SlotName, Strategy
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Record
 from keyturn.core.results import Change, End, Planned
@@ -27,7 +27,7 @@ def to_alternating(state: State) -> Decision | None:
         return None
     shown = Planned(Change.RECORD, "strategy", "becomes alternating: its key is slot a, slot b is still to come")
     record = replace(record_of(state), strategy=Strategy.ALTERNATING)
-    return WriteRecord(note(record, state, "strategy alternating"), Write.KEEP, shown)
+    return WriteRecord(note(record, state, "strategy alternating", Cause("entry")), Write.KEEP, shown)
 
 
 def other(state: State) -> SlotName | None:
@@ -55,7 +55,9 @@ def drop(state: State) -> Decision | None:
         why = f"to become in-place its slot {slot} has to be deleted; --allow-delete N allows that"
         return End(Reason.DELETE_NEEDS_CONSENT, why)
     shown = Planned(Change.RECORD, "strategy", f"becomes in-place: slot {slot} goes")
-    return WriteRecord(replace(record, intent=new_intent(state, Op.DELETE, slot)), Write.OPEN, shown)
+    return WriteRecord(
+        replace(record, intent=new_intent(state, Op.DELETE, slot, cause=Cause("entry"))), Write.OPEN, shown
+    )
 
 
 SWITCH: Chain = (to_alternating, to_in_place, drop)
@@ -66,4 +68,4 @@ def single(record: Record, state: State) -> Record:
     live = record.slot(record.live)
     slots = {SlotName.A: live} if live else {}
     one = replace(record, strategy=Strategy.IN_PLACE, slots=slots, live=SlotName.A if live else None, intent=None)
-    return note(replace(one, handoff=None, retire=None), state, "strategy in-place")
+    return note(replace(one, handoff=None, retire=None), state, "strategy in-place", Cause("entry"))
