@@ -71,7 +71,7 @@ def test_a_section_may_be_named_by_its_id_or_left_out_where_one_field_fits(place
     target = place.target()
     assert target.read("bot", "s2.KEY").secret == Secret("another")
     assert target.read("bot", "username").secret == Secret("bot")
-    with pytest.raises(TargetMisfit, match=r"2 fields of this item are called KEY.*section\.label"):
+    with pytest.raises(TargetMisfit, match=r"this item has 2 fields named KEY.*section\.label"):
         target.read("bot", "KEY")
     with pytest.raises(TargetMisfit, match="no section nowhere"):
         target.preflight("bot", "nowhere.KEY")
@@ -214,7 +214,7 @@ def test_a_copy_that_stays_behind_makes_a_write_ambiguous(place: OnePasswordPlac
     """It was taken, and cannot be shown: the next run looks again."""
     place.seed("bot", {"KEY": OLD.reveal()})
     target = place.target(patience=0.3)
-    with pytest.raises(TargetUnavailable, match="cannot be read back yet") as caught:
+    with pytest.raises(TargetUnavailable, match="does not show the written secret yet") as caught:
         target.write("bot", "KEY", NEW, OLD, place.connect.state.stall)
     assert caught.value.ambiguous
     place.connect.state.stalled = None
@@ -244,5 +244,5 @@ def test_somebody_else_s_write_right_after_ours_is_a_conflict(place: OnePassword
         return answer
 
     place.connect.state.patch = overtaken  # type: ignore[method-assign]
-    with pytest.raises(Conflict, match="right after it was written"):
+    with pytest.raises(Conflict, match="immediately after it was written"):
         target.write("bot", "KEY", NEW, OLD, free)

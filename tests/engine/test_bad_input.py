@@ -111,7 +111,7 @@ def test_missing_credentials_and_places_are_told_in_a_sentence(site: Site) -> No
     assert "VAULT_TOKEN" in site.refused(site.key())
     site.variables["VAULT_TOKEN"] = token
     elsewhere: Any = {"vault": {**site.targets["vault"], "address": "https://vault.example.com"}}
-    assert "no credential may go to https://vault.example.com" in site.refused(site.key(targets=elsewhere))
+    assert "no credential may be sent to https://vault.example.com" in site.refused(site.key(targets=elsewhere))
     assert site.mutations() == []
     assert site.leaks() == []
 

@@ -149,7 +149,7 @@ def test_plain_data_follows_the_same_rules() -> None:
     with pytest.raises(ManifestError) as caught:
         load_data({**data, "name": ""}, "the inputs", ENVIRONMENT, kinds=KINDS)
     assert str(caught.value) == "the inputs:0:0: name: may not be empty"
-    with pytest.raises(ManifestError, match=r"vault\.address: no credential may go to .*VAULT_ADDR is not set"):
+    with pytest.raises(ManifestError, match=r"vault\.address: no credential may be sent to .*VAULT_ADDR is not set"):
         load_data(data, "the inputs", {}, kinds=KINDS)
 
 
@@ -174,7 +174,7 @@ def test_what_the_environment_lacks_is_no_mistake_of_the_manifest(tmp_path: Path
     said = [(each.line, each.path, each.text[:21]) for each in checked.unsure]
     assert said == [
         (4, "targets.vault.address", "KEYTURN_HOST: not set"),
-        (5, "targets.files.address", "no credential may go "),
+        (5, "targets.files.address", "no credential may be sent "),
     ]
     with pytest.raises(ManifestError) as caught:
         load_all(tmp_path, {}, kinds=KINDS)

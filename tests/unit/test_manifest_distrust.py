@@ -119,7 +119,7 @@ def test_what_a_variable_stands_for_is_not_shown() -> None:
     address = mistake(with_address("${KEYTURN_A}"), {"KEYTURN_A": "https://hidden.example.com"})
     assert "hidden" not in str(address)
     assert address.text == (
-        "no credential may go to the origin of ${KEYTURN_A} (VAULT_ADDR is not set). "
+        "no credential may be sent to the origin of ${KEYTURN_A} (VAULT_ADDR is not set). "
         "If it is right, type: export VAULT_ADDR=…, or add it to KEYTURN_ALLOWED_ORIGINS."
     )
 
@@ -164,7 +164,7 @@ def test_a_credential_goes_only_to_its_own_origin() -> None:
     """That of the vendor's variable, or an allowed one."""
     other = "https://other.example.com"
     assert mistake(with_address(other)).text == (
-        "no credential may go to https://other.example.com:443 (VAULT_ADDR is https://vault.example.com:8200). "
+        "no credential may be sent to https://other.example.com:443 (VAULT_ADDR is https://vault.example.com:8200). "
         "If it is right, type: export VAULT_ADDR=https://other.example.com:443, or add it to KEYTURN_ALLOWED_ORIGINS."
     )
     assert mistake(with_address(other)).line == 4
