@@ -181,7 +181,7 @@ def test_no_connection_is_definite() -> None:
     with socket.socket() as free_port:
         free_port.bind(("127.0.0.1", 0))
         target = against(f"http://127.0.0.1:{free_port.getsockname()[1]}")
-        with pytest.raises(TargetUnavailable, match="no connection") as caught:
+        with pytest.raises(TargetUnavailable, match="could not connect") as caught:
             target.write_document("a", "{}", "0", free)
         assert not caught.value.ambiguous
         target.close()
@@ -309,7 +309,7 @@ def test_a_role_is_assumed_first(moto: Moto, place: AwsPlace) -> None:
 @pytest.mark.parametrize(
     ("environment", "settings", "kind", "match"),
     [
-        ({"AWS_ACCESS_KEY_ID": ""}, {}, CredentialError, "no credential"),
+        ({"AWS_ACCESS_KEY_ID": ""}, {}, CredentialError, "no AWS credentials found"),
         ({"AWS_SECRET_ACCESS_KEY": ""}, {}, CredentialError, "AWS_SECRET_ACCESS_KEY is not"),
         ({"AWS_REGION": ""}, {}, InputError, "no AWS region found"),
         ({}, {"profile": "nobody"}, CredentialError, "ProfileNotFound"),

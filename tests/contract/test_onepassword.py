@@ -146,11 +146,11 @@ def test_what_the_token_may_not_do_is_found_before_the_mint(place: OnePasswordPl
     reader = OnePasswordTarget(context(place.connect, place.connect.token({place.vault: "r"})))
     assert reader.read("bot", "KEY").secret == OLD
     for path in ("bot", "absent"):
-        with pytest.raises(TargetForbidden, match=r"this token may not (change|make) this item.*read and write"):
+        with pytest.raises(TargetForbidden, match=r"this token may not (change|create) this item.*read and write"):
             reader.preflight(path, "KEY")
     reader.close()
     stranger = OnePasswordTarget(context(place.connect, place.connect.token({}), vault=place.vault))
-    with pytest.raises(TargetForbidden, match=r"may not list items.*Give it read on the vault"):
+    with pytest.raises(TargetForbidden, match=r"may not list items.*Grant it read on the vault"):
         stranger.read("bot", "KEY")
     stranger.close()
     place.connect.state.frozen = True

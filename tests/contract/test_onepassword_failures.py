@@ -111,7 +111,7 @@ def test_an_item_is_not_made_twice_where_the_answer_was_lost(place: OnePasswordP
         (reply(200, '{"an": "object"}', JSON), "not an answer of 1Password Connect"),
         (reply(302, "", {"Location": "https://example.com/", "Connection": "close"}), "redirects"),
         (reply(413, "", {"Connection": "close"}), "too large"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n[", "the connection broke"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n[", "the connection was lost"),
     ],
     ids=["429", "503", "html", "object", "302", "413", "cut off"],
 )
@@ -181,7 +181,9 @@ def test_a_refused_token_names_its_variable(place: OnePasswordPlace) -> None:
 
 def test_a_token_goes_only_to_its_own_origin() -> None:
     """Another host has to be allowed by the person who runs keyturn, not by the manifest."""
-    with pytest.raises(InputError, match=r"no credential may be sent to https://evil\.example\.com:443.*OP_CONNECT_HOST"):
+    with pytest.raises(
+        InputError, match=r"no credential may be sent to https://evil\.example\.com:443.*OP_CONNECT_HOST"
+    ):
         OnePasswordTarget(at("https://evil.example.com", {"OP_CONNECT_HOST": "https://op.example.com"}))
     allowed = at("https://eu.example.com", {"KEYTURN_ALLOWED_ORIGINS": "https://eu.example.com"})
     OnePasswordTarget(allowed).close()

@@ -39,8 +39,8 @@ def test_every_mistake_is_told_by_preview_at_once(site: Site) -> None:
     said = site.refused_preview(site.key(**wrong))
     for mistake in (
         "deliver[0].target: there is no such target; did you mean vault?",
-        "deliver[1].path: this path may not be used",
-        "targets.vault.token: a literal secret may not be",
+        "deliver[1].path: this path is not allowed",
+        "targets.vault.token: a manifest may not contain a literal secret",
         "rotation.overlap: must be a duration",
         "adopt.secret: must be 'existing' or 'regenerate'",
         "on_delete: must be 'delete' or 'retain'",

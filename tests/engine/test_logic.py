@@ -138,7 +138,7 @@ def test_a_renamed_resource_keeps_the_id_that_its_old_name_gave_it() -> None:
 @pytest.mark.parametrize(
     ("changes", "environment", "told"),
     [
-        ({"key": "with/slash"}, {}, "key: may hold letters, digits, dots, hyphens and underscores"),
+        ({"key": "with/slash"}, {}, "key: must be at most 64 letters, digits, dots, hyphens and underscores"),
         ({"key": "other"}, {}, "key: may not change (it is 'k')"),
         ({"deliver": None}, {}, "deliver: at least one delivery is required"),
         ({"verify": "yes"}, {}, "verify: must be true or false"),

@@ -140,7 +140,7 @@ def test_a_default_is_shown() -> None:
         ("mount: '${KEYTURN_X:-${VAULT_TOKEN}}'", "only variables named KEYTURN_"),
         ("mount: '${KEYTURN_X:=y}'", "only variables named KEYTURN_"),
         ("mount: '${KEYTURN_NONE}'", "KEYTURN_NONE: not set or empty, and without a default"),
-        ("mount: '${KEYTURN_SECRET}'", "holds a secret"),
+        ("mount: '${KEYTURN_SECRET}'", "contains a secret"),
         ("mount: '${KEYTURN_ODD}'", "invisible character"),
         ("auth: {method: '${KEYTURN_X}'}", "variables are read only in address, host, url, region, role and mount"),
         ("'${KEYTURN_X}': y", "variables are read only in"),

@@ -85,8 +85,7 @@ class Login:
         return self._variable("VAULT_TOKEN") if self.method == "token" else None
 
     def request(self) -> Callable[[Any], Any]:
-        """Return a function that requests a token through a client. Raises CredentialError if a credential is
-        missing."""
+        """Return a function that requests a token through a client. Raises CredentialError."""
         if self.method == "approle":
             role, secret = self._variable("VAULT_ROLE_ID"), self._variable("VAULT_SECRET_ID")
             return lambda client: client.auth.approle.login(
