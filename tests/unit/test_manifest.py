@@ -160,7 +160,9 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     assert load(file, ENVIRONMENT, kinds=KINDS).owner == "platform-keys"
     assert load_all(file, ENVIRONMENT, kinds=KINDS)[0].owner == "platform-keys"
     file.write_text(TOP + KEYS.replace("apps/bot", "apps//bot"))
-    with pytest.raises(ManifestError, match=r"keyturn\.yaml:11:31: keys\.bot\.deliver\[0\]\.path: this path is not allowed"):
+    with pytest.raises(
+        ManifestError, match=r"keyturn\.yaml:11:31: keys\.bot\.deliver\[0\]\.path: this path is not allowed"
+    ):
         load(file, ENVIRONMENT, kinds=KINDS)
 
 

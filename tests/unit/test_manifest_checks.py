@@ -103,7 +103,10 @@ def test_a_wrong_field_of_the_manifest(line: str, text: str) -> None:
         (("{target: vault, path: a b}",), "deliver[0].path: this path is not allowed"),
         (("{target: valt, path: a, field: K}",), "deliver[0].target: there is no such target; did you mean vault?"),
         (("{target: vault}",), "deliver[0].path: is required"),
-        (("{target: vault, path: keyturn, field: K}",), "deliver[0].path: is below the prefix of the records (keyturn)"),
+        (
+            ("{target: vault, path: keyturn, field: K}",),
+            "deliver[0].path: is below the prefix of the records (keyturn)",
+        ),
         (("{target: vault, path: keyturn/keys/bot, field: K}",), "is below the prefix of the records"),
         (("{target: files, path: a}",), "field is required: a target of type files has no whole value"),
         (("{target: vault, path: a, field: ''}",), "field: may not be empty"),
@@ -144,8 +147,8 @@ def test_without_a_place_for_records_one_has_to_be_named() -> None:
     vault = '  vault: {type: vault, address: "https://vault.example.com:8200"}\n'
     text = with_deliveries("{target: files, path: a, field: K}").replace(vault, "")
     assert (
-        told(text) == "targets: no target can hold the records for all machines; add "
-        "`records: {target: local}` to keep them here"
+        told(text) == "targets: no target can hold records for all machines; add "
+        "`records: {target: local}` to keep them on this one"
     )
     assert read(f"{text}records: {{target: local}}\n").records.target == "local"
 
