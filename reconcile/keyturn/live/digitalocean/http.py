@@ -1,9 +1,11 @@
 """An HTTP client with bearer auth and a deadline for the whole request. Its errors separate unsent from unknown.
 
-- Every request has its own connection. The server may just have closed a kept-alive one, and a mint sent on it would be
-ambiguous without need. - The guard of a mutating call runs before connecting, and again immediately before the first
-byte of the request, in the caller's thread. - Redirects are not followed, so that no credential ever reaches another
-origin. - Bodies are kept out of `repr` and are never logged.
+- Every request has its own connection. The server may just have closed a kept-alive one, and a mint sent on it would
+  be ambiguous without need.
+- The guard of a mutating call runs before connecting, and again immediately before the first byte of the request, in
+  the caller's thread.
+- Redirects are not followed, so that no credential ever reaches another origin.
+- Bodies are kept out of `repr` and are never logged.
 """
 
 from __future__ import annotations
