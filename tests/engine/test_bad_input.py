@@ -56,7 +56,7 @@ def test_what_two_resources_have_is_refused_by_preview(site: Site) -> None:
     """One API key or one delivery for two resources: the second is told which the first is, and nothing is made."""
     data = {"one": site.inputs("bot"), "two": site.inputs("bot", rotation={"strategy": "in-place", "every": None})}
     said = site.refused_preview(Program("for name in data: ModelAccessKey(name, data[name])", data))
-    assert "name: two resources of this program have the API key 'bot', the other is pulumi:shop/dev/" in said
+    assert "name: two resources of this program have the API key 'bot'; the other one is pulumi:shop/dev/" in said
     assert f"deliver[0]: two resources of this program have the delivery vault:{site.prefix}/bot#MODEL" in said
     assert site.requests() == []
     one = Program('ModelAccessKey("two", data["two"])', data)
@@ -97,7 +97,7 @@ def test_a_smoke_check_fails_the_up_whose_secret_is_refused(site: Site) -> None:
     site.put("sk-do-" + "x" * 64)
     said = site.refused(program("MODEL_ACCESS_KEY"), "--replace", "**check")
     assert f"the smoke-check failed: vault:{path}#MODEL_ACCESS_KEY: refused" in said
-    assert f"vault:{path}#OTHER: refused: it holds nothing" in site.refused(program("OTHER"))
+    assert f"vault:{path}#OTHER: refused: it is empty" in site.refused(program("OTHER"))
     assert site.mutations() == []
     assert site.leaks() == []
 
@@ -144,8 +144,8 @@ def test_a_replacement_leaves_the_key_as_it_is(site: Site) -> None:
     site.requests()
     for first in (True, None):
         site.up(site.key(options=f"delete_before_replace={first}"), "--replace", "**bot")
-    assert "goes on under the resource that has it now" in site.screen()
-    assert "key: may not change" in site.refused(site.key(key="another"))
+    assert "another resource of this program has this key now" in site.screen()
+    assert "key: must not change" in site.refused(site.key(key="another"))
     assert site.mutations() == []
     assert site.delivered() == secret
     assert site.accepted()

@@ -7,7 +7,7 @@ import click
 from keyturn.cli import options
 
 
-@click.command("history", help="Show what happened to a key: its last 20 events.")
+@click.command("history", help="Show the history of a key: its last 20 events.")
 @click.argument("key")
 @options.manifest_file
 @options.formatted("text", "json")
@@ -23,7 +23,7 @@ def command(*, key: str, file: str) -> int:
     with opened(screen, file, (), (key,)) as manifests:
         record = manifests[0].world.read_record(key).record
     if record is None:
-        raise KeyturnError("this key has no history yet", where=key, remedy="`keyturn apply` starts it.")
+        raise KeyturnError("this key has no history yet", where=key, remedy="The first `keyturn apply` starts it.")
     if screen.format == "json":
         screen.document(dump(HistoryDocument(key, record.owner, record.generation, record.history)))
     else:

@@ -42,7 +42,7 @@ def check_once(readings: Sequence[Reading]) -> None:
     for taken in (taken for reading in readings for taken in _all_taken(reading)):
         known = first.setdefault((taken.what, *taken.identity), taken)
         if known is not taken:
-            taken.reading.mistake(taken.path, f"{taken.what} {_seen(known, taken)}")
+            taken.reading.mistake(taken.path, f"{taken.what} {_conflict(known, taken)}")
     _check_whole_values(readings)
 
 
@@ -57,7 +57,7 @@ class _Taken:
     key: str = ""
 
 
-def _seen(known: _Taken, taken: _Taken) -> str:
+def _conflict(known: _Taken, taken: _Taken) -> str:
     file = "" if known.reading is taken.reading else f"{known.reading.mistakes.file}:"
     line = known.reading.place(known.path).line
     of = f" by key {known.key}" if known.key else ""

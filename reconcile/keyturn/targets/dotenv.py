@@ -161,11 +161,11 @@ class DotenvTarget(WithoutServer):
     def _changed(self, text: str, field: str, secret: Secret | None, where: str) -> str:
         mark = MARK if text.startswith(MARK) else ""
         value = secret.reveal() if secret else None
-        return mark + self._worded(lambda: self._format.change(text.removeprefix(MARK), field, value), where)
+        return mark + self._as_misfit(lambda: self._format.change(text.removeprefix(MARK), field, value), where)
 
     def _held(self, text: str, field: str, where: str) -> Secret | None:
-        value = self._worded(lambda: self._format.read(text.removeprefix(MARK), field), where)
-        if isinstance(value, str) and not _sound(value):
+        value = self._as_misfit(lambda: self._format.read(text.removeprefix(MARK), field), where)
+        if isinstance(value, str) and not _is_utf8(value):
             raise TargetMisfit(
                 f"the field {field} does not hold text",
                 where=where,
@@ -174,7 +174,7 @@ class DotenvTarget(WithoutServer):
             )
         return secret_of(value, field, where)
 
-    def _worded(self, ask: Callable[[], T], where: str) -> T:
+    def _as_misfit(self, ask: Callable[[], T], where: str) -> T:
         failure: KeyturnError
         try:
             return ask()
@@ -222,5 +222,5 @@ def _encoded(text: str, where: str) -> bytes:
     return text.encode(errors="surrogateescape")
 
 
-def _sound(text: str) -> bool:
+def _is_utf8(text: str) -> bool:
     return not re.search("[\ud800-\udfff]", text)

@@ -105,7 +105,7 @@ class OnePasswordTarget(WithoutDocuments):
         self._patience = context.request
         # 1Password accepts one change of a vault at a time, and two threads must not both create the same item.
         self._writing = threading.Lock()
-        self._may_show: dict[str, float] = {}
+        self._pending: dict[str, float] = {}
 
     def read(self, path: str, field: str) -> Value:
         """Read a field. The version is that of the item."""
@@ -161,7 +161,7 @@ class OnePasswordTarget(WithoutDocuments):
         where = self._vault.where(path)
 
         def read() -> tuple[Value, Look]:
-            look = self._look_for_made(path, field)
+            look = self._read_created(path, field)
             return look.value, look
 
         def write_over(look: Look) -> str | None:
@@ -198,7 +198,7 @@ class OnePasswordTarget(WithoutDocuments):
                 return self._vault.create(path, section, concealed(label, section, value), guard)
             except TargetUnavailable as error:
                 if error.ambiguous:
-                    self._may_show[path] = time.monotonic() + self._patience
+                    self._pending[path] = time.monotonic() + self._patience
                 raise
         change: dict[str, object]
         if look.found is None:
@@ -211,12 +211,12 @@ class OnePasswordTarget(WithoutDocuments):
             change = {"op": "add", "path": f"{pointer(look.found)}/value", "value": value}
         return self._vault.patch(path, look.item, change, guard)
 
-    def _look_for_made(self, path: str, field: str) -> Look:
+    def _read_created(self, path: str, field: str) -> Look:
         """Read the item and our field. Wait for an item that we may have created, rather than create a second one."""
-        until = self._may_show.get(path, 0.0)
+        until = self._pending.get(path, 0.0)
         while (look := self._look(path, field)).item is None and time.monotonic() < until:
             time.sleep(FIRST_LOOK)
-        self._may_show.pop(path, None)
+        self._pending.pop(path, None)
         return look
 
     def _await(self, path: str, field: str, version: int) -> Look:

@@ -103,7 +103,7 @@ class ControlApi:
     def account(self) -> str:
         """Return the team's uuid, or empty if the token may not read it (scope account:read)."""
         try:
-            body = self._steadily(
+            body = self._retried(
                 lambda wait: self._read("/v2/account", AccountAnswer, "reading the account", "account:read", wait)
             )
         except ApiForbidden as error:
@@ -119,7 +119,7 @@ class ControlApi:
         there was no answer, or for too many requests.
         """
         try:
-            body = self._steadily(
+            body = self._retried(
                 lambda wait: self._read(PREPAYMENT, PrepaymentAnswer, "reading the balance", "billing:read", wait),
                 soon=True,  # the caller may hold a new secret
             )
@@ -153,7 +153,7 @@ class ControlApi:
         found: dict[str, ApiKey] = {}
         total: int | None = None
         for number in range(1, PAGES + 1):
-            page = self._steadily(lambda patience, number=number: self._page(number, patience))  # type: ignore[misc]
+            page = self._retried(lambda patience, number=number: self._page(number, patience))  # type: ignore[misc]
             known = len(found)
             found.update((info.uuid, info.key()) for info in page.api_key_infos)
             total = page.meta.total if total is None else total
@@ -205,9 +205,9 @@ class ControlApi:
             if info is None or info.uuid not in {"", uuid}:
                 raise unreadable(answer, what, self._http.url)
 
-        self._steadily(once, changing=True)
+        self._retried(once, changing=True)
 
-    def _steadily(self, call: Callable[[float], T], *, changing: bool = False, soon: bool = False) -> T:
+    def _retried(self, call: Callable[[float], T], *, changing: bool = False, soon: bool = False) -> T:
         """Call up to four times while the failure is transient. The argument of `call` is its patience for the budget.
 
         A 429 does not count. A read waits and is sent again; for a change it is raised, because the caller has a lease.
