@@ -17,7 +17,7 @@ PIP := -m pip --disable-pip-version-check install --quiet
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: .venv-demo/.stamp ## the whole life of a key, against the sandbox and a real OpenBao (1 min with its install)
+demo: .venv-demo/.stamp ## the life of a key, against the sandbox and a real OpenBao (1 min with its install)
 	.venv-demo/bin/keyturn demo
 
 unit: $(STAMP) ## the tests without servers, sockets or processes (30 s)

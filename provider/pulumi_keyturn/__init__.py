@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 try:
-    import pulumi as _pulumi  # noqa: F401 - only to say what is missing
+    import pulumi as _pulumi  # noqa: F401 - only to report what is missing
 except ModuleNotFoundError as missing:
     if missing.name != "pulumi":
         raise

@@ -1,6 +1,6 @@
-"""What a program gives to the resources: typed dictionaries, every value of them a `pulumi.Input`.
+"""The inputs of the resources as typed dictionaries. Every value is a `pulumi.Input`.
 
-Durations are written as in the manifest: `30d`, `24h`, `5m`, `30s`, `1h30m`. No credential is ever an input.
+Durations have the notation of the manifest: `30d`, `24h`, `5m`, `30s`, `1h30m`. A credential is never an input.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from pulumi import Input
 
 
 class DeliverArgs(TypedDict, total=False):
-    """A delivery: the secret is kept there."""
+    """A delivery: a path and field of a target, to which the secret is written."""
 
     target: Required[Input[str]]
     """A name from `targets`."""
     path: Required[Input[str]]
     field: Input[str]
-    """The field at that path; the whole value if left out."""
+    """Field at that path. Default: the whole value."""
 
 
 class AdoptArgs(TypedDict, total=False):
     """Consent to take over existing API keys."""
 
     secret: Required[Input[Literal["existing", "regenerate"]]]
-    """What happens to the present secret: `existing` keeps it, `regenerate` kills it."""
+    """What to do with the current secret: `existing` keeps it, `regenerate` replaces it."""
     a: Input[str]
-    """The uuid of the key, or of slot a; found by name if left out."""
+    """UUID of the key, or of slot a. Default: found by name."""
     b: Input[str]
     live: Input[Literal["a", "b"]]
     """The slot whose secret is in use."""
@@ -37,20 +37,20 @@ class WindowArgs(TypedDict, total=False):
     """When a scheduled rotation may start."""
 
     cron: Required[Input[str]]
-    """Five fields; the window opens at each of its moments."""
+    """Cron expression of five fields. The window opens each time it matches."""
     duration: Required[Input[str]]
     timezone: Input[str]
-    """An IANA name; UTC if left out."""
+    """IANA name of the time zone. Default: UTC."""
 
 
 class RotationArgs(TypedDict, total=False):
-    """How and when the key rotates; `strategy` is required if `every` is given."""
+    """How and when the key rotates. `strategy` is required with `every`."""
 
     strategy: Input[Literal["in-place", "alternating"]]
     every: Input[str]
-    """The age at which an up replaces the secret; only on demand if left out."""
+    """Age at which an up replaces the secret. Default: only on demand."""
     overlap: Input[str]
-    """How long the old secret of `alternating` lives on; 24h if left out."""
+    """How long the old secret stays valid with `alternating`. Default: 24h."""
     window: Input[WindowArgs]
 
 
@@ -64,7 +64,7 @@ SmokeArgs = TypedDict(
     },
     total=False,
 )
-"""How a secret is tried; `model` is required unless `from` is `skip` (a key of a VPC)."""
+"""How a secret is tested. `model` is required unless `from` is `skip` (a key that is bound to a VPC)."""
 
 
 class RecordsArgs(TypedDict, total=False):
@@ -76,7 +76,7 @@ class RecordsArgs(TypedDict, total=False):
 
 
 class TimingArgs(TypedDict, total=False):
-    """The bounds of waiting, as durations: 5m, 30s, 90s, 60s and 30s if left out."""
+    """Limits on waiting times, as durations. Defaults: 5m, 30s, 90s, 60s and 30s."""
 
     delivery: Input[str]
     settle: Input[str]
@@ -86,7 +86,7 @@ class TimingArgs(TypedDict, total=False):
 
 
 Targets = Mapping[str, Input[Mapping[str, Input[object]]]]
-"""Targets by name: `type` and its settings, without any credential (`keyturn targets` lists them)."""
+"""Targets by name: `type` and its settings, without credentials (`keyturn targets` lists them)."""
 
 
 class ModelAccessKeyArgs(TypedDict, total=False):
@@ -96,36 +96,36 @@ class ModelAccessKeyArgs(TypedDict, total=False):
     """Required, unless the resource is only looked up by `ResourceOptions(id=…)`."""
     targets: Input[Targets]
     records: Input[RecordsArgs]
-    """By default the first of `targets` that can compare and set, prefix `keyturn`."""
+    """Default: the first of `targets` with compare-and-set, and the prefix `keyturn`."""
     key: Input[str]
-    """The id of the record, by default PROJECT.STACK.RESOURCE; it may not change."""
+    """Id of the record. Default: PROJECT.STACK.RESOURCE. It must not change."""
     name: Input[str]
-    """The name in DigitalOcean, by default the key's id; alternating adds -a and -b."""
+    """Name in DigitalOcean. Default: the key's id. `alternating` adds -a and -b."""
     adopt: Input[AdoptArgs]
     rotation: Input[RotationArgs]
     rotation_trigger: Input[object]
-    """Any value: a change of it rotates."""
+    """Any value. A change of it rotates the key."""
     smoke: Input[SmokeArgs]
     timing: Input[TimingArgs]
     on_delete: Input[Literal["delete", "retain"]]
-    """`retain` releases the API keys and leaves them and the deliveries as they are; `delete` if left out."""
+    """`retain` releases the API keys, and leaves them and the deliveries unchanged. Default: `delete`."""
     clean_targets: Input[bool]
-    """Whether the secret is removed from deliveries that are no longer wanted; True if left out."""
+    """Whether to remove the secret from deliveries that are no longer declared. Default: True."""
     take_over: Input[bool]
-    """Consent to take the record from another owner, and to replace a value that keyturn did not write."""
+    """Consent to take over the record of another owner, and to replace a value that keyturn did not write."""
     verify: Input[bool]
-    """Whether refresh and update try the delivered secret; False if left out."""
+    """Whether refresh and update test the delivered secret. Default: False."""
     expose_secret: Input[bool]
-    """Whether the secret becomes an output, encrypted in the state; False if left out."""
+    """Whether the secret becomes an output, encrypted in the state. Default: False."""
 
 
 class SmokeCheckArgs(TypedDict, total=False):
     """The inputs of a SmokeCheck."""
 
     deliveries: Required[Input[Sequence[Input[Mapping[str, Input[str]]]]]]
-    """What to check: the `deliveries` of a ModelAccessKey, or dictionaries with target, path and field."""
+    """The deliveries to check: the `deliveries` of a ModelAccessKey, or dictionaries with target, path and field."""
     targets: Required[Input[Targets]]
     smoke: Required[Input[SmokeArgs]]
     every: Input[str]
-    """The age at which an up checks again, although nothing changed."""
+    """Age at which an up checks again without a change."""
     timing: Input[TimingArgs]

@@ -1,8 +1,7 @@
-"""The inputs of the resources: as the engine hands them on, what of them changed, and what they desire.
+"""The inputs of the resources: changes, mistakes, and the desired state.
 
-Props are plain JSON, with `pulumi.output.Unknown` anywhere for what a preview does not know yet. The manifest's rules
-turn them into what is desired: its fields, its distrust and its words. keyturn is imported only for that: comparing
-inputs is cheap.
+Props are plain JSON. `pulumi.output.Unknown` can stand for any value that a preview does not know yet. The manifest's
+rules and messages apply to the desired state. keyturn is imported only for that: comparing inputs is cheap.
 """
 
 from __future__ import annotations
@@ -22,46 +21,46 @@ if TYPE_CHECKING:
 Props = Mapping[str, object]
 
 ENTRY = ("name", "adopt", "deliver", "rotation", "smoke", "clean_targets")
-"""The inputs that a key of a manifest has under the same name."""
+"""The inputs with the names of the fields of a manifest's key."""
 
 PLACES = ("targets", "records", "timing")
-"""The inputs that stand at the top of a manifest."""
+"""The inputs with the names of top-level fields of a manifest."""
 
 ORIGIN = ("project", "stack", "parent", "resource_name")
-"""What the resource class fills in, since a provider is not told the URN; `parent` is the URN of a component."""
+"""Inputs that the resource class sets, because a provider does not get the URN. `parent` is the URN of a component."""
 
 KEY = (*ENTRY, *PLACES, "key", "rotation_trigger", "on_delete", "take_over", "expose_secret", "verify")
-"""What a program may give for a ModelAccessKey."""
+"""The inputs of a ModelAccessKey that a program may set."""
 
 SMOKE_CHECK = ("deliveries", "targets", "timing", "smoke", "every")
-"""What a program may give for a SmokeCheck."""
+"""The inputs of a SmokeCheck that a program may set."""
 
 TRIGGER = "rotation_trigger"
 
 RECORDS = "KEYTURN_RECORDS"
-"""The variable that tells where records are if a resource that is looked up does not."""
+"""The variable with the record store of a resource that is looked up without `records`."""
 
 CHECKED = "smoke-check"
-"""The key id under which a SmokeCheck is read; nothing is ever written for it."""
+"""The key id for parsing a SmokeCheck. Nothing is ever written for it."""
 
 
 def owner(props: Props) -> str:
-    """Return who owns the record of this resource: no two resources of a stack have the same owner."""
+    """Return the owner of this resource's record. It is unique among the resources of a stack."""
     return "pulumi:" + "/".join(_names(props, str(props.get("parent") or "").split("::", 2)[-1]))
 
 
 def with_key(olds: Props, news: Props) -> dict[str, object]:
-    """Return the inputs with `key` filled in: the one it has, so that a renamed resource keeps it, or a new one."""
+    """Return the inputs with `key` set: the previous one, so that a renamed resource keeps it, or a new one."""
     return {**news, "key": news.get("key") or olds.get("key") or identity(news)}
 
 
 def identity(props: Props) -> str:
-    """Return the default id of a resource: project, stack, the component that it is in, and its name."""
+    """Return the default id of a resource: its project, stack, component and name."""
     return ".".join(_names(props, str(props.get("parent") or "").rpartition("::")[2]))
 
 
 def unknown(value: object) -> bool:
-    """Tell whether a value is unknown, or has something unknown in it."""
+    """Tell whether a value or a part of it is unknown."""
     if isinstance(value, Mapping):
         return any(unknown(item) for item in value.values())
     if isinstance(value, list | tuple):
@@ -70,17 +69,17 @@ def unknown(value: object) -> bool:
 
 
 def changed(olds: Props, news: Props, names: Iterable[str]) -> list[str]:
-    """Return the names of the inputs that differ; None is the same as left out, unknown is different."""
+    """Return the names of the inputs that differ. None equals a missing input; an unknown one differs."""
     return [name for name in names if unknown(news.get(name)) or olds.get(name) != news.get(name)]
 
 
 def given(props: Props, names: Iterable[str]) -> dict[str, object]:
-    """Return the inputs of these names that are given."""
+    """Return those of the named inputs that are set."""
     return {name: props[name] for name in names if props.get(name) is not None}
 
 
 def trigger(value: object) -> str:
-    """Return 16 hex digits that tell one rotation trigger from another; empty if none is given."""
+    """Return 16 hex digits that identify a rotation trigger. Empty if there is none."""
     if value is None:
         return ""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
@@ -88,15 +87,15 @@ def trigger(value: object) -> str:
 
 
 def key_failures(olds: Props, news: Props, environment: Mapping[str, str]) -> list[str]:
-    """Return every mistake in the inputs of a key; what is unknown yet, or depends on it, is left for later."""
+    """Return all mistakes in the inputs of a key. Unknown inputs, and those that depend on them, are checked later."""
     from keyturn.core.errors import InputError, ManifestError
 
     unsure = {name for name in news if unknown(news[name])}
     found = []
     if "key" in olds and not {"key"} & unsure and olds["key"] != news["key"]:
         found.append(
-            f"key: may not change (it is {olds['key']!r}): it names the record. Keep it, or declare a new resource "
-            "that takes the API key over by `adopt`, and let this one go with on_delete='retain'"
+            f"key: must not change (it is {olds['key']!r}): it names the record. Keep it, or declare a new resource "
+            "that takes over the API key by `adopt`, and release this one with on_delete='retain'"
         )
     if news.get("on_delete") not in (None, "delete", "retain") and "on_delete" not in unsure:
         found.append("on_delete: must be 'delete' or 'retain'")
@@ -115,7 +114,7 @@ def key_failures(olds: Props, news: Props, environment: Mapping[str, str]) -> li
 
 
 def check_failures(news: Props, environment: Mapping[str, str]) -> list[str]:
-    """Return every mistake in the inputs of a SmokeCheck, like `key_failures`."""
+    """Return all mistakes in the inputs of a SmokeCheck, like `key_failures`."""
     from keyturn.core.errors import ManifestError
 
     unsure = {"deliver" if name == "deliveries" else name for name in news if unknown(news[name])}
@@ -127,11 +126,11 @@ def check_failures(news: Props, environment: Mapping[str, str]) -> list[str]:
 
 
 def key_of(props: Props, environment: Mapping[str, str]) -> tuple[Desired, DesiredKey]:
-    """Return the surroundings and the desired state of a key.
+    """Return the desired state of a key, with its targets, records and timing.
 
     Raises:
-        ManifestError: every mistake.
-        InputError: KEYTURN_RECORDS is no JSON object.
+        ManifestError: all mistakes.
+        InputError: KEYTURN_RECORDS is not a JSON object.
     """
     entry = given(props, ENTRY)
     desired = _load({**_places(props, environment), "keys": {str(props["key"]): entry}}, environment)
@@ -139,12 +138,12 @@ def key_of(props: Props, environment: Mapping[str, str]) -> tuple[Desired, Desir
 
 
 def surroundings_of(props: Props, environment: Mapping[str, str]) -> Desired:
-    """Return targets, records and timing without any key; raises like `key_of`."""
+    """Return targets, records and timing without a key. Raises like `key_of`."""
     return _load({**_places(props, environment), "keys": {}}, environment)
 
 
 def check_of(props: Props, environment: Mapping[str, str]) -> tuple[Desired, DesiredKey]:
-    """Return what a SmokeCheck tries, as a key that is never written; raises ManifestError."""
+    """Return the desired state of a SmokeCheck as a key that is never written. Raises ManifestError."""
     places = props.get("deliveries")
     deliver = [_place(item) for item in places] if isinstance(places, list) else places
     entry = {**given(props, ("smoke",)), "deliver": deliver if deliver is not None else []}
@@ -156,7 +155,7 @@ def check_of(props: Props, environment: Mapping[str, str]) -> tuple[Desired, Des
 
 
 def rotation(props: Props) -> Rotation:
-    """Return how and when a key rotates, from inputs that were checked before."""
+    """Return the rotation of a key, from inputs that were checked before."""
     entry = {"state": "absent", **given(props, ("rotation",))}
     return _load({"records": {"target": "local"}, "keys": {CHECKED: entry}}, {}).keys[0].rotation
 
@@ -167,7 +166,7 @@ def _names(props: Props, parent: str) -> list[str]:
 
 
 def _place(item: object) -> object:
-    """Return a delivery without its version, which tells nothing but that it changed."""
+    """Return a delivery without its version, which only shows that it changed."""
     return {name: item[name] for name in item if name != "version"} if isinstance(item, Mapping) else item
 
 
@@ -177,7 +176,7 @@ def _places(props: Props, environment: Mapping[str, str]) -> dict[str, object]:
     places = given(props, PLACES)
     if "records" in places or "targets" in places or not environment.get(RECORDS):
         return places
-    remedy = 'Write a target\'s settings: {"type": "vault", "address": …, "mount": …, "prefix": "keyturn"}.'
+    remedy = 'Set it to the settings of a target: {"type": "vault", "address": …, "mount": …, "prefix": "keyturn"}.'
     try:
         target = json.loads(environment[RECORDS])
     except ValueError:
@@ -197,7 +196,7 @@ def _load(data: Mapping[str, object], environment: Mapping[str, str]) -> Desired
 
 
 def _plain(value: object) -> object:
-    """Return whole numbers as such, since the engine knows no others than floating ones; what is None is left out."""
+    """Return the value without None, and with whole numbers as int: the engine has only floating-point numbers."""
     if isinstance(value, Mapping):
         return {name: _plain(item) for name, item in value.items() if item is not None}
     if isinstance(value, list):
@@ -206,7 +205,7 @@ def _plain(value: object) -> object:
 
 
 def _told(error: ManifestError, key: str, unsure: set[str]) -> list[str]:
-    """Return the mistakes by the names of the inputs, without those that follow from an unknown one."""
+    """Return the mistakes with the names of the inputs, without those that are due to an unknown input."""
     from keyturn.manifest.mistakes import show_path
 
     prefix = show_path(("keys", key))

@@ -1,7 +1,7 @@
-"""What the provider does with a key: the machine's loop, on the same record as the command line.
+"""The operations of the provider on a key. They run the same loop on the same record as the command line.
 
-Each operation reads its record once. The checks before the loop use that reading, then the loop itself: each of its
-effects follows a write over exactly the version that was read. The outputs show what the loop wrote last.
+Each operation reads its record once. The checks and then the loop use that reading: each effect of the loop follows a
+write over exactly the version that was read. The outputs show the last record that the loop wrote.
 """
 
 from __future__ import annotations
@@ -26,14 +26,13 @@ from pulumi_keyturn.inputs import TRIGGER, Props
 from pulumi_keyturn.messages import KeyturnFailed
 
 Left = Callable[[Record], str]
-"""Says what a failure left behind."""
+"""Describes what a failure left behind."""
 
 
 def create(props: Props) -> CreateResult:
-    """Bring a key to rest and return its id in the record.
+    """Apply a new key until it is at rest. Return the id of its record.
 
-    Finds by itself what an earlier create left behind. Raises KeyturnError or KeyturnFailed; whatever was minted by
-    then is in the record.
+    Continues a failed earlier create. Raises KeyturnError or KeyturnFailed; anything minted by then is in the record.
     """
     desired, key = inputs.key_of(props, session.environment())
     world = session.world(desired)
@@ -44,9 +43,9 @@ def create(props: Props) -> CreateResult:
 
 
 def update(olds: Props, news: Props) -> UpdateResult:
-    """Bring a key to rest again; `olds` are its outputs.
+    """Apply a key again until it is at rest. `olds` are its outputs.
 
-    A rotation trigger that had to wait keeps its old value in the outputs, so that the next diff shows it again.
+    If a triggered rotation has to wait, the outputs keep the old trigger, so that the next diff shows it again.
     """
     if state.only_provider(olds, news, datetime.now(UTC)):
         return UpdateResult(state.kept(olds))
@@ -65,14 +64,14 @@ def update(olds: Props, news: Props) -> UpdateResult:
     record, shown = _record(report), dict(news)
     if record.trigger != pulled and pulled:
         shown[TRIGGER] = olds.get(TRIGGER)
-        messages.warn(f"{key.id}: the rotation that the trigger asked for has to wait: {_waiting(report.end)}")
+        messages.warn(f"{key.id}: the triggered rotation has to wait: {_waiting(report.end)}")
     return UpdateResult(state.of_key(shown, world, key, record))
 
 
 def read(key: str, props: Props) -> ReadResult:
-    """Return what is true of a key now; a blank id if it is gone for certain.
+    """Return the current outputs of a key, or an empty id if it is certainly gone.
 
-    Raises KeyturnError or KeyturnFailed if that cannot be known.
+    Raises KeyturnError or KeyturnFailed if that cannot be determined.
     """
     desired = inputs.surroundings_of(props, session.environment())
     world = session.world(desired)
@@ -88,11 +87,11 @@ def read(key: str, props: Props) -> ReadResult:
 
 
 def delete(props: Props) -> None:
-    """Let a key go; a key that another owner, or another resource of this run's program, has is left alone.
+    """Delete or release a key, unless it belongs to another owner or to another resource of this program.
 
-    The engine replaces if it is told to (`--replace`): it makes the new resource on the same record, before or after it
-    deletes the old one. Nothing could make the key again, so the key just stays. Raises KeyturnError or KeyturnFailed,
-    also if there is no record: then nobody knows what is to be deleted.
+    For `--replace` the engine creates the new resource on the same record before or after it deletes the old one. The
+    key could not be created again, so it stays. Raises KeyturnError or KeyturnFailed, also if there is no record:
+    without one, the API keys to delete are unknown.
     """
     desired = inputs.surroundings_of(props, session.environment())
     key = DesiredKey(
@@ -105,7 +104,7 @@ def delete(props: Props) -> None:
         homes={target.name: target.home for target in desired.targets},
     )
     if session.uniqueness.has(key.id):
-        messages.warn(f"{key.id}: goes on under the resource that has it now; nothing of it was touched")
+        messages.warn(f"{key.id}: another resource of this program has this key now; nothing was changed")
         return
     world = session.world(desired)
     stored = world.read_record(key.id)
@@ -115,14 +114,14 @@ def delete(props: Props) -> None:
     if record.deleted_at:
         return
     if record.owner != key.owner:
-        messages.warn(f"{key.id}: belongs to {record.owner!r} now; nothing of it was touched")
+        messages.warn(f"{key.id}: the owner is {record.owner!r} now; nothing was changed")
         return
     options = _checked(world, key, record, Options(allow_delete=True, by=key.owner))
     _apply(_AlreadyRead(world, stored), key, options, messages.half_done)
 
 
 class _AlreadyRead:
-    """A world with one record that was read already: that serves the first reading of it, and no other."""
+    """A world with one record that was already read. It is returned for the first read of that record only."""
 
     def __init__(self, world: LiveWorld, stored: StoredRecord) -> None:
         self._world = world
@@ -138,13 +137,13 @@ class _AlreadyRead:
 
 
 def _read(world: LiveWorld, key: str) -> StoredRecord:
-    """Read a record after the list: an API key that another run made meanwhile must not look like a stranger's."""
+    """Read a record after the list, so that an API key created by a concurrent run does not look foreign."""
     world.list_keys()
     return world.read_record(key)
 
 
 def _options(props: Props, *, verify: bool = False) -> Options:
-    """Return what the program asks for; a delete that its change calls for was shown by the preview."""
+    """Return the options of the program. The preview has shown any delete that its change requires."""
     return Options(
         verify=verify or props.get("verify") is True,
         take_over=props.get("take_over") is True,
@@ -154,7 +153,7 @@ def _options(props: Props, *, verify: bool = False) -> Options:
 
 
 def _checked(world: LiveWorld, key: DesiredKey, record: Record | None, options: Options) -> Options:
-    """Raise RunStopped if what happens to this key happens to all keys of the stack; note that its team is known."""
+    """Raise RunStopped if all keys of the stack have the same problem. Note that the team is known."""
     breaker = session.breaker(world, record.owner if record else key.owner)
     breaker.check_listed(key.id, record)
     if record and options.verify and key.smoke.origin is not Origin.SKIP:
@@ -163,7 +162,7 @@ def _checked(world: LiveWorld, key: DesiredKey, record: Record | None, options: 
 
 
 def _apply(world: _AlreadyRead, key: DesiredKey, options: Options, left: Left) -> KeyReport:
-    """Run the machine; a failure also says what it `left` behind."""
+    """Run the machine. A failure also describes what it `left` behind."""
     with Runs().hold() as run:
         report = executor.apply_key(cast("World", world), key, options, run.id, _progress)
         run.unfinished = report.exit_code != 0
@@ -184,19 +183,19 @@ def _failure(key: DesiredKey, report: KeyReport, record: Record | None, left: Le
 
 
 def _follow_name(world: _AlreadyRead, key: DesiredKey, options: Options) -> None:
-    """Move the record to the new name of a renamed resource, stack or project; that allows nothing else."""
+    """Move the record to the new owner of a renamed resource, stack or project. This permits nothing else."""
     only_that = Options(take_over=True, by=key.owner, same_team=options.same_team)
     _apply(world, executor.unmanaged_key(key.id, key.owner), only_that, messages.half_done)
 
 
 def _record(report: KeyReport) -> Record:
     if report.record is None:
-        raise KeyturnFailed(f"{report.key}: it is at rest without a record; check the record store")
+        raise KeyturnFailed(f"{report.key}: the key is at rest without a record; check the record store")
     return report.record
 
 
 def _gone(world: LiveWorld, record: Record) -> bool:
-    """Tell whether no API key of the record is left: absent from two complete lists."""
+    """Tell whether no API key of the record is left: all are absent from two complete lists."""
     uuids = {slot.uuid for slot in record.slots.values()}
     return bool(uuids) and not any(
         key.uuid in uuids and key.deleted_at is None for fresh in (False, True) for key in world.list_keys(fresh=fresh)

@@ -1,9 +1,9 @@
-"""What the user reads: keyturn's sentences with the remedies of a program, and the way of each line to the screen.
+"""Messages to the user: keyturn's sentences with remedies for programs, and the output through `pulumi.log`.
 
-One thread shows all lines, through `pulumi.log`. An engine that was killed or stopped makes `pulumi.log` raise, or wait
-without end. A caller may hold a fresh secret, so none of that ever reaches it.
+One thread sends all messages to `pulumi.log`, which raises or blocks forever if the engine was killed or stopped. A
+caller may hold a new secret, so it never waits for the engine.
 
-Imports nothing of keyturn until it is needed: a stack at rest has no use for it.
+keyturn is imported only when it is needed: a stack at rest does not need it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from keyturn.core.record import Record
 
 LONGEST = 1.0
-"""Seconds that the end of a call waits for its lines to be shown."""
+"""Seconds that the end of a call waits for its messages to be shown."""
 
 _SAID = (
     (r"`keyturn adopt \S+ --secret existing --uuid UUID` keeps it", "adopt={'secret': 'existing', 'a': UUID} keeps it"),
@@ -56,82 +56,84 @@ _starting = threading.Lock()
 
 
 class KeyturnFailed(Exception):
-    """What the engine shows of a failed call; holds no secret, no token and no body."""
+    """The error that the engine shows for a failed call. It contains no secret, token or body."""
 
 
 def of_pulumi(text: str) -> str:
-    """Return a sentence of keyturn with the remedies of a program instead of those of the command line."""
+    """Return a sentence of keyturn with remedies for programs instead of those for the command line."""
     for ours, theirs in _SAID:
         text = re.sub(ours, theirs, text)
     return text
 
 
 def parked(record: Record) -> str:
-    """Say why a key is parked, and what lets it mint again."""
+    """Return why a key is parked, and how to unpark it."""
     why = record.parked.why if record.parked else ""
     return f"it is parked: {why}; a change of rotation_trigger, or of smoke, rotation or deliver, lets it mint again"
 
 
 def no_record(key: str, desired: Desired) -> str:
-    """Say that a resource's record is not where it should be."""
+    """Return the message for a missing record."""
     place = f"{desired.records.target}:{desired.records.prefix}"
     return (
-        f"{key}: {place} holds no record of this key, so nothing was done. If the records were moved, move this one "
-        "too; if the key is no longer wanted, delete its API key in the control panel and empty its deliveries: "
-        "`pulumi state delete` then forgets it."
+        f"{key}: {place} holds no record of this key; nothing was changed. If the records were moved, move this one "
+        "too. If the key is no longer needed, delete its API key in the control panel, empty its deliveries, and run "
+        "`pulumi state delete`."
     )
 
 
 def half_done(record: Record) -> str:
-    """Say how to go on after an update or delete that left something open; empty if nothing is."""
+    """Return how to continue after an unfinished update or delete. Empty if nothing is unfinished."""
     late = any(item.digest != record.live_digest for item in record.deliveries)
     if record.deleted_at or not (record.intent or late):
         return ""
     return (
-        "This change is half done, and the record knows it: run the same command again, and it goes on. To take the "
-        "change back, run `pulumi up --refresh`: without the refresh an up would not see what is open."
+        "This change is unfinished, and the record knows how far it got: run the same command again to continue. To "
+        "undo the change, run `pulumi up --refresh`: without the refresh, an up would not see the unfinished work."
     )
 
 
 def made(record: Record) -> str:
-    """Say what a failed create left behind; empty if there is no API key."""
+    """Return what a failed create left behind. Empty if there is no API key."""
     from keyturn.core.record import Op
 
     uuids = ", ".join(slot.uuid for slot in record.slots.values())
     if record.deleted_at or not (uuids or (record.intent and record.intent.op is Op.CREATE)):
         return ""
-    what = f"The API key {uuids} exists and is recorded" if uuids else "An API key may have been made, and is recorded"
+    what = (
+        f"The API key {uuids} exists and is recorded" if uuids else "An API key may have been created, and is recorded"
+    )
     return (
-        f"{what}, though not in Pulumi's state, so a destroy would leave it: run `pulumi up` again, which goes on with "
-        "it; to be rid of it, destroy it after that."
+        f"{what}, but it is not in Pulumi's state, so a destroy would not delete it. Run `pulumi up` again to continue "
+        "with it. To remove it, run `pulumi destroy` after that."
     )
 
 
 def hand_off(names: Iterable[str]) -> str:
-    """Say how the operator makes API keys of these names, empty if there are none."""
+    """Return how to create API keys with these names in the control panel. Empty if there are none."""
     from keyturn.report.handoff import CLICKS, PANEL
 
     wanted = ", ".join(map(repr, names))
     if not wanted:
         return ""
     return (
-        f"Make {wanted}, with exactly that name, at {PANEL}: {CLICKS}. No secret has to be copied. "
-        "Then run `pulumi up` again: it takes the API key over and regenerates it."
+        f"Create {wanted}, with exactly that name, at {PANEL}: {CLICKS}. No secret has to be copied. "
+        "Then run `pulumi up` again: it takes over the API key and regenerates it."
     )
 
 
 def say(text: str) -> None:
-    """Show a line of progress; never raises, never waits."""
+    """Show a progress message. Never raises, never waits."""
     _put(pulumi.log.info, text)
 
 
 def warn(text: str) -> None:
-    """Show a warning; never raises, never waits."""
+    """Show a warning. Never raises, never waits."""
     _put(pulumi.log.warn, text)
 
 
 def flush(seconds: float = LONGEST) -> None:
-    """Wait until all lines are shown, for so long at most: the engine may end this process after a call."""
+    """Wait up to `seconds` until all messages are shown: the engine may end this process after a call."""
     with _lines.all_tasks_done:
         _lines.all_tasks_done.wait_for(lambda: not _lines.unfinished_tasks, seconds)
 
@@ -158,9 +160,9 @@ def _show_all() -> None:
 
 
 def _connect() -> None:
-    """Tell `pulumi.log`, in this thread, where the engine is; without one it writes to standard error.
+    """Connect `pulumi.log` to the engine, in this thread. Without an engine it writes to standard error.
 
-    Its address is a provider's first argument.
+    The first argument of a provider is the engine's address.
     """
     address = sys.argv[1] if len(sys.argv) > 1 else ""
     if _ADDRESS.fullmatch(address):

@@ -1,9 +1,9 @@
 """The dynamic providers that the engine calls.
 
-Pulumi keeps a reference to these two classes in every state file (`__provider`, a pickle). So this module and the names
-of its classes never change, and the classes have no attributes.
+Each state file has a reference to these two classes (`__provider`, a pickle). So the names of this module and of its
+classes never change, and the classes have no attributes.
 
-What does the work is imported only if there is some: a stack at rest is only compared.
+The modules that do the work are imported only when needed: for a stack at rest, inputs are only compared.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ S = TypeVar("S")
 Props = dict[str, object]
 
 LIMIT = 2000
-"""Characters of a paragraph; the words of an API or of a target may be in it."""
+"""The longest paragraph in characters. It may contain texts of an API or a target."""
 
 
 def one_paragraph(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
-    """Wrap a method so that it raises nothing but KeyturnFailed, without the exception that caused it.
+    """Wrap a method so that it raises only KeyturnFailed, without the exception that caused it.
 
-    The engine prints the whole traceback of an exception. An error that is not keyturn's own shows the name of its type
-    only: its text could hold a secret. Before the call ends all its lines are shown.
+    The engine prints the whole traceback of an exception. For a foreign error only the name of its type is shown: its
+    text could contain a secret. All messages are shown before the call ends.
     """
 
     @functools.wraps(method)
@@ -63,13 +63,13 @@ def _paragraph(error: Exception) -> str:
     if isinstance(error, KeyturnError | KeyturnFailed):
         return plain(messages.of_pulumi(str(error)), LIMIT)
     return (
-        f"An unexpected {type(error).__name__} stopped this resource. This is a mistake in keyturn, please report it. "
-        "The next `pulumi up` goes on where it was."
+        f"keyturn failed with {type(error).__name__}. This is a bug; please report it. The next `pulumi up` continues "
+        "from there."
     )
 
 
 class KeyProvider(ResourceProvider):
-    """Runs keyturn's machine for one key. Every method raises nothing but KeyturnFailed."""
+    """Runs keyturn's machine for one key. The methods raise only KeyturnFailed."""
 
     serialize_as_secret_always = False
 
@@ -89,27 +89,27 @@ class KeyProvider(ResourceProvider):
 
     @one_paragraph
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
-        """Tell whether there is something to do, from inputs, outputs and the clock; never a replacement."""
+        """Tell whether an update is due, from inputs, outputs and the clock. It is never a replacement."""
         why = state.key_update(olds, news, datetime.now(UTC))
         return _different(str(olds.get("key")), why)
 
     @one_paragraph
     def create(self, props: Props) -> CreateResult:
-        """Make the machine's loop rest: adopts, takes over, creates, delivers; goes on where a failed create was."""
+        """Apply a new key until it is at rest. Continues a failed create."""
         from pulumi_keyturn import keys
 
         return keys.create(props)
 
     @one_paragraph
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Make the machine's loop rest again; if only the provider differs, call nobody."""
+        """Apply a key again until it is at rest. Does nothing if only the provider differs."""
         from pulumi_keyturn import keys
 
         return keys.update(olds, news)
 
     @one_paragraph
     def read(self, id_: str, props: Props) -> ReadResult:
-        """Read only: what is not as recorded goes to `health`, and the next up heals it."""
+        """Compare the key with its record, without changes. Differences go to `health`, and the next up heals them."""
         from pulumi_keyturn import keys
 
         return keys.read(id_, props)
@@ -123,7 +123,7 @@ class KeyProvider(ResourceProvider):
 
 
 class SmokeCheckProvider(ResourceProvider):
-    """Tries a delivered secret. Every method raises nothing but KeyturnFailed."""
+    """Tests a delivered secret. The methods raise only KeyturnFailed."""
 
     serialize_as_secret_always = False
 
@@ -146,21 +146,21 @@ class SmokeCheckProvider(ResourceProvider):
 
     @one_paragraph
     def create(self, props: Props) -> CreateResult:
-        """Check; raises KeyturnFailed if a secret is not accepted."""
+        """Run the check. Raises KeyturnFailed if a secret is not accepted."""
         from pulumi_keyturn import smoke_check
 
         return CreateResult(smoke_check.identity(props), smoke_check.outputs(props))
 
     @one_paragraph
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
-        """Check again."""
+        """Run the check again."""
         from pulumi_keyturn import smoke_check
 
         return UpdateResult(smoke_check.updated(olds, news))
 
 
 def _checked(checked: Props, failures: list[str]) -> CheckResult:
-    """Return a result without the names of properties: the engine would print their values beside them."""
+    """Return a result without property names: the engine would print the properties' values."""
     return CheckResult(checked, [CheckFailure("", failure) for failure in failures])
 
 

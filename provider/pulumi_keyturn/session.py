@@ -1,7 +1,7 @@
-"""What the one process of a stack's dynamic resources shares: configuration, worlds, what was declared, the breaker.
+"""State of the process that runs a stack's dynamic resources: configuration, worlds, declarations, the breaker.
 
-The engine starts a new one for each preview, up, refresh and destroy; up to four calls run in it at once. keyturn is
-imported only if there is work: a stack at rest is only compared.
+The engine starts a new process per preview, up, refresh and destroy. Up to four calls run in it concurrently. keyturn
+is imported only when needed: for a stack at rest, inputs are only compared.
 """
 
 from __future__ import annotations
@@ -32,22 +32,23 @@ CONFIGURED = {
     "OP_CONNECT_TOKEN": "keyturn:opConnectToken",
     "KEYTURN_RECORDS": "keyturn:records",
 }
-"""The variables that the stack's configuration may give if the environment does not.
+"""The variables that the stack's configuration may set if the environment does not.
 
-Only the environment says where a credential may go: configuration comes with the program.
+Only the environment may permit an origin for a credential: the configuration is part of the program.
 """
 
 EXEMPT = "KEYTURN_ONE_BY_ONE"
-"""A variable that names keys, separated by commas: the operator says that it is really they that are gone."""
+"""A variable with key ids, separated by commas. The operator confirms that these keys really are gone or refused."""
 
-_BY_THEMSELVES = (
-    f"If it is true of the keys after all, name them in the environment: {EXEMPT}=KEY,KEY has each judged by itself."
+_CONFIRMATION = (
+    f"If the keys really are gone or refused, list them in the environment: {EXEMPT}=KEY,KEY. "
+    "Each is then judged by itself."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """What a resource claims: a part of something, or the whole if `part` is empty; and how it is called."""
+    """A claim of a resource on a thing, or on a part of it if `part` is set, with its name for messages."""
 
     what: tuple[str, ...]
     input: str
@@ -56,10 +57,10 @@ class _Claim:
 
 
 class Uniqueness:
-    """What only one resource of a program may have; thread-safe.
+    """Things that only one resource of a program may have. Thread-safe.
 
-    The engine has each resource checked by itself, so the rules of a manifest never see two of them. Inputs are
-    compared as they are written.
+    The engine checks each resource alone, so the manifest's rules never see two of them. Inputs are compared as
+    written.
     """
 
     def __init__(self) -> None:
@@ -69,9 +70,9 @@ class Uniqueness:
         self._keys: set[str] = set()
 
     def declare(self, props: Props) -> list[str]:
-        """Note a resource's inputs, `key` among them; return what another one of this run has already.
+        """Note a resource's inputs, including `key`. Return the conflicts with other resources of this run.
 
-        The same resource may come again: the engine checks twice what it replaces.
+        The same resource may be declared again: the engine checks a replaced resource twice.
         """
         who = inputs.owner(props)
         found = []
@@ -82,20 +83,20 @@ class Uniqueness:
                 others = (parts[part] for part in parts if "" in {part, claim.part} or part == claim.part)
                 other = next((owner for owner in others if owner != who), None)
                 if other:
-                    both = f"two resources of this program have {claim.thing}, the other is {other}"
-                    found.append(f"{claim.input}: {both}; give one of them another")
+                    both = f"two resources of this program have {claim.thing}; the other one is {other}"
+                    found.append(f"{claim.input}: {both}; change one of them")
                 else:
                     parts[claim.part] = who
         return found
 
     def has(self, key: str) -> bool:
-        """Tell whether a resource of this run's program has this key: whoever deletes it means another resource."""
+        """Tell whether a resource of this program has this key. A delete of it then refers to another resource."""
         with self._lock:
             return key in self._keys
 
 
 def _claims(props: Props) -> Iterator[_Claim]:
-    """Return what a resource claims, without what is unknown yet or makes no sense: other checks say that."""
+    """Yield the claims of a resource, without unknown and invalid inputs, which other checks report."""
     key, adopt, rotation = props["key"], _mapping(props.get("adopt")), _mapping(props.get("rotation"))
     if isinstance(key, str):
         yield _Claim(("key", key), "key", f"the key {key!r}")
@@ -122,19 +123,19 @@ def _mapping(value: object) -> Mapping[object, object]:
 
 
 def family(owner: str) -> str:
-    """Return how the owners of all keys of a stack begin; any other owner is its own family."""
+    """Return the common prefix of the owners of a stack's keys. Any other owner is its own family."""
     return "/".join(owner.split("/")[:2]) + "/" if owner.startswith("pulumi:") else owner
 
 
 class Breaker:
-    """Stops the run if what happens to one key happens to all keys of its stack; thread-safe, and stays stopped.
+    """Stops the run if all keys of a stack have the same problem. Thread-safe. A stopped run stays stopped.
 
-    Then it is the token or the API, not the keys. The rules are those of a manifest's run (`keyturn.core.brakes`). The
-    engine works on one resource at a time, so the other keys are found by their records.
+    In that case the cause is the token or the API, not the keys. The rules are those of a manifest's run
+    (`keyturn.core.brakes`). The engine works on one resource at a time, so the other keys are found by their records.
     """
 
     def __init__(self, world: LiveWorld, owners: str) -> None:
-        """Take the family of owners; nothing is read yet."""
+        """Take the family of owners. Nothing is read yet."""
         self._world = world
         self._owners = owners
         self._lock = threading.Lock()
@@ -142,10 +143,10 @@ class Breaker:
         self._stopped = ""
 
     def check_listed(self, key: str, record: Record | None) -> None:
-        """Raise RunStopped if the token is another team's, or may be, or if two or more keys are all gone.
+        """Raise RunStopped if the token belongs or may belong to another team, or if all keys, two or more, are gone.
 
-        Costs nothing if the live API key of this record is listed. After it the token is known to be of the record's
-        own team, or the operator says so.
+        Costs nothing if the live API key of this record is listed. If it returns, the token is known to belong to the
+        record's team, or the operator has confirmed it.
         """
         from keyturn.core import brakes
         from keyturn.core.errors import RunStopped
@@ -163,16 +164,16 @@ class Breaker:
             if not self._stopped:
                 before = self._seen
                 self._seen = {**(self._records(key) if before is None else before), **known}
-                if self._doubt(self._seen, listed):
-                    if before is not None:  # what was read earlier may be out of date
+                if self._stop_reason(self._seen, listed):
+                    if before is not None:  # the earlier records may be out of date
                         self._seen = {**self._records(key), **known}
-                    self._stopped = self._doubt(self._seen, self._world.list_keys(fresh=True))
+                    self._stopped = self._stop_reason(self._seen, self._world.list_keys(fresh=True))
             self._stop()
 
     def check_accepted(self, record: Record) -> None:
-        """Raise RunStopped if the API refuses this key's secret and accepts no other key's.
+        """Raise RunStopped if the API refuses this key's secret and accepts no other key's secret.
 
-        One answer per key is enough: to stop for nothing costs less than to mint for nothing.
+        One answer per key is enough: an unnecessary stop costs less than an unnecessary mint.
         """
         from keyturn.core import brakes
         from keyturn.core.model import Verdict
@@ -188,10 +189,10 @@ class Breaker:
             self._stopped = self._stopped or brakes.all_refused(verdicts)
             self._stop()
 
-    def _doubt(self, records: Mapping[str, Record], listed: Collection[ApiKey]) -> str:
-        """Return why the run stops, empty if it goes on.
+    def _stop_reason(self, records: Mapping[str, Record], listed: Collection[ApiKey]) -> str:
+        """Return why the run stops. Empty if it continues.
 
-        Raises RunStopped if the token is known to be another team's: the operator has nothing to add to that.
+        Raises RunStopped if the token is known to belong to another team: the operator cannot override that.
         """
         from keyturn.core import brakes
         from keyturn.core.errors import RunStopped
@@ -213,10 +214,10 @@ class Breaker:
         from keyturn.core.errors import RunStopped
 
         if self._stopped:
-            raise RunStopped(self._stopped, remedy=_BY_THEMSELVES)
+            raise RunStopped(self._stopped, remedy=_CONFIRMATION)
 
     def _records(self, besides: str) -> dict[str, Record]:
-        """Return the records of the stack's other keys; one that cannot be read tells nothing."""
+        """Return the readable records of the stack's other keys."""
         from keyturn.core.errors import KeyturnError
 
         found = {}
@@ -257,7 +258,7 @@ def _exempt(key: str) -> bool:
 
 
 uniqueness = Uniqueness()
-"""What the resources of this run's program have declared."""
+"""The declarations of this run's program."""
 
 _lock = threading.Lock()
 _config: dict[str, str] = {}
@@ -266,23 +267,23 @@ _breakers: dict[tuple[int, str], Breaker] = {}
 
 
 def configure(get: Callable[[str], object]) -> None:
-    """Take the stack's configuration: on refresh and destroy it is that of the last up."""
+    """Take the stack's configuration. On refresh and destroy it is that of the last up."""
     found = {name: get(key) for name, key in CONFIGURED.items()}
     with _lock:
         _config.update({name: str(value) for name, value in found.items() if value})
 
 
 def environment() -> Mapping[str, str]:
-    """Return the environment, and from the configuration what it lacks; it holds credentials."""
+    """Return the environment, completed from the configuration. It contains credentials."""
     with _lock:
         return {**_config, **{name: value for name, value in os.environ.items() if value}}
 
 
 def world(desired: Desired) -> LiveWorld:
-    """Return the world of these targets, records and times.
+    """Return the world of these targets, records and timing.
 
-    All worlds of the process share one rate budget and one list, those of one request time their clients, too. Raises
-    CredentialError, InputError.
+    All worlds of the process share one rate budget and one key list; those with the same request deadline also share
+    their clients. Raises CredentialError and InputError.
     """
     from keyturn.live.live_world import open_world
 
@@ -299,6 +300,6 @@ def world(desired: Desired) -> LiveWorld:
 
 
 def breaker(world: LiveWorld, owner: str) -> Breaker:
-    """Return the breaker of all keys of a stack, by the owner of one of their records."""
+    """Return the breaker of a stack's keys, by the owner of one of their records."""
     with _lock:
         return _breakers.setdefault((id(world), family(owner)), Breaker(world, family(owner)))

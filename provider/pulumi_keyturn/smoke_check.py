@@ -1,4 +1,4 @@
-"""What the provider does with a SmokeCheck: reads what a delivery holds, and tries it."""
+"""The operations of the provider on a SmokeCheck: it reads the secret of a delivery and tests it."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pulumi_keyturn.messages import KeyturnFailed
 
 
 def identity(props: Props) -> str:
-    """Return the id of a SmokeCheck: it has none of its own in the world."""
+    """Return the id of a SmokeCheck. It has no record, so this is its default id."""
     return inputs.identity(props)
 
 
 def outputs(props: Props) -> dict[str, object]:
-    """Check every delivery and return all outputs.
+    """Check all deliveries and return all outputs.
 
-    Raises KeyturnFailed, naming every delivery that is empty or whose secret is not accepted; KeyturnError if one
-    cannot be read.
+    Raises KeyturnFailed with all deliveries that are empty or whose secret is not accepted, and KeyturnError if a
+    delivery cannot be read.
     """
     desired, key = inputs.check_of(props, session.environment())
     world = session.world(desired)
@@ -40,7 +40,7 @@ def outputs(props: Props) -> dict[str, object]:
 
 
 def updated(olds: Props, news: Props) -> dict[str, object]:
-    """Check again; if only the provider differs, nothing is asked."""
+    """Check again. Does nothing if only the provider differs."""
     if state.smoke_check_update(olds, news, datetime.now(UTC)) == state.PROVIDER:
         return dict(olds)
     return outputs(news)
@@ -49,5 +49,5 @@ def updated(olds: Props, news: Props) -> dict[str, object]:
 def _check(world: LiveWorld, key: DesiredKey, place: Delivery) -> SmokeResult:
     secret = world.read_delivery(place).secret
     if secret is None:
-        return SmokeResult(Verdict.REFUSED, "it holds nothing")
+        return SmokeResult(Verdict.REFUSED, "it is empty")
     return smoke.check(world, secret, key.smoke, key.timing, fresh=False)

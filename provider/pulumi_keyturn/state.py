@@ -1,6 +1,6 @@
-"""What the state holds of a resource: its outputs, the health that a refresh found, and whether an update is due.
+"""The state of a resource: its outputs, its health after a refresh, and whether an update is due.
 
-The questions of every preview and up read nothing and import nothing of keyturn: a stack at rest is only compared.
+Every preview and up checks whether an update is due. That reads nothing and does not import keyturn.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ SECRET = "secret"
 
 # Is an update due?
 def key_update(olds: Props, news: Props, now: datetime) -> str:
-    """PURE: return why a key needs an update, empty if it is at rest; `olds` are its outputs, `news` its inputs."""
+    """PURE: return why a key needs an update. Empty if it is at rest. `olds` are its outputs, `news` its inputs."""
     if changes := inputs.changed(olds, news, (*inputs.KEY, *inputs.ORIGIN)):
         return f"{', '.join(changes)} changed"
     if (health := olds.get("health", HEALTHY)) != HEALTHY:
         return str(health)
     if _past(olds.get("retire_at"), now):
-        return "the overlap is over: the old secret is to be retired"
+        return "the overlap is over; the old secret is due to be retired"
     if _past(olds.get("next_rotation_at"), now) and _rotation_due(olds, now):
         return "its rotation is due"
     return _provider(olds, news)
 
 
 def smoke_check_update(olds: Props, news: Props, now: datetime) -> str:
-    """PURE: return why a secret is to be checked again, empty if it is not."""
+    """PURE: return why a secret is due to be checked again. Empty if it is not."""
     if changes := inputs.changed(olds, news, inputs.SMOKE_CHECK):
         return f"{', '.join(changes)} changed"
     if _past(olds.get("next_check_at"), now):
@@ -51,7 +51,7 @@ def smoke_check_update(olds: Props, news: Props, now: datetime) -> str:
 
 
 def only_provider(olds: Props, news: Props, now: datetime) -> bool:
-    """PURE: tell whether only the reference to the provider differs: then it is renewed, and nothing else is done."""
+    """PURE: tell whether only the reference to the provider differs. Then only that is updated."""
     return key_update(olds, news, now) == PROVIDER
 
 
@@ -64,14 +64,14 @@ def _past(moment: object, now: datetime) -> bool:
 
 
 def _rotation_due(olds: Props, now: datetime) -> bool:
-    """Tell whether the window, if there is one, is open: it may have closed since the rotation became due."""
+    """Tell whether the rotation is due and its window, if any, is open. It may have closed since."""
     from keyturn.core import schedule
 
     rotated_at = olds.get("rotated_at")
     return isinstance(rotated_at, str) and schedule.due(inputs.rotation(olds), datetime.fromisoformat(rotated_at), now)
 
 
-# Outputs: the inputs again, since a delete gets nothing else, and what the record knows.
+# Outputs: the inputs again, because a delete gets nothing else, and the facts of the record.
 def of_key(props: Props, world: LiveWorld, key: DesiredKey, record: Record) -> dict[str, object]:
     """Return all outputs of a key that the machine left at rest."""
     shown = {**_inputs(props), **_facts(record, key.rotation), "health": HEALTHY}
@@ -106,7 +106,7 @@ def of_found(props: Props, world: LiveWorld, desired: Desired, record: Record) -
 
 
 def kept(olds: Props) -> dict[str, object]:
-    """Return the outputs as they are; a secret arrived unwrapped and has to be wrapped again."""
+    """Return the outputs unchanged. A secret arrives unwrapped and has to be wrapped again."""
     shown = dict(olds)
     if SECRET in shown:
         shown[SECRET] = rpc.wrap_rpc_secret(shown[SECRET])
@@ -145,14 +145,14 @@ def _live_secret(world: LiveWorld, record: Record, deliveries: tuple[Delivery, .
         secret = world.read_delivery(delivery).secret
         if secret is not None and is_live(record, secret):
             return secret
-    raise KeyturnFailed(f"{record.key}: no delivery holds the live secret, so there is none to expose")
+    raise KeyturnFailed(f"{record.key}: no delivery holds the live secret, so it cannot be exposed")
 
 
 def _moment(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).isoformat() if moment else None
 
 
-# Health: a sentence for the user, and the sign that the next up has something to heal.
+# Health: a message to the user, which also tells the next up that there is something to heal.
 def health(
     record: Record,
     *,
@@ -164,8 +164,8 @@ def health(
 ) -> str:
     """Return the condition with everything that is not as it should be, or `healthy`.
 
-    `names` are the API keys of a complete list by uuid, `held` what the deliveries hold, `accepted` whether the API
-    accepts the live secret (None: not tried, or no answer).
+    `names` maps uuid to name for the API keys of a complete list. `held` has the values of the deliveries. `accepted`
+    tells whether the API accepts the live secret (None: not tested, or no answer).
     """
     from keyturn.core.conditions import Facts, conditions
     from keyturn.core.model import SmokeResult, Verdict

@@ -132,7 +132,7 @@ def test_adopt_keeps_a_secret_from_standard_input(stage: Stage) -> None:
 def test_adopt_refuses_an_empty_secret(stage: Stage) -> None:
     """An empty pipe is a mistake, not a secret."""
     answer = stage.run("adopt", "report-bot", "--secret", "stdin", "--yes", code=3)
-    assert "no secret came" in answer.stderr
+    assert "there is no secret on standard input" in answer.stderr
 
 
 def test_smoke(stage: Stage) -> None:
@@ -259,7 +259,7 @@ def test_no_token_is_5(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_targets_lists_what_is_installed(stage: Stage) -> None:
     """Each kind has what it can do, and its settings."""
     listed = stage.run("targets").stdout
-    assert "vault: compares and sets, keeps versions, holds records\n" in listed
+    assert "vault: compare-and-set, versions, records\n" in listed
     assert "  address" in listed
 
 

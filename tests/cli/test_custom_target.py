@@ -56,7 +56,7 @@ def machine(installed: Path, tmp_path: Path) -> Machine:
 def test_it_is_listed_with_where_it_comes_from(machine: Machine) -> None:
     """Its settings too; without the package there is no such kind."""
     listed = machine.keyturn("targets")
-    assert "json-directory (from keyturn-json-directory): holds secrets only\n  root  required" in listed
+    assert "json-directory (from keyturn-json-directory): deliveries only\n  root  required" in listed
     assert "json-directory" not in run([*KEYTURN, "targets"]).stdout
 
 

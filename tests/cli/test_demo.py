@@ -34,7 +34,7 @@ def test_the_demo_shows_a_whole_life_and_its_last_line_is_the_proof(tmp_path: Pa
     assert time.monotonic() - began < 90
     last = answer.stdout.splitlines()[-1]
     assert last.startswith("The delivered secret was accepted (HTTP 200 ")
-    told = re.search(r"a consumer asked (\d+) times meanwhile and was refused 0 times", answer.stdout)
+    told = re.search(r"a consumer sent (\d+) requests meanwhile; 0 were refused", answer.stdout)
     assert told is not None
     assert int(told[1]) > 10
     assert answer.stdout.count("proven: ") == 9

@@ -31,7 +31,7 @@ def test_apply_asks_on_a_terminal(stage: Stage, answer: str, code: int) -> None:
         assert child.stdout is not None
         assert child.stderr is not None
         shown = ""
-        while not shown.endswith("Do this? [y/N]\n"):
+        while not shown.endswith("Apply this plan? [y/N]\n"):
             shown += child.stderr.readline()
         os.write(ours, answer.encode())
         document = json.loads(child.stdout.read())
@@ -59,7 +59,7 @@ def test_a_stopped_apply_reports_and_the_next_one_finishes(stage: Stage, number:
         child.send_signal(number)
         document = json.loads(child.stdout.read())
         assert child.wait(60) == code
-        assert "the next `keyturn apply` goes on from there" in child.stderr.read()
+        assert "the next `keyturn apply` continues from there" in child.stderr.read()
     assert [report["key"] for report in document["runs"][0]["reports"]] == ["report-bot"]
     stage.run("apply", "report-bot", "--yes")
     assert stage.alive(stage.delivered("report") or "")

@@ -76,7 +76,7 @@ def test_errors_and_talk_are_safe(name: str, capsys: pytest.CaptureFixture[str])
     screen = Screen()
     screen.error(f"{name}: not found\n{name}")
     screen.say(name)
-    screen.talk([line(Span(name, Tone.NAME))])
+    screen.inform([line(Span(name, Tone.NAME))])
     shown = capsys.readouterr()
     assert (breaches(shown.err), shown.out) == ([], "")
 

@@ -98,8 +98,8 @@ Serve = Callable[[Script], tuple[AwsTarget, RawServer]]
         ("AccessDeniedException", "User: x is not authorized", Forbidden, "secretsmanager:GetSecretValue"),
         ("AccessDeniedException", "Access to KMS is not allowed", Forbidden, "kms:Decrypt"),
         ("DecryptionFailure", "", Forbidden, "kms:Decrypt"),
-        ("UnrecognizedClientException", "", CredentialError, "refuses this credential"),
-        ("ExpiredTokenException", "", CredentialError, "refuses this credential"),
+        ("UnrecognizedClientException", "", CredentialError, "refuses these credentials"),
+        ("ExpiredTokenException", "", CredentialError, "refuses these credentials"),
         ("InvalidSignatureException", "Signature expired", CredentialError, "clock"),
         ("ThrottlingException", "Rate exceeded", TargetUnavailable, "slow down"),
         ("InvalidRequestException", "it was marked for deletion", TargetMisfit, "restore-secret"),
@@ -121,7 +121,7 @@ def test_each_refusal_is_told_apart(serve: Serve, code: str, text: str, kind: ty
 def test_each_call_is_sent_once(serve: Serve) -> None:
     """The retries of boto are off: when to try again is keyturn's decision."""
     target, server = serve(lambda operation: answer("InternalServiceError", status=500))
-    with pytest.raises(TargetUnavailable, match="not well"):
+    with pytest.raises(TargetUnavailable, match="internal error"):
         target.read("a", FIELD)
     assert len(server.requests) == 1
     target.close()
@@ -181,7 +181,7 @@ def test_no_connection_is_definite() -> None:
     with socket.socket() as free_port:
         free_port.bind(("127.0.0.1", 0))
         target = against(f"http://127.0.0.1:{free_port.getsockname()[1]}")
-        with pytest.raises(TargetUnavailable, match="no connection") as caught:
+        with pytest.raises(TargetUnavailable, match="could not connect") as caught:
             target.write_document("a", "{}", "0", free)
         assert not caught.value.ambiguous
         target.close()
@@ -227,7 +227,7 @@ def test_a_field_needs_a_json_object(place: AwsPlace, text: str) -> None:
     """A secret that is one bare value is not turned into an object; its text is not shown."""
     path = place.path()
     place.client.create_secret(Name=path, SecretString=text)
-    with pytest.raises(TargetMisfit, match="can have none") as caught:
+    with pytest.raises(TargetMisfit, match="cannot hold the field") as caught:
         place.target().write(path, FIELD, NEW, None, free)
     assert "password" not in str(caught.value)
 
@@ -309,9 +309,9 @@ def test_a_role_is_assumed_first(moto: Moto, place: AwsPlace) -> None:
 @pytest.mark.parametrize(
     ("environment", "settings", "kind", "match"),
     [
-        ({"AWS_ACCESS_KEY_ID": ""}, {}, CredentialError, "no credential"),
+        ({"AWS_ACCESS_KEY_ID": ""}, {}, CredentialError, "no AWS credentials found"),
         ({"AWS_SECRET_ACCESS_KEY": ""}, {}, CredentialError, "AWS_SECRET_ACCESS_KEY is not"),
-        ({"AWS_REGION": ""}, {}, InputError, "no region"),
+        ({"AWS_REGION": ""}, {}, InputError, "no AWS region found"),
         ({}, {"profile": "nobody"}, CredentialError, "ProfileNotFound"),
     ],
 )

@@ -232,13 +232,13 @@ def test_a_field_that_holds_no_text_is_an_error(deliveries: DeliveryPlace) -> No
     target, path = deliveries.target(), deliveries.path()
     for value in deliveries.no_texts:
         deliveries.seed(path, {FIELD: value})
-        with pytest.raises(TargetMisfit, match="no text"):
+        with pytest.raises(TargetMisfit, match="not hold text"):
             target.read(path, FIELD)
-        with pytest.raises(TargetMisfit, match="no text"):
+        with pytest.raises(TargetMisfit, match="not hold text"):
             target.write(path, FIELD, NEW, None, never)
-        with pytest.raises(TargetMisfit, match="no text"):
+        with pytest.raises(TargetMisfit, match="not hold text"):
             target.remove(path, FIELD, OLD, never)
-        with pytest.raises(TargetMisfit, match="no text"):
+        with pytest.raises(TargetMisfit, match="not hold text"):
             target.preflight(path, FIELD)
         assert deliveries.fields(path) == {FIELD: value}
 

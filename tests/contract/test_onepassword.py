@@ -71,7 +71,7 @@ def test_a_section_may_be_named_by_its_id_or_left_out_where_one_field_fits(place
     target = place.target()
     assert target.read("bot", "s2.KEY").secret == Secret("another")
     assert target.read("bot", "username").secret == Secret("bot")
-    with pytest.raises(TargetMisfit, match=r"2 fields of this item are called KEY.*section\.label"):
+    with pytest.raises(TargetMisfit, match=r"this item has 2 fields named KEY.*section\.label"):
         target.read("bot", "KEY")
     with pytest.raises(TargetMisfit, match="no section nowhere"):
         target.preflight("bot", "nowhere.KEY")
@@ -146,11 +146,11 @@ def test_what_the_token_may_not_do_is_found_before_the_mint(place: OnePasswordPl
     reader = OnePasswordTarget(context(place.connect, place.connect.token({place.vault: "r"})))
     assert reader.read("bot", "KEY").secret == OLD
     for path in ("bot", "absent"):
-        with pytest.raises(TargetForbidden, match=r"this token may not (change|make) this item.*read and write"):
+        with pytest.raises(TargetForbidden, match=r"this token may not (change|create) this item.*read and write"):
             reader.preflight(path, "KEY")
     reader.close()
     stranger = OnePasswordTarget(context(place.connect, place.connect.token({}), vault=place.vault))
-    with pytest.raises(TargetForbidden, match=r"may not list items.*Give it read on the vault"):
+    with pytest.raises(TargetForbidden, match=r"may not list items.*Grant it read on the vault"):
         stranger.read("bot", "KEY")
     stranger.close()
     place.connect.state.frozen = True
@@ -214,7 +214,7 @@ def test_a_copy_that_stays_behind_makes_a_write_ambiguous(place: OnePasswordPlac
     """It was taken, and cannot be shown: the next run looks again."""
     place.seed("bot", {"KEY": OLD.reveal()})
     target = place.target(patience=0.3)
-    with pytest.raises(TargetUnavailable, match="cannot be read back yet") as caught:
+    with pytest.raises(TargetUnavailable, match="does not show the written secret yet") as caught:
         target.write("bot", "KEY", NEW, OLD, place.connect.state.stall)
     assert caught.value.ambiguous
     place.connect.state.stalled = None
@@ -244,5 +244,5 @@ def test_somebody_else_s_write_right_after_ours_is_a_conflict(place: OnePassword
         return answer
 
     place.connect.state.patch = overtaken  # type: ignore[method-assign]
-    with pytest.raises(Conflict, match="right after it was written"):
+    with pytest.raises(Conflict, match="immediately after it was written"):
         target.write("bot", "KEY", NEW, OLD, free)

@@ -106,12 +106,12 @@ def test_an_item_is_not_made_twice_where_the_answer_was_lost(place: OnePasswordP
     ("answer", "words"),
     [
         (reply(429, '{"status": 429, "message": "Too many"}', JSON), "asks to try again later"),
-        (reply(503, "", {"Connection": "close"}), r"not well.*status 503"),
-        (reply(200, "<html>hello</html>", {"Connection": "close"}), r"the answer is not Connect's.*no JSON"),
-        (reply(200, '{"an": "object"}', JSON), "the answer is not Connect's"),
+        (reply(503, "", {"Connection": "close"}), r"is failing.*status 503"),
+        (reply(200, "<html>hello</html>", {"Connection": "close"}), r"not an answer of 1Password Connect.*not JSON"),
+        (reply(200, '{"an": "object"}', JSON), "not an answer of 1Password Connect"),
         (reply(302, "", {"Location": "https://example.com/", "Connection": "close"}), "redirects"),
         (reply(413, "", {"Connection": "close"}), "too large"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n[", "the connection broke"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n[", "the connection was lost"),
     ],
     ids=["429", "503", "html", "object", "302", "413", "cut off"],
 )
@@ -130,7 +130,7 @@ def test_a_refused_creation_is_for_a_person(place: OnePasswordPlace) -> None:
     """Connect does not take what the item would hold; nothing was made."""
     with relay(place.connect.address, once(reply(400, '{"status": 400, "message": "sk-do-new"}', JSON))) as server:
         target = OnePasswordTarget(at(server.url, variables(server.url, place.token)))
-        with pytest.raises(TargetMisfit, match=r"could not make this item: .*Make it in 1Password") as caught:
+        with pytest.raises(TargetMisfit, match=r"could not create this item: .*Create it in 1Password") as caught:
             target.write("bot", "KEY", NEW, None, free)
         target.close()
     assert not caught.value.ambiguous
@@ -140,7 +140,7 @@ def test_a_refused_creation_is_for_a_person(place: OnePasswordPlace) -> None:
 def test_a_server_that_is_not_there() -> None:
     """No connection could be made: nothing was sent, so a write did not happen."""
     target = OnePasswordTarget(at(f"http://127.0.0.1:{free_port()}"))
-    with pytest.raises(TargetUnavailable, match="no connection could be made") as caught:
+    with pytest.raises(TargetUnavailable, match="could not connect") as caught:
         target.write("bot", "KEY", NEW, None, free)
     assert not caught.value.ambiguous
 
@@ -173,7 +173,7 @@ def test_a_refused_token_names_its_variable(place: OnePasswordPlace) -> None:
     """With the prefix of the second server; exit code 5."""
     environment = {"EU_OP_CONNECT_HOST": place.connect.address, "EU_OP_CONNECT_TOKEN": TOKEN}
     target = OnePasswordTarget(at(place.connect.address, environment, auth={"env_prefix": "EU_"}))
-    with pytest.raises(CredentialError, match="put a new one into EU_OP_CONNECT_TOKEN") as caught:
+    with pytest.raises(CredentialError, match="set a new one in EU_OP_CONNECT_TOKEN") as caught:
         target.read("bot", "KEY")
     target.close()
     assert TOKEN not in str(caught.value)
@@ -181,7 +181,9 @@ def test_a_refused_token_names_its_variable(place: OnePasswordPlace) -> None:
 
 def test_a_token_goes_only_to_its_own_origin() -> None:
     """Another host has to be allowed by the person who runs keyturn, not by the manifest."""
-    with pytest.raises(InputError, match=r"no credential may go to https://evil\.example\.com:443.*OP_CONNECT_HOST"):
+    with pytest.raises(
+        InputError, match=r"no credential may be sent to https://evil\.example\.com:443.*OP_CONNECT_HOST"
+    ):
         OnePasswordTarget(at("https://evil.example.com", {"OP_CONNECT_HOST": "https://op.example.com"}))
     allowed = at("https://eu.example.com", {"KEYTURN_ALLOWED_ORIGINS": "https://eu.example.com"})
     OnePasswordTarget(allowed).close()

@@ -82,7 +82,7 @@ def test_a_path_that_holds_something_else_is_no_document(records: VaultRecords, 
     """Neither nothing, nor a document: a person has to look."""
     path = records.path()
     records.seed(path, fields)
-    with pytest.raises(TargetMisfit, match="not a document"):
+    with pytest.raises(TargetMisfit, match="not a keyturn document"):
         records.target().read_document(path)
 
 
@@ -100,9 +100,9 @@ def test_a_record_that_deletes_itself_is_found_and_can_be_healed(records: VaultR
     """`delete_version_after` on its path shows at the first write and at every read; the remedy works."""
     target, path = records.target(), records.path()
     records.server.call("POST", f"secret/metadata/{path}", {"delete_version_after": "24h"})
-    with pytest.raises(TargetMisfit, match="will delete itself"):
+    with pytest.raises(TargetMisfit, match="will delete this document"):
         target.write_document(path, "{}", "0", free)
-    with pytest.raises(TargetMisfit, match="will delete itself"):
+    with pytest.raises(TargetMisfit, match="will delete this document"):
         target.read_document(path)
     records.server.call("POST", f"secret/metadata/{path}", {"delete_version_after": "0s"})
     records.server.call("POST", f"secret/undelete/{path}", {"versions": [1]})

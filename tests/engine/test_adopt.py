@@ -20,7 +20,7 @@ def test_a_key_that_cannot_be_created_is_handed_off_and_taken_once_a_person_made
     """The first up says what to click and the exact name; the next one takes that key and replaces its secret."""
     said = site.refused(site.key())
     assert "waits for 'bot', to be made in the control panel" in said
-    assert "Make 'bot', with exactly that name, at https://cloud.digitalocean.com/" in said
+    assert "Create 'bot', with exactly that name, at https://cloud.digitalocean.com/" in said
     assert "Then run `pulumi up` again" in said
     assert "no longer creates keys" in said
     assert site.delivered() is None

@@ -80,5 +80,5 @@ def test_a_trigger_during_an_overlap_waits_and_is_shown_again(site: Site) -> Non
     assert site.mutations() == []
     assert site.delivered() == secret
     assert site.outputs()["rotation_trigger"] == 2
-    assert "the rotation that the trigger asked for has to wait" in site.screen()
+    assert "the triggered rotation has to wait" in site.screen()
     assert site.preview(program)["update"] == 1

@@ -39,8 +39,8 @@ def test_every_mistake_is_told_by_preview_at_once(site: Site) -> None:
     said = site.refused_preview(site.key(**wrong))
     for mistake in (
         "deliver[0].target: there is no such target; did you mean vault?",
-        "deliver[1].path: this path may not be used",
-        "targets.vault.token: a literal secret may not be",
+        "deliver[1].path: this path is not allowed",
+        "targets.vault.token: a manifest may not contain a literal secret",
         "rotation.overlap: must be a duration",
         "adopt.secret: must be 'existing' or 'regenerate'",
         "on_delete: must be 'delete' or 'retain'",
@@ -56,7 +56,7 @@ def test_what_two_resources_have_is_refused_by_preview(site: Site) -> None:
     """One API key or one delivery for two resources: the second is told which the first is, and nothing is made."""
     data = {"one": site.inputs("bot"), "two": site.inputs("bot", rotation={"strategy": "in-place", "every": None})}
     said = site.refused_preview(Program("for name in data: ModelAccessKey(name, data[name])", data))
-    assert "name: two resources of this program have the API key 'bot', the other is pulumi:shop/dev/" in said
+    assert "name: two resources of this program have the API key 'bot'; the other one is pulumi:shop/dev/" in said
     assert f"deliver[0]: two resources of this program have the delivery vault:{site.prefix}/bot#MODEL" in said
     assert site.requests() == []
     one = Program('ModelAccessKey("two", data["two"])', data)
@@ -97,7 +97,7 @@ def test_a_smoke_check_fails_the_up_whose_secret_is_refused(site: Site) -> None:
     site.put("sk-do-" + "x" * 64)
     said = site.refused(program("MODEL_ACCESS_KEY"), "--replace", "**check")
     assert f"the smoke-check failed: vault:{path}#MODEL_ACCESS_KEY: refused" in said
-    assert f"vault:{path}#OTHER: refused: it holds nothing" in site.refused(program("OTHER"))
+    assert f"vault:{path}#OTHER: refused: it is empty" in site.refused(program("OTHER"))
     assert site.mutations() == []
     assert site.leaks() == []
 
@@ -111,7 +111,7 @@ def test_missing_credentials_and_places_are_told_in_a_sentence(site: Site) -> No
     assert "VAULT_TOKEN" in site.refused(site.key())
     site.variables["VAULT_TOKEN"] = token
     elsewhere: Any = {"vault": {**site.targets["vault"], "address": "https://vault.example.com"}}
-    assert "no credential may go to https://vault.example.com" in site.refused(site.key(targets=elsewhere))
+    assert "no credential may be sent to https://vault.example.com" in site.refused(site.key(targets=elsewhere))
     assert site.mutations() == []
     assert site.leaks() == []
 
@@ -144,8 +144,8 @@ def test_a_replacement_leaves_the_key_as_it_is(site: Site) -> None:
     site.requests()
     for first in (True, None):
         site.up(site.key(options=f"delete_before_replace={first}"), "--replace", "**bot")
-    assert "goes on under the resource that has it now" in site.screen()
-    assert "key: may not change" in site.refused(site.key(key="another"))
+    assert "another resource of this program has this key now" in site.screen()
+    assert "key: must not change" in site.refused(site.key(key="another"))
     assert site.mutations() == []
     assert site.delivered() == secret
     assert site.accepted()

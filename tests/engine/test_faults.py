@@ -63,14 +63,14 @@ def test_a_change_that_is_taken_back_half_done_is_finished_by_an_up_that_refresh
         site.up(site.key())
         broken.set()
         site.requests()
-        assert "To take the change back, run `pulumi up --refresh`" in site.refused(site.key(rotation_trigger=1))
+        assert "To undo the change, run `pulumi up --refresh`" in site.refused(site.key(rotation_trigger=1))
         broken.clear()
         site.up(site.key(), "--refresh")
         assert site.accepted()
         assert site.outputs()["health"] == "healthy"
 
         site.sandbox.arm("delete", "error-403", times=None)
-        assert "To take the change back, run `pulumi up --refresh`" in site.refused_destroy()
+        assert "To undo the change, run `pulumi up --refresh`" in site.refused_destroy()
         assert site.delivered() is None
         site.sandbox.clear_faults()
         site.up(site.key(), "--refresh")

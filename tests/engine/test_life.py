@@ -89,5 +89,5 @@ def test_an_exposed_secret_is_encrypted_in_the_state_and_masked_on_the_screen(si
 def test_an_unknown_input_is_refused_by_the_program(name: str) -> None:
     """A misspelt input is a ValueError that names those there are, before any engine is asked."""
     wrong: Any = {name: True}
-    with pytest.raises(ValueError, match=f"there is no input {name}.*expose_secret"):
+    with pytest.raises(ValueError, match=f"unknown input {name}.*expose_secret"):
         ModelAccessKey("bot", wrong)

@@ -102,7 +102,7 @@ def test_a_new_reference_to_the_provider_is_renewed_without_any_call() -> None:
         ({"adopt": {"secret": "existing"}}, {}, "adopt changed"),
         ({"stack": "dev"}, {"stack": "prod"}, "stack changed"),
         ({"health": "the API key u is gone"}, {}, "the API key u is gone"),
-        ({"retire_at": NOW.isoformat()}, {}, "the overlap is over: the old secret is to be retired"),
+        ({"retire_at": NOW.isoformat()}, {}, "the overlap is over; the old secret is due to be retired"),
         ({"retire_at": (NOW + timedelta(seconds=1)).isoformat()}, {}, ""),
     ],
 )
@@ -142,8 +142,8 @@ def test_a_renamed_resource_keeps_the_id_that_its_old_name_gave_it() -> None:
 @pytest.mark.parametrize(
     ("changes", "environment", "told"),
     [
-        ({"key": "with/slash"}, {}, "key: may hold letters, digits, dots, hyphens and underscores"),
-        ({"key": "other"}, {}, "key: may not change (it is 'k')"),
+        ({"key": "with/slash"}, {}, "key: must be at most 64 letters, digits, dots, hyphens and underscores"),
+        ({"key": "other"}, {}, "key: must not change (it is 'k')"),
         ({"deliver": None}, {}, "deliver: at least one delivery is required"),
         ({"verify": "yes"}, {}, "verify: must be true or false"),
         ({"targets": None}, {"KEYTURN_RECORDS": "vault"}, "KEYTURN_RECORDS: this is not JSON"),
@@ -190,8 +190,12 @@ def declared(name: str, /, **changes: object) -> dict[str, object]:
     ("first", "second", "told"),
     [
         ({}, {}, ""),
-        ({"key": "k"}, {"key": "k"}, "key: two resources of this program have the key 'k', the other is pulumi:shop/"),
-        ({"name": "n"}, {"name": "n"}, "name: two resources of this program have the API key 'n', the other is"),
+        (
+            {"key": "k"},
+            {"key": "k"},
+            "key: two resources of this program have the key 'k'; the other one is pulumi:shop/",
+        ),
+        ({"name": "n"}, {"name": "n"}, "name: two resources of this program have the API key 'n'; the other one is"),
         ({"name": "n", "rotation": {"strategy": "alternating"}}, {"name": "n-b"}, "name: two resources"),
         ({"adopt": {"a": "u"}}, {"adopt": {"secret": "existing", "b": "u"}}, "adopt.b: two resources"),
         ({}, {"deliver": [{"target": "vault", "path": "apps/one", "field": "KEY"}]}, "deliver[0]: two resources"),
@@ -339,6 +343,6 @@ def test_an_error_that_is_not_ours_shows_nothing_of_its_text() -> None:
         def work(self) -> None:
             raise ValueError("sk-do-very-secret")
 
-    with pytest.raises(Exception, match="An unexpected ValueError stopped this resource") as caught:
+    with pytest.raises(Exception, match="keyturn failed with ValueError") as caught:
         Careless().work()
     assert "sk-do-very-secret" not in "".join(traceback.format_exception(caught.value))

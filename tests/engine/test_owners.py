@@ -69,7 +69,7 @@ def test_resources_of_one_name_in_two_components_have_a_key_each(site: Site) -> 
     # Components of one name and two types: their urns differ, and so do the owners of their keys.
     same = [*both, ["C2", "one", site.inputs("three")]]
     said = site.refused_preview(Program(COMPONENTS, same))
-    assert "key: two resources of this program have the key 'shop.dev.one.key', the other is" in said
+    assert "key: two resources of this program have the key 'shop.dev.one.key'; the other one is" in said
     said = site.refused(Program(COMPONENTS, same[2:]))
     assert "its record belongs to 'pulumi:shop/dev/a:b:C0::one/key'" in said
     assert "take_over=True moves it here" in said

@@ -55,7 +55,7 @@ def test_pages_that_disagree_are_read_again() -> None:
 def test_a_list_that_never_agrees_is_unknown(answer: bytes) -> None:
     """After five readings it is an error, never an absence."""
     waits = Waits()
-    with RawServer(answer) as server, pytest.raises(Ambiguous, match="did not agree"):
+    with RawServer(answer) as server, pytest.raises(Ambiguous, match="was inconsistent"):
         api(server.url, waits=waits).list_keys()
     assert len(waits) == PASSES - 1
     assert len(server.requests) <= 2 * PASSES

@@ -116,7 +116,7 @@ def test_the_deadline_cuts_a_dripping_answer(serve: Serve, certificate: Path, mo
 
     client = trusting(serve(drip), certificate, monkeypatch, 0.5)
     started = time.monotonic()
-    with pytest.raises(Ambiguous, match=r"no whole answer within 0\.5 s"):
+    with pytest.raises(Ambiguous, match=r"no complete answer within 0\.5 s"):
         client.send("PUT", "/", TOKEN)
     assert time.monotonic() - started < 2.5
 

@@ -64,7 +64,7 @@ def test_a_wait_beyond_ones_patience_is_refused_unsent_and_says_when() -> None:
     """Remaining 0 and a reset in 121 s, of which 120 would be waited for: RateLimited without a status, at once."""
     clock = Clock()
     budget = learned(clock, 200, limits(0, START + 121))
-    with pytest.raises(RateLimited, match="free again at 2027-01-15 08:02:01 UTC") as raised:
+    with pytest.raises(RateLimited, match="available again at 2027-01-15 08:02:01 UTC") as raised:
         budget.acquire(120)
     assert raised.value.status is None
     assert clock.slept == []

@@ -149,7 +149,7 @@ def test_plain_data_follows_the_same_rules() -> None:
     with pytest.raises(ManifestError) as caught:
         load_data({**data, "name": ""}, "the inputs", ENVIRONMENT, kinds=KINDS)
     assert str(caught.value) == "the inputs:0:0: name: may not be empty"
-    with pytest.raises(ManifestError, match=r"vault\.address: no credential may go to .*VAULT_ADDR is not set"):
+    with pytest.raises(ManifestError, match=r"vault\.address: no credential may be sent to .*VAULT_ADDR is not set"):
         load_data(data, "the inputs", {}, kinds=KINDS)
 
 
@@ -160,7 +160,9 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     assert load(file, ENVIRONMENT, kinds=KINDS).owner == "platform-keys"
     assert load_all(file, ENVIRONMENT, kinds=KINDS)[0].owner == "platform-keys"
     file.write_text(TOP + KEYS.replace("apps/bot", "apps//bot"))
-    with pytest.raises(ManifestError, match=r"keyturn\.yaml:11:31: keys\.bot\.deliver\[0\]\.path: this path may not"):
+    with pytest.raises(
+        ManifestError, match=r"keyturn\.yaml:11:31: keys\.bot\.deliver\[0\]\.path: this path is not allowed"
+    ):
         load(file, ENVIRONMENT, kinds=KINDS)
 
 
@@ -174,7 +176,7 @@ def test_what_the_environment_lacks_is_no_mistake_of_the_manifest(tmp_path: Path
     said = [(each.line, each.path, each.text[:21]) for each in checked.unsure]
     assert said == [
         (4, "targets.vault.address", "KEYTURN_HOST: not set"),
-        (5, "targets.files.address", "no credential may go "),
+        (5, "targets.files.address", "no credential may be "),
     ]
     with pytest.raises(ManifestError) as caught:
         load_all(tmp_path, {}, kinds=KINDS)
@@ -186,7 +188,7 @@ def test_what_the_environment_lacks_is_no_mistake_of_the_manifest(tmp_path: Path
 
 def test_a_missing_or_unreadable_file_is_one_mistake(tmp_path: Path) -> None:
     """It says what to do."""
-    for path, what in ((tmp_path / "no.yaml", "keyturn init"), (tmp_path, "name one of its manifests")):
+    for path, what in ((tmp_path / "no.yaml", "keyturn init"), (tmp_path, "use one of its manifests")):
         with pytest.raises(ManifestError, match=what):
             load(path, ENVIRONMENT)
     with pytest.raises(ManifestError, match="cannot be read"):
@@ -224,7 +226,7 @@ def test_what_is_named_in_two_files_is_found(tmp_path: Path) -> None:
         ("b.yaml", "keys.bot.deliver[0]", "this delivery"),
         ("c.yaml", "", "the file"),
     ]
-    assert f"already named by key bot at {tmp_path}/a.yaml:9" in str(caught.value)
+    assert f"already used by key bot at {tmp_path}/a.yaml:9" in str(caught.value)
 
 
 def test_the_schema_agrees_with_the_reader() -> None:

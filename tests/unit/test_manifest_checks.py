@@ -35,7 +35,7 @@ def with_deliveries(*deliveries: str) -> str:
         ("rotation: {every: 99999d}", "must be between 1s and 3650d"),
         ('rotation: {window: {cron: "0 2 * *", duration: 1h}}', "cron: must be a cron expression of five fields"),
         ('rotation: {window: {cron: "0 0 2 * * *", duration: 1h}}', "cron: must be a cron expression of five fields"),
-        ('rotation: {window: {cron: "0 2 30 2 *", duration: 1h}}', "that comes true"),
+        ('rotation: {window: {cron: "0 2 30 2 *", duration: 1h}}', "that ever matches"),
         ('rotation: {window: {cron: "0 2 * * *"}}', "window.duration: is required"),
         ('rotation: {window: {cron: "0 2 * * *", duration: 30s}}', "between 1m and 7d"),
         ('rotation: {window: {cron: "0 2 * * *", duration: 1h, timezone: Mars/Base}}', "IANA time zone"),
@@ -48,13 +48,13 @@ def with_deliveries(*deliveries: str) -> str:
         ("adopt: {}", "adopt.secret: is required"),
         ("adopt: {secret: keep}", "must be 'existing' or 'regenerate'"),
         ("adopt: {secret: existing, a: 1234-5}", "adopt.a: must be a uuid"),
-        (f"adopt: {{secret: existing, b: {UUID}}}", "adopt.b: in-place has one slot"),
-        ("adopt: {secret: existing, live: b}", "adopt.live: in-place has one slot"),
-        (f"adopt: {{secret: existing, a: {UUID}, b: {UUID}}}", "adopt.b: in-place has one slot"),
+        (f"adopt: {{secret: existing, b: {UUID}}}", "adopt.b: in-place has only slot a"),
+        ("adopt: {secret: existing, live: b}", "adopt.live: in-place has only slot a"),
+        (f"adopt: {{secret: existing, a: {UUID}, b: {UUID}}}", "adopt.b: in-place has only slot a"),
         ("clean_targets: no", "clean_targets: must be true or false; write false"),
         ("state: gone", "keys.bot.state: must be 'present' or 'absent'"),
         ("nmae: x", "keys.bot.nmae: is not a field; did you mean name?"),
-        ("name: ' x'", "may not start or end with a blank"),
+        ("name: ' x'", "may not start or end with a space"),
         ("name: ''", "keys.bot.name: may not be empty"),
         (f"name: {'x' * 129}", "longer than 128 characters"),
         ('name: "a\\u202eb"', "U+202E"),
@@ -82,9 +82,9 @@ def test_a_wrong_field_of_a_key(line: str, text: str) -> None:
         ("limits: {rotations_per_run: -1}", "must be at least 0"),
         ("records: {target: valt}", "records.target: there is no such target; did you mean vault?"),
         ("records: {target: files}", "cannot compare and set"),
-        ("records: {target: vault, prefix: a/../b}", "records.prefix: this path may not be used"),
+        ("records: {target: vault, prefix: a/../b}", "records.prefix: this path is not allowed"),
         ("records:", "records: is empty"),
-        ("notify: [{type: webhook, url: '${KEYTURN_WEBHOOK}', on: [failed]}]", "notify: is not built yet"),
+        ("notify: [{type: webhook, url: '${KEYTURN_WEBHOOK}', on: [failed]}]", "notify: is not supported yet"),
         ("record: {target: vault}", "record: is not a field; did you mean records?"),
     ],
 )
@@ -98,22 +98,25 @@ def test_a_wrong_field_of_the_manifest(line: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("deliveries", "text"),
     [
-        (("{target: vault, path: a//b}",), "deliver[0].path: this path may not be used"),
-        (("{target: vault, path: ../b}",), "deliver[0].path: this path may not be used"),
-        (("{target: vault, path: a b}",), "deliver[0].path: this path may not be used"),
+        (("{target: vault, path: a//b}",), "deliver[0].path: this path is not allowed"),
+        (("{target: vault, path: ../b}",), "deliver[0].path: this path is not allowed"),
+        (("{target: vault, path: a b}",), "deliver[0].path: this path is not allowed"),
         (("{target: valt, path: a, field: K}",), "deliver[0].target: there is no such target; did you mean vault?"),
         (("{target: vault}",), "deliver[0].path: is required"),
-        (("{target: vault, path: keyturn, field: K}",), "deliver[0].path: lies inside the records (keyturn)"),
-        (("{target: vault, path: keyturn/keys/bot, field: K}",), "lies inside the records"),
+        (
+            ("{target: vault, path: keyturn, field: K}",),
+            "deliver[0].path: is below the prefix of the records (keyturn)",
+        ),
+        (("{target: vault, path: keyturn/keys/bot, field: K}",), "is below the prefix of the records"),
         (("{target: files, path: a}",), "field is required: a target of type files has no whole value"),
         (("{target: vault, path: a, field: ''}",), "field: may not be empty"),
         (("",), "keys.bot0.deliver: at least one delivery is required"),
         (
             ("{target: vault, path: a, field: K}",) * 2,
-            "keys.bot1.deliver[0]: this delivery is already named by key bot0",
+            "keys.bot1.deliver[0]: this delivery is already used by key bot0",
         ),
         (("{target: vault, path: a, field: K}, {target: vault, path: a, field: K}",), "bot0.deliver[1]: this delivery"),
-        (("{target: vault, path: a, field: K}", "{target: vault, path: a}"), "bot1.deliver[0]: takes the whole value"),
+        (("{target: vault, path: a, field: K}", "{target: vault, path: a}"), "bot1.deliver[0]: uses the whole value"),
     ],
 )
 def test_a_wrong_delivery(deliveries: tuple[str, ...], text: str) -> None:
@@ -130,7 +133,7 @@ def test_two_targets_of_one_place_are_one_place() -> None:
     """Another name and another login do not make another vault."""
     twin = '  twin: {type: vault, address: "https://vault.example.com:8200", auth: {role: x}}\n  files:'
     text = with_deliveries("{target: vault, path: a, field: K}", "{target: twin, path: a, field: K}")
-    assert "already named by key bot0" in told(text.replace("  files:", twin))
+    assert "already used by key bot0" in told(text.replace("  files:", twin))
 
 
 def test_a_target_may_hold_records_and_no_secrets() -> None:
@@ -144,8 +147,8 @@ def test_without_a_place_for_records_one_has_to_be_named() -> None:
     vault = '  vault: {type: vault, address: "https://vault.example.com:8200"}\n'
     text = with_deliveries("{target: files, path: a, field: K}").replace(vault, "")
     assert (
-        told(text) == "targets: no target can hold the records for all machines; add "
-        "`records: {target: local}` to keep them here"
+        told(text) == "targets: no target can hold records for all machines; add "
+        "`records: {target: local}` to keep them on this one"
     )
     assert read(f"{text}records: {{target: local}}\n").records.target == "local"
 
@@ -171,7 +174,7 @@ def test_api_names_belong_to_one_key(first: str, second: str, clash: bool) -> No
     text = f"{TOP}keys:\n{''.join(keys)}"
     if clash:
         assert {each.path for each in mistakes(text)} == {"keys.bot1.name"}
-        assert all("already named by key bot0 at line 9" in each.text for each in mistakes(text))
+        assert all("already used by key bot0 at line 9" in each.text for each in mistakes(text))
     else:
         assert len(read(text).keys) == 2
 
@@ -181,7 +184,7 @@ def test_a_uuid_belongs_to_one_slot() -> None:
     two = f"adopt: {{secret: regenerate, a: {UUID}, b: {UUID.upper()}}}"
     only = mistake(with_key(two, "rotation: {strategy: alternating}"))
     assert (only.path, only.line) == ("keys.bot.adopt.b", 12)
-    assert "this uuid is already named" in only.text
+    assert "this uuid is already used" in only.text
 
 
 def test_two_existing_keys_need_the_live_one_named() -> None:

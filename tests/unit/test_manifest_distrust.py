@@ -119,7 +119,7 @@ def test_what_a_variable_stands_for_is_not_shown() -> None:
     address = mistake(with_address("${KEYTURN_A}"), {"KEYTURN_A": "https://hidden.example.com"})
     assert "hidden" not in str(address)
     assert address.text == (
-        "no credential may go to the origin of ${KEYTURN_A} (VAULT_ADDR is not set). "
+        "no credential may be sent to the origin of ${KEYTURN_A} (VAULT_ADDR is not set). "
         "If it is right, type: export VAULT_ADDR=…, or add it to KEYTURN_ALLOWED_ORIGINS."
     )
 
@@ -140,7 +140,7 @@ def test_a_default_is_shown() -> None:
         ("mount: '${KEYTURN_X:-${VAULT_TOKEN}}'", "only variables named KEYTURN_"),
         ("mount: '${KEYTURN_X:=y}'", "only variables named KEYTURN_"),
         ("mount: '${KEYTURN_NONE}'", "KEYTURN_NONE: not set or empty, and without a default"),
-        ("mount: '${KEYTURN_SECRET}'", "holds a secret"),
+        ("mount: '${KEYTURN_SECRET}'", "contains a secret"),
         ("mount: '${KEYTURN_ODD}'", "invisible character"),
         ("auth: {method: '${KEYTURN_X}'}", "variables are read only in address, host, url, region, role and mount"),
         ("'${KEYTURN_X}': y", "variables are read only in"),
@@ -164,7 +164,7 @@ def test_a_credential_goes_only_to_its_own_origin() -> None:
     """That of the vendor's variable, or an allowed one."""
     other = "https://other.example.com"
     assert mistake(with_address(other)).text == (
-        "no credential may go to https://other.example.com:443 (VAULT_ADDR is https://vault.example.com:8200). "
+        "no credential may be sent to https://other.example.com:443 (VAULT_ADDR is https://vault.example.com:8200). "
         "If it is right, type: export VAULT_ADDR=https://other.example.com:443, or add it to KEYTURN_ALLOWED_ORIGINS."
     )
     assert mistake(with_address(other)).line == 4

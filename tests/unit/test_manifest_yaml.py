@@ -81,7 +81,7 @@ def test_a_field_named_twice_is_refused_at_the_second() -> None:
     """YAML readers keep one of them without a word."""
     only = mistake(TOP + KEYS + "  bot:\n    state: absent\n")
     assert (only.line, only.path) == (12, "keys.bot")
-    assert "first in line 9" in only.text
+    assert "first on line 9" in only.text
 
 
 def test_a_mapping_as_a_field_s_name_is_refused() -> None:

@@ -62,7 +62,7 @@ class TestManifest:
 
     def test_a_key_may_not_be_called_like_a_spare(self) -> None:
         """It would count as one, and be taken."""
-        with pytest.raises(ManifestError, match="begins like the spares of the pool 'spare-'"):
+        with pytest.raises(ManifestError, match="starts with the prefix of the pool 'spare-'"):
             _load(POOL, name="spare-parts")
 
     def test_an_entry_without_a_pool_is_the_same_entry_as_before_there_were_pools(self) -> None:

@@ -143,7 +143,7 @@ def test_no_link_is_followed(root: Path, tmp_path: Path, path: str) -> None:
     (root / "dangling.env").symlink_to(outside / "new.env")
     (root / "file").write_text("")
     for use in uses(target(root), path):
-        with pytest.raises(TargetMisfit, match="symbolic link or no directory"):
+        with pytest.raises(TargetMisfit, match="symbolic link, or is not a directory"):
             use()
     assert [one.name for one in outside.iterdir()] == ["app.env"]
     assert (outside / "app.env").read_text() == "NAME=sk-do-old\n"
@@ -165,7 +165,7 @@ def test_only_plain_files_of_text_are_read(root: Path) -> None:
     (root / "binary").write_bytes(b"NAME=\0\n")
     for path in ("folder", "pipe", "huge", "binary"):
         for use in uses(target(root), path):
-            with pytest.raises(TargetMisfit, match=r"no plain file|no text file"):
+            with pytest.raises(TargetMisfit, match=r"not a regular file|not a text file"):
                 use()
 
 
@@ -179,11 +179,11 @@ def test_a_forbidden_directory_or_file_is_told_apart(root: Path) -> None:
         with pytest.raises(TargetForbidden, match="write-protected"):
             target(root).preflight("app.env", "NAME")
         file.chmod(0o000)
-        with pytest.raises(TargetForbidden, match="may not be used"):
+        with pytest.raises(TargetForbidden, match="not accessible"):
             target(root).preflight("app.env", "NAME")
         file.chmod(0o600)
         root.chmod(0o500)
-        with pytest.raises(TargetForbidden, match="may not be used"):
+        with pytest.raises(TargetForbidden, match="not accessible"):
             target(root).preflight("app.env", "NAME")
         root.chmod(0o700)
         target(root).preflight("app.env", "NAME")
@@ -197,7 +197,7 @@ def test_a_file_of_another_user_is_found_before_any_mint(root: Path) -> None:
     file.chmod(0o666)
     if os.geteuid():
         root.chmod(0o500)
-    with as_nobody(), pytest.raises(TargetForbidden, match="may not be used"):
+    with as_nobody(), pytest.raises(TargetForbidden, match="not accessible"):
         target(root).preflight("app.env", "NAME")
 
 

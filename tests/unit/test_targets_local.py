@@ -51,9 +51,9 @@ def test_a_file_that_is_no_document_is_an_error(tmp_path: Path, content: bytes) 
     target(tmp_path).write_document(PATH, "{}", "0", free)
     file = tmp_path / ".keyturn" / f"{PATH}.json"
     file.write_bytes(content)
-    with pytest.raises(TargetMisfit, match="not a document"):
+    with pytest.raises(TargetMisfit, match="not a keyturn document"):
         target(tmp_path).read_document(PATH)
-    with pytest.raises(TargetMisfit, match="not a document"):
+    with pytest.raises(TargetMisfit, match="not a keyturn document"):
         target(tmp_path).write_document(PATH, "{}", "1", free)
     assert file.read_bytes() == content
 
@@ -64,7 +64,7 @@ def test_a_lock_that_another_process_holds_is_waited_for_within_bounds(tmp_path:
     handle = os.open(tmp_path / ".keyturn/keyturn/keys/.bot.lock", os.O_RDWR)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
-        with pytest.raises(TargetUnavailable, match="holds the document") as caught:
+        with pytest.raises(TargetUnavailable, match="has locked this document") as caught:
             target(tmp_path, request=0.1).write_document(PATH, '{"n": 2}', "1", free)
     finally:
         os.close(handle)
@@ -77,7 +77,7 @@ def test_a_folder_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
     (tmp_path / ".keyturn").mkdir()
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / ".keyturn" / "keyturn").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match="leads out"):
+    with pytest.raises(InputError, match="leaves the directory"):
         target(tmp_path).write_document("keyturn/x", "{}", "0", free)
     assert list((tmp_path / "elsewhere").iterdir()) == []
 

@@ -49,9 +49,9 @@ def test_a_missing_library_is_answered_with_what_to_type(make: object, monkeypat
     ("value", "why"),
     [
         ("keyturn.targets.vault:Nothing", "AttributeError"),
-        ("keyturn.targets.vault:VaultTarget", "it is no class with kind = 'mine'"),
-        ("keyturn.targets.vault:check_path", "it is no class"),
-        ("keyturn.core.secret:Secret", "it is no class"),
+        ("keyturn.targets.vault:VaultTarget", "it is not a class with kind = 'mine'"),
+        ("keyturn.targets.vault:check_path", "it is not a class"),
+        ("keyturn.core.secret:Secret", "it is not a class"),
     ],
 )
 def test_a_plug_in_that_is_no_target_is_named(value: str, why: str, monkeypatch: pytest.MonkeyPatch) -> None:

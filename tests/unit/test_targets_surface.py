@@ -95,7 +95,7 @@ def test_a_change_of_another_field_is_merged_within_bounds() -> None:
     """Read again and written again, five times at most; then a conflict, or the caller's own error."""
     shelf = Shelf(OLD, overtaken=4)
     assert shelf.change(NEW, OLD) == "w5"
-    with pytest.raises(Conflict, match=r"keep changing.*5 writes were overtaken"):
+    with pytest.raises(Conflict, match=r"keep changing.*another write was faster 5 times"):
         Shelf(OLD, overtaken=5).change(NEW, OLD)
     with pytest.raises(TargetUnavailable, match="refused"):
         Shelf(OLD, overtaken=5).change(NEW, OLD, overtaken=TargetUnavailable("refused"))
@@ -116,8 +116,8 @@ def test_an_empty_field_is_absent_and_no_other_value_is_a_secret() -> None:
     assert secret_of(None, "KEY", "here") is secret_of("", "KEY", "here") is None
     assert secret_of("sk-do-new", "KEY", "here") == NEW
     for value, kind in ((12345, "int"), (["12345"], "list"), (False, "bool")):
-        with pytest.raises(TargetMisfit, match=f"the field KEY holds no text .*JSON {kind}") as caught:
+        with pytest.raises(TargetMisfit, match=f"the field KEY does not hold text .*JSON {kind}") as caught:
             secret_of(value, "KEY", "here")
         assert "12345" not in str(caught.value)
-    with pytest.raises(TargetMisfit, match="the value holds no text"):
+    with pytest.raises(TargetMisfit, match="the value does not hold text"):
         secret_of({}, "", "here")

@@ -96,7 +96,7 @@ def test_words_of_a_shell_are_understood(word: str, value: str) -> None:
 @pytest.mark.parametrize("word", ["$HOME", '"a$b"', "~", "~/x", "a:~"])
 def test_a_value_that_the_shell_would_expand_is_not_taken_for_text(word: str) -> None:
     """It is neither read nor, unseen, written over."""
-    with pytest.raises(ValueError, match="not written out"):
+    with pytest.raises(ValueError, match="would expand"):
         shell_text.read(f"NAME={word}\n", "NAME")
 
 
@@ -106,7 +106,7 @@ def test_a_value_that_the_shell_would_expand_is_not_taken_for_text(word: str) ->
 )
 def test_a_program_is_not_changed(line: str) -> None:
     """The line is named, and not shown."""
-    with pytest.raises(ValueError, match="line 2 is no plain assignment"):
+    with pytest.raises(ValueError, match="line 2 is not a plain assignment"):
         shell_text.changed(f"A=1\n{line}\n", "NAME", "v")
 
 
@@ -122,5 +122,5 @@ def test_a_name_that_is_set_twice_is_refused() -> None:
 def test_variables_within_a_dotenv_file_are_resolved() -> None:
     """From the file itself; where only the reader's environment knows them, nobody can tell the value."""
     assert dotenv_text.read("A=1\nNAME=x${A}${B:-2}\n", "NAME") == "x12"
-    with pytest.raises(ValueError, match="not written out"):
+    with pytest.raises(ValueError, match="refers to another variable"):
         dotenv_text.read("NAME=${KEYTURN_ELSEWHERE}\n", "NAME")

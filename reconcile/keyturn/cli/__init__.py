@@ -1,4 +1,4 @@
-"""The command line: thin commands that parse, call and render. `keyturn -h` loads click and nothing else."""
+"""The command line: thin commands that parse, call and render. `keyturn -h` imports only click."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from keyturn import __version__
 from keyturn.cli.root import Root
 
 COMMANDS: Final = {
-    "init": "Write a commented starter manifest.",
-    "validate": "Check the manifest, offline.",
+    "init": "Create a commented starter manifest.",
+    "validate": "Check the manifest offline.",
     "plan": "Show what apply would do to each key, and why.",
-    "apply": "Plan, show, ask, do.",
+    "apply": "Make each key match the manifest, after confirmation.",
     "rotate": "Rotate keys now.",
     "adopt": "Take over an existing API key.",
-    "smoke": "Try the delivered secrets.",
-    "status": "Show how every key stands.",
-    "history": "Show what happened to a key.",
+    "smoke": "Test the delivered secrets.",
+    "status": "Show the condition of each key.",
+    "history": "Show the history of a key.",
     "targets": "List the kinds of target and their settings.",
     "sandbox": "Run a local DigitalOcean that behaves like the real one.",
     "schema": "Print a JSON Schema.",
-    "demo": "Show the whole life of a key in one minute.",
+    "demo": "Show the life of a key in one minute.",
 }
 
 main = Root(
@@ -30,9 +30,9 @@ main = Root(
     COMMANDS,
     help="Model access keys as code for DigitalOcean serverless inference: adopt, deliver, rotate, retire.",
     epilog=(
-        "Exit codes: 0 at rest or waiting for time; 1 something failed or waits for a person; "
-        "2 changes (plan --detailed-exitcode); 3 wrong manifest or command line; 4 a brake or an owner stopped it; "
-        "5 a login is refused."
+        "Exit codes: 0 at rest, or waiting for a scheduled time; 1 failed, or action needed; "
+        "2 changes (plan --detailed-exitcode); 3 wrong manifest or command line; 4 stopped by a brake or an owner; "
+        "5 login refused."
     ),
 )
 click.version_option(__version__, prog_name="keyturn", message="%(prog)s %(version)s")(main)

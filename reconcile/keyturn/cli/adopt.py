@@ -12,12 +12,14 @@ SLOTS = 2
 @click.command("adopt", help="Take over the existing API key of a manifest's entry.")
 @click.argument("key")
 @options.manifest_file
-@click.option("--uuid", "uuids", multiple=True, metavar="UUID", help="The API key; a second one is slot b.")
-@click.option("--live", type=click.Choice(["a", "b"]), help="Which slot the present secret belongs to.")
+@click.option(
+    "--uuid", "uuids", multiple=True, metavar="UUID", help="UUID of the API key. Give it twice for slots a and b."
+)
+@click.option("--live", type=click.Choice(["a", "b"]), help="Slot to which the current secret belongs.")
 @click.option(
     "--secret",
     type=click.Choice(["existing", "regenerate", "stdin"]),
-    help="Keep the delivered secret, make a new one, or read the present one from standard input. [default: the "
+    help="Keep the delivered secret, create a new one, or read the current one from standard input. [default: the "
     "manifest's]",
 )
 @options.take_over
@@ -42,13 +44,13 @@ def command(
     from keyturn.core.results import Options
 
     if len(uuids) > SLOTS:
-        raise click.UsageError("a key has two slots at most: give --uuid once or twice")
+        raise click.UsageError("a key has at most two slots: use --uuid once or twice")
     screen = options.screen()
     with opened(screen, file, (), (key,)) as manifests:
         entry = manifests[0].entries()[0]
         if secret is None and entry.adopt is None:
             raise click.UsageError(
-                f"the manifest has no `adopt:` for {key}: say --secret existing, regenerate or stdin"
+                f"the manifest has no `adopt:` for {key}: add --secret existing, regenerate or stdin"
             )
         before = entry.adopt or Adopt(AdoptSecret.EXISTING)
         kind = {None: before.secret, "regenerate": AdoptSecret.REGENERATE}.get(secret, AdoptSecret.EXISTING)

@@ -1,4 +1,4 @@
-"""`keyturn apply`: plans, shows, asks, does."""
+"""`keyturn apply`: makes each key match the manifest."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     from keyturn.report.documents import Consent
 
 
-@click.command("apply", help="Plan, show, ask, do. Safe to run again at any time, and after any crash.")
+@click.command(
+    "apply",
+    help="Make each key match the manifest, after showing the plan and asking. Safe to run again at any time, "
+    "also after a crash.",
+)
 @options.some_keys
 @options.manifest_file
-@click.option("--plan", "saved", type=click.Path(exists=True, dir_okay=False), help="Do this saved plan or nothing.")
+@click.option("--plan", "saved", type=click.Path(exists=True, dir_okay=False), help="Apply exactly this saved plan.")
 @options.verify
-@click.option("--wait", is_flag=True, help="Go on looking for keys that a person has to make.")
+@click.option("--wait", is_flag=True, help="Wait for API keys that an operator has to create.")
 @options.brakes
 @options.take_over
 @options.unpark
@@ -40,7 +44,7 @@ def command(  # noqa: PLR0913 - each is an option
     lock_timeout: float,
     yes: bool,
 ) -> int:
-    """Apply, as reviewed where a plan was saved."""
+    """Apply the manifest, or exactly a saved plan."""
     from keyturn.cli.session import Order, change, opened
     from keyturn.core.results import Options
     from keyturn.report.documents import Consent, parse_plan
@@ -50,16 +54,16 @@ def command(  # noqa: PLR0913 - each is an option
     expected: dict[str, str] = {}
     if saved:
         if keys:
-            raise click.UsageError("a saved plan names its keys itself: leave out KEY or --plan")
+            raise click.UsageError("a saved plan names its own keys: omit KEY or --plan")
         document = parse_plan(Path(saved).read_text(encoding="utf-8"), where=saved)
         if document.consent != consent:
-            raise click.UsageError(f"this plan was made with {_flags(document.consent)}: say the same to apply it")
+            raise click.UsageError(f"this plan was made with {_flags(document.consent)}: use the same to apply it")
         keys, verify = document.keys, document.verify
         expected = {run.owner: run.digest for run in document.runs}
     with opened(screen, file, unpark, keys) as manifests:
         missing = sorted(set(expected) ^ {one.desired.owner for one in manifests}) if saved else []
         if missing:
-            raise click.UsageError(f"the plan and {file} are about different manifests: {', '.join(missing)}")
+            raise click.UsageError(f"the plan and {file} have different manifests: {', '.join(missing)}")
         done = Options(
             verify=verify, take_over=take_over, same_team=take_over, by=options.person(), lock_timeout=lock_timeout
         )
@@ -67,7 +71,7 @@ def command(  # noqa: PLR0913 - each is an option
 
 
 def _flags(consent: Consent) -> str:
-    """Return the flags that a saved plan was made with."""
+    """Return the flags of a saved plan."""
     flags = [
         f"--allow-delete {consent.allow_delete}" if consent.allow_delete else "",
         f"--allow-rotations {consent.allow_rotations}" if consent.allow_rotations else "",

@@ -1,4 +1,4 @@
-"""Where a command writes: the result to stdout, the talk to stderr; a reader that went away never stops the work."""
+"""Output of a command: the result goes to stdout, messages go to stderr. A closed pipe never stops the work."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Screen:
-    """The two streams of one command, with what `-v`, `-q`, `--no-color` and `--format` ask for."""
+    """The two output streams of a command, with the settings of `-v`, `-q`, `--no-color` and `--format`."""
 
     def __init__(self) -> None:
-        """Start quiet about details, in text."""
+        """Start with text and without details."""
         self.verbose = 0
         self.quiet = False
         self.no_color = False
@@ -30,32 +30,32 @@ class Screen:
         self._paint(sys.stdout, lines)
 
     def document(self, text: str) -> None:
-        """Write a document to stdout as it is."""
+        """Write a document to stdout unchanged."""
         _write(sys.stdout, text)
 
-    def talk(self, lines: Iterable[Line]) -> None:
+    def inform(self, lines: Iterable[Line]) -> None:
         """Show lines on stderr, unless `-q`."""
         if not self.quiet:
             self._paint(sys.stderr, lines)
 
     def say(self, text: str) -> None:
-        """Show one plain sentence on stderr, unless `-q`."""
+        """Show one message on stderr, unless `-q`."""
         if not self.quiet:
             self.error(text)
 
     def error(self, text: str) -> None:
-        """Show text on stderr, even with `-q`; each of its lines is made safe."""
+        """Show text on stderr, even with `-q`. Each line is escaped."""
         from keyturn.report.lines import line, paint_plain
 
         _write(sys.stderr, paint_plain(line(row) for row in text.splitlines()))
 
     def progress(self, step: Progress) -> None:
-        """Show what happens to a key, or to the whole run."""
+        """Show the progress of a key or of the whole run."""
         whose = f"{step.key}: " if step.key else ""
         self.say(f"{step.at:%H:%M:%S} {whose}{step.text}")
 
     def log(self) -> None:
-        """Let the log speak as `-v` asks: names and statuses of our own log, with `-vv` also the requests' lines."""
+        """Show log records as set by `-v`: those of keyturn, and with `-vv` also those of HTTP requests."""
         if not self.verbose:
             return
         import logging
@@ -69,7 +69,7 @@ class Screen:
             self._silence.append(partial(logger.removeHandler, handler))
 
     def close(self) -> None:
-        """Let the log be silent again, and flush, so that a reader that went away is noticed here."""
+        """Stop showing log records. Flush, so that a closed pipe is detected here."""
         for silence in self._silence:
             silence()
         _write(sys.stdout, "")
@@ -90,11 +90,11 @@ class Screen:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    """Write and flush; characters that the stream cannot show become escapes."""
+    """Write and flush. Characters that the stream cannot encode are escaped."""
     encoding = stream.encoding or "utf-8"
     try:
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         stream.flush()
     except BrokenPipeError:
-        # The reader left (`| head`): what follows goes nowhere, and the work and its exit code stay as they are.
+        # The reader has closed the pipe (`| head`): discard further output, but keep working and keep the exit code.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

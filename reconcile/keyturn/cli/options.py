@@ -1,4 +1,4 @@
-"""The options that commands share."""
+"""Shared options of the commands."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _UNITS: Final = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def seconds(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
-    """Return the seconds of a length of time such as `90`, `20ms`, `30s`, `2m` or `1h`; a click callback."""
+    """Return a duration such as `90`, `20ms`, `30s`, `2m` or `1h` in seconds. A click callback."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|[smh])?", value)
     if not match:
-        raise click.BadParameter(f"{value!r} is not a length of time; write 30s, 2m or 1h")
+        raise click.BadParameter(f"{value!r} is not a duration; write 30s, 2m or 1h")
     return float(match[1]) * _UNITS[match[2] or ""]
 
 
@@ -45,9 +45,24 @@ def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
 def talking(command: Command) -> Command:
     """Add -v, -q and --no-color."""
     for option in (
-        click.option("--no-color", is_flag=True, expose_value=False, callback=_set("no_color"), help="Plain text."),
-        click.option("-q", "--quiet", is_flag=True, expose_value=False, callback=_set("quiet"), help="Errors only."),
-        click.option("-v", "--verbose", count=True, expose_value=False, callback=_set("verbose"), help="Say more."),
+        click.option(
+            "--no-color",
+            is_flag=True,
+            expose_value=False,
+            callback=_set("no_color"),
+            help="Plain text, without colors.",
+        ),
+        click.option(
+            "-q", "--quiet", is_flag=True, expose_value=False, callback=_set("quiet"), help="Show errors only."
+        ),
+        click.option(
+            "-v",
+            "--verbose",
+            count=True,
+            expose_value=False,
+            callback=_set("verbose"),
+            help="Show more. -vv adds HTTP requests and tracebacks.",
+        ),
     ):
         command = option(command)
     return command
@@ -62,7 +77,7 @@ def formatted(*formats: str) -> Callable[[Command], Command]:
         show_default=True,
         expose_value=False,
         callback=_set("format"),
-        help="What stdout gets; json is one document.",
+        help="Format of stdout. json prints one document.",
     )
 
 
@@ -73,15 +88,15 @@ manifest_file = click.option(
     default="keyturn.yaml",
     show_default=True,
     type=click.Path(),
-    help="The manifest; a directory means all its manifests.",
+    help="The manifest, or a directory of manifests.",
 )
 some_keys = click.argument("keys", nargs=-1, metavar="[KEY]...")
-verify = click.option("--verify", is_flag=True, help="Also read every delivery and try its secret.")
-yes = click.option("--yes", is_flag=True, help="Agree to the plan without being asked.")
+verify = click.option("--verify", is_flag=True, help="Also read each delivery and test its secret.")
+yes = click.option("--yes", is_flag=True, help="Apply the plan without confirmation.")
 take_over = click.option(
     "--take-over",
     is_flag=True,
-    help="Take keys, fields and records over from another owner; go on if the list shows none of a key's API keys.",
+    help="Take over keys, fields and records of another owner; continue if the list shows none of a key's API keys.",
 )
 lock_timeout = click.option(
     "--lock-timeout",
@@ -89,15 +104,15 @@ lock_timeout = click.option(
     metavar="DURATION",
     default="2m",
     show_default=True,
-    help="How long to wait for another run that holds a key.",
+    help="How long to wait for another run on the same key.",
 )
 
 
 def brakes(command: Command) -> Command:
     """Add --allow-delete and --allow-rotations."""
     for name, help_text in (
-        ("--allow-rotations", "Let this many adoptions and heals go over limits.rotations_per_run."),
-        ("--allow-delete", "Let this many API keys be deleted."),
+        ("--allow-rotations", "Allow this many adoptions and heals beyond limits.rotations_per_run."),
+        ("--allow-delete", "Allow this many API keys to be deleted."),
     ):
         number = click.option(name, type=click.IntRange(min=0), default=0, metavar="N", help=help_text)
         command = number(command)
@@ -105,12 +120,12 @@ def brakes(command: Command) -> Command:
 
 
 unpark = click.option(
-    "--unpark", multiple=True, metavar="KEY", help="Try a parked key again; only the keys named so are worked on."
+    "--unpark", multiple=True, metavar="KEY", help="Retry this parked key; only keys given with --unpark are worked on."
 )
 
 
 def person() -> str:
-    """Return who runs this, for the record's history."""
+    """Return the user's name for the record's history."""
     import getpass
 
     try:
@@ -120,7 +135,7 @@ def person() -> str:
 
 
 def secret_from_stdin() -> Secret:
-    """Read a secret from standard input, or from a terminal without showing it; raises InputError where it is empty."""
+    """Read a secret from standard input, or from a terminal without echo. Raises InputError if it is empty."""
     import sys
 
     from keyturn.core.errors import InputError
@@ -131,5 +146,5 @@ def secret_from_stdin() -> Secret:
     else:
         value = sys.stdin.readline()
     if not value.strip():
-        raise InputError("no secret came on standard input")
+        raise InputError("there is no secret on standard input")
     return Secret(value.strip())

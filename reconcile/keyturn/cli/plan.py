@@ -1,4 +1,4 @@
-"""`keyturn plan`: what apply would do to each key, and why; nothing is written anywhere but to `--out`."""
+"""`keyturn plan`: shows what apply would do to each key, and why. It writes only the file of `--out`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CHANGES = 2
 @options.take_over
 @options.unpark
 @click.option("--out", type=click.Path(dir_okay=False), help="Save the plan for `apply --plan`.")
-@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 where there are changes and nothing else.")
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes and no problems.")
 @options.formatted("text", "json", "markdown")
 @options.talking
 def command(  # noqa: PLR0913 - each is an option

@@ -1,4 +1,4 @@
-"""The group of all commands: loads each when it is called, and turns every ending into an exit code."""
+"""The group of all commands. It imports a command when it is called, and turns its result into an exit code."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ DEBUG = 2
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM or SIGHUP: the same way out as Ctrl-C, with the exit code of SIGTERM."""
+    """SIGTERM or SIGHUP: ends like Ctrl-C, but with the exit code of SIGTERM."""
 
 
 class Root(click.Group):
-    """A group whose commands are modules of `keyturn.cli`, imported when they are called."""
+    """A group whose commands are modules of `keyturn.cli`. Each is imported when it is called."""
 
     def __init__(self, name: str, commands: Mapping[str, str], **settings: Any) -> None:  # noqa: ANN401 - click's own
-        """Keep the commands' one-line helps, so that `-h` loads none of them."""
+        """Keep the one-line help texts, so that `-h` imports no command."""
         super().__init__(name, context_settings=HELP, **settings)
         self.short_helps = commands
 
@@ -52,7 +52,7 @@ class Root(click.Group):
             formatter.write_dl(list(self.short_helps.items()))
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
-        """Complete the commands' names without importing them, and the group's own options."""
+        """Complete the group's options and the names of commands, without importing the commands."""
         from click.shell_completion import CompletionItem
 
         own = click.Command.shell_complete(self, ctx, incomplete)
@@ -67,9 +67,9 @@ class Root(click.Group):
         standalone_mode: bool = True,  # noqa: ARG002, FBT001, FBT002 - click's signature; a Root always stands alone
         **extra: Any,  # noqa: ANN401 - click's own
     ) -> NoReturn:
-        """Run a command and leave with its exit code; wrong usage is 3, since 2 means changes."""
+        """Run a command and exit with its code. Wrong usage is 3, because 2 means changes."""
         screen = Screen()
-        restore = _hear_signals()
+        restore = _handle_signals()
         try:
             code = super().main(args, prog_name, complete_var, standalone_mode=False, obj=screen, **extra)
         except click.UsageError as error:
@@ -85,19 +85,19 @@ class Root(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own
-        """Run the command; tell a failure in one paragraph."""
+        """Run the command. Report a failure in one paragraph."""
         screen = ctx.obj
         assert isinstance(screen, Screen)  # noqa: S101 - made by `main`
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
-        except Exception as error:  # noqa: BLE001 - the last net
+        except Exception as error:  # noqa: BLE001 - the last handler
             return _failed(screen, error)
 
 
 def _failed(screen: Screen, error: Exception) -> int:
-    """Tell of an error in one paragraph; a stranger's own text may hold a secret, so only its type is named."""
+    """Report an error in one paragraph. The text of a foreign error may contain a secret, so only its type is shown."""
     from keyturn.core.errors import KeyturnError, ManifestError
 
     code = error.exit_code if isinstance(error, KeyturnError) else 1
@@ -105,8 +105,8 @@ def _failed(screen: Screen, error: Exception) -> int:
         screen.error(str(error) if isinstance(error, ManifestError) else f"Error: {error}")
     else:
         screen.error(
-            f"Error: keyturn itself failed with {type(error).__name__}; this is a bug. What was begun is in the "
-            "records, and the next `keyturn apply` goes on from there."
+            f"Error: keyturn failed with {type(error).__name__}. This is a bug. Unfinished work is in the records; "
+            "the next `keyturn apply` continues it."
         )
     if screen.verbose >= DEBUG:
         screen.error(_frames(error))
@@ -114,7 +114,7 @@ def _failed(screen: Screen, error: Exception) -> int:
 
 
 def _frames(error: BaseException) -> str:
-    """Return where it happened: files, lines and code, never a local variable or the exception's own text."""
+    """Return the location of an error: files, lines and code, without local variables or the exception's text."""
     import traceback
 
     return "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
@@ -128,13 +128,13 @@ def _usage(screen: Screen, error: click.UsageError) -> int:
 
 
 def _stopped(screen: Screen, *, terminated: bool) -> int:
-    """Say so, and return the exit code of the signal; a run under way hears signals itself and reports what is open."""
+    """Report the signal and return its exit code. A run handles signals itself and reports unfinished work."""
     screen.error("Stopped by SIGTERM." if terminated else "Stopped by Ctrl-C.")
     return SIGTERM_CODE if terminated else SIGINT_CODE
 
 
-def _hear_signals() -> Any:  # noqa: ANN401 - a thunk
-    """Let SIGTERM and SIGHUP end the run like Ctrl-C; return how to undo that."""
+def _handle_signals() -> Any:  # noqa: ANN401 - a thunk
+    """Let SIGTERM and SIGHUP end the run like Ctrl-C. Return a function that restores the handlers."""
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
 

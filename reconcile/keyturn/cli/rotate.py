@@ -7,18 +7,16 @@ import click
 from keyturn.cli import options
 
 COMPROMISED = (
-    "These keys are rotated at once: no preflight, no window, no overlap. From the moment the new secret is made until "
-    "a consumer reads it, the consumer is refused: that is an outage."
+    "These keys are rotated immediately: no preflight, no window, no overlap. When the new secret is created, the old "
+    "one dies. Each consumer is refused until it reads the new secret: that is an outage."
 )
 
 
-@click.command("rotate", help="Rotate keys now, whatever their schedule says.")
+@click.command("rotate", help="Rotate keys now, regardless of their schedule.")
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @options.manifest_file
-@click.option(
-    "--compromised", is_flag=True, help="The secret is known to others: no overlap, the old one dies at once."
-)
-@click.option("--reason", default="", metavar="TEXT", help="Why, for the key's history.")
+@click.option("--compromised", is_flag=True, help="The secret has leaked: no overlap, the old one dies immediately.")
+@click.option("--reason", default="", metavar="TEXT", help="Reason, for the key's history.")
 @options.lock_timeout
 @options.yes
 @options.formatted("text", "json", "markdown")

@@ -10,15 +10,23 @@ from keyturn.cli import options
 
 
 @click.command(
-    "sandbox", help="Run a local DigitalOcean (control and inference API on one loopback port) until Ctrl-C."
+    "sandbox", help="Run a local DigitalOcean (control API and inference API on one loopback port) until Ctrl-C."
 )
-@click.option("--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="0: any free one.")
-@click.option("--token", help="The account token that it accepts. [default: a new one]")
 @click.option(
-    "--create", type=click.Choice(["gone", "allowed"]), default="gone", show_default=True, help="POST of keys."
+    "--port", type=click.IntRange(0, 65535), default=8787, show_default=True, help="Port. 0 means any free port."
 )
-@click.option("--propagation", callback=options.seconds, metavar="DURATION", default="0s", help="Until a secret works.")
-@click.option("--latency", callback=options.seconds, metavar="DURATION", default="0s", help="Before every answer.")
+@click.option("--token", help="Account token to accept. [default: a new one]")
+@click.option(
+    "--create",
+    type=click.Choice(["gone", "allowed"]),
+    default="gone",
+    show_default=True,
+    help="Whether the API creates keys.",
+)
+@click.option(
+    "--propagation", callback=options.seconds, metavar="DURATION", default="0s", help="Time until a new secret works."
+)
+@click.option("--latency", callback=options.seconds, metavar="DURATION", default="0s", help="Delay before each answer.")
 @click.option("--hour-limit", type=click.IntRange(min=1), default=5000, show_default=True, help="Requests per hour.")
 @click.option("--minute-limit", type=click.IntRange(min=1), default=250, show_default=True, help="Requests per minute.")
 @click.option(
@@ -26,16 +34,16 @@ from keyturn.cli import options
     type=click.Choice(["sk-do-", "doo_v1_", "mixed"]),
     default="sk-do-",
     show_default=True,
-    help="How secrets begin; mixed: either by turns, and a regenerate gives the other one.",
+    help="Prefix of secrets. mixed alternates, and a regenerate returns the other one.",
 )
-@click.option("--tier-denied", multiple=True, metavar="MODEL", help="Listed, yet a completion is 403. Repeatable.")
-@click.option("--retired-model", multiple=True, metavar="MODEL", help="Not listed, and 404. Repeatable.")
+@click.option("--tier-denied", multiple=True, metavar="MODEL", help="Listed, but a completion gets 403. Repeatable.")
+@click.option("--retired-model", multiple=True, metavar="MODEL", help="Not listed, and gets 404. Repeatable.")
 @click.option(
     "--quota",
     type=click.Choice(["ok", "exceeded", "unpaid", "blocked"]),
     default="ok",
     show_default=True,
-    help="Completions are 429, 402 or 403.",
+    help="exceeded, unpaid, blocked: completions get 429, 402, 403.",
 )
 @click.option(
     "--balance",
@@ -49,11 +57,11 @@ from keyturn.cli import options
     type=click.Choice(["401", "402", "403"]),
     default="402",
     show_default=True,
-    help="What a completion then meets.",
+    help="Status of completions with a blocked balance.",
 )
-@click.option("--openai-errors", is_flag=True, help="Errors of inference are {error: {…}}, not {id, message}.")
-@click.option("--seed", type=int, help="Make the same uuids and secrets each time.")
-@click.option("--keys", type=click.Path(exists=True, dir_okay=False), help="A JSON or YAML list of ready-made keys.")
+@click.option("--openai-errors", is_flag=True, help="Inference errors are {error: {…}} instead of {id, message}.")
+@click.option("--seed", type=int, help="Create the same uuids and secrets each time.")
+@click.option("--keys", type=click.Path(exists=True, dir_okay=False), help="JSON or YAML list of existing keys.")
 @options.talking
 def command(  # noqa: PLR0913 - each is an option
     *,
@@ -80,9 +88,7 @@ def command(  # noqa: PLR0913 - each is an option
     try:
         from keyturn.sandbox import Settings, load_keys, serve
     except ImportError as error:
-        raise InputError(
-            f"the sandbox needs {error.name}", remedy="Install it with `pip install 'keyturn[sandbox]'`."
-        ) from None
+        raise InputError(f"the sandbox needs {error.name}", remedy="Type: pip install 'keyturn[sandbox]'") from None
     screen = options.screen()
     try:
         settings = Settings(

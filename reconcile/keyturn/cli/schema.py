@@ -1,4 +1,4 @@
-"""`keyturn schema`: the JSON Schemas of what keyturn reads and writes."""
+"""`keyturn schema`: the JSON Schemas of the documents that keyturn reads and writes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def command(*, kind: str) -> int:
 
 
 def schema_text(kind: str) -> str:
-    """Return the schema of one of `KINDS` as it stands in schemas/."""
+    """Return the schema of one of `KINDS`, as in schemas/."""
     import json
 
     if kind == "manifest":

@@ -1,4 +1,4 @@
-"""What the commands do with manifests: load and open them, plan, ask, apply."""
+"""Shared by the commands that work on manifests: load, open, plan, confirm, apply."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from keyturn.report.markdown import run_markdown
 from keyturn.report.plan import plan_lines
 from keyturn.report.run import run_lines
 
-NOT_AGREED = End(Reason.NOT_AGREED, "nobody agreed to its plan; nothing was done")
+NOT_AGREED = End(Reason.NOT_AGREED, "the plan was not confirmed; nothing was changed")
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """One manifest with its world, its runner and the keys of it that the command is about; none means all."""
+    """One manifest with its world, its runner, and the keys of the command; none means all."""
 
     desired: Desired
     world: World
@@ -39,34 +39,34 @@ class Opened:
     keys: tuple[str, ...]
 
     def among(self, keys: Iterable[str]) -> tuple[str, ...]:
-        """Return those of `keys` that are of this manifest."""
+        """Return those of `keys` that belong to this manifest."""
         known = {key.id for key in self.desired.keys}
         return tuple(key for key in keys if key in known)
 
     def entries(self) -> tuple[DesiredKey, ...]:
-        """Return the entries that the command is about."""
+        """Return the entries of the command's keys."""
         return tuple(key for key in self.desired.keys if not self.keys or key.id in self.keys)
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a person ordered of a changing command."""
+    """The request of a command that changes keys."""
 
     options: Options
     consent: Consent = Consent()
     yes: bool = False
     wait: bool = False
     expected: dict[str, str] = field(default_factory=dict)
-    """Digests of a saved plan by owner."""
+    """The digests of a saved plan, by owner."""
     warning: str = ""
-    """What is told before the question."""
+    """A warning that is shown before the confirmation."""
 
 
 @contextmanager
 def opened(
     screen: Screen, file: str, named: Sequence[str] = (), keys: Sequence[str] = ()
 ) -> Iterator[tuple[Opened, ...]]:
-    """Load the manifests, check every key `named`, and open a world for each manifest that has one of `keys`.
+    """Load the manifests, check that all keys in `named` exist, and open a world per manifest that has one of `keys`.
 
     No `keys` means all. Raises InputError for a key that no manifest has.
     """
@@ -91,7 +91,7 @@ def opened(
 
 
 def plan_all(manifests_: Sequence[Opened], order: Order) -> list[RunPlan]:
-    """Plan every manifest."""
+    """Plan each manifest."""
     consent = order.consent
     return [
         one.runner.plan(
@@ -106,24 +106,24 @@ def plan_all(manifests_: Sequence[Opened], order: Order) -> list[RunPlan]:
 
 
 def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
-    """Plan, show, ask, do, report; return the exit code."""
+    """Plan, show the plan, confirm, apply and report. Return the exit code."""
     plans = plan_all(manifests_, order)
-    screen.talk(plan_lines(plans))
+    screen.inform(plan_lines(plans))
     if order.expected and order.expected != {plan.owner: plan.digest for plan in plans}:
         raise OwnershipError(
-            "the saved plan no longer is what would be done, so nothing was", remedy="Make a new plan and review it."
+            "the saved plan is out of date; nothing was changed", remedy="Make a new plan and review it."
         )
     changes = any(key.changes for plan in plans for key in plan.plans)
     code = mixed(plan.exit_code for plan in plans)
     soon = order.yes and any(one.runner.retires_soon(plan) for one, plan in zip(manifests_, plans, strict=True))
     if not (changes or order.wait or soon) and (code == 0 or not order.yes):
-        return report(screen, [_untouched(plan) for plan in plans])
+        return report(screen, [_not_applied(plan) for plan in plans])
     if order.warning and changes:
         screen.say(order.warning)
-    if not order.yes and not _agreed(screen):
-        screen.error("Nothing was done, since nobody agreed to the plan. Look at it, then say `--yes`.")
-        return report(screen, [_untouched(plan) for plan in plans])
-    # Who was asked agreed to this plan and no other; who says --yes beforehand agreed to what is right by then.
+    if not order.yes and not _confirmed(screen):
+        screen.error("Nothing was changed: the plan was not confirmed. Review it, and run again with `--yes`.")
+        return report(screen, [_not_applied(plan) for plan in plans])
+    # After a prompt, pin the digest of the confirmed plan. `--yes` accepts the plan as it is at apply time.
     digests = order.expected or ({} if order.yes else {plan.owner: plan.digest for plan in plans})
     with Signals() as signals:
         reports = [
@@ -141,12 +141,12 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
     code = report(screen, reports)
     if signals.stop_requested is None:
         return code
-    screen.error(f"Stopped by signal {signals.stop_requested}; the next `keyturn apply` goes on from there.")
+    screen.error(f"Stopped by signal {signals.stop_requested}; the next `keyturn apply` continues from there.")
     return 128 + signals.stop_requested
 
 
 def report(screen: Screen, reports: Sequence[RunReport]) -> int:
-    """Show reports in the format asked for; return their exit code."""
+    """Show reports in the chosen format. Return their exit code."""
     code = mixed(one.exit_code for one in reports)
     if screen.format == "json":
         screen.document(dump(ReportDocument(datetime.now(UTC), code, tuple(reports))))
@@ -157,8 +157,8 @@ def report(screen: Screen, reports: Sequence[RunReport]) -> int:
     return code
 
 
-def _untouched(plan: RunPlan) -> RunReport:
-    """Return the report of a plan that nobody carried out: keys with changes are stopped, the others end as planned."""
+def _not_applied(plan: RunPlan) -> RunReport:
+    """Return the report of a plan that was not applied: keys with changes are stopped, the others end as planned."""
     reports = tuple(
         KeyReport(key.key, (), NOT_AGREED, conditions=by_urgency((NOT_AGREED, *key.conditions)))
         if key.changes
@@ -169,14 +169,14 @@ def _untouched(plan: RunPlan) -> RunReport:
     return RunReport(plan.owner, "", reports, plan.deferred, plan.unmanaged, plan.stopped, code)
 
 
-def _agreed(screen: Screen) -> bool:
-    """Ask on the terminal; without one the answer is no."""
+def _confirmed(screen: Screen) -> bool:
+    """Ask on the terminal. Without a terminal the answer is no."""
     if not sys.stdin.isatty():
         return False
-    screen.error("Do this? [y/N]")
+    screen.error("Apply this plan? [y/N]")
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _did_you_mean(key: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1)
-    return f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(known) or 'none'}."
+    return f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known) or 'none'}."

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from keyturn.report.documents import Checked
 
 
-@click.command("smoke", help="Try the delivered secrets: the list of models, and a tiny completion.")
+@click.command("smoke", help="Test the delivered secrets: list the models, and request a tiny completion.")
 @options.some_keys
 @options.manifest_file
 @click.option(
     "--secret",
     type=click.Choice(["stdin"]),
-    help="Try a secret from standard input instead, with the model of KEY; without KEY only the list of models.",
+    help="Test a secret from standard input, with the model of KEY. Without KEY, only list the models.",
 )
 @options.formatted("text", "json")
 @options.talking
 def command(*, keys: tuple[str, ...], file: str, secret: str | None) -> int:
-    """Check every delivery, or the one secret."""
+    """Test all deliveries, or the one secret."""
     from keyturn.cli.session import opened
     from keyturn.core.model import GOOD, Smoke
     from keyturn.core.reasons import mixed
@@ -39,7 +39,7 @@ def command(*, keys: tuple[str, ...], file: str, secret: str | None) -> int:
     from keyturn.report.status import smoke_lines
 
     if secret and len(keys) > 1:
-        raise click.UsageError("--secret stdin tests one secret: name one KEY, or none")
+        raise click.UsageError("--secret stdin tests one secret: use one KEY or none")
     screen = options.screen()
     found: list[KeyStatus] = []
     stopped: list[str] = []

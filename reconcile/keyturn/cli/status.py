@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from keyturn.core.results import KeyStatus
 
 
-@click.command("status", help="Show every key: live slot, age, next rotation, condition.")
+@click.command("status", help="Show each key with its live slot, age, next rotation and condition.")
 @options.some_keys
 @options.manifest_file
-@click.option("--all", "every", is_flag=True, help="Also list the keys of the account that no manifest owns.")
+@click.option("--all", "every", is_flag=True, help="Also list API keys of the account that no manifest owns.")
 @options.verify
 @options.formatted("text", "json")
 @options.talking
@@ -50,7 +50,7 @@ def command(*, keys: tuple[str, ...], file: str, every: bool, verify: bool) -> i
 
 
 def _unowned(manifests: Sequence[Opened], found: Sequence[KeyStatus]) -> tuple[ApiKey, ...]:
-    """Return the account's keys that neither serve one of `found` nor are claimed in any manifest's records."""
+    """Return the account's API keys that serve none of `found` and have no claim in any manifest's records."""
     ours = {uuid for key in found for _, uuid in key.uuids}
     keys = {key.uuid: key for one in manifests for key in one.world.list_keys() if not key.deleted_at}
     return tuple(

@@ -1,4 +1,4 @@
-"""`keyturn targets`: the kinds of target, what each can do and its settings."""
+"""`keyturn targets`: the kinds of target, with capabilities and settings."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from keyturn.report.lines import Line
 
 
-@click.command("targets", help="List the kinds of target, what each can do, and its settings.")
+@click.command("targets", help="List the kinds of target with their capabilities and settings.")
 @options.talking
 def command() -> int:
-    """List what is installed."""
+    """List the installed kinds."""
     options.screen().result(_lines())
     return 0
 
@@ -38,13 +38,13 @@ def _lines() -> Iterator[Line]:
             continue
         able = kind.capabilities
         abilities = {
-            "compares and sets": able.compare_and_set,
-            "keeps versions": able.versions,
-            "holds records": able.documents,
+            "compare-and-set": able.compare_and_set,
+            "versions": able.versions,
+            "records": able.documents,
         }
         words = ", ".join(word for word, can in abilities.items() if can)
         stranger = "" if source == "keyturn" else f" (from {source})"
-        yield line(Span(name, Tone.NAME), f"{stranger}: {words or 'holds secrets only'}")
+        yield line(Span(name, Tone.NAME), f"{stranger}: {words or 'deliveries only'}")
         rows = [
             (Span(title), Span("required" if field.is_required() else "optional"), Span(field.description or ""))
             for title, field in _settings(kind.settings_model)
@@ -53,7 +53,7 @@ def _lines() -> Iterator[Line]:
 
 
 def _settings(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Yield each setting with its name, those of a nested model as `auth.method`."""
+    """Yield each setting with its name. Settings of a nested model are named like `auth.method`."""
     for title, field in model.model_fields.items():
         name = f"{prefix}{field.alias or title}"
         nested = getattr(field.annotation, "model_fields", None)

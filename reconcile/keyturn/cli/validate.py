@@ -1,4 +1,4 @@
-"""`keyturn validate`: checks the manifest, offline."""
+"""`keyturn validate`: checks the manifest offline."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import click
 from keyturn.cli import options
 
 
-@click.command("validate", help="Check the manifest, offline: every mistake at once, each with its place.")
+@click.command("validate", help="Check the manifest offline, and report all mistakes at once, each with its position.")
 @options.manifest_file
 @options.talking
 def command(*, file: str) -> int:
-    """Load it, and say what it has and what the environment lacks."""
+    """Load the manifest, and report its size and any missing environment."""
     from keyturn.manifest import check_all
     from keyturn.report.lines import count, line
 
     checked = check_all(Path(file), os.environ)
     if checked.unsure:
-        options.screen().say("The environment lacks what `plan` and `apply` need for this:")
+        options.screen().say("The environment lacks settings that `plan` and `apply` need:")
     for mistake in checked.unsure:
         options.screen().say(f"  {mistake}")
     for desired in checked.manifests:

@@ -1,1 +1,1 @@
-"""The demo: a sandbox, an OpenBao, and the script of the whole life of a key."""
+"""The demo: a sandbox, an OpenBao, and a script for the life of a key."""

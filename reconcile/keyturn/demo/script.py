@@ -1,4 +1,4 @@
-"""The demo's story: each chapter is one of the commands, told in a few lines, with a proof from outside of keyturn."""
+"""The demo's script. Each chapter runs a command, shows a few lines, and proves the result without keyturn."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ OVERLAP_SECONDS = 3.2
 
 Show = Callable[[list[Line]], None]
 Run = Callable[[Sequence[str]], tuple[int, str]]
-"""Runs one command; its exit code and what it wrote to standard output."""
+"""Runs one command. Returns its exit code and its standard output."""
 
 
 class Story:
-    """Plays against a running OpenBao and a running sandbox."""
+    """The chapters of the demo, for a running OpenBao and a running sandbox."""
 
     def __init__(self, show: Show, run: Run, bao: Bao, url: str, manifest: Path) -> None:
-        """Take where lines are shown, what runs a command of keyturn, and the servers; `url` is the sandbox's."""
+        """Take the functions that show lines and run a command, and the servers. `url` is the sandbox's."""
         self._show = show
         self._run = run
         self._bao = bao
@@ -41,9 +41,9 @@ class Story:
         self._seen: list[str] = []
 
     def play(self) -> str:
-        """Play all chapters and return the last line; raises KeyturnError where something is not as it has to be."""
+        """Play all chapters and return the last line. Raises KeyturnError if a result is not as expected."""
         with self._http:
-            self._tell(f"OpenBao {self._bao.version} and a sandbox DigitalOcean run here, for this demo only.")
+            self._tell(f"OpenBao {self._bao.version} and a sandbox DigitalOcean are running here, only for this demo.")
             self._made_in_the_panel()
             self._adopted()
             self._rotated()
@@ -52,7 +52,7 @@ class Story:
             return self._proof()
 
     def _made_in_the_panel(self) -> None:
-        self._chapter("Three keys are made in the control panel, as today only a person can")
+        self._chapter("Three keys are created in the control panel: today only an operator can do that")
         for name in ("checkout-bot-a", "checkout-bot-b", "report-bot"):
             made = self._http.post("/_sandbox/keys", json={"name": name})
             self._seen.append(made.raise_for_status().json()["secret"])
@@ -64,25 +64,25 @@ class Story:
         self._expect(self._ask(self._delivered()) == httpx.codes.OK, "the delivered secret is accepted")
         self._overlap()
         dead = all(self._ask(secret) == httpx.codes.UNAUTHORIZED for secret in self._seen)
-        self._expect(dead, "the three secrets that a person saw are dead")
+        self._expect(dead, "the three secrets that the operator saw are dead")
 
     def _rotated(self) -> None:
         self._chapter("Rotated without an outage: keyturn rotate checkout-bot")
         old = self._delivered()
         with _Consumer(self._bao, self._http) as consumer:
             self._command("rotate", "checkout-bot", "--reason", "demo", "--yes")
-            self._expect(self._delivered() != old, "the delivered secret is a new one")
+            self._expect(self._delivered() != old, "the delivered secret is new")
             self._overlap()
         self._expect(self._ask(old) == httpx.codes.UNAUTHORIZED, "the old secret is dead")
         self._expect(
             consumer.asked > 0 and not consumer.refused,
-            f"no outage: a consumer asked {consumer.asked} times meanwhile and was refused {consumer.refused} times",
+            f"no outage: a consumer sent {consumer.asked} requests meanwhile; {consumer.refused} were refused",
         )
 
     def _overlap(self) -> None:
         """Let the overlap pass and retire the old secret."""
         time.sleep(OVERLAP_SECONDS)
-        self._tell("when the overlap is over: keyturn apply")
+        self._tell("after the overlap: keyturn apply")
         self._command("apply", "--yes")
 
     def _renamed(self) -> None:
@@ -90,7 +90,7 @@ class Story:
         self._edit("    name: checkout-bot ", "    name: checkout-bot-prod ")
         before = self._delivered()
         self._command("apply", "--yes")
-        self._expect(self._delivered() == before, "a rename makes no new secret")
+        self._expect(self._delivered() == before, "a rename does not change the secret")
 
     def _deleted(self) -> None:
         self._chapter("Deleted: report-bot is absent, keyturn apply --allow-delete 1")
@@ -101,16 +101,16 @@ class Story:
         self._expect("report-bot" not in alive, f"the account has {' and '.join(sorted(alive))}")
 
     def _proof(self) -> str:
-        self._chapter("Is what OpenBao holds accepted? Asked by plain HTTP, without keyturn")
+        self._chapter("Is the secret in OpenBao accepted? Tested over plain HTTP, without keyturn")
         start = time.monotonic()
         status = self._ask(self._delivered())
         took = (time.monotonic() - start) * 1000
         self._expect(status == httpx.codes.OK, f"HTTP {status} for a completion by {MODEL} in {took:.0f} ms")
-        self._tell(f"the whole took {time.monotonic() - self._start:.0f} s")
+        self._tell(f"total time: {time.monotonic() - self._start:.0f} s")
         return f"The delivered secret was accepted (HTTP {status} for a completion by {MODEL})."
 
     def _delivered(self) -> str:
-        """Return what OpenBao holds; only this demo's consumers see it."""
+        """Return the secret in OpenBao. It is never shown."""
         return self._bao.fields(PATH)[FIELD]
 
     def _ask(self, secret: str) -> int:
@@ -121,7 +121,7 @@ class Story:
         self._manifest.write_text(text.replace(before, after), encoding="utf-8")
 
     def _command(self, name: str, *args: str) -> None:
-        """Run a command of keyturn in this process and tell its report."""
+        """Run a keyturn command in this process and show its report."""
         start = time.monotonic()
         code, out = self._run([name, *args, "--file", str(self._manifest), "--format", "json", "--quiet"])
         if code:
@@ -138,12 +138,12 @@ class Story:
 
     def _expect(self, holds: bool, what: str) -> None:  # noqa: FBT001 - the condition is the sentence's own
         if not holds:
-            raise KeyturnError(f"the demo did not show what it has to: {what}")
+            raise KeyturnError(f"the demo could not prove: {what}")
         self._show([line("  ", Span("proven", Tone.GOOD), f": {what}")])
 
 
 class _Consumer:
-    """A program that uses the delivered secret all the time, as consumers do."""
+    """A consumer: a program that uses the delivered secret all the time."""
 
     def __init__(self, bao: Bao, http: httpx.Client) -> None:
         self._bao = bao
@@ -169,13 +169,13 @@ class _Consumer:
 
 
 def _complete(http: httpx.Client, secret: str) -> int:
-    """Ask for a completion with a bare secret and return the status."""
+    """Request a completion with a bare secret. Return the status."""
     body = {"model": MODEL, "messages": [{"role": "user", "content": "ping"}], "max_tokens": 16}
     return http.post("/v1/chat/completions", json=body, headers={"Authorization": f"Bearer {secret}"}).status_code
 
 
 def _told(document: ReportDocument) -> list[Line]:
-    """Return one line for each key that something was done to."""
+    """Return one line per key that was changed."""
     result: list[Line] = []
     for run in document.runs:
         for key in run.reports:

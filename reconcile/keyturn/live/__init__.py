@@ -1,1 +1,1 @@
-"""The real world behind the port: DigitalOcean over HTTP, the targets of a manifest, this machine."""
+"""The real implementation of the World port: DigitalOcean over HTTP, the targets of a manifest, this machine."""

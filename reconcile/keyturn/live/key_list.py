@@ -1,4 +1,4 @@
-"""One complete list of the API keys for a whole run, shared by all threads and kept true to our own changes."""
+"""One complete list of the API keys for a whole run. All threads share it, and our own changes update it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Keys = tuple[ApiKey, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Listed:
-    """What the last list came to: the keys, or why there are none."""
+    """The result of the last listing: the keys, or the error."""
 
     keys: Keys = ()
     error: KeyturnError | None = None
@@ -30,25 +30,26 @@ class _Listed:
 
 
 class KeyList:
-    """Lists when first asked, or asked afresh.
+    """Lists the keys on the first request, and on each request for a new list.
 
-    A failure serves all who waited for it: of many keys at once, one tries in vain. Only a refused token's is kept.
+    A failure is shared by all threads that waited for it, so only one of many keys tries in vain. Only the failure of a
+    refused token is kept.
     """
 
     def __init__(self, read: Callable[[], Keys]) -> None:
-        """Take what reads a complete list; it raises KeyturnError."""
+        """Take a function that reads a complete list and may raise KeyturnError."""
         self._read = read
         self._listed: _Listed | None = None
         self._begun = self._ended = 0
         self._changes: list[Callable[[Keys], Keys]] = []
         self._reading = threading.Lock()
-        # Apart from `_reading`: whoever holds a fresh secret must not wait for a list.
+        # Separate from `_reading`: a thread that holds a new secret must not wait for a list.
         self._changing = threading.Lock()
 
     def get(self, *, fresh: bool = False) -> Keys:
-        """Return the list; `fresh`: one that was begun after this call, perhaps for another thread.
+        """Return the list. With `fresh`, return one whose reading began after this call, possibly for another thread.
 
-        Raises the error that the list met.
+        Raises the error of the listing.
         """
         begun, ended = self._begun, self._ended
         with self._reading:
@@ -59,7 +60,7 @@ class KeyList:
             return self._read_now().get()
 
     def amend(self, change: Callable[[Keys], Keys]) -> None:
-        """Make a change of ours visible, in the present list and in one that is being read right now."""
+        """Apply a change of ours to the current list, and to a list that is being read."""
         with self._changing:
             self._changes.append(change)
             if self._listed is not None:

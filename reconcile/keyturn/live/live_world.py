@@ -1,4 +1,4 @@
-"""The real world: DigitalOcean over HTTP, the targets of the manifest, this machine's clocks, chance and runs."""
+"""The real world: DigitalOcean over HTTP, the targets of the manifest, and the clocks and runs of this machine."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ Hear = Callable[[Progress], None]
 TOKENS = ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN")
 API = ("KEYTURN_API_URL", "https://api.digitalocean.com")
 BLOCKED_SECONDS = 10.0
-"""For how long one answer about the account's balance serves all keys."""
+"""Seconds for which one answer about the account's balance is used for all keys."""
 INFERENCE = ("KEYTURN_INFERENCE_URL", "https://inference.do-ai.run")
 _IN_SECONDS = 120
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""Goes on while the machine sleeps, where the system has such a clock (Linux)."""
+"""A clock that continues while the machine sleeps, if the system has one (Linux)."""
 
 
 def open_world(
@@ -50,20 +50,20 @@ def open_world(
     beside: LiveWorld | None = None,
     hear: Hear = lambda _: None,
 ) -> LiveWorld:
-    """Return the real world of a manifest; nothing is sent, but the libraries of its targets are there.
+    """Return the real world of a manifest. Nothing is sent. The libraries of its targets are installed.
 
-    `base` is the manifest's directory; credentials and the API's URLs are read from `environment`. With `beside`, the
-    rate budget and the list are those of that world, and the API's clients, too, where a request may take as long.
-    `hear` is told of waits for the API's rate limit, in whichever thread waits.
+    `base` is the manifest's directory. Credentials and the API's URLs are read from `environment`. `beside` is a world
+    that shares its rate budget and key list, and its API clients if they have the same deadline. `hear` is called for
+    waits for the API's rate limit, in the thread that waits.
 
     Raises:
         CredentialError: no account token.
-        InputError: a URL or an origin that cannot be used, or the library of a target is not installed.
+        InputError: an invalid URL or origin, or a missing library of a target.
     """
     token = next((text for name in TOKENS if (text := environment.get(name, "").strip())), "")
     if not token:
         raise CredentialError(
-            "no DigitalOcean token",
+            "no DigitalOcean token found",
             remedy=f"Set {TOKENS[0]} to a token with the scopes genai:read, genai:update and account:read.",
         )
     api, inference = (_url(environment, *place) for place in (API, INFERENCE))
@@ -78,7 +78,7 @@ def open_world(
 
 
 class LiveWorld:
-    """The World protocol, thread-safe: one list serves all keys, and writes to one path come one after the other."""
+    """Implements the World protocol. Thread-safe. All keys share one list, and writes to one path are serialized."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class LiveWorld:
         runs: Runs,
         listing: KeyList | None = None,
     ) -> None:
-        """Take the parts; nothing is sent yet."""
+        """Keep the parts. Nothing is sent yet."""
         self.control = control
         self.inference = inference
         self.listing = listing or KeyList(control.list_keys)
@@ -122,7 +122,7 @@ class LiveWorld:
         return _now()
 
     def uptime(self) -> float:
-        """Return seconds since boot, those asleep included where the system counts them."""
+        """Return the seconds since boot, including sleep if the system counts it."""
         return _uptime()
 
     def sleep(self, seconds: float) -> None:
@@ -130,42 +130,42 @@ class LiveWorld:
         time.sleep(max(0.0, seconds))
 
     def random_hex(self, size: int) -> str:
-        """Return `size` bytes of the system's randomness as hex digits."""
+        """Return `size` random bytes of the system as hex digits."""
         return secrets.token_hex(size)
 
     def together(self, tasks: Sequence[Callable[[], None]]) -> None:
-        """Run the tasks side by side and wait for all."""
+        """Run the tasks concurrently and wait for all."""
         run_all(tasks)
 
     def run_alive(self, run: str) -> bool | None:
-        """Tell whether a run of this machine holds its lock; None for a run of elsewhere."""
+        """Tell whether a run of this machine holds its lock. Return None for a run on another machine."""
         return self._runs.alive(run)
 
     # The control API.
     def list_keys(self, *, fresh: bool = False) -> tuple[ApiKey, ...]:
-        """Return the run's complete list; `fresh`: one that was begun after this call."""
+        """Return the run's complete list. With `fresh`, return one whose reading began after this call."""
         return self.listing.get(fresh=fresh)
 
     def account(self) -> str:
-        """Return the team's uuid, asked for once; empty where the token may not read it."""
+        """Return the team's uuid, which is read once, or empty if the token may not read it."""
         with self._account_lock:
             if self._account is None:
                 self._account = self.control.account()
             return self._account
 
     def prepayment_blocked(self) -> bool | None:
-        """Tell whether the account is blocked for lack of balance; the answer serves for 10 s."""
+        """Tell whether the account's balance is used up. The answer is cached for 10 s."""
         with self._blocked_lock:
             if self._blocked is None or self.uptime() - self._blocked[0] > BLOCKED_SECONDS:
                 self._blocked = (self.uptime(), self.control.prepayment_blocked())
             return self._blocked[1]
 
     def clock_skew(self) -> float:
-        """Return seconds between the API's last `Date` and our clock."""
+        """Return the seconds between the API's last `Date` and our clock."""
         return self.control.clock_skew()
 
     def throttled(self) -> float:
-        """Return how many seconds the rate budget holds the next call back."""
+        """Return the seconds for which the rate budget delays the next call."""
         return self.control.budget.throttled()
 
     def create(self, name: str, guard: Guard) -> Minted:
@@ -190,25 +190,25 @@ class LiveWorld:
 
     # The inference API.
     def models(self, secret: Secret) -> WireAnswer:
-        """GET /v1/models."""
+        """Call GET /v1/models."""
         return self.inference.models(secret)
 
     def complete(self, secret: Secret, model: str, api: Api) -> WireAnswer:
-        """Ask for a tiny completion."""
+        """Request a tiny completion."""
         return self.inference.complete(secret, model, api)
 
     # Deliveries.
     def read_delivery(self, delivery: Delivery) -> Held:
-        """Read what a delivery holds now."""
+        """Read the current secret of a delivery."""
         value = self._targets.get(delivery.target).read(delivery.path, delivery.field)
         return Held(value.secret, value.version)
 
     def read_delivery_version(self, delivery: Delivery, version: str) -> Secret | None:
-        """Read what a delivery held at an earlier version."""
+        """Read the secret of a delivery at an earlier version."""
         return self._targets.get(delivery.target).read_version(delivery.path, delivery.field, version)
 
     def write_delivery(self, delivery: Delivery, secret: Secret, expected: Secret | None, guard: Guard) -> str:
-        """Replace `expected` by `secret`; the new version."""
+        """Replace `expected` by `secret`. Return the new version."""
         target = self._targets.get(delivery.target)
         with self._path(delivery):
             return target.write(delivery.path, delivery.field, secret, expected, guard)
@@ -220,13 +220,13 @@ class LiveWorld:
             target.remove(delivery.path, delivery.field, expected, guard)
 
     def preflight(self, delivery: Delivery) -> None:
-        """Show that the delivery is readable and writable."""
+        """Check that the delivery is readable and writable."""
         target = self._targets.get(delivery.target)
         with self._path(delivery):
             target.preflight(delivery.path, delivery.field)
 
     def fenced(self, delivery: Delivery) -> bool:
-        """Tell whether the target compares and sets."""
+        """Tell whether the target has compare-and-set."""
         return self._targets.get(delivery.target).capabilities.compare_and_set
 
     # Records and claims.
@@ -239,7 +239,7 @@ class LiveWorld:
         record = records.parse_record(found.text, where=self._where(path))
         if record.key != key:
             raise TargetMisfit(
-                "this record is of another key", where=self._where(path), evidence=f"it says {record.key!r}"
+                "this is the record of another key", where=self._where(path), evidence=f"it names {record.key!r}"
             )
         return StoredRecord(record, found.version)
 
@@ -264,7 +264,7 @@ class LiveWorld:
         return self._write_document(self._document_path("slots", claim.uuid), records.dump(claim), version)
 
     def _path(self, delivery: Delivery) -> threading.Lock:
-        """Return the lock of a path, which several keys may share with a field each."""
+        """Return the lock of a path. Several keys may use different fields of one path."""
         with self._paths_lock:
             return self._paths.setdefault((delivery.target, delivery.path), threading.Lock())
 
@@ -272,7 +272,7 @@ class LiveWorld:
         return self._targets.get(self._targets.records.target)
 
     def _document_path(self, folder: str, name: str) -> str:
-        """Return the path of a document; a name comes from a record or from the API and may not lead elsewhere."""
+        """Return the path of a document. The name comes from a record or the API, so it is checked."""
         if "/" in name:
             raise InputError(f"{name!r} cannot be the name of a document in {folder}")
         return f"{self._targets.records.prefix}/{folder}/{name}"
@@ -282,7 +282,7 @@ class LiveWorld:
         if not self._records_checked:
             store.check_documents(self._targets.records.prefix)
             self._records_checked = True
-        # The compare-and-set is the guard here: a run that lost its lease finds another version.
+        # The compare-and-set is the guard: a run that has lost its lease finds another version.
         return store.write_document(path, text, version, _unguarded)
 
     def _where(self, path: str) -> str:
@@ -291,7 +291,7 @@ class LiveWorld:
 
 def _budget(hear: Hear) -> RateBudget:
     def told(seconds: float) -> None:
-        """Nobody listening any more is no reason to leave a key half done."""
+        """Report a wait. An error of the listener must not interrupt the work on a key."""
         with suppress(Exception):
             hear(Progress("", f"waits {span(seconds)} for the API's rate limit", _now()))
 
@@ -299,7 +299,7 @@ def _budget(hear: Hear) -> RateBudget:
 
 
 def span(seconds: float) -> str:
-    """Say how long a wait is: in seconds, or from two minutes on in minutes."""
+    """Format a wait in seconds, or in minutes from two minutes on."""
     return f"{math.ceil(seconds)} s" if seconds <= _IN_SECONDS else f"{math.ceil(seconds / 60)} min"
 
 
@@ -316,11 +316,11 @@ def _stopping() -> bool:
 
 
 def _unguarded() -> None:
-    """Let a write go out."""
+    """Permit a write."""
 
 
 def _url(environment: Mapping[str, str], variable: str, default: str) -> str:
-    """Return the URL of one of the two APIs; https, or this machine (the sandbox). Raises InputError."""
+    """Return the URL of one of the two APIs. It has to be https or on this machine (the sandbox). Raises InputError."""
     url = environment.get(variable, "").strip() or default
     try:
         check_transport(parse_origin(url))

@@ -13,14 +13,14 @@ from keyturn.targets.base import Target, TargetContext
 from keyturn.targets.local import LocalTarget
 
 LOCAL = "local"
-"""The place of records that needs no entry among the targets: a directory beside the manifest."""
+"""The record store that needs no entry in `targets`: a directory beside the manifest."""
 
 
 class Targets:
-    """Opens targets lazily: a broken one harms only the keys that need it. Thread-safe."""
+    """Opens targets lazily, so that a broken one affects only the keys that need it. Thread-safe."""
 
     def __init__(self, desired: Desired, environment: Mapping[str, str], base: Path) -> None:
-        """Prepare; nothing is opened yet."""
+        """Prepare. Nothing is opened yet."""
         self.records: RecordsConfig = desired.records
         self._used = {delivery.target for key in desired.keys for delivery in key.deliveries} | {desired.records.target}
         self._configs = {config.name: config for config in desired.targets}
@@ -31,16 +31,16 @@ class Targets:
         self._lock = threading.Lock()
 
     def get(self, name: str) -> Target:
-        """Return a target; raises InputError if its settings, its origin or its library forbid it."""
+        """Return a target. Raises InputError for invalid settings, a forbidden origin or a missing library."""
         with self._lock:
             if name not in self._open:
                 self._open[name] = self._make(name)
             return self._open[name]
 
     def check_libraries(self) -> None:
-        """Open every target that a key or the records need, since a missing library is found by nothing less.
+        """Open all targets that the keys or the records need: only that detects a missing library.
 
-        Whatever else is wrong with one is left to the keys that need it. Nothing is sent.
+        Other errors of a target are left to the keys that need it. Nothing is sent.
 
         Raises:
             MissingLibrary: the library of a kind of target is not installed.
@@ -50,11 +50,11 @@ class Targets:
                 self.get(name)
             except registry.MissingLibrary:
                 raise
-            except Exception:  # noqa: BLE001, S112 - the keys that need it will say so
+            except Exception:  # noqa: BLE001, S112 - the keys that need it report the error
                 continue
 
     def close(self) -> None:
-        """Close those that were opened."""
+        """Close the opened targets."""
         for target in self._open.values():
             target.close()
 

@@ -1,4 +1,4 @@
-"""The manifest: YAML that people write, turned into what is desired, or into every mistake at once."""
+"""The manifest: reads YAML into the desired state, or reports all mistakes at once."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ __all__ = [
 
 
 def manifest_schema(kinds: Kinds = INSTALLED) -> dict[str, object]:
-    """Return the JSON Schema (draft 2020-12) of a manifest, with the settings of every installed kind of target."""
+    """Return the JSON Schema (draft 2020-12) of a manifest, including the settings of all installed kinds of target."""
     return schema_of(kinds)

@@ -1,4 +1,4 @@
-"""PURE: what no single field can tell: what has to fit together, and what may be named only once."""
+"""PURE: checks across fields: combinations that do not fit together, and names that may occur only once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from keyturn.manifest.schema import KeyEntry
 
 
 def check(reading: Reading) -> None:
-    """Note everything in one manifest that does not fit together."""
+    """Note all combinations in one manifest that do not fit together."""
     _check_timing(reading)
     for key, entry in reading.present():
         path: Path = ("keys", key)
@@ -25,28 +25,30 @@ def check(reading: Reading) -> None:
 
 
 def _check_pools(reading: Reading) -> None:
-    """Note every API name that begins like the spares of a pool: the key would count as one of them."""
+    """Note each API name that starts with the prefix of a pool: the key would count as a spare."""
     pools = {entry.pool.prefix for _, entry in reading.present() if entry.pool}
     for key, entry in reading.present():
         for prefix in sorted(pools):
             if any(name.startswith(prefix) for name in _api_names(reading, key, entry)):
-                text = f"begins like the spares of the pool {prefix!r}, so it would count as one; choose another name"
+                text = (
+                    f"starts with the prefix of the pool {prefix!r}, so it would count as a spare; choose another name"
+                )
                 reading.mistake(("keys", key, "name"), text)
 
 
 def check_once(readings: Sequence[Reading]) -> None:
-    """Note every uuid, API name, delivery, key id or owner that is named a second time, in one file or across files."""
+    """Note each uuid, API name, delivery, key id or owner that occurs twice, in one file or across files."""
     first: dict[tuple[str, ...], _Taken] = {}
     for taken in (taken for reading in readings for taken in _all_taken(reading)):
         known = first.setdefault((taken.what, *taken.identity), taken)
         if known is not taken:
-            taken.reading.mistake(taken.path, f"{taken.what} {_seen(known, taken)}")
+            taken.reading.mistake(taken.path, f"{taken.what} {_conflict(known, taken)}")
     _check_whole_values(readings)
 
 
 @dataclass(frozen=True, slots=True)
 class _Taken:
-    """Something that only one key may have."""
+    """A value that only one key may have."""
 
     what: str
     identity: tuple[str, ...]
@@ -55,11 +57,11 @@ class _Taken:
     key: str = ""
 
 
-def _seen(known: _Taken, taken: _Taken) -> str:
+def _conflict(known: _Taken, taken: _Taken) -> str:
     file = "" if known.reading is taken.reading else f"{known.reading.mistakes.file}:"
     line = known.reading.place(known.path).line
     of = f" by key {known.key}" if known.key else ""
-    return f"is already named{of} at {file or 'line '}{line}; it can belong to one only"
+    return f"is already used{of} at {file or 'line '}{line}; it can belong to only one"
 
 
 def _all_taken(reading: Reading) -> Iterator[_Taken]:
@@ -102,7 +104,7 @@ def _check_whole_values(readings: Sequence[Reading]) -> None:
         if any(field for _, _, field in deliveries):
             for reading, path, field in deliveries:
                 if not field:
-                    text = "takes the whole value of a path in which another delivery has a field; name a field too"
+                    text = "uses the whole value of a path in which another delivery uses a field; set a field"
                     reading.mistake(path, text)
 
 
@@ -129,7 +131,7 @@ def _check_rotation(reading: Reading, path: Path, entry: KeyEntry) -> None:
     if rotation.every is None or not reading.good(path):
         return
     if rotation.strategy is None:
-        text = "strategy is required where `every` is given: in-place (an outage until consumers reload) or alternating"
+        text = "strategy is required with `every`: in-place (an outage until consumers reload) or alternating"
         reading.mistake((*path, "every"), text)
     if rotation.strategy == "alternating" and rotation.overlap >= rotation.every:
         written = reading.node((*path, "overlap")) is not None
@@ -144,7 +146,7 @@ def _check_rotation(reading: Reading, path: Path, entry: KeyEntry) -> None:
 def _check_smoke(reading: Reading, path: Path, entry: KeyEntry) -> None:
     path = (*path, "smoke")
     if reading.good(path) and not entry.smoke.model and entry.smoke.origin != "skip":
-        reading.mistake((*path, "model"), "is required unless `from: skip`; name a model that the key may use")
+        reading.mistake((*path, "model"), "is required unless `from: skip`; use a model that the key may use")
 
 
 def _check_adopt(reading: Reading, path: Path, entry: KeyEntry) -> None:
@@ -154,11 +156,11 @@ def _check_adopt(reading: Reading, path: Path, entry: KeyEntry) -> None:
     path = (*path, "adopt")
     if entry.rotation.strategy != "alternating":
         if adopt.b:
-            reading.mistake((*path, "b"), "in-place has one slot, a; take b out or choose alternating")
+            reading.mistake((*path, "b"), "in-place has only slot a; remove b or use alternating")
         if adopt.live == "b":
-            reading.mistake((*path, "live"), "in-place has one slot, a; take live out or choose alternating")
+            reading.mistake((*path, "live"), "in-place has only slot a; remove live or use alternating")
     elif adopt.secret == "existing" and adopt.a and adopt.b and adopt.live is None:
-        text = "is required with two keys and `secret: existing`: the API cannot tell whose secret is in use (a or b)"
+        text = "is required with two keys and `secret: existing`: the API does not show which secret is in use (a or b)"
         reading.mistake((*path, "live"), text)
 
 
@@ -185,4 +187,6 @@ def _check_deliveries(reading: Reading, key: str, entry: KeyEntry) -> None:
             continue
         inside = f"{delivery.path}/".startswith(f"{records.prefix}/")
         if inside and target.home == reading.targets[records.target].home:
-            reading.mistake((*where, "path"), f"lies inside the records ({records.prefix}); deliver elsewhere")
+            reading.mistake(
+                (*where, "path"), f"is below the prefix of the records ({records.prefix}); use another path"
+            )

@@ -1,4 +1,4 @@
-"""PURE: short digests of what a manifest says: whether an entry changed, and whether two targets are one place."""
+"""PURE: short digests of a manifest, to tell whether an entry changed and whether two targets are the same store."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _DIGITS = 16
 
 
 def fingerprint(desired: DesiredKey) -> str:
-    """Return 16 hex digits of the SHA-256 of an entry after defaults; owner and timing are not part of it."""
+    """Return 16 hex digits of the SHA-256 of an entry with its defaults, without owner and timing."""
     entry = dataclasses.asdict(dataclasses.replace(desired, owner="", timing=Timing(), fingerprint="", homes={}))
-    # What came later is left out unless it is used, so that a new version does not take every entry for a changed one.
+    # Omit newer fields unless they are used: otherwise every entry would look changed after an upgrade.
     return _digest({name: value for name, value in entry.items() if name != "pool" or value is not None})
 
 
 def home(kind: str, settings: Mapping[str, object]) -> str:
-    """Return 16 hex digits that tell one place from another; targets that differ only in their login are the same."""
+    """Return 16 hex digits that identify a target's store. Targets that differ only in their login have the same."""
     return _digest([kind, {name: value for name, value in settings.items() if name != "auth"}])
 
 

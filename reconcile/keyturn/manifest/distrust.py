@@ -1,7 +1,7 @@
-"""A manifest is not trusted with credentials: it may come from a pull request.
+"""Rules against a manifest that leaks credentials: it may come from a pull request.
 
-Literal secrets are refused without being repeated. `${VAR}` reads only what was meant for manifests, and only where an
-address goes. To which origin a credential may go is said by its target's `origin_mistakes`.
+Literal secrets are refused and never repeated. `${VAR}` reads only variables that are meant for manifests, and only in
+settings such as an address. A target's `origin_mistakes` checks the origins of its credential.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from keyturn.manifest.secrets import looks_secret, names_secret
 from keyturn.manifest.tree import Entry, Fields, Items, Node, Scalar
 
 EXPANDED = ("address", "host", "url", "region", "role", "mount")
-"""The settings of a target in which variables may stand."""
+"""The settings of a target in which variables are expanded."""
 
-_SECRET = "a literal secret may not be in a manifest; revoke it, and read how credentials are passed in the README"
+_SECRET = "a manifest may not contain a literal secret; revoke it, and see the README for how to pass credentials"
 _VARIABLE = re.compile(r"\$\{(?P<name>KEYTURN_[A-Z0-9_]+)(?::-(?P<fallback>[^{}]*))?\}")
 _WHERE = f"variables are read only in {', '.join(EXPANDED[:-1])} and {EXPANDED[-1]} of a target"
 _WHICH = "only variables named KEYTURN_… are read, as ${KEYTURN_NAME} or ${KEYTURN_NAME:-default}"
 
 
 class Settings(dict[str, object]):
-    """The settings of a target; its `repr` shows variables by name, never what they stand for."""
+    """The settings of a target. The `repr` shows the names of variables, never their values."""
 
     def __init__(self, values: Mapping[str, object], shown: Mapping[str, object]) -> None:
         super().__init__(values)
@@ -36,14 +36,14 @@ class Settings(dict[str, object]):
 
 
 def settings_of(target: Fields) -> Settings:
-    """Return the settings of a target's entry: all but its type."""
+    """Return the settings of a target's entry: all fields except its type."""
     values = {name: _values(entry.value, shown=False) for name, entry in target.entries.items() if name != "type"}
     shown = {name: _values(entry.value, shown=True) for name, entry in target.entries.items() if name != "type"}
     return Settings(values, shown)
 
 
 def read_untrusted(root: Fields, environment: Mapping[str, str], mistakes: Mistakes) -> Fields:
-    """Return the tree with its variables expanded; literal secrets, unsafe characters and misplaced variables noted."""
+    """Return the tree with expanded variables. Note literal secrets, unsafe characters and misplaced variables."""
     reader = _Reader(environment, mistakes)
     node = reader.read(root, ())
     return node if isinstance(node, Fields) else root
@@ -99,10 +99,10 @@ class _Reader:
         if looks_secret(text):
             self.mistakes.settle(place, path, _SECRET)
         elif unsafe(text):
-            self.mistakes.add(place, path, f"may not hold the invisible or control character {unsafe(text)}")
+            self.mistakes.add(place, path, f"may not contain the invisible or control character {unsafe(text)}")
 
     def _expand(self, scalar: Scalar, path: Path) -> Scalar:
-        """Put in what the variables stand for; an empty one counts as missing, as in a shell."""
+        """Replace variables by their values. An empty one counts as missing, as in a shell."""
         text = str(scalar.value)
         if "${" in _VARIABLE.sub("", text):
             self.mistakes.settle(scalar.place, path, _WHICH)
@@ -117,7 +117,7 @@ class _Reader:
             return scalar
         value = _VARIABLE.sub(lambda found: self.environment.get(found["name"]) or found["fallback"] or "", text)
         if looks_secret(value) or unsafe(value):
-            self.mistakes.settle(scalar.place, path, "the variable holds a secret, or an invisible character")
+            self.mistakes.settle(scalar.place, path, "the variable contains a secret or an invisible character")
             return scalar
-        # A default stands in the manifest itself: it may be shown.
+        # A default is part of the manifest, so it may be shown.
         return Scalar(value, scalar.place, value if len(unset) == len(found) else scalar.shown)

@@ -1,4 +1,4 @@
-"""Durations as people write them: `30d`, `24h`, `5m`, `30s`, `1h30m`."""
+"""Durations in the notation of the manifest: `30d`, `24h`, `5m`, `30s`, `1h30m`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def parse_duration(text: object) -> timedelta:
     """Return the duration of `text`: days, hours, minutes and seconds, in that order, each at most once.
 
     Raises:
-        ValueError: anything else; the text is not repeated.
+        ValueError: any other text; it is not repeated.
     """
     found = _PATTERN.match(text) if isinstance(text, str) and text.isascii() and not text.endswith("\n") else None
     if found is None:

@@ -1,4 +1,4 @@
-"""Turns what pydantic finds wrong into mistakes with a place, in our words; a value is never repeated."""
+"""Turns pydantic's errors into mistakes with a position and our wording. A value is never repeated."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
-NOT_YET = {"notify": "is not built yet; take it out"}
-"""Fields that the design knows and this version does not."""
+NOT_YET = {"notify": "is not supported yet; remove it"}
+"""Planned fields that this version does not support."""
 
 _WORDS = {
     "missing": "is required",
@@ -37,14 +37,14 @@ _WORDS = {
     "literal_error": "must be {expected}",
 }
 _PATTERNS = {
-    ID: "may hold letters, digits, dots, hyphens and underscores, at most 64, the first a letter or a digit",
+    ID: "must be at most 64 letters, digits, dots, hyphens and underscores, and start with a letter or a digit",
     UUID: "must be a uuid",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """Where an error is: the path as far as there are nodes, the last node, and where its name stands."""
+    """The location of an error: the path as far as nodes exist, the last node, and the position of its name."""
 
     path: Path
     node: Node
@@ -52,7 +52,7 @@ class _Found:
 
     @property
     def place(self) -> Place:
-        """Where the value stands; of a collection, where its name does."""
+        """The position of the value, or of its name if it is a collection."""
         return self.node.place if isinstance(self.node, Scalar) else self.name
 
 
@@ -65,10 +65,10 @@ def validate(
     place: Place,
     fallback: Mapping[str, object] | None = None,
 ) -> tuple[Model | None, frozenset[Path]]:
-    """Return the model of `node` without its wrong parts, and the paths of those, below `node`.
+    """Return the model of `node` without its wrong parts, and the paths of the wrong parts relative to `node`.
 
-    Every wrong field is noted in `mistakes`. What remains can still be checked for more. A wrong list item goes as a
-    whole; `fallback` stands for required fields at the top; None where nothing is left.
+    Each wrong field is noted in `mistakes`, so that the rest can still be checked. A wrong list item is removed as a
+    whole. `fallback` replaces required fields at the top. The model is None if nothing is left.
     """
     data = to_plain(node)
     bad: set[Path] = set()
@@ -124,7 +124,7 @@ def _sentence(detail: ErrorDetails, node: Node) -> str:
             choices = context["expected"].replace(" or ", ", ").replace("'", "").split(", ")
             close = get_close_matches(node.value[:80], choices, n=1) if len(choices) > 1 else []
             text += f"; did you mean {close[0]}?" if close else ""
-    # A settings model of a target may repeat the value in its own words: the value of a variable is not shown.
+    # A target's settings model may repeat the value in its message. Hide the values of variables.
     for scalar, _ in scalars(node):
         if isinstance(scalar.value, str) and scalar.value and scalar.shown != scalar.value:
             text = text.replace(scalar.value, scalar.shown)
@@ -135,7 +135,7 @@ _BOOLEANS = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "fa
 
 
 def _locate(node: Node, location: tuple[int | str, ...], place: Place) -> _Found:
-    """Follow pydantic's location; parts that are no node (`[key]`, the tag of a union) are passed over."""
+    """Follow pydantic's location. Skip parts that are not nodes (`[key]`, the tag of a union)."""
     path: Path = ()
     for part in location:
         if isinstance(node, Fields) and part in node.entries:
@@ -148,7 +148,7 @@ def _locate(node: Node, location: tuple[int | str, ...], place: Place) -> _Found
 
 
 def _up_to_last_item(path: Path) -> Path:
-    """Return the path up to its last list item: dropping items whole keeps the positions of the others known."""
+    """Return the path up to its last list item: removing whole items keeps the positions of the others known."""
     last = max((index for index, part in enumerate(path) if isinstance(part, int)), default=None)
     return path if last is None else path[: last + 1]
 
@@ -158,7 +158,7 @@ def _backwards(path: Path) -> tuple[tuple[int, str], ...]:
 
 
 def _without(data: object, path: Path) -> object:
-    """Return a copy of `data` without what is at `path`; an empty path leaves it alone."""
+    """Return a copy of `data` without the value at `path`. An empty path removes nothing."""
     if not path:
         return data
     head, *rest = path
@@ -174,7 +174,7 @@ def _without(data: object, path: Path) -> object:
 
 
 def _fields(annotation: object, location: tuple[int | str, ...]) -> Iterator[str]:
-    """Yield the names of the fields that the models at `location` have."""
+    """Yield the field names of the models at `location`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         named = {info.alias or name: info.annotation for name, info in annotation.model_fields.items()}
         if not location:

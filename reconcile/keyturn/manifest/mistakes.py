@@ -1,4 +1,4 @@
-"""Collects every mistake of a manifest, each with its place, and makes its text safe to show."""
+"""Collects all mistakes of a manifest with their positions, and makes their text safe to show."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST = 100
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """Line and column, both from 1; 0 where there is no file."""
+    """Line and column, counted from 1, or 0 without a file."""
 
     line: int = 0
     column: int = 0
@@ -25,9 +25,9 @@ class Place:
 
 @dataclass(slots=True)
 class Mistakes:
-    """The mistakes of one file; the same one at the same place counts once, for every key that has it by default.
+    """The mistakes of one file. A mistake in `defaults` counts once, not once per key.
 
-    `offline`: what the environment lacks goes to `unsure`; else it is a mistake like any other.
+    With `offline`, settings that the environment lacks go to `unsure`; otherwise they are mistakes like any other.
     """
 
     file: str
@@ -35,12 +35,12 @@ class Mistakes:
     found: dict[tuple[Place, Path, str], Mistake] = field(default_factory=dict)
     unsure: dict[tuple[Place, Path, str], Mistake] = field(default_factory=dict)
     settled: set[Path] = field(default_factory=set)
-    """Fields about which all is said; what is below them counts too."""
+    """Fields, including those below them, for which no further mistake is noted."""
 
     def add(self, place: Place, path: Path, text: str, *, in_environment: bool = False) -> None:
-        """Note a mistake; `text` says what would be right and never repeats a value.
+        """Note a mistake. `text` says what would be right, and never repeats a value.
 
-        `in_environment`: the manifest may be right, but the environment lacks what it asks for.
+        `in_environment`: the manifest may be right, but the environment lacks something that it needs.
         """
         if not any(path[:length] in self.settled for length in range(len(path) + 1)):
             shown = plain(masked(text), 600)
@@ -49,17 +49,17 @@ class Mistakes:
             into.setdefault((place, path[-1:], shown), mistake)
 
     def settle(self, place: Place, path: Path, text: str, *, in_environment: bool = False) -> None:
-        """Note a mistake like `add`, and keep silent about anything else in that field."""
+        """Note a mistake like `add`, and ignore further mistakes in that field."""
         self.add(place, path, text, in_environment=in_environment)
         self.settled.add(path)
 
     def stop(self) -> ManifestError:
-        """Return the error that tells all."""
+        """Return the error with all mistakes."""
         return error_of(self.found.values())
 
 
 def error_of(found: Iterable[Mistake]) -> ManifestError:
-    """Return the error that tells all mistakes, or the first hundred and how many more there are."""
+    """Return the error with all mistakes, or with the first hundred and the number of the others."""
     mistakes = sorted(found)
     if len(mistakes) > _MOST:
         more = replace(mistakes[_MOST], path="", text=f"and {len(mistakes) - _MOST} more mistakes")
@@ -68,7 +68,7 @@ def error_of(found: Iterable[Mistake]) -> ManifestError:
 
 
 def show_path(path: Path) -> str:
-    """Show as `keys.bot.deliver[0].path`; a part that looks like a secret is masked."""
+    """Format as `keys.bot.deliver[0].path`. A part that looks like a secret is masked."""
     shown = ""
     for part in path:
         if isinstance(part, int):
@@ -80,8 +80,8 @@ def show_path(path: Path) -> str:
 
 
 def suggest(wrong: str, known: Sequence[str]) -> str:
-    """Return what was probably meant, or what there is: the end of a sentence."""
+    """Return the end of a sentence: the closest name, or all names."""
     close = get_close_matches(wrong[:80].lower(), known, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]}?"
-    return f"known: {', '.join(known)}" if known else "there is none"
+    return f"known: {', '.join(known)}" if known else "none exists"

@@ -1,4 +1,4 @@
-"""Reads manifests: YAML to what is desired, or every mistake at once."""
+"""Reads manifests: from YAML to the desired state, or to all mistakes at once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from keyturn.targets.base import NoConsent, Target
 
 
 class _Installed(Mapping[str, type[Target]]):
-    """The kinds of target that are installed; each is imported when it is looked up."""
+    """The installed kinds of target. Each is imported when it is looked up."""
 
     def __getitem__(self, kind: str) -> type[Target]:
         if kind not in registry.kinds():
@@ -59,38 +59,38 @@ INSTALLED: Kinds = _Installed()
 
 
 def load(path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED) -> Desired:
-    """Return what the manifest in file `path` desires.
+    """Return the desired state of the manifest in file `path`.
 
-    `environment` is where `${KEYTURN_…}` and the origins of credentials are looked up.
+    `environment` holds `${KEYTURN_…}` and the origins of credentials.
 
     Raises:
-        ManifestError: every mistake of the file, or that it cannot be read.
+        ManifestError: all mistakes of the file, or that it cannot be read.
     """
     return _finish([_read_file(path, environment, kinds)])[0]
 
 
 def load_all(path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED) -> tuple[Desired, ...]:
-    """Return what every manifest (`*.yaml`, `*.yml`) of directory `path` desires, or the one in file `path`.
+    """Return the desired state of each manifest (`*.yaml`, `*.yml`) in directory `path`, or of the one in file `path`.
 
     Raises:
-        ManifestError: every mistake of every file; what may be named only once is checked across files too.
+        ManifestError: all mistakes of all files, including names that may occur only once across files.
     """
     return _finish(*_read_files(path, environment, kinds))
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Manifests without a mistake, and what the environment lacks to open their targets."""
+    """Manifests without a mistake, and the settings that the environment lacks to open their targets."""
 
     manifests: tuple[Desired, ...]
     unsure: tuple[Mistake, ...]
 
 
 def check_all(path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED) -> Checked:
-    """Read manifests like `load_all`, but take what `environment` lacks for no mistake; it may be empty.
+    """Read manifests like `load_all`, but do not count a setting that `environment` lacks as a mistake.
 
     Raises:
-        ManifestError: every mistake of every file that is one in every environment.
+        ManifestError: all mistakes of all files, except those that another environment would fix.
     """
     readings, mistakes = _read_files(path, environment, kinds, offline=True)
     manifests = _finish(readings, mistakes)
@@ -100,7 +100,7 @@ def check_all(path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = 
 def load_text(
     source: str | bytes, file_name: str, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED
 ) -> Desired:
-    """Return what the manifest in `source` desires; `file_name` is only shown. Raises ManifestError like `load`."""
+    """Return the desired state of the manifest in `source`. Raises ManifestError like `load`; shows `file_name`."""
     mistakes = Mistakes(file_name)
     return _finish([_read(parse(source, mistakes), mistakes, environment, kinds)])[0]
 
@@ -108,10 +108,10 @@ def load_text(
 def load_data(
     data: Mapping[str, object], name: str, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED
 ) -> Desired:
-    """Return what a manifest given as plain data desires, under the same rules; its mistakes have no line.
+    """Return the desired state of a manifest given as plain data, by the same rules. Its mistakes have no line.
 
     Raises:
-        ManifestError: every mistake.
+        ManifestError: all mistakes.
     """
     tree = from_plain(data)
     assert isinstance(tree, Fields)  # noqa: S101  (a mapping makes Fields)
@@ -121,7 +121,7 @@ def load_data(
 def _read_files(
     path: FilePath, environment: Mapping[str, str], kinds: Kinds, *, offline: bool = False
 ) -> tuple[list[Reading], list[Mistake]]:
-    """Read a file, or every manifest of a directory; also return the mistakes of those that cannot be read at all."""
+    """Read a file or all manifests of a directory. Also return the mistakes of files that cannot be read at all."""
     if not path.is_dir():
         return [_read_file(path, environment, kinds, offline=offline)], []
     try:
@@ -129,7 +129,7 @@ def _read_files(
     except OSError as error:
         raise _unreadable(path, error) from None
     if not files:
-        raise ManifestError([Mistake(str(path), 0, 0, "", "no manifest (*.yaml, *.yml) in this directory")])
+        raise ManifestError([Mistake(str(path), 0, 0, "", "there is no manifest (*.yaml, *.yml) in this directory")])
     readings: list[Reading] = []
     mistakes: list[Mistake] = []
     for file in files:
@@ -145,10 +145,10 @@ def _read_file(path: FilePath, environment: Mapping[str, str], kinds: Kinds, *, 
         with path.open("rb") as file:
             source = file.read(LIMIT_BYTES + 1)
     except FileNotFoundError:
-        text = "there is no such file; `keyturn init` writes a starter"
+        text = "there is no such file; `keyturn init` creates a starter"
         raise ManifestError([Mistake(str(path), 0, 0, "", text)]) from None
     except IsADirectoryError:
-        text = "this is a directory; name one of its manifests"
+        text = "this is a directory; use one of its manifests"
         raise ManifestError([Mistake(str(path), 0, 0, "", text)]) from None
     except OSError as error:
         raise _unreadable(path, error) from None
@@ -183,7 +183,7 @@ def _read(tree: Fields, mistakes: Mistakes, environment: Mapping[str, str], kind
 
 
 def _with_defaults(root: Fields) -> Fields:
-    """Return the tree with `defaults` and `pool` merged into each key; every value keeps the place where it stands."""
+    """Return the tree with `defaults` and `pool` merged into each key. Each value keeps its position."""
     keys = root.entries.get("keys")
     defaults = root.entries.get("defaults")
     if keys is None or not isinstance(keys.value, Fields):
@@ -220,7 +220,7 @@ def _read_targets(reading: Reading, environment: Mapping[str, str]) -> None:
         if not isinstance(node, Fields):
             continue
         if name == LOCAL:
-            reading.mistake(path, "`local` is the directory .keyturn; give the target another name")
+            reading.mistake(path, "`local` means the directory .keyturn; rename this target")
         kind = _kind(reading, path, target.type)
         if kind is None:
             continue
@@ -236,7 +236,7 @@ def _read_targets(reading: Reading, environment: Mapping[str, str]) -> None:
 
 
 def _note_origin(reading: Reading, target: Path, mistake: InputError) -> None:
-    """Note that a credential may not go to an address; an origin that a variable stands for is not shown."""
+    """Note that a credential may not be sent to an address. An origin from a variable is not shown."""
     path, mistake.where = (*target, *mistake.where.split(".")), ""
     node, text = reading.node(path), str(mistake)
     if isinstance(node, Scalar) and isinstance(node.value, str) and node.shown != node.value:
@@ -281,7 +281,7 @@ def _default_records(reading: Reading) -> None:
             reading.records = RecordsConfig(target.name)
             return
     if reading.good(("targets",)) and reading.good(("records",)) and len(reading.targets) == len(reading.model.targets):
-        text = "no target can hold the records for all machines; add `records: {target: local}` to keep them here"
+        text = "no target can hold records for all machines; add `records: {target: local}` to keep them on this one"
         reading.mistake(("targets",), text)
 
 
@@ -294,7 +294,7 @@ def _desired(reading: Reading) -> Desired:
     model = reading.model
     assert reading.records is not None  # noqa: S101  (its absence is a mistake)
     timing = Timing(**{name: value.total_seconds() for name, value in model.timing})
-    # What holds the records has not moved: else no record would be found there.
+    # The record store has not moved: otherwise no record would be found there.
     homes = {name: target.home for name, target in reading.targets.items() if name != reading.records.target}
     return Desired(
         owner=model.name,

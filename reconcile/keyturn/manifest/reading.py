@@ -1,4 +1,4 @@
-"""One manifest that was read: its model, its tree and its mistakes so far."""
+"""A manifest that is being read: its model, its tree and its mistakes so far."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from keyturn.manifest.tree import Fields, Items, Node, Scalar
 from keyturn.targets.base import Capabilities
 
 LOCAL = "local"
-"""The name of the records' place that is a directory and no target."""
+"""The name of the record store that is a directory and not a target."""
 
 
 @dataclass(slots=True)
 class Reading:
-    """`model` is without the parts in `bad`; `root` is the tree after defaults, with variables expanded."""
+    """`model` does not include the parts in `bad`. `root` is the tree with defaults and expanded variables."""
 
     model: Manifest
     root: Fields
@@ -25,13 +25,13 @@ class Reading:
     mistakes: Mistakes
     kinds: Kinds
     targets: dict[str, TargetConfig] = field(default_factory=dict)
-    """The targets whose type is known, whatever is wrong with their settings."""
+    """The targets with a known type, even if their settings are wrong."""
     capabilities: dict[str, Capabilities] = field(default_factory=dict)
-    """What each of `targets` can do."""
+    """The capabilities of each of `targets`."""
     records: RecordsConfig | None = None
 
     def node(self, path: Path) -> Node | None:
-        """Return the node at `path`, None where nothing is written."""
+        """Return the node at `path`, or None if the manifest does not have it."""
         node: Node = self.root
         for part in path:
             if isinstance(node, Fields) and part in node.entries:
@@ -43,7 +43,7 @@ class Reading:
         return node
 
     def place(self, path: Path) -> Place:
-        """Return where `path` is written: the value, or the name of the innermost mapping that is."""
+        """Return the position of the value at `path`, or of the name of the innermost mapping that exists."""
         node: Node = self.root
         place = Place(min(self.root.place.line, 1), min(self.root.place.column, 1))
         for part in path:
@@ -58,11 +58,11 @@ class Reading:
         return node.place if isinstance(node, Scalar) else place
 
     def good(self, path: Path) -> bool:
-        """Tell whether neither `path` nor anything above or below it was found wrong."""
+        """Tell whether `path` and everything above and below it has no mistake."""
         return not any(path[: len(wrong)] == wrong or wrong[: len(path)] == path for wrong in self.bad)
 
     def misses(self, section: str, name: str) -> bool:
-        """Tell whether a readable section has nothing of that name, not even something wrong."""
+        """Tell whether a readable section has no entry of that name, not even a wrong one."""
         return (section,) not in self.bad and self.node((section, name)) is None
 
     def mistake(self, path: Path, text: str) -> None:
@@ -70,7 +70,7 @@ class Reading:
         self.mistakes.add(self.place(path), path, text)
 
     def deliveries(self, key: str, entry: KeyEntry) -> Iterator[tuple[Path, DeliverEntry]]:
-        """Yield the deliveries of a key that could be read, with their paths."""
+        """Yield the readable deliveries of a key, with their paths."""
         path: Path = ("keys", key, "deliver")
         node = self.node(path)
         count = len(node.nodes) if isinstance(node, Items) else 0
@@ -78,5 +78,5 @@ class Reading:
         yield from zip(paths, entry.deliver, strict=len(paths) == len(entry.deliver))
 
     def present(self) -> Iterator[tuple[str, KeyEntry]]:
-        """Yield the keys that are to exist."""
+        """Yield the keys whose state is not `absent`."""
         return ((key, entry) for key, entry in self.model.keys.items() if entry.state == "present")

@@ -1,4 +1,4 @@
-"""The manifest's fields as pydantic models: what is checked, and what `schemas/manifest.v1.json` is generated from."""
+"""The manifest's fields as pydantic models. `schemas/manifest.v1.json` is generated from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from keyturn.manifest.durations import PATTERN, parse_duration, show_duration
 from keyturn.targets.base import Target, check_path
 
 Kinds = Mapping[str, type[Target]]
-"""The kinds of target by name; looking one up may raise InputError where it cannot be imported."""
+"""The kinds of target by name. A lookup raises InputError if the kind cannot be imported."""
 
 ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 UUID = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
@@ -39,7 +39,7 @@ def _between(least: timedelta, most: timedelta) -> Callable[[timedelta], timedel
 
 def _name(text: str) -> str:
     if text != text.strip():
-        raise ValueError("may not start or end with a blank")
+        raise ValueError("may not start or end with a space")
     return text
 
 
@@ -47,11 +47,11 @@ def _path(text: str) -> str:
     try:
         return check_path(text)
     except InputError as error:
-        raise ValueError(f"this path may not be used: {error.evidence}") from None
+        raise ValueError(f"this path is not allowed: {error.evidence}") from None
 
 
 def _cron(text: str) -> str:
-    wrong = 'must be a cron expression of five fields that comes true, such as "0 2 * * SUN"'
+    wrong = 'must be a cron expression of five fields that ever matches, such as "0 2 * * SUN"'
     try:
         if len(text.split()) == 5:  # noqa: PLR2004  (a sixth would be seconds)
             next_opening(Window(text, _SECOND), datetime(2024, 1, 1, tzinfo=UTC))
@@ -71,7 +71,7 @@ def _zone(text: str) -> str:
 
 def _given(value: object) -> object:
     if value is None:
-        raise ValueError("is empty; fill it in or take it out")
+        raise ValueError("is empty; fill it in or remove it")
     return value
 
 
@@ -100,78 +100,82 @@ class _Entry(BaseModel):
 class AdoptEntry(_Entry):
     """Consent to take over existing API keys."""
 
-    secret: Literal["existing", "regenerate"] = Field(description="What happens to the present secret.")
-    a: Uuid = Field("", description="The uuid of the key, or of slot a; found by name where left out.")
-    b: Uuid = Field("", description="The uuid of slot b.")
+    secret: Literal["existing", "regenerate"] = Field(description="What to do with the current secret.")
+    a: Uuid = Field("", description="UUID of the key, or of slot a. Default: found by name.")
+    b: Uuid = Field("", description="UUID of slot b.")
     live: Literal["a", "b"] | None = Field(None, description="The slot whose secret is in use.")
 
 
 class DeliverEntry(_Entry):
-    """A place where the secret is kept."""
+    """A path and field of a target, to which the secret is written."""
 
     target: str = Field(description="A name from `targets`.")
     path: Path
-    field: Name = Field("", description="The field at that path; the whole value where left out.")
+    field: Name = Field("", description="Field at that path. Default: the whole value.")
 
 
 class WindowEntry(_Entry):
     """When a scheduled rotation may start."""
 
-    cron: Cron = Field(description="Five fields; the window opens at each of its moments.")
+    cron: Cron = Field(description="Cron expression of five fields. The window opens each time it matches.")
     duration: Annotated[Duration, AfterValidator(_between(timedelta(minutes=1), 7 * _DAY))]
-    timezone: Zone = Field("UTC", description="An IANA name.")
+    timezone: Zone = Field("UTC", description="IANA name of the time zone.")
 
 
 class RotationEntry(_Entry):
     """How and when the key rotates."""
 
-    strategy: Literal["in-place", "alternating"] | None = Field(None, description="Required where `every` is given.")
+    strategy: Literal["in-place", "alternating"] | None = Field(None, description="Required with `every`.")
     every: Annotated[Duration, AfterValidator(_between(_SECOND, 3650 * _DAY))] | None = Field(
-        None, description="The age at which the secret is replaced; only on demand where left out."
+        None, description="Age at which the secret is replaced. Default: only on demand."
     )
     overlap: Annotated[Duration, AfterValidator(_between(_SECOND, 3650 * _DAY))] = Field(
-        _DAY, description="How long the old secret of `alternating` lives on."
+        _DAY, description="How long the old secret stays valid with `alternating`."
     )
     window: WindowEntry | None = None
 
 
 class SmokeEntry(_Entry):
-    """How a secret is tried."""
+    """How a secret is tested."""
 
-    model: Name = Field("", description="Required unless `from: skip`.")
+    model: Name = Field("", description="Model for the test completion. Required unless `from: skip`.")
     api: Literal["chat", "responses"] = "chat"
-    expect_models: list[Name] = Field([], description="Models that the key has to be allowed to use.")
-    origin: Literal["here", "skip"] = Field("here", alias="from", description="`skip`: a key of a VPC.")
+    expect_models: list[Name] = Field([], description="Models that the key must be allowed to use.")
+    origin: Literal["here", "skip"] = Field(
+        "here", alias="from", description="`skip`: do not test, for a key that is bound to a VPC."
+    )
 
 
 class PoolEntry(_Entry):
-    """Spare API keys that a person made in the control panel; a missing key takes one of them."""
+    """Spare API keys that an operator created in the control panel. A missing key takes one of them."""
 
-    prefix: Annotated[Name, StringConstraints(min_length=3)] = Field(description="How the names of the spares begin.")
-    low: int = Field(0, ge=0, le=1000, description="If fewer spares than this are left, `plan` and `status` say so.")
+    prefix: Annotated[Name, StringConstraints(min_length=3)] = Field(description="Prefix of the names of the spares.")
+    low: int = Field(0, ge=0, le=1000, description="`plan` and `status` report if fewer spares than this are left.")
 
 
 class Defaults(_Entry):
-    """What every key has unless it says otherwise; merged field by field, lists replace."""
+    """Default values of every key. They are merged field by field; lists replace."""
 
     rotation: RotationEntry = RotationEntry()
     smoke: SmokeEntry = SmokeEntry()
     clean_targets: bool = True
-    pool: PoolEntry | None = Field(None, description="Where a missing API key is taken from.")
+    pool: PoolEntry | None = Field(None, description="Pool from which a missing API key is taken.")
 
 
 class KeyEntry(Defaults):
     """One key."""
 
-    name: Name = Field("", description="The name in DigitalOcean (default: the id); alternating adds -a and -b.")
+    name: Name = Field("", description="Name in DigitalOcean. Default: the id. `alternating` adds -a and -b.")
     state: Literal["present", "absent"] = "present"
     adopt: Annotated[AdoptEntry | None, BeforeValidator(_given)] = None
-    deliver: list[DeliverEntry] = Field([], description="At least one, unless the key is absent.")
+    deliver: list[DeliverEntry] = Field(
+        [], description="Deliveries of the secret. At least one, unless the key is absent."
+    )
     clean_targets: bool = Field(default=True, description="Remove the secret from a delivery that is no longer listed.")
 
 
 class TargetEntry(BaseModel):
-    """A place that holds secrets; its settings depend on its type."""
+    """A store of secrets. Its settings depend on its type."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True, hide_input_in_errors=True)
 
@@ -179,20 +183,20 @@ class TargetEntry(BaseModel):
 
 
 class RecordsEntry(_Entry):
-    """Where the records are."""
+    """The record store."""
 
     target: str = Field(description="A name from `targets`, or `local` for the directory .keyturn.")
     prefix: Path = "keyturn"
 
 
 class LimitsEntry(_Entry):
-    """Brakes."""
+    """Limits of one run."""
 
     rotations_per_run: int = Field(20, ge=0, le=100_000)
 
 
 class TimingEntry(_Entry):
-    """The bounds of waiting."""
+    """Limits on waiting times."""
 
     delivery: Wait = timedelta(seconds=_TIMING.delivery)
     settle: Wait = timedelta(seconds=_TIMING.settle)
@@ -205,20 +209,20 @@ class Manifest(_Entry):
     """A keyturn manifest: model access keys as code."""
 
     api_version: Literal["keyturn/v1"] = Field(alias="apiVersion")
-    name: Name = Field(description="The owner that is written into records.")
+    name: Name = Field(description="Owner, as written into the records.")
     targets: dict[Id, TargetEntry] = {}
     records: Annotated[RecordsEntry | None, BeforeValidator(_given)] = Field(
-        None, description="By default the first target that can compare and set, prefix keyturn."
+        None, description="Record store. Default: the first target with compare-and-set, and the prefix keyturn."
     )
     defaults: Defaults = Defaults()
-    pool: PoolEntry | None = Field(None, description="The pool of every key that names none.")
+    pool: PoolEntry | None = Field(None, description="Pool of all keys without one of their own.")
     keys: dict[Id, KeyEntry]
     limits: LimitsEntry = LimitsEntry()
     timing: TimingEntry = TimingEntry()
 
 
 def manifest_schema(kinds: Kinds) -> dict[str, object]:
-    """Return the JSON Schema (draft 2020-12) of a manifest whose targets are of these kinds."""
+    """Return the JSON Schema (draft 2020-12) of a manifest with these kinds of target."""
     schema: dict[str, object] = Manifest.model_json_schema()
     definitions = schema["$defs"]
     assert isinstance(definitions, dict)  # noqa: S101  (for the type checker: Manifest has sub-models)

@@ -1,4 +1,4 @@
-"""PURE: tells a literal secret by how it starts, or by the name of the field that holds it."""
+"""PURE: detects a literal secret by its prefix, or by the name of its field."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ _FIELDS = frozenset(
 
 
 def looks_secret(text: str) -> bool:
-    """Tell whether `text` starts like a known kind of secret, holds a long one, or is a chat service's hook URL."""
+    """Tell whether `text` starts like a known kind of secret, contains a long one, or is a chat webhook URL."""
     return bool(_START.match(text) or _INSIDE.search(text) or _HOOK.search(text))
 
 
 def masked(text: str) -> str:
-    """Return `text` with every word that looks like a secret replaced: a name may be one that was pasted."""
+    """Return `text` with every word replaced that looks like a secret: someone may have pasted one as a name."""
     return _WORD.sub(lambda word: "[secret]" if looks_secret(word.group()) else word.group(), text)
 
 
 def names_secret(field: str) -> bool:
-    """Tell whether a field of this name holds a secret, whatever its spelling (`secret_id`, `secretId`)."""
+    """Tell whether a field of this name holds a secret, in any spelling (`secret_id`, `secretId`)."""
     return field.lower().replace("_", "").replace("-", "") in _FIELDS

@@ -1,7 +1,8 @@
-"""YAML as a tree in which every node knows its line and column; built without recursion, within bounds.
+"""YAML as a tree whose nodes know their line and column. It is built without recursion and within limits.
 
-YAML 1.2's core types: only `true` and `false` are booleans (`yes` is a string), keys are always strings. Not read:
-tags, merge keys, several documents. Anchors and aliases are, as long as all of it stays small when written out.
+The types are those of the YAML 1.2 core schema: only `true` and `false` are booleans (`yes` is a string). Keys are
+always strings. Tags, merge keys and multiple documents are refused. Anchors and aliases are allowed while the expanded
+tree stays small.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": Fals
 _INT = re.compile(r"[-+]?[0-9]{1,18}\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,9})?\Z")
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-"""What YAML does not allow in a file, and the byte order mark inside it."""
+"""Characters that YAML does not allow in a file, and the byte order mark after its start."""
 _BIDIRECTIONAL = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One value; `shown` is its text as written, before any variable was expanded."""
+    """One value. `shown` is its text before variables were expanded."""
 
     value: Plain
     place: Place
@@ -49,7 +50,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One field of a mapping; `place` is that of its name."""
+    """One field of a mapping. `place` is the position of its name."""
 
     name: str
     place: Place
@@ -58,7 +59,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """A mapping, each name once."""
+    """A mapping without duplicate names."""
 
     entries: Mapping[str, Entry]
     place: Place
@@ -77,7 +78,7 @@ def to_plain(node: Node) -> object:
 
 
 def from_plain(data: object, place: Place = Place()) -> Node:  # noqa: B008  (frozen)
-    """Return plain data as a tree, all of it at one place; what is neither becomes its text."""
+    """Return plain data as a tree with one position. Any other value is converted with str()."""
     if isinstance(data, Mapping):
         entries = {str(name): Entry(str(name), place, from_plain(value, place)) for name, value in data.items()}
         return Fields(entries, place)
@@ -89,10 +90,10 @@ def from_plain(data: object, place: Place = Place()) -> Node:  # noqa: B008  (fr
 
 
 def parse(source: str | bytes, mistakes: Mistakes) -> Fields:
-    """Return the tree of a manifest; duplicate keys, tags and merge keys are noted in `mistakes`.
+    """Return the tree of a manifest. Duplicate keys, tags and merge keys are noted in `mistakes`.
 
     Raises:
-        ManifestError: nothing can be read: not UTF-8, not YAML, not a mapping, empty, too large, too deep.
+        ManifestError: not UTF-8, not YAML, not a mapping, empty, too large or nested too deeply.
     """
     text = _decode(source, mistakes)
     builder = _Builder(mistakes)
@@ -114,7 +115,7 @@ def parse(source: str | bytes, mistakes: Mistakes) -> Fields:
     mistakes.add(
         Place(1, 1) if root is None else root.place,
         (),
-        "the file is empty; `keyturn init` writes a starter" if empty else "a manifest is a mapping (field: value)",
+        "the file is empty; `keyturn init` creates a starter" if empty else "a manifest is a mapping (field: value)",
     )
     raise mistakes.stop()
 
@@ -147,7 +148,10 @@ def _decode(source: str | bytes, mistakes: Mistakes) -> str:
     text = text.removeprefix("\ufeff")
     for pattern, what in (
         (_FORBIDDEN, "a control character"),
-        (_BIDIRECTIONAL, "a bidirectional control character (text would be shown in another order than it is read)"),
+        (
+            _BIDIRECTIONAL,
+            "a bidirectional control character (text would be displayed in another order than it is read)",
+        ),
     ):
         found = pattern.search(text)
         if found:
@@ -173,7 +177,7 @@ class _Frame:
     entries: dict[str, Entry] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     name: Entry | None = None
-    """The field whose value comes next."""
+    """The field whose value is read next."""
     size: int = 1
     height: int = 1
 
@@ -187,7 +191,7 @@ class _Anchored:
 
 @dataclass(slots=True)
 class _Builder:
-    """Takes YAML events, one by one."""
+    """Builds the tree from YAML events, one at a time."""
 
     mistakes: Mistakes
     root: Node | None = None
@@ -200,7 +204,7 @@ class _Builder:
         if isinstance(event, yaml.DocumentStartEvent):
             self.documents += 1
             if self.documents > 1:
-                self._stop(place, "a second document; write one manifest a file")
+                self._stop(place, "a second document; write one manifest per file")
         elif isinstance(event, yaml.AliasEvent):
             self._alias(event, place)
         elif isinstance(event, yaml.ScalarEvent):
@@ -223,14 +227,14 @@ class _Builder:
     def _alias(self, event: yaml.AliasEvent, place: Place) -> None:
         anchored = self.anchors.get(event.anchor or "")
         if anchored is None:
-            self.mistakes.add(place, (), "this alias refers to nothing before it")
+            self.mistakes.add(place, (), "this alias refers to no earlier anchor")
             anchored = _Anchored(Scalar(None, place), 1, 0)
         self._check_depth(place, anchored.height)
         text = anchored.node.shown if isinstance(anchored.node, Scalar) else None
         self._attach(anchored.node, text, anchored.size, anchored.height, place)
 
     def _attach(self, node: Node, text: str | None, size: int, height: int, place: Place | None = None) -> None:
-        """Put a finished node where it belongs: as a name, a value, an item, or the root."""
+        """Add a finished node as a name, a value, an item, or the root."""
         if not self.stack:
             self.root = node
             return
@@ -238,7 +242,7 @@ class _Builder:
         frame.size += size
         frame.height = max(frame.height, height + 1)
         if frame.size > LIMIT_NODES:
-            self._stop(frame.place, "far too many values (aliases count as often as they are used)")
+            self._stop(frame.place, "too many values (aliases count each time they are used)")
         if not frame.mapping:
             frame.nodes.append(node)
         elif frame.name is None:
@@ -249,15 +253,21 @@ class _Builder:
             if first is None:
                 frame.entries[entry.name] = Entry(entry.name, entry.place, node)
             else:
-                known = f"in line {first.place.line}"
-                self.mistakes.add(entry.place, self._path(entry.name), f"named twice, first {known}; one would be lost")
+                known = f"on line {first.place.line}"
+                self.mistakes.add(
+                    entry.place,
+                    self._path(entry.name),
+                    f"duplicate name, first {known}; one of the values would be lost",
+                )
 
     def _name(self, node: Node, text: str | None, place: Place) -> Entry:
         if text is None:
-            self.mistakes.add(place, self._path(), "a field's name must be a plain word")
+            self.mistakes.add(place, self._path(), "the name of a field must be a plain word")
             text = ""
         if text == "<<":
-            self.mistakes.add(place, self._path(), "merge keys (<<) are not read; use `defaults:`, or an alias alone")
+            self.mistakes.add(
+                place, self._path(), "merge keys (<<) are not supported; use `defaults:`, or an alias alone"
+            )
         return Entry(text, place, node)
 
     def _path(self, *last: str) -> tuple[str | int, ...]:
@@ -275,7 +285,7 @@ class _Builder:
 
     def _refuse_tag(self, event: yaml.NodeEvent, place: Place) -> None:
         if getattr(event, "tag", None) is not None:
-            self.mistakes.add(place, self._path(), "YAML tags (!…) are not read; write a plain value")
+            self.mistakes.add(place, self._path(), "YAML tags (!…) are not supported; write a plain value")
 
     def _check_depth(self, place: Place, height: int) -> None:
         if len(self.stack) + height > LIMIT_DEPTH:
@@ -287,7 +297,7 @@ class _Builder:
 
 
 def _resolve(event: yaml.ScalarEvent) -> Plain:
-    """Return a plain scalar by the core schema; whatever is quoted is a string."""
+    """Return a plain scalar by the core schema. A quoted scalar is a string."""
     text: str = event.value
     if event.style is not None:
         return text
@@ -301,7 +311,7 @@ def _resolve(event: yaml.ScalarEvent) -> Plain:
 
 
 def scalars(node: Node, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Scalar, tuple[str | int, ...]]]:
-    """Yield every scalar of the tree with its path."""
+    """Yield all scalars of the tree with their paths."""
     if isinstance(node, Scalar):
         yield node, path
     elif isinstance(node, Items):

@@ -1,6 +1,6 @@
-"""A local DigitalOcean that behaves like the real one: the control and the inference API on one loopback port.
+"""A local DigitalOcean that behaves like the real one: the control API and the inference API on one loopback port.
 
-It imports nothing of the rest of keyturn, so that it cannot agree with it by accident. See docs/sandbox.md.
+It imports nothing from the rest of keyturn, so that both cannot share a mistake. See docs/sandbox.md.
 """
 
 from keyturn.sandbox.faults import KINDS, OPS, Fault

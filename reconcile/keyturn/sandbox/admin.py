@@ -1,4 +1,4 @@
-"""The admin's own routes, under `/_sandbox/`: what a test or a person does to the account from outside."""
+"""The admin routes under `/_sandbox/`, for changes that a test or an operator makes to the account from outside."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Body = dict[str, object]
 
 
 def admin_routes(service: Service) -> list[Route]:
-    """Build the routes; every one takes and gives a JSON object, and answers 400 with `error` to a wrong one."""
+    """Build the routes. Each takes and returns a JSON object, and answers 400 with `error` to an invalid one."""
     return [Route(path, _endpoint(act), methods=[verb]) for (verb, path), act in _acts(service).items()]
 
 
@@ -30,7 +30,7 @@ def _endpoint(act: Callable[[Body], object]) -> Callable[[Request], Awaitable[Re
             if not isinstance(body, dict):
                 return JSONResponse({"error": "expected a JSON object"}, 400)
             return JSONResponse(act(body))
-        except ValueError as wrong:  # a wrong field, or no JSON at all
+        except ValueError as wrong:  # a wrong field, or not JSON
             return JSONResponse({"error": str(wrong)}, 400)
 
     return endpoint

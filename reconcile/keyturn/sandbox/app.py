@@ -1,4 +1,4 @@
-"""The routes of both APIs, of the admin and of the page, on one port."""
+"""The routes of both APIs, the admin and the page, on one port."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _PAGE_POLICY = (
 
 
 class Dropped(Response):
-    """Closes the connection without a byte of an answer, by the transport that `serve.Protocol` puts in the scope."""
+    """Closes the connection without any answer, through the transport that `serve.Protocol` puts in the scope."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Abort the transport, and stay until the server has noticed, so that it does not answer for us."""
+        """Abort the transport. Wait until the server has noticed, so that it does not send an answer of its own."""
         scope["state"][TRANSPORT].abort()
         while (await receive())["type"] != "http.disconnect":
             continue
@@ -84,7 +84,7 @@ def _api(service: Service, op: str) -> Callable[[Request], Awaitable[Response]]:
         )
         try:
             await asyncio.sleep(reply.wait)
-        except asyncio.CancelledError:  # the sandbox stops: hang up, where the server would answer 500
+        except asyncio.CancelledError:  # the sandbox stops: close the connection, because the server would answer 500
             return Dropped()
         return Dropped() if reply.status is None else Response(reply.content, reply.status, dict(reply.headers))
 

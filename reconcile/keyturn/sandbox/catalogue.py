@@ -1,4 +1,4 @@
-"""PURE: the models of the sandbox, and which calls each of them answers."""
+"""PURE: the models of the sandbox, and the calls that each model answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model of the catalogue, and which calls it answers."""
+    """A model of the catalogue, and the calls that it answers."""
 
     owner: str
     calls: frozenset[str]

@@ -1,4 +1,4 @@
-"""PURE: what a successful inference answers: tiny, deterministic, of the shapes that the official clients read."""
+"""PURE: the answers of successful inference calls: tiny, deterministic, and readable by the official clients."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Spent:
 
 
 def _spend(body: dict[str, object], question: object, *limits: str, reasoning: bool) -> _Spent:
-    """Spend the allowed tokens: a reasoning model thinks first, and may have none left for a word."""
+    """Spend the allowed tokens. A reasoning model thinks first, and may have none left for its answer."""
     allowed = next((limit for field in limits if isinstance(limit := body.get(field), int)), 1024)
     thinking = min(allowed, THINKING) if reasoning else 0
     text = TEXT if allowed > thinking else ""
@@ -35,7 +35,7 @@ def _spend(body: dict[str, object], question: object, *limits: str, reasoning: b
 
 
 def chat(body: dict[str, object], now: float, number: int, *, reasoning: bool) -> Answer:
-    """Answer a chat: `pong`, or an empty text when thinking took all tokens."""
+    """Answer a chat with `pong`, or with an empty text if thinking used up all tokens."""
     spent = _spend(body, body["messages"], "max_completion_tokens", "max_tokens", reasoning=reasoning)
     return Answer(
         200,
@@ -70,7 +70,7 @@ def chat(body: dict[str, object], now: float, number: int, *, reasoning: bool) -
 
 
 def response(body: dict[str, object], now: float, number: int, *, reasoning: bool) -> Answer:
-    """Answer on the responses API: `pong`, or no message at all when thinking took all tokens."""
+    """Answer on the responses API with `pong`, or without a message if thinking used up all tokens."""
     spent = _spend(body, body["input"], "max_output_tokens", reasoning=reasoning)
     message = {
         "id": f"msg_{number:08d}",
@@ -133,7 +133,7 @@ def images(body: dict[str, object], now: float) -> Answer:
 
 
 def job_view(job: Job, now: float) -> dict[str, object]:
-    """Show an asynchronous job: queued, in progress after 1 s, completed after 2 s."""
+    """Return an asynchronous job: queued, in progress after 1 s, completed after 2 s."""
     age = now - job.created_at
     done = age >= JOB_SECONDS
     output = {"images": [{"url": f"data:image/png;base64,{PIXEL}", "content_type": "image/png"}]}

@@ -62,7 +62,7 @@ def answer(state: State, settings: Settings, call: Call, now: float) -> tuple[St
 
 
 def info(key: Key, *, with_secret: bool = False) -> dict[str, object]:
-    """Give `api_key_info` as the API shows it."""
+    """Return `api_key_info` as the API shows it."""
     shown: dict[str, object] = {
         "uuid": key.uuid,
         "name": key.name,
@@ -135,7 +135,7 @@ def _list(state: State, call: Call, token: Token) -> Answer:
 
 
 def _positive(text: str) -> int | None:
-    # Nine digits are plenty, and keep `int` away from hostile lengths and other alphabets' digits.
+    # Nine digits are enough. The limits protect `int` from very long input and non-ASCII digits.
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0 else None  # noqa: PLR2004
 
 

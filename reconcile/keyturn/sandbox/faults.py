@@ -1,4 +1,4 @@
-"""PURE: faults that a test arms, and what each makes of an answer."""
+"""PURE: faults that a test arms, and the effect of each on an answer."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ DROPPED: Final = Reply(None)
 class Fault:
     """One armed fault.
 
-    op: the operation it strikes, or `*`. uuid: only requests with this uuid in the path, unless empty.
+    op: the operation that it affects, or `*`. uuid: only requests with this uuid in the path, unless empty.
     kind: one of KINDS; `error-NNN` stands for any status from 400 to 599.
-    times: how often it strikes; None means until it is cleared. after: how many matching requests pass first.
-    delay: seconds; real ones for `slow`, the sandbox's for `late`; also `Retry-After` of `error-429`.
-    status: what `late` and `html-error` answer. drop: `late` drops the connection instead of answering.
+    times: how often it takes effect; None means until it is cleared. after: how many matching requests pass first.
+    delay: seconds; real time for `slow`, sandbox time for `late`; also `Retry-After` of `error-429`.
+    status: the answer of `late` and `html-error`. drop: `late` drops the connection instead of answering.
     quiet: `half-list` lowers `meta.total` too, so that the list looks complete.
     """
 
@@ -51,7 +51,7 @@ class Fault:
     uuid: str = ""
 
     def __post_init__(self) -> None:
-        """Raise ValueError, saying what would be right."""
+        """Raise ValueError for wrong fields, with the expected values."""
         wrong = [message for right, message in self._rules() if not right]
         if wrong:
             raise ValueError("; ".join(wrong))
@@ -63,7 +63,7 @@ class Fault:
                 self.kind in KINDS[1:] or re.fullmatch(r"error-[45]\d\d", str(self.kind)) is not None,
                 f"kind: expected one of {', '.join(KINDS)}",
             ),
-            (self.kind != "half-list" or self.op == "list", "half-list strikes op list only"),
+            (self.kind != "half-list" or self.op == "list", "half-list works only with op list"),
             (self.times is None or _is_whole(self.times, 1), "times: expected 1 or more, or null for always"),
             (_is_whole(self.after, 0), "after: expected 0 or more"),
             (is_seconds(self.delay), "delay: expected seconds, 0 or more"),
@@ -73,16 +73,16 @@ class Fault:
         )
 
     def strikes(self, call: Call) -> bool:
-        """Tell whether a request is one that this fault is about."""
+        """Tell whether this fault matches a request."""
         return self.op in (call.op, ANY) and self.uuid in ("", call.subject)
 
     def view(self) -> dict[str, object]:
-        """Give the fault as a JSON object."""
+        """Return the fault as a JSON object."""
         return asdict(self)
 
 
 def fault_from(options: Mapping[str, object]) -> Fault:
-    """Read a fault from a JSON object; ValueError says what is wrong with it."""
+    """Read a fault from a JSON object. Raises ValueError with the mistake."""
     unknown = sorted(set(options) - {field.name for field in fields(Fault)})
     missing = [name for name in ("op", "kind") if not isinstance(options.get(name), str)]
     if unknown or missing:
@@ -91,7 +91,7 @@ def fault_from(options: Mapping[str, object]) -> Fault:
 
 
 def take(faults: tuple[Fault, ...], call: Call) -> tuple[tuple[Fault, ...], Fault | None]:
-    """Give the first fault that strikes this request, and what stays armed; every match counts for `after`."""
+    """Return the faults that stay armed, and the first one that affects this request. Each match counts for `after`."""
     struck: Fault | None = None
     left: list[Fault] = []
     for fault in faults:
@@ -111,9 +111,9 @@ def take(faults: tuple[Fault, ...], call: Call) -> tuple[tuple[Fault, ...], Faul
 
 
 def play(fault: Fault, do: Callable[[], Answer], fail: Callable[[int, str], Answer]) -> Reply:
-    """Give what the client gets; calls `do` when the kind says that the request takes effect at once.
+    """Return the reply to the client. Call `do` if the request takes effect immediately with this kind.
 
-    `fail` gives an error of a status with a message, as the API that was called writes it.
+    `fail` returns an error with a status and a message, in the format of the API that was called.
     """
     match fault.kind:
         case "lost-response":
@@ -142,7 +142,7 @@ def play(fault: Fault, do: Callable[[], Answer], fail: Callable[[int, str], Answ
 
 
 def _halved(answer: Answer, *, quiet: bool) -> Answer:
-    # The body is ours and plain JSON: a round trip is the simplest deep copy.
+    # The body is ours and plain JSON, so a round trip is the simplest deep copy.
     body = json.loads(json.dumps(answer.body))
     if "api_key_infos" not in body:
         return answer

@@ -23,7 +23,7 @@ _QUOTA: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls: the uuid of a key (empty for an account token) and the models it may use."""
+    """The caller: the uuid of a key (empty for an account token) and the models that it may use."""
 
     uuid: str
     models: tuple[str, ...]
@@ -63,7 +63,7 @@ def _answer(state: State, settings: Settings, call: Call, now: float) -> tuple[S
 def _caller(state: State, settings: Settings, call: Call, now: float) -> Caller | Refusal:
     token = state.tokens.get(call.bearer)
     if token is not None:
-        # The product accepts account tokens too, if they have this scope.
+        # The real service accepts account tokens too, if they have this scope.
         if "inference:query" in token.scopes:
             return Caller("", tuple(MODELS))
         return Refusal(403, "This token may not query inference.", "forbidden")

@@ -1,4 +1,4 @@
-"""The request limits of the control API: a sliding hour and a sliding minute for each account token."""
+"""The request limits of the control API: a sliding hour and a sliding minute per account token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MINUTE: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """What the limits say of one request. `retry_after` (whole seconds) is set when only the minute is full."""
+    """The limits for one request. `retry_after` (whole seconds) is set if only the minute is used up."""
 
     limit: int
     remaining: int
@@ -22,7 +22,7 @@ class Allowance:
     retry_after: int | None = None
 
     def headers(self) -> dict[str, str]:
-        """Give the headers of the answer."""
+        """Return the headers of the answer."""
         headers = {
             "ratelimit-limit": str(self.limit),
             "ratelimit-remaining": str(self.remaining),
@@ -32,15 +32,15 @@ class Allowance:
 
 
 class Meter:
-    """Counts requests; a refused request is not counted."""
+    """Counts requests. A refused request is not counted."""
 
     def __init__(self) -> None:
-        """Start with nothing counted."""
+        """Start without requests."""
         self._hour: dict[str, deque[float]] = {}
         self._minute: dict[str, deque[float]] = {}
 
     def take(self, token: str, now: float, hour_limit: int, minute_limit: int, *, count: bool = True) -> Allowance:
-        """Count one request of a token at `now` (Unix seconds), or refuse it; without `count`, only look."""
+        """Count one request of a token at `now` (Unix seconds), or refuse it. Without `count`, only check."""
         hour = _within(self._hour.setdefault(token, deque()), now - HOUR)
         minute = _within(self._minute.setdefault(token, deque()), now - MINUTE)
         hour_full, minute_full = len(hour) >= hour_limit, len(minute) >= minute_limit
@@ -58,7 +58,7 @@ class Meter:
 
 
 def untouched(now: float, hour_limit: int) -> Allowance:
-    """Give the allowance of a token that is not known, and so is not counted."""
+    """Return the allowance of an unknown token, which is not counted."""
     return Allowance(limit=hour_limit, remaining=hour_limit, reset=math.ceil(now + HOUR))
 
 

@@ -13,7 +13,7 @@ from keyturn.sandbox.state import TEAM
 
 @dataclass(frozen=True, slots=True)
 class ReadyKey:
-    """A key as a person makes it in the control panel; `count` above 1 makes `name-1`, `name-2` and so on."""
+    """A key as an operator creates it in the control panel. A `count` above 1 creates `name-1`, `name-2` and so on."""
 
     name: str
     models: tuple[str, ...] | None = None
@@ -22,14 +22,14 @@ class ReadyKey:
     team: str = TEAM
 
     def names(self) -> tuple[str, ...]:
-        """Give the name of each key."""
+        """Yield the name of each key."""
         return (self.name,) if self.count == 1 else tuple(f"{self.name}-{n}" for n in range(1, self.count + 1))
 
 
 def ready_key(options: object) -> ReadyKey:
-    """Read `{name, models, vpc, count, team}`; ValueError says what is wrong. `models` left out or null means all."""
+    """Read `{name, models, vpc, count, team}`. Raises ValueError. Missing or null `models` means all."""
     if not isinstance(options, Mapping) or set(options) - {field.name for field in fields(ReadyKey)}:
-        raise ValueError("expected an object with name and, as you like, models, vpc, count, team")
+        raise ValueError("expected an object with name and optionally models, vpc, count, team")
     name, models = options.get("name"), options.get("models")
     vpc, count, team = options.get("vpc", False), options.get("count", 1), options.get("team", TEAM)
     if not isinstance(name, str) or not name.strip():
@@ -46,7 +46,7 @@ def ready_key(options: object) -> ReadyKey:
 
 
 def load_keys(path: Path) -> tuple[ReadyKey, ...]:
-    """Read a JSON or YAML list of keys; OSError, or ValueError that names the item."""
+    """Read a JSON or YAML list of keys. Raises OSError, or ValueError with the item."""
     try:
         items: object = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError):

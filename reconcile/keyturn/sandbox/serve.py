@@ -1,4 +1,4 @@
-"""The server: in a thread for tests, in the foreground for the command line. Loopback only."""
+"""The server, in a thread for tests or in the foreground for the command line. Loopback only."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from keyturn.sandbox.state import Token
 HOST: Final = "127.0.0.1"
 START_SECONDS: Final = 10.0
 STOP_SECONDS: Final = 10.0
-# Longer than any client keeps an idle connection: the sandbox hangs up only when a fault says so.
+# Longer than any client keeps an idle connection: the sandbox closes one only for a fault.
 KEEP_ALIVE_SECONDS: Final = 3600
 
 
 class Protocol(H11Protocol):
-    """HTTP/1.1 that lets the application drop its connection: the transport is in the scope's state."""
+    """HTTP/1.1 whose application can drop the connection: the transport is in the scope's state."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Remember the transport, for this connection only."""
@@ -50,7 +50,7 @@ class Sandbox(Service):
         keys: Iterable[ReadyKey] = (),
         **changes: object,
     ) -> None:
-        """Prepare an account; `changes` are fields of `Settings`, port 0 is any free one. ValueError if wrong."""
+        """Prepare an account. `changes` are fields of `Settings`; port 0 is any free port. Raises ValueError."""
         super().__init__((settings or Settings()).changed(changes), seed=seed, start=start, tokens=tokens, keys=keys)
         self._port = port
         self._server: uvicorn.Server | None = None
@@ -58,16 +58,16 @@ class Sandbox(Service):
 
     @property
     def url(self) -> str:
-        """The base of both APIs, known once the sandbox runs."""
+        """The base URL of both APIs, known when the sandbox runs."""
         return f"http://{HOST}:{self._port}"
 
     @property
     def exports(self) -> dict[str, str]:
-        """The environment that points keyturn at this sandbox."""
+        """The environment variables that direct keyturn to this sandbox."""
         return {"KEYTURN_API_URL": self.url, "KEYTURN_INFERENCE_URL": self.url, "DIGITALOCEAN_TOKEN": self.token}
 
     def __enter__(self) -> Self:
-        """Listen and serve; OSError if the port is taken."""
+        """Listen and serve. Raises OSError if the port is in use."""
         listener = _listen(self._port)
         self._port = listener.getsockname()[1]
         self._server = uvicorn.Server(
@@ -80,7 +80,7 @@ class Sandbox(Service):
                 log_config=None,
                 log_level="critical",
                 access_log=False,
-                date_header=False,  # the sandbox has a clock of its own
+                date_header=False,  # the sandbox has its own clock
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=1,
@@ -101,15 +101,15 @@ class Sandbox(Service):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop serving; answers that are held back are dropped."""
+        """Stop serving. Delayed answers are dropped."""
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join(STOP_SECONDS)
 
 
 def _listen(port: int) -> socket.socket:
-    # The protocol is named because asyncio sets TCP_NODELAY only where it is: without it every answer takes 40 ms,
-    # as its head and its body are two writes.
+    # The protocol is given because asyncio sets TCP_NODELAY only then. Without it each answer takes 40 ms, because its
+    # head and its body are two writes.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -130,9 +130,9 @@ def serve(
     tokens: Iterable[Token | str] = (),
     keys: Iterable[ReadyKey] = (),
 ) -> int:
-    """Serve until SIGINT or SIGTERM and give that signal's number; main thread only. OSError if the port is taken.
+    """Serve until SIGINT or SIGTERM and return the signal's number. Main thread only. OSError if the port is in use.
 
-    `announce` is called with one line for each export, once the sandbox answers.
+    `announce` is called with one line per export, as soon as the sandbox answers.
     """
     stop = threading.Event()
     caught: list[int] = []

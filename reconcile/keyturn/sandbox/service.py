@@ -1,4 +1,4 @@
-"""The fake account with a clock, a log and armed faults; safe to use from several threads."""
+"""The fake account with a clock, a log and armed faults. Thread-safe."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ LOG_MAX = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One request in the log; no secret in it.
+    """One request in the log, without secrets.
 
-    status: None if the connection was dropped. effect_at: when the account changed because of it, if it did.
-    credential: `token`, `key`, `dead` (a secret that died), `unknown` or `none`, as it was when it came.
+    status: None if the connection was dropped. effect_at: the time at which the request changed the account, if it did.
+    credential: `token`, `key`, `dead` (a secret that died), `unknown` or `none`, at the time of the request.
     """
 
     n: int
@@ -51,7 +51,7 @@ class _Pending:
 
 
 class Service:
-    """Answers requests, one at a time, and is the hand that moves the account from outside."""
+    """Answers requests one at a time, and lets tests change the account from outside."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Service:
         tokens: Iterable[Token | str] = (),
         keys: Iterable[ReadyKey] = (),
     ) -> None:
-        """Start an account; `start` (Unix seconds) makes time stand still but for `advance`."""
+        """Start an account. With `start` (Unix seconds), only `advance` moves the time."""
         self._lock = threading.RLock()
         self._start = start
         self._offset = 0.0
@@ -86,7 +86,7 @@ class Service:
     # --- the two APIs
 
     def handle(self, call: Call) -> Reply:
-        """Answer one request of either API, faults included, and write it into the log."""
+        """Answer one request of either API, apply faults, and log it."""
         with self._lock:
             now = self._settle()
             self._count += 1
@@ -125,7 +125,7 @@ class Service:
             return self._perform(call, now)
         allowance = self._allowance(call, now)
         answer = self._perform(call, now) if allowance.allowed else control_error(429, "API rate limit exceeded.")
-        # the 410 is seen in the wild without a request id
+        # the real 410 has no request id
         return answer.dressed("" if answer is control.GONE else request_id, allowance.headers())
 
     def _fail(self, call: Call, now: float, request_id: str, status: int, message: str) -> Answer:
@@ -146,7 +146,7 @@ class Service:
         return answer
 
     def _settle(self) -> float:
-        """Let every late request land whose time has come, in order; give the present moment."""
+        """Apply all late requests that are due, in order. Return the current time."""
         now = (time.time() if self._start is None else self._start) + self._offset
         for late in sorted((late for late in self._pending if late.due <= now), key=lambda late: late.due):
             before = self._state
@@ -166,29 +166,29 @@ class Service:
             return "unknown"
         return "key" if minted.alive(now) else "dead"
 
-    # --- the admin's hand
+    # --- the admin
 
     @property
     def state(self) -> State:
-        """The account as it is now: frozen, a snapshot."""
+        """A frozen snapshot of the account."""
         with self._lock:
             self._settle()
             return self._state
 
     @property
     def now(self) -> float:
-        """The sandbox's present moment, in Unix seconds."""
+        """The current time of the sandbox, in Unix seconds."""
         with self._lock:
             return self._settle()
 
     @property
     def settings(self) -> Settings:
-        """The settings as they are now."""
+        """The current settings."""
         return self._settings
 
     @property
     def requests(self) -> tuple[Seen, ...]:
-        """The log, oldest first; the last 100,000 requests."""
+        """The last 100,000 requests, oldest first."""
         with self._lock:
             self._settle()
             return tuple(self._log.values())
@@ -199,7 +199,7 @@ class Service:
         return self._faults
 
     def accepts(self, secret: str) -> bool:
-        """Tell whether inference accepts a secret at this moment."""
+        """Tell whether inference accepts a secret now."""
         with self._lock:
             now = self._settle()
             return self._state.key_of(secret, now) is not None
@@ -207,7 +207,7 @@ class Service:
     def panel_create(
         self, name: str, models: Iterable[str] | None = None, *, vpc: bool = False, team: str = account.TEAM
     ) -> Key:
-        """Make a key as a person does in the control panel; `.secret` of the answer is its secret."""
+        """Create a key as an operator does in the control panel. The result's `.secret` is its secret."""
         with self._lock:
             now = self._settle()
             self._state, key = account.create(
@@ -223,7 +223,7 @@ class Service:
             return key
 
     def by_hand(self, do: str, uuid: str, name: str = "") -> Key:
-        """Regenerate, delete or rename a key by another hand than the API's; ValueError if it cannot be."""
+        """Regenerate, delete or rename a key without the API. Raises ValueError if that is not possible."""
         with self._lock:
             now = self._settle()
             key = self._state.key(uuid)
@@ -242,30 +242,30 @@ class Service:
             return key
 
     def arm(self, op: str, kind: str, /, **options: object) -> Fault:
-        """Arm a fault; the options are the fields of `Fault`."""
+        """Arm a fault. The options are the fields of `Fault`."""
         fault = fault_from({**options, "op": op, "kind": kind})
         with self._lock:
             self._faults += (fault,)
         return fault
 
     def clear_faults(self) -> None:
-        """Disarm every fault; a late request that is under way still lands."""
+        """Disarm all faults. A late request that is pending still takes effect."""
         with self._lock:
             self._faults = ()
 
     def clear_requests(self) -> None:
-        """Empty the log; numbers go on."""
+        """Empty the log. Its numbering continues."""
         with self._lock:
             self._log.clear()
 
     def change(self, /, **settings: object) -> Settings:
-        """Change settings; ValueError says what is wrong."""
+        """Change settings. Raises ValueError with the mistake."""
         with self._lock:
             self._settings = self._settings.changed(settings)
             return self._settings
 
     def advance(self, seconds: float) -> float:
-        """Move the sandbox's time on; gives the new moment."""
+        """Advance the sandbox's time. Return the new time."""
         if not is_seconds(seconds):
             raise ValueError("advance: expected seconds, 0 or more")
         with self._lock:
@@ -273,12 +273,10 @@ class Service:
             return self._settle()
 
     def add_token(self, value: str = "", *, scopes: Iterable[str] = account.USUAL, team: str = account.TEAM) -> Token:
-        """Add an account token, or replace one; an empty value is made up. ValueError for an unknown scope."""
+        """Add or replace an account token. An empty value is generated. Raises ValueError for an unknown scope."""
         unknown = sorted(set(scopes) - account.SCOPES)
         if unknown:
-            raise ValueError(
-                f"no such scope: {', '.join(unknown)}; expected some of {', '.join(sorted(account.SCOPES))}"
-            )
+            raise ValueError(f"unknown scope: {', '.join(unknown)}; known: {', '.join(sorted(account.SCOPES))}")
         with self._lock:
             self._tokens_made += 1
             token = Token(value or account.derive_token(self._seed, self._tokens_made), frozenset(scopes), team)
@@ -286,12 +284,12 @@ class Service:
             return token
 
     def revoke_token(self, value: str) -> None:
-        """Make an account token worthless."""
+        """Revoke an account token."""
         with self._lock:
             self._state = account.without_token(self._state, value)
 
     def view(self) -> dict[str, object]:
-        """Give all that the account knows, secrets too, as a JSON object."""
+        """Return the whole account as a JSON object, including secrets."""
         with self._lock:
             now = self._settle()
             state = self._state

@@ -1,4 +1,4 @@
-"""What the fake DigitalOcean can be told about itself, at start and while it runs."""
+"""The settings of the fake DigitalOcean, at start and at run time."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ DENIED: Final = (403, 404)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the account behaves; every field may be changed at run time.
+    """The behaviour of the account. Each field can be changed at run time.
 
     create: `gone` (410, the truth since 2026-06-11) or `allowed`.
-    propagation: seconds until inference accepts a fresh secret.
+    propagation: seconds until inference accepts a new secret.
     linger: seconds for which inference still accepts a replaced secret; the real one promises 0.
     latency: seconds of real waiting before each answer of the two APIs.
-    hour_limit, minute_limit: requests for each account token on the control API.
-    quota: `ok`, `exceeded` (429), `unpaid` (402) or `blocked` (403): what a completion meets.
-    balance: `ok` or `blocked`: the prepaid balance is used up, and a completion meets `balance_status`.
-    balance_status: 401, 402 or 403; which one the real service answers is not known.
+    hour_limit, minute_limit: requests per account token on the control API.
+    quota: `ok`, `exceeded` (429), `unpaid` (402) or `blocked` (403): the answer to a completion.
+    balance: `ok`, or `blocked` if the prepaid balance is used up: a completion then gets `balance_status`.
+    balance_status: 401, 402 or 403. The status of the real service is not known.
     denied: 403 or 404, the answer to a model outside the scope of the key.
     inside_vpc: whether callers count as inside the VPC of a bound key.
-    tier_denied: models that are listed and then refused (403), because the account's tier lacks them.
-    retired: models that are not listed any longer and answer 404.
+    tier_denied: models that are listed but refused (403), because the account's tier does not include them.
+    retired: models that are no longer listed and answer 404.
     secret_prefix: `sk-do-` or `doo_v1_`, the two formats of real secrets, or `mixed`: both, and a regenerate
         gives the other one. Whether a real regenerate keeps the format is not known.
     openai_errors: whether errors of inference are `{"error": {…}}`, instead of the documented `{"id", "message"}`.
@@ -55,7 +55,7 @@ class Settings:
     openai_errors: bool = False
 
     def __post_init__(self) -> None:
-        """Raise ValueError, naming the field and what would be right; models may be given as a list."""
+        """Raise ValueError with the field and the expected value. Models may be given as a list."""
         for name in ("tier_denied", "retired"):
             if isinstance(given := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(given))
@@ -64,19 +64,19 @@ class Settings:
                 raise ValueError(f"{name}: expected {right}")
 
     def changed(self, changes: Mapping[str, object]) -> Settings:
-        """Give these settings with some fields replaced; ValueError for an unknown or wrong one."""
+        """Return these settings with some fields replaced. Raises ValueError for an unknown or wrong one."""
         unknown = sorted(set(changes) - {field.name for field in fields(self)})
         if unknown:
-            raise ValueError(f"no such setting: {', '.join(unknown)}")
+            raise ValueError(f"unknown setting: {', '.join(unknown)}")
         return replace(self, **dict(changes))  # type: ignore[arg-type]  # __post_init__ checks every value
 
     @property
     def mint(self) -> Mint:
-        """What the settings say of secrets."""
+        """The settings of secrets."""
         return Mint(self.secret_prefix, self.propagation, self.linger)
 
     def view(self) -> dict[str, object]:
-        """Give the settings as a JSON object."""
+        """Return the settings as a JSON object."""
         return asdict(self)
 
 

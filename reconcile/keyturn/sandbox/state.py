@@ -1,6 +1,6 @@
 """PURE: the fake account. Frozen state, and functions from one state to the next; `now` is passed in, in Unix seconds.
 
-Every random-looking value is derived from the seed and a counter, so equal histories have equal uuids and secrets.
+All random-looking values are derived from the seed and a counter, so equal histories have equal uuids and secrets.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ TEAM: Final = "sandbox"
 USUAL: Final = frozenset(
     {"genai:read", "genai:create", "genai:update", "genai:delete", "account:read", "inference:query"}
 )
-"""What a token may do unless it is told otherwise: all but the balance, which most real tokens cannot see."""
+"""The default scopes of a token: all except the balance, which most real tokens cannot read."""
 SCOPES: Final = USUAL | {"billing:read"}
 OLDER: Final = "sk-do-"
 NEWER: Final = "doo_v1_"
@@ -26,10 +26,10 @@ PREFIXES: Final = (OLDER, NEWER, MIXED)
 
 @dataclass(frozen=True, slots=True)
 class Mint:
-    """How secrets begin and how fast they come to life and die.
+    """The format of secrets, and how fast they start and stop working.
 
-    prefix: one of PREFIXES; `mixed` gives new keys either format by turns, and a regenerate the other one.
-    propagation, linger: seconds until a fresh secret works, and for which a replaced one still does.
+    prefix: one of PREFIXES. `mixed` alternates the format of new keys, and a regenerate returns the other one.
+    propagation: seconds until a new secret works. linger: seconds for which a replaced one still works.
     """
 
     prefix: str = OLDER
@@ -42,7 +42,7 @@ AT_ONCE: Final = Mint()
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An account token: what it may do, and for which team."""
+    """An account token: its scopes and its team."""
 
     value: str = field(repr=False)
     scopes: frozenset[str] = USUAL
@@ -51,7 +51,7 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A model access key. `models` None means all models; `secret` is the present one."""
+    """A model access key. `models` None means all models; `secret` is the current one."""
 
     uuid: str
     name: str
@@ -66,7 +66,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Minted:
-    """A secret that was ever made, and the span of time in which inference accepts it."""
+    """A secret that was ever created, and the time span in which inference accepts it."""
 
     value: str = field(repr=False)
     uuid: str
@@ -76,11 +76,11 @@ class Minted:
     died_at: float | None = None
 
     def alive(self, now: float) -> bool:
-        """Whether the secret has not been replaced or deleted; it may still be propagating."""
+        """Whether the secret has not been replaced or deleted. It may still be propagating."""
         return self.died_at is None or now < self.died_at
 
     def accepted(self, now: float) -> bool:
-        """Whether inference accepts the secret at this moment."""
+        """Whether inference accepts the secret at this time."""
         return self.usable_at <= now and self.alive(now)
 
 
@@ -96,7 +96,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The whole account. Keys are in the order in which they were made, deleted ones included."""
+    """The whole account. Keys are in the order of creation, including deleted ones."""
 
     seed: str = field(repr=False)
     drawn: int = 0
@@ -106,39 +106,39 @@ class State:
     jobs: Mapping[str, Job] = field(default_factory=dict)
 
     def key(self, uuid: str, team: str | None = None) -> Key | None:
-        """Give the key with this uuid, unless it is deleted or another team's."""
+        """Return the key with this uuid, unless it is deleted or belongs to another team."""
         found = self.keys.get(uuid)
         if found is None or found.deleted_at is not None or (team is not None and found.team != team):
             return None
         return found
 
     def live_keys(self, team: str) -> tuple[Key, ...]:
-        """Give the keys of a team that are not deleted, oldest first."""
+        """Return the keys of a team that are not deleted, oldest first."""
         return tuple(key for key in self.keys.values() if key.team == team and key.deleted_at is None)
 
     def key_of(self, secret: str, now: float) -> Key | None:
-        """Give the key for which inference accepts this secret now."""
+        """Return the key for which inference accepts this secret now."""
         minted = self.secrets.get(secret)
         return self.keys[minted.uuid] if minted is not None and minted.accepted(now) else None
 
 
 def derive(seed: str, kind: str, number: int) -> bytes:
-    """Give 48 bytes that depend on nothing but the arguments."""
+    """Return 48 bytes that depend only on the arguments."""
     return hashlib.sha384(f"{seed}/{kind}/{number}".encode()).digest()
 
 
 def derive_uuid(seed: str, kind: str, number: int) -> str:
-    """Give a version 4 uuid that depends on nothing but the arguments."""
+    """Return a version 4 uuid that depends only on the arguments."""
     return str(uuids.UUID(bytes=derive(seed, kind, number)[:16], version=4))
 
 
 def derive_token(seed: str, number: int) -> str:
-    """Give an account token: `dop_v1_` and 64 hex digits."""
+    """Return an account token: `dop_v1_` and 64 hex digits."""
     return "dop_v1_" + derive(seed, "token", number).hex()[:64]
 
 
 def team_uuid(team: str) -> str:
-    """Give the uuid of a team; the same for every seed, so that restarts keep the account."""
+    """Return the uuid of a team. It is the same for every seed, so that restarts keep the account."""
     return derive_uuid("team", team, 0)
 
 
@@ -148,7 +148,7 @@ def with_token(state: State, token: Token) -> State:
 
 
 def without_token(state: State, value: str) -> State:
-    """Revoke an account token; an unknown one changes nothing."""
+    """Revoke an account token. An unknown token changes nothing."""
     return replace(state, tokens={known: token for known, token in state.tokens.items() if known != value})
 
 
@@ -163,14 +163,14 @@ def create(
     models: tuple[str, ...] | None = None,
     vpc: bool = False,
 ) -> tuple[State, Key]:
-    """Make a key with its first secret."""
+    """Create a key with its first secret."""
     number = state.drawn + 1
     prefix = (OLDER, NEWER)[len(state.keys) % 2] if mint.prefix == MIXED else mint.prefix
     key = Key(
         uuid=derive_uuid(state.seed, "key", number),
         name=name,
         created_at=now,
-        # An unsigned 64-bit integer above 2**53: whoever reads it as a float loses digits.
+        # An unsigned 64-bit integer above 2**53: a client that reads it as a float loses digits.
         created_by=str(2**63 + int.from_bytes(derive("user", team, 0)[:6])),
         secret=_secret(state.seed, number, prefix),
         team=team,
@@ -190,14 +190,14 @@ def create(
 
 
 def rename(state: State, key: Key, name: str) -> tuple[State, Key]:
-    """Give a key another name."""
+    """Rename a key."""
     return _put(state, replace(key, name=name))
 
 
 def regenerate(
     state: State, key: Key, now: float, mint: Mint = AT_ONCE, *, by: str = "regenerate"
 ) -> tuple[State, Key]:
-    """Replace the secret of a key; the old one dies now, or `mint.linger` seconds later."""
+    """Replace the secret of a key. The old one dies now, or `mint.linger` seconds later."""
     number = state.drawn + 1
     other = NEWER if key.secret.startswith(OLDER) else OLDER
     value = _secret(state.seed, number, other if mint.prefix == MIXED else mint.prefix)
@@ -229,7 +229,7 @@ def _secret(seed: str, number: int, prefix: str) -> str:
 
 
 def _killed(state: State, key: Key, at: float) -> dict[str, Minted]:
-    """Every earlier secret of the key is dead at `at`, or keeps the earlier moment at which it dies."""
+    """Let each earlier secret of the key die at `at`, unless it dies before that."""
     return {
         value: replace(minted, died_at=at)
         if minted.uuid == key.uuid and (minted.died_at is None or minted.died_at > at)

@@ -1,4 +1,4 @@
-"""Requests and answers as plain values, and the error bodies of the two APIs."""
+"""Requests and answers as plain values, and the error bodies of both APIs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MUTATING: Final = frozenset({"create", "rename", "regenerate", "delete"})
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. `op` is empty for a path that neither API has; `subject` is the uuid or job id in the path."""
+    """One request. `op` is empty for an unknown path; `subject` is the uuid or job id in the path."""
 
     op: str
     verb: str
@@ -30,7 +30,7 @@ class Call:
 
     @property
     def is_inference(self) -> bool:
-        """Whether the request is for the inference API, whose errors have another shape."""
+        """Whether the request is for the inference API, whose errors have another format."""
         return self.path.startswith("/v1/")
 
     @property
@@ -41,21 +41,21 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the account answers: a status, a JSON object, and further headers."""
+    """An answer of the account: a status, a JSON object, and further headers."""
 
     status: int
     body: Mapping[str, object]
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def dressed(self, request_id: str, headers: Mapping[str, str]) -> Answer:
-        """Give the answer as the control API sends it: an error with its request id, all with the limits."""
+        """Return the answer as the control API sends it, with the limits, and with the request id if it is an error."""
         body = {**self.body, "request_id": request_id} if "id" in self.body and request_id else self.body
         return Answer(self.status, body, {**self.headers, **headers})
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes over the wire: `status` None means that the connection is dropped; `wait` is in real seconds."""
+    """A reply on the wire. `status` None means that the connection is dropped; `wait` is in real seconds."""
 
     status: int | None
     content: bytes = b""
@@ -70,10 +70,10 @@ def render(answer: Answer) -> Reply:
 
 
 def json_object(body: bytes) -> dict[str, object] | None:
-    """Parse a request body; None if it is no JSON object."""
+    """Parse a request body. Return None if it is not a JSON object."""
     try:
         parsed: object = json.loads(body)
-    except (ValueError, RecursionError):  # no JSON, or nested deeper than any parser goes
+    except (ValueError, RecursionError):  # not JSON, or nested too deeply for a parser
         return None
     return parsed if isinstance(parsed, dict) else None
 
@@ -97,9 +97,9 @@ _OPENAI_TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the inference API does not do it, not yet in one of the two shapes that it may have on the wire.
+    """A refusal of the inference API, before it is rendered in one of the two formats.
 
-    code, param: told in the shape of OpenAI alone. kind: the `type` there; given, it and the message are all of it.
+    code, param: used only in OpenAI's format. kind: the `type` there; if given, the body has only it and the message.
     """
 
     status: int
@@ -109,7 +109,7 @@ class Refusal:
     kind: str = ""
 
     def answer(self, *, openai: bool) -> Answer:
-        """Give the documented `{id, message}`, or the `{error: {…}}` that OpenAI clients expect."""
+        """Return the documented `{id, message}`, or the `{error: {…}}` that OpenAI clients expect."""
         if not openai:
             return Answer(self.status, {"id": _inference_id(self.status), "message": self.message})
         if self.kind:
@@ -121,12 +121,12 @@ class Refusal:
 
 
 def control_error(status: int, message: str) -> Answer:
-    """Give an error as the control API words it; the request id is added when it is sent."""
+    """Return an error in the format of the control API. The request id is added when it is sent."""
     return Answer(status, {"id": _CONTROL_IDS.get(status, "server_error"), "message": message})
 
 
 def error(call: Call, status: int, message: str, *, openai: bool = False) -> Answer:
-    """Give an error in the shape of the API that was called; `openai` is about inference only."""
+    """Return an error in the format of the API that was called. `openai` affects only inference."""
     return Refusal(status, message).answer(openai=openai) if call.is_inference else control_error(status, message)
 
 
@@ -134,7 +134,7 @@ def _inference_id(status: int) -> str:
     """Write the name of a status as one word: `Unauthorized`, `PaymentRequired`, `NotFound`."""
     try:
         return "".join(word.capitalize() for word in HTTPStatus(status).phrase.replace("-", " ").split())
-    except ValueError:  # a status without a name, which a fault may ask for
+    except ValueError:  # a status without a name, as a fault may request
         return "ServerError" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else "BadRequest"
 
 

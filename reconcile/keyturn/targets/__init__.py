@@ -1,1 +1,1 @@
-"""Targets: the places that hold secrets and records, one file for each kind."""
+"""Targets: what holds secrets and records. One file per kind."""

@@ -1,6 +1,6 @@
 """AWS Secrets Manager: one field of a secret that is a JSON object, or a whole secret.
 
-boto3 is imported with the first target, so that its settings are known without it.
+boto3 is imported when the first target is opened. The settings can be checked without it.
 """
 
 from __future__ import annotations
@@ -34,37 +34,41 @@ if TYPE_CHECKING:
     from keyturn.targets.aws_store import Entry
 
 OWN = re.compile(r"(vpce-[a-z0-9-]+\.)?secretsmanager(-fips)?\.[a-z0-9-]+\.(vpce\.)?(amazonaws\.com(\.cn)?|api\.aws)")
-"""Hosts of the service itself, its FIPS and private endpoints among them; others below amazonaws.com are anybody's."""
+"""Hosts of the service itself, including FIPS and private endpoints. Anyone can own other hosts in amazonaws.com."""
 
 ENDPOINT = ("AWS_ENDPOINT_URL_SECRETS_MANAGER", "AWS_ENDPOINT_URL")
 STS_ENDPOINT = ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL")
-"""The variables that name an endpoint; the first that is set counts."""
+"""Environment variables that name an endpoint. The first one that is set is used."""
 
 VERSION = re.compile(r"[A-Za-z0-9-]{32,64}")
 NEVER = "0"
 """The version of a document that was never written."""
 
 NOTHING = "{}"
-"""What a secret holds when the last thing was taken out of it: AWS keeps no empty text."""
+"""The value of a secret after its last field was removed: AWS does not store an empty string."""
 
 
 class AwsSettings(BaseModel):
-    """The settings of AWS Secrets Manager."""
+    """Settings of AWS Secrets Manager."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     region: str = Field(
-        default="", pattern=r"^([a-z]{2,}(-[a-z0-9]+)+)?$", description="Default: AWS_REGION, or the profile's."
+        default="",
+        pattern=r"^([a-z]{2,}(-[a-z0-9]+)+)?$",
+        description="AWS region. Default: AWS_REGION, or the profile's.",
     )
-    profile: str = Field(default="", description="A profile of the AWS configuration; default: AWS_PROFILE.")
+    profile: str = Field(default="", description="Profile in the AWS configuration. Default: AWS_PROFILE.")
     role: str = Field(
         default="",
         pattern=r"^(arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+)?$",
-        description="The ARN of a role to assume.",
+        description="ARN of a role to assume.",
     )
-    endpoint: str = Field(default="", description="Another endpoint: private, FIPS, or a test server.")
-    create: bool = Field(default=False, description="Create a delivery's secret where there is none.")
-    kms_key: str = Field(default="", description="The KMS key of secrets that keyturn creates; default: AWS's own.")
+    endpoint: str = Field(
+        default="", description="Endpoint to use instead of AWS's own: private, FIPS, or a test server."
+    )
+    create: bool = Field(default=False, description="Create the secret of a delivery if it does not exist.")
+    kms_key: str = Field(default="", description="KMS key for secrets that keyturn creates. Default: AWS's own.")
 
 
 class AwsTarget:
@@ -76,7 +80,7 @@ class AwsTarget:
 
     @classmethod
     def origin_mistakes(cls, settings: AwsSettings, environment: Mapping[str, str]) -> Iterator[InputError]:
-        """An endpoint has to be AWS's own, or that of AWS_ENDPOINT_URL; what that names is checked, too."""
+        """Yield mistakes unless an endpoint is AWS's own or the one in AWS_ENDPOINT_URL, which is checked too."""
         if settings.endpoint and not _is_own(settings.endpoint):
             yield from origin_mistakes("endpoint", settings.endpoint, ENDPOINT, environment)
         asked = {*STS_ENDPOINT, *(() if settings.endpoint else ENDPOINT)}
@@ -90,7 +94,7 @@ class AwsTarget:
         """Check the settings and the endpoint."""
         settings = parse_settings(AwsSettings, context)
         check_origins(self.origin_mistakes(settings, context.environment), context)
-        # The vendor's library is loaded here, when AWS is really to be asked.
+        # Import the vendor's library only now: opening a target is the first use of AWS.
         from keyturn.targets.aws_login import Account, Login
         from keyturn.targets.aws_store import Store
 
@@ -112,21 +116,21 @@ class AwsTarget:
         return Value(self._held(entry.text, path, field), entry.version)
 
     def read_version(self, path: str, field: str, version: str) -> Secret | None:
-        """Read an earlier version, by its id; None where AWS has pruned it."""
+        """Read an earlier version by its id. Return None if AWS has pruned it."""
         check_path(path)
         text = self._store.read_version(path, version) if VERSION.fullmatch(version) else None
         return self._held(text, path, field)
 
     def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
-        """Merge our field into what is there, on exactly the version that was read."""
+        """Merge our field into the current value, on exactly the version that was read."""
         return self._change(path, field, secret, expected, guard)
 
     def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
-        """Write the other fields without ours; the secret itself stays, for a delete has no fence."""
+        """Write the other fields without ours. The secret itself stays, because a delete has no compare-and-set."""
         self._change(path, field, None, expected, guard)
 
     def preflight(self, path: str, field: str) -> None:
-        """Rewrite what is there; the permission to create is seen only by creating."""
+        """Rewrite the current value. The permission to create cannot be tested without creating a secret."""
         entry = self._store.read(check_path(path))
         self._held(entry.text, path, field)
         if not entry.exists:
@@ -135,11 +139,11 @@ class AwsTarget:
             self._store.replace(path, entry.text, entry.version, unguarded)
 
     def read_document(self, path: str) -> Document:
-        """Read a document; one that is scheduled for deletion is an error."""
+        """Read a document. A document that is scheduled for deletion is an error."""
         entry = self._store.read(check_path(path))
         if entry.exists and entry.text is None:
             raise TargetMisfit(
-                "this is not a document of keyturn", where=self._store.where(path), evidence="it has no value"
+                "this is not a keyturn document", where=self._store.where(path), evidence="it has no value"
             )
         return Document(entry.text, entry.version or NEVER)
 
@@ -161,11 +165,11 @@ class AwsTarget:
         return written
 
     def list_documents(self, prefix: str) -> tuple[str, ...]:
-        """List the documents, those scheduled for deletion among them."""
+        """List the documents, including those scheduled for deletion."""
         return self._store.list(check_path(prefix))
 
     def check_documents(self, prefix: str) -> None:
-        """List, to see that it may be done; AWS deletes no secret by itself."""
+        """Check that listing is permitted. AWS does not delete secrets on its own."""
         self._store.list(check_path(prefix))
 
     def close(self) -> None:
@@ -173,7 +177,7 @@ class AwsTarget:
         self._store.close()
 
     def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> str:
-        """Set our field, or remove it if `secret` is None, on the version that was read; return the new one."""
+        """Set our field, or remove it if `secret` is None. Return the new version."""
         check_path(path)
 
         def read() -> tuple[Value, Entry]:
@@ -211,10 +215,10 @@ class AwsTarget:
         else:
             return secret_of(value, field, self._store.where(path))
         raise TargetMisfit(
-            f"this secret has no field {field}, and can have none",
+            f"this secret cannot hold the field {field}",
             where=self._store.where(path),
             evidence=wrong,
-            remedy="Leave the field out to deliver the whole value, or use another secret.",
+            remedy="Omit the field to deliver the whole value, or use another secret.",
         )
 
 
@@ -225,7 +229,7 @@ def _merged(text: str | None, field: str, secret: Secret | None) -> str:
 
 
 def _is_own(address: str) -> bool:
-    """Tell whether an address is one of AWS's own: credentials go there without being told to."""
+    """Tell whether an address is one of AWS's own. Credentials may go there without further permission."""
     try:
         origin = bare_origin(address)
     except InputError:
@@ -234,6 +238,6 @@ def _is_own(address: str) -> bool:
 
 
 def _endpoint(variables: Sequence[str], environment: Mapping[str, str]) -> str:
-    """Return the endpoint that the first of these variables names, empty for AWS's own of the region."""
+    """Return the endpoint from the first of these variables that is set. Empty means AWS's own for the region."""
     named = next((environment[name] for name in variables if environment.get(name)), "")
     return origin_of(named) if named else ""

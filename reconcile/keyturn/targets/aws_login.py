@@ -1,7 +1,7 @@
-"""How to log in to AWS: where each credential comes from, to which endpoint it goes, and an assumed role.
+"""Login to AWS: the source of each credential, its endpoint, and assumed roles.
 
-botocore reads profiles, container, web identity and instance roles itself; keys, profile and file names are taken
-from the target's environment and handed to it.
+botocore reads profiles and container, web identity and instance roles itself. Keys, profile and file names come from
+the target's environment.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 EARLY = 300.0
-"""Seconds before its end at which an assumed role is assumed anew."""
+"""An assumed role is assumed again this many seconds before it expires."""
 
 POOL = 16
 _LOADER = create_loader()
-"""Reads the descriptions of AWS's services, which takes a while, once for all targets."""
+"""Loads the descriptions of AWS's services once for all targets, because loading is slow."""
 
 FILES = {
     "config_file": ("AWS_CONFIG_FILE", "~/.aws/config"),
@@ -39,7 +39,7 @@ FILES = {
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who asks, and where; `endpoint` and `sts_endpoint` are empty for AWS's own."""
+    """An account with its endpoints; `endpoint` and `sts_endpoint` are empty for AWS's own."""
 
     where: str
     region: str
@@ -51,10 +51,10 @@ class Account:
 
 
 class Login:
-    """Makes the client, anew if the role that it has assumed runs out. Thread-safe."""
+    """Makes the client, and a new one before its assumed role expires. Thread-safe."""
 
     def __init__(self, account: Account, environment: Mapping[str, str]) -> None:
-        """Keep what is needed; nothing is read or sent yet."""
+        """Keep the settings. Nothing is read or sent yet."""
         self._account = account
         self._environment = environment
         self._lock = threading.Lock()
@@ -87,7 +87,7 @@ class Login:
         )
         if not region:
             raise InputError(
-                "no region is known", where=account.where, remedy="Set `region`, AWS_REGION or the profile's region."
+                "no AWS region found", where=account.where, remedy="Set `region`, AWS_REGION or the profile's region."
             )
         key, secret, token = self._assume(session, region) if account.role else (None, None, None)
         client = session.client(
@@ -110,7 +110,7 @@ class Login:
         session.register_component("data_loader", _LOADER)
         for variable, (name, usual) in FILES.items():
             session.set_config_variable(variable, environment.get(name) or usual)
-        # An endpoint is named by the target or its environment, where its origin is looked at, and nowhere else.
+        # Only the target or its environment may name an endpoint: their origins are checked.
         session.set_config_variable("ignore_configured_endpoint_urls", "true")
         key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
         if self._account.profile or not key:
@@ -139,7 +139,7 @@ class Login:
         return found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"]
 
     def _config(self, endpoint: str) -> Config:
-        """One attempt, our deadline, and no proxy for what goes unencrypted."""
+        """Return a configuration with one attempt, our deadline, and no proxy for unencrypted requests."""
         connect = self._account.request * CONNECT
         return Config(
             connect_timeout=connect,
@@ -151,7 +151,7 @@ class Login:
 
 
 def hush() -> None:
-    """Keep botocore from logging what it sends and gets, secrets among it, whatever level was asked for."""
+    """Keep botocore from logging requests and responses at any level: they contain secrets."""
     for name in list(logging.root.manager.loggerDict):
         if name.partition(".")[0] in {"boto3", "botocore"}:
             logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,8 +1,8 @@
 """The secrets of one account and region: read, compare-and-set by staging labels, create, list.
 
-A write is three calls: PutSecretValue makes a version that bears only our own label; UpdateSecretVersionStage moves
-AWSCURRENT to it from exactly the version that was read, and fails where AWSCURRENT is elsewhere by now; a last call
-takes our label away. Only the second changes what consumers read.
+A write is three calls. PutSecretValue makes a version that has only our own label. UpdateSecretVersionStage moves
+AWSCURRENT to it from exactly the version that was read, and fails if AWSCURRENT has moved. A last call removes our
+label. Only the second call changes what consumers read.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 CURRENT = "AWSCURRENT"
 PENDING = "KEYTURN_PENDING"
-"""Our label: on a version between its being made and its being made current."""
+"""Our label: a version has it after it was created and before it becomes current."""
 
 LARGEST = 65_536
 """Bytes of a secret value (API reference of PutSecretValue)."""
@@ -37,7 +37,7 @@ MOST_PAGES = 1000
 NOT_FOUND = "ResourceNotFoundException"
 EXISTS = "ResourceExistsException"
 ELSEWHERE = ("InvalidParameterException", NOT_FOUND)
-"""What moving a label answers if it is not on the version that was named."""
+"""The error of UpdateSecretVersionStage if the label is not on the version that was named."""
 
 Answer = Mapping[str, object]
 Ask = Callable[["SecretsManagerClient"], Mapping[str, object]]
@@ -45,7 +45,7 @@ Ask = Callable[["SecretsManagerClient"], Mapping[str, object]]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A secret at its current version; `text` None and `version` empty if it has none; it may not even exist."""
+    """A secret at its current version. Without a version, `text` is None and `version` empty; see `exists`."""
 
     text: str | None
     version: str
@@ -56,14 +56,14 @@ class Store:
     """One account and region."""
 
     def __init__(self, login: Login, name: str, request: float, kms_key: str) -> None:
-        """Keep the login; nothing is sent yet."""
+        """Keep the login. Nothing is sent yet."""
         self._login = login
         self._name = name
         self._request = request
         self._kms_key = kms_key
 
     def where(self, path: str) -> str:
-        """Return the place for messages."""
+        """Return the location for messages."""
         return f"target {self._name}, {path}"
 
     def read(self, path: str) -> Entry:
@@ -75,9 +75,9 @@ class Store:
         )
         if not isinstance(found, str):
             return Entry(self._text(found, path), str(found["VersionId"]), exists=True)
-        # The same answer stands for a secret that is not there and for one that never had a value.
+        # AWS gives the same answer for a missing secret and for one that never had a value.
         about = self._ask(
-            self._action("look at", path, "DescribeSecret"),
+            self._action("describe", path, "DescribeSecret"),
             lambda client: client.describe_secret(SecretId=path),
             NOT_FOUND,
         )
@@ -88,7 +88,7 @@ class Store:
         return Entry(None, "", exists=True)
 
     def read_version(self, path: str, version: str) -> str | None:
-        """Read an earlier version; None if there is none such."""
+        """Read an earlier version. Return None if there is no such version."""
         found = self._ask(
             self._action("read", path, "GetSecretValue"),
             lambda client: client.get_secret_value(SecretId=path, VersionId=version),
@@ -97,7 +97,7 @@ class Store:
         return None if isinstance(found, str) else self._text(found, path)
 
     def create(self, path: str, text: str, guard: Guard) -> str | None:
-        """Create a secret with its first value; None if there is one of that name."""
+        """Create a secret with its first value. Return None if one of that name exists."""
         self._check_size(path, text)
         secret: CreateSecretRequestTypeDef = {
             "Name": path,
@@ -116,10 +116,10 @@ class Store:
         return None if isinstance(found, str) else str(found["VersionId"])
 
     def replace(self, path: str, text: str, version: str, guard: Guard) -> str | None:
-        """Put `text` in place of exactly `version` (empty: of none); None where another one is current by now."""
+        """Replace exactly `version` (empty: no version) by `text`. Return None if another version is current."""
         self._check_size(path, text)
         fresh = str(uuid4())
-        # The first version of a secret becomes current at once, whatever its label.
+        # The first version of a secret becomes current immediately, regardless of its label.
         self._ask(
             self._action("write", path, "PutSecretValue", decides=not version),
             lambda client: client.put_secret_value(
@@ -141,7 +141,7 @@ class Store:
         return fresh if landed else None
 
     def list(self, prefix: str) -> tuple[str, ...]:
-        """Return the names below a prefix, without those that lie deeper; secrets scheduled for deletion too."""
+        """Return the names directly below a prefix, including secrets scheduled for deletion."""
         names: set[str] = set()
         more: dict[str, str] = {}
         for _ in range(MOST_PAGES):
@@ -162,17 +162,19 @@ class Store:
                 below = (name.removeprefix(f"{prefix}/") for name in names if name.startswith(f"{prefix}/"))
                 return tuple(sorted(name for name in below if "/" not in name))
             more = {"NextToken": str(page["NextToken"])}
-        raise TargetMisfit("this list has no end", where=self.where(prefix), evidence=f"{MOST_PAGES} pages")
+        raise TargetMisfit(
+            "the list of secrets is too long", where=self.where(prefix), evidence=f"more than {MOST_PAGES} pages"
+        )
 
     def close(self) -> None:
         """Close the connections."""
         self._login.close()
 
     def _drop_label(self, path: str, version: str) -> None:
-        """Take our label away, so that AWS may prune the version one day; nothing depends on it."""
+        """Remove our label, so that AWS can prune the version later. Nothing depends on it."""
         try:
             self._ask(
-                self._action("tidy up", path, "UpdateSecretVersionStage"),
+                self._action("clean up", path, "UpdateSecretVersionStage"),
                 lambda client: client.update_secret_version_stage(
                     SecretId=path, VersionStage=PENDING, RemoveFromVersionId=version
                 ),
@@ -196,23 +198,23 @@ class Store:
         size = len(text.encode())
         if size > LARGEST:
             raise TargetMisfit(
-                "this is too large for AWS Secrets Manager",
+                "the value is too large for AWS Secrets Manager",
                 where=self.where(path),
-                evidence=f"{size} bytes, the most is {LARGEST}",
+                evidence=f"{size} bytes; the limit is {LARGEST}",
             )
 
     def _action(self, doing: str, path: str, operation: str, *, decides: bool = False) -> Action:
-        remedy = f"Its policy has to allow secretsmanager:{operation} there."
+        remedy = f"Allow secretsmanager:{operation} for this secret in the login's policy."
         return Action(self.where(path), f"{doing} this secret", remedy, decides)
 
     def _ask(self, action: Action, ask: Ask, *tolerated: str, guard: Guard | None = None) -> Answer | str:
-        """Ask once; a tolerated error's code is returned, all others are raised as ours."""
+        """Send one request. Return the code of a tolerated error; raise any other as our own."""
         failure: KeyturnError
         try:
             client = self._login.client()
         except (BotoCoreError, ClientError) as error:
             failure = in_words(
-                Action(action.where, "assume the role", "Its policy has to allow sts:AssumeRole there."),
+                Action(action.where, "assume the role", "Allow sts:AssumeRole for this role in the login's policy."),
                 error,
                 self._request,
             )

@@ -1,4 +1,4 @@
-"""What AWS answers, put into words: of its errors only the code and known phrases are looked at, none is repeated."""
+"""Turns errors of AWS into ours. Only the code and known phrases are read; no text is repeated."""
 
 from __future__ import annotations
 
@@ -68,27 +68,27 @@ def code_of(error: ClientError) -> str:
 
 
 def said(error: ClientError, phrases: Collection[str]) -> bool:
-    """Tell whether the error's text holds one of these phrases, written in lower case."""
+    """Tell whether the error's text contains one of these lower-case phrases."""
     text = error.response.get("Error", {}).get("Message", "").lower()
     return any(phrase in text for phrase in phrases)
 
 
 def in_words(action: Action, error: Exception, request: float) -> KeyturnError:
-    """Return our error for one of botocore's."""
+    """Return our error for an error of botocore."""
     if isinstance(error, KeyturnError):
         return error
     if isinstance(error, ClientError):
         return _answered(action, error)
     if isinstance(error, NO_LOGIN):
         return CredentialError(
-            "no credential of AWS is to be had",
+            "no AWS credentials found",
             where=action.where,
             evidence=type(error).__name__,
             remedy="Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give the machine a role.",
         )
     if isinstance(error, boto.ParamValidationError | boto.InvalidRegionError | boto.UnknownEndpointError):
         return InputError(
-            f"could not {action.doing}: this name, region or text may not be used",
+            f"could not {action.doing}: AWS does not accept this name, region or value",
             where=action.where,
             evidence=type(error).__name__,
         )
@@ -96,9 +96,9 @@ def in_words(action: Action, error: Exception, request: float) -> KeyturnError:
     if isinstance(error, boto.SSLError):
         why = "its certificate is not trusted"
     elif never:
-        why = "no connection could be made"
+        why = "could not connect"
     else:
-        why = f"no answer within {request:g} s, or the connection broke"
+        why = f"no answer within {request:g} s, or the connection was lost"
     return TargetUnavailable(
         f"could not {action.doing}: {why}",
         where=action.where,
@@ -115,17 +115,17 @@ def _answered(action: Action, error: ClientError) -> KeyturnError:
     where, doing = action.where, action.doing
     if code in REFUSED:
         return CredentialError(
-            "AWS refuses this credential",
+            "AWS refuses these credentials",
             where=where,
             evidence=evidence,
-            remedy="Replace it; if it is right, check this machine's clock.",
+            remedy="Replace them. If they are right, check this machine's clock.",
         )
     if code in KEY or (code in DENIED and said(error, ["kms"])):
         return TargetForbidden(
-            f"could not {doing}: the KMS key of this secret may not be used",
+            f"could not {doing}: this login may not use the secret's KMS key",
             where=where,
             evidence=evidence,
-            remedy="The policy has to allow kms:Decrypt and kms:GenerateDataKey on it, and the key has to be enabled.",
+            remedy="Allow kms:Decrypt and kms:GenerateDataKey for the key, and check that it is enabled.",
         )
     if code in DENIED or status == FORBIDDEN:
         return TargetForbidden(
@@ -138,7 +138,7 @@ def _answered(action: Action, error: ClientError) -> KeyturnError:
         return TargetUnavailable(f"could not {doing}: AWS asks to slow down", where=where, evidence=evidence)
     if status >= SERVER_ERROR:
         return TargetUnavailable(
-            f"could not {doing}: the service is not well",
+            f"could not {doing}: AWS reports an internal error",
             where=where,
             evidence=evidence,
             remedy="Run again.",
@@ -148,7 +148,7 @@ def _answered(action: Action, error: ClientError) -> KeyturnError:
         return scheduled(where)
     if said(error, ["replica"]):
         return TargetMisfit(
-            "this secret is a replica and cannot be written",
+            "this secret is a replica, which cannot be written",
             where=where,
             evidence=evidence,
             remedy="Name the region of the primary secret.",
@@ -159,9 +159,9 @@ def _answered(action: Action, error: ClientError) -> KeyturnError:
 
 
 def scheduled(where: str) -> TargetMisfit:
-    """Say that a secret is about to be deleted."""
+    """Return the error for a secret that is scheduled for deletion."""
     return TargetMisfit(
         "this secret was deleted: it is scheduled for deletion",
         where=where,
-        remedy="Nothing was changed. Bring it back: aws secretsmanager restore-secret --secret-id NAME.",
+        remedy="Nothing was changed. Restore it: aws secretsmanager restore-secret --secret-id NAME.",
     )

@@ -1,8 +1,8 @@
-"""What a target is: a place that holds secrets, and perhaps documents.
+"""The interface of targets. A target holds secrets, documents, or both.
 
-A target is found by its entry point in the group `keyturn.targets`; its class is called with a `TargetContext`.
-Third parties add one by a package with such an entry point. This module is all of keyturn that they need; `__all__` is
-the public surface, and everything else may change without notice.
+A target is found by its entry point in the group `keyturn.targets`; its class is called with a `TargetContext`. A third
+party adds a target with a package that has such an entry point. It needs only this module of keyturn: `__all__` is the
+public interface, and anything else may change without notice.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ Guard = Callable[[], None]
 
 SEGMENT = re.compile(r"[A-Za-z0-9_.@=+-]+")
 TRIES = 5
-"""How often a write is tried in all when other fields of the place keep changing."""
+"""How many times a write is tried if other fields of the path keep changing."""
 
 Found = TypeVar("Found")
 Settings = TypeVar("Settings", bound=BaseModel)
@@ -73,9 +73,9 @@ Settings = TypeVar("Settings", bound=BaseModel)
 class Capabilities:
     """What a kind of target can do.
 
-    `compare_and_set`: a write lands only on what was read; `versions`: an earlier value can be read back;
-    `documents`: can hold records and claims; `deliveries`: can hold secrets; `whole_value`: a delivery may leave its
-    field out; `shared`: other machines see it, too, so that records may go there without being told to.
+    `compare_and_set`: a write succeeds only on the version that was read. `versions`: an earlier value can be read
+    back. `documents`: it can hold records and claims. `deliveries`: it can hold secrets. `whole_value`: a delivery may
+    omit its field. `shared`: other machines see it too, so it can be the default for records.
     """
 
     compare_and_set: bool
@@ -88,7 +88,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What a place holds: None if the field, or the whole value, is absent; `version` is empty if none is kept."""
+    """The value of a field or of a whole path. `secret` is None if absent; `version` is empty without versions."""
 
     secret: Secret | None
     version: str = ""
@@ -96,7 +96,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A stored JSON text; None if there never was one. A deleted one is an error, not None."""
+    """A stored JSON text, or None if it was never written. A deleted document is an error, not None."""
 
     text: str | None
     version: str
@@ -104,10 +104,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class TargetContext:
-    """What a target is made from: its name, its settings (already free of credentials), the environment, a deadline.
+    """The arguments of a target: its name, its settings (without credentials), the environment, a deadline.
 
-    `environment` is where credentials are read from, and what says where they may go; `request` is the deadline of
-    one call in seconds; `base` is the manifest's directory, for targets that are files.
+    `environment` holds the credentials and the origins to which they may be sent. `request` is the deadline of one call
+    in seconds. `base` is the manifest's directory, for targets that are files.
     """
 
     name: str
@@ -123,73 +123,74 @@ class Target(Protocol):
     kind: ClassVar[str]
     capabilities: ClassVar[Capabilities]
     settings_model: ClassVar[type[BaseModel]]
-    """A pydantic model of the settings, `extra="forbid"`; its schema is part of the manifest's."""
+    """A pydantic model of the settings with `extra="forbid"`. Its schema is part of the manifest's schema."""
 
     @classmethod
     def origin_mistakes(cls, settings: Any, environment: Mapping[str, str]) -> Iterable[InputError]:  # noqa: ANN401
-        """Yield what forbids that a credential goes to the addresses in `settings`, an instance of `settings_model`.
+        """Yield each reason not to send a credential to the addresses in `settings`, an instance of `settings_model`.
 
-        The `where` of each mistake is the name of a setting. What the environment can allow is `NoConsent`: all else
-        is wrong in every environment. No network; the vendor's library may be missing. The manifest's reading calls
-        this before anything is opened, and `__init__` calls it before anything is sent (`check_origins`).
+        The `where` of each mistake is the name of a setting. `NoConsent` means that another environment could allow it;
+        any other mistake is wrong in every environment. No network is used, and the vendor's library may be missing.
+        The manifest's parser calls this before a target is opened; `__init__` calls it before a request is sent
+        (`check_origins`).
         """
 
     def __init__(self, context: TargetContext) -> None:
-        """Check the settings and the origin; no network yet.
+        """Check the settings and the origin. No network is used yet.
 
         Raises:
-            InputError: settings that do not fit, an origin that no credential may go to.
-            ModuleNotFoundError: the vendor's library is missing; `registry.make` words it.
+            InputError: invalid settings, or an origin to which no credential may be sent.
+            ModuleNotFoundError: the vendor's library is missing; `registry.make` turns this into a message.
         """
 
     def read(self, path: str, field: str) -> Value:
-        """Read a place; `field` empty means the whole value.
+        """Read a field of a path. An empty `field` means the whole value.
 
-        An empty text counts as absent. Raises TargetMisfit if the field holds something that is no text.
+        An empty text counts as absent. Raises TargetMisfit if the value is not text.
         """
 
     def read_version(self, path: str, field: str, version: str) -> Secret | None:
-        """Read an earlier version; None if none is kept."""
+        """Read an earlier version. Return None if it is not kept."""
 
     def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
-        """Replace `expected` (None: absent) by `secret`, keep all other fields, return the new version.
+        """Replace `expected` (None: absent) by `secret`, keep all other fields, and return the new version.
 
-        A field that holds `secret` already is left as it is (an earlier answer was lost): its version is returned.
-        `guard` is called right before the bytes of each write go out. Raises Conflict if the field no longer is
-        `expected`; a concurrent change of another field is merged, five times at most. TargetError(ambiguous=True) if
-        a write was sent and its fate is unknown. `merge` is this loop.
+        If the field already holds `secret`, an earlier answer was lost: it is not written again, and its version is
+        returned. `guard` is called immediately before each write is sent. Raises Conflict if the field is no longer
+        `expected`. A concurrent change of another field is merged, at most five times. Raises
+        TargetError(ambiguous=True) if a write was sent and its result is unknown. `merge` implements this loop.
         """
 
     def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
-        """Remove the field if it still is `expected`; absent is done; Conflict otherwise."""
+        """Remove the field if it is still `expected`. Succeed if it is absent; raise Conflict otherwise."""
 
     def preflight(self, path: str, field: str) -> None:
-        """Show that the place is readable and writable: rewrite its present content by compare-and-set.
+        """Check that the path is readable and writable: rewrite its current value by compare-and-set.
 
-        An absent place stays absent. Raises TargetForbidden or TargetMisfit naming what is missing.
+        An absent path stays absent. Raises TargetForbidden or TargetMisfit, which name what is missing.
         """
 
     def read_document(self, path: str) -> Document:
-        """Read a document; raises TargetMisfit if it was deleted, or is no document."""
+        """Read a document. Raises TargetMisfit if it was deleted or is not a document."""
 
     def write_document(self, path: str, text: str, version: str, guard: Guard) -> str:
-        """Write a document over exactly `version` (of a never-written one: what read_document gave).
+        """Write a document over exactly `version`, as `read_document` returned it.
 
-        Returns the new version. Raises Conflict if it is at another one.
+        Returns the new version. Raises Conflict if the document is at another version.
         """
 
     def list_documents(self, prefix: str) -> tuple[str, ...]:
-        """Return the names below a prefix, without sub-folders; none if it does not exist."""
+        """Return the names directly below a prefix; none if it does not exist."""
 
     def check_documents(self, prefix: str) -> None:
-        """Raise TargetMisfit if this place would lose documents (for example by `delete_version_after`)."""
+        """Raise TargetMisfit if the target would lose documents (for example through `delete_version_after`)."""
 
     def close(self) -> None:
         """Close connections."""
 
 
 class WithoutDocuments:
-    """What a target that cannot hold records answers."""
+    """Implements the document methods of a target that cannot hold records."""
 
     kind: ClassVar[str]
 
@@ -215,12 +216,12 @@ class WithoutDocuments:
             f"a target of type {self.kind} cannot hold records",
             where=path,
             evidence="records need compare-and-set",
-            remedy="Name another target under `records:`.",
+            remedy="Use another target for `records:`.",
         )
 
 
 class WithoutDeliveries:
-    """What a target that holds only records answers."""
+    """Implements the delivery methods of a target that holds only records."""
 
     kind: ClassVar[str]
 
@@ -266,18 +267,18 @@ def merge(
     pause: float = 0.0,
     overtaken: KeyturnError | None = None,
 ) -> str:
-    """Set a field to `secret` (None: remove it) if it still is `expected` (None: absent); return the place's version.
+    """Set a field to `secret` (None: remove it) if it is still `expected` (None: absent); return the path's version.
 
-    This is the loop of `Target.write` and `Target.remove`: read, compare, merge, write over exactly what was read.
+    This is the loop of `Target.write` and `Target.remove`: read, compare, merge, write over the version that was read.
 
-    `read` returns what the field holds, and whatever `write_over` needs to know of the place. `write_over` calls the
-    guard, writes all other fields as they were, and returns the new version, or None if the place changed after it was
-    read: then it is read again, `TRIES` times in all, after `pause` seconds and twice as long each further time.
-    A field that is `secret` already is left alone: an earlier answer was lost.
+    `read` returns the value of the field, and the state of the path for `write_over`. `write_over` calls the guard,
+    keeps all other fields, and returns the new version, or None if the path changed after it was read. Then the path is
+    read again, `TRIES` times in all, after `pause` seconds, doubled each time. If the field already is `secret`, an
+    earlier answer was lost, and nothing is written.
 
     Raises:
-        Conflict: the field is neither `secret` nor `expected`; or every try was overtaken, unless `overtaken` is given.
-        KeyturnError: `overtaken`, if every try was overtaken; whatever `read` and `write_over` raise.
+        Conflict: the field is neither `secret` nor `expected`; or every try lost a race and `overtaken` is not given.
+        KeyturnError: `overtaken`, if every try lost a race; any error of `read` and `write_over`.
     """
     for _ in tries(pause):
         value, found = read()
@@ -294,15 +295,15 @@ def merge(
         if version is not None:
             return version
     raise overtaken or Conflict(
-        "the other fields of this place keep changing",
+        "other fields at this path keep changing",
         where=where,
-        evidence=f"{TRIES} writes were overtaken",
+        evidence=f"another write was faster {TRIES} times",
         remedy="Run again.",
     )
 
 
 def tries(pause: float = 0.0) -> Iterator[int]:
-    """Count the tries of one write from 0; before each further one wait `pause` seconds, twice as long each time."""
+    """Count the tries of one write from 0. Before each further one, wait `pause` seconds, doubled each time."""
     for number in range(TRIES):
         if number and pause:
             time.sleep(pause * 2 ** (number - 1))
@@ -310,17 +311,17 @@ def tries(pause: float = 0.0) -> Iterator[int]:
 
 
 def secret_of(value: object, field: str, where: str) -> Secret | None:
-    """Return what a field holds as a secret; None if it is absent or empty.
+    """Return the value of a field as a secret; None if it is absent or empty.
 
     Raises:
-        TargetMisfit: it holds something that is no text; the value is not repeated.
+        TargetMisfit: the value is not text; it is not repeated.
     """
     if value is None or value == "":
         return None
     if isinstance(value, str):
         return Secret(value)
     raise TargetMisfit(
-        f"{_named(field)} holds no text",
+        f"{_named(field)} does not hold text",
         where=where,
         evidence=f"it is a JSON {type(value).__name__}",
         remedy="Use another field, or remove this one.",
@@ -328,15 +329,15 @@ def secret_of(value: object, field: str, where: str) -> Secret | None:
 
 
 def unguarded() -> None:
-    """Let a write pass: the guard of `preflight`, which changes nothing and so needs no lease."""
+    """Permit a write. This is the guard of `preflight`, which changes nothing and needs no lease."""
 
 
 class WithoutServer:
-    """What a target that sends its credential nowhere answers."""
+    """Implements `origin_mistakes` of a target that sends no credential."""
 
     @classmethod
     def origin_mistakes(cls, settings: Any, environment: Mapping[str, str]) -> Iterable[InputError]:  # noqa: ANN401
-        """Return none: there is no address."""
+        """Return no mistakes: there is no address."""
         del settings, environment
         return ()
 
@@ -353,10 +354,10 @@ def check_origins(mistakes: Iterable[InputError], context: TargetContext) -> Non
 
 
 def parse_settings(model: type[Settings], context: TargetContext) -> Settings:
-    """Return the settings as `model`.
+    """Return the settings as an instance of `model`.
 
     Raises:
-        InputError: every mistake, with the name of its field and without its value.
+        InputError: all mistakes, each with the name of its field and without its value.
     """
     try:
         return model.model_validate(dict(context.settings))
@@ -365,11 +366,11 @@ def parse_settings(model: type[Settings], context: TargetContext) -> Settings:
             f"{'.'.join(str(part) for part in mistake['loc']) or 'settings'}: {mistake['msg']}"
             for mistake in error.errors(include_url=False, include_input=False, include_context=False)
         )
-    raise InputError("these settings do not fit", where=f"target {context.name}", evidence=mistakes)
+    raise InputError("these settings are invalid", where=f"target {context.name}", evidence=mistakes)
 
 
 def check_path(path: str) -> str:
-    """Return `path` if every segment is plain; a path reaches a URL or a file name.
+    """Return `path` if every segment is plain: it becomes part of a URL or a file name.
 
     Raises:
         InputError: empty, an empty segment, `.`, `..`, or a character outside `A-Za-z0-9_.@=+-`.
@@ -377,8 +378,8 @@ def check_path(path: str) -> str:
     for segment in path.split("/"):
         if segment in {"", ".", ".."} or not SEGMENT.fullmatch(segment):
             raise InputError(
-                f"the path {path!r} may not be used",
-                evidence="each segment is one or more of A-Z a-z 0-9 _ . @ = + - and none is . or ..",
+                f"the path {path!r} is not allowed",
+                evidence="a segment has one or more of A-Z a-z 0-9 _ . @ = + - and is not . or ..",
             )
     return path
 

@@ -1,4 +1,4 @@
-"""Files of secrets: dotenv, JSON, or assignments for a shell, below one directory."""
+"""Files of secrets below one directory: dotenv, JSON, or shell assignments."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ T = TypeVar("T")
 
 IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MARK = "\ufeff"
-"""Some editors begin a file with it."""
+"""The byte order mark with which some editors begin a file."""
 
 
 class DotenvSettings(BaseModel):
-    """The settings of a directory of files."""
+    """Settings of a directory of files."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    root: str = Field(default=".", description="The directory of the files, beside the manifest or absolute.")
+    root: str = Field(default=".", description="Directory of the files: absolute, or relative to the manifest.")
     format: Literal["dotenv", "json", "shell"] = Field(
-        default="dotenv", description="What the files are: for dotenv libraries, a JSON object, or to be sourced by sh."
+        default="dotenv", description="Format of the files: for dotenv libraries, a JSON object, or assignments for sh."
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """Reads and changes one value in a text; both raise ValueError, which holds nothing of the text."""
+    """Reads and changes one value in a text. Both raise ValueError without any of the text."""
 
     read: Callable[[str, str], object]
     change: Callable[[str, str, str | None], str]
@@ -65,7 +65,7 @@ class DotenvTarget(WithoutServer):
     settings_model: ClassVar[type[BaseModel]] = DotenvSettings
 
     def __init__(self, context: TargetContext) -> None:
-        """Check the settings; nothing is read or made yet."""
+        """Check the settings. Nothing is read or created yet."""
         settings = parse_settings(DotenvSettings, context)
         self._root = Path(context.base, settings.root)
         self._format = _format(settings.format)
@@ -76,7 +76,7 @@ class DotenvTarget(WithoutServer):
         )
 
     def read(self, path: str, field: str) -> Value:
-        """Read a variable; files are replaced whole, so no lock is needed."""
+        """Read a variable. No lock is needed, because files are replaced as a whole."""
         where = self._place(path, field)
         with opened(self._root, path, where) as spot:
             return Value(self._held(_decoded(spot.read() or b"", where), field, where))
@@ -88,16 +88,16 @@ class DotenvTarget(WithoutServer):
         return None
 
     def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
-        """Change our variable under the lock, if it still is `expected`."""
+        """Change our variable under the lock if it is still `expected`."""
         self._change(path, field, secret, expected, guard)
         return ""
 
     def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
-        """Take our variable out; the file stays."""
+        """Remove our variable. The file stays."""
         self._change(path, field, None, expected, guard)
 
     def preflight(self, path: str, field: str) -> None:
-        """Write what the file holds to another one beside it, as a change would, and remove that again."""
+        """Write the file's content to a new file in its directory, as a change would, and remove the new file."""
         where = self._place(path, field)
         with opened(self._root, path, where) as spot, spot.locked(self._request):
             content = spot.read() or b""
@@ -121,27 +121,27 @@ class DotenvTarget(WithoutServer):
         self._records.check_documents(prefix)
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no file is kept open."""
 
     def _place(self, path: str, field: str) -> str:
-        """Check path and field; return the place for messages."""
+        """Check path and field; return the location for messages."""
         where = f"target {self._name}, {check_path(path)}"
         if path.partition("/")[0] == DIRECTORY:
-            raise InputError(f"the directory {DIRECTORY} is for records", where=where)
+            raise InputError(f"the directory {DIRECTORY} is reserved for records", where=where)
         if not self._format.names.fullmatch(field):
             raise InputError(
-                "a delivery to a file needs a field that is the name of a variable",
+                "a delivery to a file needs the name of a variable as its field",
                 where=where,
-                evidence=f"{field!r} is none" if field else "there is none",
-                remedy="Use letters, digits and _, no digit first.",
+                evidence=f"{field!r} is not a name" if field else "it has no field",
+                remedy="Use letters, digits and _, and do not start with a digit.",
             )
         return where
 
     def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> None:
         """Set our variable, or remove it if `secret` is None.
 
-        Other writers of keyturn wait for the lock. Another program's change is seen until right before the new file
-        takes the old one's place; a change in that very moment is lost.
+        Other keyturn processes wait for the lock. A change by another program is noticed until immediately before the
+        rename; a change during the rename is lost.
         """
         where = self._place(path, field)
         with opened(self._root, path, where) as spot, spot.locked(self._request):
@@ -161,20 +161,20 @@ class DotenvTarget(WithoutServer):
     def _changed(self, text: str, field: str, secret: Secret | None, where: str) -> str:
         mark = MARK if text.startswith(MARK) else ""
         value = secret.reveal() if secret else None
-        return mark + self._worded(lambda: self._format.change(text.removeprefix(MARK), field, value), where)
+        return mark + self._as_misfit(lambda: self._format.change(text.removeprefix(MARK), field, value), where)
 
     def _held(self, text: str, field: str, where: str) -> Secret | None:
-        value = self._worded(lambda: self._format.read(text.removeprefix(MARK), field), where)
-        if isinstance(value, str) and not _sound(value):
+        value = self._as_misfit(lambda: self._format.read(text.removeprefix(MARK), field), where)
+        if isinstance(value, str) and not _is_utf8(value):
             raise TargetMisfit(
-                f"the field {field} holds no text",
+                f"the field {field} does not hold text",
                 where=where,
                 evidence="it is not UTF-8",
                 remedy="Use another name, or remove this one.",
             )
         return secret_of(value, field, where)
 
-    def _worded(self, ask: Callable[[], T], where: str) -> T:
+    def _as_misfit(self, ask: Callable[[], T], where: str) -> T:
         failure: KeyturnError
         try:
             return ask()
@@ -183,7 +183,7 @@ class DotenvTarget(WithoutServer):
                 "this file cannot be changed safely",
                 where=where,
                 evidence=str(error),
-                remedy="Nothing was changed. Mend the file, or use another.",
+                remedy="Nothing was changed. Fix the file, or use another.",
             )
         raise failure
 
@@ -193,7 +193,7 @@ def _format(name: str) -> _Format:
         return _Format(_read_json, _change_json, re.compile(r".+", re.DOTALL))
     if name == "shell":
         return _Format(shell_text.read, shell_text.changed, IDENTIFIER)
-    # The library is loaded here, when such a file is really to be read.
+    # Import the library only now, when a dotenv file is used.
     from keyturn.targets import dotenv_text
 
     return _Format(dotenv_text.read, dotenv_text.changed, IDENTIFIER)
@@ -209,9 +209,9 @@ def _change_json(text: str, field: str, value: str | None) -> str:
 
 
 def _decoded(content: bytes, where: str) -> str:
-    """Return bytes as text; what is not UTF-8 is kept as it is."""
+    """Return bytes as text. Bytes that are not UTF-8 are preserved."""
     if b"\0" in content:
-        raise TargetMisfit("this is no text file", where=where)
+        raise TargetMisfit("this is not a text file", where=where)
     return content.decode(errors="surrogateescape")
 
 
@@ -222,5 +222,5 @@ def _encoded(text: str, where: str) -> bytes:
     return text.encode(errors="surrogateescape")
 
 
-def _sound(text: str) -> bool:
+def _is_utf8(text: str) -> bool:
     return not re.search("[\ud800-\udfff]", text)

@@ -1,6 +1,6 @@
-"""PURE: a dotenv file, as python-dotenv reads it: one value changed, every other character kept.
+"""PURE: reads and changes one value in a dotenv file, as python-dotenv reads it. All other characters are kept.
 
-What is written is read again before it is used: of the ways to quote a value, the first that comes back is taken.
+Each way to quote the value is tried in turn. The first one that python-dotenv reads back as the same value is used.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _VALUE = re.compile(
 
 
 def read(text: str, field: str) -> str | None:
-    """Return the value of a name, None if it is not set; raises ValueError if that cannot be told."""
+    """Return the value of a name, or None if it is not set. Raises ValueError if the value cannot be determined."""
     known: dict[str, str | None] = {}
     for binding in _bindings(_as_read(text)):
         if binding.key:
@@ -32,14 +32,14 @@ def read(text: str, field: str) -> str | None:
 
 
 def changed(text: str, field: str, value: str | None) -> str:
-    """Return the text with a name set to `value`, or without it if that is None; raises ValueError."""
+    """Return the text with a name set to `value`, or removed if it is None. Raises ValueError."""
     bindings = _bindings(text)
     place = _place(bindings, field)
     before = "".join(binding.original.string for binding in bindings[:place])
     after = "".join(binding.original.string for binding in bindings[place:][1:])
     own = bindings[place].original.string if place < len(bindings) else None
     if value is None:
-        # Blank lines above belong to the text that python-dotenv gives for a line.
+        # python-dotenv includes the blank lines above in the text of a line.
         blank = "" if own is None else own[: len(own) - len(own.lstrip())]
         return before + blank[: blank.rfind("\n") + 1] + after
     others = _others(bindings, field)
@@ -48,14 +48,14 @@ def changed(text: str, field: str, value: str | None) -> str:
         fresh = before + line + after
         if _others(_bindings(fresh), field) == others and read(fresh, field) == value:
             return fresh
-    raise ValueError("there is no way to write this secret that python-dotenv reads back")
+    raise ValueError("python-dotenv cannot read this secret back, however it is quoted")
 
 
 def _ways(value: str) -> Iterator[str]:
-    """Yield the ways to write a value, the plainest first: some readers of such files know no quotes."""
+    """Yield the ways to write a value, the plainest first: some dotenv parsers do not support quotes."""
     if PLAIN.fullmatch(value):
         yield value
-    # python-dotenv expands ${…} within quotes of any kind; the default of a variable without a name stays as it is.
+    # python-dotenv expands ${…} in quotes of any kind. It keeps the default of a variable without a name as it is.
     escaped = value.replace("${", "${:-$}{").replace("\\", "\\\\")
     if value.isprintable():
         yield "'" + escaped.replace("'", "\\'") + "'"
@@ -90,7 +90,7 @@ def _others(bindings: Sequence[Binding], field: str) -> Sequence[tuple[str | Non
 
 
 def _place(bindings: Sequence[Binding], field: str) -> int:
-    """Return which binding sets the name, the number of all if none does."""
+    """Return the index of the binding that sets the name, or the number of bindings if none does."""
     found = [place for place, binding in enumerate(bindings) if binding.key == field]
     if len(found) > 1:
         raise ValueError(f"{field} is set twice")
@@ -101,10 +101,10 @@ def _resolved(binding: Binding, known: dict[str, str | None], *, strict: bool) -
     atoms = tuple(parse_variables(binding.value or ""))
     unknown = [atom for atom in atoms if isinstance(atom, Variable) and atom.default is None and atom.name not in known]
     if unknown and strict:
-        raise ValueError(f"the value of {binding.key} is not written out: it refers to another variable")
+        raise ValueError(f"the value of {binding.key} refers to another variable")
     return "".join(atom.resolve(known) for atom in atoms)
 
 
 def _as_read(text: str) -> str:
-    """Return the text as a file opened for reading gives it: each end of a line is one character."""
+    """Return the text with every line ending as one newline, as a file opened for reading returns it."""
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,6 +1,6 @@
-"""Files that are replaced whole and durably, and locks that go with the process.
+"""Files that are replaced as a whole and durably, and locks that end with the process.
 
-`opened` goes to a file step by step, so that no symbolic link leads out of a directory.
+`opened` opens one directory after the other, so that no symbolic link can leave the root directory.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from uuid import uuid4
 from keyturn.core.errors import KeyturnError, TargetForbidden, TargetMisfit, TargetUnavailable
 
 LARGEST = 1 << 20
-"""Bytes of a file that is still taken for one of secrets."""
+"""The largest size of a file of secrets, in bytes."""
 
 POLL = 0.02
-"""Seconds between two tries for a lock."""
+"""Seconds between two attempts to take a lock."""
 
 MODE = 0o600
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -34,14 +34,14 @@ FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A file that may be absent: its directory, open, and its name in there."""
+    """A file that may be absent: its open directory and its name there."""
 
     folder: int
     name: str
     where: str
 
     def read(self) -> bytes | None:
-        """Return what it holds, None if it is absent; raises OSError, TargetMisfit."""
+        """Return the content, or None if the file is absent. Raises OSError and TargetMisfit."""
         try:
             handle = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder)
         except FileNotFoundError:
@@ -50,9 +50,9 @@ class Spot:
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode) or found.st_size > LARGEST:
                 raise TargetMisfit(
-                    "this is no plain file",
+                    "this is not a regular file of secrets",
                     where=self.where,
-                    evidence=f"only a regular file of up to {LARGEST} bytes is",
+                    evidence=f"it has to be a regular file of at most {LARGEST} bytes",
                 )
             return os.read(handle, LARGEST + 1)
         finally:
@@ -60,15 +60,15 @@ class Spot:
 
     @contextmanager
     def locked(self, seconds: float) -> Iterator[None]:
-        """Hold the lock of the directory, which leaves nothing behind; it goes with the process."""
-        lock(self.folder, seconds, "another process writes to this directory", self.where)
+        """Hold the lock of the directory. It creates no file and ends with the process."""
+        lock(self.folder, seconds, "another process is writing to this directory", self.where)
         yield
 
     def replace(self, before: bytes | None, after: bytes, ready: Callable[[], None]) -> bool:
-        """Put `after` in place of exactly `before`, durably; False if that is no longer there.
+        """Replace exactly `before` by `after`, durably. Return False if the content is no longer `before`.
 
-        `ready` is called when all but the last step is done. Raises OSError, TargetForbidden, and TargetUnavailable
-        (ambiguous) if it is done and may not outlive a power cut.
+        `ready` is called before the last step. Raises OSError, TargetForbidden, and TargetUnavailable (ambiguous) if
+        the file was replaced but might not survive a power failure.
         """
         with self._fresh(after) as fresh:
             ready()
@@ -84,13 +84,13 @@ class Spot:
         raise failure
 
     def try_out(self, content: bytes) -> None:
-        """Do all that `replace` does but the last step; raises as it does."""
+        """Do the same as `replace` without the last step, and raise the same errors."""
         with self._fresh(content):
             pass
 
     @contextmanager
     def _fresh(self, content: bytes) -> Iterator[str]:
-        """Write a file beside this one, with its owner; it is gone afterwards, unless it took its place."""
+        """Write a new file with the same owner in the same directory. Remove it afterwards unless it was renamed."""
         owner = self._owner()
         self._sweep()
         fresh = f".{self.name}.{uuid4().hex}.new"
@@ -110,7 +110,7 @@ class Spot:
                 os.unlink(fresh, dir_fd=self.folder)
 
     def _owner(self) -> int | None:
-        """Return the user whom the new file has to belong to, so that its readers can go on."""
+        """Return the owner for the new file, so that its present readers can still read it."""
         try:
             found = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
         except FileNotFoundError:
@@ -122,7 +122,7 @@ class Spot:
         return found.st_uid
 
     def _sweep(self) -> None:
-        """Remove what a killed run left: under the lock, no such file is in use."""
+        """Remove the files that a killed run left. No such file is in use while we hold the lock."""
         for name in os.listdir(self.folder):  # noqa: PTH208  (an open directory has no path)
             if name.startswith(f".{self.name}.") and name.endswith(".new"):
                 os.unlink(name, dir_fd=self.folder)
@@ -130,12 +130,12 @@ class Spot:
 
 @contextmanager
 def opened(root: Path, path: str, where: str) -> Iterator[Spot]:
-    """Open the directory of a file; `root` itself may be a symbolic link, nothing below it.
+    """Open the directory of a file. `root` may be a symbolic link, but nothing below it.
 
     Raises:
-        TargetMisfit: a directory is missing, or something on the way is a symbolic link.
-        TargetForbidden: not readable, not writable.
-        TargetUnavailable: the disk is full, or fails.
+        TargetMisfit: a directory is missing, or a part of the path is a symbolic link.
+        TargetForbidden: not readable or not writable.
+        TargetUnavailable: the disk is full or has failed.
     """
     *folders, name = path.split("/")
     failure: KeyturnError
@@ -158,32 +158,35 @@ def opened(root: Path, path: str, where: str) -> Iterator[Spot]:
 
 
 def in_words(error: OSError, where: str, *, ambiguous: bool = False) -> KeyturnError:
-    """Return our error for one of the system's."""
+    """Return our error for an error of the operating system."""
     evidence = os.strerror(error.errno) if error.errno else type(error).__name__
     if error.errno in FORBIDDEN:
         return TargetForbidden(
-            "this file or its directory may not be used", where=where, evidence=evidence, remedy="Check owner and mode."
+            "this file or its directory is not accessible",
+            where=where,
+            evidence=evidence,
+            remedy="Check owner and mode.",
         )
     if error.errno in FULL:
         return TargetUnavailable(
-            "the disk is full", where=where, evidence=evidence, remedy="Make room.", ambiguous=ambiguous
+            "the disk is full", where=where, evidence=evidence, remedy="Free some space.", ambiguous=ambiguous
         )
     if error.errno == errno.ENOENT:
-        return TargetMisfit("there is no such directory", where=where, remedy="Make it; keyturn makes only files.")
+        return TargetMisfit("there is no such directory", where=where, remedy="Create it: keyturn creates only files.")
     if error.errno in LINK:
         return TargetMisfit(
-            "a part of this path is a symbolic link or no directory",
+            "a part of this path is a symbolic link, or is not a directory",
             where=where,
-            remedy="Name the real place: keyturn follows no link below `root`.",
+            remedy="Use the real path: keyturn follows no links below `root`.",
         )
     return TargetUnavailable("this file cannot be used", where=where, evidence=evidence, ambiguous=ambiguous)
 
 
 def lock(handle: int, seconds: float, what: str, where: str) -> None:
-    """Lock an open file or directory until it is closed; a crash leaves no lock behind.
+    """Lock an open file or directory until it is closed. The lock ends with the process.
 
     Raises:
-        TargetUnavailable: `what`, if another process held the lock for `seconds`.
+        TargetUnavailable: with the text `what`, if another process held the lock for `seconds`.
     """
     until = time.monotonic() + seconds
     while not _try_lock(handle):

@@ -1,6 +1,6 @@
-"""PURE: one member of a JSON object changed in its text; every other character stays as it is.
+"""PURE: changes one member in the text of a JSON object. All other characters are kept.
 
-Reading and writing the whole object anew would change numbers (1.10, 1e400), blanks and the order of members.
+Parsing and serializing the whole object would change numbers (1.10, 1e400), whitespace and the order of members.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member of the outermost object: where its name starts, and where its value starts and ends."""
+    """A member of the outermost object, with the offsets of its name and its value."""
 
     name: str
     value: object
@@ -25,10 +25,10 @@ class Member:
 
 
 def members(text: str) -> Sequence[Member]:
-    """Return the members of the object that `text` is.
+    """Return the members of the JSON object in `text`.
 
     Raises:
-        ValueError: no JSON object, or one with a name twice; its text is not repeated.
+        ValueError: not a JSON object, or a duplicate member name; the text is not repeated.
     """
     at = _expect(text, _skip(text, 0), "{")
     found: list[Member] = []
@@ -48,12 +48,12 @@ def members(text: str) -> Sequence[Member]:
         at = _expect(text, at, ",")
     _expect_end(text, at + 1)
     if len({member.name for member in found}) != len(found):
-        raise ValueError("a name stands twice in this JSON object")
+        raise ValueError("this JSON object has a duplicate member name")
     return found
 
 
 def changed(text: str, name: str, value: str | None) -> str:
-    """Return `text` with the member set to `value`, or without it if that is None; raises ValueError."""
+    """Return `text` with the member set to `value`, or removed if it is None. Raises ValueError."""
     found = members(text)
     place = next((place for place, member in enumerate(found) if member.name == name), None)
     if value is None:
@@ -83,7 +83,7 @@ def _decode(text: str, at: int) -> tuple[object, int]:
     except (ValueError, RecursionError):
         value, end = None, -1
     if end < 0:
-        # Raised out here: the decoder's own error holds the whole text.
+        # Raise outside the handler: the decoder's error contains the whole text.
         raise _no_object()
     return value, end
 
@@ -95,7 +95,7 @@ def _skip(text: str, at: int) -> int:
 
 
 def _expect(text: str, at: int, mark: str) -> int:
-    """Return where what follows `mark` and blanks starts."""
+    """Return the offset after `mark` and the whitespace that follows it."""
     if text[at : at + 1] != mark:
         raise _no_object()
     return _skip(text, at + 1)
@@ -107,4 +107,4 @@ def _expect_end(text: str, at: int) -> None:
 
 
 def _no_object() -> ValueError:
-    return ValueError("this is no JSON object")
+    return ValueError("this is not a JSON object")

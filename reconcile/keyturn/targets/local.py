@@ -1,8 +1,8 @@
-"""Records in a directory beside the manifest: for one machine, or a directory that all machines share.
+"""Records in a directory beside the manifest: for one machine, or on a file system that all machines share.
 
-A document is one file, `<path>.json`, holding `{"version": N, "document": "…"}`, replaced by rename. Beside it lies
-`.<name>.lock`: locked while a write compares and sets, and not empty once the document was written, so that a lost
-file is told apart from one that never was.
+A document is one file, `<path>.json`, with `{"version": N, "document": "…"}`. A rename replaces it. `.<name>.lock`
+beside it is locked during a compare-and-set. It is not empty after the first write, so that a lost document differs
+from one that was never written.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from keyturn.targets.base import (
 from keyturn.targets.folder import FOLDER, Spot, lock
 
 DIRECTORY = ".keyturn"
-"""Where the records are, beside the manifest."""
+"""The directory of the records, beside the manifest."""
 
 NEVER = "0"
 """The version of a document that was never written."""
@@ -58,14 +58,14 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
     settings_model: ClassVar[type[BaseModel]] = LocalSettings
 
     def __init__(self, context: TargetContext) -> None:
-        """Check the settings; nothing is made yet."""
+        """Check the settings. Nothing is created yet."""
         parse_settings(LocalSettings, context)
         self._root = Path(context.base, DIRECTORY).resolve()
         self._where = f"target {context.name}"
         self._request = context.request
 
     def read_document(self, path: str) -> Document:
-        """Read a document without a lock: files are replaced whole."""
+        """Read a document without a lock: files are replaced as a whole."""
         file = self._file(path)
         with self._words(path):
             try:
@@ -74,7 +74,7 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
                 self._check_never_written(file, path)
                 return Document(text=None, version=NEVER)
             except ValidationError:
-                raise self._misfit(path, "this file is not a document of keyturn") from None
+                raise self._misfit(path, "this file is not a keyturn document") from None
         return Document(text=stored.document, version=str(stored.version))
 
     def write_document(self, path: str, text: str, version: str, guard: Guard) -> str:
@@ -97,7 +97,7 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
         return str(stored.version)
 
     def list_documents(self, prefix: str) -> tuple[str, ...]:
-        """List the documents, those whose file was lost among them."""
+        """List the documents, including those whose file was lost."""
         folder = self._file(prefix).with_name(prefix.rpartition("/")[2])
         with self._words(prefix):
             try:
@@ -113,21 +113,21 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
         return tuple(sorted(files | written))
 
     def check_documents(self, prefix: str) -> None:
-        """Check the path; a directory loses nothing by itself."""
+        """Check the path. A directory does not delete files on its own."""
         self._file(prefix)
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        """Do nothing: no file is kept open."""
 
     def _file(self, path: str) -> Path:
         place = self._root / check_path(path)
         folder = place.parent.resolve()
         if not folder.is_relative_to(self._root):
-            raise InputError("the path leads out of the directory of records", where=f"{self._where}, {path}")
+            raise InputError("the path leaves the directory of records", where=f"{self._where}, {path}")
         return folder / f"{place.name}.json"
 
     def _make_folder(self, folder: Path) -> None:
-        """Make a folder and those above it up to ours, all for this user only."""
+        """Create a folder and its parents below our root, with access for this user only."""
         for one in (*reversed(folder.parents), folder):
             if one.is_relative_to(self._root):
                 one.mkdir(mode=0o700, exist_ok=True)
@@ -135,17 +135,17 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
     def _check_never_written(self, file: Path, path: str) -> None:
         lock = _lock_of(file)
         if lock.exists() and lock.stat().st_size and not file.exists():
-            raise self._misfit(path, "this document was deleted", "Restore the file from a copy.")
+            raise self._misfit(path, "this document was deleted", "Restore the file from a backup.")
 
     def _misfit(self, path: str, what: str, remedy: str = "") -> TargetMisfit:
         return TargetMisfit(what, where=f"{self._where}, {path}", remedy=f"Nothing was changed. {remedy}".strip())
 
     @contextmanager
     def _locked(self, file: Path, path: str) -> Iterator[int]:
-        """Hold the lock; it goes with the process, so that a crash leaves none behind."""
+        """Hold the lock. It ends with the process, so that a crash leaves no lock."""
         handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         try:
-            lock(handle, self._request, "another process holds the document", f"{self._where}, {path}")
+            lock(handle, self._request, "another process has locked this document", f"{self._where}, {path}")
             yield handle
         finally:
             os.close(handle)
@@ -160,7 +160,7 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
 
     @contextmanager
     def _words(self, path: str) -> Iterator[None]:
-        """Turn what the system says into our errors."""
+        """Turn errors of the operating system into ours."""
         try:
             yield
         except OSError as error:
@@ -168,7 +168,7 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
                 "the directory of records cannot be used",
                 where=f"{self._where}, {path}",
                 evidence=os.strerror(error.errno) if error.errno else type(error).__name__,
-                remedy="Check that it is a directory of this user, and that the disk has room.",
+                remedy="Check that it is a directory that this user owns, and that the disk has space.",
             ) from None
 
 

@@ -1,8 +1,8 @@
 """1Password, through a Connect server.
 
-The path of a delivery is the title or the id of an item, its field is `label` or `section.label`. Connect has no
-compare-and-set: a write changes our field alone, and is then read again until the server shows it. The vendor's library
-is imported with the first target, so that its settings are known without it.
+The path of a delivery is the title or the id of an item; its field is `label` or `section.label`. Connect has no
+compare-and-set: a write changes only our field, and then the item is read until the server shows the change. The
+vendor's library is imported when the first target is opened. The settings can be checked without it.
 """
 
 from __future__ import annotations
@@ -38,40 +38,38 @@ from keyturn.targets.origins import origin_mistakes, proxy_for
 
 TEXTS = frozenset({"STRING", "CONCEALED"})
 FIRST_LOOK, LAST_LOOK = 0.05, 2.0
-"""Seconds between two looks for a write that the server does not show yet; each wait is twice the one before."""
+"""Seconds between two reads while the server does not show a write yet; doubled each time, up to the second value."""
 
 FIRST_PAUSE = 0.1
-"""Seconds before a refused change is tried again; each pause is twice the one before."""
+"""Seconds before a refused change is tried again; doubled each time."""
 
 
 class AuthSettings(BaseModel):
-    """Where the token is; it does not stand here."""
+    """The variable of the token. The token itself is not part of the settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     env_prefix: str = Field(
         default="",
         pattern=r"^([A-Z][A-Z0-9_]*)?$",
-        description="Stands before OP_CONNECT_HOST and OP_CONNECT_TOKEN, for a second server.",
+        description="Prefix of OP_CONNECT_HOST and OP_CONNECT_TOKEN, for a second server.",
     )
 
 
 class OnePasswordSettings(BaseModel):
-    """The settings of a vault behind a 1Password Connect server."""
+    """Settings of a vault behind a 1Password Connect server."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    host: str = Field(description="Scheme, host and port of the server; the token goes only to OP_CONNECT_HOST's.")
-    vault: str = Field(
-        min_length=1, pattern=r"^[^\x00-\x1f\"\\]+$", description="The name or the id of the vault, of one server."
-    )
-    create: bool = Field(default=False, description="Whether an item that is not there may be made.")
-    ca_cert: str = Field(default="", description="File of the certificate authority, beside the manifest.")
-    auth: AuthSettings = Field(default=AuthSettings(), description="Where the token is.")
+    host: str = Field(description="Scheme, host and port of the server. The token is sent only to OP_CONNECT_HOST.")
+    vault: str = Field(min_length=1, pattern=r"^[^\x00-\x1f\"\\]+$", description="Name or id of the vault.")
+    create: bool = Field(default=False, description="Create an item if it does not exist.")
+    ca_cert: str = Field(default="", description="File of the certificate authority, relative to the manifest.")
+    auth: AuthSettings = Field(default=AuthSettings(), description="The variable of the token.")
 
 
 class OnePasswordTarget(WithoutDocuments):
-    """One vault."""
+    """One vault of a 1Password Connect server."""
 
     kind: ClassVar[str] = "onepassword-connect"
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -81,7 +79,7 @@ class OnePasswordTarget(WithoutDocuments):
 
     @classmethod
     def origin_mistakes(cls, settings: OnePasswordSettings, environment: Mapping[str, str]) -> Iterable[InputError]:
-        """The host has to be that of OP_CONNECT_HOST."""
+        """Yield mistakes unless the host is that of OP_CONNECT_HOST."""
         return origin_mistakes("host", settings.host, (f"{settings.auth.env_prefix}OP_CONNECT_HOST",), environment)
 
     def __init__(self, context: TargetContext) -> None:
@@ -90,7 +88,7 @@ class OnePasswordTarget(WithoutDocuments):
         check_origins(self.origin_mistakes(settings, context.environment), context)
         origin = origin_of(settings.host)
         verify = _authority(settings, context)
-        # The vendor's library is loaded here, when a server is really to be asked.
+        # Import the vendor's library only now: opening a target is the first use of the server.
         from keyturn.targets.onepassword_server import Endpoint, Server
         from keyturn.targets.onepassword_vault import Vault
 
@@ -105,32 +103,32 @@ class OnePasswordTarget(WithoutDocuments):
         self._vault = Vault(self._server, settings.vault, context.name)
         self._create = settings.create
         self._patience = context.request
-        # 1Password takes one change of a vault at a time; and two threads must not both make the same item.
+        # 1Password accepts one change of a vault at a time, and two threads must not both create the same item.
         self._writing = threading.Lock()
-        self._may_show: dict[str, float] = {}
+        self._pending: dict[str, float] = {}
 
     def read(self, path: str, field: str) -> Value:
-        """Read a field; the version is the item's."""
+        """Read a field. The version is that of the item."""
         return self._look(_place(path, field), field).value
 
     def read_version(self, path: str, field: str, version: str) -> Secret | None:
-        """None: Connect shows no earlier version of an item."""
+        """Return None: Connect provides no earlier versions."""
         del version
         _place(path, field)
         return None
 
     def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
-        """Change our field alone, and wait until the server shows it."""
+        """Change only our field, and wait until the server shows the change."""
         return self._change(_place(path, field), field, secret, expected, guard)
 
     def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
-        """Remove our field alone; the item stays."""
+        """Remove only our field. The item stays."""
         self._change(_place(path, field), field, None, expected, guard)
 
     def preflight(self, path: str, field: str) -> None:
-        """Write the item's title as it is; if there is no item, ask for one that cannot be made.
+        """Write the item's title unchanged. Without an item, request one that the server has to refuse.
 
-        Not our field: without compare-and-set, rewriting a secret could undo what somebody else just wrote.
+        Our field is not rewritten: without compare-and-set, that could undo a concurrent write of the secret.
         """
         _place(path, field)
         with self._writing:
@@ -159,11 +157,11 @@ class OnePasswordTarget(WithoutDocuments):
         return Look(item, found)
 
     def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> str:
-        """Set our field, or remove it if `secret` is None; return the item's version."""
+        """Set our field, or remove it if `secret` is None. Return the item's version."""
         where = self._vault.where(path)
 
         def read() -> tuple[Value, Look]:
-            look = self._look_for_made(path, field)
+            look = self._read_created(path, field)
             return look.value, look
 
         def write_over(look: Look) -> str | None:
@@ -173,7 +171,7 @@ class OnePasswordTarget(WithoutDocuments):
             after = self._await(path, field, version).value
             if after.secret != secret:
                 raise Conflict(
-                    f"the field {field} was modified right after it was written",
+                    f"the field {field} was modified immediately after it was written",
                     where=where,
                     evidence="Connect cannot compare and set",
                 )
@@ -192,7 +190,7 @@ class OnePasswordTarget(WithoutDocuments):
             )
 
     def _send(self, look: Look, path: str, field: str, value: str | None, guard: Guard) -> int | None:
-        """Send one change; return the item's new version, None if it was refused because of another change."""
+        """Send one change. Return the item's new version, or None if another change was faster."""
         if look.item is None:
             self._check_create(path)
             section, label = split_field(field)
@@ -200,7 +198,7 @@ class OnePasswordTarget(WithoutDocuments):
                 return self._vault.create(path, section, concealed(label, section, value), guard)
             except TargetUnavailable as error:
                 if error.ambiguous:
-                    self._may_show[path] = time.monotonic() + self._patience
+                    self._pending[path] = time.monotonic() + self._patience
                 raise
         change: dict[str, object]
         if look.found is None:
@@ -209,22 +207,22 @@ class OnePasswordTarget(WithoutDocuments):
         elif value is None:
             change = {"op": "remove", "path": pointer(look.found)}
         else:
-            # `add` replaces what is there, and also fills a field that has no value yet.
+            # `add` replaces a value, and also sets a field that has no value yet.
             change = {"op": "add", "path": f"{pointer(look.found)}/value", "value": value}
         return self._vault.patch(path, look.item, change, guard)
 
-    def _look_for_made(self, path: str, field: str) -> Look:
-        """Look; where an item may have been made and not show yet, until it had its time: no second one is wanted."""
-        until = self._may_show.get(path, 0.0)
+    def _read_created(self, path: str, field: str) -> Look:
+        """Read the item and our field. Wait for an item that we may have created, rather than create a second one."""
+        until = self._pending.get(path, 0.0)
         while (look := self._look(path, field)).item is None and time.monotonic() < until:
             time.sleep(FIRST_LOOK)
-        self._may_show.pop(path, None)
+        self._pending.pop(path, None)
         return look
 
     def _await(self, path: str, field: str, version: int) -> Look:
-        """Read again until the server shows what it has acknowledged.
+        """Read again until the server shows the change that it has acknowledged.
 
-        Connect answers from a copy that follows 1Password after a moment: its Terraform provider waits likewise.
+        Connect answers from a copy that is slightly behind 1Password. Its Terraform provider waits in the same way.
         """
         until, wait = time.monotonic() + self._patience, FIRST_LOOK
         while True:
@@ -239,10 +237,10 @@ class OnePasswordTarget(WithoutDocuments):
                 return look
             if time.monotonic() + wait > until:
                 raise TargetUnavailable(
-                    "what was written cannot be read back yet",
+                    "the server does not show the written secret yet",
                     where=self._vault.where(path),
                     evidence=f"not within {self._patience:g} s",
-                    remedy="Check that the Connect server is in step with 1Password, and run again.",
+                    remedy="Check that the Connect server syncs with 1Password, and run again.",
                     ambiguous=True,
                 )
             time.sleep(wait)
@@ -253,20 +251,20 @@ class OnePasswordTarget(WithoutDocuments):
             "the server refuses this change",
             where=self._vault.where(path),
             evidence=f"{TRIES} times",
-            remedy="Somebody else may be changing this vault: run again. The server's log tells why.",
+            remedy="Another client may be changing this vault: run again. The server's log shows the reason.",
         )
 
     def _find_field(self, item: Item, path: str, field: str) -> ItemField | None:
         found = called(item, field)
         if len(found) > 1:
             raise TargetMisfit(
-                f"{len(found)} fields of this item are called {field}",
+                f"this item has {len(found)} fields named {field}",
                 where=self._vault.where(path),
-                remedy="Write section.label as the field, or rename the others.",
+                remedy="Use section.label as the field, or rename the others.",
             )
         if found and found[0].type not in TEXTS:
             raise TargetMisfit(
-                f"the field {field} holds no text",
+                f"the field {field} does not hold text",
                 where=self._vault.where(path),
                 evidence="its type is neither text nor password",
                 remedy="Use another field, or remove this one.",
@@ -274,14 +272,14 @@ class OnePasswordTarget(WithoutDocuments):
         return found[0] if found else None
 
     def _find_section(self, item: Item, path: str, field: str) -> str:
-        """Return the id of the section in which a new field belongs, empty for none."""
+        """Return the id of the section for a new field. Empty means no section."""
         section = split_field(field)[0]
         found = [one.id for one in item.sections if section in {one.label, one.id}]
         if section and not found:
             raise TargetMisfit(
                 f"this item has no section {section}",
                 where=self._vault.where(path),
-                remedy="Make it in 1Password, or leave the section out of the field.",
+                remedy="Create it in 1Password, or omit the section from the field.",
             )
         return found[0] if section else ""
 
@@ -290,35 +288,37 @@ class OnePasswordTarget(WithoutDocuments):
             raise TargetMisfit(
                 "there is no such item",
                 where=self._vault.where(path),
-                evidence="no item in use has this title or id",
-                remedy="Make it, or write `create: true` among the settings of the target.",
+                evidence="no active item has this title or id",
+                remedy="Create it, or set `create: true` for this target.",
             )
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was read: the item, and our field in it; None for what is absent."""
+    """The result of a read: the item and our field in it; None if absent."""
 
     item: Item | None = None
     found: ItemField | None = None
 
     @property
     def value(self) -> Value:
-        """What the field holds, and the item's version, 0 if there is no item."""
+        """The value of the field, and the item's version, or 0 without an item."""
         secret = Secret(self.found.value) if self.found and self.found.value else None
         return Value(secret, str(self.item.version if self.item else 0))
 
 
 def _place(path: str, field: str) -> str:
     if not field:
-        raise InputError("a delivery to 1Password needs a field", where=path, evidence="an item holds named fields")
+        raise InputError(
+            "a delivery to 1Password needs a field", where=path, evidence="an item consists of named fields"
+        )
     if not split_field(field)[1]:
-        raise InputError(f"the field {field!r} has no label", where=path, remedy="Write label, or section.label.")
+        raise InputError(f"the field {field!r} has no label", where=path, remedy="Use label or section.label.")
     return check_path(path)
 
 
 def _authority(settings: OnePasswordSettings, context: TargetContext) -> bool | ssl.SSLContext:
-    """Return the trust in a certificate file, looked for beside the manifest; True if none is named."""
+    """Return an SSL context for the certificate file, relative to the manifest, or True if none is named."""
     if not settings.ca_cert:
         return True
     try:

@@ -1,4 +1,4 @@
-"""PURE: an item of 1Password as Connect tells it, as far as keyturn looks at it, and what its fields are called."""
+"""PURE: the parts of a Connect item that keyturn uses, and the names of its fields."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Listed = BeforeValidator(lambda found: found or ())
 
 
 class Reference(BaseModel):
-    """Names another part by its id."""
+    """A reference to another part by its id."""
 
     id: str = ""
 
@@ -34,7 +34,7 @@ class ItemField(BaseModel):
 
 
 class Summary(BaseModel):
-    """What a list tells of an item; `state` is empty for one in use."""
+    """An item in a list. `state` is empty for an active item."""
 
     id: str
     title: str = ""
@@ -50,13 +50,13 @@ class Item(Summary):
 
 
 def split_field(field: str) -> tuple[str, str]:
-    """Return the section, empty for none, and the label."""
+    """Return section and label. The section is empty if there is none."""
     before, dot, after = field.partition(".")
     return (before, after) if dot else ("", field)
 
 
 def called(item: Item, name: str) -> list[ItemField]:
-    """Return the fields that a manifest may call so: by the label, with or without the section's label or id."""
+    """Return the fields with this name in a manifest: the label, alone or after the section's label or id."""
     labels = {section.id: section.label for section in item.sections}
 
     def fits(field: ItemField) -> bool:
@@ -67,7 +67,7 @@ def called(item: Item, name: str) -> list[ItemField]:
 
 
 def concealed(label: str, section: str, value: str | None) -> dict[str, object]:
-    """Return a new field, in the section of this id if one is named."""
+    """Return a new field, in the section with this id if there is one."""
     place = {"section": {"id": section}} if section else {}
     return {"type": "CONCEALED", "label": label, "value": value or "", **place}
 

@@ -1,8 +1,7 @@
-"""One 1Password Connect server: the connection, the token, and its answers put into words.
+"""One 1Password Connect server: the connection, the token, and the errors for its answers.
 
-The vendor's client only builds and sends the requests: its own methods repeat bodies in their exceptions, and its
-models drop what they do not know of an item, so every answer is judged here by its status. Nothing of an answer's text
-is repeated.
+The vendor's client only builds and sends requests. Its own methods repeat bodies in exceptions, and its models drop
+unknown parts of an item. So this module judges each answer by its status, and repeats no text of it.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server is and how to speak to it; `proxy` is empty for none, `variable` names the token's source."""
+    """How to reach a server. `proxy` is empty for none; `variable` holds the token."""
 
     origin: str
     verify: bool | ssl.SSLContext
@@ -38,22 +37,22 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer that the caller has to judge: 2xx, 400, 404 or 409; `body` is JSON of any shape, None for none."""
+    """An answer that the caller has to judge: 2xx, 400, 404 or 409. `body` is any JSON, or None if empty."""
 
     status: int
     body: object
 
     @property
     def good(self) -> bool:
-        """Whether it was done."""
+        """Whether the request succeeded."""
         return self.status < HTTPStatus.MULTIPLE_CHOICES
 
 
 class Server:
-    """Sends requests, side by side. Thread-safe."""
+    """Sends requests, also concurrently. Thread-safe."""
 
     def __init__(self, endpoint: Endpoint, environment: Mapping[str, str], where: str) -> None:
-        """Keep what is needed; nothing is read or sent yet."""
+        """Keep the settings. Nothing is read or sent yet."""
         self._endpoint = endpoint
         self._environment = environment
         self._where = where
@@ -61,11 +60,11 @@ class Server:
         self._client: Client | None = None
 
     def ask(self, action: Action, verb: str, path: str, body: object = None, *, guard: Guard | None = None) -> Answer:
-        """Send a request, a write if there is a `guard`.
+        """Send a request. It is a write if there is a `guard`.
 
         Raises:
             TargetUnavailable: no answer, throttled, 5xx; ambiguous for a write that was sent.
-            TargetForbidden: the token is good and may not do this.
+            TargetForbidden: the token is valid but not permitted to do this.
             TargetMisfit: a redirect, or too large.
             CredentialError: the token is missing or refused.
         """
@@ -97,10 +96,10 @@ class Server:
             return self._client
 
     def _make(self) -> Client:
-        """Make a client that reads nothing from this process's surroundings.
+        """Make a client that reads nothing from the process environment.
 
-        `trust_env` off: no ~/.netrc, no proxy, no other certificate store; `timeout` stands above the library's own
-        variable OP_CONNECT_CLIENT_REQ_TIMEOUT.
+        Without `trust_env`, no ~/.netrc, proxy or other certificate store is used. `timeout` overrides the library's
+        own variable OP_CONNECT_CLIENT_REQ_TIMEOUT.
         """
         end = self._endpoint
         connect = end.request * CONNECT
@@ -120,15 +119,15 @@ class Server:
         token = self._environment.get(self._endpoint.variable, "").strip()
         if not token:
             raise CredentialError(
-                f"the variable {self._endpoint.variable} is not set or empty",
+                f"the variable {self._endpoint.variable} is not set, or empty",
                 where=self._where,
                 remedy="1Password Connect needs an access token.",
             )
         if not token.isascii() or not token.isprintable() or " " in token:
             raise CredentialError(
-                f"the variable {self._endpoint.variable} holds no token",
+                f"the variable {self._endpoint.variable} does not hold a token",
                 where=self._where,
-                evidence="it has blanks or unprintable characters",
+                evidence="it contains spaces or unprintable characters",
             )
         return token
 
@@ -136,7 +135,7 @@ class Server:
         status = response.status_code
         where, evidence = action.where, f"status {status}"
         if status == HTTPStatus.UNAUTHORIZED:
-            remedy = f"It has run out or was revoked: put a new one into {self._endpoint.variable}."
+            remedy = f"It has expired or was revoked: set a new one in {self._endpoint.variable}."
             raise CredentialError("the server refuses this token", where=where, evidence=evidence, remedy=remedy)
         if status == HTTPStatus.FORBIDDEN:
             what = f"this token may not {action.doing}"
@@ -145,11 +144,11 @@ class Server:
         try:
             return Answer(status, json.loads(response.content) if response.content else None)
         except ValueError:
-            pass  # raised outside, so that nothing of the body hangs on the error
+            pass  # raised below, so that the error does not refer to the body
         raise TargetUnavailable(
-            f"could not {action.doing}: the answer is not Connect's",
+            f"could not {action.doing}: this is not an answer of 1Password Connect",
             where=where,
-            evidence=f"{evidence}, no JSON",
-            remedy="Check that the host is the server's, not a proxy's.",
+            evidence=f"{evidence}, not JSON",
+            remedy="Check that the host is the server, not a proxy.",
             ambiguous=writing,
         )

@@ -1,7 +1,7 @@
 """One vault of a 1Password Connect server: its items, found by title or id, and their fields.
 
-A change is a JSON Patch of one field (Connect's `PATCH /v1/vaults/{id}/items/{id}`), so that nothing else of an item,
-known to us or not, passes through our hands. Connect answers from a copy that follows 1Password after a moment.
+A change is a JSON Patch of one field (Connect's `PATCH /v1/vaults/{id}/items/{id}`), so that we never write any other
+part of an item. Connect answers from a copy that is slightly behind 1Password.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ ID = re.compile(r"[a-z0-9]{26}")
 
 CATEGORY = "API_CREDENTIAL"
 NO_CATEGORY = "CUSTOM"
-"""A category that Connect makes no items of: a request for one is judged by the permission, and then refused."""
+"""A category for which Connect creates no items: it checks the permission first, and then refuses the request."""
 
 T = TypeVar("T")
 
 
 class VaultName(BaseModel):
-    """What a list tells of a vault."""
+    """A vault in a list."""
 
     id: str
     name: str = ""
@@ -44,24 +44,24 @@ VAULTS = TypeAdapter(Annotated[tuple[VaultName, ...], Listed])
 
 
 class Vault:
-    """One vault, by name or id; the name is looked up once."""
+    """One vault, by name or id. The name is looked up once."""
 
     def __init__(self, server: Server, vault: str, name: str) -> None:
-        """Keep the server; nothing is sent yet."""
+        """Keep the server. Nothing is sent yet."""
         self._server = server
         self._vault = vault
         self._name = name
         self._id = vault if ID.fullmatch(vault) else ""
 
     def where(self, path: str) -> str:
-        """Return the place for messages."""
+        """Return the location for messages."""
         return f"target {self._name}, {self._vault}/{path}"
 
     def find(self, path: str) -> Item | None:
-        """Return the item of this id or title, None if there is none.
+        """Return the item with this id or title, or None if there is none.
 
         Raises:
-            TargetMisfit: no such vault, several items of this title, or only archived ones.
+            TargetMisfit: no such vault, several items with this title, or only archived ones.
         """
         items = f"/v1/vaults/{self._identify()}/items"
         if ID.fullmatch(path) and (item := self._get(items, path, path)):
@@ -77,40 +77,40 @@ class Vault:
                 f"{len(used)} items have this title",
                 where=self.where(path),
                 evidence=", ".join(one.id for one in used),
-                remedy="Write the id of the right one as the path, or remove the others.",
+                remedy="Use the id of the right one as the path, or remove the others.",
             )
         if titled and not used:
-            raise self._put_away(path, titled[0])
+            raise self._inactive(path, titled[0])
         return self._get(items, used[0].id, path) if used else None
 
     def patch(self, path: str, item: Item, change: Mapping[str, object], guard: Guard | None = None) -> int | None:
-        """Apply one change to an item; return its version, None if it was refused: another change came first."""
+        """Apply one change to an item. Return its version, or None if another change was faster."""
         action = self._action(path, "change this item", "read and write")
         place = f"/v1/vaults/{self._identify()}/items/{item.id}"
         answer = self._server.ask(action, "PATCH", place, [dict(change)], guard=guard)
-        # 400 too: Connect answers it to a change of an item that changed a moment ago.
+        # Connect also answers 400 if the item changed a moment ago.
         missed = answer.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}
         return None if missed else _parse(ITEM, answer, action, writing=True).version
 
     def create(self, path: str, section: str, field: Mapping[str, object], guard: Guard) -> int | None:
-        """Make an item of this title with one field, in a section if one is named; return as `patch`."""
-        action = self._action(path, "make this item", "read and write")
+        """Create an item with this title and one field, in a section if one is named. Return like `patch`."""
+        action = self._action(path, "create this item", "read and write")
         heading = {"id": section, "label": section}
         parts = {"sections": [heading] if section else [], "fields": [dict(field)]}
         answer = self._post(action, path, {"category": CATEGORY, **parts}, guard)
         self._check_vault(answer)
         if answer.status == HTTPStatus.BAD_REQUEST:
             raise TargetMisfit(
-                "could not make this item: the server refuses what it would hold",
+                "could not create this item: the server refuses its content",
                 where=action.where,
                 evidence=f"status {answer.status}",
-                remedy="Make it in 1Password, with the field.",
+                remedy="Create it in 1Password, with the field.",
             )
         return None if answer.status == HTTPStatus.CONFLICT else _parse(ITEM, answer, action, writing=True).version
 
     def probe_create(self, path: str) -> None:
-        """Ask for an item that cannot be made: raises what a real one would raise, and makes none."""
-        self._post(self._action(path, "make this item", "read and write"), path, {"category": NO_CATEGORY})
+        """Request an item that the server has to refuse. Raises the errors of a real request, and creates no item."""
+        self._post(self._action(path, "create this item", "read and write"), path, {"category": NO_CATEGORY})
 
     def _post(self, action: Action, title: str, parts: Mapping[str, object], guard: Guard | None = None) -> Answer:
         vault = self._identify()
@@ -125,7 +125,7 @@ class Vault:
             return None
         item = _parse(ITEM, answer, action)
         if item.state:
-            raise self._put_away(path, item)
+            raise self._inactive(path, item)
         return item
 
     def _identify(self) -> str:
@@ -140,7 +140,7 @@ class Vault:
                     f"{len(found)} vaults have the name {self._vault}",
                     where=f"target {self._name}",
                     evidence=", ".join(found),
-                    remedy="Write the id of the right one as `vault`.",
+                    remedy="Use the id of the right one as `vault`.",
                 )
             if not found:
                 raise self._no_vault()
@@ -148,7 +148,7 @@ class Vault:
         return self._id
 
     def _check_vault(self, answer: Answer) -> None:
-        """Tell a vault that is gone from an item that is: the server answers 404 to both, in other words."""
+        """Raise if the vault is gone. The server answers 404 for vaults and items, with different texts."""
         said = answer.body.get("message") if isinstance(answer.body, dict) else None
         if answer.status == HTTPStatus.NOT_FOUND and isinstance(said, str) and said.startswith("vault"):
             raise self._no_vault()
@@ -157,10 +157,10 @@ class Vault:
         return TargetMisfit(
             f"there is no vault {self._vault} that this token may use",
             where=f"target {self._name}",
-            remedy="Check `vault`, and that the Connect server and the token were given this vault.",
+            remedy="Check `vault`, and that the Connect server and the token have access to it.",
         )
 
-    def _put_away(self, path: str, item: Summary) -> TargetMisfit:
+    def _inactive(self, path: str, item: Summary) -> TargetMisfit:
         return TargetMisfit(
             f"this item is {'archived' if item.state == 'ARCHIVED' else 'deleted'}",
             where=self.where(path),
@@ -170,7 +170,7 @@ class Vault:
 
     def _action(self, path: str, doing: str, access: str) -> Action:
         where = self.where(path) if path else f"target {self._name}"
-        return Action(where, doing, f"Give it {access} on the vault {self._vault}.")
+        return Action(where, doing, f"Grant it {access} on the vault {self._vault}.")
 
 
 def _parse(shape: TypeAdapter[T], answer: Answer, action: Action, *, writing: bool = False) -> T:
@@ -178,9 +178,9 @@ def _parse(shape: TypeAdapter[T], answer: Answer, action: Action, *, writing: bo
         with suppress(ValidationError):
             return shape.validate_python(answer.body)
     raise TargetUnavailable(
-        f"could not {action.doing}: the answer is not Connect's",
+        f"could not {action.doing}: this is not an answer of 1Password Connect",
         where=action.where,
         evidence=f"status {answer.status}",
-        remedy="Check that the host is the server's, not a proxy's.",
+        remedy="Check that the host is the server, not a proxy.",
         ambiguous=writing,
     )

@@ -1,4 +1,4 @@
-"""Where a target's credential may go, and through which proxy; a manifest is not trusted with it."""
+"""The origins to which a target's credential may be sent, and the proxy. A manifest alone cannot permit an origin."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from keyturn.core.origins import ALLOWED_ORIGINS, Origin, allowed_origins, check
 
 
 class NoConsent(InputError):
-    """The environment does not agree that a credential goes to this origin; only the environment can mend that."""
+    """The environment does not permit this origin for a credential. Only a change of the environment can fix it."""
 
 
 def origin_mistakes(
     setting: str, address: str, variables: tuple[str, ...], environment: Mapping[str, str]
 ) -> Iterator[InputError]:
-    """Yield what forbids that a credential goes to `address`; nothing if it may.
+    """Yield each reason not to send a credential to `address`; none if it is permitted.
 
-    `setting` names the setting that holds the address, and is the `where` of each mistake. The first of `variables`
-    that is set says to which origin the credential belongs; KEYTURN_ALLOWED_ORIGINS lists further ones. An `address`
-    that is no bare origin, or plain http to another machine, is wrong in every environment; all else is `NoConsent`.
+    `setting` is the name of the setting with the address, and the `where` of each mistake. The first of `variables`
+    that is set names the credential's origin; KEYTURN_ALLOWED_ORIGINS lists further ones. An `address` that is not a
+    bare origin, or is plain http to another machine, is wrong in every environment. Any other mistake is `NoConsent`.
     """
     try:
         origin = bare_origin(address)
@@ -39,7 +39,7 @@ def origin_mistakes(
         return
     if str(origin) not in {mine, *allowed}:
         yield NoConsent(
-            f"no credential may go to {origin}",
+            f"no credential may be sent to {origin}",
             where=setting,
             evidence=f"{variable} is {mine}" if mine else f"{variable} is not set",
             remedy=f"If it is right, type: export {variable}={origin}, or add it to {ALLOWED_ORIGINS}.",
@@ -47,21 +47,21 @@ def origin_mistakes(
 
 
 def bare_origin(address: str) -> Origin:
-    """Return the origin of an address that ends with its host or port.
+    """Return the origin of an address that has no path, query or fragment.
 
     Raises:
-        InputError: it is no http or https URL, has more parts than that, or is plain http to another machine.
+        InputError: not an http or https URL, further parts after the port, or plain http to another machine.
     """
     origin = parse_origin(address)
     check_transport(origin)
     parts = urlsplit(address)
     if parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise InputError("an address ends with its host or port", remedy="Leave the path out.")
+        raise InputError("an address has to end with its host or port", remedy="Omit the path.")
     return origin
 
 
 def proxy_for(origin: str, environment: Mapping[str, str]) -> str:
-    """Return the proxy of the environment for an https origin; what is sent through it stays encrypted."""
+    """Return the environment's proxy for an https origin. Requests through it stay encrypted."""
     host = origin.partition("://")[2]
     excluded = environment.get("NO_PROXY") or environment.get("no_proxy") or ""
     if not origin.startswith("https:") or proxy_bypass_environment(host, {"no": excluded}):

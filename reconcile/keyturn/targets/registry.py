@@ -1,4 +1,4 @@
-"""Targets are found by entry points of the group `keyturn.targets`; each is imported only when it is asked for."""
+"""Finds targets by the entry points of the group `keyturn.targets`, and imports each one when it is first needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keyturn.targets.base import Capabilities, Target, TargetContext
 GROUP = "keyturn.targets"
 
 EXTRAS = {"hvac": "vault", "boto3": "aws", "onepasswordconnectsdk": "onepassword", "dotenv": "dotenv"}
-"""The library that a target imports, and the extra of keyturn that brings it."""
+"""The library that a target imports, and the extra of keyturn that installs it."""
 
 
 class MissingLibrary(InputError):
@@ -22,15 +22,15 @@ class MissingLibrary(InputError):
 
 
 def kinds() -> tuple[str, ...]:
-    """Return the kinds of target that are installed, sorted; nothing is imported."""
+    """Return the installed kinds of target, sorted. Nothing is imported."""
     return tuple(sorted(_entries()))
 
 
 def find(kind: str) -> type[Target]:
-    """Return the class of a kind of target; its settings model is there without the vendor's library.
+    """Return the class of a kind of target. Its settings model works without the vendor's library.
 
     Raises:
-        InputError: no such kind, several packages offer it, it cannot be imported, or it is no target.
+        InputError: there is no such kind, several packages offer it, or it is not a target that can be imported.
     """
     entry = _entry(kind)
     try:
@@ -42,7 +42,7 @@ def find(kind: str) -> type[Target]:
     else:
         if _is_target(found, kind):
             return found
-        why = f"it is no class with kind = {kind!r}, capabilities, settings_model and origin_mistakes"
+        why = f"it is not a class with kind = {kind!r}, capabilities, settings_model and origin_mistakes"
     raise InputError(
         f"the target of type {kind} cannot be used",
         evidence=f"{entry.value}: {why}",
@@ -51,15 +51,15 @@ def find(kind: str) -> type[Target]:
 
 
 def package(kind: str) -> str:
-    """Return the name of the installed package that offers a kind; raises InputError like `find`."""
+    """Return the name of the installed package that offers a kind. Raises InputError like `find`."""
     return _package(_entry(kind))
 
 
 def make(kind: str, context: TargetContext) -> Target:
-    """Make a target; no network yet.
+    """Make a target. No network is used yet.
 
     Raises:
-        InputError: no such kind, settings that do not fit, or a forbidden origin.
+        InputError: no such kind, invalid settings, or a forbidden origin.
         MissingLibrary: the vendor's library is not installed.
     """
     target = find(kind)
@@ -86,7 +86,7 @@ def _entry(kind: str) -> EntryPoint:
             evidence=f"there are {', '.join(sorted(entries)) or 'none'}",
             remedy=f"Did you mean {near[0]}?" if near else "",
         )
-    # A package may not slip itself in front of another one: it would be handed that one's secrets.
+    # A package must not take the place of another one: it would receive the secrets of that one.
     if len({entry.value for entry in entries[kind]}) > 1:
         packages = sorted({_package(entry) for entry in entries[kind]})
         raise InputError(

@@ -1,6 +1,6 @@
-"""What the targets that ask a server share: what is asked, and how a refusal or a lost answer is told.
+"""Shared by the targets that use a server: actions, and the errors for refusals and lost answers.
 
-No text of an answer or of a library's error is repeated: either may hold a secret.
+No text of an answer or of a library's error is repeated: it may contain a secret.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from http import HTTPStatus
 from keyturn.core.errors import TargetMisfit, TargetUnavailable
 
 CONNECT = 1 / 3
-"""The part of a request's deadline that connecting may take; the rest is for the answer."""
+"""The part of a request's deadline for connecting. The rest is for the answer."""
 
 AGAIN = frozenset({HTTPStatus.PRECONDITION_FAILED, HTTPStatus.TOO_MANY_REQUESTS})
-"""The server is not ready: 412 of a standby of Vault that lags behind, or throttled."""
+"""The server is throttling, or it is a Vault standby that is behind (412)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What is asked: `doing` completes "could not …"; `remedy` says what to do if it is forbidden.
+    """A request in words. `doing` completes "could not …"; `remedy` says what to do if it is forbidden.
 
-    `decides`: this call alone may change what consumers read, so that a lost answer leaves it unknown.
+    `decides`: this call may change what consumers read, so a lost answer is ambiguous.
     """
 
     where: str
@@ -34,24 +34,24 @@ class Action:
 
 
 def check_status(action: Action, status: int, *, writing: bool) -> None:
-    """Raise what every server means by a status; 2xx and all other 4xx are the caller's to judge.
+    """Raise the errors for statuses with the same meaning on every server. The caller judges 2xx and other 4xx.
 
     Raises:
-        TargetMisfit: a redirect, or too large.
-        TargetUnavailable: throttled, lagging behind, or 5xx, which is ambiguous for a write.
+        TargetMisfit: a redirect, or a body that is too large.
+        TargetUnavailable: throttled, behind, or 5xx, which is ambiguous for a write.
     """
     failed, evidence = f"could not {action.doing}", f"status {status}"
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        why = "the server redirects, and a credential goes only to its own origin"
-        remedy = "Name the server to which it redirects, if it is yours: the active node, or a load balancer."
+        why = "the server redirects, and a credential is sent only to its own origin"
+        remedy = "If it redirects to a server of yours, use that address: the active node, or a load balancer."
         raise TargetMisfit(f"{failed}: {why}", where=action.where, evidence=evidence, remedy=remedy)
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        raise TargetMisfit(f"{failed}: too large", where=action.where, evidence=evidence)
+        raise TargetMisfit(f"{failed}: the value is too large", where=action.where, evidence=evidence)
     if status in AGAIN:
         what = f"{failed}: the server asks to try again later"
         raise TargetUnavailable(what, where=action.where, evidence=evidence)
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        what, remedy = f"{failed}: the server is not well", "Run again when it is."
+        what, remedy = f"{failed}: the server is failing", "Run again when the server has recovered."
         raise TargetUnavailable(what, where=action.where, evidence=evidence, remedy=remedy, ambiguous=writing)
 
 
@@ -60,17 +60,17 @@ def unreachable(
 ) -> TargetUnavailable:
     """Return the error for a request without an answer.
 
-    `request` is its deadline in seconds; `never`: no connection was made, so that nothing was written.
+    `request` is its deadline in seconds. `never`: there was no connection, so nothing was written.
     """
     chain = tuple(causes(error))
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in chain):
-        why, remedy = "its certificate is not trusted", "Name its certificate authority as `ca_cert`."
+        why, remedy = "its certificate is not trusted", "Set `ca_cert` to the file of its certificate authority."
     elif any(isinstance(cause, socket.gaierror) for cause in chain):
-        why, remedy = "its name is not known", "Check the address."
+        why, remedy = "its name cannot be resolved", "Check the address."
     elif never:
-        why, remedy = "no connection could be made", "Check the address, and that the server runs."
+        why, remedy = "could not connect", "Check the address, and that the server is running."
     else:
-        why, remedy = f"no answer within {request:g} s, or the connection broke", "Run again."
+        why, remedy = f"no answer within {request:g} s, or the connection was lost", "Run again."
     return TargetUnavailable(
         f"could not {action.doing}: {why}",
         where=action.where,
@@ -81,7 +81,7 @@ def unreachable(
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and all that its library wrapped into it: arguments, reasons, causes and contexts."""
+    """Yield an error and all errors inside it: arguments, reasons, causes and contexts."""
     seen: set[int] = set()
     waiting: list[object] = [error]
     while waiting:

@@ -1,7 +1,7 @@
-"""PURE: a file of shell assignments, as `sh` reads it: one value changed, every other character kept.
+"""PURE: reads and changes one value in a file of shell assignments, as `sh` reads it. All other characters are kept.
 
-Such a file holds blank lines, comments and assignments, `export` before them or not; the value of another name may be
-any word without a command substitution. Anything else is a program, which nobody can change safely without running it.
+Such a file has blank lines, comments and assignments, with or without `export`. The value of another name may be any
+word without a command substitution. Anything else is a program, which cannot be changed safely without running it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,=-]+")
-"""What needs no quotes anywhere."""
+"""A value that needs no quotes in any format."""
 
 _PIECE = re.compile(
     r"""'(?P<single>[^']*)'|"(?P<double>(?:\\.|\$(?!\()|[^"\\$`])*)"|\\(?P<escaped>.)|(?P<bare>[^\s'"\\;&|<>()`])""",
@@ -35,13 +35,13 @@ class _Assignment:
 
 
 def read(text: str, field: str) -> str | None:
-    """Return the value of a name, None if it is not set; raises ValueError if that cannot be told."""
+    """Return the value of a name, or None if it is not set. Raises ValueError if the value cannot be determined."""
     found = _find(text, field)
     return None if found is None else _literal(found.word, field)
 
 
 def changed(text: str, field: str, value: str | None) -> str:
-    """Return the text with a name set to `value`, or without it if that is None; raises ValueError."""
+    """Return the text with a name set to `value`, or removed if it is None. Raises ValueError."""
     found = _find(text, field)
     if value is None:
         return text if found is None else text[: found.line[0]] + text[found.line[1] :]
@@ -54,7 +54,7 @@ def changed(text: str, field: str, value: str | None) -> str:
 
 def _quoted(value: str) -> str:
     if "\0" in value:
-        raise ValueError("a shell variable can hold no NUL character")
+        raise ValueError("a shell variable cannot hold a NUL character")
     return value if PLAIN.fullmatch(value) else "'" + value.replace("'", "'\\''") + "'"
 
 
@@ -71,7 +71,7 @@ def _assignments(text: str) -> Sequence[_Assignment]:
     while at < len(text):
         line = _LINE.match(text, at)
         if line is None:
-            raise ValueError(f"line {text.count(chr(10), 0, at) + 1} is no plain assignment")
+            raise ValueError(f"line {text.count(chr(10), 0, at) + 1} is not a plain assignment")
         if line["name"]:
             found.append(_Assignment(line["name"], line["word"], line.span(), line.span("word")))
         at = line.end()
@@ -84,7 +84,7 @@ def _literal(word: str, field: str) -> str:
     for piece in _PIECE.finditer(word):
         single, double, escaped, bare = piece.group("single", "double", "escaped", "bare")
         if bare == "$" or (bare == "~" and tilde) or (double and "$" in re.sub(r"\\.", "", double, flags=re.DOTALL)):
-            raise ValueError(f"the value of {field} is not written out: the shell would expand it")
+            raise ValueError(f"the shell would expand the value of {field}")
         tilde = bare in {"=", ":"}
         if double is not None:
             parts.append(_IN_DOUBLE.sub(lambda match: match[1] or "", double))

@@ -1,7 +1,7 @@
 """HashiCorp Vault and OpenBao: the KV engine, version 2.
 
-A delivery is one field of a path; the other fields stay as they are. A document is a path of one field, `document`,
-which holds its JSON as text. hvac is imported with the first target, so that its settings are known without it.
+A delivery is one field of a path; the other fields are kept. A document is a path with one field, `document`, which
+holds JSON as text. hvac is imported when the first target is opened. The settings can be checked without it.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ NEEDED = frozenset({"create", "read", "update"})
 
 
 class VaultSettings(BaseModel):
-    """The settings of a Vault or OpenBao server."""
+    """Settings of a Vault or OpenBao server."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    address: str = Field(description="Scheme, host and port of the server; a credential goes only to VAULT_ADDR's.")
-    mount: PlainPath = Field(default="secret", description="The mount of a KV engine, version 2.")
-    namespace: PlainPath | None = Field(default=None, description="The namespace of the mount and of the login.")
-    ca_cert: str = Field(default="", description="File of the certificate authority; default: VAULT_CACERT.")
+    address: str = Field(description="Scheme, host and port of the server. Credentials are sent only to VAULT_ADDR.")
+    mount: PlainPath = Field(default="secret", description="Mount of a KV engine, version 2.")
+    namespace: PlainPath | None = Field(default=None, description="Namespace of the mount and of the login.")
+    ca_cert: str = Field(default="", description="File of the certificate authority. Default: VAULT_CACERT.")
     auth: AuthSettings = Field(default=AuthSettings(), description="How to log in.")
 
 
@@ -61,7 +61,7 @@ class VaultTarget:
 
     @classmethod
     def origin_mistakes(cls, settings: VaultSettings, environment: Mapping[str, str]) -> Iterable[InputError]:
-        """The address has to be that of VAULT_ADDR."""
+        """Yield mistakes unless the address is that of VAULT_ADDR."""
         return origin_mistakes("address", settings.address, (f"{settings.auth.env_prefix}VAULT_ADDR",), environment)
 
     def __init__(self, context: TargetContext) -> None:
@@ -70,7 +70,7 @@ class VaultTarget:
         check_origins(self.origin_mistakes(settings, context.environment), context)
         origin = origin_of(settings.address)
         verify = _authority(settings, context)
-        # The vendor's library is loaded here, when a server is really to be asked.
+        # Import the vendor's library only now: opening a target is the first use of the server.
         from keyturn.targets.vault_kv import KeyValue
         from keyturn.targets.vault_server import Endpoint, Server
 
@@ -85,26 +85,26 @@ class VaultTarget:
         self._store = KeyValue(self._server, settings.mount, context.name)
 
     def read(self, path: str, field: str) -> Value:
-        """Read a field; of a deleted path it is absent, and the version is the one to write over."""
+        """Read a field. It is absent if the path was deleted; the version is then the one to write over."""
         entry = self._store.read(_place(path, field))
         return Value(self._held(entry, path, field), str(entry.version))
 
     def read_version(self, path: str, field: str, version: str) -> Secret | None:
-        """Read a field of an earlier version; None if that one is gone."""
+        """Read a field of an earlier version. Return None if that version is gone."""
         _place(path, field)
         number = _number(version)
         return self._held(self._store.read(path, number), path, field) if number > 0 else None
 
     def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
-        """Merge our field into what is there, on exactly the version that was read."""
+        """Merge our field into the current fields, on exactly the version that was read."""
         return self._change(path, field, secret, expected, guard)
 
     def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
-        """Write the other fields without ours; if none is left, an empty version, for a delete has no fence."""
+        """Write the other fields without ours, or an empty version if none is left: a delete has no compare-and-set."""
         self._change(path, field, None, expected, guard)
 
     def preflight(self, path: str, field: str) -> None:
-        """Rewrite what is there; if nothing is, try a write that the policy judges and the fence refuses."""
+        """Rewrite the current fields; for an absent path, try a write that fails only its compare-and-set."""
         entry = self._store.read(_place(path, field))
         self._held(entry, path, field)
         if entry.fields is not None:
@@ -114,9 +114,9 @@ class VaultTarget:
         may = self._store.capabilities(path)
         if may and "root" not in may and not may >= NEEDED:
             raise TargetForbidden(
-                "this login may not do all that deliveries need",
+                "this login lacks capabilities that deliveries need",
                 where=self._store.where(path),
-                evidence=f"it may {', '.join(sorted(may))}",
+                evidence=f"it has {', '.join(sorted(may))}",
                 remedy=f"It lacks {', '.join(sorted(NEEDED - may))}.",
             )
 
@@ -131,15 +131,15 @@ class VaultTarget:
         text = entry.fields.get(DOCUMENT)
         if not isinstance(text, str):
             raise TargetMisfit(
-                "this is not a document of keyturn",
+                "this is not a keyturn document",
                 where=self._store.where(path),
-                evidence=f"it has no text in the field {DOCUMENT}",
+                evidence=f"its field {DOCUMENT} does not hold text",
                 remedy="Nothing was changed. Use another prefix, or restore the document.",
             )
         return Document(text=text, version=str(entry.version))
 
     def write_document(self, path: str, text: str, version: str, guard: Guard) -> str:
-        """Write a document; raises TargetMisfit after a write that turns out to delete itself one day."""
+        """Write a document. Raises TargetMisfit if the written version is set to be deleted."""
         entry = self._store.write(check_path(path), {DOCUMENT: text}, _number(version), guard)
         if entry is None:
             raise Conflict(
@@ -151,16 +151,16 @@ class VaultTarget:
         return str(entry.version)
 
     def list_documents(self, prefix: str) -> tuple[str, ...]:
-        """List the documents, deleted ones among them."""
+        """List the documents, including deleted ones."""
         return self._store.list(check_path(prefix))
 
     def check_documents(self, prefix: str) -> None:
-        """Raise TargetMisfit if the mount deletes versions by itself, TargetForbidden if that cannot be seen."""
+        """Raise TargetMisfit if the mount deletes versions; TargetForbidden if its settings cannot be read."""
         check_path(prefix)
         after = self._store.vanishing()
         if after:
             raise TargetMisfit(
-                "records would delete themselves here",
+                "Vault would delete records in this mount",
                 where=self._store.where(prefix),
                 evidence=f"the mount's delete_version_after is {after}",
                 remedy="Set it to 0s, or keep the records in another mount.",
@@ -172,7 +172,7 @@ class VaultTarget:
         self._server.close()
 
     def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> str:
-        """Set our field, or remove it if `secret` is None, on the version that was read; return the new one."""
+        """Set our field, or remove it if `secret` is None. Return the new version."""
         _place(path, field)
 
         def read() -> tuple[Value, Entry]:
@@ -197,16 +197,16 @@ class VaultTarget:
             where=self._store.where(path),
             evidence=f"version {entry.version} is {'destroyed' if entry.destroyed else 'deleted'}",
             remedy=(
-                "Nothing was changed. Bring back an earlier version: vault kv rollback."
+                "Nothing was changed. Restore an earlier version: vault kv rollback."
                 if entry.destroyed
-                else f"Nothing was changed. Bring it back: vault kv undelete -versions={entry.version}."
+                else f"Nothing was changed. Restore it: vault kv undelete -versions={entry.version}."
             ),
         )
 
     def _check_lasting(self, path: str, entry: Entry) -> None:
         if entry.vanishes:
             raise TargetMisfit(
-                "this document will delete itself",
+                "Vault will delete this document",
                 where=self._store.where(path),
                 evidence=f"version {entry.version} at {entry.vanishes}",
                 remedy=(
@@ -219,18 +219,18 @@ class VaultTarget:
 def _place(path: str, field: str) -> str:
     if not field:
         raise InputError(
-            "a delivery to Vault needs a field", where=path, evidence="a path of the KV engine holds named fields"
+            "a delivery to Vault needs a field", where=path, evidence="a path of the KV engine consists of named fields"
         )
     return check_path(path)
 
 
 def _number(version: str) -> int:
-    """Return a version as Vault counts it; -1, which matches nothing, for one that is not from here."""
+    """Return the version as Vault's number. For a version of another target, return -1, which matches nothing."""
     return int(version) if version.isdecimal() else -1
 
 
 def _authority(settings: VaultSettings, context: TargetContext) -> bool | str:
-    """Return the certificate file, looked for beside the manifest; True if none is named."""
+    """Return the certificate file, relative to the manifest, or True if none is named."""
     named = settings.ca_cert or context.environment.get(f"{settings.auth.env_prefix}VAULT_CACERT", "")
     if not named:
         return True

@@ -1,4 +1,4 @@
-"""The KV engine, version 2, of one server: read, compare-and-set, list, and what its settings would do to records."""
+"""The KV engine, version 2, of one server: read, compare-and-set, list, and the settings that affect records."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from keyturn.targets.vault_server import BAD, NOT_FOUND, OK, Answer, Ask, Server
 Model = TypeVar("Model", bound=BaseModel)
 
 NO_VERSION = 2**31 - 1
-"""A version that no path reaches: a write over it is judged by the policy and then refused, and changes nothing."""
+"""A version that no path reaches. Vault checks the policy first, and then refuses a write over this version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A path at one version; `fields` None if it is absent or deleted, `vanishes` when it will delete itself."""
+    """A path at one version. `fields` is None if it is absent or deleted; `vanishes` is the time of its deletion."""
 
     fields: Mapping[str, object] | None
     version: int
@@ -59,14 +59,14 @@ class KeyValue:
     """One mount."""
 
     def __init__(self, server: Server, mount: str, name: str) -> None:
-        """Keep the server; nothing is sent yet."""
+        """Keep the server. Nothing is sent yet."""
         self._server = server
         self._mount = mount
         self._name = name
         self._known = False
 
     def where(self, path: str) -> str:
-        """Return the place for messages."""
+        """Return the location for messages."""
         return f"target {self._name}, {self._mount}/{path}"
 
     def read(self, path: str, version: int | None = None) -> Entry:
@@ -90,7 +90,7 @@ class KeyValue:
         )
 
     def write(self, path: str, fields: Mapping[str, object], version: int, guard: Guard) -> Entry | None:
-        """Write all fields over exactly `version`; None if the path is at another one."""
+        """Write all fields over exactly `version`. Return None if the path is at another version."""
         action = self._action("write", path, "data", "create", "read", "update")
         answer = self._ask(
             action,
@@ -105,11 +105,11 @@ class KeyValue:
         return Entry(fields=fields, version=metadata.version, vanishes=metadata.deletion_time)
 
     def probe_write(self, path: str, guard: Guard) -> None:
-        """Try a write that changes nothing: raises what a real one would raise."""
+        """Try a write that changes nothing. Raises the errors of a real write."""
         self.write(path, {}, NO_VERSION, guard)
 
     def list(self, prefix: str) -> tuple[str, ...]:
-        """Return the names below a prefix, without sub-folders."""
+        """Return the names directly below a prefix."""
         action = self._action("list", prefix, "metadata", "list")
         answer = self._ask(
             action, lambda client: client.secrets.kv.v2.list_secrets(path=prefix, mount_point=self._mount)
@@ -119,17 +119,17 @@ class KeyValue:
         return tuple(sorted(key for key in _parse(_Keys, answer, action).keys if not key.endswith("/")))
 
     def capabilities(self, path: str) -> frozenset[str]:
-        """Return what the login may do with the data of a path; empty if it may not even ask that."""
+        """Return the login's capabilities on the data of a path; empty if it may not query them."""
         data = f"{self._mount}/data/{path}"
         answer = self._server.probe(
-            Action(self.where(path), "ask for its capabilities"),
+            Action(self.where(path), "query its capabilities"),
             lambda client: client.adapter.post("/v1/sys/capabilities-self", json={"paths": [data]}),
         )
         found = answer.body.get(data)
         return frozenset(str(one) for one in found) if isinstance(found, list) else frozenset()
 
     def vanishing(self) -> str:
-        """Return after what time this mount deletes what is written, empty for never."""
+        """Return the time after which this mount deletes versions. Empty means never."""
         action = Action(
             f"target {self._name}, {self._mount}/config",
             "read the settings of the mount",
@@ -147,7 +147,7 @@ class KeyValue:
         return answer
 
     def _check_mount(self) -> None:
-        """Show once that the mount is KV v2: of version 1, every path would look absent and take any write."""
+        """Check once that the mount is KV v2. On version 1, each path would look absent and accept any write."""
         if self._known:
             return
         action = Action(f"target {self._name}", f"look up the mount {self._mount}")
@@ -175,7 +175,7 @@ class KeyValue:
             f"there is no mount {self._mount} that this login may use",
             where=f"target {self._name}",
             evidence=evidence,
-            remedy="Check `mount`; if it is right, the login's policy allows nothing below it.",
+            remedy="Check `mount`. If it is right, the login's policy allows nothing below it.",
         )
 
     def _action(self, verb: str, path: str, part: str, *capabilities: str) -> Action:
@@ -189,16 +189,16 @@ def _policy(path: str, *capabilities: str) -> str:
 
 
 def _parse(model: type[Model], answer: Answer, action: Action, *, writing: bool = False) -> Model:
-    """Return the answer's data as `model`; what the server said is not repeated."""
+    """Return the answer's data as `model`. The server's text is not repeated."""
     if answer.status == BAD:
         raise TargetMisfit(
             f"could not {action.doing}: the server refuses it", where=action.where, evidence="status 400"
         )
-    # pydantic's error holds the answer, secrets and all: ours is raised outside, so that it is not even its context.
+    # pydantic's error contains the answer and its secrets. Raise ours below, so that it has no such context.
     with suppress(ValidationError):
         return model.model_validate(answer.body.get("data"))
     raise TargetUnavailable(
-        f"could not {action.doing}: the answer is not that of a KV engine, version 2",
+        f"could not {action.doing}: this is not an answer of a KV engine, version 2",
         where=action.where,
         evidence=f"status {answer.status}",
         ambiguous=writing,

@@ -1,4 +1,4 @@
-"""How to log in to Vault: the settings, and where each credential comes from."""
+"""Login to Vault: the settings, and the source of each credential."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from keyturn.core.secret import Secret
 from keyturn.targets.base import check_path
 
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
-"""Where Kubernetes mounts the token of a pod's service account (its documentation, "Accessing the API from a Pod")."""
+"""The file with the token of a pod's service account (Kubernetes documentation, "Accessing the API from a Pod")."""
 
 
 def plain_path(path: str) -> str:
-    """Return a mount or namespace without its outer slashes; raises ValueError, as pydantic wants it."""
+    """Return a mount or namespace without its outer slashes. Raises ValueError, as pydantic requires."""
     stripped = path.strip("/")
     try:
         return check_path(stripped)
@@ -30,17 +30,17 @@ PlainPath = Annotated[str, AfterValidator(plain_path)]
 
 
 class AuthSettings(BaseModel):
-    """How to log in; no credential stands here."""
+    """How to log in. Credentials are not part of the settings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: Literal["token", "approle", "jwt", "kubernetes"] = Field(default="token", description="How to log in.")
-    role: str = Field(default="", description="The role of the login, for jwt and kubernetes.")
-    mount: PlainPath | None = Field(default=None, description="Where the method is mounted; default: its name.")
+    role: str = Field(default="", description="Role of the login, for jwt and kubernetes.")
+    mount: PlainPath | None = Field(default=None, description="Mount of the login method. Default: its name.")
     env_prefix: str = Field(
         default="",
         pattern=r"^([A-Z][A-Z0-9_]*)?$",
-        description="Stands before VAULT_ADDR, VAULT_TOKEN and the other variables, for a second server.",
+        description="Prefix of VAULT_ADDR, VAULT_TOKEN and the other variables, for a second server.",
     )
 
     @model_validator(mode="after")
@@ -56,7 +56,7 @@ class AuthSettings(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A way to log in, with the environment that its credentials are read from, anew for each login."""
+    """A way to log in. Its credentials are read from the environment again for each login."""
 
     settings: AuthSettings
     environment: Mapping[str, str]
@@ -68,12 +68,12 @@ class Login:
 
     @property
     def mount(self) -> str:
-        """Where the method is mounted, below `auth/`."""
+        """The mount of the method, below `auth/`."""
         return self.settings.mount or self.settings.method
 
     @property
     def source(self) -> str:
-        """Where its credential comes from, for messages."""
+        """The source of its credential, for messages."""
         if self.method == "token":
             return self._name("VAULT_TOKEN")
         if self.method == "approle":
@@ -81,11 +81,11 @@ class Login:
         return self._jwt_file() or self._name("VAULT_JWT_FILE")
 
     def token(self) -> Secret | None:
-        """Return the token of method `token`, None for the others, which have to ask for one."""
+        """Return the token of method `token`, or None for the other methods, which request one."""
         return self._variable("VAULT_TOKEN") if self.method == "token" else None
 
     def request(self) -> Callable[[Any], Any]:
-        """Return what asks a client for a token; raises CredentialError where a credential is missing."""
+        """Return a function that requests a token through a client. Raises CredentialError."""
         if self.method == "approle":
             role, secret = self._variable("VAULT_ROLE_ID"), self._variable("VAULT_SECRET_ID")
             return lambda client: client.auth.approle.login(
@@ -125,10 +125,12 @@ class Login:
 
 
 def _credential(text: str, source: str) -> Secret:
-    """Return a credential that may stand in a header or a body."""
+    """Return a credential that can be sent in a header or a body."""
     stripped = text.strip()
     if not stripped:
-        raise CredentialError(f"{source} is not set or empty", remedy="The login to Vault needs it.")
+        raise CredentialError(f"{source} is not set, or empty", remedy="The login to Vault needs it.")
     if not stripped.isascii() or not stripped.isprintable() or " " in stripped:
-        raise CredentialError(f"{source} holds no credential", evidence="it has blanks or unprintable characters")
+        raise CredentialError(
+            f"{source} does not hold a credential", evidence="it contains spaces or unprintable characters"
+        )
     return Secret(stripped)

@@ -1,7 +1,7 @@
-"""One Vault or OpenBao server: connections, login, and its answers put into words.
+"""One Vault or OpenBao server: connections, login, and the errors for its answers.
 
-hvac only builds and sends the requests: its exceptions carry bodies, so they are switched off, and every answer is
-judged here by its status. Nothing of an answer's text is repeated but phrases that are known.
+hvac only builds and sends requests. Its exceptions contain bodies, so they are switched off, and this module judges
+each answer by its status. No text of an answer is repeated.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NEVER_SENT = (ConnectTimeoutError, NewConnectionError)
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server is and how to speak to it; `verify` is True or the file of its certificate authority."""
+    """How to reach a server. `verify` is True or the file of its certificate authority."""
 
     origin: str
     namespace: str
@@ -55,15 +55,15 @@ class Answer:
 
     @property
     def errors(self) -> str:
-        """What the server said, for comparing with known phrases only."""
+        """The server's error texts, only to compare them with known phrases."""
         return " ".join(str(error) for error in _list(self.body.get("errors")))
 
 
 class Server:
-    """Sends requests side by side, each on a connection that no other thread uses meanwhile."""
+    """Sends requests concurrently. Each request has a connection of its own."""
 
     def __init__(self, endpoint: Endpoint, login: Login, where: str) -> None:
-        """Keep what is needed; nothing is sent yet."""
+        """Keep the settings. Nothing is sent yet."""
         self._endpoint = endpoint
         self._login = login
         self._where = where
@@ -72,12 +72,12 @@ class Server:
         self._token: Secret | None = None
 
     def ask(self, action: Action, ask: Ask, guard: Guard | None = None) -> Answer:
-        """Send a request, a write if there is a `guard`; log in first, and again if the token has run out.
+        """Send a request; it is a write if there is a `guard`. Log in first, and again if the token has expired.
 
         Raises:
             TargetUnavailable: no answer, sealed, throttled, 5xx; ambiguous for a write that was sent.
-            TargetForbidden: the token is good and may not do this.
-            TargetMisfit: a redirect, or an answer of another kind of server.
+            TargetForbidden: the token is valid but not permitted to do this.
+            TargetMisfit: a redirect, or an answer from another kind of server.
             CredentialError: the token or the login is refused.
         """
         answer = self.probe(action, ask, guard)
@@ -85,18 +85,18 @@ class Server:
             raise TargetForbidden(
                 f"this login may not {action.doing}",
                 where=action.where,
-                evidence="the server answered 403 to a good token",
+                evidence="the server answered 403 to a valid token",
                 remedy=action.remedy,
             )
         return answer
 
     def probe(self, action: Action, ask: Ask, guard: Guard | None = None) -> Answer:
-        """Send a request like `ask`, but return the 403 of a good token instead of raising TargetForbidden."""
+        """Send a request like `ask`, but return a 403 for a valid token instead of raising TargetForbidden."""
         token = self._current(None)
         answer = self._send(action, ask, token, guard)
         if answer.status != FORBIDDEN:
             return answer
-        # Vault answers 403 to a token that has run out and to a forbidden path alike; this endpoint needs no policy.
+        # Vault answers 403 to an expired token and to a forbidden path. This endpoint needs no policy.
         if self._send(action, _visible_mounts, token).status != FORBIDDEN:
             return answer
         return self._send(action, ask, self._current(token), guard)
@@ -108,7 +108,7 @@ class Server:
                 self._idle.get_nowait().adapter.close()
 
     def _current(self, refused: Secret | None) -> Secret:
-        """Return a token other than the `refused` one; threads that meet the same refusal log in once."""
+        """Return a token other than the `refused` one. If several threads get the same refusal, only one logs in."""
         with self._lock:
             if self._token is None or self._token == refused:
                 self._token = self._log_in(refused)
@@ -121,8 +121,8 @@ class Server:
                 raise CredentialError(
                     "the server refuses this token",
                     where=self._where,
-                    evidence="it answered 403 to a question that every good token may ask",
-                    remedy=f"The token has run out or was revoked: put a new one into {self._login.source}.",
+                    evidence="it answered 403 to a request that every valid token may send",
+                    remedy=f"The token has expired or was revoked: set a new one in {self._login.source}.",
                 )
             return token
         action = Action(self._where, f"log in by {self._login.method}")
@@ -168,10 +168,10 @@ class Server:
 
 
 def _new_client(endpoint: Endpoint) -> hvac.Client:
-    """Make a client that reads nothing from this process's surroundings.
+    """Make a client that reads nothing from the process environment.
 
-    `trust_env` off: no ~/.netrc, no other certificate store. `token=""` and an own `cert`: hvac would otherwise take
-    VAULT_TOKEN, ~/.vault-token and VAULT_CLIENT_CERT of its own accord.
+    Without `trust_env`, no ~/.netrc or other certificate store is used. `token=""` and `cert` are set because hvac
+    would otherwise use VAULT_TOKEN, ~/.vault-token and VAULT_CLIENT_CERT.
     """
     session = requests.Session()
     session.trust_env = False
@@ -214,10 +214,10 @@ def _judge(action: Action, response: requests.Response, *, writing: bool) -> Ans
         raise TargetMisfit("there is no such namespace", where=action.where, remedy="Check `namespace`.")
     if body is None and status != NO_CONTENT:
         raise TargetUnavailable(
-            f"could not {action.doing}: the answer is not Vault's",
+            f"could not {action.doing}: this is not an answer of Vault",
             where=action.where,
-            evidence=f"status {status}, no JSON",
-            remedy="Check that the address is the server's, not a proxy's.",
+            evidence=f"status {status}, not JSON",
+            remedy="Check that the address is the server, not a proxy.",
             ambiguous=writing,
         )
     return Answer(status, body or {})

@@ -1,4 +1,4 @@
-"""The DigitalOcean API: the control API that manages model access keys, and the inference API that accepts them."""
+"""Clients of DigitalOcean: the control API, which manages model access keys, and the inference API."""
 
 from keyturn.live.digitalocean.budget import RateBudget
 from keyturn.live.digitalocean.inference import InferenceApi

@@ -1,6 +1,6 @@
-"""The rate budget of one account token, shared by all threads: it waits rather than meet a 429 that can be foreseen.
+"""The rate budget of one account token, shared by all threads. It waits in order to avoid a predictable 429.
 
-The headers tell of the hour. Nothing tells of the minute before its 429, so the budget counts what it sent itself.
+Headers report the hourly limit. Only a 429 reports the limit per minute, so the budget counts its own requests.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from http import HTTPStatus
 from keyturn.core.errors import RateLimited
 
 LONGEST_WAIT = 75 * 60.0
-"""Seconds that a call waits at most: the hour's limit may be used up, and a little more."""
+"""The longest wait of a call in seconds: one hour for the hourly limit, and a margin."""
 MINUTE = 60.0
 BURST = 250
-"""Requests per minute that the API promises at least."""
+"""The requests per minute that the API guarantees."""
 BURST_SHARE = 0.05
-"""The minute's share of the hour's limit, where the headers tell a larger one."""
+"""The limit per minute as a share of the hourly limit, if the headers report a larger one."""
 LONGEST_PAUSE = 60.0
-"""Seconds between two tries where a 429 does not tell when to come again."""
+"""The longest pause in seconds after a 429 without `Retry-After`."""
 SAID = 2.0
-"""Waits of more seconds are told."""
+"""Waits longer than this many seconds are reported."""
 CROWD = 32
-"""So many requests side by side are as good as any number."""
+"""The largest number of concurrent requests."""
 SLICE = 1.0
-"""Seconds of one sleep: how long a request to stop may go unheard."""
+"""Seconds of one sleep, and so the longest delay before a stop request takes effect."""
 _POLL = 0.05
 _HORIZON = 2 * 3600.0
 _DIGITS = 15
 _MARGIN = 0.01
-"""Seconds beyond a `Retry-After`: who comes a rounding error too early is refused once more."""
+"""Seconds added to a `Retry-After`: a retry that is early by a rounding error gets another 429."""
 
 
 class RateBudget:
-    """Follows `ratelimit-*` and `Retry-After`, counts its own requests of the last minute and those in flight.
+    """Follows `ratelimit-*` and `Retry-After`, and counts its own requests of the last minute and those in flight.
 
-    After a 429 one request finds out whether more are let through, then two, four and so on: no herd comes back at
-    once. `skew` is the API's last `Date` minus our clock, in seconds; it is used to read `ratelimit-reset`, which is
-    Unix time on the API's clock.
+    After a 429 it sends one request, then two, four and so on, so that all threads do not come back at once. `skew` is
+    the API's last `Date` minus our clock, in seconds. It is needed for `ratelimit-reset`, which is Unix time on the
+    API's clock.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class RateBudget:
         stop: Callable[[], bool] = lambda: False,
         ticks: Callable[[], float] | None = None,
     ) -> None:
-        """Start without a limit of the hour: the first answer brings one.
+        """Start without an hourly limit. The first answer sets it.
 
-        `hear` is told how many seconds a wait takes: once for all threads that wait together, in the first one of them.
-        `stop` ends a wait early. `ticks`: seconds that never jump, by which it waits; without it those of `now`.
+        `hear` is called with the seconds of a wait, by the first of all threads that wait together. `stop` ends a wait
+        early. `ticks` is a clock in seconds that never jumps; the default is `now`.
         """
         self._sleep = sleep
         self._now = now
@@ -77,9 +77,9 @@ class RateBudget:
         self.skew = 0.0
 
     def acquire(self, patience: float = LONGEST_WAIT) -> None:
-        """Take one request out of the budget, waiting for it up to `patience` seconds.
+        """Take one request from the budget. Wait up to `patience` seconds for it.
 
-        Raises RateLimited (status None: nothing was sent) where it would take longer, or `stop` says so.
+        Raises RateLimited (status None: nothing was sent) if it would take longer, or if `stop` returns True.
         """
         waited = 0.0
         while True:
@@ -91,8 +91,8 @@ class RateBudget:
             if waited + pause > patience or (waited > 0 and self._stop()):
                 free = datetime.fromtimestamp(self._clock() + pause, UTC)
                 raise RateLimited(
-                    "not sent: the token's requests are used up",
-                    evidence=f"free again at {free:%Y-%m-%d %H:%M:%S} UTC",
+                    "not sent: the token's rate limit is used up",
+                    evidence=f"available again at {free:%Y-%m-%d %H:%M:%S} UTC",
                     remedy="Run again then.",
                 )
             self._tell(pause)
@@ -101,14 +101,14 @@ class RateBudget:
             waited += pause
 
     def throttled(self) -> float:
-        """Return how many seconds the next request has to wait, 0.0 where it may go out; a long wait is told."""
+        """Return the seconds that the next request has to wait, or 0.0. Report a long wait."""
         with self._lock:
             pause = self._pause()
         self._tell(pause)
         return pause
 
     def release(self, status: int | None, headers: Mapping[str, str]) -> None:
-        """Give the request back with what its answer said; `status` None and no headers where none came."""
+        """Return the request, with status and headers of its answer. Without an answer, `status` is None."""
         with self._lock:
             self._in_flight -= 1
             now = self._clock()
@@ -122,13 +122,13 @@ class RateBudget:
             if status == HTTPStatus.TOO_MANY_REQUESTS:
                 self._refused(headers.get("retry-after"), now)
                 return
-            self._answered.append(self.ticks())  # not when it was sent: the API counts no later than this
+            self._answered.append(self.ticks())  # not the time of sending: the API counts the request no later than now
             if status is not None:
                 self._pauses = 0
                 self._crowd = min(self._crowd + 1, CROWD)
 
     def _tell(self, pause: float) -> None:
-        """Tell of a wait, unless another thread told of it."""
+        """Report a wait, unless another thread has reported it."""
         with self._lock:
             end = self.ticks() + pause
             if pause <= SAID or end <= self._told + SLICE:
@@ -137,18 +137,18 @@ class RateBudget:
         self._hear(pause)
 
     def _refused(self, retry_after: str | None, now: float) -> None:
-        """Hold everyone back: as long as a 429 says, else a little longer each time."""
+        """Delay all requests: for the time that a 429 states, or else for a little longer each time."""
         self._crowd = 1
         ticks, wait = self.ticks(), self._retry_after(retry_after, now)
         if wait is None:
             if ticks < self._not_before or (self._remaining == 0 and ticks < self._reset_at):
-                return  # of a crowd that was refused together, or the headers say when
+                return  # one of several requests that were refused together, or the headers state the time
             wait = min(2.0**self._pauses, LONGEST_PAUSE)
             self._pauses = min(self._pauses + 1, _DIGITS)
         self._not_before = max(self._not_before, ticks + min(wait, _HORIZON) + _MARGIN)
 
     def _pause(self) -> float:
-        """Return seconds to wait before the next request, 0.0 for none."""
+        """Return the seconds to wait before the next request, or 0.0."""
         now = self.ticks()
         if now < self._not_before:
             return self._not_before - now
@@ -157,7 +157,7 @@ class RateBudget:
         return max(self._minute(now), self._hour(now))
 
     def _minute(self, now: float) -> float:
-        """Wait for the minute, as far as our own requests fill it."""
+        """Return the wait for the limit per minute, as far as our own requests use it up."""
         while self._answered and self._answered[0] <= now - MINUTE - _MARGIN:
             self._answered.popleft()
         if len(self._answered) + self._in_flight < self._burst:
@@ -165,13 +165,13 @@ class RateBudget:
         return self._answered[0] + MINUTE + _MARGIN - now if len(self._answered) >= self._burst else _POLL
 
     def _hour(self, now: float) -> float:
-        """Wait for the hour, as the headers tell it."""
+        """Return the wait for the hourly limit, as the headers report it."""
         if self._remaining is None:
             return 0.0
         if self._remaining <= 0:
             if now < self._reset_at:
                 return self._reset_at - now
-            # The window may slide: one request finds out how much is free again.
+            # The window may be sliding: send one request to learn how much is free again.
             self._remaining = 1
         return 0.0 if self._remaining > self._in_flight else _POLL
 
@@ -184,7 +184,7 @@ class RateBudget:
             return
         if self._remaining is not None and here < self._reset:
             if until < self._reset:
-                return  # an answer of an earlier window that came late
+                return  # a late answer from an earlier window
             if until == self._reset:
                 left = min(left, self._remaining)
         self._remaining, self._reset = left, float(until)

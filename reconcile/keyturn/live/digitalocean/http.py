@@ -1,9 +1,9 @@
-"""One HTTP client: bearer auth, a deadline for the whole request, and a clear line between unsent and unknown.
+"""An HTTP client with bearer auth and a deadline for the whole request. Its errors separate unsent from unknown.
 
-- Every request has its own connection. A kept-alive one may have been closed by the server a moment ago, and a mint
-  that is sent on it would be ambiguous for nothing.
-- The guard of a mutating call runs before connecting and again when the connection stands, right before the first
-  byte of the request, in the caller's thread.
+- Every request has its own connection. The server may just have closed a kept-alive one, and a mint sent on it would
+  be ambiguous without need.
+- The guard of a mutating call runs before connecting, and again immediately before the first byte of the request, in
+  the caller's thread.
 - Redirects are not followed, so that no credential ever reaches another origin.
 - Bodies are kept out of `repr` and are never logged.
 """
@@ -31,7 +31,7 @@ _REFUSED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.P
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer with its whole body; `seconds` from the start to the head of the answer."""
+    """An HTTP answer with its whole body. `seconds` is the time from the start to the head of the answer."""
 
     status: int
     headers: httpx.Headers = field(repr=False)
@@ -44,7 +44,7 @@ class _TooLate(Exception):
 
 
 class _Flight:
-    """One request under way: the guard, and the socket to cut off at the deadline."""
+    """One request in progress: its guard, and the socket that is shut down at the deadline."""
 
     def __init__(self, guard: Callable[[], None] | None) -> None:
         self._guard = guard
@@ -52,15 +52,15 @@ class _Flight:
         self.expired = False
 
     def expire(self) -> None:
-        """Cut the connection off; called by the watchdog's thread."""
+        """Shut the connection down. The watchdog's thread calls this."""
         self.expired = True
         if self._socket is not None:
-            # Of the plain socket class: the method of a TLS socket would drop the TLS object under the reader.
+            # Use the method of the plain socket: that of a TLS socket would drop the TLS object while it is being read.
             with suppress(OSError):
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Follow httpcore's events: keep the socket, and run the guard at the last moment before the request."""
+        """Follow httpcore's events: keep the socket, and run the guard immediately before the request."""
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             self._socket = info["return_value"].get_extra_info("socket")
         elif event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
@@ -71,12 +71,12 @@ class _Flight:
 
 
 class HttpClient:
-    """Sends requests to one origin; safe to share by threads."""
+    """Sends requests to one origin. Thread-safe."""
 
     def __init__(self, url: str, *, seconds: float, user_agent: str) -> None:
-        """Prepare for base `url`; `seconds` is the deadline of a whole request.
+        """Prepare for base `url`. `seconds` is the deadline of a whole request.
 
-        Raises InputError where `url` is no plain http(s) URL, or plain http to another machine.
+        Raises InputError if `url` is not a plain http(s) URL, or is plain http to another machine.
         """
         check_transport(parse_origin(url))
         self.url = url.rstrip("/")
@@ -102,12 +102,14 @@ class HttpClient:
         body: Mapping[str, object] | None = None,
         guard: Callable[[], None] | None = None,
     ) -> Answer:
-        """Send once and return the answer whatever its status.
+        """Send once and return the answer, with any status.
 
-        Raises NotAccepted where nothing was sent, Ambiguous where no whole answer came, and what `guard` raises.
+        Raises NotAccepted if nothing was sent, Ambiguous without a complete answer, and the errors of `guard`.
         """
         if not sendable(bearer):
-            raise NotAccepted("not sent: the credential has characters that no header can carry", where=self.url)
+            raise NotAccepted(
+                "not sent: the credential has characters that are not allowed in a header", where=self.url
+            )
         if guard is not None:
             guard()
         flight = _Flight(guard)
@@ -115,16 +117,22 @@ class HttpClient:
         watchdog.daemon = True
         watchdog.start()
         failure: ApiError
-        # The failure is raised outside of the handlers: httpx errors hold the request, and with it the credential.
+        # Raise outside the handlers: httpx errors contain the request, and with it the credential.
         try:
             return self._exchange(method, path, bearer, params, body, flight)
         except _TooLate:
             failure = NotAccepted(f"not sent: no connection within {self._seconds:g} s", where=self.url)
         except _REFUSED as error:
-            failure = NotAccepted("no connection", where=self.url, evidence=redact(str(error) or _kind(error), bearer))
+            failure = NotAccepted(
+                "could not connect", where=self.url, evidence=redact(str(error) or _kind(error), bearer)
+            )
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, ValueError) as error:
             late = flight.expired or isinstance(error, httpx.TimeoutException)
-            what = f"no whole answer within {self._seconds:g} s" if late else "the connection broke before the answer"
+            what = (
+                f"no complete answer within {self._seconds:g} s"
+                if late
+                else "the connection was lost before the answer"
+            )
             failure = Ambiguous(what, where=self.url, evidence=_kind(error))
         finally:
             watchdog.cancel()

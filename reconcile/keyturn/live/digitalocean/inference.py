@@ -1,21 +1,21 @@
-"""The inference API: is a secret accepted, and does a model answer to it? Never an exception: the answer tells.
+"""The inference API: tests whether a secret is accepted and whether a model answers. Errors become verdicts.
 
-What an answer stands for (told by status, error code and wording, since OpenAI-compatible servers differ; an error is
-read both as `{"id", "message"}` and as `{"error": {"type", "message", "code"}}`):
+The verdict depends on status, error code and wording, because OpenAI-compatible servers differ. An error is read both
+as `{"id", "message"}` and as `{"error": {"type", "message", "code"}}`:
 
     401                                            UNAUTHORIZED; BALANCE if it names the prepaid balance
     402, 403 about billing, credit or balance      BALANCE
     429, 403 about a quota                         QUOTA
-    403 about a VPC, any other 403 of /v1/models   VPC: the key may be good, only not from here
+    403 about a VPC, any other 403 of /v1/models   VPC: the key may be valid, but not from here
     403 about a tier, or of type forbidden_error   TIER
     other 403 of a completion                      MODEL_DENIED
     400, 404, 405, 422 naming another endpoint     WRONG_API; so does a bare 405
     404 of a completion; 400 or 422 about the
       model                                        MODEL; MODEL_DENIED if it only says that the key may not use it
-    all else                                       UNREACHABLE
+    any other answer                               UNREACHABLE
 
-Only a 401 is UNAUTHORIZED. A VPC-bound key is answered 403 from outside its VPC, and to call it refused would make
-keyturn heal, by rotating, a key that works.
+Only a 401 is UNAUTHORIZED. A VPC-bound key gets 403 outside its VPC. If that counted as refused, keyturn would rotate a
+key that works.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from keyturn.live.digitalocean.wire import Completion, InferenceError, ModelList
 
 TOKENS = 16
 COMPLETION_TOKENS = 256
-"""The least that the API's description allows for `max_completion_tokens`; of `max_tokens` it demands nothing."""
+"""The minimum of `max_completion_tokens` in the API's description. It states none for `max_tokens`."""
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
 _TIER = re.compile(r"(?<![a-z])tiers?(?![a-z])")
@@ -49,7 +49,7 @@ _FORBIDDEN = (
     (_BALANCE, WireKind.BALANCE),
     (_TIER, WireKind.TIER),
 )
-"""What a 403 names, the surest word first."""
+"""The subject of a 403, the most specific words first."""
 _ENDPOINT = re.compile(r"v1/(?:chat/)?completions|v1/responses|chat completions?|responses api|chat model|endpoint")
 _MISPLACED = re.compile(
     r"not (?:a )?(?:chat|supported|available)|does(?: not|n't) (?:support|answer)|unsupported|"
@@ -65,7 +65,7 @@ _LIMIT = re.compile(r"max[ _](?:completion[ _]|output[ _])?tokens|token limit")
 
 
 class InferenceApi:
-    """The two calls of the smoke-check, each on a fresh connection; safe to share by threads."""
+    """The two calls of the smoke-check, each on a new connection. Thread-safe."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class InferenceApi:
         timing: Timing = Timing(),  # noqa: B008 - frozen
         user_agent: str = f"keyturn/{__version__}",
     ) -> None:
-        """Prepare; nothing is sent. Raises InputError on a bad URL."""
+        """Prepare. Nothing is sent. Raises InputError for an invalid URL."""
         self._http = HttpClient(url, seconds=timing.request, user_agent=user_agent)
 
     def close(self) -> None:
@@ -82,19 +82,19 @@ class InferenceApi:
         self._http.close()
 
     def models(self, secret: Secret) -> WireAnswer:
-        """GET /v1/models: OK with the model ids as the server wrote them, however strange."""
+        """Call GET /v1/models. Return OK with the model ids exactly as the server sent them."""
         answer = self._send("GET", "/v1/models", secret, None)
         if isinstance(answer, WireAnswer):
             return answer
         if answer.status == HTTPStatus.OK:
             listed = parse(ModelList, answer.body)
             if listed is None:
-                return WireAnswer(WireKind.UNREACHABLE, (), "HTTP 200 that is no list of models", answer.seconds)
+                return WireAnswer(WireKind.UNREACHABLE, (), "HTTP 200 without a list of models", answer.seconds)
             return WireAnswer(WireKind.OK, _ids(listed, secret), "", answer.seconds)
         return _told(answer, models_kind(answer.status, _error(answer).words), secret)
 
     def complete(self, secret: Secret, model: str, api: Api) -> WireAnswer:
-        """Ask `model` for 16 tokens, or as few as it can be asked for; the text is not even parsed."""
+        """Ask `model` for 16 tokens, or for the fewest that it accepts. The text is not parsed."""
         if api is Api.RESPONSES:
             body: dict[str, object] = {"model": model, "input": "ping", "max_output_tokens": TOKENS, "store": False}
             return self._judge(self._send("POST", RESPONSES, secret, body), secret)
@@ -113,9 +113,9 @@ class InferenceApi:
 
     def _send(self, method: str, path: str, secret: Secret, body: dict[str, object] | None) -> Answer | WireAnswer:
         if is_account_token(secret):
-            return WireAnswer(WireKind.UNAUTHORIZED, (), "not sent: it is a token of the account")
+            return WireAnswer(WireKind.UNAUTHORIZED, (), "not sent: it is an account token")
         if not sendable(secret):
-            return WireAnswer(WireKind.UNAUTHORIZED, (), "not sent: it has characters that no header can carry")
+            return WireAnswer(WireKind.UNAUTHORIZED, (), "not sent: it has characters that are not allowed in a header")
         try:
             return self._http.send(method, path, secret, body=body)
         except ApiError as error:
@@ -123,12 +123,12 @@ class InferenceApi:
 
 
 def models_kind(status: int, words: str) -> WireKind:
-    """PURE: what an answer of `/v1/models` other than 200 stands for; `words` is what the error says, in lower case."""
+    """PURE: return the verdict for a failed `/v1/models`. `words` is the error's text in lower case."""
     return _of_account(status, words) or (WireKind.VPC if status == HTTPStatus.FORBIDDEN else WireKind.UNREACHABLE)
 
 
 def completion_kind(status: int, words: str) -> WireKind:
-    """PURE: what a failed completion stands for; `words` is what the error says, in lower case."""
+    """PURE: return the verdict for a failed completion. `words` is the error's text in lower case."""
     if kind := _of_account(status, words):
         return kind
     if status == HTTPStatus.FORBIDDEN:
@@ -143,7 +143,7 @@ def completion_kind(status: int, words: str) -> WireKind:
 
 
 def _of_account(status: int, words: str) -> WireKind | None:
-    """Tell what an answer says of the secret or its account, before any model; None if it is about something else."""
+    """Return the verdict on the secret or its account, or None if the answer is about something else."""
     match status:
         case 401:
             return WireKind.UNPAID if _PREPAID.search(words) else WireKind.UNAUTHORIZED
@@ -158,12 +158,12 @@ def _of_account(status: int, words: str) -> WireKind | None:
 
 
 def _ids(listed: ModelList, secret: Secret) -> tuple[str, ...]:
-    """Return the ids of models, without any in which the server repeats the secret or something that looks like one."""
+    """Return the ids of models. Omit ids that contain the secret or something that looks like one."""
     return tuple(model.id for model in listed.data if not shows_credential(model.id, secret))
 
 
 def _completed(answer: Answer) -> bool:
-    """Whether a model worked: a completion, or a 400 that says its thinking used up the tokens."""
+    """Whether a model worked: a completion, or a 400 because its reasoning used up the tokens."""
     if answer.status == HTTPStatus.OK:
         completion = parse(Completion, answer.body)
         return completion is not None and completion.answered
@@ -171,7 +171,7 @@ def _completed(answer: Answer) -> bool:
 
 
 def _wants_another_limit(answer: Answer) -> bool:
-    """Tell whether a server complains of how the limit of tokens was written."""
+    """Tell whether a server rejects the parameter for the token limit."""
     return answer.status in {400, 422} and not _completed(answer) and bool(_LIMIT.search(_error(answer).words))
 
 
@@ -182,5 +182,5 @@ def _error(answer: Answer) -> InferenceError:
 def _told(answer: Answer, kind: WireKind, secret: Secret) -> WireAnswer:
     text = redact(_error(answer).text, secret)
     if not text and parse(Wire, answer.body) is None:
-        text = "no JSON"
+        text = "not JSON"
     return WireAnswer(kind, (), f"HTTP {answer.status}: {text}" if text else f"HTTP {answer.status}", answer.seconds)

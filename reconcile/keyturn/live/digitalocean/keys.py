@@ -27,7 +27,7 @@ PASSES = 5
 PAGES = 500
 ATTEMPTS = 4
 SOON = 2.0
-"""Seconds that a change waits for the budget; longer waits are the caller's, who has a lease to keep."""
+"""Seconds that a change waits for the budget. The caller handles longer waits, because it has to keep its lease."""
 _PAUSE = 0.5
 _UUID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]{0,63}")
 
@@ -40,12 +40,12 @@ def _utc_now() -> datetime:
 
 
 class ControlApi:
-    """The key management calls of one account token; safe to share by threads, which share one rate budget.
+    """The key management calls of one account token. Thread-safe; all threads share one rate budget.
 
-    Mints are sent once. Reads, renames and deletes are tried up to four times, with growing, jittered pauses.
-    Reads wait for the rate limit, an hour and more. Changes wait for seconds only, since a lease runs meanwhile: then
-    RateLimited tells that nothing happened, and `budget.throttled()` for how long.
-    All raise ApiError; a definite one means that nothing happened.
+    Mints are sent once. Reads, renames and deletes are tried up to four times, with growing, jittered pauses. Reads
+    wait for the rate limit, an hour and more. Changes wait only for seconds, because their lease is running:
+    RateLimited then means that nothing happened, and `budget.throttled()` returns the remaining wait. All raise
+    ApiError; a definite one means that nothing happened.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class ControlApi:
         now: Callable[[], datetime] = _utc_now,
         user_agent: str = f"keyturn/{__version__}",
     ) -> None:
-        """Prepare; nothing is sent. `budget` is the token's, where another client has one already.
+        """Prepare. Nothing is sent. `budget` is the token's budget if another client already has one.
 
-        Raises InputError on a bad URL, CredentialError on a token no header can carry.
+        Raises InputError for an invalid URL, CredentialError for a token that is not allowed in a header.
         """
         if not sendable(token):
             raise CredentialError(
-                "the account token has characters that no header can carry",
-                remedy="Look for a line end or a quotation mark in it.",
+                "the account token has characters that are not allowed in a header",
+                remedy="Check it for a line break or a quotation mark.",
             )
         self._http = HttpClient(url, seconds=timing.request, user_agent=user_agent)
         self._token = token
@@ -79,14 +79,14 @@ class ControlApi:
         self._http.close()
 
     def clock_skew(self) -> float:
-        """Return the API's last `Date` minus our clock in seconds, 0.0 before any answer; exact to about a second."""
+        """Return the API's last `Date` minus our clock in seconds, to about one second; 0.0 before any answer."""
         return self.budget.skew
 
     def list_keys(self) -> tuple[ApiKey, ...]:
         """Return a complete list, in the API's order.
 
-        Complete: all pages agree on `meta.total`, and it equals the number of distinct uuids. Otherwise the list is
-        read again, up to five times; raises Ambiguous when it never agrees.
+        A list is complete if all pages agree on `meta.total` and it equals the number of distinct uuids. Otherwise the
+        list is read again, up to five times. Raises Ambiguous if it is never complete.
         """
         for attempt in range(PASSES):
             keys = self._list_once()
@@ -95,15 +95,15 @@ class ControlApi:
             if attempt + 1 < PASSES:
                 self._back_off(attempt)
         raise Ambiguous(
-            f"the list of keys did not agree with itself in {PASSES} readings",
+            f"the list of keys was inconsistent in {PASSES} attempts",
             where=self._http.url,
-            remedy="Someone may be changing keys now; run again.",
+            remedy="Keys may be changing right now. Run again.",
         )
 
     def account(self) -> str:
-        """Return the team's uuid, empty where the token may not read it (scope account:read)."""
+        """Return the team's uuid, or empty if the token may not read it (scope account:read)."""
         try:
-            body = self._steadily(
+            body = self._retried(
                 lambda wait: self._read("/v2/account", AccountAnswer, "reading the account", "account:read", wait)
             )
         except ApiForbidden as error:
@@ -113,15 +113,15 @@ class ControlApi:
         return body.account.team.uuid
 
     def prepayment_blocked(self) -> bool | None:
-        """Tell whether the account is blocked for lack of prepaid balance.
+        """Tell whether the account is blocked because its prepaid balance is used up.
 
-        None if that is not known: the token may not read it (scope billing:read), or the answer is of no use. Raises
-        ApiError if there was no answer, or there were too many requests.
+        None if unknown: the token may not read it (scope billing:read), or the answer is not usable. Raises ApiError if
+        there was no answer, or for too many requests.
         """
         try:
-            body = self._steadily(
+            body = self._retried(
                 lambda wait: self._read(PREPAYMENT, PrepaymentAnswer, "reading the balance", "billing:read", wait),
-                soon=True,  # whoever asks may have a fresh secret in hand
+                soon=True,  # the caller may hold a new secret
             )
         except ApiError as error:
             if error.status is None or isinstance(error, RateLimited):
@@ -130,30 +130,30 @@ class ControlApi:
         return body.status.blocked
 
     def create(self, name: str, guard: Guard) -> Minted:
-        """Mint a new key; sent once. Raises CreateRetired on 410."""
+        """Mint a new key. The request is sent once. Raises CreateRetired on 410."""
         answer = self._exchange("POST", KEYS, SOON, body={"name": name}, guard=guard)
         return self._minted(answer, "creating a key", "genai:create", "")
 
     def regenerate(self, uuid: str, guard: Guard) -> Minted:
-        """Mint a new secret for a key; sent once. The old secret dies."""
+        """Mint a new secret for a key. The request is sent once. The old secret dies."""
         answer = self._exchange("PUT", f"{self._path(uuid)}/regenerate", SOON, guard=guard)
         return self._minted(answer, f"regenerating {uuid}", "genai:update", uuid)
 
     def rename(self, uuid: str, name: str, guard: Guard) -> None:
-        """Rename a key; retried, the guard before each sending."""
+        """Rename a key. Retried; the guard runs before each attempt."""
         body = {"api_key_uuid": uuid, "name": name}
         self._change("PUT", uuid, f"renaming {uuid}", "genai:update", body, guard)
 
     def delete(self, uuid: str, guard: Guard) -> None:
-        """Delete a key; retried, the guard before each sending. A 404 of the API itself (JSON) counts as done."""
+        """Delete a key. Retried; the guard runs before each attempt. A 404 in JSON, from the API, is a success."""
         self._change("DELETE", uuid, f"deleting {uuid}", "genai:delete", None, guard)
 
     def _list_once(self) -> tuple[ApiKey, ...] | None:
-        """Read all pages once; None where they do not agree."""
+        """Read all pages once. Return None if they do not agree."""
         found: dict[str, ApiKey] = {}
         total: int | None = None
         for number in range(1, PAGES + 1):
-            page = self._steadily(lambda patience, number=number: self._page(number, patience))  # type: ignore[misc]
+            page = self._retried(lambda patience, number=number: self._page(number, patience))  # type: ignore[misc]
             known = len(found)
             found.update((info.uuid, info.key()) for info in page.api_key_infos)
             total = page.meta.total if total is None else total
@@ -179,7 +179,7 @@ class ControlApi:
         return body
 
     def _minted(self, answer: Answer, what: str, scope: str, uuid: str) -> Minted:
-        """Return what a mint showed; Ambiguous where it is not all there, or of another key."""
+        """Return the key and secret of a mint. Raises Ambiguous if the answer is incomplete or of another key."""
         if answer.status not in {200, 201}:
             raise refusal(answer, what, scope, self._http.url, creating=not uuid)
         info = _info(answer)
@@ -205,14 +205,14 @@ class ControlApi:
             if info is None or info.uuid not in {"", uuid}:
                 raise unreadable(answer, what, self._http.url)
 
-        self._steadily(once, changing=True)
+        self._retried(once, changing=True)
 
-    def _steadily(self, call: Callable[[float], T], *, changing: bool = False, soon: bool = False) -> T:
-        """Call, with how long it may wait for the budget, up to four times while the failure may pass.
+    def _retried(self, call: Callable[[float], T], *, changing: bool = False, soon: bool = False) -> T:
+        """Call up to four times while the failure is transient. The argument of `call` is its patience for the budget.
 
-        A 429 is none of the four. That of a read is waited out; that of a change is the caller's, who has a lease.
+        A 429 does not count. A read waits and is sent again; for a change it is raised, because the caller has a lease.
 
-        Once one sending of a change was ambiguous, a later definite no does not unsay it: Ambiguous is raised.
+        If one attempt of a change was ambiguous, a later definite refusal does not cancel that: Ambiguous is raised.
         """
         unknown: Ambiguous | None = None
         attempt, until = 0, self.budget.ticks() + LONGEST_WAIT
@@ -234,11 +234,11 @@ class ControlApi:
             attempt += 1
 
     def _back_off(self, attempt: int) -> None:
-        self._sleep(_PAUSE * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is no secret
+        self._sleep(_PAUSE * 2**attempt * random.uniform(0.5, 1.0))  # noqa: S311 - jitter is not a secret
 
     def _path(self, uuid: str) -> str:
         if not _UUID.fullmatch(uuid):
-            raise NotAccepted("not sent: this is no uuid of a key", where=self._http.url)
+            raise NotAccepted("not sent: this is not the uuid of a key", where=self._http.url)
         return f"{KEYS}/{uuid}"
 
     def _exchange(
@@ -270,5 +270,5 @@ def _info(answer: Answer) -> KeyInfo | None:
 
 
 def _may_pass(error: ApiError) -> bool:
-    """Whether the same call may work a moment later: no connection, or no usable answer."""
+    """Whether the same call may succeed a moment later: no connection, or no usable answer."""
     return isinstance(error, Ambiguous) or (isinstance(error, NotAccepted) and error.status is None)

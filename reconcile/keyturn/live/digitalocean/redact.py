@@ -1,4 +1,4 @@
-"""The choke point: every text of a server passes here before it reaches an error, a report or a log."""
+"""Redaction: every text of a server passes through here before it reaches an error, a report or a log."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _SEPARATOR = re.compile(r"[^A-Za-z0-9]")
 
 
 def redact(text: str, *known: Secret) -> str:
-    """Return `text` fit to be shown: printable, at most 200 characters, without anything that looks like a credential.
+    """Return `text` in a form that may be shown: printable, at most 200 characters, without apparent credentials.
 
-    Hidden are the `known` secrets, account tokens, `sk-` keys, bearer values, and every run with 20 or more letters
-    and digits in a row, both of them: no uuid and hardly a model id has that.
+    Hides the `known` secrets, account tokens, `sk-` keys, bearer values, and each run of 20 or more letters and digits
+    that has both. No uuid and hardly any model id has such a run.
     """
     for secret in known:
         text = text.replace(secret.reveal(), _HIDDEN)

@@ -1,4 +1,4 @@
-"""PURE: what an answer of the control API means when it is not a success."""
+"""PURE: the errors for answers of the control API that are not a success."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _REQUEST_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
 
 def refusal(answer: Answer, what: str, scope: str, where: str, *, creating: bool = False) -> ApiError:
-    """Return the error that an answer other than a success stands for.
+    """Return the error for an answer that is not a success.
 
-    400, 401, 403, 404, 410, 422 and 429 are definite; all else is ambiguous, redirects included.
+    400, 401, 403, 404, 410, 422 and 429 are definite. Any other status is ambiguous, including redirects.
     """
     status, evidence = answer.status, _evidence(answer)
     match status:
@@ -25,12 +25,12 @@ def refusal(answer: Answer, what: str, scope: str, where: str, *, creating: bool
                 f"{what}: the account token is refused",
                 where=where,
                 evidence=evidence,
-                remedy="Make a new token in the control panel, under API.",
+                remedy="Create a new token in the control panel, under API.",
                 status=status,
             )
         case 403:
             return ApiForbidden(
-                f"{what}: the account token may not do this",
+                f"{what}: the account token is not permitted to do this",
                 where=where,
                 evidence=evidence,
                 remedy=f"It needs the scope {scope}.",
@@ -43,7 +43,7 @@ def refusal(answer: Answer, what: str, scope: str, where: str, *, creating: bool
                 f"{what}: the API no longer creates keys",
                 where=where,
                 evidence=evidence,
-                remedy="Make it in the control panel.",
+                remedy="Create it in the control panel.",
                 status=status,
             )
         case 400 | 410 | 422:
@@ -53,7 +53,7 @@ def refusal(answer: Answer, what: str, scope: str, where: str, *, creating: bool
                 f"{what}: too many requests",
                 where=where,
                 evidence=evidence,
-                remedy="Nothing happened. Run again once the token's limit is free.",
+                remedy="Nothing was changed. Run again when the token's rate limit allows it.",
                 status=status,
             )
         case _:
@@ -62,14 +62,14 @@ def refusal(answer: Answer, what: str, scope: str, where: str, *, creating: bool
 
 
 def unreadable(answer: Answer, what: str, where: str) -> Ambiguous:
-    """Return the error of a success whose body is not what it should be."""
+    """Return the error for a success with an unexpected body."""
     return Ambiguous(
         f"{what}: the answer cannot be read", where=where, evidence=_evidence(answer), status=answer.status
     )
 
 
 def _evidence(answer: Answer) -> str:
-    """Tell the status, and of a body of known shape the error id, the request id and the message."""
+    """Return the status, and from a body of known shape the error id, the request id and the message."""
     parts = [f"HTTP {answer.status}"]
     error = parse(ControlError, answer.body)
     if error is not None:

@@ -1,4 +1,4 @@
-"""What the APIs answer, as pydantic models: every field optional, unknown fields harmless, no input in any error."""
+"""The answers of the APIs as pydantic models. Fields are optional, unknown ones are ignored, errors hide the input."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from keyturn.core.model import ApiKey
 
 
 def _moment(value: object) -> datetime | None:
-    """Read RFC 3339; None for anything else, and for the year 1, which stands for "never" in Go.
+    """Parse RFC 3339. Return None for any other value, and for the year 1, which means "never" in Go.
 
-    A secret is never lost over a date that cannot be read.
+    A date that cannot be read must not cost us a secret.
     """
     if not isinstance(value, str):
         return None
@@ -53,7 +53,7 @@ class Wire(BaseModel):
 
 
 class KeyInfo(Wire):
-    """`api_key_info`; `secret_key` only in the answers to create and regenerate."""
+    """`api_key_info`. Only the answers to create and regenerate have a `secret_key`."""
 
     uuid: Text = ""
     name: Text = ""
@@ -62,7 +62,7 @@ class KeyInfo(Wire):
     secret_key: Text = Field(default="", repr=False)
 
     def key(self) -> ApiKey:
-        """Return what a list shows of the key: no secret."""
+        """Return the key as a list shows it, without a secret."""
         return ApiKey(self.uuid, self.name, self.created_at, self.deleted_at)
 
 
@@ -104,7 +104,7 @@ class AccountAnswer(Wire):
 
 
 class Prepayment(Wire):
-    """`status` of the prepaid balance; `blocked` None if it is not said."""
+    """The `status` of the prepaid balance. `blocked` is None if the answer does not state it."""
 
     blocked: Annotated[bool | None, BeforeValidator(_flag)] = None
 
@@ -116,7 +116,7 @@ class PrepaymentAnswer(Wire):
 
 
 class ControlError(Wire):
-    """An error of the control API: texts of known shape only."""
+    """An error of the control API. Only texts of known shape are kept."""
 
     id: Text = ""
     message: Text = ""
@@ -145,7 +145,7 @@ class InferenceFault(Wire):
 
 
 class InferenceError(Wire):
-    """An error of the inference API: the fields under `error`, or beside it as some servers write them."""
+    """An error of the inference API: the fields are in `error`, or on the top level for some servers."""
 
     error: Annotated[InferenceFault, BeforeValidator(_table)] = InferenceFault()
     message: Text = ""
@@ -154,18 +154,18 @@ class InferenceError(Wire):
 
     @property
     def text(self) -> str:
-        """The sentence."""
+        """The error message."""
         return self.error.message or self.message
 
     @property
     def words(self) -> str:
-        """All that the server said, in lower case, for matching only."""
+        """All texts of the error in lower case, only for matching."""
         parts = (self.text, self.error.code, self.error.type, self.error.param, self.code, self.id)
         return " ".join(part for part in parts if part).lower()
 
 
 class Completion(Wire):
-    """What of a completion shows that a model worked; its text is not even parsed."""
+    """The parts of a completion that show that a model worked. Its text is not parsed."""
 
     choices: tuple[Wire, ...] | None = None
     output: tuple[Wire, ...] | None = None
@@ -173,7 +173,7 @@ class Completion(Wire):
 
     @property
     def answered(self) -> bool:
-        """Whether a model answered, be it with an empty text (a reasoning model at its limit)."""
+        """Whether a model answered, even with an empty text (a reasoning model at its limit)."""
         return bool(self.choices) or (self.output is not None and self.status not in {"failed", "cancelled"})
 
 
@@ -181,7 +181,7 @@ W = TypeVar("W", bound=Wire)
 
 
 def parse(shape: type[W], body: bytes) -> W | None:
-    """Return the body as `shape`, None where it cannot be read as one."""
+    """Return the body as `shape`, or None if it cannot be parsed."""
     try:
         return shape.model_validate_json(body)
     except (ValidationError, RecursionError):
