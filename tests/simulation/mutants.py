@@ -13,7 +13,7 @@ from keyturn.core.errors import Ambiguous, KeyturnError
 from keyturn.core.machine import create, deliveries, minting, next_step, ownership, retire, rotate, source
 from keyturn.core.machine.chain import CHAINS, first
 from keyturn.core.machine.facts import intent_of, record_of
-from keyturn.core.machine.policy import Branch, Chain, Link, Policy, name_of
+from keyturn.core.machine.policy import Branch, Chain, Conditional, Link, Policy, name_of
 from keyturn.core.machine.proof import PROOF
 from keyturn.core.machine.spread import SPREAD
 from keyturn.core.model import ApiKey, SlotName
@@ -69,7 +69,9 @@ def edited(edit: Callable[[Chain], Chain], *chains: str) -> tuple[Swap, ...]:
 
 def called(link: Link) -> str:
     """Return the name of a policy, or of the chain that a branch leads to."""
-    return link.chain if isinstance(link, Branch) else name_of(link)
+    if isinstance(link, Branch):
+        return link.chain
+    return name_of(link.policy if isinstance(link, Conditional) else link)
 
 
 def without(*links: str, chains: tuple[str, ...] = ()) -> tuple[Swap, ...]:

@@ -22,7 +22,7 @@ from keyturn.core.machine.facts import idle
 from keyturn.core.machine.gone import GONE
 from keyturn.core.machine.handoff import HANDOFF
 from keyturn.core.machine.parking import unparked
-from keyturn.core.machine.policy import Branch, Chain, Condition, Policy, name_of
+from keyturn.core.machine.policy import Branch, Chain, Condition, Conditional, Policy, name_of
 from keyturn.core.machine.rest import CONDITION
 from keyturn.core.record import Op
 from keyturn.core.state import State
@@ -149,13 +149,13 @@ def first(state: State, chain: Chain) -> Explained:
 
 def _ask(state: State, chain: Chain, asked: list[Policy]) -> Decision | None:
     for link in chain:
-        if not isinstance(link, Branch):
+        if isinstance(link, Branch):
+            decision = _ask(state, CHAINS[link.chain], asked) if link.when(state) else None
+        elif isinstance(link, Conditional):
+            decision = _ask(state, (link.policy,), asked) if link.when(state) else None
+        else:
             asked.append(link)
             decision = link(state)
-        elif link.when(state):
-            decision = _ask(state, CHAINS[link.chain], asked)
-        else:
-            continue
         if decision is not None:
             return decision
     return None

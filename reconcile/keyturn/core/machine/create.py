@@ -8,7 +8,7 @@ from keyturn.core.machine.facts import found, intent_of, intent_slot, note, prot
 from keyturn.core.machine.guards import failed, relisted, settled
 from keyturn.core.machine.handoff import create_retired, missing_slots
 from keyturn.core.machine.minting import MINT, SLOT_GONE
-from keyturn.core.machine.ownership import claim, gated, new_intent, reopened
+from keyturn.core.machine.ownership import claim, new_intent, reopened, wrong_clock
 from keyturn.core.machine.parking import give_up, parked
 from keyturn.core.machine.policy import Branch, Chain, when
 from keyturn.core.machine.pool import from_pool, names_spare
@@ -114,11 +114,6 @@ def unanswered(state: State) -> Decision | None:
     return give_up(state, Reason.TOO_MANY_MINTS, f"{MAX_MINTS} creates in one run had no clear answer")
 
 
-def no_key(_: State) -> tuple[str, ...]:
-    """Return no uuid: only the clock has to be right."""
-    return ()
-
-
 def create(state: State) -> Decision | None:
     """Ask the API for a new key, under the name with the nonce."""
     slot = intent_of(state).slot or SlotName.A
@@ -151,7 +146,7 @@ BY_API: Chain = (
     when(is_made, record_made),
     when(is_unmade, unanswered),
     when(is_unmade, reopened),
-    when(is_unmade, gated(no_key)),
+    when(is_unmade, wrong_clock),
     when(is_unmade, create),
     created_standby,
 )

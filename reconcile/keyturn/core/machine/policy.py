@@ -23,7 +23,15 @@ class Branch:
     when: Condition
 
 
-Link = Policy | Branch
+@dataclass(frozen=True, slots=True)
+class Conditional:
+    """The policy is asked if the condition holds."""
+
+    policy: Policy
+    when: Condition
+
+
+Link = Policy | Conditional | Branch
 Chain = tuple[Link, ...]
 
 
@@ -38,11 +46,6 @@ def name_of(policy: Policy) -> str:
     return f"{policy.__module__.rpartition('.')[2]}.{policy.__name__}"
 
 
-def when(condition: Condition, policy: Policy) -> Policy:
+def when(condition: Condition, policy: Policy) -> Conditional:
     """Ask the policy only if the condition holds."""
-
-    def conditional(state: State) -> Decision | None:
-        return policy(state) if condition(state) else None
-
-    conditional.__module__ = policy.__module__
-    return named(conditional, policy.__name__)
+    return Conditional(policy, condition)

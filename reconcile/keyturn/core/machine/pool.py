@@ -83,11 +83,6 @@ def misnamed_spare(state: State) -> tuple[str, ...]:
     return (listed.uuid,) if slot and listed and listed.name != slot.name else ()
 
 
-def still_misnamed(state: State) -> bool:
-    """Tell whether the spare still has its name in the pool."""
-    return bool(misnamed_spare(state))
-
-
 def rename_spare(state: State) -> Decision | None:
     """Rename the spare before its secret is made."""
     slot, name = intent_slot(state), intent_of(state).slot or SlotName.A
@@ -117,7 +112,7 @@ SPARE: Chain = (
     when(unrecorded, another_spare),
     when(unrecorded, claim_spare),
     when(unrecorded, record_spare),
-    when(still_misnamed, gated(misnamed_spare)),
+    gated(misnamed_spare),
     rename_spare,
     spare_standby,
 )

@@ -38,11 +38,6 @@ def open_rename(state: State) -> Decision | None:
     return WriteRecord(replace(record_of(state), intent=new_intent(state, Op.RENAME)), Write.OPEN, shown)
 
 
-def any_misnamed(state: State) -> bool:
-    """Tell whether a name differs."""
-    return misnamed(state) is not None
-
-
 def misnamed_key(state: State) -> tuple[str, ...]:
     """Return the uuid of the API key to rename next."""
     wrong = misnamed(state)
@@ -77,7 +72,7 @@ RENAME: Chain = (
     failed(Reason.RENAME_FAILED),
     settled,
     when(found, relisted),
-    when(any_misnamed, gated(misnamed_key)),
+    gated(misnamed_key),
     next_name,
     commit,
 )
