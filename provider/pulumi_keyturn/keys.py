@@ -14,14 +14,13 @@ from typing import cast
 from pulumi.dynamic import CreateResult, ReadResult, UpdateResult
 
 from keyturn.core.model import DesiredKey, Origin
-from keyturn.core.reasons import Condition
 from keyturn.core.record import Record
 from keyturn.core.results import End, KeyReport, Options, Progress
 from keyturn.core.world import StoredRecord, World
 from keyturn.engine import executor
 from keyturn.engine.run_lock import Runs
 from keyturn.live.live_world import LiveWorld
-from pulumi_keyturn import inputs, messages, session, state
+from pulumi_keyturn import inputs, messages, remedies, session, state
 from pulumi_keyturn.inputs import TRIGGER, Props
 from pulumi_keyturn.messages import KeyturnFailed
 
@@ -167,18 +166,17 @@ def _apply(world: _AlreadyRead, key: DesiredKey, options: Options, left: Left) -
         report = executor.apply_key(cast("World", world), key, options, run.id, _progress)
         run.unfinished = report.exit_code != 0
     for problem in report.problems:
-        messages.warn(messages.of_pulumi(f"{key.id}: {problem}"))
+        messages.warn(f"{key.id}: {problem}")
     if report.exit_code:
         raise KeyturnFailed(_failure(key, report, report.record or world.record, left))
     return report
 
 
 def _failure(key: DesiredKey, report: KeyReport, record: Record | None, left: Left) -> str:
-    why, hint = report.end.why or "; ".join(report.problems), ""
-    if record and record.owner == key.owner:
-        why = messages.parked(record) if report.end.condition is Condition.PARKED else why
-        hint = left(record)
-    parts = (f"{key.id}: {why.rstrip('.')}.", messages.hand_off(report.end.make), hint)
+    found = [end for end in report.conditions if end.exit_code] or [report.end]
+    told = [end.why if end.make else remedies.told(end) for end in found]
+    hint = left(record) if record and record.owner == key.owner else ""
+    parts = (f"{key.id}: {'; '.join(told).rstrip('.')}.", messages.hand_off(report.end.make), hint)
     return " ".join(part for part in parts if part)
 
 

@@ -27,28 +27,6 @@ if TYPE_CHECKING:
 LONGEST = 1.0
 """Seconds that the end of a call waits for its messages to be shown."""
 
-_SAID = (
-    (r"`keyturn adopt \S+ --secret existing --uuid UUID` keeps it", "adopt={'secret': 'existing', 'a': UUID} keeps it"),
-    (r"say whose it is: `keyturn adopt \S+ --live a or b`", "empty it, and the next `pulumi up` makes a new one"),
-    (r"`--secret stdin` gives the present one, ", ""),
-    (r"`--secret regenerate`", "adopt={'secret': 'regenerate'}"),
-    (r"run `keyturn apply --verify`: it replaces", "verify=True replaces"),
-    (r"set `smoke\.from: skip`", "set smoke={'from': 'skip'}"),
-    (r"`smoke\.(model|expect_models)`", r"'\1' of smoke"),
-    (r"apply --verify mints again", "verify=True mints again"),
-    (
-        r"`adopt:` in its entry takes it over",
-        "adopt={'secret': 'existing' or 'regenerate'} takes it over",
-    ),
-    (r"by `adopt: \{(\w): UUID\}`", r"by adopt={'secret': …, '\1': UUID}"),
-    (r"give `adopt: \{live: a or b\}`", "give adopt={'secret': 'existing', 'live': 'a' or 'b'}"),
-    (r"--take-over (?=\w+s\b)", "take_over=True "),
-    (r"; if the keys were really deleted, apply them one by one", ""),
-    (r" If the token is right and the keys were really deleted, go on with --take-over\.", ""),
-    (r"\b([Rr]un) apply again\b", r"\1 `pulumi up` again"),
-    (r"\bthe next apply\b", "the next `pulumi up`"),
-)
-
 _ADDRESS = re.compile(r"[\w.:\[\]-]+:\d+")
 
 _lines: Queue[tuple[Callable[[str], None], str]] = Queue()
@@ -57,19 +35,6 @@ _starting = threading.Lock()
 
 class KeyturnFailed(Exception):
     """The error that the engine shows for a failed call. It contains no secret, token or body."""
-
-
-def of_pulumi(text: str) -> str:
-    """Return a sentence of keyturn with remedies for programs instead of those for the command line."""
-    for ours, theirs in _SAID:
-        text = re.sub(ours, theirs, text)
-    return text
-
-
-def parked(record: Record) -> str:
-    """Return why a key is parked, and how to unpark it."""
-    why = record.parked.why if record.parked else ""
-    return f"it is parked: {why}; a change of rotation_trigger, or of smoke, rotation or deliver, lets it mint again"
 
 
 def no_record(key: str, desired: Desired) -> str:

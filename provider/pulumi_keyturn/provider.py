@@ -61,7 +61,7 @@ def _paragraph(error: Exception) -> str:
     from keyturn.core.sanitize import plain
 
     if isinstance(error, KeyturnError | KeyturnFailed):
-        return plain(messages.of_pulumi(str(error)), LIMIT)
+        return plain(str(error), LIMIT)
     return (
         f"keyturn failed with {type(error).__name__}. This is a bug; please report it. The next `pulumi up` continues "
         "from there."

@@ -16,6 +16,9 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.TAKE_OVER: "take_over=True moves it here",
     Remedy.RIGHT_TEAM: "use an account token of the key's own team",
     Remedy.READ_TEAM: "use a token of the right team with the scope account:read",
+    Remedy.ONE_BY_ONE: "check that the token is of the right team",
+    Remedy.ROTATE_EACH: "try again when the API has recovered",
+    Remedy.FIRST_STOP: "remove what stopped the run, then run `pulumi up` again",
     Remedy.ADOPT: "adopt={{'secret': 'existing'}} keeps its secret, adopt={{'secret': 'regenerate'}} replaces it; or "
     "choose another name",
     Remedy.ADOPT_UUID: "name one API key: adopt={{'secret': …, 'a': UUID}}",
@@ -37,7 +40,7 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.SET_CLOCK: "set the clock of this machine",
     Remedy.RUN_INSIDE: "set smoke={{'from': 'skip'}}, or run inside the VPC of the key",
     Remedy.RAISE_TIER: "the account's tier lacks this model: choose another 'model' of smoke, or raise the tier",
-    Remedy.OTHER_MODEL: "change 'model' of smoke",
+    Remedy.OTHER_MODEL: "change 'model' or 'expect_models' of smoke",
     Remedy.ALLOW_MODEL: "choose a 'model' of smoke that the key may use, or allow it this model in the control panel",
     Remedy.RAISE_QUOTA: "wait until the quota is free again, or raise it",
     Remedy.ADD_BALANCE: "add balance to the account, in the control panel under Billing",
@@ -50,3 +53,8 @@ REMEDIES: Mapping[Remedy, str] = {
 def remedy(end: End) -> str:
     """Return what the operator does next; empty if nothing."""
     return REMEDIES[end.remedy].format()
+
+
+def told(end: End) -> str:
+    """Return why, and what to do."""
+    return "; ".join(part for part in (end.why.rstrip("."), remedy(end)) if part)

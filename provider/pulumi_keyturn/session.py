@@ -21,6 +21,7 @@ from pulumi_keyturn.inputs import Props
 if TYPE_CHECKING:
     from keyturn.core.model import ApiKey, Desired, Verdict
     from keyturn.core.record import Record
+    from keyturn.core.results import End
     from keyturn.core.secret import Secret
     from keyturn.live.live_world import LiveWorld
 
@@ -153,7 +154,7 @@ class Breaker:
 
         known = {key: record} if record and not record.deleted_at else {}
         if other := brakes.other_team(self._world.account(), known):
-            raise RunStopped(other)
+            raise RunStopped(_told(other))
         if _exempt(key):
             return
         with self._lock:
@@ -186,7 +187,7 @@ class Breaker:
             for other in others:
                 if Verdict.ACCEPTED not in verdicts:
                     verdicts.append(self._verdict(other))
-            self._stopped = self._stopped or brakes.all_refused(verdicts)
+            self._stopped = self._stopped or _told(brakes.all_refused(verdicts))
             self._stop()
 
     def _stop_reason(self, records: Mapping[str, Record], listed: Collection[ApiKey]) -> str:
@@ -199,16 +200,17 @@ class Breaker:
 
         account, shown = self._world.account(), _uuids(listed)
         if other := brakes.other_team(account, records):
-            raise RunStopped(other)
+            raise RunStopped(_told(other))
         if gone := brakes.all_gone(brakes.live_uuids(records), listed):
-            return gone
+            return _told(gone)
         unsure = {
             key: record
             for key, record in records.items()
             if record.uuids and not record.uuids & shown and not (account and record.account == account)
         }
         vouched = brakes.vouched(unsure, records.values(), listed)
-        return brakes.another_account([key for key in unsure if key not in vouched and not _exempt(key)])
+        doubted = [key for key in unsure if key not in vouched and not _exempt(key)]
+        return _told(brakes.another_account(doubted))
 
     def _stop(self) -> None:
         from keyturn.core.errors import RunStopped
@@ -247,6 +249,12 @@ class Breaker:
                 if state.is_live(record, secret):
                     return secret
         return None
+
+
+def _told(end: End | None) -> str:
+    from pulumi_keyturn import remedies
+
+    return remedies.told(end) if end else ""
 
 
 def _uuids(listed: Collection[ApiKey]) -> set[str]:

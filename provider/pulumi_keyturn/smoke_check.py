@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from keyturn.core.model import GOOD, Delivery, DesiredKey, SmokeResult, Verdict
+from keyturn.core.reasons import Reason
+from keyturn.core.results import End
 from keyturn.engine import smoke
 from keyturn.live.live_world import LiveWorld
-from pulumi_keyturn import inputs, session, state
+from pulumi_keyturn import inputs, remedies, session, state
 from pulumi_keyturn.inputs import Props
 from pulumi_keyturn.messages import KeyturnFailed
 
@@ -26,7 +28,11 @@ def outputs(props: Props) -> dict[str, object]:
     desired, key = inputs.check_of(props, session.environment())
     world = session.world(desired)
     results = [(place, _check(world, key, place)) for place in key.deliveries]
-    bad = [f"{place}: {result.advice}" for place, result in results if result.verdict not in GOOD]
+    bad = [
+        f"{place}: {remedies.told(End(Reason.of(result.verdict.value), result.facts))}"
+        for place, result in results
+        if result.verdict not in GOOD
+    ]
     if bad:
         raise KeyturnFailed(f"the smoke-check failed: {'; '.join(bad)}")
     now = datetime.now(UTC)

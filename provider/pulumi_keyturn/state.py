@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pulumi.runtime import rpc
 
-from pulumi_keyturn import inputs, messages
+from pulumi_keyturn import inputs
 from pulumi_keyturn.inputs import Props
 from pulumi_keyturn.messages import KeyturnFailed
 
@@ -172,6 +172,7 @@ def health(
     from keyturn.core.reasons import Condition, Reason
     from keyturn.core.results import End
     from keyturn.core.state import Reading
+    from pulumi_keyturn import remedies
 
     if record.owner != owner:
         return f"{Condition.HELD}: its record belongs to {record.owner!r}"
@@ -189,7 +190,7 @@ def health(
         now=now or datetime.now(UTC),
     )
     found = [end for end in conditions(known) if end.exit_code]
-    why = [messages.parked(record) if end.code is Reason.PARKED else end.why for end in found]
+    why = [remedies.told(end) if end.code is Reason.PARKED else end.why for end in found]
     renamed = [slot for slot in record.slots.values() if names.get(slot.uuid, slot.name) != slot.name]
     why += [f"the API key {slot.uuid} was renamed to {names[slot.uuid]!r}" for slot in renamed]
     missing = [slot for name, slot in record.slots.items() if slot.uuid in known.missing and name is not record.live]

@@ -20,8 +20,7 @@ from pulumi.dynamic import Config, ConfigureRequest
 from pulumi.dynamic.dynamic import ResourceProvider, serialize_provider
 from pulumi.output import UNKNOWN
 
-from keyturn.core.model import REMEDIES as OF_VERDICTS
-from keyturn.core.model import Delivery, SlotName, Verdict
+from keyturn.core.model import Delivery, SlotName
 from keyturn.core.reasons import Reason, Remedy
 from keyturn.core.record import DeliveryState, Record, Slot
 from keyturn.core.results import End
@@ -249,35 +248,6 @@ def test_no_line_for_the_screen_is_waited_for_or_raised(monkeypatch: pytest.Monk
     stopped.set()
     messages.flush(20)
     assert shown == ["gone", "stopped", "later"]
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs"),
-    [
-        ("it belongs to 'x'; --take-over moves it here", "it belongs to 'x'; take_over=True moves it here"),
-        (
-            "v:a is in use; `keyturn adopt k --secret existing --uuid UUID` keeps it, --take-over replaces it",
-            "v:a is in use; adopt={'secret': 'existing', 'a': UUID} keeps it, take_over=True replaces it",
-        ),
-        ("name one by `adopt: {b: UUID}`", "name one by adopt={'secret': …, 'b': UUID}"),
-        (
-            "The record could not be written. Run apply again.",
-            "The record could not be written. Run `pulumi up` again.",
-        ),
-        ("nothing is translated here", "nothing is translated here"),
-    ],
-)
-def test_remedies_are_those_of_a_program(ours: str, theirs: str) -> None:
-    """What the command line would be told to do is said as inputs and as Pulumi's commands."""
-    assert messages.of_pulumi(ours) == theirs
-
-
-def test_the_remedies_of_verdicts_are_those_of_a_program() -> None:
-    """Nothing of the command line or of a manifest is left in them."""
-    told = {verdict: messages.of_pulumi(words) for verdict, words in OF_VERDICTS.items()}
-    assert told[Verdict.VPC] == "set smoke={'from': 'skip'}, or run inside the VPC of the key"
-    assert told[Verdict.REFUSED] == "verify=True replaces a delivered secret that is refused"
-    assert not [remedy for remedy in told.values() if "`" in remedy or "keyturn" in remedy]
 
 
 def test_house_rules_hold_for_a_key_that_is_only_looked_up() -> None:

@@ -57,7 +57,8 @@ class TestDeletes:
         braked = brake(plans, Limits(20))
         assert braked.free == {"c"}
         assert ends(braked) == {"a": ("too-many-deletes", 4), "b": ("too-many-deletes", 4), "c": ("at-rest", 0)}
-        assert "--allow-delete 3" in braked.plans[0].end.why
+        assert "3 API keys would be deleted" in braked.plans[0].end.why
+        assert braked.plans[0].end.number == 3
 
     @pytest.mark.parametrize(("allowed", "free"), [(1, frozenset[str]()), (2, frozenset("ab")), (9, frozenset("ab"))])
     def test_consent_is_for_all_or_none(self, allowed: int, free: frozenset[str]) -> None:
@@ -87,7 +88,8 @@ class TestUnscheduled:
         braked = brake([*many, plan("c", Change.DELIVER)], Limits(1))
         assert braked.free == {"c"}
         assert ends(braked)["a"] == ("too-many-rotations", 4)
-        assert "--allow-rotations 2" in braked.plans[0].end.why
+        assert "2 keys would be adopted or healed" in braked.plans[0].end.why
+        assert braked.plans[0].end.number == 2
 
     def test_at_the_limit_all_start(self) -> None:
         """The limit itself is allowed."""
@@ -152,13 +154,15 @@ class TestOwnership:
     def test_another_team_stops_the_run(self) -> None:
         """One record of another team is enough, and both teams are named."""
         why = brakes.other_team("mine", {"a": record("a", account="mine"), "b": record("b", account="theirs")})
-        assert "mine" in why
-        assert "theirs" in why
+        assert why is not None
+        assert (why.code, why.exit_code) == (Reason.ANOTHER_TEAM, 4)
+        assert "mine" in why.why
+        assert "theirs" in why.why
 
     @pytest.mark.parametrize(("token", "recorded"), [("", "team"), ("team", ""), ("", ""), ("team", "team")])
     def test_an_unknown_team_stops_nothing(self, token: str, recorded: str) -> None:
         """Only two known and different ones do."""
-        assert brakes.other_team(token, {"a": record("a", account=recorded)}) == ""
+        assert brakes.other_team(token, {"a": record("a", account=recorded)}) is None
 
 
 class TestCommonFate:
@@ -166,7 +170,9 @@ class TestCommonFate:
 
     def test_two_keys_all_gone_stop_the_run(self) -> None:
         """None of two live keys is in the list."""
-        assert "2 live keys" in brakes.all_gone({"a": "1", "b": "2"}, [ApiKey("3", "x")])
+        gone = brakes.all_gone({"a": "1", "b": "2"}, [ApiKey("3", "x")])
+        assert gone is not None
+        assert "2 live keys" in gone.why
 
     def test_a_key_marked_deleted_is_gone(self) -> None:
         """The list may show a deleted key for a while."""
@@ -175,7 +181,7 @@ class TestCommonFate:
     @pytest.mark.parametrize("live", [{}, {"a": "1"}, {"a": "1", "b": "3"}])
     def test_one_key_gone_or_one_still_there_is_no_common_fate(self, live: dict[str, str]) -> None:
         """A single gone key is healed."""
-        assert brakes.all_gone(live, [ApiKey("3", "x")]) == ""
+        assert brakes.all_gone(live, [ApiKey("3", "x")]) is None
 
     def test_only_live_slots_of_keys_that_shall_stay_are_looked_for(self) -> None:
         """A key under deletion and one without a live slot do not count."""

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from keyturn.core.model import REMEDIES, Delivery, SlotName, SmokeResult, Verdict
+from keyturn.core.model import Delivery, SlotName, SmokeResult, Verdict
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import Change, End, KeyPlan, KeyReport, Planned, RunPlan, RunReport
 from keyturn.report.lines import Span, columns, length, line, moment, paint_plain
 from keyturn.report.markdown import LIMIT, plan_markdown, run_markdown
 from keyturn.report.plan import plan_lines
+from keyturn.report.remedies import of_verdict
 from keyturn.report.run import run_lines
 from keyturn.report.status import smoke_lines, status_lines
 from tests.support.outcomes import NOW, UUID, run_plan, run_report, statuses, unowned
@@ -61,7 +62,7 @@ def test_a_report_tells_what_was_done_and_what_is_wrong() -> None:
         "\n"
         "  bot  overlap until 2026-08-24 12:00 UTC: the old secret is retired then [overlap]\n"
         f"    rotate  slot b {UUID}  the secret is 31 days old [rotation-due]\n"
-        f"    smoke-check  refused in 100 ms: refused 3 times; {REMEDIES[Verdict.REFUSED]}\n"
+        f"    smoke-check  refused in 100 ms: refused 3 times; {of_verdict(Verdict.REFUSED, 'bot')}\n"
         "    problem  OldSecretAlive\n"
         "\n"
         "1 key; 1 overlap; 1 mint; 1 problem.\n"

@@ -10,7 +10,6 @@ import pytest
 from keyturn.core.model import (
     DENIED,
     GOOD,
-    REMEDIES,
     UNJUDGED,
     UNKNOWN,
     Adopt,
@@ -28,6 +27,7 @@ from keyturn.core.secret import Secret
 from keyturn.core.status import status
 from keyturn.engine.executor import apply_key
 from keyturn.engine.planning import plan_key
+from keyturn.report.remedies import of_verdict, remedies
 from tests.simulation.scenarios import NOTHING, PLACES, ROTATE, TIMING, VERIFY, entry, held, settled
 from tests.simulation.universe import Universe
 from tests.simulation.world import MODEL, SimWorld
@@ -108,7 +108,7 @@ def test_no_other_verdict_mints(strategy: Strategy, verdict: Verdict) -> None:
     assert (plan.mints, plan.changes, plan.end.exit_code) == (False, (), 1)
     report = go(world, desired, VERIFY)
     assert (report.mints, report.exit_code, report.smoke and report.smoke.verdict) == (0, 1, verdict)
-    assert REMEDIES[verdict] in report.end.why
+    assert of_verdict(verdict) in remedies(report.conditions, "main")
     assert (list(universe.mints), delivered(universe)) == (mints, before)
     shown = status(desired, plan.conditions, planned.record, planned.seen, world.now())
     assert (shown.verdict and shown.verdict.verdict, shown.code) == (verdict, verdict.value)
@@ -155,7 +155,7 @@ def test_a_rotation_waits_until_the_live_secret_can_be_tried(strategy: Strategy,
     universe = settled(desired)
     report = go(Answering(universe, always(verdict)), desired, ROTATE)
     assert (report.mints, report.end.code, report.exit_code) == (0, verdict.value, 1)
-    assert REMEDIES[verdict] in report.end.why
+    assert of_verdict(verdict) in remedies(report.conditions, "main")
 
 
 @pytest.mark.parametrize("verdict", sorted({*UNKNOWN, *DENIED, Verdict.BALANCE}))
@@ -210,7 +210,7 @@ def test_adopting_the_present_secret(verdict: Verdict) -> None:
     assert report.mints == 0
     if verdict in UNJUDGED:
         assert (report.end.code, report.exit_code) == (verdict.value, 1)
-        assert REMEDIES[verdict] in report.end.why
+        assert of_verdict(verdict) in remedies(report.conditions, "main")
         assert "regenerate" not in report.end.why
     else:
         assert universe.records["main"][0].live is SlotName.A

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from keyturn.cli.session import Opened
     from keyturn.core.model import Smoke, SmokeResult, Timing
-    from keyturn.core.results import KeyStatus
+    from keyturn.core.results import End, KeyStatus
     from keyturn.core.secret import Secret
     from keyturn.core.world import World
     from keyturn.report.documents import Checked
@@ -42,7 +42,7 @@ def command(*, keys: tuple[str, ...], file: str, secret: str | None) -> int:
         raise click.UsageError("--secret stdin tests one secret: use one KEY or none")
     screen = options.screen()
     found: list[KeyStatus] = []
-    stopped: list[str] = []
+    stopped: list[End] = []
     with opened(screen, file, (), keys) as manifests:
         if secret:
             one = manifests[0]
@@ -55,7 +55,7 @@ def command(*, keys: tuple[str, ...], file: str, secret: str | None) -> int:
             checked = [each for one, run in runs for each in _delivered(one, run.keys)]
             found = [key for _, run in runs for key in run.keys if key.name]
             unlike = [0 if each.result.verdict in GOOD else 1 for each in checked]
-            stopped = [run.stopped for _, run in runs if run.stopped]
+            stopped = [run.stop for _, run in runs if run.stop]
             code = mixed([*(run.exit_code for _, run in runs), *unlike])
     if screen.format == "json":
         screen.document(dump(SmokeDocument(code, tuple(checked), tuple(found))))

@@ -41,9 +41,9 @@ def command(*, keys: tuple[str, ...], file: str, every: bool, verify: bool) -> i
     now = datetime.now(UTC)
     code = mixed(run.exit_code for run in runs)
     pools = tuple(pool for run in runs for pool in run.pools)
-    stopped = tuple(run.stopped for run in runs if run.stopped)
+    stopped = tuple(run.stop for run in runs if run.stop)
     if screen.format == "json":
-        screen.document(dump(StatusDocument(now, code, found, unowned, pools, stopped)))
+        screen.document(dump(StatusDocument(now, code, found, unowned, pools, tuple(end.why for end in stopped))))
     else:
         screen.result(status_lines(found, now, unowned, pools, stopped))
     return code

@@ -87,15 +87,14 @@ def mine(record: Record | None, owner: str) -> bool:
     return record is not None and record.owner == owner and record.deleted_at is None
 
 
-def other_team(account: str, records: Mapping[str, Record]) -> str:
-    """Return why the run stops because the token is another team's, empty where it is not or nobody knows."""
+def other_team(account: str, records: Mapping[str, Record]) -> End | None:
+    """Return why the run stops because the token is another team's; None if it is not, or if nobody knows."""
     others = sorted(key for key, record in records.items() if account and record.account not in {"", account})
     if not others:
-        return ""
-    return (
-        f"The token belongs to the team {account}, but {_names(others)} to the team {records[others[0]].account}. "
-        "Nothing was done. Use the token of that team."
-    )
+        return None
+    theirs = records[others[0]].account
+    why = f"the token belongs to the team {account}, but {_names(others)} to the team {theirs}; nothing was done"
+    return End(Reason.ANOTHER_TEAM, why)
 
 
 def vouched(unsure: Mapping[str, Record], others: Iterable[Record], listed: Iterable[ApiKey]) -> frozenset[str]:
@@ -106,25 +105,25 @@ def vouched(unsure: Mapping[str, Record], others: Iterable[Record], listed: Iter
     return frozenset(key for key, record in unsure.items() if record.account in teams)
 
 
-def another_account(unsure: Sequence[str]) -> str:
-    """Return why the run stops if it cannot be told whose the token is, empty if no key is unsure."""
+def another_account(unsure: Sequence[str]) -> End | None:
+    """Return why the run stops if it cannot be told whose the token is, None if no key is unsure."""
     if not unsure:
-        return ""
-    return (
-        f"The API shows no API key of {_names(sorted(unsure))}: either they were deleted, or the token is another "
-        "team's, and nothing tells which. Nothing was done. A token with the scope account:read notes the team in "
-        "records whose keys it lists. If the token is right and the keys were really deleted, go on with --take-over."
+        return None
+    why = (
+        f"the API shows no API key of {_names(sorted(unsure))}: either they were deleted, or the token is another "
+        "team's, and nothing tells which; nothing was done"
     )
+    return End(Reason.ANOTHER_ACCOUNT, why)
 
 
-def strange(account: str, records: Mapping[str, Record], listed: Iterable[ApiKey]) -> str:
+def strange(account: str, records: Mapping[str, Record], listed: Iterable[ApiKey]) -> End | None:
     """Return why a key without API keys is not begun: its owner's other keys are another team's, or may be."""
     if other := other_team(account, records):
         return other
     known = {uuid for record in records.values() for uuid in record.uuids}
     shown = {key.uuid for key in listed if key.deleted_at is None}
     if not known or known & shown or any(account and record.account == account for record in records.values()):
-        return ""
+        return None
     return another_account(sorted(key for key, record in records.items() if record.uuids))
 
 
@@ -139,26 +138,22 @@ def live_uuids(records: Mapping[str, Record]) -> dict[str, str]:
     }
 
 
-def all_gone(live: Mapping[str, str], listed: Iterable[ApiKey]) -> str:
-    """Return why the run stops because two or more keys are all gone from a complete list, empty where not."""
+def all_gone(live: Mapping[str, str], listed: Iterable[ApiKey]) -> End | None:
+    """Return why the run stops because two or more keys are all gone from a complete list, else None."""
     there = {key.uuid for key in listed if key.deleted_at is None}
     if len(live) < TWO or any(uuid in there for uuid in live.values()):
-        return ""
-    return (
-        f"The API shows none of the {len(live)} live keys of this run ({_names(sorted(live))}). Nothing was done. "
-        "Check that the token is of the right team; if the keys were really deleted, apply them one by one."
-    )
+        return None
+    why = f"the API shows none of the {len(live)} live keys of this run ({_names(sorted(live))}); nothing was done"
+    return End(Reason.ALL_GONE, why)
 
 
-def all_refused(verdicts: Iterable[Verdict | None]) -> str:
-    """Return why the run stops because every key that was checked, two or more, is refused; empty where not."""
+def all_refused(verdicts: Iterable[Verdict | None]) -> End | None:
+    """Return why the run stops because every key that was checked, two or more, is refused; else None."""
     checked = [verdict for verdict in verdicts if verdict not in {None, Verdict.SKIPPED, *UNJUDGED}]
     if len(checked) < TWO or any(verdict is not Verdict.REFUSED for verdict in checked):
-        return ""
-    return (
-        f"The inference API refuses every key that was checked ({len(checked)}): it is ill, not the keys. "
-        "No more secrets are minted. Try again when it has recovered."
-    )
+        return None
+    why = f"the inference API refuses every key that was checked ({len(checked)}); no more secrets are minted"
+    return End(Reason.ALL_REFUSED, why)
 
 
 def digest(plans: Iterable[KeyPlan]) -> str:
@@ -176,16 +171,13 @@ def _rotates(plan: KeyPlan) -> bool:
 def _too_many_deletes(count: int, limits: Limits) -> End:
     allowed = limits.allow_delete
     noun = "key" if count == 1 else "keys"
-    why = f"{count} API {noun} would be deleted and {allowed} may be. Go on with --allow-delete {count}."
-    return End(Reason.TOO_MANY_DELETES, why)
+    return End(Reason.TOO_MANY_DELETES, f"{count} API {noun} would be deleted, and {allowed} may be", number=count)
 
 
 def _too_many_rotations(count: int, limits: Limits) -> End:
-    why = (
-        f"{count} keys would be adopted or healed and {limits.rotations} may be in one run, so none of them starts. "
-        f"Go on with --allow-rotations {count}, or name fewer keys."
-    )
-    return End(Reason.TOO_MANY_ROTATIONS, why)
+    allowed = limits.rotations
+    why = f"{count} keys would be adopted or healed, and {allowed} may be in one run, so none of them starts"
+    return End(Reason.TOO_MANY_ROTATIONS, why, number=count)
 
 
 def _deferred(count: int, left: int) -> End:

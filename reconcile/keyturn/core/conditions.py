@@ -161,16 +161,16 @@ def _tried(known: Facts, record: Record) -> Iterator[End]:
     """Say what a smoke-check of the live secret found, if it is neither good nor a refusal."""
     result = known.verdicts.get(record.live_digest or "")
     if result and result.verdict not in {*GOOD, Verdict.REFUSED}:
-        yield End(Reason.of(result.verdict.value), f"the smoke-check of the live secret: {result.advice}")
+        yield End(Reason.of(result.verdict.value), f"the smoke-check of the live secret: {result.facts}")
 
 
 def _planned(known: Facts) -> Iterator[End]:
-    """Say what the next apply changes; nobody is harmed meanwhile, or a worse condition says so."""
+    """Say what the next run changes; nobody is harmed meanwhile, or a worse condition says so."""
     scheduled = [change for change in known.changes if change.change is Change.ROTATE and change.code == "due"]
     if scheduled:
         yield End(Reason.DUE, "; ".join(change.why for change in scheduled), since=known.due_since)
     else:
-        yield End(Reason.TO_DO, f"the next apply: {'; '.join(change.why for change in known.changes)}")
+        yield End(Reason.TO_DO, f"the next run: {'; '.join(change.why for change in known.changes)}")
 
 
 def _names(places: Iterable[Delivery]) -> str:

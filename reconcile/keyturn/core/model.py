@@ -103,20 +103,6 @@ UNJUDGED = UNKNOWN | {Verdict.BALANCE}
 DENIED = frozenset({Verdict.MODEL, Verdict.TIER, Verdict.MODEL_DENIED})
 """The secret is accepted, but the model does not answer to it."""
 
-REMEDIES: Mapping[Verdict, str] = {
-    Verdict.ACCEPTED: "",
-    Verdict.REFUSED: "run `keyturn apply --verify`: it replaces a delivered secret that is refused",
-    Verdict.VPC: "set `smoke.from: skip`, or run inside the VPC of the key",
-    Verdict.TIER: "the account's tier lacks this model: choose another `smoke.model`, or raise the tier",
-    Verdict.MODEL: "change `smoke.model`",
-    Verdict.MODEL_DENIED: "choose a `smoke.model` that the key may use, or allow it this model in the control panel",
-    Verdict.QUOTA: "wait until the quota is free again, or raise it",
-    Verdict.BALANCE: "add balance to the account, in the control panel under Billing",
-    Verdict.UNREACHABLE: "check the network and DigitalOcean's status page, then run again",
-    Verdict.SKIPPED: "",
-}
-"""What the operator can do about each verdict."""
-
 
 @dataclass(frozen=True, slots=True)
 class SmokeResult:
@@ -128,23 +114,11 @@ class SmokeResult:
     seconds: float | None = None
     models: tuple[str, ...] = ()
     """What `/v1/models` listed for the secret."""
-    remedy: str = ""
-    """What the operator can do about it, from `REMEDIES` unless given; empty if nothing is wrong."""
-
-    def __post_init__(self) -> None:
-        """Fill in the remedy of the verdict."""
-        if not self.remedy:
-            object.__setattr__(self, "remedy", REMEDIES[self.verdict])
 
     @property
     def facts(self) -> str:
         """The verdict and its evidence."""
         return f"{self.verdict}: {self.detail}" if self.detail else self.verdict.value
-
-    @property
-    def advice(self) -> str:
-        """The facts, then the remedy."""
-        return f"{self.facts.rstrip('.')}; {self.remedy}" if self.remedy else self.facts
 
 
 @dataclass(frozen=True, slots=True)

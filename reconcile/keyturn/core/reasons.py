@@ -61,6 +61,9 @@ class Remedy(StrEnum):
     TAKE_OVER = "take-over"
     RIGHT_TEAM = "right-team"
     READ_TEAM = "read-team"
+    ONE_BY_ONE = "one-by-one"
+    ROTATE_EACH = "rotate-each"
+    FIRST_STOP = "first-stop"
     ADOPT = "adopt"
     ADOPT_UUID = "adopt-uuid"
     ADOPT_LIVE = "adopt-live"
@@ -112,7 +115,7 @@ class Reason(StrEnum):
     AT_REST = "at-rest", Condition.READY, Remedy.NONE, "Nothing is to be done."
     ABSENT = "absent", Condition.READY, Remedy.NONE, "The key is gone, as the entry asks."
     UNMANAGED = "unmanaged", Condition.READY, Remedy.NONE, "The record has no entry; nothing of it is touched."
-    TO_DO = "to-do", Condition.DUE, Remedy.AGAIN, "The next apply changes something."
+    TO_DO = "to-do", Condition.DUE, Remedy.AGAIN, "The next run changes something."
     DUE = "due", Condition.DUE, Remedy.AGAIN, "A rotation is due."
     RETIRE_DUE = "retire-due", Condition.DUE, Remedy.AGAIN, "The overlap is over; the old secret is to be retired."
     OVERLAP = "overlap", Condition.OVERLAP, Remedy.NONE, "The old secret works until the overlap ends."
@@ -172,7 +175,9 @@ class Reason(StrEnum):
     TOO_MANY_ROTATIONS = (
         "too-many-rotations", Condition.HELD, Remedy.ALLOW_ROTATIONS, "More keys would get new secrets than allowed."
     )  # fmt: skip
-    RUN_STOPPED = "run-stopped", Condition.HELD, Remedy.RIGHT_TEAM, "The whole run stopped before this key."
+    ALL_GONE = "all-gone", Condition.HELD, Remedy.ONE_BY_ONE, "Every live API key of the run is missing."
+    ALL_REFUSED = "all-refused", Condition.HELD, Remedy.ROTATE_EACH, "The API refuses every key that was checked."
+    RUN_STOPPED = "run-stopped", Condition.HELD, Remedy.FIRST_STOP, "The whole run stopped before this key."
     STOPPED = "stopped", Condition.HELD, Remedy.NONE, "A rule of ownership stopped this key."
     NOT_AGREED = "not-agreed", Condition.HELD, Remedy.AGREE, "The plan was not confirmed."
 

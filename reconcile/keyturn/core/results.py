@@ -242,6 +242,8 @@ class RunPlan:
     notes: tuple[str, ...] = ()
     """What the whole run has to say, such as what it cannot know."""
     pools: tuple[PoolState, ...] = ()
+    stop: End | None = None
+    """Why the whole run stopped, with its reason; None if it did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +255,8 @@ class RunStatus:
     stopped: str = ""
     exit_code: int = 0
     pools: tuple[PoolState, ...] = ()
+    stop: End | None = None
+    """Why the whole run stopped, with its reason; None if it did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,3 +272,5 @@ class RunReport:
     exit_code: int = 0
     notes: tuple[str, ...] = ()
     pools: tuple[PoolState, ...] = ()
+    stop: End | None = None
+    """Why the whole run stopped, with its reason; None if it did not."""

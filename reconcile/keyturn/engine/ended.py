@@ -16,7 +16,7 @@ from keyturn.core.reasons import Reason
 from keyturn.core.results import End
 
 LOGIN = 5
-UNEXPECTED = "An unexpected {} stopped this key. This is a mistake in keyturn; the next apply goes on where it was."
+UNEXPECTED = "An unexpected {} stopped this key. This is a mistake in keyturn; the next run continues where it was."
 
 
 def ended(error: Exception) -> End:

@@ -191,7 +191,7 @@ def _patiently(work: _Working, state: State) -> StoredRecord:
         work.rereads += 1
         if work.rereads > REREADS:
             what = f"the record of {state.desired.id!r} could not be written"
-            raise Conflict(what, evidence=last, remedy="Run apply again.")
+            raise Conflict(what, evidence=last, remedy="Run again.")
         work.world.sleep(min(0.2 * 2**work.rereads, 5.0))
         try:
             return work.world.read_record(state.desired.id)
@@ -203,7 +203,7 @@ def _open_words(state: State) -> str:
     intent = state.record.intent if state.record else None
     if intent is None:
         return "stopped before anything was in flight"
-    return f"stopped with an open {intent.op} (slot {intent.slot or '-'}); the next apply goes on from there"
+    return f"stopped with an open {intent.op} (slot {intent.slot or '-'}); the next run continues from there"
 
 
 def _tell(work: _Working, state: State, step: Step) -> None:

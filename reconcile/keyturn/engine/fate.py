@@ -10,6 +10,7 @@ from keyturn.core.errors import KeyturnError
 from keyturn.core.model import DesiredKey
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Record
+from keyturn.core.results import End
 from keyturn.core.world import World
 from keyturn.engine.planning import Planning
 from keyturn.engine.worklist import Call
@@ -32,8 +33,8 @@ class Fate:
         call.same_team = brakes.vouched(doubted, records.values(), self._world.list_keys())
         return tuple(key for key in work if key.id in call.same_team)
 
-    def common(self, call: Call, work: Sequence[DesiredKey], planned: Sequence[Planning]) -> str:
-        """Return why the whole run stops, empty if it goes on. Raises KeyturnError if that cannot be known."""
+    def common(self, call: Call, work: Sequence[DesiredKey], planned: Sequence[Planning]) -> End | None:
+        """Return why the whole run stops, None if it continues. Raises KeyturnError if that cannot be known."""
         seen = {one.plan.key: one for one in planned if brakes.mine(one.record, self._owner)}
         records = {key: one.record for key, one in seen.items() if one.record}
         if records and (other := brakes.other_team(self._world.account(), records)):
@@ -53,11 +54,11 @@ class Fate:
             call.verdicts |= {key: seen[key].verdict for key in live}
         return brakes.all_refused(call.verdicts.values())
 
-    def _beside_strangers(self, call: Call, present: Collection[str], records: dict[str, Record]) -> str:
+    def _beside_strangers(self, call: Call, present: Collection[str], records: dict[str, Record]) -> End | None:
         """Return why no new key is begun: the owner's other keys show another team, or none of them is listed."""
         new = set(present) - {key for key, record in records.items() if record.uuids} - set(call.unmanaged)
         if not new or call.options.same_team:
-            return ""
+            return None
         if not any(record.uuids for record in records.values()):
             records = self._records()
         return brakes.strange(self._world.account(), records, self._world.list_keys())

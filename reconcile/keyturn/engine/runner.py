@@ -112,7 +112,8 @@ class Runner:
             plans=braked.plans,
             deferred=braked.deferred,
             unmanaged=call.unmanaged,
-            stopped=call.stopped,
+            stopped=call.stopped.why if call.stopped else "",
+            stop=call.stopped,
             exit_code=exit_code(call, braked.plans) or int(short),
             digest=brakes.digest(one.plan for one in planned),
             notes=self._notes() if call.work and not call.unknown else (),
@@ -157,7 +158,8 @@ class Runner:
             reports=ordered,
             deferred=braked.deferred,
             unmanaged=call.unmanaged,
-            stopped=call.stopped,
+            stopped=call.stopped.why if call.stopped else "",
+            stop=call.stopped,
             exit_code=exit_code(call, ordered),
             pools=self._pools(call, ordered),
         )
@@ -187,7 +189,8 @@ class Runner:
         return RunStatus(
             owner=self._desired.owner,
             keys=tuple(found),
-            stopped=call.stopped,
+            stopped=call.stopped.why if call.stopped else "",
+            stop=call.stopped,
             exit_code=mixed([*codes, brakes.OWNERSHIP if call.stopped else 0]),
             pools=self._pools(call, plans),
         )
@@ -267,7 +270,7 @@ class Runner:
             try:
                 return self._engine.plan(self._world, key, replace(call.options_of(key), allow_delete=True))
             except RunStopped as stop:
-                call.stopped = str(stop)
+                call.stopped = ended(stop)
                 return failed_planning(key.id, ended(stop))
             except Exception as error:  # noqa: BLE001 - one key's failure never stops the others
                 return failed_planning(key.id, ended(error))
@@ -294,7 +297,7 @@ class Runner:
                 options = replace(call.options_of(key), allow_delete=plan.deletes > 0)
                 report = self._engine.apply(self._world, key, options, run, say)
             except RunStopped as stop:
-                call.stopped = call.stopped or str(stop)
+                call.stopped = call.stopped or ended(stop)
                 return KeyReport(key.id, (), ended(stop))
             except Exception as error:  # noqa: BLE001 - one key's failure never stops the others
                 return KeyReport(key.id, (), ended(error))
@@ -356,7 +359,7 @@ class Runner:
     def _halted(self, call: Call) -> End | None:
         """Return why no further key is started, None where it may be."""
         if call.stopped:
-            return End(Reason.RUN_STOPPED, call.stopped)
+            return End(Reason.RUN_STOPPED, call.stopped.why)
         if stop_requested() is not None:
             why = "Not started, because a signal asked to stop."
             return End(Reason.INTERRUPTED, why)

@@ -18,7 +18,6 @@ from typing import Protocol
 
 from keyturn.core.errors import KeyturnError
 from keyturn.core.model import (
-    REMEDIES,
     UNKNOWN,
     Api,
     ApiKey,
@@ -200,8 +199,7 @@ def _probe(world: Inference, secret: Secret, smoke: Smoke, api: Api) -> SmokeRes
     wanted = dict.fromkeys(name for name in (smoke.model, *smoke.expect_models) if name)
     missing = [name for name in wanted if name not in listed.models]
     if missing:
-        field = "smoke.model" if smoke.model in missing else "smoke.expect_models"
-        return _missing(missing, listed, field)
+        return _missing(missing, listed)
     if not smoke.model:
         return SmokeResult(Verdict.ACCEPTED, f"{len(listed.models)} models", None, listed.seconds, listed.models)
     answer = world.complete(secret, smoke.model, api)
@@ -233,26 +231,24 @@ def _completed(answer: WireAnswer, what: str, api: Api, model: str, models: tupl
     result = replace(_result(answer, what, api), models=models)
     if result.verdict is not Verdict.MODEL:
         return result
-    return replace(result, remedy=_remedy(_nearest([model], tuple(name for name in models if name != model))))
+    near = _near([model], tuple(name for name in models if name != model))
+    return replace(result, detail=f"{result.detail}{near}")
 
 
-def _missing(missing: list[str], listed: WireAnswer, field: str) -> SmokeResult:
+def _missing(missing: list[str], listed: WireAnswer) -> SmokeResult:
     """Name the models that are not listed, and the nearest ones that are."""
     if not listed.models:
         return SmokeResult(Verdict.MODEL_DENIED, "the key may use no model at all", None, listed.seconds)
     names = ", ".join(plain(name) for name in missing)
     what = f"the list of the models that the key may use lacks {names}"
-    remedy = _remedy(_nearest(missing, listed.models)).replace("smoke.model", field)
-    return SmokeResult(Verdict.MODEL, what, None, listed.seconds, remedy=remedy)
+    return SmokeResult(Verdict.MODEL, f"{what}{_near(missing, listed.models)}", None, listed.seconds)
 
 
-def _nearest(names: list[str], models: tuple[str, ...]) -> list[str]:
+def _near(names: list[str], models: tuple[str, ...]) -> str:
+    """Name the listed models that look most like these, empty if none does."""
     found = (difflib.get_close_matches(name, models, n=_NEAREST, cutoff=0.5) for name in names)
-    return [plain(near) for near in dict.fromkeys(near for nearest in found for near in nearest)]
-
-
-def _remedy(near: list[str]) -> str:
-    return REMEDIES[Verdict.MODEL] + (f"; near: {', '.join(near)}" if near else "")
+    near = dict.fromkeys(plain(one) for nearest in found for one in nearest)
+    return f"; near: {', '.join(near)}" if near else ""
 
 
 def _refused(world: Control, result: SmokeResult, tries: int) -> SmokeResult:

@@ -34,7 +34,7 @@ class Call:
     unpark: Collection[str] = ()
     unmanaged: tuple[str, ...] = ()
     """Ids of this owner's records without an entry; in `work` only where something of theirs is still open."""
-    stopped: str = ""
+    stopped: End | None = None
     unknown: bool = False
     """The list or the account could not be read, so every key failed."""
     verdicts: dict[str, Verdict | None] = field(default_factory=dict)

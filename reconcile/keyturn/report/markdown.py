@@ -12,6 +12,7 @@ from keyturn.report import run as run_words
 from keyturn.report.handoff import CLICKS, PANEL
 from keyturn.report.lines import count, moment, safe
 from keyturn.report.pools import pool_text
+from keyturn.report.remedies import remedies, remedy
 
 LONGEST = 2000
 """Characters of one cell."""
@@ -83,6 +84,7 @@ def _plan_rows(plan: KeyPlan) -> list[str]:
     now = [end for end in found if end.exit_code] if plan.changes else found
     changes = [_change_row(plan.key, change) for change in plan.changes]
     then = [_end_row(plan.key, f"→ {plan.end.condition.value}", plan.end)] if changes else []
+    then += [_cells((code(plan.key), "do", "", code(text))) for text in ([] if changes else remedies(now, plan.key))]
     return [*(_end_row(plan.key, f"now {end.condition.value}", end) for end in now), *changes, *then]
 
 
@@ -99,9 +101,19 @@ def _run_rows(report: KeyReport) -> list[str]:
         for end in found
         if end is found[0] or end.condition is not Condition.READY
     ]
+    rows += [_cells((code(report.key), "do", "", code(text))) for text in remedies(found, report.key)]
     if report.smoke:
-        said = " ".join(end.why for end in found)
-        rows.append(_cells((code(report.key), "smoke-check", "", code(run_words.smoke_words(report.smoke, said=said)))))
+        said = [end.code for end in found]
+        rows.append(
+            _cells(
+                (
+                    code(report.key),
+                    "smoke-check",
+                    "",
+                    code(run_words.smoke_words(report.smoke, said=said, key=report.key)),
+                )
+            )
+        )
     return rows + [_cells((code(report.key), "**problem**", "", code(problem))) for problem in report.problems]
 
 
@@ -114,6 +126,8 @@ def _notes(run: RunPlan | RunReport) -> list[str]:
     notes += [f"**Note:** {code(note)}" for note in (*run.notes, *map(pool_text, run.pools))]
     if run.stopped:
         notes.append(f"**The whole run stops:** {code(run.stopped)}")
+    if run.stop:
+        notes.append(f"**Do:** {code(remedy(run.stop, 'KEY'))}")
     ends = [key.end for key in (run.plans if isinstance(run, RunPlan) else run.reports)]
     if names := list(dict.fromkeys(name for end in ends for name in end.make)):
         made = "\n".join(f"- {code(name)}" for name in names)

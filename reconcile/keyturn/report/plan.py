@@ -10,7 +10,7 @@ from keyturn.core.results import Change, End, KeyPlan, Planned, RunPlan, RunRepo
 from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, line, moment
 from keyturn.report.pools import pool_lines
-from keyturn.report.remedies import remedies
+from keyturn.report.remedies import remedies, remedy
 
 PAINTS = {
     reasons.Tone.GOOD: Tone.GOOD,
@@ -114,6 +114,8 @@ def rest_lines(run: RunPlan | RunReport) -> list[Line]:
     result += pool_lines(run.pools)
     if run.stopped:
         result.append(line(Span("The whole run stops: ", Tone.BAD), run.stopped))
+    if run.stop:
+        result.append(line("  do ", remedy(run.stop, "KEY")))
     ends = [key.end for key in (run.plans if isinstance(run, RunPlan) else run.reports)]
     return result + handoff_lines(name for end in ends for name in end.make)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from keyturn.core.reasons import Remedy
+from keyturn.core.model import GOOD, Verdict
+from keyturn.core.reasons import Reason, Remedy
 from keyturn.core.results import End
 
 APPLY = "keyturn apply {key}"
@@ -15,8 +16,13 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.LATER: "wait, or run `keyturn apply {key}` again later",
     Remedy.TAKE_OVER: "`keyturn apply {key} --take-over` moves it here",
     Remedy.RIGHT_TEAM: "use an account token of the key's own team",
-    Remedy.READ_TEAM: "use a token of the right team with the scope account:read; if it is the right one and the API "
-    "keys were really deleted, `keyturn apply {key} --take-over`",
+    Remedy.READ_TEAM: "use a token of the right team with the scope account:read: it notes the team in records whose "
+    "API keys it lists; if the token is right and the API keys were really deleted, `keyturn apply {key} --take-over`",
+    Remedy.ONE_BY_ONE: "check that the token is of the right team; if the API keys were really deleted, name the keys "
+    "one by one: `keyturn apply KEY`",
+    Remedy.ROTATE_EACH: "try again when the API has recovered; if the secrets were replaced elsewhere, make new ones: "
+    "`keyturn rotate KEY …`",
+    Remedy.FIRST_STOP: "remove what stopped the run, then run again",
     Remedy.ADOPT: "`adopt: {{secret: existing}}` in the entry keeps its secret, `adopt: {{secret: regenerate}}` "
     "replaces it; or choose another `name`",
     Remedy.ADOPT_UUID: "name one API key: `adopt: {{a: UUID}}` in the entry, or `keyturn adopt {key} --uuid UUID`",
@@ -41,7 +47,7 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.SET_CLOCK: "set the clock of this machine",
     Remedy.RUN_INSIDE: "set `smoke.from: skip`, or run inside the VPC of the key",
     Remedy.RAISE_TIER: "the account's tier lacks this model: choose another `smoke.model`, or raise the tier",
-    Remedy.OTHER_MODEL: "change `smoke.model`",
+    Remedy.OTHER_MODEL: "change `smoke.model` or `smoke.expect_models`",
     Remedy.ALLOW_MODEL: "choose a `smoke.model` that the key may use, or allow it this model in the control panel",
     Remedy.RAISE_QUOTA: "wait until the quota is free again, or raise it",
     Remedy.ADD_BALANCE: "add balance to the account, in the control panel under Billing",
@@ -59,3 +65,8 @@ def remedy(end: End, key: str) -> str:
 def remedies(ends: Iterable[End], key: str) -> list[str]:
     """Return what to do about those that make the exit code, each remedy once."""
     return [text for text in dict.fromkeys(remedy(end, key) for end in ends if end.exit_code) if text]
+
+
+def of_verdict(verdict: Verdict, key: str = "KEY") -> str:
+    """Return what to do about a verdict, empty if nothing is wrong."""
+    return "" if verdict in GOOD else remedy(End(Reason.of(verdict.value)), key)

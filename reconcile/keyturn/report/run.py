@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from keyturn.core.model import GOOD, SmokeResult, Verdict
-from keyturn.core.reasons import Condition
+from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import KeyReport, RunReport
 from keyturn.report.lines import Line, Span, Tone, count, line
 from keyturn.report.plan import change_lines, condition_spans, rest_lines
-from keyturn.report.remedies import remedies
+from keyturn.report.remedies import of_verdict, remedies
 
 
 def run_lines(reports: Iterable[RunReport]) -> list[Line]:
@@ -29,15 +29,16 @@ def is_quiet(report: KeyReport) -> bool:
     return not report.done and not report.problems and report.now.condition is Condition.READY
 
 
-def smoke_words(result: SmokeResult, *, said: str = "") -> str:
-    """Return a smoke-check in words, with its remedy unless `said`, which is shown beside it, has it already."""
+def smoke_words(result: SmokeResult, *, said: Iterable[Reason] = (), key: str = "KEY") -> str:
+    """Return a smoke-check in words, with its remedy unless it is `said` beside it: these reasons have it already."""
     words = result.verdict.value
     if result.api:
         words += f" by {result.api.value}"
     if result.seconds is not None:
         words += f" in {result.seconds * 1000:.0f} ms"
     words = f"{words}: {result.detail}" if result.detail else words
-    return words if result.verdict in GOOD or result.remedy in said else f"{words.rstrip('.')}; {result.remedy}"
+    told = result.verdict in GOOD or Reason.of(result.verdict.value) in said
+    return words if told else f"{words.rstrip('.')}; {of_verdict(result.verdict, key)}"
 
 
 def smoke_tone(verdict: Verdict) -> Tone:
@@ -68,6 +69,10 @@ def _key_lines(key: KeyReport) -> list[Line]:
     result += [line("    also ", *condition_spans(end)) for end in also]
     result += [line("    do   ", text) for text in remedies(found, key.key)]
     if key.smoke:
-        said = " ".join(end.why for end in found)
-        result.append(line("    smoke-check  ", Span(smoke_words(key.smoke, said=said), smoke_tone(key.smoke.verdict))))
+        said = [end.code for end in found]
+        result.append(
+            line(
+                "    smoke-check  ", Span(smoke_words(key.smoke, said=said, key=key.key), smoke_tone(key.smoke.verdict))
+            )
+        )
     return result + [line("    ", Span("problem", Tone.BAD), f"  {problem}") for problem in key.problems]

@@ -7,12 +7,12 @@ from datetime import datetime
 
 from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
 from keyturn.core.reasons import Condition
-from keyturn.core.results import KeyStatus, PoolState
+from keyturn.core.results import End, KeyStatus, PoolState
 from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, length, line, moment
 from keyturn.report.plan import CONDITION_TONES, condition_spans
 from keyturn.report.pools import pool_lines
-from keyturn.report.remedies import remedies
+from keyturn.report.remedies import remedies, remedy
 from keyturn.report.run import smoke_tone, smoke_words
 
 HEADS = ("KEY", "NAME", "STATE", "LIVE", "GEN", "AGE", "NEXT ROTATION", "DELIVERED", "READ")
@@ -23,7 +23,7 @@ def status_lines(
     now: datetime,
     unowned: Sequence[ApiKey] | None = None,
     pools: Sequence[PoolState] = (),
-    stopped: Sequence[str] = (),
+    stopped: Sequence[End] = (),
 ) -> list[Line]:
     """Return a row a key, then what is to be said of some of them, then the account's keys that nobody owns.
 
@@ -32,7 +32,7 @@ def status_lines(
     result = columns([tuple(Span(head, Tone.HEAD) for head in HEADS), *(_row(key, now) for key in keys)])
     for key in keys:
         result += _notes(key)
-    result += [line(Span("An apply would stop: ", Tone.BAD), why) for why in stopped]
+    result += _stops(stopped)
     result += pool_lines(pools)
     result += handoff_lines(name for key in keys for name in key.make)
     if unowned is not None:
@@ -70,26 +70,35 @@ def _cause(event: Event) -> str:
 def smoke_lines(
     results: Sequence[tuple[str, Delivery | None, SmokeResult]],
     keys: Sequence[KeyStatus] = (),
-    stopped: Sequence[str] = (),
+    stopped: Sequence[End] = (),
 ) -> list[Line]:
     """Return one line per checked secret, then each condition that makes the exit code.
 
     A line has the key, where its secret was read (None: from standard input) and the verdict.
     """
-    said = {key.key: " ".join(end.why for end in key.every if end.exit_code) for key in keys}
+    said = {key.key: [end.code for end in key.every if end.exit_code] for key in keys}
     rows = columns(
         [
             (
                 Span(key, Tone.NAME),
                 Span(str(place) if place else "stdin"),
-                Span(smoke_words(result, said=said.get(key, "")), smoke_tone(result.verdict)),
+                Span(smoke_words(result, said=said.get(key, ()), key=key or "KEY"), smoke_tone(result.verdict)),
             )
             for key, place, result in results
         ]
     )
     wrong = [(key.key, end) for key in keys for end in key.every if end.exit_code]
     rows += [line(Span(key, Tone.NAME), "  ", *condition_spans(end)) for key, end in wrong]
-    return rows + [line(Span("An apply would stop: ", Tone.BAD), why) for why in stopped]
+    rows += [line(Span(key.key, Tone.NAME), "  do ", text) for key in keys for text in remedies(key.every, key.key)]
+    return rows + _stops(stopped)
+
+
+def _stops(stopped: Iterable[End]) -> list[Line]:
+    return [
+        row
+        for end in stopped
+        for row in (line(Span("An apply would stop: ", Tone.BAD), end.why), line("  do ", remedy(end, "KEY")))
+    ]
 
 
 def _row(key: KeyStatus, now: datetime) -> tuple[Span, ...]:
@@ -115,11 +124,11 @@ def _notes(key: KeyStatus) -> list[Line]:
         notes.append(line(f"the rest is as recorded at {moment(key.recorded_at)}"))
     if key.requested:
         notes.append(line("a rotation was asked for and is not finished"))
-    said = " ".join(end.why for end in key.every)
+    said = [end.code for end in key.every]
     results = dict.fromkeys(result for _, result in key.results) or dict.fromkeys([key.verdict] if key.verdict else [])
     for result in results:
         places = ", ".join(str(place) for place, found in key.results if found == result)
-        words = smoke_words(result, said=said)
+        words = smoke_words(result, said=said, key=key.key)
         notes.append(line(f"smoke-check{f' of {places}' if places else ''}: ", Span(words, smoke_tone(result.verdict))))
     bad = [str(place) for place, good in key.deliveries if not good]
     if bad and not key.read:

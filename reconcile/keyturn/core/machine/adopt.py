@@ -61,7 +61,7 @@ def namesake(state: State) -> Decision | None:
     if consent(state) is not None:
         return None
     uuids = ", ".join(key.uuid for key in candidates(state).values())
-    why = f"an API key of that name exists already ({uuids}); `adopt:` in its entry takes it over"
+    why = f"an API key of that name exists already ({uuids})"
     return End(Reason.NAMESAKE, why)
 
 
@@ -170,7 +170,7 @@ def live_unknown(state: State) -> Decision | None:
     """Stop if there are two API keys and nobody says whose secret is in use."""
     if live_slot(state) is not None:
         return None
-    why = "two API keys were found, and the API does not show whose secret is in use: give `adopt: {live: a or b}`"
+    why = "two API keys were found, and the API does not show whose secret is in use"
     return End(Reason.LIVE_UNKNOWN, why)
 
 
@@ -180,7 +180,7 @@ def no_present_secret(state: State) -> Decision | None:
     if len(digests) == 1:
         return None
     how = "no delivery holds a secret" if not digests else "the deliveries hold different secrets"
-    why = f"{how}; `--secret stdin` gives the present one, `--secret regenerate` makes a new one"
+    why = f"{how}"
     return End(Reason.NO_PRESENT_SECRET, why)
 
 
@@ -195,9 +195,9 @@ def not_accepted(state: State) -> Decision | None:
     (digest,) = present(state)
     result = state.observed.verdicts[digest]
     if result.verdict in UNJUDGED:
-        return End(Reason.of(result.verdict.value), f"the present secret is {result.advice}")
+        return End(Reason.of(result.verdict.value), f"the present secret is {result.facts}")
     if result.verdict is Verdict.REFUSED:
-        why = f"the present secret is {result.facts}; `--secret regenerate` makes a new one"
+        why = f"the present secret is {result.facts}"
         return End(Reason.PRESENT_SECRET_REFUSED, why)
     return None
 
@@ -237,11 +237,7 @@ def field_in_use(state: State, delivery: Delivery) -> End:
     result = state.observed.verdicts.get(state.observed.readings[delivery].digest or "")
     accepted = result is not None and result.verdict not in {Verdict.REFUSED, *UNJUDGED}
     what = "a secret that the API accepts" if accepted else "a value that keyturn did not write"
-    keep = (
-        f"`keyturn adopt {state.desired.id} --secret existing --uuid UUID` keeps it, " if state.record is None else ""
-    )
-    why = f"{delivery} already holds {what}; {keep}--take-over replaces it"
-    return End(Reason.FIELD_IN_USE, why)
+    return End(Reason.FIELD_IN_USE, f"{delivery} already holds {what}")
 
 
 def _candidates(state: State, consent: Adopt | None) -> dict[SlotName, ApiKey] | End:
@@ -254,7 +250,7 @@ def _candidates(state: State, consent: Adopt | None) -> dict[SlotName, ApiKey] |
         if uuid:
             listed = state.observed.key(uuid)
             if listed is None:
-                why = f"the API key {uuid}, which `adopt:` names, is in no complete list"
+                why = f"the API key {uuid}, which is to be adopted, is in no complete list"
                 return End(Reason.ADOPT_NOT_FOUND, why)
             named[slot] = listed
     if named:
@@ -267,8 +263,8 @@ def _candidates(state: State, consent: Adopt | None) -> dict[SlotName, ApiKey] |
     for slot, keys in wanted:
         if len(keys) > 1:
             uuids = ", ".join(key.uuid for key in keys)
-            why = f"{len(keys)} API keys are called {keys[0].name!r}: {uuids}; name one by `adopt: {{{slot}: UUID}}`"
-            return End(Reason.SEVERAL_NAMESAKES, why)
+            why = f"{len(keys)} API keys are called {keys[0].name!r}: {uuids}; one has to be named for slot {slot}"
+            return End(Reason.SEVERAL_CANDIDATES, why)
         if keys:
             named.setdefault(slot, keys[0])
     return named

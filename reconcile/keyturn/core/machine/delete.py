@@ -33,7 +33,7 @@ def consent(state: State) -> Decision | None:
     uuids = [uuid for uuid in record_of(state).uuids if state.observed.key(uuid)]
     if not uuids or state.options.allow_delete or state.desired.retain:
         return None
-    why = f"its {len(uuids)} API key(s) are to be deleted; --allow-delete N allows that"
+    why = f"its {len(uuids)} API key(s) are to be deleted"
     return End(Reason.DELETE_NEEDS_CONSENT, why)
 
 

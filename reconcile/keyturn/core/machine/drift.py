@@ -129,9 +129,7 @@ def pasted(state: State) -> Decision | None:
         if found is Verdict.REFUSED:
             continue
         if record.strategy is Strategy.ALTERNATING and not (state.options.adopt and state.options.adopt.live):
-            how = f"`keyturn adopt {record.key} --live a or b`"
-            why = f"a delivery was changed to a secret that the API accepts; say whose it is: {how}"
-            return End(Reason.PASTED, why)
+            return End(Reason.PASTED, f"{_holders(state, digest)} was changed to a secret that the API accepts")
         return _take_pasted(state, record, digest)
     return None
 
@@ -168,8 +166,13 @@ COMPARED: Chain = (when(untried, try_in_hand), verified, when(replaced, pasted))
 def _unjudged(state: State, digest: str) -> End:
     """Say that a delivery holds another secret of which nothing could be learnt."""
     result = state.observed.verdicts[digest]
-    why = f"a delivery was changed, and what it holds could not be judged: {result.advice}"
+    why = f"a delivery was changed, and what it holds could not be judged: {result.facts}"
     return End(Reason.of(result.verdict.value), why)
+
+
+def _holders(state: State, digest: str) -> str:
+    readings = state.observed.readings
+    return ", ".join(str(item) for item in places(state) if readings[item].digest == digest)
 
 
 def _take_pasted(state: State, record: Record, digest: str) -> Decision:

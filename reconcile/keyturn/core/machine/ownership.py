@@ -59,7 +59,7 @@ def owner(state: State) -> Decision | None:
     if record is None or record.deleted_at or record.owner == state.desired.owner:
         return None
     if not state.options.take_over:
-        why = f"its record belongs to {record.owner!r}, not to {state.desired.owner!r}; --take-over moves it here"
+        why = f"its record belongs to {record.owner!r}, not to {state.desired.owner!r}"
         return End(Reason.ANOTHER_OWNER, why)
     spare = record.intent.spare if record.intent else ""
     for uuid in (*sorted(record.uuids), *([spare] if spare else [])):
@@ -206,7 +206,7 @@ def _claimed(state: State, uuid: str, listed: ApiKey) -> Decision | None:
         return claim(state, uuid)
     found = state.observed.claims[uuid]
     if found is None or found.released_at:
-        why = f"no claim says that the API key {uuid} is this key's; --take-over claims it"
+        why = f"no claim says that the API key {uuid} is this key's"
         return End(Reason.UNCLAIMED, why)
     if found.created_at and listed.created_at and found.created_at != listed.created_at:
         why = f"the API key {uuid} was created at {listed.created_at.isoformat()}, its claim says otherwise"
@@ -224,7 +224,7 @@ def claim(state: State, uuid: str) -> Decision | None:
         if (found.owner, found.key) == mine:
             return None
         if not state.options.take_over:
-            why = f"the API key {uuid} belongs to key {found.key!r} of {found.owner!r}; --take-over moves it here"
+            why = f"the API key {uuid} belongs to key {found.key!r} of {found.owner!r}"
             return End(Reason.CLAIMED, why)
     listed = state.observed.key(uuid)
     shown = Planned(Change.ADOPT, "claims", f"claims the API key {uuid}", uuid=uuid)

@@ -51,7 +51,7 @@ def unproven(state: State) -> Decision | None:
     unknown = result.verdict in UNKNOWN or (blocked and not result.models)
     if not unknown and not (blocked and verdict(state, record_of(state).live_digest) in GOOD):
         return None
-    return _give_up(state, Reason.of(result.verdict.value), f"the new secret was not proven: {result.advice}")
+    return _give_up(state, Reason.of(result.verdict.value), f"the new secret was not proven: {result.facts}")
 
 
 def denied(state: State) -> Decision | None:
@@ -59,7 +59,7 @@ def denied(state: State) -> Decision | None:
     result = state.observed.verdicts[carried(state)]
     if result.verdict not in DENIED or verdict(state, record_of(state).live_digest) is result.verdict:
         return None
-    return _give_up(state, Reason.of(result.verdict.value), f"the new secret was not delivered: {result.advice}")
+    return _give_up(state, Reason.of(result.verdict.value), f"the new secret was not delivered: {result.facts}")
 
 
 def other_models(state: State) -> Decision | None:
@@ -122,5 +122,5 @@ def second_opinion(state: State) -> Decision | None:
         return Check(live, Purpose.LIVE)
     if verdict(state, live) is Verdict.ACCEPTED or state.options.verify:
         return None
-    why = "the API refuses the delivered secret, and no other one is known to be accepted; apply --verify mints again"
+    why = "the API refuses the delivered secret, and no other one is known to be accepted"
     return give_up(state, Reason.REFUSED, why)

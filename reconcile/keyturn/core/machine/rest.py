@@ -86,10 +86,10 @@ def _wrong(state: State) -> list[str]:
             wrong.append(f"{item}: {problem}")
     found = state.observed.verdicts.get(live) if live else None
     if record.unverified:
-        told = found.advice if found and found.verdict not in GOOD else record.unverified
+        told = found.facts if found and found.verdict not in GOOD else record.unverified
         wrong.append(f"its secret is not proven: {told}")
     if found and found.verdict not in GOOD and not record.unverified:
-        wrong.append(f"the smoke-check of its secret: {found.advice}")
+        wrong.append(f"the smoke-check of its secret: {found.facts}")
     wrong += [f"the API key {uuid} is listed again, its slot has another one" for uuid in surplus(state)]
     if due(state) and record.retire:
         missing = not_yet_live(state)

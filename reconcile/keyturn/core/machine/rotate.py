@@ -184,7 +184,7 @@ def live_unknown(state: State) -> Decision | None:
     found = verdict(state, live)
     if live is None or live not in state.observed.in_hand or found not in UNKNOWN:
         return None
-    why = f"nothing was minted, since the live secret is {state.observed.verdicts[live].advice}"
+    why = f"nothing was minted, since the live secret is {state.observed.verdicts[live].facts}"
     return End(Reason.of(found.value), why)
 
 

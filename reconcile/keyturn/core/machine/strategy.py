@@ -52,8 +52,8 @@ def drop(state: State) -> Decision | None:
     if slot is None or record.slot(slot) is None or record.retire:
         return None
     if not state.options.allow_delete:
-        why = f"to become in-place its slot {slot} has to be deleted; --allow-delete N allows that"
-        return End(Reason.DELETE_NEEDS_CONSENT, why)
+        why = f"to become in-place its slot {slot} has to be deleted"
+        return End(Reason.DELETE_NEEDS_CONSENT, why, number=1)
     shown = Planned(Change.RECORD, "strategy", f"becomes in-place: slot {slot} goes")
     return WriteRecord(
         replace(record, intent=new_intent(state, Op.DELETE, slot, cause=Cause("entry"))), Write.OPEN, shown
