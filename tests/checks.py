@@ -30,7 +30,6 @@ UNCALLED = {
     "reconcile/keyturn/cli/root.py": dict.fromkeys(
         ("list_commands", "get_command", "format_commands", "shell_complete", "invoke"), "click calls it"
     ),
-    "reconcile/keyturn/engine/explain.py": {"explain_key": "for `plan --explain`"},
     "reconcile/keyturn/manifest/parse.py": {
         "load_text": "beside `load` and `load_data`: a manifest that is in no file, for who uses keyturn as a library"
     },

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import jsonschema
 import pytest
 
-from keyturn.cli.schema import schema_text
+from keyturn.cli.schema import KINDS, schema_text
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Stage
@@ -210,6 +210,38 @@ def test_an_unknown_key_gets_a_suggestion(stage: Stage) -> None:
     assert stage.sandbox.requests == ()
 
 
+def test_the_history_of_all_keys_says_who_and_why(stage: Stage) -> None:
+    """Which keys were rotated for an incident: one command, in text and in JSON; also of a key without an entry."""
+    stage.make_keys()
+    stage.run("apply", "report-bot", "checkout-bot", "--yes", code=None)
+    stage.run("rotate", "report-bot", "--reason", "INC-42", "--yes")
+    lines = stage.run("history", "--all", "--since", "1h").stdout.splitlines()
+    (rotated,) = [line for line in lines if "INC-42" in line]
+    assert "report-bot" in rotated
+    assert "[requested]" in rotated
+    document = stage.json("history", "--all")
+    valid(document, "histories")
+    causes = [event["cause"] for key in document["keys"] for event in key["events"] if event["cause"]]
+    assert "INC-42" in [cause["reason"] for cause in causes]
+    stage.edit("  report-bot: #", "  renamed-bot: #")
+    assert "INC-42" in stage.run("history", "report-bot").stdout
+    assert "name one KEY or more, or say --all" in stage.run("history", code=3).stderr
+    assert "must be a duration" in stage.run("history", "--all", "--since", "soon", code=3).stderr
+
+
+def test_a_plan_explains_its_decisions(stage: Stage) -> None:
+    """Each with its sentence, the policies asked in their order, and the one that decided."""
+    stage.make_keys()
+    text = stage.run("plan", "--explain", "report-bot", code=None).stdout
+    assert text.startswith("report-bot\n  1. ")
+    assert "asked: chain.decided → ownership.team → ownership.owner → " in text
+    document = stage.json("plan", "--explain", "report-bot", code=None)
+    valid(document, "explanation")
+    last = document["keys"][0]["decisions"][-1]
+    assert (last["kind"], last["asked"][0]) == ("End", "chain.decided")
+    assert "--explain needs a KEY" in stage.run("plan", "--explain", code=3).stderr
+
+
 def test_a_key_without_history(stage: Stage) -> None:
     """No record is no crash."""
     assert "no history yet" in stage.run("history", "report-bot", code=1).stderr
@@ -262,7 +294,7 @@ def test_targets_lists_what_is_installed(stage: Stage) -> None:
     assert "  address" in listed
 
 
-@pytest.mark.parametrize("kind", ["manifest", "plan", "record", "report", "status", "history", "smoke"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_schema(stage: Stage, kind: str) -> None:
     """Each schema is one JSON document, valid as a schema."""
     jsonschema.Draft202012Validator.check_schema(json.loads(stage.run("schema", kind).stdout))

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from keyturn.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from keyturn.cli.console import Screen
+    from keyturn.cli.session import Opened
+    from keyturn.core.results import Options
 
 CHANGES = 2
 
@@ -20,6 +28,7 @@ CHANGES = 2
 @options.unpark
 @click.option("--out", type=click.Path(dir_okay=False), help="Save the plan for `apply --plan`.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 if there are changes and no problems.")
+@click.option("--explain", is_flag=True, help="Show each decision about KEY, with the policies that were asked.")
 @options.formatted("text", "json", "markdown")
 @options.talking
 def command(  # noqa: PLR0913 - each is an option
@@ -33,6 +42,7 @@ def command(  # noqa: PLR0913 - each is an option
     unpark: tuple[str, ...],
     out: str | None,
     detailed_exitcode: bool,
+    explain: bool,
 ) -> int:
     """Plan, save, show."""
     from datetime import UTC, datetime
@@ -46,7 +56,12 @@ def command(  # noqa: PLR0913 - each is an option
 
     screen = options.screen()
     consent = Consent(allow_delete, allow_rotations, take_over, unpark)
+    if explain and not keys:
+        raise click.UsageError("--explain needs a KEY")
     with opened(screen, file, unpark, keys) as manifests:
+        if explain:
+            asked = Options(verify=verify, take_over=take_over, same_team=take_over)
+            return _explained(screen, manifests, asked, unpark)
         plans = plan_all(manifests, Order(Options(verify=verify, take_over=take_over, same_team=take_over), consent))
     code = mixed(plan.exit_code for plan in plans)
     if code == 0 and detailed_exitcode and any(key.changes for plan in plans for key in plan.plans):
@@ -60,4 +75,27 @@ def command(  # noqa: PLR0913 - each is an option
         screen.document(plan_markdown(plans))
     else:
         screen.result(plan_lines(plans))
+    return code
+
+
+def _explained(screen: Screen, manifests: Sequence[Opened], asked: Options, unpark: Sequence[str]) -> int:
+    from dataclasses import replace
+    from datetime import UTC, datetime
+
+    from keyturn.core.reasons import mixed
+    from keyturn.engine.explain import explain_key
+    from keyturn.report.documents import ExplanationDocument, KeyExplained, dump
+    from keyturn.report.plan import explanation_lines
+
+    found = [
+        (key.id, *explain_key(one.world, key, replace(asked, unpark=key.id in unpark)))
+        for one in manifests
+        for key in one.entries()
+    ]
+    code = mixed(plan.exit_code for _, plan, _ in found)
+    if screen.format == "json":
+        explained = tuple(KeyExplained(key, decisions) for key, _, decisions in found)
+        screen.document(dump(ExplanationDocument(datetime.now(UTC), code, explained)))
+    else:
+        screen.result(row for key, _, decisions in found for row in explanation_lines(key, decisions))
     return code

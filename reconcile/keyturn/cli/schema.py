@@ -6,7 +6,7 @@ import click
 
 from keyturn.cli import options
 
-KINDS = ("manifest", "plan", "record", "report", "status", "history", "smoke")
+KINDS = ("manifest", "plan", "explanation", "record", "report", "status", "history", "histories", "smoke")
 
 
 @click.command("schema", help="Print the JSON Schema of a kind of document.")

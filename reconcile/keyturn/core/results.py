@@ -132,6 +132,20 @@ class KeyPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class Explanation:
+    """One decision: its kind (`End`, or a step such as `Look`), its sentence, and the policies in the order asked."""
+
+    kind: str
+    sentence: str
+    asked: tuple[str, ...]
+
+    @property
+    def by(self) -> str:
+        """The policy that decided."""
+        return self.asked[-1]
+
+
+@dataclass(frozen=True, slots=True)
 class KeyReport:
     """What applying came to for one key: what was done, how it ended, what is wrong now."""
 

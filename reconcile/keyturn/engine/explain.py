@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from keyturn.core.machine import explain
 from keyturn.core.model import DesiredKey
-from keyturn.core.results import End, KeyPlan, Options
+from keyturn.core.results import End, Explanation, KeyPlan, Options
 from keyturn.core.state import State
 from keyturn.core.steps import (
     Check,
@@ -22,20 +20,6 @@ from keyturn.core.steps import (
 )
 from keyturn.core.world import World
 from keyturn.engine.planning import plan_key
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """One decision: its kind (`End`, or a step such as `Look`), its sentence, and the policies in the order asked."""
-
-    kind: str
-    sentence: str
-    asked: tuple[str, ...]
-
-    @property
-    def by(self) -> str:
-        """The policy that decided."""
-        return self.asked[-1]
 
 
 def explain_key(world: World, desired: DesiredKey, options: Options) -> tuple[KeyPlan, tuple[Explanation, ...]]:

@@ -15,7 +15,7 @@ from keyturn import __version__
 from keyturn.core.errors import InputError
 from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
 from keyturn.core.record import record_schema
-from keyturn.core.results import KeyStatus, PoolState, RunPlan, RunReport
+from keyturn.core.results import Explanation, KeyStatus, PoolState, RunPlan, RunReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,26 @@ class PlanDocument:
     verify: bool = False
     consent: Consent = Consent()
     kind: Literal["plan"] = "plan"
+    schema: Literal[1] = 1
+    keyturn: str = __version__
+
+
+@dataclass(frozen=True, slots=True)
+class KeyExplained:
+    """Every decision of the plan of one key, in order; the last one is how the plan ends."""
+
+    key: str
+    decisions: tuple[Explanation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ExplanationDocument:
+    """Why the plans of these keys are what they are."""
+
+    at: datetime
+    exit_code: int
+    keys: tuple[KeyExplained, ...]
+    kind: Literal["explanation"] = "explanation"
     schema: Literal[1] = 1
     keyturn: str = __version__
 
@@ -151,10 +171,19 @@ class SmokeDocument:
 
 
 Parsed = TypeVar("Parsed", SavedPlan, ReportDocument)
-Document = PlanDocument | ReportDocument | StatusDocument | HistoryDocument | HistoriesDocument | SmokeDocument
+Document = (
+    PlanDocument
+    | ExplanationDocument
+    | ReportDocument
+    | StatusDocument
+    | HistoryDocument
+    | HistoriesDocument
+    | SmokeDocument
+)
 
 _TYPES: Mapping[str, type[Document]] = {
     "plan": PlanDocument,
+    "explanation": ExplanationDocument,
     "report": ReportDocument,
     "status": StatusDocument,
     "history": HistoryDocument,

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from keyturn.core import reasons
 from keyturn.core.reasons import Condition
-from keyturn.core.results import Change, End, KeyPlan, Planned, RunPlan, RunReport
+from keyturn.core.results import Change, End, Explanation, KeyPlan, Planned, RunPlan, RunReport
 from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, line, moment
 from keyturn.report.pools import pool_lines
@@ -83,6 +83,15 @@ def condition_spans(end: End) -> tuple[Span, ...]:
     until = f" until {moment(end.until)}" if end.until else ""
     why = f": {end.why}" if end.why else ""
     return (Span(end.condition.value, CONDITION_TONES[end.condition]), Span(f"{since}{until}{why} [{end.code}]"))
+
+
+def explanation_lines(key: str, decisions: Iterable[Explanation]) -> list[Line]:
+    """Return each decision with the policies that were asked; the last of them decided."""
+    result = [line(Span(key, Tone.NAME))]
+    for number, one in enumerate(decisions, 1):
+        result.append(line(f"  {number}. ", Span(one.kind, Tone.HEAD), f"  {one.sentence}  [{one.by}]"))
+        result.append(line(Span(f"     asked: {' → '.join(one.asked)}", Tone.DIM)))
+    return result
 
 
 def plan_summary(plan: RunPlan) -> str:
