@@ -15,12 +15,7 @@ CLEAN = (
     "docs/",
     "examples/",
     "provider/",
-    "reconcile/keyturn/cli/",
-    "reconcile/keyturn/demo/",
-    "reconcile/keyturn/live/",
-    "reconcile/keyturn/manifest/",
-    "reconcile/keyturn/sandbox/",
-    "reconcile/keyturn/targets/",
+    "reconcile/",
     "tests/pages.py",
     "tests/wings.py",
 )

@@ -29,7 +29,7 @@ from keyturn.core.state import Clock, Observed, Run, State
 from keyturn.core.world import StoredRecord, World
 from keyturn.engine.planning import Planning
 from keyturn.engine.run_lock import Runs
-from keyturn.engine.runner import Engine, Runner, Talk
+from keyturn.engine.runner import Engine, Listener, Runner
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 REST = End(Reason.AT_REST)
@@ -129,12 +129,12 @@ class FakeEngine:
             raise found
         return Planning(found, state)
 
-    def apply(self, world: World, desired: DesiredKey, options: Options, run: str, talk: Talk) -> KeyReport:
+    def apply(self, world: World, desired: DesiredKey, options: Options, run: str, listener: Listener) -> KeyReport:
         """Say a line, then report as armed."""
         self.applied.append(desired.id)
         self.options[desired.id] = options
         self.runs.add(run)
-        talk(Progress(desired.id, "working", world.now()))
+        listener(Progress(desired.id, "working", world.now()))
         self.on_apply(desired.id)
         found = self.reports.get(desired.id, KeyReport(desired.id, (), DONE))
         if isinstance(found, Exception):

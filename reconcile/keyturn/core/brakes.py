@@ -54,7 +54,7 @@ class Braked:
 def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False) -> Braked:
     """Hold back deletes, adoptions and heals over their limit, and defer scheduled rotations over what is left.
 
-    Held back is all or none: a person decides about the whole. `asked`: the rotations were asked for key by key, so
+    Held back is all or none: an operator decides about the whole. `asked`: the rotations were asked for key by key, so
     none is braked. Retires do not count.
     """
     held: dict[str, End] = {}

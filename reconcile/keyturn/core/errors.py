@@ -3,10 +3,10 @@
     KeyturnError                 exit 1   something failed
     ├── InputError               exit 3   the manifest or the command line is wrong
     │   └── ManifestError                 all its mistakes at once
-    ├── OwnershipError           exit 4   somebody else's key, field or record; or a brake
+    ├── OwnershipError           exit 4   another owner's key, field or record; or a brake
     │   └── RunStopped                    the whole run stops, not only this key
     ├── CredentialError          exit 5   a token or a login is refused
-    ├── Conflict                 exit 1   a compare-and-set lost: somebody else wrote
+    ├── Conflict                 exit 1   a compare-and-set failed: modified concurrently
     ├── LeaseLost                exit 1   this run may no longer write
     ├── ApiError                 exit 1   the API answered no, or not at all
     │   ├── NotAccepted                   definite: connection never made, 400, 422: nothing happened
@@ -18,7 +18,7 @@
     └── TargetError              exit 1   a target said no
         ├── TargetUnavailable             no answer, sealed, throttled: try again later (may be ambiguous)
         ├── TargetForbidden               this login may not do that
-        └── TargetMisfit                  wrong mount, KV v1, binary value, not writable: a person has to act
+        └── TargetMisfit                  wrong mount, KV v1, binary value, not writable: an operator has to act
 
 No error holds a secret, a token or a body: an API error keeps the status, the error id, the request id and the
 text of known shape, nothing else.
@@ -54,7 +54,7 @@ class KeyturnError(Exception):
 
 
 class InputError(KeyturnError):
-    """The command line or a file that a person wrote is wrong."""
+    """The command line or a file that an operator wrote is wrong."""
 
     exit_code = 3
 
@@ -84,7 +84,7 @@ class ManifestError(InputError):
         super().__init__("\n".join(str(mistake) for mistake in self.mistakes))
 
     def __str__(self) -> str:
-        """One line a mistake."""
+        """One line per mistake."""
         return self.what
 
 
@@ -188,4 +188,4 @@ class TargetForbidden(TargetError):
 
 
 class TargetMisfit(TargetError):
-    """Wrong mount, wrong engine version, wrong type of value, no such place: a person has to act."""
+    """Wrong mount, wrong engine version, wrong type of value, no such place: an operator has to act."""

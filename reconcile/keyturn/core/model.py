@@ -159,7 +159,7 @@ class Adopt:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Spare API keys that a person made: their names begin with `prefix`; fewer than `low` of them are few."""
+    """Spare API keys that an operator made: their names begin with `prefix`; fewer than `low` of them are few."""
 
     prefix: str
     low: int = 0
@@ -194,7 +194,7 @@ class DesiredKey:
     pool: Pool | None = None
     """Where a missing API key is taken from."""
     retain: bool = False
-    """`absent` with `retain`: the API keys stay, only keyturn lets go (Pulumi's `on_delete: retain`)."""
+    """`absent` with `retain`: the API keys stay, only their claims are released (Pulumi's `on_delete: retain`)."""
     fingerprint: str = ""
     """Digest of the entry as written; a change of it unparks the key."""
     homes: Mapping[str, str] = field(default_factory=dict)

@@ -22,7 +22,7 @@ class Tone(StrEnum):
 
 
 class Condition(StrEnum):
-    """What a person sees first of a key. The order is by urgency, the most urgent first."""
+    """What an operator sees first of a key. The order is by urgency, the most urgent first."""
 
     tone: Tone
     exit_code: int

@@ -110,7 +110,7 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Requested:
-    """A rotation that a person or a rule asked for; only a commit clears it."""
+    """A rotation that an operator or a rule asked for; only a commit clears it."""
 
     by: str
     reason: str
@@ -120,7 +120,7 @@ class Requested:
 
 @dataclass(frozen=True, slots=True)
 class Handoff:
-    """Keys that a person has to make in the control panel: exact names, and the uuids that were there before."""
+    """Keys that an operator has to make in the control panel: exact names, and the uuids that were there before."""
 
     names: tuple[str, ...]
     since: datetime

@@ -20,7 +20,7 @@ _URGENCY = tuple(Condition)
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a person asked of this run; the manifest never sets these.
+    """What an operator asked of this run; the manifest never sets these.
 
     `rotate` asks for a rotation now; `adopt` overrides the entry's consent; `secret` is the one to adopt where it
     comes from standard input; `allow_delete` is the run's brake, released for this key; `lock_timeout` is in seconds.
@@ -216,7 +216,7 @@ class KeyStatus:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One line of talk while a key is worked on."""
+    """A progress message."""
 
     key: str
     text: str
@@ -234,7 +234,7 @@ class PoolState:
 
     @property
     def few(self) -> bool:
-        """Whether a person should make some more."""
+        """Whether an operator should make some more."""
         return self.left < self.low or self.left < self.wanted
 
 

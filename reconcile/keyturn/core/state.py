@@ -15,8 +15,8 @@ from keyturn.core.results import End, Options
 class Clock:
     """One moment on both clocks: the wall (UTC), and seconds that never jump.
 
-    Within a run `now` goes on evenly from its beginning, where the wall clock was compared with the API's: a clock
-    that is set meanwhile ends no overlap.
+    Within a run `now` advances steadily from its start, where the wall clock was compared with the API's: setting the
+    clock during the run ends no overlap.
     """
 
     now: datetime

@@ -1,4 +1,4 @@
-"""PURE: what a step that came to an outcome changes; and the outcome that a plan assumes.
+"""PURE: what the outcome of a step changes, and the outcome that a plan assumes.
 
 `plan` and `apply` go through the same `advance`, so that a plan cannot say one thing and apply do another.
 """
@@ -100,7 +100,7 @@ Outcome = Done | Looked | Claimed | Listed | Checked | Written | Made | Delivere
 
 
 def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901, PLR0912 - one case per step
-    """Return the state after a step came to an outcome."""
+    """Return the state after the outcome of a step."""
     if isinstance(outcome, Failed):
         return _failed(state, step, outcome)
     seen, run = state.observed, state.run

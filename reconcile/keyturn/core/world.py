@@ -123,7 +123,7 @@ class World(Protocol):
     def write_delivery(self, delivery: Delivery, secret: Secret, expected: Secret | None, guard: Guard) -> str:
         """Replace `expected` by `secret` and return the new version; other fields stay.
 
-        Raises Conflict where our field no longer is `expected`. Changes of other fields are merged, five times at
+        Raises Conflict if our field is no longer `expected`. Changes of other fields are merged, five times at
         most.
         """
 
@@ -144,7 +144,7 @@ class World(Protocol):
         """Write a record over exactly `version` and return the new version."""
 
     def list_records(self) -> tuple[str, ...]:
-        """Return the ids of all keys that have a record here, whoever owns them."""
+        """Return the ids of all keys that have a record here, of every owner."""
 
     def read_claim(self, uuid: str) -> StoredClaim:
         """Read who claims an API key."""

@@ -55,7 +55,7 @@ def guard(world: World, state: State) -> Guard:
     return check
 
 
-def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # noqa: C901, PLR0912 - one case a step
+def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # noqa: C901, PLR0912 - one case per step
     """Perform a step.
 
     Raises:

@@ -34,7 +34,7 @@ from keyturn.engine.observe import Hand, clock, observe, refresh
 from keyturn.engine.planning import ENDLESS, MAX_STEPS, look_closer, shown, worth_showing
 from keyturn.engine.signals import stop_requested
 
-Talk = Callable[[Progress], None]
+Listener = Callable[[Progress], None]
 Stop = Callable[[], bool]
 
 REREADS = 5
@@ -51,7 +51,7 @@ class _Working:
     """What one apply of one key goes along with."""
 
     world: World
-    talk: Talk
+    listener: Listener
     stop: Stop
     hand: Hand = field(default_factory=Hand)
     done: list[Planned] = field(default_factory=list)
@@ -65,14 +65,14 @@ def apply_key(
     desired: DesiredKey,
     options: Options,
     run: str,
-    talk: Talk = lambda _: None,
+    listener: Listener = lambda _: None,
     stop: Stop = lambda: stop_requested() is not None,
 ) -> KeyReport:
     """Run the machine wet on one key until it rests; raises nothing but RunStopped.
 
     `stop` is asked between steps; between a mint and its first durable write it is not heard.
     """
-    work = _Working(world, talk, stop)
+    work = _Working(world, listener, stop)
     state: State | None = None
     end: End
     try:
@@ -110,7 +110,7 @@ def apply_key(
 
 
 def _go(work: _Working, state: State, step: Step) -> State:
-    """Perform one step; where somebody else wrote, or a record's fate is unknown, observe the record again."""
+    """Perform one step. If the record was modified concurrently, or its fate is unknown, read it again."""
     _tell(work, state, step)
     try:
         outcome = _sleep(work, step.seconds) if isinstance(step, Wait) else perform(work.world, state, step, work.hand)
@@ -179,14 +179,14 @@ def _went_wrong(item: Planned, outcome: Outcome) -> bool:
 
 
 def _reread(work: _Working, state: State, *, patient: bool = True) -> State:
-    """Read the record again, and go on from what it says."""
+    """Read the record again, and continue from what it says."""
     stored = _patiently(work, state) if patient else work.world.read_record(state.desired.id)
     return refresh(work.world, state, stored)
 
 
 def _patiently(work: _Working, state: State) -> StoredRecord:
     """Read the record after a write of it went wrong; bounded over the whole run, with growing pauses."""
-    last = "somebody else wrote it each time"
+    last = "it was modified concurrently each time"
     while True:
         work.rereads += 1
         if work.rereads > REREADS:
@@ -211,7 +211,7 @@ def _tell(work: _Working, state: State, step: Step) -> None:
     if isinstance(step, Check):
         text = "smoke-checks"
     if text:
-        work.talk(Progress(state.desired.id, text, state.clock.now))
+        work.listener(Progress(state.desired.id, text, state.clock.now))
 
 
 def unmanaged_key(key: str, owner: str) -> DesiredKey:

@@ -39,7 +39,7 @@ from keyturn.engine.observe import Hand, observe
 Trace = Callable[[State], None]
 
 MAX_STEPS = 400
-ENDLESS = End(Reason.ENDLESS, "it does not come to rest; nothing more is tried")
+ENDLESS = End(Reason.ENDLESS, "the key did not converge; nothing more is tried")
 QUIET = {
     (Change.ADOPT, "claims"),
     (Change.CREATE, "slot-missing"),

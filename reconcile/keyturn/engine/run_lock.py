@@ -1,6 +1,6 @@
 """Runs of this machine: each locks a file of its name for as long as it lives, so that its death can be seen at once.
 
-The lock is `flock`: the kernel lets go of it when the process ends, however it ends.
+The lock is `flock`: the kernel releases it when the process ends, however it ends.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class HeldRun:
         _held.add(self)
 
     def forget(self) -> None:
-        """Let go in a forked child: the run, its file and its lock stay the parent's."""
+        """Release the lock in a forked child: the run, its file and its lock stay the parent's."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -125,7 +125,7 @@ os.register_at_fork(after_in_child=_forget_in_child)
 
 
 def _private(directory: Path) -> bool:
-    """Tell whether only this user can write there; in a shared temporary directory somebody else may have made it."""
+    """Tell whether only this user can write there: in a shared temporary directory another user may have made it."""
     try:
         found = directory.lstat()
     except OSError:

@@ -41,11 +41,11 @@ from keyturn.engine.threads import map_in_threads
 from keyturn.engine.worklist import Call, check_digest, exit_code, has_retire, rotated, still, to_do
 from keyturn.report.handoff import handoff_text
 
-Talk = Callable[[Progress], None]
+Listener = Callable[[Progress], None]
 
 WORKERS = 8
 POLL = 10.0
-"""Seconds between two looks for keys that a person has to make (`--wait`)."""
+"""Seconds between two looks for keys that an operator has to make (`--wait`)."""
 GRACE = timedelta(seconds=5)
 """Overlaps that end within so long of each other are waited for together."""
 BLIND = (
@@ -59,22 +59,22 @@ class Engine:
     """What works on one key; tests put another in its place."""
 
     plan: Callable[[World, DesiredKey, Options], Planning] = plan_key
-    apply: Callable[[World, DesiredKey, Options, str, Talk], KeyReport] = executor.apply_key
+    apply: Callable[[World, DesiredKey, Options, str, Listener], KeyReport] = executor.apply_key
     unmanaged: Callable[[str, str], DesiredKey] = executor.unmanaged_key
 
 
 class Runner:
     """Works on the keys of one manifest through one world.
 
-    `talk` is called in the caller's thread only. Within `signals.Signals`, no new key is started once a stop was asked
-    for; those under way end by themselves.
+    `listener` is called in the caller's thread only. Within `signals.Signals`, no new key is started after a request to
+    stop; those under way end by themselves.
     """
 
     def __init__(
         self,
         world: World,
         desired: Desired,
-        talk: Talk,
+        listener: Listener,
         *,
         engine: Engine | None = None,
         runs: Runs | None = None,
@@ -83,7 +83,7 @@ class Runner:
         """Prepare; nothing is read yet."""
         self._world = world
         self._desired = desired
-        self._talk = talk
+        self._listener = listener
         self._engine = engine or Engine()
         self._runs = runs or Runs()
         self._workers = workers
@@ -133,7 +133,7 @@ class Runner:
     ) -> RunReport:
         """Plan these keys as `plan` does, then apply those that no brake holds back.
 
-        `wait`: until a signal, go on looking for keys that a person has to make; meanwhile nothing is held or written.
+        `wait`: until a signal, look again and again for keys that an operator has to make; nothing is held meanwhile.
 
         Raises:
             InputError: a key is not in the manifest.
@@ -223,7 +223,7 @@ class Runner:
             self._say(f"Records without an entry in the manifest could not be listed: {error}")
             return {}
 
-        def read(key: str, say: Talk) -> Record | None:
+        def read(key: str, say: Listener) -> Record | None:
             try:
                 return self._world.read_record(key).record
             except KeyturnError as error:
@@ -264,7 +264,7 @@ class Runner:
     def _planned(self, call: Call, work: Sequence[DesiredKey]) -> tuple[Planning, ...]:
         """Plan each key on its own."""
 
-        def see(key: DesiredKey, _say: Talk) -> Planning:
+        def see(key: DesiredKey, _say: Listener) -> Planning:
             if end := self._halted(call):
                 return failed_planning(key.id, end)
             try:
@@ -287,7 +287,7 @@ class Runner:
         """Apply each key that is free and has something to do; the others end as their plan did."""
         plans = {plan.key: plan for plan in braked.plans}
 
-        def do(key: DesiredKey, say: Talk) -> KeyReport:
+        def do(key: DesiredKey, say: Listener) -> KeyReport:
             plan = plans[key.id]
             if key.id not in braked.free or not to_do(plan, call.options):
                 return KeyReport(key.id, (), plan.end, conditions=plan.conditions)
@@ -322,7 +322,7 @@ class Runner:
         return (*failures, *self._apply(call, ready, braked, run))
 
     def _wait_for_persons(self, call: Call, reports: dict[str, KeyReport], run: str) -> None:
-        """Look for API keys that a person has to make, and go on with what is there, until none is missing."""
+        """Look for API keys that an operator has to make, and go on with what is there, until none is missing."""
         told: list[str] = []
         while not self._halted(call) and (waiting := worklist.waiting(call.work, reports)):
             wanted = handoff_text(name for key in waiting for name in reports[key.id].end.make)
@@ -385,7 +385,7 @@ class Runner:
     def _hear(self, line: Progress) -> None:
         """Pass a line on; nobody listening any more is no reason to leave a key half done."""
         with suppress(Exception):
-            self._talk(line)
+            self._listener(line)
 
     def _now(self) -> datetime:
         return self._world.now()

@@ -1,4 +1,4 @@
-"""Being asked to stop: the signal is noted, and whoever is working looks for it where stopping is safe.
+"""A request to stop: the signal is noted, and the running work looks for it where stopping is safe.
 
 The runner starts no new key once a stop was asked for. The executor looks between two steps, and never between a mint
 and the first durable write of its secret: there the secret would be lost.

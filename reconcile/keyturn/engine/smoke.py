@@ -118,7 +118,7 @@ def check(
         if result.verdict is Verdict.REFUSED:
             refused += 1
             if over and ever_accepted:
-                return SmokeResult(Verdict.UNREACHABLE, f"accepted and refused by turns; last: {result.detail}")
+                return SmokeResult(Verdict.UNREACHABLE, f"accepted and refused in turn; last: {result.detail}")
             if over and refused >= TRIES:
                 return _refused(world, result, refused)
         elif result.verdict not in UNKNOWN or over:

@@ -71,7 +71,7 @@ def to_do(plan: KeyPlan, options: Options) -> bool:
 
 
 def waiting(work: Sequence[DesiredKey], reports: Mapping[str, KeyReport]) -> tuple[DesiredKey, ...]:
-    """Return the keys that wait for a person or another run, not for time."""
+    """Return the keys that wait for an operator or another run, not for time."""
     ends = {key: report.end for key, report in reports.items()}
     return tuple(key for key in work if ends[key.id].code in PATIENT)
 
@@ -91,7 +91,7 @@ def check_digest(planned: Sequence[Planning], expected: str) -> None:
     """Raise OwnershipError if the plan is not the one that was reviewed."""
     if brakes.digest(one.plan for one in planned) != expected:
         raise OwnershipError(
-            "the saved plan no longer is what would be done, so nothing was",
+            "the saved plan is out of date; nothing was changed",
             evidence="a key, its record, its entry or a delivery changed since",
             remedy="Make a new plan and review it.",
         )
@@ -127,7 +127,7 @@ def pools(work: Iterable[DesiredKey], wants: Mapping[str, int], listed: Iterable
 
 
 def wants(results: Sequence[KeyPlan] | Sequence[KeyReport]) -> dict[str, int]:
-    """Return how many API keys each key lacks: would take from its pool, or a person has to make."""
+    """Return how many API keys each key lacks: would take from its pool, or an operator has to make."""
     return {
         one.key: len(one.end.make)
         + (sum(change.code == POOL for change in one.changes) if isinstance(one, KeyPlan) else 0)

@@ -20,7 +20,7 @@ from keyturn.core.results import Explanation, KeyStatus, PoolState, RunPlan, Run
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What a person allowed when a plan was made; a saved plan never grants it, it only says what to say again."""
+    """What an operator allowed when a plan was made; a saved plan never grants it, it only says what to say again."""
 
     allow_delete: int = 0
     allow_rotations: int = 0

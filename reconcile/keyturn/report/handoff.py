@@ -1,4 +1,4 @@
-"""The one list of API keys that a person has to make, and the clicks that make one."""
+"""The one list of API keys that an operator has to make, and the clicks that make one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLICKS = (
 
 
 def handoff_text(names: Iterable[str]) -> list[str]:
-    """Return what a person has to do, line by line; empty if nothing."""
+    """Return what an operator has to do, line by line; empty if nothing."""
     wanted = list(dict.fromkeys(names))
     if not wanted:
         return []

@@ -1,4 +1,4 @@
-"""Plans and reports as GitHub-flavoured markdown: everything that somebody else named stands in a code span."""
+"""Plans and reports as GitHub-flavoured markdown: every name that is not ours is in a code span."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def is_quiet(plan: KeyPlan) -> bool:
 
 
 def change_lines(changes: Iterable[Planned], indent: int = 4) -> list[Line]:
-    """Return one line a change: what, where, why and its code."""
+    """Return one line per change: what, where, why and its code."""
     rows = [
         (
             Span(change.change.value, _CHANGE_TONES.get(change.change, Tone.PLAIN)),
@@ -113,7 +113,7 @@ def plan_summary(plan: RunPlan) -> str:
 
 
 def rest_lines(run: RunPlan | RunReport) -> list[Line]:
-    """Return what concerns the whole run: what was left, why it stopped, what a person has to make."""
+    """Return what concerns the whole run: what was left, why it stopped, what an operator has to make."""
     result: list[Line] = []
     if run.deferred:
         result.append(line(f"Left for a later run, over rotations_per_run: {', '.join(run.deferred)}."))

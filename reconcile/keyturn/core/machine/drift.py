@@ -202,7 +202,7 @@ def _take_pasted(state: State, record: Record, digest: str) -> Decision:
         unverified="",
     )
     evidence = f"{', '.join(map(str, held))} held a secret that keyturn did not make and the API accepts"
-    shown = Planned(Change.RECORD, "pasted", "a person regenerated the key and pasted its secret: taken as it is")
+    shown = Planned(Change.RECORD, "pasted", "an operator regenerated the key and pasted its secret: taken as it is")
     return WriteRecord(
         note(taken, state, "took a pasted secret", Cause("drift", evidence=evidence), slot=slot_name), Write.KEEP, shown
     )

@@ -39,7 +39,7 @@ def create_retired(state: State) -> Decision | None:
     )
     known = tuple(key.uuid for key in state.observed.keys if key.name in missing)
     wanted = " and ".join(map(repr, missing))
-    shown = Planned(Change.HAND_OFF, "create-retired", f"needs {wanted}, which a person makes in the control panel")
+    shown = Planned(Change.HAND_OFF, "create-retired", f"needs {wanted}, which an operator makes in the control panel")
     handed = Handoff(missing, state.clock.now - timedelta(seconds=state.desired.timing.request), known)
     return WriteRecord(
         note(
@@ -115,7 +115,7 @@ def take(state: State) -> Decision | None:
     handoff = replace(record.handoff, names=tuple(map(state.name_of, left))) if record.handoff and left else None
     taken = replace(record, slots=slots, handoff=handoff)
     if record.live is None:
-        taken = replace(taken, requested=record.requested or Requested("hand-off", "a person saw its secret", now))
+        taken = replace(taken, requested=record.requested or Requested("hand-off", "an operator saw its secret", now))
     elif record.retire is None:
         taken = replace(taken, retire=Retire(slot, now))
     why = f"takes {state.name_of(slot)!r} as slot {slot}"

@@ -239,4 +239,4 @@ def release(state: State, uuid: str, *, spare: bool = False) -> Decision | None:
     if found is None or found.released_at or (found.owner, found.key) != (state.desired.owner, state.desired.id):
         return None
     released = Claim(uuid, found.owner, found.key, found.created_at, state.clock.now, spare)
-    return WriteClaim(released, Planned(Change.RELEASE, "released", f"lets go of the API key {uuid}", uuid=uuid))
+    return WriteClaim(released, Planned(Change.RELEASE, "released", f"releases the API key {uuid}", uuid=uuid))

@@ -70,7 +70,7 @@ def record_spare(state: State) -> Decision | None:
     if listed is None:
         return None
     prefix = state.desired.pool.prefix if state.desired.pool else ""
-    why = f"takes a spare of the pool {prefix!r}; the secret that a person saw dies"
+    why = f"takes a spare of the pool {prefix!r}; the secret that an operator saw dies"
     slots = record_of(state).with_slot(slot, Slot(listed.uuid, _wanted_name(state), listed.created_at))
     shown = Planned(Change.ADOPT, POOL, why, slot=slot)
     return WriteRecord(replace(record_of(state), slots=slots), Write.NOTE, shown)

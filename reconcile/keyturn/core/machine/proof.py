@@ -109,7 +109,7 @@ def try_replaced(state: State) -> Decision | None:
 
 
 def second_opinion(state: State) -> Decision | None:
-    """If a delivery holds the refused secret, the live one must be accepted: else the API may be ill, not the key."""
+    """If a delivery holds the refused secret, the live one must be accepted, or the API may be failing."""
     known = known_secret(state)
     if known is None or not known_in_hand(state) or not protects(state) or not holds(state, known):
         return None

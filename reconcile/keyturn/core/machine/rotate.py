@@ -139,7 +139,7 @@ def slot_to_mint(state: State) -> SlotName:
     if record.live is None:
         return SlotName.A if record.slot(SlotName.A) else SlotName.B
     if lost(state):
-        # No target holds the live secret. One may hold the other slot's, refused by an API that may be ill.
+        # No target holds the live secret. One may hold the other slot's, refused by an API that may be failing.
         return record.live
     if record.strategy is Strategy.ALTERNATING and record.slot(record.live.other):
         return record.live.other
