@@ -152,7 +152,7 @@ class TestTalk:
             assert released.wait(20)
             raise BrokenPipeError
 
-        made.runner._talk = stuck
+        made.runner._listener = stuck
         made.engine.on_apply = lambda key: released.set()
         assert made.runner.apply([], Options()).exit_code == 0
 
