@@ -105,7 +105,7 @@ def test_a_smoke_check_fails_the_up_whose_secret_is_refused(site: Site) -> None:
 def test_missing_credentials_and_places_are_told_in_a_sentence(site: Site) -> None:
     """No account token, no login, a vault that is not there: one paragraph each, and no call that mutates."""
     site.variables["DIGITALOCEAN_TOKEN"] = ""
-    assert "no DigitalOcean token. Set DIGITALOCEAN_TOKEN" in site.refused(site.key())
+    assert "no DigitalOcean token found. Set DIGITALOCEAN_TOKEN" in site.refused(site.key())
     del site.variables["DIGITALOCEAN_TOKEN"]
     token = site.variables.pop("VAULT_TOKEN")
     assert "VAULT_TOKEN" in site.refused(site.key())

@@ -119,7 +119,7 @@ class Server:
         token = self._environment.get(self._endpoint.variable, "").strip()
         if not token:
             raise CredentialError(
-                f"the variable {self._endpoint.variable} is not set, or empty",
+                f"the variable {self._endpoint.variable} is not set or is empty",
                 where=self._where,
                 remedy="1Password Connect needs an access token.",
             )
