@@ -108,7 +108,7 @@ def plan_all(manifests_: Sequence[Opened], order: Order) -> list[RunPlan]:
 def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
     """Plan, show the plan, confirm, apply and report. Return the exit code."""
     plans = plan_all(manifests_, order)
-    screen.inform(plan_lines(plans))
+    screen.inform(plan_lines(plans, before_apply=True))
     if order.expected and order.expected != {plan.owner: plan.digest for plan in plans}:
         raise OwnershipError(
             "the saved plan is out of date; nothing was changed", remedy="Make a new plan and review it."

@@ -104,6 +104,10 @@ def by_urgency(ends: Iterable[End]) -> tuple[End, ...]:
     return tuple(sorted(once.values(), key=lambda end: _URGENCY.index(end.condition)))
 
 
+def _wanted(conditions: tuple[End, ...], end: End) -> End:
+    return next((one for one in (*conditions, end) if one.make and one.since), end)
+
+
 @dataclass(frozen=True, slots=True)
 class KeyPlan:
     """What apply would do to one key; `basis` is a digest of all that the plan was made from."""
@@ -124,6 +128,11 @@ class KeyPlan:
     def now(self) -> End:
         """The most urgent of what was found, or how the plan ends if nothing is known."""
         return self.conditions[0] if self.conditions else self.end
+
+    @property
+    def wanted(self) -> End:
+        """What asks for API keys to be made, else how the plan ends."""
+        return _wanted(self.conditions, self.end)
 
     @property
     def exit_code(self) -> int:
@@ -164,6 +173,11 @@ class KeyReport:
     def now(self) -> End:
         """The most urgent of what was found, or how the run ended if nothing is known."""
         return self.conditions[0] if self.conditions else self.end
+
+    @property
+    def wanted(self) -> End:
+        """What asks for API keys to be made, else how the run ended."""
+        return _wanted(self.conditions, self.end)
 
     @property
     def exit_code(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from keyturn.core.results import End
 from keyturn.report.lines import Line, Span, Tone, count, line
 
 PANEL = "https://cloud.digitalocean.com/model-studio/manage-keys"
@@ -14,8 +15,11 @@ CLICKS = (
 """As the control panel was in November 2026."""
 
 
-def handoff_text(names: Iterable[str]) -> list[str]:
-    """Return what an operator has to do, line by line; empty if nothing."""
+def handoff_text(names: Iterable[str], *, asked: bool = True) -> list[str]:
+    """Return what an operator has to do, line by line; empty if nothing.
+
+    `asked`: the records say so. A key that was made before that is not taken over: it could be anyone's.
+    """
     wanted = list(dict.fromkeys(names))
     if not wanted:
         return []
@@ -24,11 +28,14 @@ def handoff_text(names: Iterable[str]) -> list[str]:
         *(f"  {name}" for name in wanted),
         f"At {PANEL}: {CLICKS}.",
         "No secret has to be copied: keyturn takes the keys over and regenerates them.",
-        "Then run keyturn apply again, or let keyturn apply --wait look for them.",
+        "Then run keyturn apply again, or let keyturn apply --wait look for them."
+        if asked
+        else "Run keyturn apply first: only API keys that are made after it has asked for them are taken over.",
     ]
 
 
-def handoff_lines(names: Iterable[str]) -> list[Line]:
-    """Return the same as painted lines."""
-    text = handoff_text(names)
+def handoff_lines(ends: Iterable[End]) -> list[Line]:
+    """Return what the ends ask for, as painted lines."""
+    wanted = [end for end in ends if end.make]
+    text = handoff_text((name for end in wanted for name in end.make), asked=all(end.since for end in wanted))
     return [line(), line(Span(text[0], Tone.WARN)), *(line(part) for part in text[1:])] if text else []

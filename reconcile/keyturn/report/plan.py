@@ -23,8 +23,11 @@ CONDITION_TONES = {condition: PAINTS[condition.tone] for condition in Condition}
 _CHANGE_TONES = {Change.DELETE: Tone.BAD, Change.REMOVE: Tone.BAD, Change.ROTATE: Tone.WARN, Change.RETIRE: Tone.WARN}
 
 
-def plan_lines(plans: Iterable[RunPlan]) -> list[Line]:
-    """Return the plans of one or more manifests as lines."""
+def plan_lines(plans: Iterable[RunPlan], *, before_apply: bool = False) -> list[Line]:
+    """Return the plans of one or more manifests as lines.
+
+    `before_apply`: without the API keys to make, since they may be made only once the apply has asked for them.
+    """
     result: list[Line] = []
     for plan in plans:
         result += [line(Span(plan.owner, Tone.HEAD))]
@@ -32,7 +35,7 @@ def plan_lines(plans: Iterable[RunPlan]) -> list[Line]:
             if not is_quiet(key):
                 result += [line(), line("  ", Span(key.key, Tone.NAME)), *now_lines(key)]
                 result += [*change_lines(key.changes), *([end_line(key.end)] if key.changes else [])]
-        result += [line(), *_foot(plan)]
+        result += [line(), *_foot(plan, hand_off=not before_apply)]
     return result
 
 
@@ -112,7 +115,7 @@ def plan_summary(plan: RunPlan) -> str:
     return "; ".join(parts) + "."
 
 
-def rest_lines(run: RunPlan | RunReport) -> list[Line]:
+def rest_lines(run: RunPlan | RunReport, *, hand_off: bool = True) -> list[Line]:
     """Return what concerns the whole run: what was left, why it stopped, what an operator has to make."""
     result: list[Line] = []
     if run.deferred:
@@ -125,9 +128,9 @@ def rest_lines(run: RunPlan | RunReport) -> list[Line]:
         result.append(line(Span("The whole run stops: ", Tone.BAD), run.stopped))
     if run.stop:
         result.append(line("  do ", remedy(run.stop, "KEY")))
-    ends = [key.end for key in (run.plans if isinstance(run, RunPlan) else run.reports)]
-    return result + handoff_lines(name for end in ends for name in end.make)
+    keys = run.plans if isinstance(run, RunPlan) else run.reports
+    return result + handoff_lines(key.wanted for key in keys if hand_off)
 
 
-def _foot(plan: RunPlan) -> list[Line]:
-    return [*rest_lines(plan), line(Span(plan_summary(plan), Tone.HEAD))]
+def _foot(plan: RunPlan, *, hand_off: bool) -> list[Line]:
+    return [*rest_lines(plan, hand_off=hand_off), line(Span(plan_summary(plan), Tone.HEAD))]

@@ -34,7 +34,7 @@ def status_lines(
         result += _notes(key)
     result += _stops(stopped)
     result += pool_lines(pools)
-    result += handoff_lines(name for key in keys for name in key.make)
+    result += handoff_lines(next((end for end in key.every if end.make), key.every[0]) for key in keys)
     if unowned is not None:
         result += [line(), line(Span(f"{count(len(unowned), 'key')} of the account owned by no manifest", Tone.HEAD))]
         result += columns([(Span(key.uuid), Span(key.name), Span(_age(key, now))) for key in unowned], indent=2)
