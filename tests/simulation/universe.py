@@ -181,15 +181,17 @@ class Universe:
     def print(self) -> str:
         """Return all that later runs, acts and rules can depend on, as text: equal prints have equal futures.
 
-        Left out is `mutations`, which is only ever compared within one step.
+        Left out is `mutations`, which is only ever compared within one step. Sets are printed in one order, so that
+        equal worlds have equal prints in every process.
         """
-        return repr((
+        parts = (
             self.now, self.keys, self.fields, self.versions, self.kept, self.read, self.records, self.claims, self.late,
             self.random, self.made, self.runs, self.failed_runs, self.create_gone, self.unfenced, self.foreign_keys,
             self.foreign_fields, self.steady, self.mints, self.given, self.left, self.overlap, self.wanted,
             self.leaked, self.told, self.by_others, self.dropped, self.known, self.held_dead, self.readonly, self.deaf,
             self.others, self.spares, self.away, self.noted, self.wrong,
-        ))  # fmt: skip
+        )  # fmt: skip
+        return repr([sorted(map(repr, part)) if isinstance(part, frozenset) else part for part in parts])
 
     def blame(self, what: str) -> None:
         """Note a violation."""
