@@ -27,7 +27,6 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.PASTED: "empty the delivery, and the next `pulumi up` makes a new secret",
     Remedy.KEEP_FIELD: "adopt={{'secret': 'existing', 'a': UUID}} keeps the value, take_over=True replaces it",
     Remedy.MAKE_KEYS: "make the API keys in the control panel, with exactly these names, then run `pulumi up` again",
-    Remedy.DELETE_NAMESAKES: "delete all but one of these API keys in the control panel",
     Remedy.ALLOW_DELETE: "run `pulumi up` again: its preview shows what is deleted",
     Remedy.ALLOW_ROTATIONS: UP,
     Remedy.AGREE: UP,

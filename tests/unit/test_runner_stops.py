@@ -46,7 +46,7 @@ class TestSavedPlan:
         made = rig("a", "b", plans=plans)
         digest = made.runner.plan([], Options()).digest
         made.engine.plans["b"] = replace(plans["b"], basis="another")
-        with pytest.raises(OwnershipError, match="no longer"):
+        with pytest.raises(OwnershipError, match="out of date"):
             made.runner.apply([], Options(), expected_digest=digest)
         assert made.engine.applied == []
 

@@ -255,7 +255,7 @@ def test_now_accepted_now_refused_is_unreachable_in_the_end() -> None:
     world = FakeWorld(listing=turns(LISTED, NO))
     result = tried(world, times=3, spread=5)
     assert result.verdict is Verdict.UNREACHABLE
-    assert "by turns" in result.detail
+    assert "in turn" in result.detail
 
 
 @pytest.mark.parametrize(("fresh", "seconds"), [(True, 60), (False, 5)])

@@ -74,7 +74,7 @@ def conditions(known: Facts) -> tuple[End, ...]:
     if known.changes:
         found += _planned(known)
     elif not end.exit_code:
-        found.append(end)
+        found.insert(0, end)
     return by_urgency(found)
 
 
@@ -84,7 +84,7 @@ def _dated(known: Facts) -> End:
     if record is None or end.since:
         return end
     match end.code:
-        case Reason.HAND_OFF | Reason.NO_STANDBY | Reason.SEVERAL_NAMESAKES if record.handoff:
+        case Reason.HAND_OFF | Reason.NO_STANDBY | Reason.SEVERAL_CANDIDATES if record.handoff:
             return replace(end, since=record.handoff.since)
         case Reason.ANOTHER_RUN if record.intent:
             return replace(end, since=record.intent.since)

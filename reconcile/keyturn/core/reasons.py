@@ -71,7 +71,6 @@ class Remedy(StrEnum):
     PASTED = "pasted"
     KEEP_FIELD = "keep-field"
     MAKE_KEYS = "make-keys"
-    DELETE_NAMESAKES = "delete-namesakes"
     ALLOW_DELETE = "allow-delete"
     ALLOW_ROTATIONS = "allow-rotations"
     AGREE = "agree"
@@ -127,9 +126,6 @@ class Reason(StrEnum):
     # An operator has to act.
     HAND_OFF = "hand-off", Condition.ACTION_NEEDED, Remedy.MAKE_KEYS, "API keys have to be made in the control panel."
     NO_STANDBY = "no-standby", Condition.ACTION_NEEDED, Remedy.MAKE_KEYS, "A rotation waits for the second API key."
-    SEVERAL_NAMESAKES = (
-        "several-namesakes", Condition.ACTION_NEEDED, Remedy.DELETE_NAMESAKES, "Several API keys have the wanted name."
-    )  # fmt: skip
     SEVERAL_CANDIDATES = (
         "several-candidates", Condition.ACTION_NEEDED, Remedy.ADOPT_UUID, "Several API keys could be adopted."
     )  # fmt: skip

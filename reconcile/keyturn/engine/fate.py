@@ -37,7 +37,8 @@ class Fate:
         """Return why the whole run stops, None if it continues. Raises KeyturnError if that cannot be known."""
         seen = {one.plan.key: one for one in planned if brakes.mine(one.record, self._owner)}
         records = {key: one.record for key, one in seen.items() if one.record}
-        if records and (other := brakes.other_team(self._world.account(), records)):
+        theirs = {key: record for key, record in records.items() if record.uuids or not call.options.take_over}
+        if theirs and (other := brakes.other_team(self._world.account(), theirs)):
             return other
         if other := brakes.another_account(
             [one.plan.key for one in planned if one.plan.end.code is Reason.ANOTHER_ACCOUNT]

@@ -118,7 +118,7 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
         return Planning(KeyPlan(desired.id, (), end, "unknown", conditions=known), seen)
     changes = worth_showing([item for step in steps for item in shown(step)])
     if not changes and any(isinstance(step, WriteRecord) for step in steps):
-        changes = [Planned(Change.RECORD, "record", "finishes what an earlier run left open, and writes its record")]
+        changes = [Planned(Change.RECORD, "record", "writes its record: no API key and no delivery changes")]
     rotations = [item for item in changes if item.change is Change.ROTATE]
     scheduled = bool(rotations) and all(item.code == "due" for item in rotations)
     due_since = _due_since(first) if scheduled else None

@@ -314,7 +314,8 @@ class Runner:
         planned = {one.plan.key: one for one in self._look(call, waiting)}
         ready = [key for key in waiting if not still(planned[key.id].plan)]
         bad = {Condition.FAILED, Condition.UNKNOWN, Condition.LOGIN_REFUSED}
-        lost = [one.plan for one in planned.values() if one.plan.end.condition in bad]
+        ends = [one.plan for one in planned.values() if one.plan.end.code is not Reason.INTERRUPTED]
+        lost = [plan for plan in ends if plan.end.condition in bad]
         for plan in lost:
             self._hear(Progress(plan.key, plan.end.why, self._now()))
         braked = self._brake(call, [planned[key.id] for key in ready])
@@ -325,11 +326,11 @@ class Runner:
         """Look for API keys that an operator has to make, and go on with what is there, until none is missing."""
         told: list[str] = []
         while not self._halted(call) and (waiting := worklist.waiting(call.work, reports)):
-            wanted = handoff_text(name for key in waiting for name in reports[key.id].end.make)
+            names = [name for key in waiting for name in reports[key.id].end.make]
+            wanted = handoff_text(names, last=f"keyturn looks for them every {POLL:.0f} s. Ctrl-C stops it.")
             if wanted != told:
                 told = wanted
-                for text in wanted:
-                    self._say(text)
+                self._say("\n".join(wanted))
             pause(self._world.sleep, POLL)
             reports |= {report.key: report for report in self._again(call, waiting, run, patient=True)}
 

@@ -15,11 +15,12 @@ CLICKS = (
 """As the control panel was in November 2026."""
 
 
-def handoff_text(names: Iterable[str], *, asked: bool = True) -> list[str]:
-    """Return what an operator has to do, line by line; empty if nothing.
+LAST = "Then run keyturn apply again, or let keyturn apply --wait look for them."
+FIRST = "Run keyturn apply first: only API keys that are made after it has asked for them are taken over."
 
-    `asked`: the records say so. A key that was made before that is not taken over: it could be anyone's.
-    """
+
+def handoff_text(names: Iterable[str], *, last: str = LAST) -> list[str]:
+    """Return what an operator has to do, line by line; empty if nothing. `last` is the line that ends it."""
     wanted = list(dict.fromkeys(names))
     if not wanted:
         return []
@@ -28,14 +29,14 @@ def handoff_text(names: Iterable[str], *, asked: bool = True) -> list[str]:
         *(f"  {name}" for name in wanted),
         f"At {PANEL}: {CLICKS}.",
         "No secret has to be copied: keyturn takes the keys over and regenerates them.",
-        "Then run keyturn apply again, or let keyturn apply --wait look for them."
-        if asked
-        else "Run keyturn apply first: only API keys that are made after it has asked for them are taken over.",
+        last,
     ]
 
 
 def handoff_lines(ends: Iterable[End]) -> list[Line]:
     """Return what the ends ask for, as painted lines."""
     wanted = [end for end in ends if end.make]
-    text = handoff_text((name for end in wanted for name in end.make), asked=all(end.since for end in wanted))
+    # A key that is made before an apply has noted its name is not taken over: it could be anyone's.
+    noted = all(end.since for end in wanted)
+    text = handoff_text((name for end in wanted for name in end.make), last=LAST if noted else FIRST)
     return [line(), line(Span(text[0], Tone.WARN)), *(line(part) for part in text[1:])] if text else []

@@ -34,7 +34,6 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.KEEP_FIELD: "`keyturn adopt {key} --secret existing --uuid UUID` keeps the value, "
     "`keyturn apply {key} --take-over` replaces it",
     Remedy.MAKE_KEYS: "make the API keys in the control panel, with exactly these names, then `keyturn apply {key}`",
-    Remedy.DELETE_NAMESAKES: "delete all but one of these API keys in the control panel",
     Remedy.ALLOW_DELETE: "`keyturn apply --allow-delete {number}` allows it",
     Remedy.ALLOW_ROTATIONS: "`keyturn apply --allow-rotations {number}` allows it; or name fewer keys",
     Remedy.AGREE: "read the plan, then answer y, or run with `--yes`",

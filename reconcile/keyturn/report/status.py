@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
-from keyturn.core.reasons import Condition
+from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import End, KeyStatus, PoolState
 from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, length, line, moment
@@ -76,13 +76,17 @@ def smoke_lines(
 
     A line has the key, where its secret was read (None: from standard input) and the verdict.
     """
-    said = {key.key: [end.code for end in key.every if end.exit_code] for key in keys}
+    # What is wrong with a key has its own remedy below; a secret from standard input is in no delivery.
+    said = {key.key: [Reason.REFUSED, *(end.code for end in key.every if end.exit_code)] for key in keys}
     rows = columns(
         [
             (
                 Span(key, Tone.NAME),
                 Span(str(place) if place else "stdin"),
-                Span(smoke_words(result, said=said.get(key, ()), key=key or "KEY"), smoke_tone(result.verdict)),
+                Span(
+                    smoke_words(result, said=said.get(key, ()) if place else (Reason.REFUSED,), key=key),
+                    smoke_tone(result.verdict),
+                ),
             )
             for key, place, result in results
         ]

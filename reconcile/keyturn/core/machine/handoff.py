@@ -16,8 +16,8 @@ from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Decision, Write, WriteRecord
 
-SLACK = timedelta(seconds=60)
-"""By how much the API's clock may be behind ours."""
+SLACK = timedelta(seconds=5)
+"""By how much an API key may be older than the hand-off: the clocks are compared to a second or two."""
 
 
 def missing_slots(state: State) -> tuple[SlotName, ...]:
@@ -40,7 +40,8 @@ def create_retired(state: State) -> Decision | None:
     known = tuple(key.uuid for key in state.observed.keys if key.name in missing)
     wanted = " and ".join(map(repr, missing))
     shown = Planned(Change.HAND_OFF, "create-retired", f"needs {wanted}, which an operator makes in the control panel")
-    handed = Handoff(missing, state.clock.now - timedelta(seconds=state.desired.timing.request), known)
+    # By the API's clock, as `created_at` of what is made from now on.
+    handed = Handoff(missing, state.clock.now - timedelta(seconds=state.observed.skew), known)
     return WriteRecord(
         note(
             replace(record, intent=None, handoff=handed),
@@ -84,7 +85,11 @@ def made(state: State) -> tuple[SlotName, ApiKey] | None:
     known = handoff.known if handoff else ()
     ours = {item.uuid for item in record_of(state).slots.values()}
     since = handoff.since if handoff else None
+    consent = state.options.adopt or state.desired.adopt
     for slot in missing_slots(state):
+        named = (consent.a if slot is SlotName.A else consent.b) if consent else ""
+        if named and named not in ours and (listed := state.observed.key(named)):
+            return slot, listed
         found = [
             key
             for key in state.observed.named(state.name_of(slot))
@@ -137,8 +142,7 @@ def waits(state: State) -> End | None:
         found = [key for key in state.observed.named(name) if key.uuid not in record.handoff.known]
         if len(found) > 1:
             uuids = ", ".join(key.uuid for key in found)
-            why = f"{len(found)} API keys are called {name!r}: {uuids}; delete all but one"
-            return End(Reason.SEVERAL_NAMESAKES, why)
+            return End(Reason.SEVERAL_CANDIDATES, f"{len(found)} API keys are called {name!r}: {uuids}")
     missing = {state.name_of(slot) for slot in missing_slots(state)}
     names = tuple(name for name in record.handoff.names if name in missing) or record.handoff.names
     which = " and ".join(map(repr, names))

@@ -77,13 +77,19 @@ def regenerate(state: State) -> Decision | None:
     shown = Planned(
         Change.ROTATE,
         "finishes" if found(state) else "regenerates",
-        "regenerates the standby; the live secret stays as it is"
-        if protects(state)
-        else "regenerates the key: its old secret dies at this moment, until consumers reload they are refused",
+        _regenerates(state),
         slot=intent.slot,
         uuid=slot.uuid,
     )
     return Regenerate(intent.slot, slot.uuid, discard=False, hold_signals=not protects(state), shown=shown)
+
+
+def _regenerates(state: State) -> str:
+    if protects(state):
+        return "regenerates the standby; the live secret stays as it is"
+    if record_of(state).live is None:
+        return "regenerates the key: no consumer has its secret yet"
+    return "regenerates the key: its old secret dies at this moment, until consumers reload they are refused"
 
 
 def careful(state: State) -> bool:

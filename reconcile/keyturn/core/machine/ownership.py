@@ -33,6 +33,11 @@ def team(state: State) -> Decision | None:
     if record.account and account:
         if record.account == account:
             return None
+        if state.options.take_over and not record.uuids:
+            # Nothing of the other team is in it: the first run had the wrong token.
+            shown = Planned(Change.ADOPT, "team", f"moves to the team {account}: it has no API key of {record.account}")
+            moved = note(replace(record, account=account, seen=(), handoff=None), state, f"moved to the team {account}")
+            return WriteRecord(moved, Write.KEEP, shown)
         why = f"its record belongs to the team {record.account}, the token to the team {account}"
         return End(Reason.ANOTHER_TEAM, why)
     uuids = record.uuids or frozenset(record.seen)

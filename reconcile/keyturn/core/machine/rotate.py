@@ -128,9 +128,10 @@ def request(state: State) -> Decision | None:
         return None
     if waits(state) is None:
         return None
-    return WriteRecord(
-        note(replace(record, requested=asked(state)), state, "rotation requested", cause_of(state)), Write.REQUEST
-    )
+    waiting = waits(state)
+    why = f"notes the rotation, which has to wait: {waiting.why if waiting else ''}"
+    noted = note(replace(record, requested=asked(state)), state, "rotation requested", cause_of(state))
+    return WriteRecord(noted, Write.REQUEST, Planned(Change.RECORD, "requested", why))
 
 
 def slot_to_mint(state: State) -> SlotName:
