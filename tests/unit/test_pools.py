@@ -128,7 +128,12 @@ class TestPlan:
         """Five API keys are wanted, three spares are there."""
         plan = Manifest(tmp_path, 3).runner.plan([], Options())
         assert plan.pools == (PoolState(SPARE, 3, 2, 5),)
-        assert "The pool 'spare-' has 3 spares for 5 missing API keys: make 2 more." in _text(plan)
+        assert [name for key in plan.plans for name in key.end.make] == ["app-2", "app-3"]
+        assert sum(key.mints for key in plan.plans) == 2
+        assert (
+            "The pool 'spare-' has 3 spares for 5 missing API keys: make 2 more, or the named keys instead."
+            in _text(plan)
+        )
 
     def test_a_near_miss_in_the_name_is_mentioned(self, tmp_path: Path) -> None:
         """`App_1` is not `app-1`, and may well be meant."""
@@ -175,7 +180,10 @@ class TestApply:
         (PoolState("spare-", 4, 2), "The pool 'spare-' has 4 spares."),
         (PoolState("spare-", 1, 2), "The pool 'spare-' has 1 spare, fewer than 2: make some more."),
         (PoolState("spare-", 1, 0, 1), "The pool 'spare-' has 1 spare."),
-        (PoolState("spare-", 0, 0, 2), "The pool 'spare-' has 0 spares for 2 missing API keys: make 2 more."),
+        (
+            PoolState("spare-", 0, 0, 2),
+            "The pool 'spare-' has 0 spares for 2 missing API keys: make 2 more, or the named keys instead.",
+        ),
     ],
 )
 def test_few_spares_are_said(pool: PoolState, said: str) -> None:

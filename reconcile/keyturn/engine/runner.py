@@ -256,6 +256,9 @@ class Runner:
                 surer = {one.plan.key: one for one in self._planned(call, again)}
                 planned = tuple(surer.get(one.plan.key, one) for one in planned)
             call.stopped = call.stopped or self._fate.common(call, work, planned)
+            if short := worklist.without_spare(work, planned, self._world.list_keys()):
+                handed = {one.plan.key: one for one in self._planned(call, _poolless(work, short))}
+                planned = tuple(handed.get(one.plan.key, one) for one in planned)
         except KeyturnError as error:
             call.unknown = True
             return tuple(failed_planning(key.id, ended(error)) for key in work)
@@ -390,3 +393,7 @@ class Runner:
 
     def _now(self) -> datetime:
         return self._world.now()
+
+
+def _poolless(work: Sequence[DesiredKey], keys: Collection[str]) -> tuple[DesiredKey, ...]:
+    return tuple(replace(key, pool=None) for key in work if key.id in keys)

@@ -126,6 +126,21 @@ def pools(work: Iterable[DesiredKey], wants: Mapping[str, int], listed: Iterable
     )
 
 
+def without_spare(work: Sequence[DesiredKey], planned: Sequence[Planning], listed: Iterable[ApiKey]) -> frozenset[str]:
+    """Return the keys whose plan takes a spare that the plans before it take: each was planned as if it were alone."""
+    names = [key.name for key in listed if key.deleted_at is None]
+    left: dict[str, int] = {}
+    short: set[str] = set()
+    for key, one in zip(work, planned, strict=True):
+        wanted = sum(change.code == POOL for change in one.plan.changes)
+        if key.pool and wanted:
+            prefix = key.pool.prefix
+            left.setdefault(prefix, sum(name.startswith(prefix) for name in names))
+            short |= {key.id} if left[prefix] <= 0 else set()
+            left[prefix] -= wanted
+    return frozenset(short)
+
+
 def wants(results: Sequence[KeyPlan] | Sequence[KeyReport]) -> dict[str, int]:
     """Return how many API keys each key lacks: would take from its pool, or an operator has to make."""
     return {

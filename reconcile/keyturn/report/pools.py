@@ -12,7 +12,8 @@ def pool_text(pool: PoolState) -> str:
     """Return one sentence, with what to make if there are few."""
     text = f"The pool {pool.prefix!r} has {count(pool.left, 'spare')}"
     if pool.left < pool.wanted:
-        return f"{text} for {count(pool.wanted, 'missing API key')}: make {pool.wanted - pool.left} more."
+        short = pool.wanted - pool.left
+        return f"{text} for {count(pool.wanted, 'missing API key')}: make {short} more, or the named keys instead."
     return f"{text}, fewer than {pool.low}: make some more." if pool.few else f"{text}."
 
 
