@@ -113,7 +113,7 @@ def test_a_parked_key_mints_again_when_its_trigger_changes(site: Site) -> None:
     site.openbao.call("POST", place, {"data": {"document": record}})
     site.requests()
     site.refresh()
-    told = "it is parked: 3 runs in a row failed; a change of rotation_trigger, or of smoke"
+    told = "3 runs in a row failed; remove the cause, then change rotation_trigger, smoke"
     assert told in site.outputs()["health"]
     assert told in site.refused(site.key())
     assert site.mutations() == []

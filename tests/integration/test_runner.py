@@ -120,7 +120,7 @@ def test_a_plan_says_what_apply_does_and_holds_to_its_digest(
     assert not any(seen.mutating for seen in sandbox.requests)
     key = next(key for key in sandbox.state.keys.values() if key.name == "bot-1")
     sandbox.by_hand("rename", key.uuid, "somebody-else")
-    with pytest.raises(OwnershipError, match="no longer"):
+    with pytest.raises(OwnershipError, match="out of date"):
         make(desired).apply([], Options(), expected_digest=planned.digest)
     sandbox.by_hand("rename", key.uuid, "bot-1")
     assert make(desired).apply([], Options(), expected_digest=planned.digest).exit_code == 0
