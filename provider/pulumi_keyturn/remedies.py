@@ -21,7 +21,7 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.FIRST_STOP: "remove what stopped the run, then run `pulumi up` again",
     Remedy.ADOPT: "adopt={{'secret': 'existing'}} keeps its secret, adopt={{'secret': 'regenerate'}} replaces it; or "
     "choose another name",
-    Remedy.ADOPT_UUID: "name one API key: adopt={{'secret': …, 'a': UUID}}",
+    Remedy.ADOPT_UUID: "name the API key to take: adopt={{'secret': 'regenerate', 'a': UUID}}, or 'b': UUID for slot b",
     Remedy.ADOPT_LIVE: "give adopt={{'secret': 'existing', 'live': 'a' or 'b'}}",
     Remedy.ADOPT_SECRET: "adopt={{'secret': 'regenerate'}} makes a new one",
     Remedy.PASTED: "empty the delivery, and the next `pulumi up` makes a new secret",

@@ -179,7 +179,7 @@ def health(
     verdicts = {True: Verdict.ACCEPTED, False: Verdict.REFUSED}
     known = Facts(
         record=record,
-        wanted=tuple(held),
+        wanted=tuple(item.delivery for item in record.deliveries),
         missing=frozenset(slot.uuid for slot in record.slots.values() if slot.uuid not in names),
         readings={
             place: Reading(value.secret and value.secret.digest(record.digest_key)) for place, value in held.items()
@@ -195,6 +195,8 @@ def health(
     why += [f"the API key {slot.uuid} was renamed to {names[slot.uuid]!r}" for slot in renamed]
     missing = [slot for name, slot in record.slots.items() if slot.uuid in known.missing and name is not record.live]
     why += [f"the API key {slot.uuid} is gone" for slot in missing]
+    if not why and record.live is None:
+        why.append("it has no live secret yet")
     if not why:
         return HEALTHY
     return f"{(found[0] if found else End(Reason.TO_DO)).condition}: {'; '.join(why)}"

@@ -249,8 +249,8 @@ class SimWorld:
         return self.blocked
 
     def clock_skew(self) -> float:
-        """As this runner's clock was when the API last answered a list."""
-        return self.known_skew
+        """The API's clock minus this runner's, as it was when the API last answered a list."""
+        return -self.known_skew
 
     def throttled(self) -> float:
         """As the last 429 said."""

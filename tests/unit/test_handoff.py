@@ -76,3 +76,14 @@ def test_a_record_without_an_api_key_moves_to_another_team_by_consent() -> None:
     assert universe.records["main"][0].account != "wrong-team"
     assert universe.records["main"][0].handoff is not None
     assert apply(universe).end.code is Reason.HAND_OFF
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_an_api_key_whose_secret_is_to_be_kept_is_never_regenerated(listed: bool) -> None:
+    """The entry names one that is in use, or was deleted: neither that one nor a namesake of any age is taken."""
+    universe = handed_off()
+    put(universe, "in-use" if listed else "namesake", 0)
+    before = {uuid: key.secret for uuid, key in universe.keys.items()}
+    kept = entry(Strategy.IN_PLACE, adopt=Adopt(AdoptSecret.EXISTING, a="in-use"))
+    assert apply(universe, desired=kept).mints == 0
+    assert {uuid: key.secret for uuid, key in universe.keys.items()} == before

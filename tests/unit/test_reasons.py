@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
-from keyturn.core.model import GOOD, Verdict
+from keyturn.core.model import GOOD, DesiredKey, Verdict
 from keyturn.core.reasons import Condition, Reason, Remedy, Tone, exit_code, mixed
-from keyturn.core.results import End
+from keyturn.core.results import End, KeyPlan, KeyReport
+from keyturn.core.status import status
 from keyturn.report.remedies import REMEDIES, remedies, remedy
 
 
@@ -66,3 +69,12 @@ def test_a_remedy_is_said_once_and_only_if_something_is_wrong() -> None:
     """Two reasons may have the same one; what is calm needs none."""
     found = (End(Reason.DRIFTED), End(Reason.EMPTIED), End(Reason.TO_DO))
     assert remedies(found, "bot") == ["`keyturn apply bot --verify`"]
+
+
+def test_no_condition_hides_the_exit_code_of_another() -> None:
+    """A brake (4) beside consumers that are refused (1): both are told, and 4 is the exit code everywhere."""
+    found = (End(Reason.REFUSED), End(Reason.TOO_MANY_ROTATIONS))
+    plan = KeyPlan("bot", (), End(Reason.TOO_MANY_ROTATIONS), "", conditions=found)
+    report = KeyReport("bot", (), End(Reason.TOO_MANY_ROTATIONS), conditions=found)
+    shown = status(DesiredKey("bot", "me", "bot"), found, None, None, datetime.now(UTC))
+    assert [plan.exit_code, report.exit_code, shown.exit_code] == [4, 4, 4]

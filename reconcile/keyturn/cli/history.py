@@ -61,19 +61,28 @@ def command(*, keys: tuple[str, ...], file: str, every: bool, since: str) -> int
 
 
 def _records(manifests: Sequence[Opened], keys: Sequence[str]) -> Iterator[Record]:
-    """Yield the records of these keys, or every record of these owners; raises InputError for an unknown key."""
+    """Yield the records of these keys, or every record of these owners; raises InputError for an unknown key.
+
+    A key with an entry is read by itself; only other names, and `--all`, need a list of the records.
+    """
     from keyturn.core.errors import InputError
 
-    left, known = set(keys), set[str]()
+    known, left = set[str](), set(keys)
     for one in manifests:
         entries = {key.id for key in one.desired.keys}
-        stored = set(one.world.list_records()) if not keys or left - entries else entries
+        known |= entries
+        for key in sorted(left & entries):
+            if record := one.world.read_record(key).record:
+                yield record
+        left -= entries
+    for one in manifests if left or not keys else ():
+        stored = set(one.world.list_records())
+        known |= stored
         for key in sorted(stored & left if keys else stored):
             record = one.world.read_record(key).record
-            if record is not None and record.owner == one.desired.owner:
+            if record is not None and (keys or record.owner == one.desired.owner):
+                left.discard(key)
                 yield record
-        left -= stored | entries
-        known |= stored | entries
     if left:
         near = difflib.get_close_matches(min(left), known, n=1)
         remedy = f"Did you mean {near[0]!r}?" if near else "`--all` shows every record."

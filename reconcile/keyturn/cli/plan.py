@@ -97,5 +97,5 @@ def _explained(screen: Screen, manifests: Sequence[Opened], asked: Options, unpa
         explained = tuple(KeyExplained(key, decisions) for key, _, decisions in found)
         screen.document(dump(ExplanationDocument(datetime.now(UTC), code, explained)))
     else:
-        screen.result(row for key, _, decisions in found for row in explanation_lines(key, decisions))
+        screen.result(row for key, plan, decisions in found for row in explanation_lines(key, decisions, plan.end))
     return code

@@ -166,7 +166,9 @@ def _not_applied(plan: RunPlan) -> RunReport:
         for key in plan.plans
     )
     code = mixed((plan.exit_code, *(key.end.exit_code for key in reports)))
-    return RunReport(plan.owner, "", reports, plan.deferred, plan.unmanaged, plan.stopped, code)
+    return RunReport(
+        plan.owner, "", reports, plan.deferred, plan.unmanaged, plan.stopped, code, plan.notes, plan.pools, plan.stop
+    )
 
 
 def _confirmed(screen: Screen) -> bool:

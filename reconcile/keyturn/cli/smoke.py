@@ -70,10 +70,12 @@ def _delivered(one: Opened, known: Sequence[KeyStatus]) -> Iterator[Checked]:
     from keyturn.core.model import SmokeResult, Verdict
     from keyturn.report.documents import Checked
 
-    results = {key.key: dict(key.results) for key in known}
+    statuses = {key.key: key for key in known}
     for entry in one.entries():
-        for delivery in entry.deliveries:
-            if result := results[entry.id].get(delivery):
+        recorded = bool(statuses[entry.id].uuids)
+        results = dict(statuses[entry.id].results)
+        for delivery in () if entry.absent else entry.deliveries:
+            if result := results.get(delivery):
                 yield Checked(entry.id, delivery, result)
                 continue
             try:
@@ -81,11 +83,12 @@ def _delivered(one: Opened, known: Sequence[KeyStatus]) -> Iterator[Checked]:
             except KeyturnError as error:
                 result = SmokeResult(Verdict.UNREACHABLE, str(error))
             else:
-                result = (
-                    _check(one.world, held, entry.smoke, entry.timing)
-                    if held
-                    else SmokeResult(Verdict.REFUSED, "there is no secret")
-                )
+                if held is None:
+                    result = SmokeResult(Verdict.REFUSED, "there is no secret")
+                elif recorded:  # it may be a password of another system
+                    result = SmokeResult(Verdict.SKIPPED, "the value is not a secret of this key, so it is not tried")
+                else:
+                    result = _check(one.world, held, entry.smoke, entry.timing)
             yield Checked(entry.id, delivery, result)
 
 

@@ -18,7 +18,7 @@ from keyturn.core.state import Reading, State
 
 NOT_OURS = frozenset({Reason.ANOTHER_OWNER, Reason.ANOTHER_TEAM, Reason.ANOTHER_ACCOUNT, Reason.UNMANAGED})
 """Ends after which the list and the deliveries say nothing about this key."""
-UNSAID = frozenset({Reason.PENDING, Reason.KEY_MISSING})
+UNSAID = frozenset({Reason.KEY_MISSING})
 """Ends that only repeat what a better reason says, if there is one."""
 
 
@@ -145,7 +145,7 @@ def _recorded(known: Facts, record: Record) -> Iterator[End]:
     """Say what the record alone tells: parked, left open, an old secret that still lives."""
     if record.parked and not any(change.code == "unpark" for change in known.changes):
         yield End(Reason.PARKED, record.parked.why, since=record.parked.at)
-    if record.handoff and not known.changes:
+    if record.handoff and not known.changes and known.end.code is not Reason.SEVERAL_CANDIDATES:
         names, since = record.handoff.names, record.handoff.since
         yield End(Reason.HAND_OFF, f"waits for an operator to make {', '.join(map(repr, names))}", None, names, since)
     intent, retire = record.intent, record.retire
@@ -153,8 +153,12 @@ def _recorded(known: Facts, record: Record) -> Iterator[End]:
         yield End(Reason.UNFINISHED, f"a run left an open {intent.op}", since=intent.since)
     if retire and retire.at > known.now:
         yield End(Reason.OVERLAP, "the old secret works until the overlap ends", retire.at)
-    elif retire:
-        yield End(Reason.RETIRE_DUE, "the overlap is over: the old secret is to be retired", since=retire.at)
+    elif retire and not retire.at_once:
+        yield End(Reason.RETIRE_DUE, "an old secret is to be retired", since=retire.at)
+    leaked = [retire.at] if retire and retire.at_once else []
+    leaked += [record.requested.at] if record.requested and record.requested.compromised else []
+    if leaked:
+        yield End(Reason.COMPROMISED, "a compromised secret may still be accepted", since=min(leaked))
 
 
 def _tried(known: Facts, record: Record) -> Iterator[End]:

@@ -183,6 +183,7 @@ class Reason(StrEnum):
     KEY_MISSING = "key-missing", Condition.GONE, Remedy.AGAIN, "The API key to change is in no complete list."
     DRIFTED = "drifted", Condition.DRIFTED, Remedy.VERIFY, "A delivery holds another value than the live secret."
     EMPTIED = "emptied", Condition.DRIFTED, Remedy.VERIFY, "A delivery holds nothing."
+    COMPROMISED = "compromised", Condition.FAILED, Remedy.AGAIN, "A compromised secret may still be accepted."
     UNFINISHED = "unfinished", Condition.FAILED, Remedy.AGAIN, "A run ended before it finished what it had begun."
     PENDING = "pending", Condition.FAILED, Remedy.AGAIN, "Something is left that this run could not put right."
     PARKED = "parked", Condition.PARKED, Remedy.UNPARK, "Several runs in a row failed after they made a secret."

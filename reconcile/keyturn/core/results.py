@@ -137,7 +137,7 @@ class KeyPlan:
     @property
     def exit_code(self) -> int:
         """The key's own exit code: that of its condition, or of how the plan ends."""
-        return mixed((self.now.exit_code, self.end.exit_code))
+        return mixed(end.exit_code for end in (*self.conditions, self.end))
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +182,8 @@ class KeyReport:
     @property
     def exit_code(self) -> int:
         """The key's own exit code: that of its condition, or 1 if there is a problem."""
-        return self.now.exit_code or int(bool(self.problems))
+        found = self.conditions or (self.end,)
+        return mixed((*(end.exit_code for end in found), int(bool(self.problems))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +198,8 @@ class KeyStatus:
     code: Reason = Reason.AT_REST
     since: datetime | None = None
     until: datetime | None = None
-    also: tuple[End, ...] = ()
-    """Everything else that was found, the most urgent first."""
+    conditions: tuple[End, ...] = ()
+    """Everything that was found, the most urgent first."""
     make: tuple[str, ...] = ()
     """Names of the API keys that an operator has to make in the control panel."""
     live: SlotName | None = None
@@ -220,12 +221,12 @@ class KeyStatus:
     recorded_at: datetime | None = None
     """When the record was last written for a reason that its history tells."""
     exit_code: int = 0
-    """The exit code of the condition."""
+    """The exit code of all conditions."""
 
     @property
     def every(self) -> tuple[End, ...]:
         """Everything that was found, the most urgent first."""
-        return (End(self.code, self.why, self.until, self.make, self.since), *self.also)
+        return self.conditions or (End(self.code, self.why, self.until, self.make, self.since),)
 
 
 @dataclass(frozen=True, slots=True)

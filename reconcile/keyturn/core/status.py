@@ -7,6 +7,7 @@ from datetime import datetime
 
 from keyturn.core import schedule
 from keyturn.core.model import DesiredKey
+from keyturn.core.reasons import mixed
 from keyturn.core.record import Record
 from keyturn.core.results import End, KeyStatus
 from keyturn.core.state import Reading, State
@@ -26,9 +27,9 @@ def status(
         code=first.code,
         since=first.since,
         until=first.until,
-        also=conditions[1:],
+        conditions=conditions,
         make=next((end.make for end in conditions if end.make), ()),
-        exit_code=first.exit_code,
+        exit_code=mixed(end.exit_code for end in conditions),
     )
     if record is None or record.deleted_at:
         return base

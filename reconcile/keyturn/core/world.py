@@ -86,7 +86,7 @@ class World(Protocol):
         """Tell whether the account is blocked for lack of balance; None if the token may not know. Raises ApiError."""
 
     def clock_skew(self) -> float:
-        """Return seconds between the API's last `Date` and our clock, 0.0 before any answer."""
+        """Return the API's last `Date` minus our clock in seconds, 0.0 before any answer."""
 
     def throttled(self) -> float:
         """Return how many seconds the API's rate limit holds the next call back, 0.0 where it may be made now.

@@ -178,7 +178,7 @@ class Runner:
         def tell(key: DesiredKey, plan: KeyPlan, one: Planning) -> KeyStatus:
             record = one.record
             if one.seen is None:
-                with suppress(KeyturnError):
+                with suppress(Exception):  # an error of its own is told by the plan
                     record = self._world.read_record(key.id).record
             return status(key, plan.conditions or (plan.end,), record, one.seen, self._now())
 

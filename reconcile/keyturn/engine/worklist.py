@@ -136,8 +136,10 @@ def without_spare(work: Sequence[DesiredKey], planned: Sequence[Planning], liste
         if key.pool and wanted:
             prefix = key.pool.prefix
             left.setdefault(prefix, sum(name.startswith(prefix) for name in names))
-            short |= {key.id} if left[prefix] <= 0 else set()
-            left[prefix] -= wanted
+            if left[prefix] < wanted:
+                short.add(key.id)
+            else:
+                left[prefix] -= wanted
     return frozenset(short)
 
 

@@ -9,7 +9,7 @@ from keyturn.core.results import End, KeyPlan, KeyReport, Planned, RunPlan, RunR
 from keyturn.core.sanitize import code_span
 from keyturn.report import plan as plan_words
 from keyturn.report import run as run_words
-from keyturn.report.handoff import CLICKS, PANEL
+from keyturn.report.handoff import CLICKS, FIRST, PANEL
 from keyturn.report.lines import count, moment, safe
 from keyturn.report.pools import pool_text
 from keyturn.report.remedies import remedies, remedy
@@ -128,8 +128,10 @@ def _notes(run: RunPlan | RunReport) -> list[str]:
         notes.append(f"**The whole run stops:** {code(run.stopped)}")
     if run.stop:
         notes.append(f"**Do:** {code(remedy(run.stop, 'KEY'))}")
-    ends = [key.end for key in (run.plans if isinstance(run, RunPlan) else run.reports)]
+    ends = [key.wanted for key in (run.plans if isinstance(run, RunPlan) else run.reports)]
     if names := list(dict.fromkeys(name for end in ends for name in end.make)):
         made = "\n".join(f"- {code(name)}" for name in names)
         notes += [f"Make in the [control panel]({PANEL}) ({CLICKS}):", made]
+        if not all(end.since for end in ends if end.make):
+            notes.append(FIRST)
     return notes

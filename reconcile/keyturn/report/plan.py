@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from keyturn.core import reasons
 from keyturn.core.reasons import Condition
@@ -88,9 +88,12 @@ def condition_spans(end: End) -> tuple[Span, ...]:
     return (Span(end.condition.value, CONDITION_TONES[end.condition]), Span(f"{since}{until}{why} [{end.code}]"))
 
 
-def explanation_lines(key: str, decisions: Iterable[Explanation]) -> list[Line]:
-    """Return each decision with the policies that were asked; the last of them decided."""
-    result = [line(Span(key, Tone.NAME))]
+def explanation_lines(key: str, decisions: Sequence[Explanation], end: End) -> list[Line]:
+    """Return each decision with the policies that were asked; the last of them decided.
+
+    If an error stopped the plan before the first decision, its `end` says why.
+    """
+    result = [line(Span(key, Tone.NAME)), *([] if decisions else [end_line(end)])]
     for number, one in enumerate(decisions, 1):
         result.append(line(f"  {number}. ", Span(one.kind, Tone.HEAD), f"  {one.sentence}  [{one.by}]"))
         result.append(line(Span(f"     asked: {' → '.join(one.asked)}", Tone.DIM)))

@@ -25,7 +25,8 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.FIRST_STOP: "remove what stopped the run, then run again",
     Remedy.ADOPT: "`adopt: {{secret: existing}}` in the entry keeps its secret, `adopt: {{secret: regenerate}}` "
     "replaces it; or choose another `name`",
-    Remedy.ADOPT_UUID: "name one API key: `adopt: {{a: UUID}}` in the entry, or `keyturn adopt {key} --uuid UUID`",
+    Remedy.ADOPT_UUID: "name the API key to take in the entry: `adopt: {{secret: regenerate, a: UUID}}`; `b: UUID` for "
+    "slot b",
     Remedy.ADOPT_LIVE: "say whose secret is in use: `keyturn adopt {key} --live a`, or `--live b`",
     Remedy.ADOPT_SECRET: "`keyturn adopt {key} --secret stdin` reads the present secret, `--secret regenerate` makes a "
     "new one",

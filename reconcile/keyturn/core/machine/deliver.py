@@ -27,7 +27,7 @@ from keyturn.core.model import Cause, Delivery
 from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, Op, Retire
 from keyturn.core.results import Change, Planned
-from keyturn.core.state import State
+from keyturn.core.state import Reading, State
 from keyturn.core.steps import Decision, Remove, Write, WriteRecord
 
 # At rest.
@@ -67,9 +67,15 @@ def _cause(state: State, late: list[Delivery]) -> Cause:
     noted = {item.delivery: item.digest for item in record.deliveries}
     drifted = any(noted.get(item) == record.live_digest for item in late)
     trigger = "drift" if drifted else "pending" if any(item in noted for item in late) else "entry"
-    evidence = [f"{item} held {'another value' if readings[item].digest else 'nothing'}" for item in late]
+    evidence = [f"{item} {_held(readings[item])}" for item in late]
     evidence += [f"{item} is no longer in the entry" for item in unwanted(state)]
     return Cause(trigger, evidence="; ".join(evidence))
+
+
+def _held(reading: Reading) -> str:
+    if reading.problem:
+        return "could not be read"
+    return "held another value" if reading.digest else "held nothing"
 
 
 def put_off(state: State, late: list[Delivery]) -> Retire | None:

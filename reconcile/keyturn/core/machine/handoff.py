@@ -9,7 +9,7 @@ from datetime import timedelta
 from keyturn.core.machine.facts import intent_of, note, record_of
 from keyturn.core.machine.ownership import claim
 from keyturn.core.machine.policy import Chain
-from keyturn.core.model import ApiKey, Cause, SlotName, Strategy
+from keyturn.core.model import AdoptSecret, ApiKey, Cause, SlotName, Strategy
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Handoff, Requested, Retire, Slot
 from keyturn.core.results import Change, End, Planned
@@ -41,7 +41,7 @@ def create_retired(state: State) -> Decision | None:
     wanted = " and ".join(map(repr, missing))
     shown = Planned(Change.HAND_OFF, "create-retired", f"needs {wanted}, which an operator makes in the control panel")
     # By the API's clock, as `created_at` of what is made from now on.
-    handed = Handoff(missing, state.clock.now - timedelta(seconds=state.observed.skew), known)
+    handed = Handoff(missing, state.clock.now + timedelta(seconds=state.observed.skew), known)
     return WriteRecord(
         note(
             replace(record, intent=None, handoff=handed),
@@ -88,8 +88,12 @@ def made(state: State) -> tuple[SlotName, ApiKey] | None:
     consent = state.options.adopt or state.desired.adopt
     for slot in missing_slots(state):
         named = (consent.a if slot is SlotName.A else consent.b) if consent else ""
-        if named and named not in ours and (listed := state.observed.key(named)):
-            return slot, listed
+        if consent and named and named not in ours:
+            # Only the API key that the entry names, and only if its secret is to be replaced.
+            listed = state.observed.key(named) if consent.secret is AdoptSecret.REGENERATE else None
+            if listed:
+                return slot, listed
+            continue
         found = [
             key
             for key in state.observed.named(state.name_of(slot))
@@ -123,7 +127,7 @@ def take(state: State) -> Decision | None:
         taken = replace(taken, requested=record.requested or Requested("hand-off", "an operator saw its secret", now))
     elif record.retire is None:
         taken = replace(taken, retire=Retire(slot, now))
-    why = f"takes {state.name_of(slot)!r} as slot {slot}"
+    why = f"takes {key.name!r} as slot {slot}; the secret that it has now dies"
     shown = Planned(Change.ADOPT, "handed-over", why, slot=slot, uuid=key.uuid)
     return WriteRecord(
         note(taken, state, f"took {key.uuid} as slot {slot}", Cause("hand-off"), slot=slot), Write.KEEP, shown

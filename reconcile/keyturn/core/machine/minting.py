@@ -87,7 +87,7 @@ def regenerate(state: State) -> Decision | None:
 def _regenerates(state: State) -> str:
     if protects(state):
         return "regenerates the standby; the live secret stays as it is"
-    if record_of(state).live is None:
+    if intent_of(state).op is Op.CREATE:
         return "regenerates the key: no consumer has its secret yet"
     return "regenerates the key: its old secret dies at this moment, until consumers reload they are refused"
 

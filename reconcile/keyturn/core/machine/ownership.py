@@ -33,7 +33,7 @@ def team(state: State) -> Decision | None:
     if record.account and account:
         if record.account == account:
             return None
-        if state.options.take_over and not record.uuids:
+        if state.options.take_over and not record.uuids and record.intent is None:
             # Nothing of the other team is in it: the first run had the wrong token.
             shown = Planned(Change.ADOPT, "team", f"moves to the team {account}: it has no API key of {record.account}")
             moved = note(replace(record, account=account, seen=(), handoff=None), state, f"moved to the team {account}")
@@ -201,7 +201,7 @@ def wrong_clock(state: State) -> Decision | None:
     """Stop if this machine's clock differs from the API's: a lease counts by it."""
     if abs(state.observed.skew) <= MAX_SKEW:
         return None
-    why = f"this machine's clock is {state.observed.skew:+.0f} s from the API's; leases cannot be trusted"
+    why = f"this machine's clock is {-state.observed.skew:+.0f} s from the API's; leases cannot be trusted"
     return End(Reason.CLOCK_SKEW, why)
 
 

@@ -41,6 +41,10 @@ def rotation_blocked(state: State) -> End | None:
 def pending(state: State) -> End | None:
     """Something is not as it should be, and this run could not put it right."""
     wrong = _wrong(state)
+    live = record_of(state).live_digest
+    found = state.observed.verdicts.get(live) if live else None
+    if found and found.verdict not in GOOD and len(wrong) == 1:
+        return End(Reason.of(found.verdict.value), wrong[0])
     read = [item for item in wanted(state) if item in state.observed.readings]
     return End(login_or(state, read, Reason.PENDING), "; ".join(wrong)) if wrong else None
 
