@@ -72,7 +72,6 @@ def _delivered(one: Opened, known: Sequence[KeyStatus]) -> Iterator[Checked]:
 
     statuses = {key.key: key for key in known}
     for entry in one.entries():
-        recorded = bool(statuses[entry.id].uuids)
         results = dict(statuses[entry.id].results)
         for delivery in () if entry.absent else entry.deliveries:
             if result := results.get(delivery):
@@ -85,11 +84,24 @@ def _delivered(one: Opened, known: Sequence[KeyStatus]) -> Iterator[Checked]:
             else:
                 if held is None:
                     result = SmokeResult(Verdict.REFUSED, "there is no secret")
-                elif recorded:  # it may be a password of another system
+                elif not _own(one, entry.id, held):  # it may be a password of another system
                     result = SmokeResult(Verdict.SKIPPED, "the value is not a secret of this key, so it is not tried")
                 else:
                     result = _check(one.world, held, entry.smoke, entry.timing)
             yield Checked(entry.id, delivery, result)
+
+
+def _own(one: Opened, key: str, held: Secret) -> bool:
+    """Tell whether a value is a secret of this key, as far as its record knows; of a key without one, any value is."""
+    from keyturn.core.errors import KeyturnError
+
+    try:
+        record = one.world.read_record(key).record
+    except KeyturnError:
+        return False
+    if record is None or record.deleted_at:
+        return True
+    return held.digest(record.digest_key) in {slot.digest for slot in record.slots.values()}
 
 
 def _check(world: World, secret: Secret, smoke: Smoke, timing: Timing) -> SmokeResult:
