@@ -21,7 +21,7 @@ def seconds(command: list[str]) -> float:
 
 
 def main() -> int:
-    """Measure by turns, take the best of each, and fail where help is slower than `LIMIT` times `import click`."""
+    """Measure in turn, take the best of each, and fail where help is slower than `LIMIT` times `import click`."""
     bare, front = (min(times) for times in zip(*((seconds(BARE), seconds(HELP)) for _ in range(RUNS)), strict=True))
     ratio = front / bare
     print(f"keyturn -h: {front * 1000:.0f} ms, {ratio:.2f} times `import click` ({bare * 1000:.0f} ms); best of {RUNS}")

@@ -66,13 +66,13 @@ class Desk:
         }
 
     def existing(self, key: str, strategy: str = "in-place", **entry: object) -> None:
-        """Put a key into the manifest whose API keys a person has made already."""
+        """Put a key into the manifest whose API keys an operator has made already."""
         for end in ("-a", "-b") if strategy == "alternating" else ("",):
             self.sandbox.panel_create(key + end)
         self.add(key, strategy, **entry)  # type: ignore[arg-type] # the overlap is among them
 
     def put(self, key: str, secret: str) -> None:
-        """Write a secret to where a key is delivered, as a person does."""
+        """Write a secret to where a key is delivered, as an operator does."""
         (self.folder / f"secrets/{key}.env").write_text(f"{FIELD}={secret}\n")
 
     def held(self, key: str) -> str:

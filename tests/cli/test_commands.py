@@ -111,7 +111,7 @@ def test_rotate_makes_a_new_secret(stage: Stage) -> None:
 
 
 def test_rotate_compromised_names_the_outage(stage: Stage) -> None:
-    """Whoever is asked has read what it costs, once."""
+    """Anyone who is asked has read what it costs, once."""
     stage.make_keys()
     stage.run("apply", "report-bot", "--yes")
     asked = stage.run("rotate", "report-bot", "--compromised", code=4)

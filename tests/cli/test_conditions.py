@@ -1,6 +1,6 @@
 """One key in each condition: every command and the Pulumi provider tell the same one, with the same exit code.
 
-`GOLDEN=write` writes the pages anew after a change that is meant.
+`GOLDEN=write` writes the pages again after a change that is meant.
 """
 
 from __future__ import annotations

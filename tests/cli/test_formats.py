@@ -14,7 +14,7 @@ FORMATS = ("sk-do-", "doo_v1_", "mixed")
 
 
 def test_secrets_of_either_format(nursery: ForkServer) -> None:
-    """Adopted or handed off, by turns or in place: 0, exactly the mints that it takes, and no secret anywhere."""
+    """Adopted or handed off, in turn or in place: 0, exactly the mints that it takes, and no secret anywhere."""
 
     def work(prefix: str) -> None:
         with desk(nursery, secret_prefix=prefix) as made:
@@ -35,7 +35,7 @@ def _every_way_in(made: Desk) -> None:
     kept = next(key.secret for key in state.keys.values() if key.name == "kept")
     made.put("kept", kept)
 
-    # What is there is adopted: one secret is kept, two are made; the fourth key waits for a person.
+    # What is there is adopted: one secret is kept, two are made; the fourth key waits for an operator.
     made.run("plan", code=1)
     assert "with exactly these names:\n  handed\n" in made.run("apply", "--yes", code=1).stdout
     assert made.mints() == 2
@@ -44,10 +44,10 @@ def _every_way_in(made: Desk) -> None:
     made.run("apply", "--yes")
     assert not made.sandbox.accepts(seen)
     _rest(made)
-    # One more for the hand-off, and one to kill the secret that a person saw of the standby.
+    # One more for the hand-off, and one to kill the secret that an operator saw of the standby.
     assert made.mints() == 4
 
-    # Every key rotates once; then the old secret of the one by turns dies.
+    # Every key rotates once; then the old secret of the one in turn dies.
     before = made.mints()
     made.run("rotate", *made.keys, "--reason", "to see it", "--yes")
     assert made.mints() - before == 4

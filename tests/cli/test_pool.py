@@ -25,7 +25,7 @@ STRANGERS = ("Spare-9", "spare", "other-team-bot", "my-spare-1")
 
 @contextmanager
 def pooled(nursery: ForkServer, spares: int, low: int = 0) -> Iterator[Desk]:
-    """A desk with five new keys, one of them by turns, so many spares, and some keys of other people."""
+    """A desk with five new keys, one of them in turn, so many spares, and some keys of other people."""
     with desk(nursery) as made:
         made.more = {"pool": {"prefix": "spare-", "low": low}}
         for key, strategy in KINDS.items():
@@ -133,7 +133,7 @@ def _come_to_rest(made: Desk, runs: int = 3) -> None:
 
 
 def _all_well(made: Desk) -> None:
-    """Consumers are accepted, what a person saw is dead, every name and every claim is right, no secret leaked."""
+    """Consumers are accepted, what an operator saw is dead, every name and every claim is right, no secret leaked."""
     state = made.sandbox.state
     serving = _serving(made)
     assert len(serving) == len(set(serving)), "a spare serves two keys"
@@ -145,7 +145,7 @@ def _all_well(made: Desk) -> None:
     assert all(made.sandbox.accepts(secret) for secret in held.values()), "a consumer is refused"
     assert len(set(held.values())) == len(held)
     seen = [secret for secret, minted in state.secrets.items() if minted.by == "panel" and minted.uuid in serving]
-    assert not any(made.sandbox.accepts(secret) for secret in seen), "a secret that a person saw is alive"
+    assert not any(made.sandbox.accepts(secret) for secret in seen), "a secret that an operator saw is alive"
     claims = {Path(name).stem for name in made.files(".keyturn") if "/slots/" in name and name.endswith(".json")}
     released = {uuid for uuid in claims if made.document(f"slots/{uuid}").get("released_at")}
     assert claims - released == set(serving)

@@ -30,7 +30,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_the_manifest_is_valid(tmp_path: Path) -> None:
-    """Whoever copies it gets two keys and no mistake."""
+    """Anyone who copies it gets two keys and no mistake."""
     [text] = blocks("yaml")
     (tmp_path / "keyturn.yaml").write_text(text)
     [desired] = load_all(tmp_path / "keyturn.yaml", {"VAULT_ADDR": "https://vault.example.com:8200"})

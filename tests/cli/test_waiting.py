@@ -1,4 +1,4 @@
-"""What a run waits for: a person who makes keys, and an overlap that is about to end."""
+"""What a run waits for: an operator who makes keys, and an overlap that is about to end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LISTED = "with exactly these names:\n" + "".join(f"  {name}\n" for name in NAMES
 
 @pytest.fixture
 def bare(nursery: ForkServer) -> Iterator[Desk]:
-    """A desk with two new keys, one of them by turns, that nobody has made, and one that is called nearly so."""
+    """A desk with two new keys, one of them in turn, that nobody has made, and one that is called nearly so."""
     with desk(nursery) as made:
         for key, strategy in (("botty", "in-place"), ("swap", "alternating")):
             made.add(key, strategy)

@@ -51,7 +51,7 @@ class DotenvPlace:
         return f"apps/{uuid4().hex}.env"
 
     def seed(self, path: str, fields: Fields) -> None:
-        """Write as a person would, quotes and all."""
+        """Write as an operator would, quotes and all."""
         quoted = {name: str(value).replace("\\", "\\\\").replace("'", "\\'") for name, value in fields.items()}
         (self.root / path).write_text("# by hand\n" + "".join(f"{name}='{text}'\n" for name, text in quoted.items()))
 
@@ -89,7 +89,7 @@ class ShellPlace(DotenvPlace):
     form = "shell"
 
     def seed(self, path: str, fields: Fields) -> None:
-        """Write as a person would."""
+        """Write as an operator would."""
         (self.root / path).write_text(
             "# by hand\n" + "".join(f"export {name}={shlex.quote(str(value))}\n" for name, value in fields.items())
         )

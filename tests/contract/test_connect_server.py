@@ -71,7 +71,7 @@ def test_an_item_lives_through_the_vendor_s_own_calls(official: Official) -> Non
 
 
 def test_a_replacement_made_from_an_old_version_is_taken(official: Official) -> None:
-    """The API compares nothing: whoever writes last wins."""
+    """The API compares nothing: anyone who writes last wins."""
     made = official.client.create_item(official.vault, draft(official, tags=["a"]))
     stale = official.client.get_item_by_id(made.id, official.vault)
     made.tags = ["b"]

@@ -76,7 +76,7 @@ def test_a_secret_that_is_there_already_is_not_written_again(deliveries: Deliver
 
 
 def test_another_field_changed_meanwhile_is_merged(fenced: DeliveryPlace) -> None:
-    """Somebody writes another field between our read and our write: both are kept."""
+    """Someone writes another field between our read and our write: both are kept."""
     target, path = fenced.target(), fenced.path()
     fenced.seed(path, {FIELD: OLD.reveal(), "other": "1"})
     sent = count()
@@ -105,7 +105,7 @@ def test_merging_gives_up_after_five_tries(fenced: DeliveryPlace) -> None:
 
 
 def test_our_field_changed_meanwhile_conflicts(fenced: DeliveryPlace) -> None:
-    """Somebody writes our field between our read and our write: theirs stays."""
+    """Someone writes our field between our read and our write: theirs stays."""
     target, path = fenced.target(), fenced.path()
     fenced.seed(path, {FIELD: OLD.reveal()})
     with pytest.raises(Conflict):
@@ -244,7 +244,7 @@ def test_a_field_that_holds_no_text_is_an_error(deliveries: DeliveryPlace) -> No
 
 
 def test_an_empty_text_is_absent(deliveries: DeliveryPlace) -> None:
-    """A placeholder that somebody left is written over."""
+    """A placeholder that someone left is written over."""
     target, path = deliveries.target(), deliveries.path()
     deliveries.seed(path, {FIELD: ""})
     assert target.read(path, FIELD).secret is None

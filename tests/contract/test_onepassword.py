@@ -161,7 +161,7 @@ def test_what_the_token_may_not_do_is_found_before_the_mint(place: OnePasswordPl
 
 
 def test_preflight_sends_no_secret(place: OnePasswordPlace) -> None:
-    """What somebody else writes meanwhile into our field is not undone, for that cannot be fenced here."""
+    """What someone else writes meanwhile into our field is not undone, for that cannot be fenced here."""
     place.seed("bot", {"KEY": OLD.reveal()})
     place.target().preflight("bot", "KEY")
     sent = [body for _, _, body in place.connect.requests if body]
@@ -195,7 +195,7 @@ def test_an_item_that_is_deleted_meanwhile_is_not_made_anew_over_a_secret(place:
 
 
 def test_a_write_waits_until_the_copy_shows_it(place: OnePasswordPlace) -> None:
-    """So that whoever reads next, this run or a consumer, reads the new secret; making an item likewise."""
+    """So that anyone who reads next, this run or a consumer, reads the new secret; making an item likewise."""
     place.seed("bot", {"KEY": OLD.reveal()})
     place.connect.state.lag = 0.4
     target = place.target()

@@ -34,7 +34,7 @@ def place() -> Iterator[OnePasswordPlace]:
 
 
 def variables(address: str, token: str = TOKEN) -> dict[str, str]:
-    """Return the environment of a person who trusts this address."""
+    """Return the environment of an operator who trusts this address."""
     return {"OP_CONNECT_HOST": address, "OP_CONNECT_TOKEN": token}
 
 

@@ -140,7 +140,7 @@ class Site:
 
     def in_aws(self) -> str:
         """What AWS holds."""
-        # moto would give another version to whoever does not say which.
+        # moto would give another version to anyone who does not say which.
         found = self.aws.client().get_secret_value(SecretId="prod/app", VersionStage="AWSCURRENT")
         held = json.loads(found["SecretString"])
         secret = held.pop(FIELD, "")

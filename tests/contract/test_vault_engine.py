@@ -79,7 +79,7 @@ def test_the_remedy_for_a_deleted_document_works(records: VaultRecords) -> None:
 
 @pytest.mark.parametrize("fields", [{}, {"document": 1}, {"document": {"a": 1}}, {"other": "x"}])
 def test_a_path_that_holds_something_else_is_no_document(records: VaultRecords, fields: dict[str, object]) -> None:
-    """Neither nothing, nor a document: a person has to look."""
+    """Neither nothing, nor a document: an operator has to look."""
     path = records.path()
     records.seed(path, fields)
     with pytest.raises(TargetMisfit, match="not a keyturn document"):

@@ -123,7 +123,7 @@ def signer(openbao: OpenBao, policy: str, mount: str) -> Callable[[str], str]:
 def test_jwt(openbao: OpenBao, mount: str, signer: Callable[[str], str], tmp_path: Path) -> None:
     """The file that VAULT_JWT_FILE names logs in; it is read again for each login."""
     file = tmp_path / "token"
-    file.write_text(f"{signer('somebody-else')}\n")
+    file.write_text(f"{signer('someone-else')}\n")
     made = context(openbao, auth={"method": "jwt", "role": "ci", "mount": mount})
     target = VaultTarget(with_environment(made, {"VAULT_JWT_FILE": str(file)}))
     with pytest.raises(CredentialError, match="by jwt"):
@@ -216,7 +216,7 @@ def test_a_second_set_of_credentials(openbao: OpenBao, policy: str) -> None:
 
 
 def test_a_token_that_was_revoked_meanwhile_is_a_credential_error(openbao: OpenBao) -> None:
-    """Nobody can log in again for a person's token."""
+    """Nobody can log in again for an operator's token."""
     token = login_with(openbao, documented_policy())
     target = VaultTarget(context(openbao, token))
     assert works(target)

@@ -43,7 +43,7 @@ def seconds(site: Site, stack: str, program: Program) -> float:
 
 
 def main() -> int:
-    """Measure by turns, take the best of each, and fail where keys are slower than `LIMIT` times empty resources."""
+    """Measure in turn, take the best of each, and fail where keys are slower than `LIMIT` times empty resources."""
     with (
         tempfile.TemporaryDirectory() as home,
         tempfile.TemporaryDirectory() as bao,

@@ -1,6 +1,6 @@
 """The Pulumi engine for the tests: the one on PATH, or one built from its Go modules and kept.
 
-`python -m tests.engine.build` builds it (minutes the first time) and prints the folder of its programs. Whoever has
+`python -m tests.engine.build` builds it (minutes the first time) and prints the folder of its programs. Anyone who has
 neither `pulumi` nor Go gets a loud line, and skipped tests; where `CI` is set they fail.
 """
 

@@ -131,7 +131,7 @@ class Site:
         return found
 
     def show_preview(self, program: Program) -> None:
-        """Run `pulumi preview` as a person does."""
+        """Run `pulumi preview` as an operator does."""
         self._done("preview", program=program)
 
     def refresh(self) -> None:
@@ -143,7 +143,7 @@ class Site:
         self._done("destroy", "--yes", "--skip-preview", *arguments, program=program)
 
     def cancel(self) -> None:
-        """Run `pulumi cancel`, which lets go of the stack that a killed command had locked."""
+        """Run `pulumi cancel`, which releases the stack that a killed command had locked."""
         self._done("cancel", "--yes")
 
     def configure(self, name: str, value: str, how: str = "--secret") -> None:
@@ -250,7 +250,7 @@ class Site:
         return None if value is None else str(value)
 
     def put(self, value: str, path: str = "bot") -> None:
-        """Write a value to where consumers read, as a person would."""
+        """Write a value to where consumers read, as an operator would."""
         self.openbao.call("POST", f"secret/data/{self.prefix}/{path}", {"data": {"MODEL_ACCESS_KEY": value}})
 
     def forbid_writing(self) -> None:

@@ -16,7 +16,7 @@ RELOAD = 0.2
 
 
 class Consumer(threading.Thread):
-    """Calls the inference API all the time with a secret that it reads anew every now and then."""
+    """Calls the inference API all the time with a secret that it reads again every now and then."""
 
     def __init__(self, site: Site) -> None:
         super().__init__(name="consumer")

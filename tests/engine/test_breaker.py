@@ -20,7 +20,7 @@ def keys(site: Site, *names: str, **changes: object) -> Program:
 
 
 def test_a_token_of_another_team_takes_no_key_for_gone(site: Site) -> None:
-    """Refresh, up and destroy are refused, with nothing changed anywhere, until a person says that it is true."""
+    """Refresh, up and destroy are refused, with nothing changed anywhere, until an operator says that it is true."""
     site.up(keys(site, "one", "two"))
     right = site.sandbox.token
     before = [(site.record(f"shop.dev.{name}"), site.delivered(name), site.outputs(name)) for name in ("one", "two")]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def test_a_changed_delivery_shows_in_health_and_the_next_up_restores_it(site: Site) -> None:
-    """Somebody overwrote the secret and renamed the key: refresh says so and writes nothing, the up heals both."""
+    """Someone overwrote the secret and renamed the key: refresh says so and writes nothing, the up heals both."""
     site.up(site.key())
     secret = site.delivered()
     site.put("something else")
@@ -32,7 +32,7 @@ def test_a_changed_delivery_shows_in_health_and_the_next_up_restores_it(site: Si
 
 
 def test_a_refused_secret_is_found_with_verify_and_healed_by_a_rotation(site: Site) -> None:
-    """Somebody regenerated the key elsewhere: with `verify` refresh says that the API refuses what is delivered."""
+    """Someone regenerated the key elsewhere: with `verify` refresh says that the API refuses what is delivered."""
     site.up(site.key(verify=True))
     site.sandbox.by_hand("regenerate", site.outputs()["uuid"])
     site.requests()
@@ -45,7 +45,7 @@ def test_a_refused_secret_is_found_with_verify_and_healed_by_a_rotation(site: Si
 
 
 def test_only_a_complete_list_says_that_a_key_is_gone(site: Site) -> None:
-    """A list that fails leaves the state as it is; a deleted key leaves it, and the next up makes it anew."""
+    """A list that fails leaves the state as it is; a deleted key leaves it, and the next up makes it again."""
     site.up(site.key())
     site.sandbox.arm("list", "error-500", times=None)
     site.refused_refresh()
@@ -124,7 +124,7 @@ def test_a_parked_key_mints_again_when_its_trigger_changes(site: Site) -> None:
 
 
 def test_a_retained_key_stays_as_it_is(site: Site) -> None:
-    """With on_delete='retain' destroy lets go of the key: its secret stays delivered and accepted."""
+    """With on_delete='retain' destroy releases the key: its secret stays delivered and accepted."""
     site.up(site.key(on_delete="retain"))
     uuid = site.outputs()["uuid"]
     site.requests()

@@ -1,4 +1,4 @@
-"""Commands that are killed or interrupted for real in the middle of a rotation; the next up comes to rest."""
+"""Commands that are killed or interrupted for real in the middle of a rotation; the next up converges."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def at_rest(site: Site, secrets_before: int) -> None:
-    """Assert that one more up comes to rest: the delivered secret is accepted, and no key was made beside the one."""
+    """Assert that one more up converges: the delivered secret is accepted, and no key was made beside the one."""
     program = site.key(rotation_trigger=1)
     site.up(program)
     assert site.accepted()
@@ -36,7 +36,7 @@ def at_rest(site: Site, secrets_before: int) -> None:
 
 @pytest.mark.parametrize("moment", ["creating", "delivering", "checking"])
 def test_a_kill_between_the_mint_and_the_return_loses_nothing(site: Site, moment: str) -> None:
-    """SIGKILL of the CLI and its provider, before a new secret was delivered and after: the next up comes to rest."""
+    """SIGKILL of the CLI and its provider, before a new secret was delivered and after: the next up converges."""
     armed, held, go_on = threading.Event(), threading.Event(), threading.Event()
 
     def judge(request: bytes) -> None:
@@ -125,7 +125,7 @@ def test_one_ctrl_c_lets_the_rotation_finish(site: Site) -> None:
 
 
 def test_two_ctrl_c_stop_the_engine_and_lose_nothing(site: Site) -> None:
-    """The engine ends at once; whatever became of the provider, the next up comes to rest."""
+    """The engine ends at once; whatever became of the provider, the next up converges."""
     site.up(site.key())
     minted = len(site.sandbox.state.secrets)
     site.requests()

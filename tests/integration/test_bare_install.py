@@ -175,7 +175,7 @@ def test_a_command_without_its_library_says_what_to_install(
 
 
 def test_the_pulumi_face_without_pulumi_says_what_to_install(bare: Bare) -> None:
-    """Its last line, which is all that a person reads of a traceback."""
+    """Its last line, which is all that an operator reads of a traceback."""
     done = bare.python("import pulumi_keyturn")
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (

@@ -306,7 +306,7 @@ def test_nobody_there_is_unreachable() -> None:
 
 
 def test_a_secret_that_no_header_can_carry_is_unauthorized_unsent() -> None:
-    """A delivery that somebody filled with two lines can never be accepted."""
+    """A delivery that someone filled with two lines can never be accepted."""
     with RawServer(CHAT) as server:
         answer = api(server.url).models(Secret("two\nlines"))
         assert server.requests == []

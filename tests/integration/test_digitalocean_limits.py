@@ -68,7 +68,7 @@ def guarded() -> None:
 
 
 def test_a_429_of_a_change_is_told_at_once() -> None:
-    """Nothing happened, so whoever asked for it looks after the lease, then asks again: no second sending here."""
+    """Nothing happened, so anyone who asked for it looks after the lease, then asks again: no second sending here."""
     with RawServer(reply(429, "{}", {"Retry-After": "30"})) as server:
         for change in ("delete", "rename", "regenerate"):
             control = api(server.url)

@@ -42,7 +42,7 @@ def test_a_half_list_is_read_again(sandbox: Sandbox) -> None:
 
 
 def test_pages_that_disagree_are_read_again() -> None:
-    """A total that changes between two pages: somebody changes keys, so list again."""
+    """A total that changes between two pages: someone changes keys, so list again."""
     first, second = page(["a", "b"], 3), page(["c"], 4)
     with RawServer(first, second, page(["a", "b"], 3), page(["c"], 3)) as server:
         assert [key.uuid for key in api(server.url).list_keys()] == ["a", "b", "c"]

@@ -45,7 +45,7 @@ def prefix() -> str:
 
 @pytest.fixture
 def environment(sandbox: Sandbox, openbao: OpenBao) -> dict[str, str]:
-    """What a person would export."""
+    """What an operator would export."""
     return sandbox.exports | {"VAULT_ADDR": openbao.address, "VAULT_TOKEN": openbao.root_token}
 
 

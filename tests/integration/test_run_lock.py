@@ -80,12 +80,12 @@ def test_a_stopped_process_is_still_alive(directory: Path) -> None:
 
 
 def test_a_forked_child_does_not_keep_a_dead_parents_run_alive(directory: Path) -> None:
-    """A child let go of the lock that it shares; it lives on, in the group that the test ends."""
+    """A child release the lock that it shares; it lives on, in the group that the test ends."""
     with other_process(directory, FORKER) as (child, run):
         assert Runs([directory]).alive(run) is True
         child.send_signal(signal.SIGKILL)
         child.wait(10)
-        # The forked child lets go on its way out of the fork, which may be after its parent's death.
+        # The forked child releases it on its way out of the fork, which may be after its parent's death.
         wait_until(lambda: Runs([directory]).alive(run) is False, "the lock is free", seconds=10)
 
 

@@ -68,7 +68,7 @@ def desired(openbao: OpenBao) -> Desired:
 
 @pytest.fixture
 def environment(sandbox: Sandbox, openbao: OpenBao) -> dict[str, str]:
-    """What a person would export."""
+    """What an operator would export."""
     return sandbox.exports | {"VAULT_ADDR": openbao.address, "VAULT_TOKEN": openbao.root_token}
 
 
@@ -119,7 +119,7 @@ def test_a_plan_says_what_apply_does_and_holds_to_its_digest(
     assert all(Change.ADOPT in {change.change for change in item.changes} for item in planned.plans)
     assert not any(seen.mutating for seen in sandbox.requests)
     key = next(key for key in sandbox.state.keys.values() if key.name == "bot-1")
-    sandbox.by_hand("rename", key.uuid, "somebody-else")
+    sandbox.by_hand("rename", key.uuid, "someone-else")
     with pytest.raises(OwnershipError, match="out of date"):
         make(desired).apply([], Options(), expected_digest=planned.digest)
     sandbox.by_hand("rename", key.uuid, "bot-1")

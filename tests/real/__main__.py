@@ -64,7 +64,7 @@ def cut_all(shared: Servers) -> int:
 def kill_all(shared: Servers) -> int:
     """Rotations under SIGKILL at varied moments."""
     found = random_kills(shared, _number("KILLS", 200), _number("SEED", 1))
-    _say(f"{found.kills} runs killed at moments of chance, each rotating one key of each strategy, each followed by")
+    _say(f"{found.kills} runs killed at random moments, each rotating one key of each strategy, each followed by")
     _say(f"one `apply`; of {found.begun} rotations asked for {found.generations} were committed (a kill before the")
     _say(f"intent leaves none, one during an overlap waits), by {found.mints} mints, retires among them:")
     _say(f"  {len(found.wrong)} lost or orphaned; {found.outage:.3f} s in which the vault held a dead secret of an")
@@ -121,7 +121,7 @@ def rotate_all(_shared: Servers) -> int:
     keys, limit = 260, 250
     came = incident(keys, limit, alternating=keys // 2, used=limit)
     _say(f"`keyturn rotate` with {keys} names, half of them of two slots, {limit} requests per minute, and all of this")
-    _say("minute's used up by somebody else:")
+    _say("minute's used up by someone else:")
     _say(f"  exit code {came.code}, {came.mints} mints, {len(came.behind)} keys left behind; {came.requests} requests,")
     _say(f"  {came.refused} of them answered with 429; {came.said} lines say how long it waits; {came.seconds:.0f} s")
     wrong = [f"{name} was left behind" for name in came.behind]

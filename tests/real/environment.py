@@ -137,7 +137,7 @@ class Site:
         }
 
     def existing(self, key: str, strategy: str = "in-place", **entry: object) -> None:
-        """Put a key into the manifest whose API keys a person has made already."""
+        """Put a key into the manifest whose API keys an operator has made already."""
         ends = ("-a", "-b") if strategy == "alternating" else ("",)
         for end in ends:
             self.sandbox.panel_create(self.name(key) + end)

@@ -50,7 +50,7 @@ class Came:
 def incident(keys: int, limit: int, *, alternating: int = 0, used: int = 0, ago: float = 0.0) -> Came:
     """Adopt so many keys, then rotate them all under `limit` requests per minute.
 
-    `alternating`: how many of them have two slots. `used`: how many requests somebody else made `ago` seconds before.
+    `alternating`: how many of them have two slots. `used`: how many requests someone else made `ago` seconds before.
     """
     with tempfile.TemporaryDirectory(prefix="keyturn-incident-") as made, Sandbox(seed=1) as sandbox:
         folder = Path(made)
@@ -63,7 +63,7 @@ def incident(keys: int, limit: int, *, alternating: int = 0, used: int = 0, ago:
         another = {**env, "DIGITALOCEAN_TOKEN": sandbox.add_token().value}  # what is used up is so of one token
         with open_world(desired, another, folder) as world:
             runner = Runner(world, desired, lambda _: None, runs=Runs([folder]))
-            for _ in range(2 if alternating else 1):  # the second retires the slots that a person has seen
+            for _ in range(2 if alternating else 1):  # the second retires the slots that an operator has seen
                 report = runner.apply((), Options(), allow_rotations=keys)
                 assert report.exit_code == 0, [one.end for one in report.reports if one.exit_code]
                 time.sleep(1.2 if alternating else 0)
@@ -94,7 +94,7 @@ def incident(keys: int, limit: int, *, alternating: int = 0, used: int = 0, ago:
 
 
 def _manifest(folder: Path, sandbox: Sandbox, strategies: Mapping[str, str]) -> Path:
-    """Make the keys as a person does, and write the manifest that adopts them."""
+    """Make the keys as an operator does, and write the manifest that adopts them."""
     keys = {}
     for name, strategy in strategies.items():
         for end in ("-a", "-b") if strategy == "alternating" else ("",):

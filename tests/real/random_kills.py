@@ -68,7 +68,7 @@ def _lane(shared: Servers, kills: int, chance: random.Random) -> Kills:
 
 
 def _kill(site: Site, chance: random.Random) -> Iterator[str]:
-    """Rotate, kill at a moment of chance, apply once; yield what is wrong then."""
+    """Rotate, kill at a random moment, apply once; yield what is wrong then."""
     if chance.random() < 0.5:
         moment = chance.choice((Moment.BEFORE, Moment.AFTER))
         hold = site.gate.at(chance.randrange(1, EFFECTS), moment)

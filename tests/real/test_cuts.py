@@ -8,7 +8,7 @@ from tests.real.relay import Moment
 
 
 def test_a_run_that_is_killed_at_any_effect_is_finished_by_the_next(shared: Servers) -> None:
-    """Whichever changing request its death prevents, or follows, one `apply` comes to rest (I1 to I4)."""
+    """Whichever changing request its death prevents, or follows, one `apply` converges (I1 to I4)."""
     found = cuts(shared, [*ROTATIONS, RETIRE], [Moment.BEFORE, Moment.AFTER])
     assert len(found) >= 2 * (6 + 7 + 3)
     assert [one for one in found if one.wrong or one.what == "(never came)"] == []

@@ -1,4 +1,4 @@
-"""OpenBao paused, sealed, restarted or closed, right after a mint: nothing is lost, and one `apply` mends it."""
+"""OpenBao paused, sealed, restarted or closed, right after a mint: nothing is lost, and one `apply` fixes it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_vault_that_fails_after_the_mint_loses_nothing(shared: Servers, tmp_pa
 
 
 BAD = ("failed", "unknown", "login-refused")
-"""The conditions of a key whose vault is ill: it depends on how."""
+"""The conditions of a key whose vault is failing: it depends on how."""
 
 
 def _fall_ill(site: Site, ill: Ill) -> None:

@@ -1,4 +1,4 @@
-"""Rotations while consumers read and call, while runs are killed, and while two runs meet: the figures, in small."""
+"""Rotations while consumers read and call, while runs are killed, and while two runs meet: the figures in short."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_of_two_runs_at_once_one_works_and_the_other_says_who(shared: Servers) -
 
 
 def test_a_fault_of_any_kind_at_the_mint_is_survived(shared: Servers) -> None:
-    """The run ends with a documented code and without a traceback; without the fault, one `apply` comes to rest."""
+    """The run ends with a documented code and without a traceback; without the fault, one `apply` converges."""
     chosen = [case for case in cases("rotate in-place", lasting=(False,)) if case.call == "regenerate"]
     found = strike(shared, chosen)
     assert len(found) == 9

@@ -69,7 +69,7 @@ def _signalled(site: Site, strategy: str, number: signal.Signals, what: str) -> 
     hold = site.gate.on(what, Moment.AFTER)
     run = site.start("rotate", "key", "--yes", fresh=True)
     assert site.until_reached(hold, run)
-    for _ in range(2):  # whoever is impatient says it twice
+    for _ in range(2):  # anyone who is impatient says it twice
         run.signal(number)
         time.sleep(0.2)
     assert run.alive

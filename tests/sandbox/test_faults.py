@@ -15,7 +15,7 @@ from tests.sandbox.conftest import KEYS, both_formats, client
 
 @pytest.fixture
 def key(sandbox: Sandbox) -> Key:
-    """Give a key that a person has made."""
+    """Give a key that an operator has made."""
     return sandbox.panel_create("bot")
 
 

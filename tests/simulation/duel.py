@@ -130,7 +130,7 @@ class Match:
         return self.reports
 
     def _go_on(self, number: int) -> None:
-        """Let a runner go on from where it is, at the moment when it wakes."""
+        """Let a runner continue from where it is, at the moment when it wakes."""
         self.universe.advance(max(0.0, self.wakes[number] - self.universe.now))
         self.batons[number].release()
 
@@ -147,7 +147,7 @@ class Match:
         self.batons[number].acquire()
 
     def sleep(self, number: int, seconds: float) -> None:
-        """Sleep; whoever wakes first goes on."""
+        """Sleep; anyone who wakes first goes on."""
         other = 1 - number
         self.wakes[number] = self.universe.now + seconds
         if self.done[other] or self.frozen[other] or self.wakes[other] > self.wakes[number]:

@@ -58,7 +58,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """A person does something.
+    """An operator does something.
 
     `renames` or `deletes` an API key, `puts-back` an old secret, `clears` a field, `steals` a key by regenerating it,
     or `hands-over` the record to another owner.
@@ -72,9 +72,9 @@ Event = Apply | Pass | Edit | Hand
 RULE = 20
 """By so many characters of what broke two violations are the same."""
 MILD = ("renames", "deletes", "hands-over")
-"""What a person does that the next apply finds, or is told."""
+"""What an operator does that the next apply finds, or is told."""
 ROUGH = ("puts-back", "clears", "steals")
-"""What a person does that costs an outage by itself, and that only `--verify` finds."""
+"""What an operator does that costs an outage by itself, and that only `--verify` finds."""
 
 
 class Life:
@@ -115,7 +115,7 @@ class Life:
             universe.steady = frozenset()
         # A take-over that was under way may have landed meanwhile.
         self.ours = self.ours or self._record().owner == self.desired.owner
-        before, late = universe.mutations, bool(universe.late)  # what is under way lands whoever owns the key
+        before, late = universe.mutations, bool(universe.late)  # what is under way lands anyone who owns the key
         world = SimWorld(universe, event.faults, TIMING, skew=event.skew)
         report: KeyReport | None = None
         try:

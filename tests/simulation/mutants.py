@@ -346,7 +346,7 @@ def live_slot_minted() -> tuple[Swap, ...]:
 
 
 def foreign_overwritten() -> tuple[Swap, ...]:
-    """A field that somebody else filled is taken as ours."""
+    """A field that someone else filled is taken as ours."""
     return everywhere(deliveries, "foreign", lambda state: ())
 
 

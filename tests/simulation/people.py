@@ -17,13 +17,13 @@ def calm(world: Universe) -> None:
 
 
 def live_gone(world: Universe) -> None:
-    """Somebody deletes the live API key."""
+    """Someone deletes the live API key."""
     record = world.records["main"][0]
     _delete(world, record.live or SlotName.A)
 
 
 def standby_gone(world: Universe) -> None:
-    """Somebody deletes the API key that is not live."""
+    """Someone deletes the API key that is not live."""
     record = world.records["main"][0]
     held = {world.fields.get(place) for place in world.steady}
     slot = record.slot((record.live or SlotName.A).other)
@@ -34,7 +34,7 @@ def standby_gone(world: Universe) -> None:
 
 
 def spares(world: Universe, count: int = 3, *, first: int = 1) -> None:
-    """A person makes spare API keys; the API makes none."""
+    """An operator makes spare API keys; the API makes none."""
     no_create(world)
     for number in range(first, first + count):
         uuid, seen = f"pool-{number}", f"{MARK}pool-{number}"
@@ -58,7 +58,7 @@ def _untaken(world: Universe) -> str:
 
 
 def spare_deleted(world: Universe) -> None:
-    """A person deletes a spare."""
+    """An operator deletes a spare."""
     if world.late:
         return  # an operator does not come within the settle time of a request that is still under way
     uuid = _untaken(world)
@@ -66,7 +66,7 @@ def spare_deleted(world: Universe) -> None:
 
 
 def spare_renamed(world: Universe) -> None:
-    """A person takes a spare for something else, and renames it."""
+    """An operator takes a spare for something else, and renames it."""
     if world.late:
         return
     uuid = _untaken(world)
@@ -93,7 +93,7 @@ def come_back(world: Universe) -> None:
 
 
 def intent_gone(world: Universe) -> None:
-    """Somebody deletes the API key that is being minted."""
+    """Someone deletes the API key that is being minted."""
     record = world.records["main"][0]
     if record.intent and record.intent.slot:
         _delete(world, record.intent.slot)
@@ -107,7 +107,7 @@ def _delete(world: Universe, name: SlotName) -> None:
 
 
 def clear(world: Universe, desired: DesiredKey, *, noting: bool = False) -> None:
-    """A person empties the first delivery."""
+    """An operator empties the first delivery."""
     calm(world)
     if noting:
         world.noted = world.records["main"][1]
@@ -125,7 +125,7 @@ def unless_begun(world: Universe, desired: DesiredKey) -> None:
 
 
 def put_back(world: Universe, desired: DesiredKey) -> None:
-    """A person puts the secret that was there at first back into every delivery."""
+    """An operator puts the secret that was there at first back into every delivery."""
     calm(world)
     bury(world)
     for place in desired.deliveries:
@@ -139,7 +139,7 @@ def bury(world: Universe) -> None:
 
 
 def paste_standby(world: Universe, desired: DesiredKey) -> None:
-    """A person regenerates the standby and pastes its secret into the first delivery."""
+    """An operator regenerates the standby and pastes its secret into the first delivery."""
     record = world.records["main"][0]
     standby = record.slots[(record.live or SlotName.A).other]
     secret = world.new_secret()
@@ -175,7 +175,7 @@ def hear(world: Universe) -> None:
 
 
 def more_models(world: Universe, *, live: bool) -> None:
-    """A person lets the live key, or every key, use a second model."""
+    """An operator lets the live key, or every key, use a second model."""
     record = world.records["main"][0]
     for name, slot in record.slots.items():
         if not live or name is record.live:
@@ -198,7 +198,7 @@ def no_create(world: Universe) -> None:
 
 
 def make_keys(world: Universe, names: Sequence[str]) -> None:
-    """A person makes API keys of these names."""
+    """An operator makes API keys of these names."""
     for name in names:
         made = START + timedelta(seconds=world.now)
         world.keys[f"panel-{name}"] = Key(f"panel-{name}", name, made, f"{MARK}panel-{name}")

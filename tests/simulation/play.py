@@ -19,12 +19,12 @@ Faults = Mapping[int, Fault]
 WHOLE = (0, 1)
 """The share that is all of it: (number, of how many)."""
 TRIES = 6
-"""How often a run is tried again, where each try may be struck anew."""
+"""How often a run is tried again, where each try may be struck again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """One thing done: time passes, a person may change something, then apply runs."""
+    """One thing done: time passes, an operator may change something, then apply runs."""
 
     desired: DesiredKey
     options: Options = Options()
@@ -33,9 +33,9 @@ class Act:
     once: bool = False
     """It is not tried again: what comes next happens to it as it is."""
     again: bool = False
-    """It is tried again with its own options, not with the history's last ones: a person insists."""
+    """It is tried again with its own options, not with the history's last ones: an operator insists."""
     ends: str = ""
-    """It is also done when it ends with this code: it waits for a person, or says what is wrong."""
+    """It is also done when it ends with this code: it waits for an operator, or says what is wrong."""
     excused: Callable[[Universe], str] | None = None
     """Says why it cannot come to its end here: then one apply without a fault is all of it; empty where it can."""
     skew: float = 0.0
@@ -257,7 +257,7 @@ class Sweep:
         path: tuple[Faults, ...],
         part: tuple[int, int] = WHOLE,
     ) -> int:
-        """Play a run with these faults and go on from its end; then with one more, at every point from `start`."""
+        """Play a run with these faults and continue from its end; then with one more, at every point from `start`."""
         moment = universe.copy()
         after, trace = run(moment, self.scenario, place, faults, self.setting)
         self.tally.runs += 1
@@ -315,7 +315,7 @@ def unseed(text: str) -> tuple[Setting, tuple[Faults, ...]]:
     return setting, tuple(path)
 
 
-def replay(scenario: Scenario, text: str, talk: Callable[[str], None]) -> tuple[str, ...]:
+def replay(scenario: Scenario, text: str, tell: Callable[[str], None]) -> tuple[str, ...]:
     """Play one history and tell its runs; return what broke."""
     setting, path = unseed(text)
     universe, place = scenario.start(), Place()
@@ -326,9 +326,9 @@ def replay(scenario: Scenario, text: str, talk: Callable[[str], None]) -> tuple[
         place, trace = run(universe, scenario, place, faults, setting)
         struck = {index: f"{fault} at {trace[index][0]}" for index, fault in faults.items() if index < len(trace)}
         record = universe.records.get("main", (None, 0))[0]
-        talk(f"act {before.act} try {before.tries}: {len(trace)} effects, {struck}, record {record}")
+        tell(f"act {before.act} try {before.tries}: {len(trace)} effects, {struck}, record {record}")
     if not universe.wrong:
         last = scenario.acts[-1]
         rules.finish(universe, last.desired, scenario.last, last.desired.timing, stops=scenario.stops)
-        talk(f"end: {universe.records.get('main', (None, 0))[0]}")
+        tell(f"end: {universe.records.get('main', (None, 0))[0]}")
     return universe.wrong

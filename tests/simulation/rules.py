@@ -48,14 +48,14 @@ def begin(universe: Universe, desired: DesiredKey, *, compromised: bool = False)
 def watch(universe: Universe, mutation: Mutation) -> None:
     """Check what must hold at every instant (I3, I9)."""
     if stranger := _stranger(universe, mutation):
-        universe.blame(f"I9: {stranger} of somebody else was changed")
+        universe.blame(f"I9: {stranger} of someone else was changed")
     if mistake := _spare(universe, mutation):
         universe.blame(f"I9: {mistake}")
     if isinstance(mutation, Put) and isinstance(mutation.document, Record):
         _learn(universe, mutation.document)
     if not universe.steady:
         return
-    # A place that the entry no longer has may be emptied; what it holds until then is somebody's.
+    # A place that the entry no longer has may be emptied; what it holds until then is someone's.
     steady = [place for place in universe.steady if place in universe.wanted or universe.fields.get(place)]
     if isinstance(mutation, Renew | Drop):
         _died(universe, mutation, steady)
@@ -229,7 +229,7 @@ def _slots(universe: Universe, desired: DesiredKey, record: Record, slots: dict[
     for uuid, seen in universe.spares.items():
         taken = universe.claims.get(uuid, (None, 0))[0]
         if uuid in slots and universe.lasting(seen):
-            universe.blame(f"I5: the secret that a person saw of {uuid} is still accepted")
+            universe.blame(f"I5: the secret that an operator saw of {uuid} is still accepted")
         left = uuid in universe.keys and uuid not in slots
         if left and taken and not taken.released_at and (taken.owner, taken.key) == OURS:
             universe.blame(f"I4: the spare {uuid} is claimed and in no record")

@@ -43,7 +43,7 @@ def entry(strategy: Strategy, places: int = 1, **changes: object) -> DesiredKey:
 
 
 def empty() -> Universe:
-    """A world with nothing of ours in it, and something of somebody else's."""
+    """A world with nothing of ours in it, and something of another owner's."""
     world = Universe(watch=watch, unfenced=frozenset({"plain"}))
     for name in ("other", "app-old"):
         world.keys[name] = Key(f"{name}", name, START, f"{MARK}{name}")
@@ -73,7 +73,7 @@ def settled(desired: DesiredKey, *more: Options, steady: bool = False, start: Un
 
 
 def held(desired: DesiredKey, *slots: str) -> Universe:
-    """A world with API keys that a person made, and the first one's secret in the deliveries."""
+    """A world with API keys that an operator made, and the first one's secret in the deliveries."""
     world = empty()
     for slot in slots:
         name = f"{desired.name}-{slot}" if slot else desired.name
@@ -91,7 +91,7 @@ def _cached(make: Callable[[], Universe]) -> Callable[[], Universe]:
 
 
 def _lost(world: Universe) -> None:
-    """Somebody regenerates the live key and keeps the secret."""
+    """Someone regenerates the live key and keeps the secret."""
     world.steady = frozenset()
     record = world.records["main"][0]
     world.land(Renew(record.slots[record.live or SlotName.A].uuid, f"{MARK}stolen"))
@@ -178,7 +178,7 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
 
 
 def _gone(world: Universe) -> None:
-    """Somebody deletes the live API key."""
+    """Someone deletes the live API key."""
     world.steady = frozenset()
     record = world.records["main"][0]
     del world.keys[record.slots[record.live or SlotName.A].uuid]
@@ -192,7 +192,7 @@ def _no_create() -> Universe:
 
 
 def _namesake(world: Universe) -> None:
-    """A person makes an API key of the very name."""
+    """An operator makes an API key of the very name."""
     for name in ("app", "app-a"):
         world.keys[f"theirs-{name}"] = Key(f"theirs-{name}", name, START, f"{MARK}theirs-{name}")
     world.foreign_keys = frozenset({*world.foreign_keys, "theirs-app", "theirs-app-a"})
@@ -221,7 +221,7 @@ def _of_another(desired: DesiredKey) -> Universe:
 
 
 def _put_back(world: Universe, desired: DesiredKey) -> None:
-    """A person puts the secret that was there at first back into the first delivery."""
+    """An operator puts the secret that was there at first back into the first delivery."""
     bury(world)
     place = desired.deliveries[0]
     world.by_hand(place, next(value for (kept, _), value in world.kept.items() if kept == place))

@@ -123,7 +123,7 @@ class Rows:
         self.add("rotate>early", self.rest, Act(self.one, ROTATE), Act(self.one, after=600.0))
 
     def hands(self) -> None:
-        """A person meddles with what the deliveries hold."""
+        """An operator meddles with what the deliveries hold."""
         one, add, rest = self.one, self.add, self.rest
         rotated, later = Act(one, ROTATE), Act(one, after=SET)
         emptied = Act(one, VERIFY, by_hand=lambda world: clear(world, one), again=True)
@@ -161,7 +161,7 @@ class Rows:
         self.made.append(other)
 
     def owners(self) -> None:
-        """A person makes the API keys under another name than was asked for at first; the key changes hands."""
+        """An operator makes the API keys under another name than was asked for at first; the key changes hands."""
         one = self.one
         renamed = replace(one, name="renamed")
         asked = Act(one, ends="hand-off", by_hand=no_create)
@@ -188,7 +188,7 @@ class Rows:
         add("team-unknown", rest, Act(one, ROTATE, token=blind), Act(one, token=blind))
 
     def pools(self) -> None:
-        """Missing API keys come from a pool of spares; a person takes one away meanwhile."""
+        """Missing API keys come from a pool of spares; an operator takes one away meanwhile."""
         one = replace(self.one, pool=Pool(SPARE, 1))
         absent = replace(one, absent=True)
         begun = Act(one, once=True, by_hand=lambda world: spares(world, 5))

@@ -26,7 +26,7 @@ def team_not_compared() -> tuple[Swap, ...]:
 
 
 def come_back_is_new() -> tuple[Swap, ...]:
-    """An API key that is listed again is taken for one that a person made."""
+    """An API key that is listed again is taken for one that an operator made."""
     return without("gone.back")
 
 
@@ -93,7 +93,7 @@ def no_preflight() -> tuple[Swap, ...]:
 
 
 def no_second_opinion() -> tuple[Swap, ...]:
-    """A delivered secret that is refused is minted again although the API may be ill."""
+    """A delivered secret that is refused is minted again although the API may be failing."""
     return without("proof.second_opinion")
 
 

@@ -69,7 +69,7 @@ class AnyLife(RuleBasedStateMachine):
 
     @rule(does=some.sampled_from((*MILD, *ROUGH)), which=some.integers(0, 3))
     def meddle(self, does: str, which: int) -> None:
-        """Let a person do something."""
+        """Let an operator do something."""
         self.life.live(Hand(does, which))
 
     @invariant()
@@ -79,7 +79,7 @@ class AnyLife(RuleBasedStateMachine):
             assert self.life.universe.wrong == ()
 
     def teardown(self) -> None:
-        """With the faults gone, it comes to rest with nothing lost."""
+        """With the faults gone, it converges with nothing lost."""
         if hasattr(self, "life"):
             assert self.life.end() == ()
 

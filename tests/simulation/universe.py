@@ -106,7 +106,7 @@ class Late:
 
 @dataclass(slots=True)
 class Universe:
-    """The world that all runs share; a copy of it is a moment to go on from."""
+    """The world that all runs share; a copy of it is a moment to continue from."""
 
     now: float = 0.0
     keys: dict[str, Key] = field(default_factory=dict)
@@ -140,11 +140,11 @@ class Universe:
     wanted: frozenset[Delivery] = frozenset()
     """The deliveries of the entry, none where it is absent."""
     leaked: frozenset[str] = frozenset()
-    """Secrets that somebody got hold of, and keyturn is to kill."""
+    """Secrets that someone got hold of, and keyturn is to kill."""
     told: frozenset[str] = frozenset()
     """Those of which the record knew."""
     by_others: frozenset[Delivery] = frozenset()
-    """Fields that were last written by a person."""
+    """Fields that were last written by an operator."""
     dropped: frozenset[str] = frozenset()
     """Every API key that keyturn deleted."""
     known: frozenset[str] = frozenset()
@@ -231,7 +231,7 @@ class Universe:
         return self.versions.get((delivery.target, delivery.path), 0)
 
     def by_hand(self, delivery: Delivery, value: str) -> None:
-        """Write a field as a person does."""
+        """Write a field as an operator does."""
         self._fill(Fill(delivery, value, None))
         self.by_others |= {delivery}
 

@@ -190,7 +190,7 @@ class SimWorld:
         if where in self.down or (kind is Class.DELIVER and where in self.universe.readonly):
             raise self._error(where, ambiguous=False)
         if strikes is Kind.NO:
-            raise Conflict("somebody else wrote") if kind is Class.WRITE else self._error(where, ambiguous=False)
+            raise Conflict("someone else wrote") if kind is Class.WRITE else self._error(where, ambiguous=False)
         if strikes is Kind.NEVER:
             raise self._error(where, ambiguous=True)
         mutation = self._changed(make, strikes)
@@ -335,7 +335,7 @@ class SimWorld:
             if found != (expected.reveal() if expected else None):
                 raise Conflict("our field changed", where=str(delivery))
             if found and found not in self.universe.mints and found not in self.universe.given:
-                self.universe.blame(f"I9: {delivery} held a value of somebody else, and was overwritten")
+                self.universe.blame(f"I9: {delivery} held a value of someone else, and was overwritten")
             sending.fill(self.universe, delivery, value)
             fenced = delivery.target not in self.universe.unfenced
             return Fill(delivery, value, self.universe.version(delivery) if fenced else None)

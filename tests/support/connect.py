@@ -1,4 +1,4 @@
-"""A 1Password Connect server for the tests, on loopback: no real one is to be had, so a small one after its API."""
+"""A 1Password Connect server for the tests, on loopback: no real one is found, so a small one after its API."""
 
 from __future__ import annotations
 

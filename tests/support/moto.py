@@ -97,7 +97,7 @@ class Moto:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a person would export to use it."""
+        """What an operator would export to use it."""
         return {
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",

@@ -128,7 +128,7 @@ class OpenBao:
             self.child.send_signal(signal.SIGCONT)
 
     def _start(self, *, attempts: int) -> None:
-        """Start and wait for the first answer, at another port when somebody took the one that was free."""
+        """Start and wait for the first answer, at another port when someone took the one that was free."""
         for attempt in range(attempts):
             if attempts > 1 or not self._port:
                 self._port, self._cluster_port = free_port(), free_port()

@@ -92,7 +92,7 @@ def wait_until(condition: Callable[[], bool], what: str, *, seconds: float = 30,
 
 
 def free_port() -> int:
-    """Return a loopback TCP port that is free now; whoever uses it must be ready to lose the race for it."""
+    """Return a loopback TCP port that is free now; anyone who uses it must be ready to lose the race for it."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -185,9 +185,9 @@ def make_rig(
     said: list[Progress] = []
     heard_in: set[int] = set()
 
-    def talk(line: Progress) -> None:
+    def listener(line: Progress) -> None:
         said.append(line)
         heard_in.add(threading.get_ident())
 
-    runner = Runner(cast("World", world), desired, talk, engine=engine.seam(), runs=Runs([directory]))
+    runner = Runner(cast("World", world), desired, listener, engine=engine.seam(), runs=Runs([directory]))
     return Rig(world, engine, runner, said, heard_in, directory)

@@ -149,7 +149,7 @@ class TestOwnership:
         ours = record("a")
         tombstone = Record("a", "owner", "00", deleted_at=NOW)
         assert [brakes.mine(item, "owner") for item in (ours, tombstone, None)] == [True, False, False]
-        assert not brakes.mine(ours, "somebody")
+        assert not brakes.mine(ours, "someone")
 
     def test_another_team_stops_the_run(self) -> None:
         """One record of another team is enough, and both teams are named."""

@@ -172,7 +172,7 @@ def test_a_request_without_an_answer_gives_its_place_back() -> None:
 
 
 def test_without_a_word_of_when_the_pauses_grow_to_a_minute() -> None:
-    """A 429 without headers: 1 s, 2 s, 4 s and so on; an answer that is none begins anew."""
+    """A 429 without headers: 1 s, 2 s, 4 s and so on; an answer that is none begins again."""
     clock = Clock()
     budget = RateBudget(clock.sleep, clock.now)
     pauses = []
@@ -234,7 +234,7 @@ def test_a_larger_limit_of_the_hour_is_one_of_the_minute_too() -> None:
 
 
 def test_a_wait_is_told_once_for_all_who_wait() -> None:
-    """Whoever asks or waits within the same window is silent; the next window is told again."""
+    """Anyone who asks or waits within the same window is silent; the next window is told again."""
     clock, told = Clock(), list[float]()
     budget = RateBudget(clock.sleep, clock.now, hear=told.append)
     for _ in range(2):

@@ -44,7 +44,7 @@ def test_a_known_secret_is_hidden_whatever_its_form() -> None:
     ],
 )
 def test_uuids_and_model_ids_stay_readable(text: str) -> None:
-    """What a person needs to act on is not hidden."""
+    """What an operator needs to act on is not hidden."""
     assert redact(text) == text
 
 

@@ -60,7 +60,7 @@ def test_drift_says_what_was_found_where() -> None:
 
 
 def test_a_refused_secret_is_the_evidence_of_its_rotation() -> None:
-    """Somebody regenerated the key in the control panel."""
+    """Someone regenerated the key in the control panel."""
     universe = settled(entry(Strategy.IN_PLACE))
     universe.land(Renew(_record(universe).slots[SlotName.A].uuid, "by-hand"))
     (rotated, *_) = events(universe, VERIFY, Strategy.IN_PLACE)

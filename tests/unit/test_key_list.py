@@ -78,7 +78,7 @@ def test_a_change_of_ours_shows_without_another_list() -> None:
 
 
 def test_a_change_during_a_reading_is_not_lost_and_does_not_wait_for_it() -> None:
-    """The reading may have passed that page already; whoever makes the change may hold a fresh secret."""
+    """The reading may have passed that page already; anyone who makes the change may hold a fresh secret."""
     source = Source()
     source.held = True
     listing = KeyList(source.read)

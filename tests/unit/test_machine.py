@@ -100,7 +100,7 @@ def test_a_fresh_intent_is_minted_under() -> None:
 
 
 def test_a_found_intent_is_settled_first() -> None:
-    """Rule 2: whoever finds an open intent waits until nothing that was sent can land any more."""
+    """Rule 2: anyone who finds an open intent waits until nothing that was sent can land any more."""
     found = leased(with_record(state(), intent=intent(Op.ROTATE, B)), Attempt(found=True), unsettled_until=1030.0)
     step = next_step(found)
     assert isinstance(step, Wait)

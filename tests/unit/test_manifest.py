@@ -167,7 +167,7 @@ def test_a_file_is_read(tmp_path: Path) -> None:
 
 
 def test_what_the_environment_lacks_is_no_mistake_of_the_manifest(tmp_path: Path) -> None:
-    """To `check_all`, which needs none; to whoever opens the targets it is one, with the same words and place."""
+    """To `check_all`, which needs none; to anyone who opens the targets it is one, with the same words and place."""
     text = TOP.replace("https://vault.example.com", "https://${KEYTURN_HOST}").replace("{type: files}", "{type: vault}")
     text = text.replace("{type: vault}", '{type: vault, address: "https://vault.example.com"}')
     (tmp_path / "a.yaml").write_text(text + KEYS)

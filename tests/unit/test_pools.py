@@ -148,7 +148,7 @@ class TestApply:
     """Spares are taken until none is left; the rest is handed off by name."""
 
     def test_three_spares_for_five_keys(self, tmp_path: Path) -> None:
-        """Each spare serves one key, is renamed, and the secret that a person saw is dead; the others are named."""
+        """Each spare serves one key, is renamed, and the secret that an operator saw is dead; the others are named."""
         made = Manifest(tmp_path, 3)
         report = made.runner.apply([], Options(), allow_rotations=9)
         assert report.exit_code == 1
@@ -162,7 +162,7 @@ class TestApply:
         assert again.pools == (PoolState(SPARE, 0, 2, 2),)
 
     def test_a_spare_that_comes_later_is_taken_in_place_of_the_hand_off(self, tmp_path: Path) -> None:
-        """Who waited for a person takes it, and rests."""
+        """Who waited for an operator takes it, and rests."""
         made = Manifest(tmp_path, 3)
         made.runner.apply([], Options(), allow_rotations=9)
         spares(made.world, 2, first=4)

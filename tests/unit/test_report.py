@@ -1,4 +1,4 @@
-"""What a person reads: plans, reports and states as lines and as markdown."""
+"""What an operator reads: plans, reports and states as lines and as markdown."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_the_directory_and_the_file_are_private(directory: Path) -> None:
 
 
 def test_a_directory_that_others_can_write_is_not_used(directory: Path) -> None:
-    """Somebody else's files there say nothing; the run goes on without a lock file."""
+    """Someone else's files there say nothing; the run goes on without a lock file."""
     directory.mkdir(mode=0o700)
     directory.chmod(0o777)
     planted = "0123456789abcdef"

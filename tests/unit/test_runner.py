@@ -1,4 +1,4 @@
-"""Many keys: what a run costs, isolation, talk, brakes, records without an entry, run files."""
+"""Many keys: what a run costs, isolation, progress, brakes, records without an entry, run files."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class TestIsolation:
         assert report.exit_code == 1
 
     def test_an_error_of_keyturn_keeps_its_words_and_exit_code(self, rig: MakeRig) -> None:
-        """A vault that does not answer (1), a login refused (5), somebody else's key (4): 4 wins."""
+        """A vault that does not answer (1), a login refused (5), another owner's key (4): 4 wins."""
         errors = {
             "a": TargetUnavailable("sealed"),
             "b": CredentialError("refused"),
@@ -212,7 +212,7 @@ class TestUnmanaged:
     def test_they_are_listed_and_left_alone(self, rig: MakeRig) -> None:
         """Only this owner's; a record at rest is read once and not planned."""
         made = rig("a")
-        made.world.records |= {"gone": record("gone"), "theirs": record("theirs", owner="somebody")}
+        made.world.records |= {"gone": record("gone"), "theirs": record("theirs", owner="someone")}
         report = made.runner.apply([], Options())
         assert report.unmanaged == ("gone",)
         assert [item.key for item in report.reports] == ["a"]

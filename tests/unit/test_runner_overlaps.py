@@ -22,7 +22,7 @@ class Nights:
     """One key in a world whose runs begin at the same second of each day."""
 
     def __init__(self, folder: Path) -> None:
-        """Let it come to rest."""
+        """Let it converge."""
         self.folder = folder
         self.world: Universe = settled(NIGHTLY, start=empty())
         self.said: list[str] = []

@@ -78,7 +78,7 @@ class TestStops:
     def test_a_namesake_record_of_another_owner_says_nothing_about_the_team(self, rig: MakeRig) -> None:
         """That key is refused on its own."""
         made = rig("a", "b")
-        made.world.records["b"] = record("b", owner="somebody", account="another")
+        made.world.records["b"] = record("b", owner="someone", account="another")
         assert made.runner.plan([], Options()).stopped == ""
 
     def test_two_keys_gone_at_once_stop_the_run(self, rig: MakeRig) -> None:
@@ -108,7 +108,7 @@ class TestStops:
         assert made.runner.plan([], Options()).stopped == ""
 
     def test_verify_refused_for_every_key_stops_before_the_first_mint(self, rig: MakeRig) -> None:
-        """The API is ill, not the keys."""
+        """The API is failing, not the keys."""
         made = rig("a", "b", plans={key: plan(key, Change.ROTATE, mints=True) for key in ("a", "b")})
         made.world.answers = dict.fromkeys("ab", WireKind.UNAUTHORIZED)
         report = made.runner.apply([], Options(verify=True))
@@ -158,7 +158,7 @@ class TestStops:
 
 
 class TestWaiting:
-    """`--wait`: for a person who makes a key."""
+    """`--wait`: for an operator who makes a key."""
 
     def test_it_looks_again_until_the_key_is_there(self, rig: MakeRig) -> None:
         """Nothing is applied while there is nothing to do; then the key is, once."""
@@ -222,7 +222,7 @@ class TestWaiting:
         assert report.exit_code == 1
 
     def test_without_wait_a_hand_off_is_reported_at_once(self, rig: MakeRig) -> None:
-        """Exit 1: it waits for a person."""
+        """Exit 1: it waits for an operator."""
         made = rig("a", plans={"a": plan("a", Change.HAND_OFF, end=HAND_OFF)})
         made.engine.reports["a"] = KeyReport("a", (), HAND_OFF)
         assert made.runner.apply([], Options()).exit_code == 1

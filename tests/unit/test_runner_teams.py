@@ -28,7 +28,7 @@ class Team:
     """Keys of one manifest in a simulated world, worked on by runners with whatever token."""
 
     def __init__(self, folder: Path, strategy: Strategy, count: int) -> None:
-        """Make the keys come to rest with a token of their own team that may not read it."""
+        """Make the keys converge with a token of their own team that may not read it."""
         self.folder = folder
         self.world: Universe = empty()
         self.world.watch = None

@@ -155,7 +155,7 @@ def test_the_next_rotation_is_due_when_it_comes_and_not_before(plan: Rotation, m
 @settings(max_examples=100, deadline=None)
 @given(ROTATIONS, MOMENTS)
 def test_rotations_are_never_closer_than_every(plan: Rotation, minted: datetime) -> None:
-    """However often somebody looks."""
+    """However often someone looks."""
     moments = [minted]
     for _ in range(4):
         following = next_rotation(plan, moments[-1], moments[-1])

@@ -172,7 +172,7 @@ def test_three_times_over_five_seconds() -> None:
 
 
 def test_an_acceptance_that_is_taken_back_starts_the_count_again() -> None:
-    """Three in a row are wanted; one 401 in between, while the secret spreads, and it counts anew."""
+    """Three in a row are wanted; one 401 in between, while the secret spreads, and it counts again."""
     world = FakeWorld(listing=turns(LISTED, LISTED, NO, LISTED, LISTED, LISTED))
     assert tried(world, times=3, spread=5).verdict is Verdict.ACCEPTED
     assert len(world.times("models")) == 6
@@ -223,7 +223,7 @@ def test_refused_takes_three_tries_however_slow_they_are(propagation: float, cos
 
 
 def test_nothing_is_refused_while_the_control_api_is_silent() -> None:
-    """The API is ill, not the key."""
+    """The API is failing, not the key."""
     result = tried(FakeWorld(listing=always(NO), control=False))
     assert result.verdict is Verdict.UNREACHABLE
 
@@ -251,7 +251,7 @@ def test_the_control_api_is_asked_only_before_refusing() -> None:
 
 
 def test_now_accepted_now_refused_is_unreachable_in_the_end() -> None:
-    """A secret that works by turns for the whole time is neither good nor dead."""
+    """A secret that works in turn for the whole time is neither good nor dead."""
     world = FakeWorld(listing=turns(LISTED, NO))
     result = tried(world, times=3, spread=5)
     assert result.verdict is Verdict.UNREACHABLE

@@ -84,7 +84,7 @@ def test_a_file_is_for_its_owner_only(root: Path) -> None:
 
 
 def test_a_file_keeps_its_owner(root: Path) -> None:
-    """Whoever reads it goes on reading it, though root writes it."""
+    """Anyone who reads it goes on reading it, though root writes it."""
     file = root / "app.env"
     file.write_text("NAME=sk-do-old\n")
     owner = os.geteuid() or NOBODY
@@ -150,7 +150,7 @@ def test_no_link_is_followed(root: Path, tmp_path: Path, path: str) -> None:
 
 
 def test_root_itself_may_be_a_link(root: Path, tmp_path: Path) -> None:
-    """It is named by a person, and often is one."""
+    """It is named by an operator, and often is one."""
     link = tmp_path / "link"
     link.symlink_to(root)
     target(link).write("app.env", "NAME", NEW, None, free)

@@ -87,7 +87,7 @@ def test_an_address_that_is_no_bare_origin_is_refused(address: str) -> None:
 
 @pytest.mark.parametrize("environment", [{"VAULT_ADDR": "nonsense"}, {"KEYTURN_ALLOWED_ORIGINS": "nonsense"}])
 def test_an_environment_that_cannot_be_read_allows_nothing(environment: dict[str, str]) -> None:
-    """The variable is named; only the environment can mend that."""
+    """The variable is named; only the environment can fix that."""
     [mistake] = origin_mistakes("address", "https://vault.example.com", ("VAULT_ADDR",), environment)
     assert isinstance(mistake, NoConsent)
     assert f"the variable {next(iter(environment))}" in str(mistake)
@@ -117,7 +117,7 @@ OWN = "https://vpce-0a1b-2c3d.secretsmanager.eu-central-1.vpce.amazonaws.com"
     ],
 )
 def test_the_manifest_and_the_target_agree_about_aws(endpoint: str, environment: dict[str, str], allowed: bool) -> None:
-    """Its own endpoints need no leave; the environment allows others. Both ask one rule."""
+    """Its own endpoints need no permission; the environment allows others. Both ask one rule."""
     setting = f', endpoint: "{endpoint}"' if endpoint else ""
     text = f"""
 apiVersion: keyturn/v1

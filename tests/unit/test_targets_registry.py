@@ -24,7 +24,7 @@ def test_installed_kinds_are_found_by_entry_point() -> None:
 
 
 def test_an_unknown_kind_is_answered_with_the_nearest() -> None:
-    """A typing error is easily mended."""
+    """A typing error is easily fixed."""
     with pytest.raises(InputError, match=r"'vualt'.*vault.*Did you mean vault\?"):
         registry.find("vualt")
 
@@ -35,13 +35,13 @@ def test_a_missing_library_is_answered_with_what_to_type(make: object, monkeypat
     assert callable(make)
     entries = {
         "ours": (EntryPoint("ours", "boto3_is_missing:Target", registry.GROUP),),
-        "theirs": (EntryPoint("theirs", "somebody.elses:Target", registry.GROUP),),
+        "theirs": (EntryPoint("theirs", "someone.elses:Target", registry.GROUP),),
     }
     monkeypatch.setattr(registry, "_entries", lambda: entries)
     monkeypatch.setitem(registry.EXTRAS, "boto3_is_missing", "aws")
     with pytest.raises(InputError, match=r"pip install 'keyturn\[aws\]'"):
         make("ours")
-    with pytest.raises(InputError, match="Install somebody"):
+    with pytest.raises(InputError, match="Install someone"):
         make("theirs")
 
 

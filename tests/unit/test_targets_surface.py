@@ -27,7 +27,7 @@ def test_the_public_names_are_these() -> None:
 
 
 def test_the_example_needs_no_other_module_of_keyturn() -> None:
-    """Whoever begins with a copy of it depends on what is public only."""
+    """Anyone who begins with a copy of it depends on what is public only."""
     nodes = list(ast.walk(ast.parse(EXAMPLE.read_text())))
     modules = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module}
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}

@@ -10,7 +10,7 @@ from keyturn.engine.threads import map_in_threads, run_all
 
 
 def test_results_come_in_the_items_order() -> None:
-    """Whoever is done first."""
+    """Anyone who is done first."""
     gate = threading.Event()
 
     def work(item: int, _say: object) -> int:

@@ -54,7 +54,7 @@ def plain(universe: Universe, desired: DesiredKey) -> SimWorld:
 
 
 def stolen(universe: Universe) -> None:
-    """Somebody regenerates the live key and keeps the secret."""
+    """Someone regenerates the live key and keeps the secret."""
     record = universe.records["main"][0]
     universe.land(Renew(record.slots[record.live or SlotName.A].uuid, f"{MARK}stolen"))
 
@@ -145,7 +145,7 @@ def test_a_target_that_moves_to_where_somebody_else_keeps_a_value_leaves_it_alon
 
 
 def test_a_secret_pasted_onto_the_standby_leaves_the_other_one_its_overlap() -> None:
-    """A person says whose it is; who still holds the old secret is not refused at once."""
+    """An operator says whose it is; who still holds the old secret is not refused at once."""
     one = entry(Strategy.ALTERNATING)
     universe = settled(one)
     old = universe.fields[PLACES[0]]
