@@ -26,7 +26,7 @@ def test_a_token_of_another_team_takes_no_key_for_gone(site: Site) -> None:
     before = [(site.record(f"shop.dev.{name}"), site.delivered(name), site.outputs(name)) for name in ("one", "two")]
     site.variables["DIGITALOCEAN_TOKEN"] = site.sandbox.add_token(scopes=SCOPES, team="other").value
     site.requests()
-    told = "The API shows none of the 2 live keys of this run (shop.dev.one, shop.dev.two). Nothing was done."
+    told = "the API shows none of the 2 live keys of this run (shop.dev.one, shop.dev.two); nothing was done"
     assert told in site.refused_refresh()
     assert told in site.refused(keys(site, "one", "two", rotation_trigger=1), "--continue-on-error")
     assert told in site.refused(keys(site, "one", "two", "three"))
@@ -62,7 +62,7 @@ def test_a_blind_token_of_another_team_changes_nothing_of_a_lone_key(site: Site)
         site.refused(keys(site, "one", "two")),
         site.refused_destroy(),
     ):
-        assert "The API shows no API key of shop.dev.one: either they were deleted, or the token is another" in said
+        assert "the API shows no API key of shop.dev.one: either they were deleted, or the token is another" in said
         assert "KEYTURN_ONE_BY_ONE=KEY,KEY" in said
         assert "--take-over" not in said
     assert site.mutations() == []
