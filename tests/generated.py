@@ -12,7 +12,6 @@ from keyturn.cli import main as keyturn
 from keyturn.cli.schema import KINDS
 from keyturn.core.reasons import Condition, Reason
 from keyturn.report.remedies import REMEDIES
-from pulumi_keyturn.remedies import REMEDIES as PULUMI
 from tests import wings
 from tests.support.process import bare_environment, run
 
@@ -65,6 +64,8 @@ def reference(command: click.Command, parent: click.Context | None) -> Iterator[
 
 def reasons() -> Iterator[str]:
     """Yield the page of conditions and reasons, from the catalogue and the remedies of both faces."""
+    from pulumi_keyturn.remedies import REMEDIES as PULUMI
+
     yield REASONS
     yield "| condition | tone | exit code | meaning |\n|---|---|---|---|"
     for condition in Condition:
