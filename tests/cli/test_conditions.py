@@ -105,6 +105,7 @@ class Case:
     healed: str = ""
     """What an apply with `--verify` makes of it, if not the same."""
     pulumi: str = "healthy"
+    """What a refresh finds. It judges by its own owner, here that of the record, and tries no pasted value."""
 
 
 CASES = (
