@@ -104,12 +104,26 @@ def by_urgency(ends: Iterable[End]) -> tuple[End, ...]:
     return tuple(sorted(once.values(), key=lambda end: _URGENCY.index(end.condition)))
 
 
-def _wanted(conditions: tuple[End, ...], end: End) -> End:
-    return next((one for one in (*conditions, end) if one.make and one.since), end)
+class _Judged:
+    """What a plan and a report have in common: everything that was found, and how it ends."""
+
+    __slots__ = ()
+    conditions: tuple[End, ...]
+    end: End
+
+    @property
+    def now(self) -> End:
+        """The most urgent of what was found, or the end if nothing is known."""
+        return self.conditions[0] if self.conditions else self.end
+
+    @property
+    def wanted(self) -> End:
+        """What asks for API keys to be made, else the end."""
+        return next((one for one in (*self.conditions, self.end) if one.make and one.since), self.end)
 
 
 @dataclass(frozen=True, slots=True)
-class KeyPlan:
+class KeyPlan(_Judged):
     """What apply would do to one key; `basis` is a digest of all that the plan was made from."""
 
     key: str
@@ -123,16 +137,6 @@ class KeyPlan:
     due_since: datetime | None = None
     conditions: tuple[End, ...] = ()
     """The condition of the key now, before any change: everything that was found, the most urgent first."""
-
-    @property
-    def now(self) -> End:
-        """The most urgent of what was found, or how the plan ends if nothing is known."""
-        return self.conditions[0] if self.conditions else self.end
-
-    @property
-    def wanted(self) -> End:
-        """What asks for API keys to be made, else how the plan ends."""
-        return _wanted(self.conditions, self.end)
 
     @property
     def exit_code(self) -> int:
@@ -155,7 +159,7 @@ class Explanation:
 
 
 @dataclass(frozen=True, slots=True)
-class KeyReport:
+class KeyReport(_Judged):
     """What applying came to for one key: what was done, how it ended, what is wrong now."""
 
     key: str
@@ -168,16 +172,6 @@ class KeyReport:
     """The record as it was last read or written, None if it was never read or there is none; in no document."""
     conditions: tuple[End, ...] = ()
     """The condition of the key after the run: everything that was found, the most urgent first."""
-
-    @property
-    def now(self) -> End:
-        """The most urgent of what was found, or how the run ended if nothing is known."""
-        return self.conditions[0] if self.conditions else self.end
-
-    @property
-    def wanted(self) -> End:
-        """What asks for API keys to be made, else how the run ended."""
-        return _wanted(self.conditions, self.end)
 
     @property
     def exit_code(self) -> int:
