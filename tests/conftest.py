@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import conforming, histories, table
+from tests.support import conforming, findings, histories, table
 from tests.support.network import stay_on_loopback
 
 if TYPE_CHECKING:
@@ -32,11 +32,17 @@ def pytest_configure() -> None:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the tests of the security review's findings say which they are about."""
+    findings.note(items)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the contract suite, the conformance run and the simulator came to."""
+    """Print what the contract suite, the conformance run, the security findings and the simulator came to."""
     if terminalreporter.config.get_verbosity() >= 0:
         table.show(terminalreporter)
         conforming.show(terminalreporter)
+        findings.show(terminalreporter)
         histories.show(terminalreporter)
 
 
