@@ -61,6 +61,11 @@ def test_the_smaller_locks_are_parts_of_the_one() -> None:
         assert dict(PIN.findall(lock)).items() <= PINS.items()
 
 
+@pytest.mark.finding(
+    "L16",
+    before="stamina and prometheus-client were installed and imported nowhere, idna was imported and not declared",
+    now="what is imported is declared, and nothing else is",
+)
 def test_what_is_imported_is_declared_and_nothing_else() -> None:
     """A library that only comes along with another one can go with it; one that nobody imports is a burden."""
     needs = [*PROJECT["dependencies"], *(one for extra in PROJECT["optional-dependencies"].values() for one in extra)]
