@@ -143,5 +143,5 @@ def _missing(kind: str, error: ModuleNotFoundError) -> MissingLibrary:
     extra = EXTRAS.get(library)
     return MissingLibrary(
         f"a target of type {kind} needs the Python library {library}, which is not installed",
-        remedy=f"Type: pip install 'keyturn[{extra}]'" if extra else f"Install {library}.",
+        remedy=f"Install keyturn[{extra}], as its README says." if extra else f"Install {library}.",
     )
