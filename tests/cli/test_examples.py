@@ -162,7 +162,7 @@ def test_a_pull_request_gets_its_plan_as_a_comment(stage: Stage, secrets: dict[s
         log = machine.log.read_text()
         body = f"--field body=@{machine.temp}/comment.md"
         assert f"gh api --silent --method {asked} {body}\n<!-- keyturn plan -->\n### keyturn plan: `quickstart`" in log
-    assert "https://forge.example/token?v=2&audience=" in log
+        assert "https://forge.example/token?v=2&audience=" in log
     assert stat.S_IMODE((machine.temp / "vault.jwt").stat().st_mode) == 0o600
     assert not (stage.folder / "victim").exists()
     assert not any(seen.mutating for seen in stage.sandbox.requests)

@@ -38,7 +38,8 @@ def test_a_release_is_whole(dist: Path) -> None:
     bill = f"keyturn-{VERSION}.cdx.json"
     sdist = f"keyturn-{VERSION}.tar.gz"
     assert names == {WHEEL, sdist, bill, "SHA256SUMS"} | {f"requirements{extra}.txt" for extra in extras}
-    sums = dict(reversed(line.split("  ")) for line in (dist / "SHA256SUMS").read_text().splitlines())
+    lines = (line.partition("  ") for line in (dist / "SHA256SUMS").read_text().splitlines())
+    sums = {name: digest for digest, _, name in lines}
     assert sums.keys() == names - {"SHA256SUMS"}
     assert {name: hashlib.sha256((dist / name).read_bytes()).hexdigest() for name in sums} == sums
     pins = dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", (dist / "requirements.txt").read_text(), re.MULTILINE))
@@ -61,7 +62,7 @@ def test_only_the_released_wheel_fits_the_lock(dist: Path, tmp_path: Path) -> No
 
     def install(links: Path) -> tuple[int, str]:
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-index", "--no-deps"]
-        target = ["--target", tmp_path / "site", "--require-hashes", "-f", links, "-r", lock]
+        target: list[str | Path] = ["--target", tmp_path / "site", "--require-hashes", "-f", links, "-r", lock]
         done = run([*pip, *target], seconds=120)
         return done.returncode, done.stdout + done.stderr
 
