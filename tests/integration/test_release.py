@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from keyturn import __version__
 from tests import release
 from tests.support.process import run
 
-VERSION = "0.1.0"
+VERSION = __version__
 WHEEL = f"keyturn-{VERSION}-py3-none-any.whl"
 
 
@@ -84,4 +85,4 @@ def test_only_the_released_wheel_fits_the_lock(dist: Path, tmp_path: Path) -> No
 def test_a_lock_names_both_files_by_hash() -> None:
     """In the form that pip reads, always in the same order."""
     made = release.lock_of("", VERSION, ["ab" * 32, "12" * 32])
-    assert made == f"keyturn==0.1.0 \\\n    --hash=sha256:{'12' * 32} \\\n    --hash=sha256:{'ab' * 32}\n"
+    assert made == f"keyturn=={VERSION} \\\n    --hash=sha256:{'12' * 32} \\\n    --hash=sha256:{'ab' * 32}\n"
