@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from keyturn.core import reasons
+from keyturn.core.configuration import Configuration, TargetPlace
+from keyturn.core.model import RecordsConfig
 from keyturn.core.reasons import Condition
 from keyturn.core.results import Change, End, Explanation, KeyPlan, Planned, RunPlan, RunReport
 from keyturn.report.common import Common, common
@@ -31,7 +33,7 @@ def plan_lines(plans: Iterable[RunPlan], *, before_apply: bool = False) -> list[
     """
     result: list[Line] = []
     for plan in plans:
-        result += [line(Span(plan.owner, Tone.HEAD))]
+        result += [line(Span(plan.owner, Tone.HEAD)), *_configuration_lines(plan.configuration)]
         shared = common([(key.key, key.conditions) for key in plan.plans])
         for key in plan.plans:
             if not is_quiet(key) and (key.changes or shared.own(key.conditions or (key.end,))):
@@ -40,6 +42,25 @@ def plan_lines(plans: Iterable[RunPlan], *, before_apply: bool = False) -> list[
         result += [line(), *found] if (found := common_lines(shared, indent=2)) else []
         result += [line(), *_foot(plan, hand_off=not before_apply)]
     return result
+
+
+def target_text(target: TargetPlace) -> str:
+    """Return the type of a target and its settings in one line."""
+    return ", ".join([target.type, *(f"{name} {value}" for name, value in target.place.items())])
+
+
+def records_text(records: RecordsConfig) -> str:
+    """Return the place of the records: a target, or the directory beside the manifest, and the prefix."""
+    return f"{records.target}, prefix {records.prefix}"
+
+
+def _configuration_lines(configuration: Configuration | None) -> list[Line]:
+    """Return one line per target, and one for the records."""
+    if configuration is None:
+        return []
+    rows = [(Span("target"), Span(one.name, Tone.NAME), Span(target_text(one))) for one in configuration.targets]
+    rows.append((Span("records"), Span(""), Span(records_text(configuration.records))))
+    return columns(rows, indent=2)
 
 
 def is_quiet(plan: KeyPlan) -> bool:
