@@ -82,7 +82,7 @@ def looks_like_key(secret: Secret, more: Iterable[str] = ()) -> bool:
     minted or recorded is a key whatever it looks like; the caller knows these.
     """
     value = secret.reveal()
-    begins = value.startswith((*KEY_PREFIXES, *more))
+    begins = any(value.startswith(prefix) and value != prefix for prefix in (*KEY_PREFIXES, *more))
     return begins and _BEARER.fullmatch(value) is not None and not is_account_token(secret)
 
 

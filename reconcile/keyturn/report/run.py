@@ -8,7 +8,7 @@ from keyturn.core.model import GOOD, SmokeResult, Verdict
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import KeyReport, RunReport
 from keyturn.report.lines import Line, Span, Tone, count, line
-from keyturn.report.plan import change_lines, condition_spans, rest_lines
+from keyturn.report.plan import change_lines, condition_spans, note_lines, rest_lines
 from keyturn.report.remedies import of_verdict, remedies
 
 
@@ -16,7 +16,7 @@ def run_lines(reports: Iterable[RunReport]) -> list[Line]:
     """Return the reports of one or more manifests as lines."""
     result: list[Line] = []
     for report in reports:
-        result += [line(Span(report.owner, Tone.HEAD))]
+        result += [line(Span(report.owner, Tone.HEAD)), *note_lines(report)]
         for key in report.reports:
             if not is_quiet(key):
                 result += [line(), *_key_lines(key)]

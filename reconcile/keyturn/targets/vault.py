@@ -28,13 +28,13 @@ from keyturn.targets.base import (
     secret_of,
     unguarded,
 )
+from keyturn.targets.documents import DOCUMENT, refuse_document
 from keyturn.targets.origins import origin_mistakes, proxy_for
 from keyturn.targets.vault_login import AuthSettings, Login, PlainPath
 
 if TYPE_CHECKING:
     from keyturn.targets.vault_kv import Entry
 
-DOCUMENT = "document"
 NEEDED = frozenset({"create", "read", "update"})
 
 
@@ -189,6 +189,7 @@ class VaultTarget:
         return merge(read, write_over, field=field, secret=secret, expected=expected, where=self._store.where(path))
 
     def _held(self, entry: Entry, path: str, field: str) -> Secret | None:
+        refuse_document(entry.fields or {}, self._store.where(path))
         return secret_of((entry.fields or {}).get(field), field, self._store.where(path))
 
     def _deleted(self, path: str, entry: Entry) -> TargetMisfit:
