@@ -62,7 +62,7 @@ def planned(universe: Universe, desired: DesiredKey, options: Options = Options(
     ],
 )
 @pytest.mark.finding("H1", before="any value was a key", now="only what begins like one and fits into a header")
-def test_what_looks_like_a_key(value: str, is_key: bool) -> None:  # noqa: FBT001 - the expected answer
+def test_what_looks_like_a_key(value: str, is_key: bool) -> None:
     """It begins like one, and consists of what a bearer token may consist of."""
     assert looks_like_key(Secret(value)) is is_key
 
