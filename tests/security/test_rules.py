@@ -209,7 +209,6 @@ def test_a_manifest_alone_adopts_no_api_key_of_another_name(world: World, adopt:
     assert f"{prod.uuid} is called 'prod', and the entry asks for 'bot'" in said
 
 
-@pytest.mark.finding("H3", before="a claim under the same records, of another key, was passed by", now="exit 4")
 def test_a_claimed_api_key_is_adopted_by_no_other_key(world: World) -> None:
     """Not by an operator's command either, without a take-over."""
     world.bot(REGENERATE, world.shop)
