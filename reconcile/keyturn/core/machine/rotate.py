@@ -40,7 +40,7 @@ def reason(state: State) -> Why | None:
     if verdict(state, record.live_digest) is Verdict.REFUSED and not run.rotated:
         return "refused", "the API refuses the delivered secret"
     if lost(state) and not run.rotated:
-        return "secret-lost", f"no target holds the live secret any more, {_instead(state)}"
+        return "secret-lost", f"no target holds the live secret any more{_instead(state)}"
     if state.desired.trigger and state.desired.trigger != record.trigger:
         return "trigger", "the rotation trigger changed"
     live = record.slot(record.live)
@@ -71,7 +71,10 @@ def _instead(state: State) -> str:
     """Say what the targets hold instead of the live secret."""
     readings, assumed = state.observed.readings, state.observed.assumed
     untried = ", ".join(str(item) for item in anywhere(state) if readings[item].digest in assumed)
-    return f"unless the API accepts what {untried} holds" if untried else "and they hold nothing that the API accepts"
+    if untried:
+        return f", unless the API accepts what {untried} holds"
+    held = any(readings[item].digest for item in anywhere(state))
+    return ", and they hold nothing that the API accepts" if held else ""
 
 
 def waits(state: State) -> End | None:
@@ -140,6 +143,14 @@ def request(state: State) -> Decision | None:
     why = f"notes the rotation, which has to wait: {waiting.why if waiting else ''}"
     noted = note(replace(record, requested=asked(state)), state, "rotation requested", cause_of(state))
     return WriteRecord(noted, Write.REQUEST, Planned(Change.RECORD, "requested", why))
+
+
+def request_first(state: State) -> Decision | None:
+    """Write down an asked-for rotation before other work on the key, so that a failure of that loses nothing."""
+    if not state.options.rotate or state.run.honoured or not called_for(state):
+        return None
+    noted = note(replace(record_of(state), requested=asked(state)), state, "rotation requested", cause_of(state))
+    return WriteRecord(noted, Write.REQUEST, Planned(Change.RECORD, "requested", "notes the rotation first"))
 
 
 def slot_to_mint(state: State) -> SlotName:
