@@ -34,6 +34,7 @@ def plan_markdown(plans: Iterable[RunPlan]) -> str:
         rows = [row for key in plan.plans if not plan_words.is_quiet(key) for row in _plan_rows(key)]
         parts += [
             f"### keyturn plan: {code(plan.owner)}",
+            *_heads(plan),
             plan_words.plan_summary(plan),
             *_configuration(plan.configuration),
             *_table(("key", "change", "where", "why"), rows),
@@ -51,6 +52,7 @@ def run_markdown(reports: Iterable[RunReport]) -> str:
         rows = [row for key in report.reports if not run_words.is_quiet(key) for row in _run_rows(key)]
         parts += [
             f"### keyturn: {code(report.owner)}",
+            *_heads(report),
             run_words.run_summary(report),
             *_table(("key", "what", "where", "why"), rows),
             *_notes(report),
@@ -128,13 +130,18 @@ def _run_rows(report: KeyReport) -> list[str]:
     return rows + [_cells((code(report.key), "**problem**", "", code(problem))) for problem in report.problems]
 
 
+def _heads(run: RunPlan | RunReport) -> list[str]:
+    """Return what the whole run has to say before its keys."""
+    return [f"**Note:** {code(note)}" for note in run.notes]
+
+
 def _notes(run: RunPlan | RunReport) -> list[str]:
     notes: list[str] = []
     if run.deferred:
         notes.append(f"Left for a later run, over `rotations_per_run`: {', '.join(map(code, run.deferred))}.")
     if run.unmanaged:
         notes.append(f"No longer in the manifest, left alone: {', '.join(map(code, run.unmanaged))}.")
-    notes += [f"**Note:** {code(note)}" for note in (*run.notes, *map(pool_text, run.pools))]
+    notes += [f"**Note:** {code(note)}" for note in map(pool_text, run.pools)]
     if run.stopped:
         notes.append(f"**The whole run stops:** {code(run.stopped)}")
     if run.stop:

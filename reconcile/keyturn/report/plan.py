@@ -33,7 +33,7 @@ def plan_lines(plans: Iterable[RunPlan], *, before_apply: bool = False) -> list[
     """
     result: list[Line] = []
     for plan in plans:
-        result += [line(Span(plan.owner, Tone.HEAD)), *_configuration_lines(plan.configuration)]
+        result += [line(Span(plan.owner, Tone.HEAD)), *_configuration_lines(plan.configuration), *note_lines(plan)]
         shared = common([(key.key, key.conditions) for key in plan.plans])
         for key in plan.plans:
             if not is_quiet(key) and (key.changes or shared.own(key.conditions or (key.end,))):
@@ -155,6 +155,11 @@ def plan_summary(plan: RunPlan) -> str:
     return "; ".join(parts) + "."
 
 
+def note_lines(run: RunPlan | RunReport) -> list[Line]:
+    """Return what the whole run has to say, such as what it cannot know."""
+    return [line(Span("note ", Tone.WARN), note) for note in run.notes]
+
+
 def rest_lines(run: RunPlan | RunReport, *, hand_off: bool = True) -> list[Line]:
     """Return what concerns the whole run: what was left, why it stopped, what an operator has to make."""
     result: list[Line] = []
@@ -162,7 +167,6 @@ def rest_lines(run: RunPlan | RunReport, *, hand_off: bool = True) -> list[Line]
         result.append(line(f"Left for a later run, over rotations_per_run: {', '.join(run.deferred)}."))
     if run.unmanaged:
         result.append(line(f"No longer in the manifest, left alone: {', '.join(run.unmanaged)}."))
-    result += [line(Span("note ", Tone.WARN), note) for note in run.notes]
     result += pool_lines(run.pools)
     if run.stopped:
         result.append(line(Span("The whole run stops: ", Tone.BAD), run.stopped))

@@ -27,6 +27,7 @@ from keyturn.targets.base import (
     parse_settings,
     secret_of,
 )
+from keyturn.targets.documents import refuse_document
 from keyturn.targets.files import root_mistakes
 from keyturn.targets.folder import opened
 from keyturn.targets.local import DIRECTORY, LocalTarget
@@ -179,6 +180,7 @@ class DotenvTarget(WithoutServer):
         return mark + self._as_misfit(lambda: self._format.change(text.removeprefix(MARK), field, value), where)
 
     def _held(self, text: str, field: str, where: str) -> Secret | None:
+        refuse_document(text.removeprefix(MARK), where)
         value = self._as_misfit(lambda: self._format.read(text.removeprefix(MARK), field), where)
         if isinstance(value, str) and not _is_utf8(value):
             raise TargetMisfit(
