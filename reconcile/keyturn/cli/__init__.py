@@ -11,6 +11,7 @@ from keyturn.cli.root import Root
 
 COMMANDS: Final = {
     "init": "Create a commented starter manifest.",
+    "policy": "Write a policy: what manifests may do.",
     "validate": "Check the manifest offline.",
     "plan": "Show what apply would do to each key, and why.",
     "apply": "Make each key match the manifest, after confirmation.",

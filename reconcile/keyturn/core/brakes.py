@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from keyturn.core.model import UNJUDGED, ApiKey, Verdict
+from keyturn.core.model import UNJUDGED, AdoptSecret, ApiKey, Verdict
+from keyturn.core.permits import EXISTING, TAKE_OVER, Permit
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Record
-from keyturn.core.results import Change, End, KeyPlan, by_urgency
+from keyturn.core.results import Change, End, KeyPlan, Options, by_urgency
 
 TWO = 2
 """From how many keys on a common fate is the API's or the token's doing, not the keys'."""
@@ -40,6 +41,32 @@ class Limits:
     def rotations(self) -> int:
         """The rotations, adoptions and heals that may start."""
         return max(self.rotations_per_run, self.allow_rotations)
+
+
+def beyond(permit: Permit | None, options: Options, limits: Limits) -> tuple[str, ...]:
+    """Return what an operator asked of this run that the policy does not allow: one sentence each."""
+    if permit is None:
+        return ()
+    existing = options.adopt is not None and options.adopt.secret is AdoptSecret.EXISTING
+    wanted = (
+        (
+            options.take_over and TAKE_OVER not in permit.allow,
+            "to take over keys, fields or records of others",
+            "allow",
+        ),
+        (existing and EXISTING not in permit.allow, "to adopt an API key with its present secret", "allow"),
+        (
+            limits.allow_rotations > permit.rotations,
+            f"{limits.allow_rotations} rotations, adoptions and heals in one run, only {permit.rotations}",
+            "limits.rotations",
+        ),
+        (
+            limits.allow_delete > permit.deletes,
+            f"{limits.allow_delete} deletes of API keys in one run, only {permit.deletes}",
+            "limits.deletes",
+        ),
+    )
+    return tuple(f"the policy does not allow {what} ({permit.where[part]})" for bad, what, part in wanted if bad)
 
 
 @dataclass(frozen=True, slots=True)

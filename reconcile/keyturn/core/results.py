@@ -267,6 +267,8 @@ class RunPlan:
     pools: tuple[PoolState, ...] = ()
     stop: End | None = None
     """Why the whole run stopped, with its reason; None if it did not."""
+    policy: str = ""
+    """The place of the operator's rule for this owner; empty without a policy."""
 
 
 @dataclass(frozen=True, slots=True)

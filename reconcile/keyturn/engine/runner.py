@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from keyturn.core import brakes
 from keyturn.core.brakes import Braked, Limits
-from keyturn.core.errors import InputError, KeyturnError, RunStopped
+from keyturn.core.errors import InputError, KeyturnError, OwnershipError, RunStopped
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Condition, Reason, mixed
 from keyturn.core.record import Record
@@ -100,7 +100,9 @@ class Runner:
     ) -> RunPlan:
         """Plan these keys (none named: all, and due retires of records without an entry); nothing is written.
 
-        Raises InputError where a key is not in the manifest.
+        Raises:
+            InputError: a key is not in the manifest.
+            OwnershipError: the operator's policy does not allow what is asked for.
         """
         call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
         planned = self._look(call, call.work)
@@ -118,6 +120,7 @@ class Runner:
             digest=brakes.digest(one.plan for one in planned),
             notes=self._notes() if call.work and not call.unknown else (),
             pools=pools,
+            policy=self._desired.permit.where[""] if self._desired.permit else "",
         )
 
     def apply(
@@ -137,7 +140,8 @@ class Runner:
 
         Raises:
             InputError: a key is not in the manifest.
-            OwnershipError: the plan's digest is not `expected_digest`: something changed since it was reviewed.
+            OwnershipError: the plan's digest is not `expected_digest`: something changed since it was reviewed; or the
+                operator's policy does not allow what is asked for.
         """
         call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
         planned = self._look(call, call.work)
@@ -196,9 +200,13 @@ class Runner:
         )
 
     def _limits(self, allow_delete: int, allow_rotations: int) -> Limits:
-        return Limits(self._desired.rotations_per_run, allow_rotations, allow_delete)
+        permit = self._desired.permit
+        most = min(self._desired.rotations_per_run, permit.rotations) if permit else self._desired.rotations_per_run
+        return Limits(most, allow_rotations, allow_delete)
 
     def _call(self, keys: Sequence[str], options: Options, limits: Limits, unpark: Collection[str] = ()) -> Call:
+        if refused := brakes.beyond(self._desired.permit, options, limits):
+            raise OwnershipError("; ".join(refused), remedy="Nothing was done. Leave it out, or change the policy.")
         known = {key.id: key for key in self._desired.keys}
         for name in (*keys, *unpark):
             if name not in known:
@@ -213,7 +221,8 @@ class Runner:
 
     def _entryless(self, key: str) -> DesiredKey:
         """Return what is desired of a record without an entry; it settles as long as everything else here."""
-        return replace(self._engine.unmanaged(key, self._desired.owner), timing=self._desired.timing)
+        entryless = self._engine.unmanaged(key, self._desired.owner)
+        return replace(entryless, timing=self._desired.timing, permit=self._desired.permit)
 
     def _unmanaged(self, known: Collection[str]) -> dict[str, Record]:
         """Return this owner's records that have no entry; what cannot be read is said, and left alone."""

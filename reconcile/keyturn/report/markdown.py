@@ -33,6 +33,7 @@ def plan_markdown(plans: Iterable[RunPlan]) -> str:
         rows = [row for key in plan.plans if not plan_words.is_quiet(key) for row in _plan_rows(key)]
         parts += [
             f"### keyturn plan: {code(plan.owner)}",
+            code(plan_words.policy_text(plan)),
             plan_words.plan_summary(plan),
             *_table(("key", "change", "where", "why"), rows),
             *_notes(plan),

@@ -20,6 +20,7 @@ PAINTS = {
     reasons.Tone.BAD: Tone.BAD,
 }
 CONDITION_TONES = {condition: PAINTS[condition.tone] for condition in Condition}
+NO_POLICY = "policy: none, so nothing limits what this manifest may do (keyturn policy init drafts one)"
 _CHANGE_TONES = {Change.DELETE: Tone.BAD, Change.REMOVE: Tone.BAD, Change.ROTATE: Tone.WARN, Change.RETIRE: Tone.WARN}
 
 
@@ -30,13 +31,18 @@ def plan_lines(plans: Iterable[RunPlan], *, before_apply: bool = False) -> list[
     """
     result: list[Line] = []
     for plan in plans:
-        result += [line(Span(plan.owner, Tone.HEAD))]
+        result += [line(Span(plan.owner, Tone.HEAD)), line("  ", policy_text(plan))]
         for key in plan.plans:
             if not is_quiet(key):
                 result += [line(), line("  ", Span(key.key, Tone.NAME)), *now_lines(key)]
                 result += [*change_lines(key.changes), *([end_line(key.end)] if key.changes else [])]
         result += [line(), *_foot(plan, hand_off=not before_apply)]
     return result
+
+
+def policy_text(plan: RunPlan) -> str:
+    """Return in one line what limits the manifest."""
+    return f"policy: {plan.policy}" if plan.policy else NO_POLICY
 
 
 def is_quiet(plan: KeyPlan) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from keyturn.core.machine.deliveries import foreign, login_or, unreadable, wanted
 from keyturn.core.machine.facts import note
 from keyturn.core.machine.guards import seen
-from keyturn.core.machine.ownership import claim, new_intent
+from keyturn.core.machine.ownership import claim, new_intent, outside_policy
 from keyturn.core.machine.policy import Branch, Chain
 from keyturn.core.machine.pool import from_pool
 from keyturn.core.model import UNJUDGED, Adopt, AdoptSecret, ApiKey, Cause, Delivery, SlotName, Verdict
@@ -65,6 +65,11 @@ def namesake(state: State) -> Decision | None:
     return End(Reason.NAMESAKE, why)
 
 
+def permitted(state: State) -> Decision | None:
+    """Stop at an API key to adopt whose name the operator's policy does not admit."""
+    return next(filter(None, (outside_policy(state, key) for key in candidates(state).values())), None)
+
+
 def claimed(state: State) -> Decision | None:
     """Claim each API key that is to be adopted."""
     for key in candidates(state).values():
@@ -104,6 +109,7 @@ ADOPT: Chain = (
     nothing_found,
     Branch("adopt-nothing", when=is_new),
     namesake,
+    permitted,
     claimed,
     seen(wanted),
     unread,
