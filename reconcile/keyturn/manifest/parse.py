@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
-from keyturn.core.errors import InputError, ManifestError, Mistake, PolicyError
+from keyturn.core.errors import ManifestError, Mistake, PolicyError
 from keyturn.core.model import (
     Adopt,
     AdoptSecret,
@@ -27,19 +26,19 @@ from keyturn.core.model import (
     Timing,
     Window,
 )
-from keyturn.core.origins import origin_of
 from keyturn.manifest import violations
 from keyturn.manifest.checks import check, check_once
-from keyturn.manifest.digests import fingerprint, home
-from keyturn.manifest.distrust import read_untrusted, settings_of
+from keyturn.manifest.digests import fingerprint
+from keyturn.manifest.distrust import read_untrusted
 from keyturn.manifest.explain import validate
 from keyturn.manifest.mistakes import Mistakes, Path, error_of, first_of, suggest
 from keyturn.manifest.policy import Policy
 from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.schema import AdoptEntry, Defaults, KeyEntry, Kinds, Manifest
-from keyturn.manifest.tree import LIMIT_BYTES, Entry, Fields, Node, Scalar, from_plain, parse
+from keyturn.manifest.targets import read_targets
+from keyturn.manifest.tree import LIMIT_BYTES, Entry, Fields, Node, from_plain, parse
 from keyturn.targets import registry
-from keyturn.targets.base import NoConsent, Target
+from keyturn.targets.base import Target
 
 
 class _Installed(Mapping[str, type[Target]]):
@@ -58,6 +57,7 @@ class _Installed(Mapping[str, type[Target]]):
 
 
 INSTALLED: Kinds = _Installed()
+HERE = FilePath()
 
 
 def load(path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED) -> Desired:
@@ -81,7 +81,7 @@ def load_all(
         PolicyError: all that the policy does not allow.
     """
     readings, mistakes = _read_files(path, environment, kinds)
-    return _finish(readings, mistakes, policy, path if path.is_dir() else path.parent)
+    return _finish(readings, mistakes, policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,29 +102,44 @@ def check_all(
         PolicyError: all that the policy does not allow, without the targets whose settings the environment lacks.
     """
     readings, mistakes = _read_files(path, environment, kinds, offline=True)
-    manifests = _finish(readings, mistakes, policy, path if path.is_dir() else path.parent)
+    manifests = _finish(readings, mistakes, policy)
     return Checked(manifests, tuple(sorted(one for each in readings for one in each.mistakes.unsure.values())))
 
 
 def load_text(
-    source: str | bytes, file_name: str, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED
+    source: str | bytes,
+    file_name: str,
+    environment: Mapping[str, str],
+    *,
+    kinds: Kinds = INSTALLED,
+    base: FilePath = HERE,
 ) -> Desired:
-    """Return the desired state of the manifest in `source`. Raises ManifestError like `load`; shows `file_name`."""
+    """Return the desired state of the manifest in `source`, as if it were the file `file_name` in directory `base`.
+
+    Raises ManifestError like `load`.
+    """
     mistakes = Mistakes(file_name)
-    return _finish([_read(parse(source, mistakes), mistakes, environment, kinds)])[0]
+    return _finish([_read(parse(source, mistakes), mistakes, environment, kinds, base)])[0]
 
 
 def load_data(
-    data: Mapping[str, object], name: str, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED
+    data: Mapping[str, object],
+    name: str,
+    environment: Mapping[str, str],
+    *,
+    kinds: Kinds = INSTALLED,
+    base: FilePath = HERE,
 ) -> Desired:
     """Return the desired state of a manifest given as plain data, by the same rules. Its mistakes have no line.
+
+    Its relative paths are relative to the directory `base`.
 
     Raises:
         ManifestError: all mistakes.
     """
     tree = from_plain(data)
     assert isinstance(tree, Fields)  # noqa: S101  (a mapping makes Fields)
-    return _finish([_read(tree, Mistakes(name), environment, kinds)])[0]
+    return _finish([_read(tree, Mistakes(name), environment, kinds, base)])[0]
 
 
 def _read_files(
@@ -162,7 +177,7 @@ def _read_file(path: FilePath, environment: Mapping[str, str], kinds: Kinds, *, 
     except OSError as error:
         raise _unreadable(path, error) from None
     mistakes = Mistakes(str(path), offline=offline)
-    return _read(parse(source, mistakes), mistakes, environment, kinds)
+    return _read(parse(source, mistakes), mistakes, environment, kinds, path.parent)
 
 
 def _unreadable(path: FilePath, error: OSError) -> ManifestError:
@@ -180,32 +195,30 @@ def _finish(
     if found:
         raise error_of(found)
     manifests = tuple(_desired(reading) for reading in readings)
-    return _permitted(readings, manifests, policy, base) if policy else manifests
+    return _permitted(readings, manifests, policy) if policy else manifests
 
 
-def _permitted(
-    readings: Sequence[Reading], manifests: Sequence[Desired], policy: Policy, base: FilePath
-) -> tuple[Desired, ...]:
+def _permitted(readings: Sequence[Reading], manifests: Sequence[Desired], policy: Policy) -> tuple[Desired, ...]:
     """Return the manifests with what the policy allows them. Raises PolicyError."""
     found: list[Mistake] = []
     for reading, desired in zip(readings, manifests, strict=True):
         unsure = {str(path[1]) for path in reading.mistakes.settled if path[:1] == ("targets",)}
-        around = violations.Surroundings(reading.kinds, base, reading.mistakes.file, reading.place, unsure)
+        around = violations.Surroundings(reading.kinds, reading.base, reading.mistakes.file, reading.place, unsure)
         found += violations.check(policy, desired, around)
     if found:
         raise PolicyError(first_of(found, "violations"))
     return tuple(violations.permitted(policy, desired) for desired in manifests)
 
 
-def _read(tree: Fields, mistakes: Mistakes, environment: Mapping[str, str], kinds: Kinds) -> Reading:
+def _read(tree: Fields, mistakes: Mistakes, environment: Mapping[str, str], kinds: Kinds, base: FilePath) -> Reading:
     root = _with_defaults(read_untrusted(tree, environment, mistakes))
     fallback = {"apiVersion": "keyturn/v1", "name": "-", "keys": {}}
     place = dataclasses.replace(root.place, line=min(root.place.line, 1), column=min(root.place.column, 1))
     model, bad = validate(Manifest, root, (), mistakes, place=place, fallback=fallback)
     if model is None:
         raise mistakes.stop()
-    reading = Reading(model, root, bad, mistakes, kinds)
-    _read_targets(reading, environment)
+    reading = Reading(model, root, bad, mistakes, kinds, base)
+    read_targets(reading, environment)
     _read_records(reading)
     check(reading)
     return reading
@@ -240,50 +253,6 @@ def _merge(below: Node, above: Node) -> Node:
         under = below.entries.get(name)
         entries[name] = Entry(name, entry.place, _merge(under.value, entry.value)) if under else entry
     return Fields(entries, above.place)
-
-
-def _read_targets(reading: Reading, environment: Mapping[str, str]) -> None:
-    for name, target in reading.model.targets.items():
-        path: Path = ("targets", name)
-        node = reading.node(path)
-        if not isinstance(node, Fields):
-            continue
-        if name == LOCAL:
-            reading.mistake(path, "`local` means the directory .keyturn; rename this target")
-        kind = _kind(reading, path, target.type)
-        if kind is None:
-            continue
-        settings = settings_of(node)
-        config = TargetConfig(name, target.type, settings, home(target.type, settings))
-        entries = {setting: entry for setting, entry in node.entries.items() if setting != "type"}
-        written = Fields(entries, node.place)
-        model, _ = validate(kind.settings_model, written, path, reading.mistakes, place=reading.place(path))
-        for mistake in kind.origin_mistakes(model, environment) if model is not None else ():
-            _note_origin(reading, path, mistake)
-        reading.targets[name] = config
-        reading.capabilities[name] = kind.capabilities
-
-
-def _note_origin(reading: Reading, target: Path, mistake: InputError) -> None:
-    """Note that a credential may not be sent to an address. An origin from a variable is not shown."""
-    path, mistake.where = (*target, *mistake.where.split(".")), ""
-    node, text = reading.node(path), str(mistake)
-    if isinstance(node, Scalar) and isinstance(node.value, str) and node.shown != node.value:
-        with suppress(InputError):
-            origin = origin_of(node.value)
-            text = text.replace(f"={origin}", "=…").replace(origin, f"the origin of {node.shown}")
-    reading.mistakes.add(reading.place(path), path, text, in_environment=isinstance(mistake, NoConsent))
-
-
-def _kind(reading: Reading, path: Path, kind: str) -> type[Target] | None:
-    try:
-        return reading.kinds[kind]
-    except KeyError:
-        known = sorted(reading.kinds)
-        reading.mistake((*path, "type"), f"there is no such type of target; {suggest(kind, known)}")
-    except InputError as error:
-        reading.mistake((*path, "type"), str(error))
-    return None
 
 
 def _read_records(reading: Reading) -> None:
@@ -324,7 +293,7 @@ def _desired(reading: Reading) -> Desired:
     assert reading.records is not None  # noqa: S101  (its absence is a mistake)
     timing = Timing(**{name: value.total_seconds() for name, value in model.timing})
     # The record store has not moved: otherwise no record would be found there.
-    homes = {name: target.home for name, target in reading.targets.items() if name != reading.records.target}
+    homes = {name: target.homes for name, target in reading.targets.items() if name != reading.records.target}
     return Desired(
         owner=model.name,
         targets=tuple(reading.targets.values()),

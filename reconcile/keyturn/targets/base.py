@@ -27,6 +27,7 @@ from keyturn.core.errors import (
 )
 from keyturn.core.secret import Secret
 from keyturn.targets.origins import NoConsent, origin_mistakes, proxy_for
+from keyturn.targets.places import TargetSettings
 
 __all__ = [
     "TRIES",
@@ -43,6 +44,7 @@ __all__ = [
     "TargetError",
     "TargetForbidden",
     "TargetMisfit",
+    "TargetSettings",
     "TargetUnavailable",
     "Value",
     "WithoutDeliveries",
@@ -123,7 +125,10 @@ class Target(Protocol):
     kind: ClassVar[str]
     capabilities: ClassVar[Capabilities]
     settings_model: ClassVar[type[BaseModel]]
-    """A pydantic model of the settings with `extra="forbid"`. Its schema is part of the manifest's schema."""
+    """A pydantic model of the settings with `extra="forbid"`. Its schema is part of the manifest's schema.
+
+    `TargetSettings` is a base for it that says which place the settings name.
+    """
 
     @classmethod
     def origin_mistakes(cls, settings: Any, environment: Mapping[str, str]) -> Iterable[InputError]:  # noqa: ANN401

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from keyturn.core.errors import InputError, KeyturnError, TargetMisfit
 from keyturn.core.secret import Secret
@@ -27,6 +27,7 @@ from keyturn.targets.base import (
 )
 from keyturn.targets.folder import opened
 from keyturn.targets.local import DIRECTORY, LocalTarget
+from keyturn.targets.places import Items, TargetSettings, flat, normal_path
 
 T = TypeVar("T")
 
@@ -35,15 +36,21 @@ MARK = "\ufeff"
 """The byte order mark with which some editors begin a file."""
 
 
-class DotenvSettings(BaseModel):
+class DotenvSettings(TargetSettings):
     """Settings of a directory of files."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     root: str = Field(default=".", description="Directory of the files: absolute, or relative to the manifest.")
     format: Literal["dotenv", "json", "shell"] = Field(
         default="dotenv", description="Format of the files: for dotenv libraries, a JSON object, or assignments for sh."
     )
+
+    def place(self, base: Path) -> Items:
+        """Return all settings, with the real path of the directory."""
+        return flat(self.model_dump() | {"root": normal_path(self.root, base)})
+
+    def store(self, base: Path) -> Items:
+        """Return the real path of the directory."""
+        return (("root", normal_path(self.root, base)),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from keyturn.targets.base import (
     parse_settings,
 )
 from keyturn.targets.folder import FOLDER, Spot, lock
+from keyturn.targets.places import TargetSettings
 
 DIRECTORY = ".keyturn"
 """The directory of the records, beside the manifest."""
@@ -35,10 +36,8 @@ NEVER = "0"
 """The version of a document that was never written."""
 
 
-class LocalSettings(BaseModel):
+class LocalSettings(TargetSettings):
     """A local directory has no settings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class _Stored(BaseModel):

@@ -35,6 +35,7 @@ from keyturn.targets.base import (
 )
 from keyturn.targets.onepassword_item import Item, ItemField, called, concealed, pointer, split_field
 from keyturn.targets.origins import origin_mistakes, proxy_for
+from keyturn.targets.places import Items, TargetSettings, flat, normal_origin, normal_path
 
 TEXTS = frozenset({"STRING", "CONCEALED"})
 FIRST_LOOK, LAST_LOOK = 0.05, 2.0
@@ -56,16 +57,27 @@ class AuthSettings(BaseModel):
     )
 
 
-class OnePasswordSettings(BaseModel):
+class OnePasswordSettings(TargetSettings):
     """Settings of a vault behind a 1Password Connect server."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: str = Field(description="Scheme, host and port of the server. The token is sent only to OP_CONNECT_HOST.")
     vault: str = Field(min_length=1, pattern=r"^[^\x00-\x1f\"\\]+$", description="Name or id of the vault.")
     create: bool = Field(default=False, description="Create an item if it does not exist.")
     ca_cert: str = Field(default="", description="File of the certificate authority, relative to the manifest.")
     auth: AuthSettings = Field(default=AuthSettings(), description="The variable of the token.")
+
+    def place(self, base: Path) -> Items:
+        """Return all settings, with the host as an origin."""
+        normal = {
+            "host": normal_origin(self.host),
+            "ca_cert": normal_path(self.ca_cert, base) if self.ca_cert else "",
+        }
+        return flat(self.model_dump() | normal)
+
+    def store(self, base: Path) -> Items:
+        """Return the host and the vault."""
+        del base
+        return (("host", normal_origin(self.host)), ("vault", self.vault))
 
 
 class OnePasswordTarget(WithoutDocuments):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from keyturn.core.errors import Conflict, InputError, TargetForbidden, TargetMisfit
 from keyturn.core.origins import origin_of
@@ -29,6 +29,7 @@ from keyturn.targets.base import (
     unguarded,
 )
 from keyturn.targets.origins import origin_mistakes, proxy_for
+from keyturn.targets.places import Items, TargetSettings, flat, normal_origin, normal_path
 from keyturn.targets.vault_login import AuthSettings, Login, PlainPath
 
 if TYPE_CHECKING:
@@ -38,16 +39,29 @@ DOCUMENT = "document"
 NEEDED = frozenset({"create", "read", "update"})
 
 
-class VaultSettings(BaseModel):
+class VaultSettings(TargetSettings):
     """Settings of a Vault or OpenBao server."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     address: str = Field(description="Scheme, host and port of the server. Credentials are sent only to VAULT_ADDR.")
     mount: PlainPath = Field(default="secret", description="Mount of a KV engine, version 2.")
     namespace: PlainPath | None = Field(default=None, description="Namespace of the mount and of the login.")
     ca_cert: str = Field(default="", description="File of the certificate authority. Default: VAULT_CACERT.")
     auth: AuthSettings = Field(default=AuthSettings(), description="How to log in.")
+
+    def place(self, base: Path) -> Items:
+        """Return all settings, with the address as an origin and the mount of the login."""
+        normal = {
+            "address": normal_origin(self.address),
+            "ca_cert": normal_path(self.ca_cert, base) if self.ca_cert else "",
+            "auth": {**self.auth.model_dump(), "mount": self.auth.path},
+        }
+        return flat(self.model_dump() | normal)
+
+    def store(self, base: Path) -> Items:
+        """Return the address and the mount. A namespace is a part of the mount's path."""
+        del base
+        mount = f"{self.namespace}/{self.mount}" if self.namespace else self.mount
+        return (("address", normal_origin(self.address)), ("mount", mount))
 
 
 class VaultTarget:

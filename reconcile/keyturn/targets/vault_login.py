@@ -43,6 +43,11 @@ class AuthSettings(BaseModel):
         description="Prefix of VAULT_ADDR, VAULT_TOKEN and the other variables, for a second server.",
     )
 
+    @property
+    def path(self) -> str:
+        """The mount of the method, below `auth/`."""
+        return self.mount or self.method
+
     @model_validator(mode="after")
     def _role_fits(self) -> Self:
         if self.method == "kubernetes" and not self.role:
@@ -69,7 +74,7 @@ class Login:
     @property
     def mount(self) -> str:
         """The mount of the method, below `auth/`."""
-        return self.settings.mount or self.settings.method
+        return self.settings.path
 
     @property
     def source(self) -> str:

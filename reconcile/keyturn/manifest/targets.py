@@ -1,0 +1,92 @@
+"""Reads the targets of a manifest: their settings, their places, and where their credentials may go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path as FilePath
+
+from pydantic import BaseModel
+
+from keyturn.core.errors import InputError
+from keyturn.core.model import TargetConfig
+from keyturn.core.origins import origin_of
+from keyturn.manifest.digests import former_home, home, place_digest
+from keyturn.manifest.distrust import settings_of
+from keyturn.manifest.explain import validate
+from keyturn.manifest.mistakes import Path, suggest
+from keyturn.manifest.reading import LOCAL, Reading
+from keyturn.manifest.tree import Fields, Node, Scalar
+from keyturn.targets.base import NoConsent, Target
+from keyturn.targets.places import place_of, store_of
+
+
+def read_targets(reading: Reading, environment: Mapping[str, str]) -> None:
+    """Add each target of a known type to `reading`, and note its mistakes."""
+    for name, target in reading.model.targets.items():
+        path: Path = ("targets", name)
+        node = reading.node(path)
+        if not isinstance(node, Fields):
+            continue
+        if name == LOCAL:
+            reading.mistake(path, "`local` means the directory .keyturn; rename this target")
+        kind = _kind(reading, path, target.type)
+        if kind is None:
+            continue
+        settings = settings_of(node)
+        entries = {setting: entry for setting, entry in node.entries.items() if setting != "type"}
+        written = Fields(entries, node.place)
+        model, _ = validate(kind.settings_model, written, path, reading.mistakes, place=reading.place(path))
+        for mistake in kind.origin_mistakes(model, environment) if model is not None else ():
+            _note_origin(reading, path, mistake)
+        reading.targets[name] = _config(name, target.type, settings, model, node, reading.base)
+        reading.capabilities[name] = kind.capabilities
+
+
+def _config(
+    name: str, kind: str, settings: Mapping[str, object], model: BaseModel | None, node: Fields, base: FilePath
+) -> TargetConfig:
+    former = former_home(kind, settings)
+    if model is None:  # its mistakes are noted
+        return TargetConfig(name, kind, settings, home=former, former_home=former)
+    place = place_of(model, base)
+    return TargetConfig(
+        name,
+        kind,
+        settings,
+        home=home(kind, store_of(model, base)),
+        former_home=former,
+        place=tuple((setting, _shown(node, setting, value)) for setting, value in place),
+        digest=place_digest(kind, place),
+    )
+
+
+def _shown(node: Node, setting: str, value: str) -> str:
+    """Return the value of a setting for people: as it is written if it comes from a variable."""
+    for part in setting.split("."):
+        if not (isinstance(node, Fields) and part in node.entries):
+            return value
+        node = node.entries[part].value
+    return node.shown if isinstance(node, Scalar) and node.shown != node.value else value
+
+
+def _note_origin(reading: Reading, target: Path, mistake: InputError) -> None:
+    """Note that a credential may not be sent to an address. An origin from a variable is not shown."""
+    path, mistake.where = (*target, *mistake.where.split(".")), ""
+    node, text = reading.node(path), str(mistake)
+    if isinstance(node, Scalar) and isinstance(node.value, str) and node.shown != node.value:
+        with suppress(InputError):
+            origin = origin_of(node.value)
+            text = text.replace(f"={origin}", "=…").replace(origin, f"the origin of {node.shown}")
+    reading.mistakes.add(reading.place(path), path, text, in_environment=isinstance(mistake, NoConsent))
+
+
+def _kind(reading: Reading, path: Path, kind: str) -> type[Target] | None:
+    try:
+        return reading.kinds[kind]
+    except KeyError:
+        known = sorted(reading.kinds)
+        reading.mistake((*path, "type"), f"there is no such type of target; {suggest(kind, known)}")
+    except InputError as error:
+        reading.mistake((*path, "type"), str(error))
+    return None
