@@ -188,7 +188,6 @@ def _finish(
     readings: Sequence[Reading],
     mistakes: Sequence[Mistake] = (),
     policy: Policy | None = None,
-    base: FilePath = FilePath(),
 ) -> tuple[Desired, ...]:
     check_once(readings)
     found = [*mistakes, *(mistake for reading in readings for mistake in reading.mistakes.found.values())]

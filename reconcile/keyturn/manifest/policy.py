@@ -59,7 +59,7 @@ class LimitsRule(_Rule):
         _LIMITS.rotations_per_run, description="Rotations, adoptions and heals; also the most for `rotations_per_run`."
     )
     deletes: Count = Field(0, description="API keys that an operator may allow to be deleted.")
-    removals: Count = Field(0, description="Deliveries from which the secret may be removed.")
+    removals: Count = Field(20, description="Deliveries from which the secret may be removed.")
 
 
 class TimingRule(_Rule):
