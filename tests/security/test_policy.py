@@ -60,6 +60,10 @@ class Scene:
         assert before in text
         self.manifest.write_text(text.replace(before, after))
 
+    def reset(self) -> None:
+        """Write the manifest that the policy allows."""
+        self.manifest.write_text(MANIFEST.format(prefix=self.stage.prefix))
+
     def uuid(self, name: str) -> str:
         """Return the uuid of an API key."""
         return next(key.uuid for key in self.stage.sandbox.state.keys.values() if key.name == name)
@@ -97,7 +101,7 @@ def scene(stage: Stage, tmp_path_factory: pytest.TempPathFactory, monkeypatch: p
     monkeypatch.setenv("KEYTURN_POLICY", str(policy))
     stage.run("apply", "--yes")
     found = Scene(stage, folder, policy)
-    found.manifest.write_text(MANIFEST.format(prefix=stage.prefix))
+    found.reset()
     monkeypatch.chdir(folder)
     return found
 
@@ -158,26 +162,21 @@ ATTACKS: dict[str, tuple[Callable[[Scene], None], str, str]] = {
 @pytest.mark.finding(
     "H3", before="any manifest is any owner and takes any key", now="exit 4 with both places, nothing changed"
 )
-@pytest.mark.parametrize("attack", ATTACKS)
-def test_a_manifest_cannot_leave_its_rule(scene: Scene, attack: str) -> None:
-    """Each attack is told with its line in the manifest and the rule's line in the policy."""
-    change, in_manifest, in_policy = ATTACKS[attack]
-    change(scene)
-    words = [text.format(prefix=scene.stage.prefix) for text in (in_manifest, in_policy)]
-    commands = (
-        ("validate",),
-        ("plan",),
-        ("apply", "--yes"),
-        ("rotate", "bot", "--yes"),
-        ("status",),
-        ("history", "bot"),
-    )
+def test_a_manifest_cannot_leave_its_rule(scene: Scene) -> None:
+    """Each attack is told with its line in the manifest and the rule's line in the policy; the API is not asked."""
+    commands = (("validate",), ("plan",), ("apply", "--yes"))
     requests = len(scene.stage.sandbox.requests)
-    scene.refused(place(scene.manifest, words[0]), str(scene.policy), commands=commands)
-    done = scene.stage.run("validate", "-f", str(scene.manifest), code=4)
-    rules = _rule_lines(scene, words[1])
-    assert any(f"policy: {rule}:" in done.stderr for rule in rules), (rules, done.stderr)
-    assert len(scene.stage.sandbox.requests) == requests, "nothing is asked of the API"
+    for change, in_manifest, in_policy in ATTACKS.values():
+        scene.reset()
+        change(scene)
+        words = [text.format(prefix=scene.stage.prefix) for text in (in_manifest, in_policy)]
+        scene.refused(place(scene.manifest, words[0]), str(scene.policy), commands=commands)
+        done = scene.stage.run("validate", "-f", str(scene.manifest), code=4)
+        rules = _rule_lines(scene, words[1])
+        assert any(f"policy: {rule}:" in done.stderr for rule in rules), (rules, done.stderr)
+    for command in (("rotate", "bot", "--yes"), ("adopt", "bot", "--yes"), ("status",), ("history", "bot"), ("smoke",)):
+        scene.refused(commands=(command,))
+    assert len(scene.stage.sandbox.requests) == requests
 
 
 def _rule_lines(scene: Scene, text: str) -> list[str]:
@@ -197,16 +196,13 @@ BRAKES = {
 
 @pytest.mark.finding("M6", before="the manifest sets its own brakes", now="the policy's ceilings and floors hold")
 @pytest.mark.finding("H3", before="a manifest allows itself existing, skip and more", now="only what the policy allows")
-@pytest.mark.parametrize("setting", BRAKES)
-def test_a_manifest_cannot_release_its_own_brakes(scene: Scene, setting: str) -> None:
-    """Not one of them; the line of the setting and the rule are told."""
-    scene.edit(setting, BRAKES[setting])
-    scene.refused(f"{place(scene.manifest, BRAKES[setting])}:", f"(policy: {scene.policy}:")
-
-
-@pytest.mark.finding("M6", before="one mistake at a time", now="every violation at once")
-def test_every_violation_is_told_at_once(scene: Scene) -> None:
-    """All brakes released together: one line per setting, sorted by place, on stderr."""
+def test_a_manifest_cannot_release_its_own_brakes(scene: Scene) -> None:
+    """Not one of them: the line of the setting and the rule are told. All together: one line each, sorted by place."""
+    for before, after in BRAKES.items():
+        scene.reset()
+        scene.edit(before, after)
+        scene.refused(f"{place(scene.manifest, after)}:", f"(policy: {scene.policy}:")
+    scene.reset()
     for before, after in BRAKES.items():
         scene.edit(before, after)
     scene.edit('"${KEYTURN_VAULT}"', '"${KEYTURN_VAULT}", namespace: attacker')
@@ -229,19 +225,15 @@ def test_a_production_key_is_not_adopted_by_its_uuid(scene: Scene) -> None:
 
 
 @pytest.mark.finding("M6", before="flags release every brake", now="only up to the policy's numbers")
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [
+def test_a_command_cannot_allow_more_than_the_policy(scene: Scene) -> None:
+    """One paragraph, with the rule's place."""
+    for command, said in (
         (("apply", "--yes", "--allow-rotations", "21"), "21 rotations, adoptions and heals in one run, only 20"),
         (("apply", "--yes", "--allow-delete", "1"), "1 deletes of API keys in one run, only 0"),
         (("apply", "--yes", "--take-over"), "to take over keys, fields or records of others"),
         (("adopt", "bot", "--secret", "existing", "--yes"), "to adopt an API key with its present secret"),
-    ],
-    ids=["rotations", "deletes", "take-over", "existing"],
-)
-def test_a_command_cannot_allow_more_than_the_policy(scene: Scene, command: tuple[str, ...], said: str) -> None:
-    """One paragraph, with the rule's place."""
-    scene.refused(said, f"({scene.policy}:", commands=(command,))
+    ):
+        scene.refused(said, f"({scene.policy}:", commands=(command,))
 
 
 def test_a_policy_that_cannot_be_read_stops_every_command(
