@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from uuid import uuid4
 
 import httpx
@@ -171,11 +172,16 @@ def test_namespaces_are_kept_apart(openbao: OpenBao) -> None:
     name = f"ns-{uuid4().hex}"
     openbao.call("POST", f"sys/namespaces/{name}")
     openbao.call("POST", f"{name}/sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
-    inside, outside = (VaultTarget(context(openbao, **extra)) for extra in ({"namespace": name}, {}))
+
+    def target_in(namespace: str) -> VaultTarget:
+        made = context(openbao, **({"namespace": namespace} if namespace else {}))
+        return VaultTarget(replace(made, environment={**made.environment, "VAULT_NAMESPACE": namespace}))
+
+    inside, outside = target_in(name), target_in("")
     inside.write("apps/ns", "KEY", NEW, None, free)
     assert inside.read("apps/ns", "KEY").secret == NEW
     assert outside.read("apps/ns", "KEY").secret is None
-    unknown = VaultTarget(context(openbao, namespace="nope"))
+    unknown = target_in("nope")
     with pytest.raises(TargetMisfit, match="no such namespace"):
         unknown.read("apps/ns", "KEY")
     for target in (inside, outside, unknown):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -109,7 +110,7 @@ def scene(stage: Stage, tmp_path_factory: pytest.TempPathFactory, monkeypatch: p
 def test_what_the_policy_names_works(scene: Scene) -> None:
     """The stranger's own key is adopted and delivered, and the plan says which rule held it."""
     plan = scene.stage.run("plan", "-f", str(scene.manifest))
-    assert f"policy: {place(scene.policy, '  stranger:')}" in plan.stdout
+    assert f"  policy   {place(scene.policy, '  stranger:')}: owners.stranger\n" in re.sub(" {3,}", "   ", plan.stdout)
     scene.stage.run("apply", "--yes", "-f", str(scene.manifest))
     held: Any = scene.stage.openbao.call("GET", f"secret/data/{scene.stage.prefix}/stranger/bot")
     assert scene.stage.sandbox.accepts(held["data"]["data"]["KEY"])
@@ -251,7 +252,7 @@ def test_a_policy_that_cannot_be_read_stops_every_command(
 def test_without_a_policy_the_plan_says_so(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """In text, markdown and JSON, once."""
     monkeypatch.delenv("KEYTURN_POLICY")
-    none = "policy: none, so nothing limits what this manifest may do"
+    none = "none, so nothing limits what this manifest may do"
     for form in ("text", "markdown"):
         assert scene.stage.run("plan", "-f", str(scene.manifest), "--format", form).stdout.count(none) == 1
     assert scene.stage.json("plan", "-f", str(scene.manifest))["runs"][0]["policy"] == ""

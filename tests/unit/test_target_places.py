@@ -19,7 +19,12 @@ from keyturn.targets.places import place_of, store_of
 
 SAMPLES = sorted((Path(__file__).parent / "records").glob("*.json"))
 VAULT = "https://vault.example.com:8200"
-ENVIRONMENT = {"VAULT_ADDR": VAULT, "OP_CONNECT_HOST": "https://connect.example.com", "KEYTURN_MOUNT": "hush"}
+ENVIRONMENT = {
+    "VAULT_ADDR": VAULT,
+    "OP_CONNECT_HOST": "https://connect.example.com",
+    "KEYTURN_MOUNT": "hush",
+    "KEYTURN_ALLOWED_ORIGINS": f"vault={VAULT}#a,vault={VAULT}#a/b,vault={VAULT}#team",
+}
 
 
 def load(targets: Mapping[str, object], keys: Mapping[str, object] | None = None, base: Path = Path()) -> Desired:

@@ -31,7 +31,9 @@ NOBODY = 65534
 
 def target(root: Path, form: str = "dotenv", request: float = 5) -> DotenvTarget:
     """Return a target on this directory."""
-    return DotenvTarget(TargetContext("env", {"root": str(root), "format": form}, request=request))
+    return DotenvTarget(
+        TargetContext("env", {"root": str(root), "format": form}, base=str(root.parent), request=request)
+    )
 
 
 def free() -> None:
@@ -150,7 +152,7 @@ def test_no_link_is_followed(root: Path, tmp_path: Path, path: str) -> None:
 
 
 def test_root_itself_may_be_a_link(root: Path, tmp_path: Path) -> None:
-    """It is named by an operator, and often is one."""
+    """Within the directory of the manifest."""
     link = tmp_path / "link"
     link.symlink_to(root)
     target(link).write("app.env", "NAME", NEW, None, free)
@@ -243,8 +245,9 @@ def test_a_field_has_to_be_a_name(root: Path, field: str, form: str) -> None:
 
 def test_the_directory_of_records_holds_no_secrets(root: Path) -> None:
     """A delivery may not be put there."""
-    with pytest.raises(InputError, match="for records"):
-        target(root).read(".keyturn/keyturn/keys/bot.json", "NAME")
+    for path in (".keyturn/keyturn/keys/bot.json", "other/.keyturn/keyturn/keys/bot.json"):
+        with pytest.raises(InputError, match="for records"):
+            target(root).read(path, "NAME")
 
 
 def test_a_file_that_cannot_be_changed_safely_says_where(root: Path) -> None:

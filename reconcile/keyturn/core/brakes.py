@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from keyturn.core.configuration import Configuration
 from keyturn.core.model import UNJUDGED, AdoptSecret, ApiKey, Verdict
 from keyturn.core.permits import EXISTING, TAKE_OVER, Permit
 from keyturn.core.reasons import Reason
@@ -183,9 +184,10 @@ def all_refused(verdicts: Iterable[Verdict | None]) -> End | None:
     return End(Reason.ALL_REFUSED, why)
 
 
-def digest(plans: Iterable[KeyPlan]) -> str:
-    """Return the SHA-256 (hex) over each key's basis: what a saved plan is checked by."""
-    text = "\n".join(f"{plan.key} {plan.basis}" for plan in sorted(plans, key=lambda plan: plan.key))
+def digest(owner: str, configuration: Configuration, plans: Iterable[KeyPlan]) -> str:
+    """Return the SHA-256 (hex) of what a saved plan is checked by: owner, configuration, and the basis of each key."""
+    keys = (f"{plan.key} {plan.basis}" for plan in sorted(plans, key=lambda plan: plan.key))
+    text = "\n".join([owner, configuration.digest, *keys])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

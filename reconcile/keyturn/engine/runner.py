@@ -38,7 +38,7 @@ from keyturn.engine.planning import Planning, failed_planning, plan_key
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.signals import pause, stop_requested
 from keyturn.engine.threads import map_in_threads
-from keyturn.engine.worklist import Call, check_digest, exit_code, has_retire, rotated, still, to_do
+from keyturn.engine.worklist import Call, bound, check_digest, exit_code, has_retire, rotated, still, to_do
 from keyturn.report.handoff import handoff_text
 
 Listener = Callable[[Progress], None]
@@ -109,7 +109,7 @@ class Runner:
         braked = self._brake(call, planned)
         pools = self._pools(call, braked.plans)
         short = any(pool.left < pool.wanted for pool in pools)
-        return RunPlan(
+        plan = RunPlan(
             owner=self._desired.owner,
             plans=braked.plans,
             deferred=braked.deferred,
@@ -117,11 +117,11 @@ class Runner:
             stopped=call.stopped.why if call.stopped else "",
             stop=call.stopped,
             exit_code=exit_code(call, braked.plans) or int(short),
-            digest=brakes.digest(one.plan for one in planned),
             notes=self._notes() if call.work and not call.unknown else (),
             pools=pools,
             policy=self._desired.permit.where[""] if self._desired.permit else "",
         )
+        return bound(plan, self._desired, planned)
 
     def apply(
         self,
@@ -146,7 +146,7 @@ class Runner:
         call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
         planned = self._look(call, call.work)
         if expected_digest and not call.unknown:
-            check_digest(planned, expected_digest)
+            check_digest(self._desired, planned, expected_digest)
         braked = self._brake(call, planned)
         with self._runs.hold() as run:
             reports = {report.key: report for report in self._apply(call, call.work, braked, run.id)}

@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 
 from keyturn.core import brakes
 from keyturn.core.brakes import Limits
+from keyturn.core.configuration import configuration
 from keyturn.core.errors import OwnershipError
 from keyturn.core.machine.pool import POOL
-from keyturn.core.model import ApiKey, DesiredKey, Verdict
+from keyturn.core.model import ApiKey, Desired, DesiredKey, Verdict
 from keyturn.core.reasons import Condition, Reason, mixed
 from keyturn.core.record import Record
-from keyturn.core.results import Change, End, KeyPlan, KeyReport, Options, PoolState
+from keyturn.core.results import Change, End, KeyPlan, KeyReport, Options, PoolState, RunPlan
 from keyturn.engine.planning import Planning
 
 RESTING = frozenset({Condition.READY, Condition.OVERLAP, Condition.WAITING, Condition.DUE})
@@ -87,9 +88,14 @@ def exit_code(call: Call, results: Sequence[KeyPlan] | Sequence[KeyReport]) -> i
     return mixed([*(result.exit_code for result in results), brakes.OWNERSHIP if call.stopped else 0])
 
 
-def check_digest(planned: Sequence[Planning], expected: str) -> None:
+def bound(plan: RunPlan, desired: Desired, planned: Sequence[Planning]) -> RunPlan:
+    """Return the plan with what it was made with, and with the digest that a saved plan is checked by."""
+    return replace(plan, configuration=configuration(desired), digest=_digest(desired, planned))
+
+
+def check_digest(desired: Desired, planned: Sequence[Planning], expected: str) -> None:
     """Raise OwnershipError if the plan is not the one that was reviewed."""
-    if brakes.digest(one.plan for one in planned) != expected:
+    if _digest(desired, planned) != expected:
         raise OwnershipError(
             "the saved plan is out of date; nothing was changed",
             evidence="a key, its record, its entry or a delivery changed since",
@@ -155,3 +161,7 @@ def wants(results: Sequence[KeyPlan] | Sequence[KeyReport]) -> dict[str, int]:
 def rotated(report: KeyReport) -> bool:
     """Tell whether this run began the overlap that the key is in."""
     return any(change.change is Change.ROTATE for change in report.done)
+
+
+def _digest(desired: Desired, planned: Sequence[Planning]) -> str:
+    return brakes.digest(desired.owner, configuration(desired), (one.plan for one in planned))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path as FilePath
 
 from pydantic import BaseModel
@@ -18,7 +18,7 @@ from keyturn.manifest.mistakes import Path, suggest
 from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.tree import Fields, Node, Scalar
 from keyturn.targets.base import NoConsent, Target
-from keyturn.targets.places import place_of, store_of
+from keyturn.targets.places import file_mistakes_of, place_of, store_of
 
 
 def read_targets(reading: Reading, environment: Mapping[str, str]) -> None:
@@ -37,8 +37,8 @@ def read_targets(reading: Reading, environment: Mapping[str, str]) -> None:
         entries = {setting: entry for setting, entry in node.entries.items() if setting != "type"}
         written = Fields(entries, node.place)
         model, _ = validate(kind.settings_model, written, path, reading.mistakes, place=reading.place(path))
-        for mistake in kind.origin_mistakes(model, environment) if model is not None else ():
-            _note_origin(reading, path, mistake)
+        for mistake in _refused(kind, model, reading.base, environment) if model is not None else ():
+            _note_refused(reading, path, mistake)
         reading.targets[name] = _config(name, target.type, settings, model, node, reading.base)
         reading.capabilities[name] = kind.capabilities
 
@@ -70,15 +70,37 @@ def _shown(node: Node, setting: str, value: str) -> str:
     return node.shown if isinstance(node, Scalar) and node.shown != node.value else value
 
 
-def _note_origin(reading: Reading, target: Path, mistake: InputError) -> None:
-    """Note that a credential may not be sent to an address. An origin from a variable is not shown."""
+def _refused(
+    kind: type[Target], model: BaseModel, base: FilePath, environment: Mapping[str, str]
+) -> Iterator[InputError]:
+    """Yield each setting that names what a manifest may not name."""
+    yield from kind.origin_mistakes(model, environment)
+    yield from file_mistakes_of(model, base, environment)
+
+
+def _note_refused(reading: Reading, target: Path, mistake: InputError) -> None:
+    """Note that a manifest may not name a place. No value of a variable is shown."""
     path, mistake.where = (*target, *mistake.where.split(".")), ""
-    node, text = reading.node(path), str(mistake)
-    if isinstance(node, Scalar) and isinstance(node.value, str) and node.shown != node.value:
-        with suppress(InputError):
-            origin = origin_of(node.value)
-            text = text.replace(f"={origin}", "=…").replace(origin, f"the origin of {node.shown}")
+    text = str(mistake)
+    for value, shown in _variables(reading.node(target)):
+        try:
+            origin = origin_of(value)
+        except InputError:
+            text = shown.join(re.split(rf"(?<![\w-]){re.escape(value.strip('/'))}(?![\w-])", text))
+        else:
+            text = text.replace(f"={origin}", "=…").replace(origin, f"the origin of {shown}")
     reading.mistakes.add(reading.place(path), path, text, in_environment=isinstance(mistake, NoConsent))
+
+
+def _variables(node: Node | None) -> Iterator[tuple[str, str]]:
+    """Yield the value of each setting that comes from a variable, and how it is shown."""
+    if isinstance(node, Fields):
+        for entry in node.entries.values():
+            yield from _variables(entry.value)
+    elif (
+        isinstance(node, Scalar) and isinstance(node.value, str) and node.value.strip("/") and node.shown != node.value
+    ):
+        yield node.value, node.shown
 
 
 def _kind(reading: Reading, path: Path, kind: str) -> type[Target] | None:

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from keyturn import __version__
+from keyturn.core.configuration import Configuration
 from keyturn.core.errors import InputError
 from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
 from keyturn.core.record import record_schema
@@ -69,6 +70,8 @@ class SavedRun:
 
     owner: str
     digest: str
+    configuration: Configuration | None = None
+    """To say what changed; None in a plan of an earlier version."""
 
 
 @dataclass(frozen=True, slots=True)

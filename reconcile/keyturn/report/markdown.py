@@ -33,8 +33,8 @@ def plan_markdown(plans: Iterable[RunPlan]) -> str:
         rows = [row for key in plan.plans if not plan_words.is_quiet(key) for row in _plan_rows(key)]
         parts += [
             f"### keyturn plan: {code(plan.owner)}",
-            code(plan_words.policy_text(plan)),
             plan_words.plan_summary(plan),
+            *_head(plan),
             *_table(("key", "change", "where", "why"), rows),
             *_notes(plan),
         ]
@@ -70,6 +70,17 @@ def _table(heads: Sequence[str], rows: Sequence[str]) -> list[str]:
     head = [_cells(heads), _cells(["---"] * len(heads))]
     more = [f"… and {count(len(rows) - len(kept), 'row')} more."] if len(kept) < len(rows) else []
     return ["\n".join([*head, *kept]), *more]
+
+
+def _head(plan: RunPlan) -> list[str]:
+    """Return a table of the targets, the records and the policy, so that a reviewer sees where secrets would go."""
+    configuration = plan.configuration
+    if configuration is None:
+        return []
+    rows = [_cells(("target", code(one.name), code(plan_words.target_text(one)))) for one in configuration.targets]
+    rows.append(_cells(("records", "", code(plan_words.records_text(configuration.records)))))
+    rows.append(_cells(("policy", "", code(plan_words.policy_text(plan)))))
+    return _table(("", "name", "place"), rows)
 
 
 def _cells(cells: Iterable[str]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from keyturn.core import reasons
+from keyturn.core.configuration import TargetPlace
+from keyturn.core.model import RecordsConfig
 from keyturn.core.reasons import Condition
 from keyturn.core.results import Change, End, Explanation, KeyPlan, Planned, RunPlan, RunReport
 from keyturn.report.handoff import handoff_lines
@@ -20,7 +22,6 @@ PAINTS = {
     reasons.Tone.BAD: Tone.BAD,
 }
 CONDITION_TONES = {condition: PAINTS[condition.tone] for condition in Condition}
-NO_POLICY = "policy: none, so nothing limits what this manifest may do (keyturn policy init drafts one)"
 _CHANGE_TONES = {Change.DELETE: Tone.BAD, Change.REMOVE: Tone.BAD, Change.ROTATE: Tone.WARN, Change.RETIRE: Tone.WARN}
 
 
@@ -31,7 +32,7 @@ def plan_lines(plans: Iterable[RunPlan], *, before_apply: bool = False) -> list[
     """
     result: list[Line] = []
     for plan in plans:
-        result += [line(Span(plan.owner, Tone.HEAD)), line("  ", policy_text(plan))]
+        result += [line(Span(plan.owner, Tone.HEAD)), *_head(plan)]
         for key in plan.plans:
             if not is_quiet(key):
                 result += [line(), line("  ", Span(key.key, Tone.NAME)), *now_lines(key)]
@@ -41,8 +42,29 @@ def plan_lines(plans: Iterable[RunPlan], *, before_apply: bool = False) -> list[
 
 
 def policy_text(plan: RunPlan) -> str:
-    """Return in one line what limits the manifest."""
-    return f"policy: {plan.policy}" if plan.policy else NO_POLICY
+    """Return in one line what limits the manifest: the rule of the policy, or nothing."""
+    return plan.policy or "none, so nothing limits what this manifest may do (keyturn policy init drafts one)"
+
+
+def target_text(target: TargetPlace) -> str:
+    """Return the type of a target and its settings in one line."""
+    return ", ".join([target.type, *(f"{name} {value}" for name, value in target.place.items())])
+
+
+def records_text(records: RecordsConfig) -> str:
+    """Return the place of the records: a target, or the directory beside the manifest, and the prefix."""
+    return f"{records.target}, prefix {records.prefix}"
+
+
+def _head(plan: RunPlan) -> list[Line]:
+    """Return one line per target, and one each for the records and the policy."""
+    if plan.configuration is None:
+        return []
+    targets, records = plan.configuration.targets, plan.configuration.records
+    rows = [(Span("target"), Span(one.name, Tone.NAME), Span(target_text(one))) for one in targets]
+    rows.append((Span("records"), Span(""), Span(records_text(records))))
+    rows.append((Span("policy"), Span(""), Span(policy_text(plan), Tone.PLAIN if plan.policy else Tone.WARN)))
+    return columns(rows, indent=2)
 
 
 def is_quiet(plan: KeyPlan) -> bool:

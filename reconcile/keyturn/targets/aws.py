@@ -28,6 +28,7 @@ from keyturn.targets.base import (
     secret_of,
     unguarded,
 )
+from keyturn.targets.documents import check_no_document
 from keyturn.targets.json_text import changed, members
 from keyturn.targets.origins import NoConsent, bare_origin, origin_mistakes
 from keyturn.targets.places import Items, TargetSettings, flat, normal_origin
@@ -93,7 +94,7 @@ class AwsTarget:
     def origin_mistakes(cls, settings: AwsSettings, environment: Mapping[str, str]) -> Iterator[InputError]:
         """Yield mistakes unless an endpoint is AWS's own or the one in AWS_ENDPOINT_URL, which is checked too."""
         if settings.endpoint and not _is_own(settings.endpoint):
-            yield from origin_mistakes("endpoint", settings.endpoint, ENDPOINT, environment)
+            yield from origin_mistakes("endpoint", settings.endpoint, ENDPOINT, environment, "aws")
         asked = {*STS_ENDPOINT, *(() if settings.endpoint else ENDPOINT)}
         for variable in sorted(name for name in asked if environment.get(name)):
             try:
@@ -217,6 +218,7 @@ class AwsTarget:
     def _held(self, text: str | None, path: str, field: str) -> Secret | None:
         if text is None or text.strip() in {"", NOTHING}:
             return None
+        check_no_document(text, self._store.where(path))
         if not field:
             return Secret(text)
         try:

@@ -109,7 +109,8 @@ class TargetContext:
     """The arguments of a target: its name, its settings (without credentials), the environment, a deadline.
 
     `environment` holds the credentials and the origins to which they may be sent. `request` is the deadline of one call
-    in seconds. `base` is the manifest's directory, for targets that are files.
+    in seconds. `base` is the manifest's directory, for targets that are files. `shown` holds settings as messages may
+    show them: the name of a variable instead of its value.
     """
 
     name: str
@@ -117,6 +118,7 @@ class TargetContext:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     request: float = 30.0
     base: str = "."
+    shown: Mapping[str, str] = field(default_factory=dict)
 
 
 class Target(Protocol):
@@ -348,10 +350,10 @@ class WithoutServer:
 
 
 def check_origins(mistakes: Iterable[InputError], context: TargetContext) -> None:
-    """Raise the first of a target's `origin_mistakes`, if there is one.
+    """Raise the first of a target's `origin_mistakes` or `file_mistakes`, if there is one.
 
     Raises:
-        InputError: no credential may go to an address of the settings.
+        InputError: the environment does not permit what the settings name.
     """
     for mistake in mistakes:
         mistake.where = f"target {context.name}, {mistake.where}"

@@ -130,7 +130,7 @@ class Spot:
 
 @contextmanager
 def opened(root: Path, path: str, where: str) -> Iterator[Spot]:
-    """Open the directory of a file. `root` may be a symbolic link, but nothing below it.
+    """Open the directory of a file. `root` is a real path; nothing below it may be a symbolic link.
 
     Raises:
         TargetMisfit: a directory is missing, or a part of the path is a symbolic link.
@@ -141,7 +141,7 @@ def opened(root: Path, path: str, where: str) -> Iterator[Spot]:
     failure: KeyturnError
     handle = -1
     try:
-        handle = os.open(root, FOLDER)
+        handle = os.open(root, FOLDER | os.O_NOFOLLOW)
         for folder in folders:
             inner = os.open(folder, FOLDER | os.O_NOFOLLOW, dir_fd=handle)
             os.close(handle)

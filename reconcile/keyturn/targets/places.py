@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -30,6 +30,14 @@ class TargetSettings(BaseModel):
         del base
         return flat(self.model_dump(mode="json"))
 
+    def file_mistakes(self, base: Path, environment: Mapping[str, str]) -> Iterable[InputError]:
+        """Yield a mistake for each file or directory of the settings that a manifest in `base` may not name.
+
+        The `where` of each mistake is the name of a setting. `NoConsent` means that another environment could allow it.
+        """
+        del base, environment
+        return ()
+
     def store(self, base: Path) -> Items:
         """Return what tells this store from others: two targets with the same items are one store.
 
@@ -42,6 +50,11 @@ class TargetSettings(BaseModel):
 def place_of(settings: BaseModel, base: Path) -> Items:
     """Return the place of any settings model."""
     return settings.place(base) if isinstance(settings, TargetSettings) else flat(settings.model_dump(mode="json"))
+
+
+def file_mistakes_of(settings: BaseModel, base: Path, environment: Mapping[str, str]) -> Iterable[InputError]:
+    """Yield the mistakes about files of any settings model."""
+    return settings.file_mistakes(base, environment) if isinstance(settings, TargetSettings) else ()
 
 
 def store_of(settings: BaseModel, base: Path) -> Items:

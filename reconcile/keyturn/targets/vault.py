@@ -28,9 +28,11 @@ from keyturn.targets.base import (
     secret_of,
     unguarded,
 )
-from keyturn.targets.origins import origin_mistakes, proxy_for
+from keyturn.targets.documents import check_no_document
+from keyturn.targets.files import authority, authority_mistakes
+from keyturn.targets.origins import origin_mistakes, prefix_mistakes, proxy_for
 from keyturn.targets.places import Items, TargetSettings, flat, normal_origin, normal_path
-from keyturn.targets.vault_login import AuthSettings, Login, PlainPath
+from keyturn.targets.vault_login import AuthSettings, Login, PlainPath, login_mistakes
 
 if TYPE_CHECKING:
     from keyturn.targets.vault_kv import Entry
@@ -45,7 +47,7 @@ class VaultSettings(TargetSettings):
     address: str = Field(description="Scheme, host and port of the server. Credentials are sent only to VAULT_ADDR.")
     mount: PlainPath = Field(default="secret", description="Mount of a KV engine, version 2.")
     namespace: PlainPath | None = Field(default=None, description="Namespace of the mount and of the login.")
-    ca_cert: str = Field(default="", description="File of the certificate authority. Default: VAULT_CACERT.")
+    ca_cert: str = Field(default="", description="File of the certificate authority, unless VAULT_CACERT is set.")
     auth: AuthSettings = Field(default=AuthSettings(), description="How to log in.")
 
     def place(self, base: Path) -> Items:
@@ -56,6 +58,11 @@ class VaultSettings(TargetSettings):
             "auth": {**self.auth.model_dump(), "mount": self.auth.path},
         }
         return flat(self.model_dump() | normal)
+
+    def file_mistakes(self, base: Path, environment: Mapping[str, str]) -> Iterable[InputError]:
+        """Yield a mistake unless the certificate file is below the manifest's directory."""
+        del environment
+        return authority_mistakes("ca_cert", self.ca_cert, base)
 
     def store(self, base: Path) -> Items:
         """Return the address and the mount. A namespace is a part of the mount's path."""
@@ -75,15 +82,20 @@ class VaultTarget:
 
     @classmethod
     def origin_mistakes(cls, settings: VaultSettings, environment: Mapping[str, str]) -> Iterable[InputError]:
-        """Yield mistakes unless the address is that of VAULT_ADDR."""
-        return origin_mistakes("address", settings.address, (f"{settings.auth.env_prefix}VAULT_ADDR",), environment)
+        """Yield mistakes unless the address, the namespace and the mount of the login are those of the environment."""
+        login, prefix = settings.auth, settings.auth.env_prefix
+        found = [*origin_mistakes("address", settings.address, (f"{prefix}VAULT_ADDR",), environment, "vault")]
+        found += prefix_mistakes("auth.env_prefix", prefix, environment)
+        yield from found or login_mistakes(settings.address, settings.namespace or "", login, environment)
 
     def __init__(self, context: TargetContext) -> None:
         """Check the settings, the origin and the certificate file."""
         settings = parse_settings(VaultSettings, context)
         check_origins(self.origin_mistakes(settings, context.environment), context)
         origin = origin_of(settings.address)
-        verify = _authority(settings, context)
+        base, variable = Path(context.base), f"{settings.auth.env_prefix}VAULT_CACERT"
+        check_origins(settings.file_mistakes(base, context.environment), context)
+        file, pem = authority(settings.ca_cert, variable, context.environment, base, f"target {context.name}")
         # Import the vendor's library only now: opening a target is the first use of the server.
         from keyturn.targets.vault_kv import KeyValue
         from keyturn.targets.vault_server import Endpoint, Server
@@ -91,12 +103,14 @@ class VaultTarget:
         endpoint = Endpoint(
             origin=origin,
             namespace=settings.namespace or "",
-            verify=verify,
+            verify=str(file) if pem else True,
             proxy=proxy_for(origin, context.environment),
             request=context.request,
         )
-        self._server = Server(endpoint, Login(settings.auth, context.environment), f"target {context.name}")
-        self._store = KeyValue(self._server, settings.mount, context.name)
+        login = Login(settings.auth, context.environment, context.shown.get("auth.mount", ""))
+        self._server = Server(endpoint, login, f"target {context.name}")
+        shown = context.shown.get("mount", settings.mount)
+        self._store = KeyValue(self._server, settings.mount, context.name, shown)
 
     def read(self, path: str, field: str) -> Value:
         """Read a field. It is absent if the path was deleted; the version is then the one to write over."""
@@ -203,6 +217,7 @@ class VaultTarget:
         return merge(read, write_over, field=field, secret=secret, expected=expected, where=self._store.where(path))
 
     def _held(self, entry: Entry, path: str, field: str) -> Secret | None:
+        check_no_document((entry.fields or {}).get(DOCUMENT), self._store.where(path))
         return secret_of((entry.fields or {}).get(field), field, self._store.where(path))
 
     def _deleted(self, path: str, entry: Entry) -> TargetMisfit:
@@ -241,14 +256,3 @@ def _place(path: str, field: str) -> str:
 def _number(version: str) -> int:
     """Return the version as Vault's number. For a version of another target, return -1, which matches nothing."""
     return int(version) if version.isdecimal() else -1
-
-
-def _authority(settings: VaultSettings, context: TargetContext) -> bool | str:
-    """Return the certificate file, relative to the manifest, or True if none is named."""
-    named = settings.ca_cert or context.environment.get(f"{settings.auth.env_prefix}VAULT_CACERT", "")
-    if not named:
-        return True
-    file = Path(context.base, named)
-    if not file.exists():
-        raise InputError("there is no such certificate file", where=f"target {context.name}", evidence=named)
-    return str(file)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,11 +10,19 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from keyturn.core.errors import CredentialError, InputError
+from keyturn.core.origins import ALLOWED_ORIGINS, Permitted, allowed_origins, origin_of
 from keyturn.core.secret import Secret
-from keyturn.targets.base import check_path
+from keyturn.targets.base import NoConsent, check_path
+from keyturn.targets.origins import to_list
 
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 """The file with the token of a pod's service account (Kubernetes documentation, "Accessing the API from a Pod")."""
+
+NAMESPACE = ("VAULT_NAMESPACE", "BAO_NAMESPACE")
+"""Variables with the namespace of the credential. The first one that is set is used."""
+
+MOUNT = "VAULT_AUTH_MOUNT"
+"""The variable with the mount of the login, below `auth/`."""
 
 
 def plain_path(path: str) -> str:
@@ -59,12 +67,44 @@ class AuthSettings(BaseModel):
         return self
 
 
+def login_mistakes(
+    address: str, namespace: str, login: AuthSettings, environment: Mapping[str, str]
+) -> Iterator[InputError]:
+    """Yield a mistake if a login may not be sent to this namespace and mount of a permitted server.
+
+    At the origin of VAULT_ADDR, the namespace is that of VAULT_NAMESPACE or BAO_NAMESPACE (not set: the root), and the
+    mount that of VAULT_AUTH_MOUNT or the default of the method. KEYTURN_ALLOWED_ORIGINS lists further ones.
+    """
+    origin, mount = origin_of(address), "token" if login.method == "token" else login.path
+    listed = [one for one in allowed_origins(environment) if one.kind == "vault" and one.origin == origin]
+    permitted = {(one.namespace, one.mount or login.method) for one in listed}
+    named = environment.get(f"{login.env_prefix}VAULT_ADDR", "")
+    evidence = "it is not listed"
+    if named and origin_of(named) == origin:
+        variables = [f"{login.env_prefix}{name}" for name in NAMESPACE]
+        variable = next((name for name in variables if environment.get(name)), variables[0])
+        own = environment.get(variable, "").strip("/")
+        permitted |= {(own, login.method), (own, environment.get(f"{login.env_prefix}{MOUNT}", "").strip("/"))}
+        evidence = f"{variable} is {own}" if own else f"{variable} is not set"
+    if (namespace, mount) in permitted:
+        return
+    entry = str(Permitted("vault", origin, namespace, "" if mount == login.method else mount))
+    remedy = f"If it is right, type: {to_list(ALLOWED_ORIGINS, entry, environment, ',')}"
+    if all(one != namespace for one, _ in permitted):
+        where, what = "namespace", f"the namespace {namespace}" if namespace else "the root namespace"
+    else:
+        where, what, evidence = "auth.mount", f"the login auth/{mount}", "its mount is not listed"
+    yield NoConsent(f"no credential may be sent to {what} of {origin}", where=where, evidence=evidence, remedy=remedy)
+
+
 @dataclass(frozen=True, slots=True)
 class Login:
     """A way to log in. Its credentials are read from the environment again for each login."""
 
     settings: AuthSettings
     environment: Mapping[str, str]
+    shown: str = ""
+    """The mount as messages may show it; empty: as it is."""
 
     @property
     def method(self) -> str:
