@@ -154,6 +154,7 @@ def _options(props: Props, *, verify: bool = False) -> Options:
     return Options(
         verify=verify or props.get("verify") is True,
         take_over=props.get("take_over") is True,
+        confirmed=props.get("take_over") is True,
         allow_delete=True,
         by=inputs.owner(props),
     )

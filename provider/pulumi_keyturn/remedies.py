@@ -25,7 +25,10 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.ADOPT_LIVE: "give adopt={{'secret': 'existing', 'live': 'a' or 'b'}}",
     Remedy.ADOPT_SECRET: "adopt={{'secret': 'regenerate'}} makes a new one",
     Remedy.PASTED: "empty the delivery, and the next `pulumi up` makes a new secret",
-    Remedy.KEEP_FIELD: "adopt={{'secret': 'existing', 'a': UUID}} keeps the value, take_over=True replaces it",
+    Remedy.CONFIRM: "find out whose it is; if it is this key's, take_over=True takes it",
+    Remedy.FREE_FIELD: "deliver to another field, or empty this one; take_over=True replaces the value",
+    Remedy.KEEP_FIELD: "if the records are somewhere else, correct records; adopt={{'secret': 'existing', 'a': UUID}} "
+    "keeps the secret, take_over=True replaces it",
     Remedy.MAKE_KEYS: "make the API keys in the control panel, with exactly these names, then run `pulumi up` again",
     Remedy.ALLOW_DELETE: "run `pulumi up` again: its preview shows what is deleted",
     Remedy.ALLOW_ROTATIONS: UP,

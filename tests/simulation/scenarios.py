@@ -14,7 +14,7 @@ from tests.simulation.people import bury, make_keys
 from tests.simulation.play import Act, Scenario
 from tests.simulation.rules import LONG, Stops, watch
 from tests.simulation.sequences import sequences
-from tests.simulation.universe import MARK, START, Key, Renew, Universe
+from tests.simulation.universe import MARK, PASSWORD, START, Key, Renew, Universe
 from tests.simulation.world import MODEL, SimWorld
 
 TIMING = Timing(delivery=20, settle=30, lease=90, propagation=20, request=10)
@@ -72,14 +72,14 @@ def settled(desired: DesiredKey, *more: Options, steady: bool = False, start: Un
     return world
 
 
-def held(desired: DesiredKey, *slots: str) -> Universe:
-    """A world with API keys that an operator made, and the first one's secret in the deliveries."""
+def held(desired: DesiredKey, *slots: str, filled: bool = True) -> Universe:
+    """A world with API keys that an operator made, and if `filled`, the first one's secret in the deliveries."""
     world = empty()
     for slot in slots:
         name = f"{desired.name}-{slot}" if slot else desired.name
         world.keys[f"mine{slot}"] = Key(f"mine{slot}", name, START, f"{MARK}mine{slot}")
     first = f"{MARK}mine{slots[0]}"
-    for place in desired.deliveries:
+    for place in desired.deliveries if filled else ():
         world.by_hand(place, first)
     world.given = world.mints = frozenset({first})
     return world
@@ -125,13 +125,28 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
     def act(name: str, start: Callable[[], Universe], *acts: Act, last: Options = NOTHING) -> Scenario:
         return Scenario(name, str(strategy), label, start, acts, last)
 
-    def stop(name: str, start: Callable[[], Universe]) -> Scenario:
-        return Scenario(name, str(strategy), label, start, (Act(one, once=True),), stops=Stops.MUST)
+    def stop(
+        name: str, start: Callable[[], Universe], wanted: DesiredKey = one, *, confirmed: bool = False
+    ) -> Scenario:
+        act = Act(wanted, Options(confirmed=confirmed), once=True)
+        return Scenario(name, str(strategy), label, start, (act,), stops=Stops.MUST)
 
     made = [
         act("create", _cached(empty), Act(one)),
         act("adopt-existing", _cached(lambda: held(existing, *slots)), Act(existing)),
-        act("adopt-regenerate", _cached(lambda: held(renewed, *slots)), Act(renewed)),
+        act("adopt-regenerate", _cached(lambda: held(renewed, *slots, filled=False)), Act(renewed)),
+        act(
+            "adopt-regenerate-asked",
+            _cached(lambda: held(one, *slots)),
+            Act(one, Options(adopt=renewed.adopt, confirmed=True), again=True),
+        ),
+        act("drift-of-another-system", rest, Act(one, VERIFY, by_hand=_overwritten), last=VERIFY),
+        act("odd-format", rest, Act(one, ROTATE, by_hand=_odd), Act(more)),
+        stop("adopt-in-use", _cached(lambda: held(renewed, *slots)), renewed),
+        stop("adopt-over-another-system", _cached(lambda: _of_another_system(renewed, *slots)), renewed),
+        stop(
+            "adopt-of-another-system", _cached(lambda: _of_another_system(existing, *slots)), existing, confirmed=True
+        ),
         act("rotate", rest, rotated),
         act("rotate-compromised", rest, Act(one, Options(rotate=True, compromised=True), by_hand=_unsteady)),
         act("rotate-twice", rest, rotated, replace(later, options=ROTATE)),
@@ -209,6 +224,25 @@ def _field_in_use(desired: DesiredKey) -> Universe:
     world = empty()
     world.by_hand(desired.deliveries[0], f"{MARK}unknown")
     return world
+
+
+def _of_another_system(desired: DesiredKey, *slots: str) -> Universe:
+    """A world in which the first delivery holds a value of another system, and the others hold nothing."""
+    world = held(desired, *slots, filled=False)
+    world.by_hand(desired.deliveries[0], PASSWORD)
+    return world
+
+
+def _overwritten(world: Universe) -> None:
+    """Someone puts a value of another system over what keyturn delivered; a recorded delivery is repaired."""
+    world.steady, world.given = frozenset(), world.given | {PASSWORD}
+    for item in world.records["main"][0].deliveries:
+        world.by_hand(item.delivery, PASSWORD)
+
+
+def _odd(world: Universe) -> None:
+    """The API makes secrets of a format that nobody knows."""
+    world.odd = True
 
 
 def _of_another(desired: DesiredKey) -> Universe:

@@ -150,6 +150,21 @@ def limit_fails() -> tuple[Swap, ...]:
     return ((executor, "_held_back", lambda *_: False),)
 
 
+def another_system_is_a_key() -> tuple[Swap, ...]:
+    """Whatever a field holds is taken for a model access key."""
+    return ((effects, "looks_like_key", lambda *_: True),)
+
+
+def regenerated_over_another_system() -> tuple[Swap, ...]:
+    """Consent to an API key is taken for consent to its field."""
+    return without("in_use.in_use", chains=("adopt",))
+
+
+def mint_has_to_look_like_a_key() -> tuple[Swap, ...]:
+    """A secret of keyturn's own in a format that it does not know is taken for another system's."""
+    return ((Record, "digests", frozenset()),)
+
+
 ALTERNATING, IN_PLACE = "alternating", "in-place"
 SLIPS: Mapping[str, Mutant] = {
     mutant.name: mutant
@@ -175,5 +190,13 @@ SLIPS: Mapping[str, Mutant] = {
         Mutant("a spare is not renamed", spare_not_renamed, (("pool", IN_PLACE),)),
         Mutant("claims are never released", claims_kept, (("delete", IN_PLACE),)),
         Mutant("a key fails by the rate limit", limit_fails, (("rotate", IN_PLACE),)),
+        Mutant("another system's value is a key", another_system_is_a_key, (("adopt-of-another-system", IN_PLACE),)),
+        Mutant("a repair tries what it finds", another_system_is_a_key, (("drift-of-another-system", ALTERNATING),)),
+        Mutant(
+            "consent to a key is one to its field",
+            regenerated_over_another_system,
+            (("adopt-over-another-system", IN_PLACE),),
+        ),
+        Mutant("a mint has to look like a key", mint_has_to_look_like_a_key, (("odd-format", IN_PLACE),)),
     )
 }

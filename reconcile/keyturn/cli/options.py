@@ -12,6 +12,7 @@ from keyturn.cli.console import Screen
 
 if TYPE_CHECKING:
     from keyturn.core.secret import Secret
+    from keyturn.core.world import World
 
 Command = Callable[..., Any]
 
@@ -152,12 +153,16 @@ def person() -> str:
         return ""
 
 
-def secret_from_stdin() -> Secret:
-    """Read a secret from standard input, or from a terminal without echo. Raises InputError if it is empty."""
+def key_from_stdin(world: World) -> Secret:
+    """Read a secret from standard input, or from a terminal without echo.
+
+    Raises InputError if it is empty or does not look like a model access key.
+    """
     import sys
 
     from keyturn.core.errors import InputError
     from keyturn.core.secret import Secret
+    from keyturn.engine.observe import require_key
 
     if sys.stdin.isatty():
         value = click.prompt("Secret", hide_input=True, err=True, default="", show_default=False)
@@ -165,4 +170,6 @@ def secret_from_stdin() -> Secret:
         value = sys.stdin.readline()
     if not value.strip():
         raise InputError("there is no secret on standard input")
-    return Secret(value.strip())
+    secret = Secret(value.strip())
+    require_key(secret, world.key_prefixes())
+    return secret

@@ -69,6 +69,8 @@ class Remedy(StrEnum):
     ADOPT_LIVE = "adopt-live"
     ADOPT_SECRET = "adopt-secret"
     PASTED = "pasted"
+    CONFIRM = "confirm"
+    FREE_FIELD = "free-field"
     KEEP_FIELD = "keep-field"
     MAKE_KEYS = "make-keys"
     ALLOW_DELETE = "allow-delete"
@@ -164,7 +166,15 @@ class Reason(StrEnum):
     CLAIMED = "claimed", Condition.HELD, Remedy.TAKE_OVER, "Another key claims the API key."
     UNCLAIMED = "unclaimed", Condition.HELD, Remedy.TAKE_OVER, "No claim says that the API key is this key's."
     CREATED_AT_DIFFERS = "created-at-differs", Condition.HELD, Remedy.FIX_KEY, "The API key is not the one recorded."
-    FIELD_IN_USE = "field-in-use", Condition.HELD, Remedy.KEEP_FIELD, "A delivery holds a value that is not this key's."
+    FIELD_IN_USE = (
+        "field-in-use", Condition.HELD, Remedy.FREE_FIELD, "A delivery holds something that keyturn did not write."
+    )  # fmt: skip
+    SECRET_IN_USE = (
+        "secret-in-use", Condition.HELD, Remedy.KEEP_FIELD, "A delivery holds a secret that no record of the key knows."
+    )  # fmt: skip
+    NOT_CONFIRMED = (
+        "not-confirmed", Condition.HELD, Remedy.CONFIRM, "An operator has to confirm whose API key or secret it is."
+    )  # fmt: skip
     DELETE_NEEDS_CONSENT = (
         "delete-needs-consent", Condition.HELD, Remedy.ALLOW_DELETE, "API keys would be deleted."
     )  # fmt: skip

@@ -185,6 +185,13 @@ class Record:
         """Every API key that this key has, or had until no list showed it any more."""
         return frozenset(slot.uuid for slot in (*self.slots.values(), *(lost.slot for lost in self.gone)))
 
+    @property
+    def digests(self) -> frozenset[str]:
+        """The digest of every secret that this record knows: of its API keys, its deliveries and its open intent."""
+        known = {slot.digest for slot in (*self.slots.values(), *(lost.slot for lost in self.gone))}
+        known |= {item.digest for item in self.deliveries} | {self.intent.digest if self.intent else None}
+        return frozenset(digest for digest in known if digest)
+
     def with_slot(self, name: SlotName, slot: Slot) -> Mapping[SlotName, Slot]:
         """Return the slots with one of them replaced."""
         return {**self.slots, name: slot}

@@ -25,6 +25,7 @@ class Options:
 
     `rotate` asks for a rotation now; `adopt` overrides the entry's consent; `secret` is the one to adopt where it
     comes from standard input; `allow_delete` is the run's brake, released for this key; `lock_timeout` is in seconds.
+    `confirmed`: an operator answers for it that the API keys and secrets to adopt are this key's.
     `same_team`: an operator, or another key of the run, says that the account token is of the key's own team.
     """
 
@@ -34,6 +35,7 @@ class Options:
     reason: str = ""
     by: str = ""
     adopt: Adopt | None = None
+    confirmed: bool = False
     take_over: bool = False
     same_team: bool = False
     unpark: bool = False

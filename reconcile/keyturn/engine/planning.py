@@ -11,7 +11,7 @@ from keyturn.core import schedule
 from keyturn.core.conditions import NOT_OURS, conditions, facts
 from keyturn.core.errors import KeyturnError, RunStopped
 from keyturn.core.machine import next_step
-from keyturn.core.model import UNJUDGED, DesiredKey, Verdict
+from keyturn.core.model import UNJUDGED, DesiredKey, Origin, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Record
 from keyturn.core.results import Change, End, KeyPlan, Options, Planned
@@ -100,7 +100,7 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
             if len(steps) > MAX_STEPS:
                 decision = ENDLESS
                 break
-            read = _read(world, state, decision, hand, options)
+            read = _read(world, state, decision, hand, seen.record)
             if read is not None:
                 seen = advance(seen, decision, read)
             outcome = read or assume(state, decision)
@@ -149,23 +149,27 @@ def worth_showing(changes: Sequence[Planned]) -> list[Planned]:
     return [change for change in changes if (change.change, change.code) not in QUIET]
 
 
-def _read(world: World, state: State, step: Step, hand: Hand, options: Options) -> Outcome | None:
-    """Read what a plan may read; None if the step's outcome has to be assumed."""
+def _read(world: World, state: State, step: Step, hand: Hand, record: Record | None) -> Outcome | None:
+    """Read what a plan may read; None if the step's outcome has to be assumed. `record` is the one that was read."""
     if isinstance(step, Relist) and state.record and state.record.intent and state.record.intent.spare:
         return Listed(state.observed.keys)  # the run's list is seconds old; apply lists again before it takes a spare
-    if isinstance(step, READS) or (isinstance(step, Check) and _really(step, hand, options)):
+    if isinstance(step, READS) or (isinstance(step, Check) and _really(state, step, hand, record)):
         return perform(world, state, step, hand)
     return None
 
 
-def _really(step: Check, hand: Hand, options: Options) -> bool:
+def _really(state: State, step: Check, hand: Hand, record: Record | None) -> bool:
     """A plan tries real secrets only if asked to, or if the answer decides what it would do.
 
-    Never an old secret: that it is dead is true only once it was regenerated, and a plan does not do that.
+    A secret that it merely found, which no record knows, is tried only if an operator asks for that. An old secret is
+    never tried: that it is dead is true only once it was regenerated, and a plan does not do that.
     """
-    if step.purpose is Purpose.OLD:
+    if step.purpose is Purpose.OLD or step.digest not in hand.secrets:
         return False
-    return step.digest in hand.secrets and (options.verify or step.purpose is Purpose.ADOPT)
+    unsent = state.desired.smoke.origin is Origin.SKIP
+    if unsent or state.options.verify or state.options.confirmed:
+        return True
+    return step.purpose is Purpose.ADOPT and record is not None and step.digest in record.digests
 
 
 def look_closer(world: World, seen: State, hand: Hand, end: End) -> State:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import secrets
 import threading
 import time
@@ -22,6 +23,7 @@ from keyturn.core.record import Claim, Record
 from keyturn.core.results import Progress
 from keyturn.core.secret import Secret
 from keyturn.core.world import Guard, Held, Minted, StoredClaim, StoredRecord
+from keyturn.engine.observe import PREFIXES
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.signals import stop_requested
 from keyturn.engine.threads import run_all
@@ -37,6 +39,7 @@ API = ("KEYTURN_API_URL", "https://api.digitalocean.com")
 BLOCKED_SECONDS = 10.0
 """Seconds for which one answer about the account's balance is used for all keys."""
 INFERENCE = ("KEYTURN_INFERENCE_URL", "https://inference.do-ai.run")
+PREFIX = re.compile(r"[A-Za-z0-9_-]{4,}")
 _IN_SECONDS = 120
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """A clock that continues while the machine sleeps, if the system has one (Linux)."""
@@ -58,7 +61,7 @@ def open_world(
 
     Raises:
         CredentialError: no account token.
-        InputError: an invalid URL or origin, or a missing library of a target.
+        InputError: an invalid URL, origin or prefix of keys, or a missing library of a target.
     """
     token = next((text for name in TOKENS if (text := environment.get(name, "").strip())), "")
     if not token:
@@ -69,12 +72,13 @@ def open_world(
     api, inference = (_url(environment, *place) for place in (API, INFERENCE))
     targets = Targets(desired, environment, base)
     targets.check_libraries()
+    prefixes = (*key_prefixes(environment), *(desired.permit.key_prefixes if desired.permit else ()))
     if beside and beside.control.request == desired.timing.request:
-        return LiveWorld(beside.control, beside.inference, targets, Runs(), beside.listing)
+        return LiveWorld(beside.control, beside.inference, targets, Runs(), beside.listing, prefixes)
     budget = beside.control.budget if beside else _budget(hear)
     control = ControlApi(api, Secret(token), timing=desired.timing, budget=budget)
     clients = control, InferenceApi(inference, timing=desired.timing)
-    return LiveWorld(*clients, targets, Runs(), beside.listing if beside else None)
+    return LiveWorld(*clients, targets, Runs(), beside.listing if beside else None, prefixes)
 
 
 class LiveWorld:
@@ -87,8 +91,10 @@ class LiveWorld:
         targets: Targets,
         runs: Runs,
         listing: KeyList | None = None,
+        prefixes: tuple[str, ...] = (),
     ) -> None:
         """Keep the parts. Nothing is sent yet."""
+        self._prefixes = prefixes
         self.control = control
         self.inference = inference
         self.listing = listing or KeyList(control.list_keys)
@@ -140,6 +146,11 @@ class LiveWorld:
     def run_alive(self, run: str) -> bool | None:
         """Tell whether a run of this machine holds its lock. Return None for a run on another machine."""
         return self._runs.alive(run)
+
+    # The operator.
+    def key_prefixes(self) -> tuple[str, ...]:
+        """Return how further model access keys begin."""
+        return self._prefixes
 
     # The control API.
     def list_keys(self, *, fresh: bool = False) -> tuple[ApiKey, ...]:
@@ -287,6 +298,22 @@ class LiveWorld:
 
     def _where(self, path: str) -> str:
         return f"{self._targets.records.target}:{path}"
+
+
+def key_prefixes(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the further prefixes of model access keys that the operator names, separated by commas.
+
+    Raises InputError for a prefix that is too short to tell a key from other values.
+    """
+    found = tuple(text for part in environment.get(PREFIXES, "").split(",") if (text := part.strip()))
+    for prefix in found:
+        if not PREFIX.fullmatch(prefix):
+            raise InputError(
+                f"{prefix!r} cannot be a prefix of model access keys",
+                where=PREFIXES,
+                remedy="Write four or more letters, digits, - or _; separate prefixes by commas.",
+            )
+    return found
 
 
 def _budget(hear: Hear) -> RateBudget:

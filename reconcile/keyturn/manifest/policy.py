@@ -38,6 +38,7 @@ def _delivery(pattern: str) -> str:
 
 Pattern = Annotated[str, StringConstraints(min_length=1, max_length=512)]
 DeliveryPattern = Annotated[Pattern, AfterValidator(_delivery)]
+Prefix = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{4,}$")]
 Count = Annotated[int, Field(ge=0, le=_MOST)]
 
 
@@ -87,7 +88,7 @@ class OwnerRule(_Rule):
         description="`existing`: adopt with the present secret. `skip`: no smoke-check. `take-over`: take over keys, "
         "fields and records of others. `no-cleaning`: `clean_targets: false`.",
     )
-    key_prefixes: list[Pattern] = Field([], description="Further prefixes of secrets that are model access keys.")
+    key_prefixes: list[Prefix] = Field([], description="Further prefixes of secrets that are model access keys.")
     limits: LimitsRule = LimitsRule()
     timing: TimingRule = TimingRule()
 

@@ -32,8 +32,11 @@ REMEDIES: Mapping[Remedy, str] = {
     "new one",
     Remedy.PASTED: "say whose secret it is: `keyturn adopt {key} --live a`, or `--live b`; `keyturn rotate {key}` "
     "replaces it",
-    Remedy.KEEP_FIELD: "`keyturn adopt {key} --secret existing --uuid UUID` keeps the value, "
-    "`keyturn apply {key} --take-over` replaces it",
+    Remedy.CONFIRM: "find out whose it is; if it is this key's, `keyturn adopt {key}` takes it",
+    Remedy.FREE_FIELD: "deliver to another field, or empty this one; `keyturn apply {key} --take-over` replaces the "
+    "value",
+    Remedy.KEEP_FIELD: "if the records are somewhere else, correct `records`; `keyturn adopt {key} --secret existing "
+    "--uuid UUID` keeps the secret, `keyturn apply {key} --take-over` replaces it",
     Remedy.MAKE_KEYS: "make the API keys in the control panel, with exactly these names, then `keyturn apply {key}`",
     Remedy.ALLOW_DELETE: "`keyturn apply --allow-delete {number}` allows it",
     Remedy.ALLOW_ROTATIONS: "`keyturn apply --allow-rotations {number}` allows it; or name fewer keys",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from keyturn.core.machine.adopt import fits, named_otherwise
 from keyturn.core.machine.facts import intent_of, note, record_of
 from keyturn.core.machine.ownership import claim
 from keyturn.core.machine.policy import Chain
@@ -91,7 +92,7 @@ def made(state: State) -> tuple[SlotName, ApiKey] | None:
         if consent and named and named not in ours:
             # Only the API key that the entry names, and only if its secret is to be replaced.
             listed = state.observed.key(named) if consent.secret is AdoptSecret.REGENERATE else None
-            if listed:
+            if listed and (state.options.confirmed or fits(state, slot, listed)):
                 return slot, listed
             continue
         found = [
@@ -134,7 +135,18 @@ def take(state: State) -> Decision | None:
     )
 
 
-HANDOFF: Chain = (complete, other_names, claim_made, take)
+def other_name(state: State) -> Decision | None:
+    """Stop at an API key that the entry names by its uuid, of another name, unless an operator asked for it."""
+    asked = state.desired.adopt
+    for slot in missing_slots(state) if asked and not state.options.confirmed else ():
+        uuid = (asked.a if slot is SlotName.A else asked.b) if asked else ""
+        listed = state.observed.key(uuid) if uuid not in record_of(state).uuids else None
+        if listed and not fits(state, slot, listed):
+            return named_otherwise(state, slot, listed)
+    return None
+
+
+HANDOFF: Chain = (complete, other_names, claim_made, take, other_name)
 
 
 def waits(state: State) -> End | None:

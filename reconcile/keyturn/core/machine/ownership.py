@@ -229,18 +229,27 @@ def _claimed(state: State, uuid: str, listed: ApiKey) -> Decision | None:
     return claim(state, uuid)
 
 
-def claim(state: State, uuid: str) -> Decision | None:
-    """Return what is missing until this key claims that uuid."""
+def contested(state: State, uuid: str) -> Decision | None:
+    """Read the claim on that uuid; stop if it is another key's."""
     if uuid not in state.observed.claims:
         return LookClaim(uuid)
     found = state.observed.claims[uuid]
-    mine = (state.desired.owner, state.desired.id)
-    if found and not found.released_at:
-        if (found.owner, found.key) == mine:
-            return None
-        if not state.options.take_over:
-            why = f"the API key {uuid} belongs to key {found.key!r} of {found.owner!r}"
-            return End(Reason.CLAIMED, why)
+    if found is None or found.released_at or _is_mine(state, found) or state.options.take_over:
+        return None
+    return End(Reason.CLAIMED, f"the API key {uuid} belongs to key {found.key!r} of {found.owner!r}")
+
+
+def _is_mine(state: State, found: Claim) -> bool:
+    return (found.owner, found.key) == (state.desired.owner, state.desired.id)
+
+
+def claim(state: State, uuid: str) -> Decision | None:
+    """Return what is missing until this key claims that uuid."""
+    if needs := contested(state, uuid):
+        return needs
+    found, mine = state.observed.claims[uuid], (state.desired.owner, state.desired.id)
+    if found and not found.released_at and _is_mine(state, found):
+        return None
     listed = state.observed.key(uuid)
     shown = Planned(Change.ADOPT, "claims", f"claims the API key {uuid}", uuid=uuid)
     return WriteClaim(Claim(uuid, *mine, created_at=listed.created_at if listed else None), shown)
@@ -251,7 +260,7 @@ def release(state: State, uuid: str, *, spare: bool = False) -> Decision | None:
     if uuid not in state.observed.claims:
         return LookClaim(uuid)
     found = state.observed.claims[uuid]
-    if found is None or found.released_at or (found.owner, found.key) != (state.desired.owner, state.desired.id):
+    if found is None or found.released_at or not _is_mine(state, found):
         return None
     released = Claim(uuid, found.owner, found.key, found.created_at, state.clock.now, spare)
     return WriteClaim(released, Planned(Change.RELEASE, "released", f"releases the API key {uuid}", uuid=uuid))
