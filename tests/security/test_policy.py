@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import pytest
 from tests.support.openbao import tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.cli.conftest import Stage
@@ -70,18 +71,23 @@ class Scene:
         return next(key.uuid for key in self.stage.sandbox.state.keys.values() if key.name == name)
 
     def everything(self) -> tuple[object, ...]:
-        """Return all that a run could change: the account, everything in Vault, the stranger's folder."""
-        files = {path.name: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+        """Return all that a run could change: the account, each version in Vault, other files of the folder."""
+        files = {path.name: path.read_bytes() for path in self.folder.rglob("*") if path not in {self.manifest}}
         return self.stage.sandbox.state, tree(self.stage.openbao, self.stage.prefix), files
 
+    @contextmanager
+    def untouched(self) -> Iterator[None]:
+        """Hold that nothing was changed meanwhile."""
+        before = self.everything()
+        yield
+        assert self.everything() == before
+
     def refused(self, *said: str, commands: tuple[tuple[str, ...], ...] = (("plan",), ("apply", "--yes"))) -> None:
-        """Run commands on the stranger's manifest: each ends with 4, says this, and changes nothing."""
+        """Run commands on the stranger's manifest: each ends with 4 and says this."""
         for command in commands:
-            before = self.everything()
             done = self.stage.run(*command, "-f", str(self.manifest), code=4)
             for text in said:
                 assert text in done.stdout + done.stderr, (command, text, done.stdout, done.stderr)
-            assert self.everything() == before
 
 
 def place(file: Path, text: str) -> str:
@@ -142,11 +148,6 @@ ATTACKS: dict[str, tuple[Callable[[Scene], None], str, str]] = {
         "deliver:",
         'deliver: ["vault:',
     ),
-    "another namespace": (
-        lambda scene: scene.edit('"${KEYTURN_VAULT}"', '"${KEYTURN_VAULT}", namespace: attacker'),
-        "namespace: attacker",
-        "vault: {{type: vault",
-    ),
     "another mount": (
         lambda scene: scene.edit('"${KEYTURN_VAULT}"', '"${KEYTURN_VAULT}", mount: sys'),
         "mount: sys",
@@ -165,19 +166,26 @@ ATTACKS: dict[str, tuple[Callable[[Scene], None], str, str]] = {
 )
 def test_a_manifest_cannot_leave_its_rule(scene: Scene) -> None:
     """Each attack is told with its line in the manifest and the rule's line in the policy; the API is not asked."""
-    commands = (("validate",), ("plan",), ("apply", "--yes"))
-    requests = len(scene.stage.sandbox.requests)
-    for change, in_manifest, in_policy in ATTACKS.values():
-        scene.reset()
-        change(scene)
-        words = [text.format(prefix=scene.stage.prefix) for text in (in_manifest, in_policy)]
-        scene.refused(place(scene.manifest, words[0]), str(scene.policy), commands=commands)
-        done = scene.stage.run("validate", "-f", str(scene.manifest), code=4)
-        rules = _rule_lines(scene, words[1])
-        assert any(f"policy: {rule}:" in done.stderr for rule in rules), (rules, done.stderr)
-    for command in (("rotate", "bot", "--yes"), ("adopt", "bot", "--yes"), ("status",), ("history", "bot"), ("smoke",)):
-        scene.refused(commands=(command,))
-    assert len(scene.stage.sandbox.requests) == requests
+    with scene.untouched():
+        commands = (("validate",), ("plan",), ("apply", "--yes"))
+        requests = len(scene.stage.sandbox.requests)
+        for change, in_manifest, in_policy in ATTACKS.values():
+            scene.reset()
+            change(scene)
+            words = [text.format(prefix=scene.stage.prefix) for text in (in_manifest, in_policy)]
+            scene.refused(place(scene.manifest, words[0]), str(scene.policy), commands=commands)
+            done = scene.stage.run("validate", "-f", str(scene.manifest), code=4)
+            rules = _rule_lines(scene, words[1])
+            assert any(f"policy: {rule}:" in done.stderr for rule in rules), (rules, done.stderr)
+        for command in (
+            ("rotate", "bot", "--yes"),
+            ("adopt", "bot", "--yes"),
+            ("status",),
+            ("history", "bot"),
+            ("smoke",),
+        ):
+            scene.refused(commands=(command,))
+        assert len(scene.stage.sandbox.requests) == requests
 
 
 def _rule_lines(scene: Scene, text: str) -> list[str]:
@@ -199,42 +207,49 @@ BRAKES = {
 @pytest.mark.finding("H3", before="a manifest allows itself existing, skip and more", now="only what the policy allows")
 def test_a_manifest_cannot_release_its_own_brakes(scene: Scene) -> None:
     """Not one of them: the line of the setting and the rule are told. All together: one line each, sorted by place."""
-    for before, after in BRAKES.items():
+    with scene.untouched():
+        for before, after in BRAKES.items():
+            scene.reset()
+            scene.edit(before, after)
+            scene.refused(f"{place(scene.manifest, after)}:", f"(policy: {scene.policy}:")
         scene.reset()
-        scene.edit(before, after)
-        scene.refused(f"{place(scene.manifest, after)}:", f"(policy: {scene.policy}:")
-    scene.reset()
-    for before, after in BRAKES.items():
-        scene.edit(before, after)
-    scene.edit('"${KEYTURN_VAULT}"', '"${KEYTURN_VAULT}", namespace: attacker')
-    done = scene.stage.run("validate", "-f", str(scene.manifest), code=4)
-    told = done.stderr.splitlines()
-    assert len(told) == len([*BRAKES, "request", "namespace"]), done.stderr
-    assert [int(line.split(":")[1]) for line in told] == sorted(int(line.split(":")[1]) for line in told)
+        for before, after in BRAKES.items():
+            scene.edit(before, after)
+        scene.edit('"${KEYTURN_VAULT}"', '"${KEYTURN_VAULT}", mount: other')
+        done = scene.stage.run("validate", "-f", str(scene.manifest), code=4)
+        told = done.stderr.splitlines()
+        assert len(told) == len([*BRAKES, "request", "mount"]), done.stderr
+        assert [int(line.split(":")[1]) for line in told] == sorted(int(line.split(":")[1]) for line in told)
 
 
 @pytest.mark.finding("H3", before="a production key is regenerated by its uuid", now="its name is outside: exit 4")
 def test_a_production_key_is_not_adopted_by_its_uuid(scene: Scene) -> None:
     """By the manifest, which asks for another name, and by the command; the secret lives."""
-    uuid, secret = scene.uuid("report-bot"), scene.stage.delivered("report")
-    said = (f"the API key {uuid}", "'report-bot' matches no pattern of the policy", place(scene.policy, "stranger-*"))
-    adopt = ("adopt", "bot", "--uuid", uuid, "--secret", "regenerate", "--yes")
-    scene.refused(*said, commands=(adopt,))
-    scene.edit("{secret: regenerate}", f"{{secret: regenerate, a: {uuid}}}")
-    scene.refused(*said)
-    assert scene.stage.alive(str(secret))
+    with scene.untouched():
+        uuid, secret = scene.uuid("report-bot"), scene.stage.delivered("report")
+        said = (
+            f"the API key {uuid}",
+            "'report-bot' matches no pattern of the policy",
+            place(scene.policy, "stranger-*"),
+        )
+        adopt = ("adopt", "bot", "--uuid", uuid, "--secret", "regenerate", "--yes")
+        scene.refused(*said, commands=(adopt,))
+        scene.edit("{secret: regenerate}", f"{{secret: regenerate, a: {uuid}}}")
+        scene.refused(*said)
+        assert scene.stage.alive(str(secret))
 
 
 @pytest.mark.finding("M6", before="flags release every brake", now="only up to the policy's numbers")
 def test_a_command_cannot_allow_more_than_the_policy(scene: Scene) -> None:
     """One paragraph, with the rule's place."""
-    for command, said in (
-        (("apply", "--yes", "--allow-rotations", "21"), "21 rotations, adoptions and heals in one run, only 20"),
-        (("apply", "--yes", "--allow-delete", "1"), "1 deletes of API keys in one run, only 0"),
-        (("apply", "--yes", "--take-over"), "to take over keys, fields or records of others"),
-        (("adopt", "bot", "--secret", "existing", "--yes"), "to adopt an API key with its present secret"),
-    ):
-        scene.refused(said, f"({scene.policy}:", commands=(command,))
+    with scene.untouched():
+        for command, said in (
+            (("apply", "--yes", "--allow-rotations", "21"), "21 rotations, adoptions and heals in one run, only 20"),
+            (("apply", "--yes", "--allow-delete", "1"), "1 deletes of API keys in one run, only 0"),
+            (("apply", "--yes", "--take-over"), "to take over keys, fields or records of others"),
+            (("adopt", "bot", "--secret", "existing", "--yes"), "to adopt an API key with its present secret"),
+        ):
+            scene.refused(said, f"({scene.policy}:", commands=(command,))
 
 
 def test_a_policy_that_cannot_be_read_stops_every_command(
@@ -242,11 +257,10 @@ def test_a_policy_that_cannot_be_read_stops_every_command(
 ) -> None:
     """With 3, as a wrong manifest: a missing policy is never no policy."""
     monkeypatch.setenv("KEYTURN_POLICY", str(tmp_path / "gone.yaml"))
-    before = scene.everything()
-    for command in (("validate",), ("plan",), ("apply", "--yes"), ("status",)):
-        done = scene.stage.run(*command, "-f", str(scene.manifest), code=3)
-        assert "there is no such policy" in done.stderr
-    assert scene.everything() == before
+    with scene.untouched():
+        for command in (("validate",), ("plan",), ("apply", "--yes"), ("status",)):
+            done = scene.stage.run(*command, "-f", str(scene.manifest), code=3)
+            assert "there is no such policy" in done.stderr
 
 
 def test_without_a_policy_the_plan_says_so(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -188,7 +188,7 @@ class OpenBao:
 
 
 def tree(openbao: OpenBao, path: str) -> dict[str, Json]:
-    """Return every secret below a path of the mount `secret`, with the metadata of all its versions."""
+    """Return the metadata of every secret below a path of the mount `secret`: a write makes a version of its own."""
     names = openbao.call("LIST", f"secret/metadata/{path}")["data"]["keys"]  # type: ignore[index]
     found: dict[str, Json] = {}
     for name in names:

@@ -113,13 +113,13 @@ NO_DELIVERY = "the delivery {0} matches no pattern of the policy"
 VIOLATIONS = [
     (
         'com", auth',
-        'com", namespace: team-x, auth',
-        "4:73: targets.vault.namespace",
+        'com", mount: other, auth',
+        "4:69: targets.vault.mount",
         PINNED,
-        "7: targets.vault.namespace",
+        "7: targets.vault.mount",
     ),
     ("role: ci", "role: admin", "4:88: targets.vault.auth.role", PINNED, "7: targets.vault.auth.role"),
-    ("./run}", "/etc}", "5:29: targets.env.root", PINNED, "8: targets.env.root"),
+    ("./run}", "./other}", "5:29: targets.env.root", PINNED, "8: targets.env.root"),
     (
         "  env: {type: dotenv, root: ./run}",
         "  env: {type: dotenv, root: ./run}\n  more: {type: dotenv}",
@@ -186,7 +186,7 @@ VIOLATIONS = [
 @pytest.mark.finding(
     "H3", before="the manifest alone names its owner, records and places", now="each is held to a rule"
 )
-@pytest.mark.finding("H6", before="any namespace and login mount", now="with a policy only those that it names")
+@pytest.mark.finding("H6", before="any mount and any login", now="with a policy only those that it names")
 @pytest.mark.finding("M2", before="any directory", now="with a policy only those that it names")
 @pytest.mark.parametrize("case", VIOLATIONS, ids=[after for _, after, *_ in VIOLATIONS])
 def test_a_violation_names_both_places(files: tuple[Path, Path], case: tuple[str, str, str, str, str]) -> None:
@@ -491,7 +491,8 @@ def test_an_adoption_stops_at_a_name_outside() -> None:
         decision = next_step(asked)
         assert isinstance(decision, End)
         assert decision.code is Reason.OUTSIDE_POLICY
-    assert not isinstance(next_step(state(replace(desired, permit=None), None, prod)), End)
+    free = next_step(state(replace(desired, permit=None), None, prod))
+    assert not (isinstance(free, End) and free.code is Reason.OUTSIDE_POLICY)
 
 
 def test_a_check_needs_no_file() -> None:

@@ -32,7 +32,7 @@ main = Root(
     help="Model access keys as code for DigitalOcean serverless inference: adopt, deliver, rotate, retire.",
     epilog=(
         "Exit codes: 0 at rest, or waiting for a scheduled time; 1 failed, or action needed; "
-        "2 changes (plan --detailed-exitcode); 3 wrong manifest or command line; 4 stopped by a brake or an owner; "
+        "2 changes (plan --detailed-exitcode); 3 wrong manifest or command line; 4 stopped by a brake, an owner or the policy; "
         "5 login refused."
     ),
 )
