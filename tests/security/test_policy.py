@@ -72,7 +72,7 @@ class Scene:
 
     def everything(self) -> tuple[object, ...]:
         """Return all that a run could change: the account, each version in Vault, other files of the folder."""
-        files = {path.name: path.read_bytes() for path in self.folder.rglob("*") if path not in {self.manifest}}
+        files = {path.name: path.read_bytes() for path in self.folder.rglob("*") if path != self.manifest}
         return self.stage.sandbox.state, tree(self.stage.openbao, self.stage.prefix), files
 
     @contextmanager

@@ -6,29 +6,16 @@ import json
 import os
 import re
 import time
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from keyturn.core import brakes
-from keyturn.core.brakes import Limits
-from keyturn.core.errors import ManifestError, OwnershipError, PolicyError
-from keyturn.core.machine import next_step
-from keyturn.core.model import Adopt, AdoptSecret, ApiKey, Desired, DesiredKey, RecordsConfig, SlotName
-from keyturn.core.permits import Permit, admits, literal
-from keyturn.core.reasons import Reason
-from keyturn.core.record import Claim, Record, Slot
-from keyturn.core.results import Change, End, Options
-from keyturn.core.state import Clock, Observed, Run, State
+from keyturn.core.errors import ManifestError, PolicyError
+from keyturn.core.model import Desired, DesiredKey, RecordsConfig
+from keyturn.core.permits import Permit
 from keyturn.manifest import check_policy, draft, load_all, load_text, permitted, policy_schema, read_policy
-from tests.support.rig import NOW, make_rig, plan, record
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = Path(__file__).parent / "policies/v1.yaml"
@@ -256,29 +243,6 @@ def test_a_directory_tells_every_violation_up_to_a_hundred(files: tuple[Path, Pa
     assert said[-1].endswith("and 20 more violations")
 
 
-# Patterns.
-
-
-@pytest.mark.parametrize(
-    ("pattern", "good", "bad"),
-    [
-        ("bot-*", ["bot-", "bot-a.b", "bot-x y"], ["bot", "xbot-a", "bot-a/b", "BOT-a", "bot-a\n/"]),
-        ("**", ["", "a/b\nc"], []),
-        ("a/**/z", ["a//z", "a/b/c/z"], ["a/z", "a/b/zz"]),
-        ("b?t", ["bot", "b*t"], ["bt", "boot", "b/t"]),
-        (r"b\*t", ["b*t"], ["bot", r"b\*t"]),
-        ("a.b[c]", ["a.b[c]"], ["axb[c]", "a.bc"]),
-        ("bot", ["bot"], ["bot\n", "bots", ""]),
-    ],
-)
-def test_a_pattern_matches_the_whole_text(pattern: str, good: list[str], bad: list[str]) -> None:
-    """`*` and `?` stop at a slash, `**` does not; a backslash makes the next character plain."""
-    assert [text for text in good if not admits([pattern], text)] == []
-    assert [text for text in bad if admits([pattern], text)] == []
-    assert admits([literal(pattern)], pattern)
-    assert [text for text in (*good, *bad) if text != pattern and admits([literal(pattern)], text)] == []
-
-
 def test_the_exact_owner_wins_then_the_first_pattern(files: tuple[Path, Path]) -> None:
     """So a rule for one stack can stand beside the rule for all."""
     rule = "{records: {target: local}}"
@@ -381,118 +345,6 @@ def test_the_schema_refuses_what_the_reader_refuses() -> None:
     wrong = yaml.safe_load(SAMPLE.read_text())
     wrong["owners"]["platform"]["more"] = 1
     assert not Draft202012Validator(schema).is_valid(wrong)
-
-
-# Drafts.
-
-
-def test_a_draft_allows_the_manifest_and_nothing_else(files: tuple[Path, Path]) -> None:
-    """Every part of it is needed: any name, target, delivery, word or number less refuses the manifest."""
-    files[1].write_text(draft(load_all(files[0], ENVIRONMENT)))
-    desired = load(files)
-    assert desired.permit is not None
-    assert desired.permit.names == ("checkout-bot-a", "checkout-bot-b", "spare-**")
-    whole = yaml.safe_load(files[1].read_text())
-    for poorer in _poorer(whole["owners"]["platform"]):
-        files[1].write_text(yaml.safe_dump({**whole, "owners": {"platform": poorer}}))
-        assert refused(files), poorer
-
-
-def _poorer(rule: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for field in ("names", "deliver", "allow"):
-        for item in rule[field]:
-            yield {**rule, field: [other for other in rule[field] if other != item]}
-    yield {**rule, "targets": {name: rule["targets"][name] for name in ("vault",)}}
-    yield {**rule, "limits": {**rule["limits"], "rotations": rule["limits"]["rotations"] - 1}}
-    for name in rule["timing"]:
-        yield {**rule, "timing": {**rule["timing"], name: "20h"}}
-
-
-@pytest.mark.parametrize("name", ["1e5", "yes", "null", "a*b", r"a\?b", "ключ", "- x: y", "#x", "'", '"', "~", "0x1f"])
-def test_a_draft_survives_strange_names(tmp_path: Path, name: str) -> None:
-    """As a text, and matched by itself alone."""
-    data = {
-        "apiVersion": "keyturn/v1",
-        "name": name,
-        "records": {"target": "local"},
-        "keys": {"bot": {"name": name, "state": "absent"}},
-    }
-    manifest, policy = tmp_path / "keyturn.yaml", tmp_path / "policy.yaml"
-    manifest.write_text(json.dumps(data))
-    policy.write_text(draft(load_all(manifest, {})))
-    assert load_all(manifest, {}, policy=read_policy(policy))[0].owner == name
-    assert not admits(read_policy(policy).model.owners[literal(name)].names, f"{name}x")
-
-
-# What a run asks the permit.
-
-
-def test_nothing_more_than_the_permit_can_be_allowed_by_a_command() -> None:
-    """One sentence per thing, with the place of the rule; without a policy, nothing."""
-    everything = Options(take_over=True, adopt=Adopt(AdoptSecret.EXISTING))
-    limits = Limits(20, allow_rotations=21, allow_delete=2)
-    assert len(brakes.beyond(PERMIT, everything, limits)) == 4
-    assert brakes.beyond(None, everything, limits) == ()
-    assert brakes.beyond(PERMIT, Options(adopt=Adopt(AdoptSecret.REGENERATE)), Limits(20, 20, 1)) == ()
-    allowed = replace(PERMIT, allow=frozenset({"take-over", "existing"}))
-    assert brakes.beyond(allowed, everything, Limits(20)) == ()
-
-
-def test_the_runner_refuses_before_it_asks_anything(tmp_path: Path) -> None:
-    """And the ceiling of the policy is the ceiling of the run."""
-    made = make_rig(tmp_path / "runs", ("a", "b"), plans={key: plan(key, Change.ADOPT) for key in ("a", "b")})
-    made.runner._desired = replace(made.runner._desired, permit=replace(PERMIT, rotations=1))
-    with pytest.raises(OwnershipError, match="the policy does not allow to take over"):
-        made.runner.apply([], Options(take_over=True))
-    assert made.world.calls == {}
-    assert made.runner.plan([], Options()).exit_code == 4
-    made.runner._desired = replace(made.runner._desired, permit=replace(PERMIT, rotations=2))
-    found = made.runner.plan([], Options())
-    assert (found.exit_code, found.policy) == (0, "policy")
-
-
-def state(desired: DesiredKey, found: Record | None, *listed: ApiKey, options: Options = Options()) -> State:  # noqa: B008
-    """Return what a run has seen of a key."""
-    claims = {key.uuid: Claim(key.uuid, "owner", "bot") for key in listed}
-    observed = Observed(listed, relisted=True, account="team", claims=claims)
-    return State(desired, found, "1", observed, Run("run", digest_key="00"), Clock(NOW, 0.0), options)
-
-
-@pytest.mark.finding("M1", before="a forged record kills any API key", now="none whose name the policy does not admit")
-def test_a_record_cannot_reach_a_name_outside(tmp_path: Path) -> None:
-    """The runner gives the owner's permit to a record without an entry, whose due retire then stops at the name."""
-    made = make_rig(tmp_path / "runs", ("a",))
-    made.runner._desired = replace(made.runner._desired, permit=PERMIT)
-    desired = made.runner._entryless("bot")
-    slots = {SlotName.A: Slot("uuid-a", "bot-a"), SlotName.B: Slot("uuid-b", "bot-b")}
-    forged = replace(record("bot", retire=True), slots=slots)
-    live, prod = ApiKey("uuid-a", "bot-a"), ApiKey("uuid-b", "prod")
-    decision = next_step(state(desired, forged, live, prod))
-    assert isinstance(decision, End)
-    assert decision.code is Reason.OUTSIDE_POLICY
-    assert decision.exit_code == 4
-    assert (
-        decision.why
-        == "the API key uuid-b is not to be changed: its name 'prod' matches no pattern of the policy (policy)"
-    )
-    for allowed in (replace(desired, permit=None), replace(desired, permit=replace(PERMIT, names=("bot-*", "prod")))):
-        assert not isinstance(next_step(state(allowed, forged, live, prod)), End)
-
-
-@pytest.mark.finding("H3", before="any API key can be adopted by its uuid", now="only one whose name the policy admits")
-def test_an_adoption_stops_at_a_name_outside() -> None:
-    """By the entry and by the command."""
-    desired = DesiredKey("bot", "owner", "bot-1", adopt=Adopt(AdoptSecret.REGENERATE, a="uuid-p"), permit=PERMIT)
-    prod = ApiKey("uuid-p", "prod")
-    for asked in (
-        state(desired, None, prod),
-        state(replace(desired, adopt=None), None, prod, options=Options(adopt=desired.adopt)),
-    ):
-        decision = next_step(asked)
-        assert isinstance(decision, End)
-        assert decision.code is Reason.OUTSIDE_POLICY
-    free = next_step(state(replace(desired, permit=None), None, prod))
-    assert not (isinstance(free, End) and free.code is Reason.OUTSIDE_POLICY)
 
 
 def test_a_check_needs_no_file() -> None:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Self
 
 from keyturn.core.configuration import Configuration
 from keyturn.core.model import UNJUDGED, AdoptSecret, ApiKey, Verdict
@@ -31,6 +32,12 @@ class Limits:
     rotations_per_run: int
     allow_rotations: int = 0
     allow_delete: int = 0
+
+    @classmethod
+    def under(cls, permit: Permit | None, rotations: int, allow_rotations: int, allow_delete: int) -> Self:
+        """Return the limits of a run with these words of the manifest and of the command line, under a policy."""
+        most = min(rotations, permit.rotations) if permit else rotations
+        return cls(most, allow_rotations, allow_delete)
 
     def after(self, plans: Iterable[KeyPlan]) -> Limits:
         """Return what is left once these plans were carried out."""

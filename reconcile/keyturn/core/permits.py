@@ -15,6 +15,7 @@ NO_CLEANING = "no-cleaning"
 PARTS = ("", "names", "allow", "limits.rotations", "limits.deletes", "limits.removals")
 """The parts of a rule to which messages of a run refer; the first is the rule itself."""
 
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _WORD = re.compile(r"\\(.)|(\*\*)|(\*)|(\?)|(.)", re.DOTALL)
 
 
@@ -44,7 +45,16 @@ class Permit:
 
 def admits(patterns: Iterable[str], text: str) -> bool:
     """Tell whether one of the patterns matches the whole text."""
-    return any(_compiled(pattern).fullmatch(text) for pattern in patterns)
+    exact, others = sort_out(tuple(patterns))
+    return text in exact or any(_compiled(pattern).fullmatch(text) for pattern in others)
+
+
+@lru_cache(maxsize=64)
+def sort_out(patterns: tuple[str, ...]) -> tuple[frozenset[str], tuple[str, ...]]:
+    """Return the texts that patterns without a placeholder match, and the other patterns."""
+    texts = {pattern: _ESCAPED.sub(r"\1", pattern) for pattern in patterns}
+    exact = frozenset(text for pattern, text in texts.items() if literal(text) == pattern)
+    return exact, tuple(pattern for pattern, text in texts.items() if text not in exact)
 
 
 def literal(text: str) -> str:

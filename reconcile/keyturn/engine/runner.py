@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from keyturn.core import brakes
 from keyturn.core.brakes import Braked, Limits
-from keyturn.core.errors import InputError, KeyturnError, OwnershipError, RunStopped
+from keyturn.core.errors import InputError, KeyturnError, RunStopped
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Condition, Reason, mixed
 from keyturn.core.record import Record
@@ -48,10 +48,6 @@ POLL = 10.0
 """Seconds between two looks for keys that an operator has to make (`--wait`)."""
 GRACE = timedelta(seconds=5)
 """Overlaps that end within so long of each other are waited for together."""
-BLIND = (
-    "The account token may not read its team (scope account:read). So keyturn knows another team's token only by the "
-    "API keys that it lists."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +96,7 @@ class Runner:
     ) -> RunPlan:
         """Plan these keys (none named: all, and due retires of records without an entry); nothing is written.
 
-        Raises:
-            InputError: a key is not in the manifest.
-            OwnershipError: the operator's policy does not allow what is asked for.
+        Raises InputError if a key is not in the manifest, OwnershipError for what the operator's policy does not allow.
         """
         call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
         planned = self._look(call, call.work)
@@ -117,7 +111,7 @@ class Runner:
             stopped=call.stopped.why if call.stopped else "",
             stop=call.stopped,
             exit_code=exit_code(call, braked.plans) or int(short),
-            notes=self._notes() if call.work and not call.unknown else (),
+            notes=self._fate.notes() if call.work and not call.unknown else (),
             pools=pools,
             policy=self._desired.permit.where[""] if self._desired.permit else "",
         )
@@ -140,8 +134,7 @@ class Runner:
 
         Raises:
             InputError: a key is not in the manifest.
-            OwnershipError: the plan's digest is not `expected_digest`: something changed since it was reviewed; or the
-                operator's policy does not allow what is asked for.
+            OwnershipError: the plan's digest is not `expected_digest`, or the policy does not allow what is asked for.
         """
         call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
         planned = self._look(call, call.work)
@@ -200,13 +193,10 @@ class Runner:
         )
 
     def _limits(self, allow_delete: int, allow_rotations: int) -> Limits:
-        permit = self._desired.permit
-        most = min(self._desired.rotations_per_run, permit.rotations) if permit else self._desired.rotations_per_run
-        return Limits(most, allow_rotations, allow_delete)
+        return Limits.under(self._desired.permit, self._desired.rotations_per_run, allow_rotations, allow_delete)
 
     def _call(self, keys: Sequence[str], options: Options, limits: Limits, unpark: Collection[str] = ()) -> Call:
-        if refused := brakes.beyond(self._desired.permit, options, limits):
-            raise OwnershipError("; ".join(refused), remedy="Nothing was done. Leave it out, or change the policy.")
+        worklist.check_permitted(self._desired.permit, options, limits)
         known = {key.id: key for key in self._desired.keys}
         for name in (*keys, *unpark):
             if name not in known:
@@ -383,13 +373,6 @@ class Runner:
             return ()
         with suppress(KeyturnError):
             return worklist.pools(call.work, worklist.wants(results), self._world.list_keys())
-        return ()
-
-    def _notes(self) -> tuple[str, ...]:
-        """Return what this run cannot know."""
-        with suppress(KeyturnError):
-            if not self._world.account():
-                return (BLIND,)
         return ()
 
     def _say(self, text: str) -> None:

@@ -67,9 +67,6 @@ class _Lines(list[str]):
 class _Dumper(yaml.SafeDumper):
     """Quotes every text that the reader of manifests could take for another type."""
 
-    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - the signature of yaml
-        return True
-
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if _PLAIN.fullmatch(text) else '"')

@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 
 from keyturn.core.errors import Mistake
 from keyturn.core.model import AdoptSecret, Delivery, Desired, DesiredKey, Origin, Strategy, TargetConfig
-from keyturn.core.permits import EXISTING, NO_CLEANING, SKIP, admits
+from keyturn.core.permits import EXISTING, NO_CLEANING, SKIP, admits, sort_out
 from keyturn.manifest.durations import show_duration
 from keyturn.manifest.mistakes import Mistakes, Path, Place
 from keyturn.manifest.policy import Policy, Rule
@@ -139,8 +139,11 @@ def needed(key: DesiredKey) -> Iterator[tuple[str, Path]]:
 
 def _admitted(patterns: Collection[str], delivery: Delivery) -> bool:
     """Tell whether a pattern matches: its part before `#` the target and path, the part after it the field."""
+    exact, others = sort_out(tuple(patterns))
+    if str(delivery) in exact:
+        return True
     place = f"{delivery.target}:{delivery.path}"
-    for pattern in patterns:
+    for pattern in others:
         path, _, field = pattern.partition("#")
         if admits([path], place) and (admits([field], delivery.field) if field else not delivery.field):
             return True
