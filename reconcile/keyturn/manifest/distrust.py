@@ -49,6 +49,11 @@ def read_untrusted(root: Fields, environment: Mapping[str, str], mistakes: Mista
     return node if isinstance(node, Fields) else root
 
 
+def variables_in(text: str) -> tuple[str, ...]:
+    """Return the names of the variables in a text that is not expanded."""
+    return tuple(found["name"] for found in _VARIABLE.finditer(text))
+
+
 def _values(node: Node, *, shown: bool) -> object:
     if isinstance(node, Fields):
         return {name: _values(entry.value, shown=shown) for name, entry in node.entries.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path as FilePath
 
 from pydantic import BaseModel
@@ -12,7 +13,7 @@ from keyturn.core.errors import InputError
 from keyturn.core.model import TargetConfig
 from keyturn.core.origins import origin_of
 from keyturn.manifest.digests import former_home, home, place_digest
-from keyturn.manifest.distrust import settings_of
+from keyturn.manifest.distrust import settings_of, variables_in
 from keyturn.manifest.explain import validate
 from keyturn.manifest.mistakes import Path, suggest
 from keyturn.manifest.reading import LOCAL, Reading
@@ -38,7 +39,7 @@ def read_targets(reading: Reading, environment: Mapping[str, str]) -> None:
         written = Fields(entries, node.place)
         model, _ = validate(kind.settings_model, written, path, reading.mistakes, place=reading.place(path))
         for mistake in _refused(kind, model, reading.base, environment) if model is not None else ():
-            _note_refused(reading, path, mistake)
+            _note_refused(reading, path, mistake, environment)
         reading.targets[name] = _config(name, target.type, settings, model, node, reading.base)
         reading.capabilities[name] = kind.capabilities
 
@@ -78,28 +79,27 @@ def _refused(
     yield from file_mistakes_of(model, base, environment)
 
 
-def _note_refused(reading: Reading, target: Path, mistake: InputError) -> None:
+def _note_refused(reading: Reading, target: Path, mistake: InputError, environment: Mapping[str, str]) -> None:
     """Note that a manifest may not name a place. No value of a variable is shown."""
     path, mistake.where = (*target, *mistake.where.split(".")), ""
     text = str(mistake)
-    for value, shown in _variables(reading.node(target)):
-        try:
+    for value, shown in _from_variables(reading.node(target)):
+        with suppress(InputError):
             origin = origin_of(value)
-        except InputError:
-            text = shown.join(re.split(rf"(?<![\w-]){re.escape(value.strip('/'))}(?![\w-])", text))
-        else:
             text = text.replace(f"={origin}", "=…").replace(origin, f"the origin of {shown}")
+        for name in variables_in(shown):
+            held = environment.get(name, "")
+            for part in filter(None, () if "://" in held else held.split("/")):
+                text = f"${{{name}}}".join(re.split(rf"(?<![\w-]){re.escape(part)}(?![\w-])", text))
     reading.mistakes.add(reading.place(path), path, text, in_environment=isinstance(mistake, NoConsent))
 
 
-def _variables(node: Node | None) -> Iterator[tuple[str, str]]:
-    """Yield the value of each setting that comes from a variable, and how it is shown."""
+def _from_variables(node: Node | None) -> Iterator[tuple[str, str]]:
+    """Yield the value of each setting with variables, and how it is shown."""
     if isinstance(node, Fields):
         for entry in node.entries.values():
-            yield from _variables(entry.value)
-    elif (
-        isinstance(node, Scalar) and isinstance(node.value, str) and node.value.strip("/") and node.shown != node.value
-    ):
+            yield from _from_variables(entry.value)
+    elif isinstance(node, Scalar) and isinstance(node.value, str) and node.shown != node.value:
         yield node.value, node.shown
 
 

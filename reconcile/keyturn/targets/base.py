@@ -26,6 +26,7 @@ from keyturn.core.errors import (
     TargetUnavailable,
 )
 from keyturn.core.secret import Secret
+from keyturn.targets.files import root_mistakes
 from keyturn.targets.origins import NoConsent, origin_mistakes, proxy_for
 from keyturn.targets.places import TargetSettings
 
@@ -56,6 +57,7 @@ __all__ = [
     "origin_mistakes",
     "parse_settings",
     "proxy_for",
+    "root_mistakes",
     "secret_of",
     "tries",
     "unguarded",

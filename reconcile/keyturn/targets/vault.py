@@ -32,7 +32,7 @@ from keyturn.targets.documents import check_no_document
 from keyturn.targets.files import authority, authority_mistakes
 from keyturn.targets.origins import origin_mistakes, prefix_mistakes, proxy_for
 from keyturn.targets.places import Items, TargetSettings, flat, normal_origin, normal_path
-from keyturn.targets.vault_login import AuthSettings, Login, PlainPath, login_mistakes
+from keyturn.targets.vault_login import AuthSettings, Login, PlainPath, namespace_mistakes
 
 if TYPE_CHECKING:
     from keyturn.targets.vault_kv import Entry
@@ -86,7 +86,8 @@ class VaultTarget:
         login, prefix = settings.auth, settings.auth.env_prefix
         found = [*origin_mistakes("address", settings.address, (f"{prefix}VAULT_ADDR",), environment, "vault")]
         found += prefix_mistakes("auth.env_prefix", prefix, environment)
-        yield from found or login_mistakes(settings.address, settings.namespace or "", login, environment)
+        namespace = settings.namespace or ""
+        yield from found or namespace_mistakes(settings.address, namespace, settings.mount, login, environment)
 
     def __init__(self, context: TargetContext) -> None:
         """Check the settings, the origin and the certificate file."""

@@ -67,15 +67,16 @@ class AuthSettings(BaseModel):
         return self
 
 
-def login_mistakes(
-    address: str, namespace: str, login: AuthSettings, environment: Mapping[str, str]
+def namespace_mistakes(
+    address: str, namespace: str, mount: str, login: AuthSettings, environment: Mapping[str, str]
 ) -> Iterator[InputError]:
-    """Yield a mistake if a login may not be sent to this namespace and mount of a permitted server.
+    """Yield a mistake if a permitted server may not be used in this namespace, or a login not at its mount.
 
     At the origin of VAULT_ADDR, the namespace is that of VAULT_NAMESPACE or BAO_NAMESPACE (not set: the root), and the
-    mount that of VAULT_AUTH_MOUNT or the default of the method. KEYTURN_ALLOWED_ORIGINS lists further ones.
+    mount of the login that of VAULT_AUTH_MOUNT or the default of the method. KEYTURN_ALLOWED_ORIGINS lists further
+    ones. The server takes the first segments of `mount` for a namespace if there is one: they have to be permitted too.
     """
-    origin, mount = origin_of(address), "token" if login.method == "token" else login.path
+    origin, at = origin_of(address), "token" if login.method == "token" else login.path
     listed = [one for one in allowed_origins(environment) if one.kind == "vault" and one.origin == origin]
     permitted = {(one.namespace, one.mount or login.method) for one in listed}
     named = environment.get(f"{login.env_prefix}VAULT_ADDR", "")
@@ -86,14 +87,19 @@ def login_mistakes(
         own = environment.get(variable, "").strip("/")
         permitted |= {(own, login.method), (own, environment.get(f"{login.env_prefix}{MOUNT}", "").strip("/"))}
         evidence = f"{variable} is {own}" if own else f"{variable} is not set"
-    if (namespace, mount) in permitted:
-        return
-    entry = str(Permitted("vault", origin, namespace, "" if mount == login.method else mount))
-    remedy = f"If it is right, type: {to_list(ALLOWED_ORIGINS, entry, environment, ',')}"
-    if all(one != namespace for one, _ in permitted):
+    namespaces = {one for one, _ in permitted}
+    above = f"{namespace}/{mount}".strip("/").rpartition("/")[0]
+    wanted = Permitted("vault", origin, namespace, "" if at == login.method else at)
+    if namespace not in namespaces:
         where, what = "namespace", f"the namespace {namespace}" if namespace else "the root namespace"
+    elif (namespace, at) not in permitted:
+        where, what, evidence = "auth.mount", f"the login auth/{at}", "its mount is not listed"
+    elif above not in namespaces | {namespace}:
+        where, what, evidence = "mount", f"the mount {mount}", f"{above} may be a namespace, and is not listed"
+        wanted = Permitted("vault", origin, above)
     else:
-        where, what, evidence = "auth.mount", f"the login auth/{mount}", "its mount is not listed"
+        return
+    remedy = f"If it is right, type: {to_list(ALLOWED_ORIGINS, str(wanted), environment, ',')}"
     yield NoConsent(f"no credential may be sent to {what} of {origin}", where=where, evidence=evidence, remedy=remedy)
 
 
