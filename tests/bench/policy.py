@@ -30,8 +30,10 @@ def run(*args: str, code: int) -> float:
     """Run a command in this process and return its seconds of CPU, the sandbox's included."""
     began = time.process_time()
     done = CliRunner().invoke(keyturn, args, prog_name="keyturn")
+    seconds = time.process_time() - began
     assert done.exit_code == code, done.output
-    return time.process_time() - began
+    assert args[0] != "plan" or f"{KEYS} changes to {KEYS} keys" in done.stdout, done.output
+    return seconds
 
 
 def measure(folder: Path) -> tuple[float, float]:

@@ -343,8 +343,6 @@ class SimWorld:
                 raise Conflict("our field changed", where=str(delivery))
             if found and found not in self.universe.mints and found not in self.universe.given:
                 self.universe.blame(f"I9: {delivery} held a value of someone else, and was overwritten")
-            if value and self.universe.stranger(value):
-                self.universe.blame(f"I9: a value of another system was copied to {delivery}")
             sending.fill(self.universe, delivery, value)
             fenced = delivery.target not in self.universe.unfenced
             return Fill(delivery, value, self.universe.version(delivery) if fenced else None)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from keyturn.cli import main
 from keyturn.core.permits import admits, literal
 from keyturn.manifest import draft, load_all, read_policy
-from tests.unit.test_policy import ENVIRONMENT, files, load, refused
+from tests.unit.test_policy import ENVIRONMENT, MANIFEST, files, load, refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,3 +57,27 @@ def test_a_draft_survives_strange_names(tmp_path: Path, name: str) -> None:
     policy.write_text(draft(load_all(manifest, {})))
     assert load_all(manifest, {}, policy=read_policy(policy))[0].owner == name
     assert not admits(read_policy(policy).model.owners[literal(name)].names, f"{name}x")
+
+
+def test_a_draft_changes_no_file_that_exists(files: tuple[Path, Path], tmp_path: Path) -> None:
+    """Neither an existing policy, nor what a symbolic link leads to."""
+    link, aim = tmp_path / "link.yaml", tmp_path / "aim.yaml"
+    link.symlink_to(aim)
+    before = files[1].read_text()
+    for out in (files[1], link):
+        done = CliRunner().invoke(main, ["policy", "init", "-f", str(files[0]), "--out", str(out)])
+        assert done.exit_code == 3
+        assert "already exists and was not changed" in done.stderr
+    assert files[1].read_text() == before
+    assert not aim.exists()
+
+
+def test_a_draft_needs_the_value_of_each_variable(files: tuple[Path, Path]) -> None:
+    """A policy has values; without a file the draft goes to stdout."""
+    files[0].write_text(MANIFEST.replace("root: ./run", "root: ./run, format: json"))
+    assert "format: json" in CliRunner().invoke(main, ["policy", "init", "-f", str(files[0])]).stdout
+    files[0].write_text(MANIFEST.replace("auth: {method", 'mount: "${KEYTURN_MOUNT}", auth: {method'))
+    done = CliRunner().invoke(main, ["policy", "init", "-f", str(files[0])], env={"KEYTURN_MOUNT": ""})
+    assert done.exit_code == 3
+    assert "KEYTURN_MOUNT: not set or empty" in done.stderr
+    assert done.stdout == ""
