@@ -47,6 +47,7 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.RAISE_QUOTA: "wait until the quota is free again, or raise it",
     Remedy.ADD_BALANCE: "add balance to the account, in the control panel under Billing",
     Remedy.CHECK_NETWORK: "check the network and DigitalOcean's status page, then run `pulumi up` again",
+    Remedy.ASK_OPERATOR: "take another API key, or ask for a pattern of this name in `names` of the policy",
     Remedy.REPORT: "this is a defect of keyturn: report it",
 }
 """A line per remedy."""

@@ -230,7 +230,7 @@ def test_a_directory_of_records_of_another_user_is_refused(tmp_path: Path, monke
         ({"schema": 1, "owner": "me", "key": "bot"}, False),
     ],
 )
-def test_a_keyturn_document_is_no_place_for_a_secret(value: object, document: bool) -> None:
+def test_a_keyturn_document_is_no_place_for_a_secret(value: dict[str, object] | str | None, document: bool) -> None:
     """A record and a claim are told by the fields that both have."""
     if document:
         with pytest.raises(TargetMisfit, match="holds a record of keyturn"):

@@ -11,7 +11,7 @@ SLOTS = 2
 
 @click.command("adopt", help="Take over the existing API key of a manifest's entry.")
 @click.argument("key")
-@options.manifest_file
+@options.manifests
 @click.option(
     "--uuid", "uuids", multiple=True, metavar="UUID", help="UUID of the API key. Give it twice for slots a and b."
 )

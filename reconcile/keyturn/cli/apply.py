@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "also after a crash.",
 )
 @options.some_keys
-@options.manifest_file
+@options.manifests
 @click.option("--plan", "saved", type=click.Path(exists=True, dir_okay=False), help="Apply exactly this saved plan.")
 @options.verify
 @click.option("--wait", is_flag=True, help="Wait for API keys that an operator has to create.")

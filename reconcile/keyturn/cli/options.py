@@ -91,6 +91,24 @@ manifest_file = click.option(
     type=click.Path(),
     help="The manifest, or a directory of manifests.",
 )
+policy_file = click.option(
+    "--policy",
+    envvar="KEYTURN_POLICY",
+    show_envvar=True,
+    type=click.Path(),
+    default="",
+    expose_value=False,
+    callback=_set("policy"),
+    metavar="FILE",
+    help="The operator's policy, to which manifests are held.",
+)
+
+
+def manifests(command: Command) -> Command:
+    """Add -f and --policy."""
+    return manifest_file(policy_file(command))
+
+
 some_keys = click.argument("keys", nargs=-1, metavar="[KEY]...")
 verify = click.option("--verify", is_flag=True, help="Also read each delivery and test its secret.")
 yes = click.option("--yes", is_flag=True, help="Apply the plan without confirmation.")

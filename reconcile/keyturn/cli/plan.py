@@ -21,7 +21,7 @@ CHANGES = 2
 
 @click.command("plan", help="Show what apply would do to each key, and why. Nothing is changed.")
 @options.some_keys
-@options.manifest_file
+@options.manifests
 @options.verify
 @options.brakes
 @options.take_over

@@ -21,7 +21,7 @@ from keyturn.core.world import World
 from keyturn.engine.runner import Runner
 from keyturn.engine.signals import Signals
 from keyturn.live.live_world import open_world
-from keyturn.manifest import load_all
+from keyturn.manifest import Policy, load_all, read_policy
 from keyturn.report.documents import Consent, ReportDocument, SavedRun, dump
 from keyturn.report.markdown import run_markdown
 from keyturn.report.plan import plan_lines
@@ -69,11 +69,11 @@ def opened(
 ) -> Iterator[tuple[Opened, ...]]:
     """Load the manifests, check that all keys in `named` exist, and open a world per manifest that has one of `keys`.
 
-    No `keys` means all. Raises InputError for a key that no manifest has.
+    No `keys` means all. Raises InputError for a key that no manifest has, PolicyError for what a policy does not allow.
     """
     screen.log()
     path = Path(file)
-    every = load_all(path, os.environ)
+    every = load_all(path, os.environ, policy=policy_of(screen))
     known = [key.id for desired in every for key in desired.keys]
     for key in (*named, *keys):
         if key not in known:
@@ -89,6 +89,11 @@ def opened(
                 stack.enter_context(world)
                 result.append(Opened(desired, world, Runner(world, desired, screen.progress), mine))
         yield tuple(result)
+
+
+def policy_of(screen: Screen) -> Policy | None:
+    """Return the operator's policy, None if none is named. Raises ManifestError with all its mistakes."""
+    return read_policy(Path(screen.policy)) if screen.policy else None
 
 
 def plan_all(manifests_: Sequence[Opened], order: Order) -> list[RunPlan]:

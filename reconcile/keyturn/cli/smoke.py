@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command("smoke", help="Test the delivered secrets: list the models, and request a tiny completion.")
 @options.some_keys
-@options.manifest_file
+@options.manifests
 @click.option(
     "--secret",
     type=click.Choice(["stdin"]),

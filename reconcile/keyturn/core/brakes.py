@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Self
 
 from keyturn.core.configuration import Configuration
-from keyturn.core.model import UNJUDGED, ApiKey, Verdict
+from keyturn.core.model import UNJUDGED, AdoptSecret, ApiKey, Verdict
+from keyturn.core.permits import EXISTING, TAKE_OVER, Permit
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Record
-from keyturn.core.results import Change, End, KeyPlan, by_urgency
+from keyturn.core.results import Change, End, KeyPlan, Options, by_urgency
 
 TWO = 2
 """From how many keys on a common fate is the API's or the token's doing, not the keys'."""
@@ -31,6 +33,12 @@ class Limits:
     allow_rotations: int = 0
     allow_delete: int = 0
 
+    @classmethod
+    def under(cls, permit: Permit | None, rotations: int, allow_rotations: int, allow_delete: int) -> Self:
+        """Return the limits of a run with these words of the manifest and of the command line, under a policy."""
+        most = min(rotations, permit.rotations) if permit else rotations
+        return cls(most, allow_rotations, allow_delete)
+
     def after(self, plans: Iterable[KeyPlan]) -> Limits:
         """Return what is left once these plans were carried out."""
         done = list(plans)
@@ -41,6 +49,32 @@ class Limits:
     def rotations(self) -> int:
         """The rotations, adoptions and heals that may start."""
         return max(self.rotations_per_run, self.allow_rotations)
+
+
+def beyond(permit: Permit | None, options: Options, limits: Limits) -> tuple[str, ...]:
+    """Return what an operator asked of this run that the policy does not allow: one sentence each."""
+    if permit is None:
+        return ()
+    existing = options.adopt is not None and options.adopt.secret is AdoptSecret.EXISTING
+    wanted = (
+        (
+            options.take_over and TAKE_OVER not in permit.allow,
+            "to take over keys, fields or records of others",
+            "allow",
+        ),
+        (existing and EXISTING not in permit.allow, "to adopt an API key with its present secret", "allow"),
+        (
+            limits.allow_rotations > permit.rotations,
+            f"{limits.allow_rotations} rotations, adoptions and heals in one run, only {permit.rotations}",
+            "limits.rotations",
+        ),
+        (
+            limits.allow_delete > permit.deletes,
+            f"{limits.allow_delete} deletes of API keys in one run, only {permit.deletes}",
+            "limits.deletes",
+        ),
+    )
+    return tuple(f"the policy does not allow {what} ({permit.where[part]})" for bad, what, part in wanted if bad)
 
 
 @dataclass(frozen=True, slots=True)

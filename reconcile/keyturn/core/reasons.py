@@ -90,6 +90,7 @@ class Remedy(StrEnum):
     RAISE_QUOTA = "raise-quota"
     ADD_BALANCE = "add-balance"
     CHECK_NETWORK = "check-network"
+    ASK_OPERATOR = "ask-operator"
     REPORT = "report"
 
 
@@ -183,6 +184,9 @@ class Reason(StrEnum):
     )  # fmt: skip
     ALL_GONE = "all-gone", Condition.HELD, Remedy.ONE_BY_ONE, "Every live API key of the run is missing."
     ALL_REFUSED = "all-refused", Condition.HELD, Remedy.ROTATE_EACH, "The API refuses every key that was checked."
+    OUTSIDE_POLICY = (
+        "outside-policy", Condition.HELD, Remedy.ASK_OPERATOR, "The policy admits no API key of this name."
+    )  # fmt: skip
     RUN_STOPPED = "run-stopped", Condition.HELD, Remedy.FIRST_STOP, "The whole run stopped before this key."
     STOPPED = "stopped", Condition.HELD, Remedy.NONE, "A rule of ownership stopped this key."
     NOT_AGREED = "not-agreed", Condition.HELD, Remedy.AGREE, "The plan was not confirmed."

@@ -274,6 +274,8 @@ class RunPlan:
     """Why the whole run stopped, with its reason; None if it did not."""
     configuration: Configuration | None = None
     """The targets, records and timing that the plan was made with."""
+    policy: str = ""
+    """The place of the operator's rule for this owner; empty without a policy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,10 +49,6 @@ POLL = 10.0
 """Seconds between two looks for keys that an operator has to make (`--wait`)."""
 GRACE = timedelta(seconds=5)
 """Overlaps that end within so long of each other are waited for together."""
-BLIND = (
-    "The account token may not read its team (scope account:read). So keyturn knows another team's token only by the "
-    "API keys that it lists."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +97,7 @@ class Runner:
     ) -> RunPlan:
         """Plan these keys (none named: all, and due retires of records without an entry); nothing is written.
 
-        Raises InputError where a key is not in the manifest.
+        Raises InputError if a key is not in the manifest, OwnershipError for what the operator's policy does not allow.
         """
         call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
         planned = self._look(call, call.work)
@@ -116,8 +112,9 @@ class Runner:
             stopped=call.stopped.why if call.stopped else "",
             stop=call.stopped,
             exit_code=exit_code(call, braked.plans) or int(short),
-            notes=self._notes() if call.work and not call.unknown else (),
+            notes=self._cause.notes() if call.work and not call.unknown else (),
             pools=pools,
+            policy=self._desired.permit.where[""] if self._desired.permit else "",
         )
         return bound(plan, self._desired, planned)
 
@@ -138,7 +135,7 @@ class Runner:
 
         Raises:
             InputError: a key is not in the manifest.
-            OwnershipError: the plan's digest is not `expected_digest`: something changed since it was reviewed.
+            OwnershipError: the plan's digest is not `expected_digest`, or the policy does not allow what is asked for.
         """
         call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
         planned = self._look(call, call.work)
@@ -197,9 +194,10 @@ class Runner:
         )
 
     def _limits(self, allow_delete: int, allow_rotations: int) -> Limits:
-        return Limits(self._desired.rotations_per_run, allow_rotations, allow_delete)
+        return Limits.under(self._desired.permit, self._desired.rotations_per_run, allow_rotations, allow_delete)
 
     def _call(self, keys: Sequence[str], options: Options, limits: Limits, unpark: Collection[str] = ()) -> Call:
+        worklist.check_permitted(self._desired.permit, options, limits)
         known = {key.id: key for key in self._desired.keys}
         for name in (*keys, *unpark):
             if name not in known:
@@ -214,7 +212,8 @@ class Runner:
 
     def _entryless(self, key: str) -> DesiredKey:
         """Return what is desired of a record without an entry; it settles as long as everything else here."""
-        return replace(self._engine.unmanaged(key, self._desired.owner), timing=self._desired.timing)
+        entryless = self._engine.unmanaged(key, self._desired.owner)
+        return replace(entryless, timing=self._desired.timing, permit=self._desired.permit)
 
     def _unmanaged(self, known: Collection[str]) -> dict[str, Record]:
         """Return this owner's records that have no entry; what cannot be read is said, and left alone."""
@@ -379,13 +378,6 @@ class Runner:
             return ()
         with suppress(KeyturnError):
             return worklist.pools(call.work, worklist.wants(results), self._world.list_keys())
-        return ()
-
-    def _notes(self) -> tuple[str, ...]:
-        """Return what this run cannot know."""
-        with suppress(KeyturnError):
-            if not self._world.account():
-                return (BLIND,)
         return ()
 
     def _say(self, text: str) -> None:

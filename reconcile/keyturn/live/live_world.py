@@ -72,7 +72,7 @@ def open_world(
     api, inference = (_url(environment, *place) for place in (API, INFERENCE))
     targets = Targets(desired, environment, base)
     targets.check_libraries()
-    prefixes = key_prefixes(environment)
+    prefixes = (*key_prefixes(environment), *(desired.permit.key_prefixes if desired.permit else ()))
     if beside and beside.control.request == desired.timing.request:
         return LiveWorld(beside.control, beside.inference, targets, Runs(), beside.listing, prefixes)
     budget = beside.control.budget if beside else _budget(hear)

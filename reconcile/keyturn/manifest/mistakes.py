@@ -60,11 +60,16 @@ class Mistakes:
 
 def error_of(found: Iterable[Mistake]) -> ManifestError:
     """Return the error with all mistakes, or with the first hundred and the number of the others."""
+    return ManifestError(first_of(found, "mistakes"))
+
+
+def first_of(found: Iterable[Mistake], noun: str) -> list[Mistake]:
+    """Return all, or the first hundred and the number of the others."""
     mistakes = sorted(found)
     if len(mistakes) > _MOST:
-        more = replace(mistakes[_MOST], path="", text=f"and {len(mistakes) - _MOST} more mistakes")
+        more = replace(mistakes[_MOST], path="", text=f"and {len(mistakes) - _MOST} more {noun}")
         mistakes = [*mistakes[:_MOST], more]
-    return ManifestError(mistakes)
+    return mistakes
 
 
 def show_path(path: Path) -> str:

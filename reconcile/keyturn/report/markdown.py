@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from keyturn.core.configuration import Configuration
 from keyturn.core.reasons import Condition
 from keyturn.core.results import End, KeyPlan, KeyReport, Planned, RunPlan, RunReport
 from keyturn.core.sanitize import code_span
@@ -36,7 +35,7 @@ def plan_markdown(plans: Iterable[RunPlan]) -> str:
             f"### keyturn plan: {code(plan.owner)}",
             *_heads(plan),
             plan_words.plan_summary(plan),
-            *_configuration(plan.configuration),
+            *_head(plan),
             *_table(("key", "change", "where", "why"), rows),
             *_notes(plan),
         ]
@@ -75,12 +74,14 @@ def _table(heads: Sequence[str], rows: Sequence[str]) -> list[str]:
     return ["\n".join([*head, *kept]), *more]
 
 
-def _configuration(configuration: Configuration | None) -> list[str]:
-    """Return a table of the targets and the records, so that a reviewer sees where secrets would go."""
+def _head(plan: RunPlan) -> list[str]:
+    """Return a table of the targets, the records and the policy, so that a reviewer sees where secrets would go."""
+    configuration = plan.configuration
     if configuration is None:
         return []
     rows = [_cells(("target", code(one.name), code(plan_words.target_text(one)))) for one in configuration.targets]
     rows.append(_cells(("records", "", code(plan_words.records_text(configuration.records)))))
+    rows.append(_cells(("policy", "", code(plan_words.policy_text(plan)))))
     return _table(("", "name", "place"), rows)
 
 

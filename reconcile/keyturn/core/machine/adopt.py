@@ -9,7 +9,7 @@ from keyturn.core.machine.deliveries import foreign, login_or, unreadable, wante
 from keyturn.core.machine.facts import note, unjudged, verdict
 from keyturn.core.machine.guards import seen
 from keyturn.core.machine.in_use import field_in_use, in_doubt, in_use, try_found
-from keyturn.core.machine.ownership import claim, contested, new_intent
+from keyturn.core.machine.ownership import claim, contested, new_intent, outside_policy
 from keyturn.core.machine.policy import Branch, Chain, when
 from keyturn.core.machine.pool import from_pool
 from keyturn.core.model import Adopt, AdoptSecret, ApiKey, Cause, Delivery, SlotName, Verdict
@@ -66,6 +66,11 @@ def namesake(state: State) -> Decision | None:
     uuids = ", ".join(key.uuid for key in candidates(state).values())
     why = f"an API key of that name exists already ({uuids})"
     return End(Reason.NAMESAKE, why)
+
+
+def permitted(state: State) -> Decision | None:
+    """Stop at an API key to adopt whose name the operator's policy does not admit."""
+    return next(filter(None, (outside_policy(state, key) for key in candidates(state).values())), None)
 
 
 def another_claims(state: State) -> Decision | None:
@@ -141,6 +146,7 @@ ADOPT: Chain = (
     nothing_found,
     Branch("adopt-nothing", when=is_new),
     namesake,
+    permitted,
     other_name,
     another_claims,
     seen(wanted),

@@ -176,7 +176,8 @@ def gated(uuids: Callable[[State], Iterable[str]]) -> Policy:
 def gate(state: State, uuids: Iterable[str]) -> Decision | None:
     """Return what is missing before a mutating call on these uuids; None if it may be made.
 
-    Each is in a complete list, with the record's creation time, and its claim names this key; and the clock is right.
+    Each is in a complete list, with a name that the policy admits and the record's creation time, and its claim names
+    this key; and the clock is right.
     """
     record = record_of(state)
     known_slots = (*record.slots.values(), *(lost.slot for lost in record.gone))
@@ -187,6 +188,8 @@ def gate(state: State, uuids: Iterable[str]) -> Decision | None:
             if not state.observed.relisted:
                 return Relist()
             return End(Reason.KEY_MISSING, f"the API key {uuid} is in no complete list")
+        if end := outside_policy(state, listed):
+            return end
         known = times.get(uuid)
         if known and listed.created_at and listed.created_at != known:
             said = f"{listed.created_at.isoformat()}, the record says {known.isoformat()}"
@@ -195,6 +198,13 @@ def gate(state: State, uuids: Iterable[str]) -> Decision | None:
         if needs := _claimed(state, uuid, listed):
             return needs
     return wrong_clock(state)
+
+
+def outside_policy(state: State, listed: ApiKey) -> End | None:
+    """Stop at an API key whose name the operator's policy does not admit, whatever the record says."""
+    permit = state.desired.permit
+    why = permit.refusal(listed.name) if permit else ""
+    return End(Reason.OUTSIDE_POLICY, f"the API key {listed.uuid} is not to be changed: {why}") if why else None
 
 
 def wrong_clock(state: State) -> Decision | None:
