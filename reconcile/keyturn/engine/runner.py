@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from keyturn.core import brakes
-from keyturn.core.brakes import Braked, Limits
+from keyturn.core.brakes import NONE_ALLOWED, Allowed, Braked, Limits
 from keyturn.core.errors import InputError, KeyturnError, RunStopped
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Condition, Reason, mixed
@@ -38,7 +38,7 @@ from keyturn.engine.planning import Planning, failed_planning, plan_key
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.signals import pause, stop_requested
 from keyturn.engine.threads import map_in_threads
-from keyturn.engine.worklist import Call, check_digest, exit_code, has_retire, rotated, still, to_do
+from keyturn.engine.worklist import Call, check_digest, exit_code, has_retire, released, rotated, still, to_do
 from keyturn.report.handoff import handoff_text
 
 Listener = Callable[[Progress], None]
@@ -96,13 +96,14 @@ class Runner:
         *,
         allow_delete: int = 0,
         allow_rotations: int = 0,
+        allowed: Allowed = NONE_ALLOWED,
         unpark: Collection[str] = (),
     ) -> RunPlan:
         """Plan these keys (none named: all, and due retires of records without an entry); nothing is written.
 
         Raises InputError where a key is not in the manifest.
         """
-        call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
+        call = self._call(keys, options, self._limits(allow_delete, allow_rotations, allowed), unpark)
         planned = self._look(call, call.work)
         braked = self._brake(call, planned)
         pools = self._pools(call, braked.plans)
@@ -127,6 +128,7 @@ class Runner:
         *,
         allow_delete: int = 0,
         allow_rotations: int = 0,
+        allowed: Allowed = NONE_ALLOWED,
         unpark: Collection[str] = (),
         expected_digest: str = "",
         wait: bool = False,
@@ -139,7 +141,7 @@ class Runner:
             InputError: a key is not in the manifest.
             OwnershipError: the plan's digest is not `expected_digest`: something changed since it was reviewed.
         """
-        call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
+        call = self._call(keys, options, self._limits(allow_delete, allow_rotations, allowed), unpark)
         planned = self._look(call, call.work)
         if expected_digest and not call.unknown:
             check_digest(planned, expected_digest)
@@ -169,7 +171,7 @@ class Runner:
 
         Raises InputError if a key is not in the manifest.
         """
-        call = self._call(keys, options, self._limits(0, 0))
+        call = self._call(keys, options, self._limits())
         working = {key.id for key in call.work}
         idle = tuple(self._entryless(key) for key in call.unmanaged if key not in working)
         planned = self._look(call, call.work)
@@ -195,8 +197,8 @@ class Runner:
             pools=self._pools(call, plans),
         )
 
-    def _limits(self, allow_delete: int, allow_rotations: int) -> Limits:
-        return Limits(self._desired.rotations_per_run, allow_rotations, allow_delete)
+    def _limits(self, delete: int = 0, rotations: int = 0, allowed: Allowed = NONE_ALLOWED) -> Limits:
+        return Limits(self._desired.rotations_per_run, rotations, delete, allowed)
 
     def _call(self, keys: Sequence[str], options: Options, limits: Limits, unpark: Collection[str] = ()) -> Call:
         known = {key.id: key for key in self._desired.keys}
@@ -297,8 +299,7 @@ class Runner:
             if end := self._halted(call):
                 return KeyReport(key.id, (), end)
             try:
-                options = replace(call.options_of(key), allow_delete=plan.deletes > 0)
-                report = self._engine.apply(self._world, key, options, run, say)
+                report = self._engine.apply(self._world, key, released(call.options_of(key), plan), run, say)
             except RunStopped as stop:
                 call.stopped = call.stopped or ended(stop)
                 return KeyReport(key.id, (), ended(stop))

@@ -64,6 +64,12 @@ def has_retire(record: Record) -> bool:
     return record.retire is not None
 
 
+def released(options: Options, plan: KeyPlan) -> Options:
+    """Return the options with those brakes off that let this plan pass."""
+    deletes = plan.deletes > 0
+    return replace(options, allow_delete=deletes, allow_extra=deletes, allow_unproven=bool(plan.unproven))
+
+
 def to_do(plan: KeyPlan, options: Options) -> bool:
     """Whether applying can come to more than the plan: a change, a check, or a wait for another run's lease."""
     resting = plan.end.condition in RESTING or plan.end.code in PATIENT
