@@ -27,6 +27,7 @@ from keyturn.targets.base import (
     parse_settings,
 )
 from keyturn.targets.folder import FOLDER, Spot, lock
+from keyturn.targets.git_index import tracks
 
 DIRECTORY = ".keyturn"
 """The directory of the records, beside the manifest."""
@@ -53,14 +54,22 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
 
     kind: ClassVar[str] = "local"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        compare_and_set=True, versions=False, documents=True, deliveries=False, whole_value=False, shared=False
+        compare_and_set=True,
+        versions=False,
+        documents=True,
+        deliveries=False,
+        whole_value=False,
+        shared=False,
+        counts=True,
     )
     settings_model: ClassVar[type[BaseModel]] = LocalSettings
 
     def __init__(self, context: TargetContext) -> None:
         """Check the settings. Nothing is created yet."""
         parse_settings(LocalSettings, context)
+        self._base = Path(context.base)
         self._root = Path(context.base, DIRECTORY).resolve()
+        self._checked = False
         self._where = f"target {context.name}"
         self._request = context.request
 
@@ -120,11 +129,26 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
         """Do nothing: no file is kept open."""
 
     def _file(self, path: str) -> Path:
+        self._check_untracked()
         place = self._root / check_path(path)
         folder = place.parent.resolve()
         if not folder.is_relative_to(self._root):
             raise InputError("the path leaves the directory of records", where=f"{self._where}, {path}")
         return folder / f"{place.name}.json"
+
+    def _check_untracked(self) -> None:
+        """Raise InputError if git tracks the records: anyone who may commit could forge them."""
+        if self._checked:
+            return
+        if tracks(self._base, DIRECTORY) or tracks(self._root.parent, self._root.name):
+            raise InputError(
+                "git tracks the records, so a commit could forge them",
+                where=f"{self._where}, {self._root}",
+                evidence="files of the directory are in the index of the checkout",
+                remedy="Nothing was read. Remove them from git and ignore them "
+                f"(git rm -r --cached {DIRECTORY}), or keep the records in a shared target.",
+            )
+        self._checked = True
 
     def _make_folder(self, folder: Path) -> None:
         """Create a folder and its parents below our root, with access for this user only."""
