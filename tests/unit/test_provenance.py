@@ -15,7 +15,7 @@ from keyturn.core.reasons import Reason
 from keyturn.core.record import Claim, Op, Record, Retire, Slot, dump, parse_claim, parse_record
 from keyturn.core.results import End, Options
 from keyturn.core.state import Attempt, State
-from keyturn.core.steps import DeleteKey, LookClaim, WriteRecord
+from keyturn.core.steps import DeleteKey, LookClaim, Relist, WriteRecord
 from keyturn.core.transition import Written, advance
 from tests.unit.test_machine import BORN, NOW, UUID, intent, seeing, state, with_record
 
@@ -105,8 +105,9 @@ class TestHistory:
 
 @pytest.mark.finding("M1", before="a forged retire was carried out", now="nothing is changed until an operator agrees")
 def test_the_machine_stops_before_it_opens_and_under_a_found_intent() -> None:
-    """With consent it goes on."""
-    forged = called("prod-search")
+    """The API keys are listed again first: another run may have renamed it. With consent it goes on."""
+    assert next_step(called("prod-search")) == Relist()
+    forged = seeing(called("prod-search"), relisted=True)
     end = next_step(forged)
     assert isinstance(end, End)
     assert (end.code, end.exit_code, end.number) == (Reason.UNPROVEN, 4, 1)

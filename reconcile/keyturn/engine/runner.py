@@ -258,8 +258,8 @@ class Runner:
                 surer = {one.plan.key: one for one in self._planned(call, again)}
                 planned = tuple(surer.get(one.plan.key, one) for one in planned)
             call.stopped = call.stopped or self._fate.common(call, work, planned)
-            if short := worklist.without_spare(work, planned, self._world.list_keys()):
-                handed = {one.plan.key: one for one in self._planned(call, _poolless(work, short))}
+            if short := call.share_spares(work, planned, self._world.list_keys()):
+                handed = {one.plan.key: one for one in self._planned(call, short)}
                 planned = tuple(handed.get(one.plan.key, one) for one in planned)
         except KeyturnError as error:
             call.unknown = True
@@ -299,7 +299,8 @@ class Runner:
             if end := self._halted(call):
                 return KeyReport(key.id, (), end)
             try:
-                report = self._engine.apply(self._world, key, released(call.options_of(key), plan), run, say)
+                options = released(call.options_of(key), plan)
+                report = self._engine.apply(self._world, call.entry_of(key), options, run, say)
             except RunStopped as stop:
                 call.stopped = call.stopped or ended(stop)
                 return KeyReport(key.id, (), ended(stop))
@@ -394,7 +395,3 @@ class Runner:
 
     def _now(self) -> datetime:
         return self._world.now()
-
-
-def _poolless(work: Sequence[DesiredKey], keys: Collection[str]) -> tuple[DesiredKey, ...]:
-    return tuple(replace(key, pool=None) for key in work if key.id in keys)

@@ -208,6 +208,8 @@ def _proven(state: State, uuids: Iterable[str]) -> Decision | None:
     doubts = [doubt for uuid in uuids if (doubt := unproven(state, uuid))]
     if not doubts or state.options.allow_unproven:
         return None
+    if not state.observed.relisted:
+        return Relist()  # another run may have renamed it since
     return End(Reason.UNPROVEN, f"{doubts[0]}; it was not changed", number=len(doubts))
 
 
