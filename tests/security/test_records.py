@@ -199,6 +199,19 @@ def test_a_claim_of_another_uuid_is_no_claim(stage: Stage, vault: Vault) -> None
     assert "the claim on another API key" in stage.run("apply", "--yes", code=1).stdout
 
 
+def test_without_a_key_a_rolled_back_record_harms_no_consumer(stage: Stage, vault: Vault) -> None:
+    """The delivery differs from what the old record says: the key stops or heals, and the delivered secret works."""
+    before = vault.text(f"keys/{BOT}")
+    stage.run("apply", "--yes")
+    stage.run("rotate", BOT, "--yes")
+    vault.put(f"keys/{BOT}", before)
+    for _ in range(2):
+        stage.run("apply", "--yes", "--verify", code=None)
+        secret = stage.delivered()
+        assert secret is not None
+        assert stage.alive(secret)
+
+
 def _git(folder: Path, *args: str) -> None:
     git = shutil.which("git")
     assert git is not None
