@@ -119,6 +119,14 @@ def _held(plan: KeyPlan, end: End) -> KeyPlan:
     return replace(plan, end=end, conditions=by_urgency((end, *plan.conditions)))
 
 
+def halted(plans: Iterable[KeyPlan], stop: End | None) -> tuple[KeyPlan, ...]:
+    """Return the plans of a run; if it stops, each key that would be changed says so."""
+    if stop is None:
+        return tuple(plans)
+    end = End(Reason.RUN_STOPPED, stop.why)
+    return tuple(_held(plan, end) if plan.changes else plan for plan in plans)
+
+
 def mine(record: Record | None, owner: str) -> bool:
     """Tell whether a record is this owner's and its key was not deleted."""
     return record is not None and record.owner == owner and record.deleted_at is None

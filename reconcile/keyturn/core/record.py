@@ -187,7 +187,7 @@ class Record:
     history: tuple[Event, ...] = ()
 
     def slot(self, name: SlotName | None) -> Slot | None:
-        """Return the slot of that name, None where there is none."""
+        """Return the slot of that name, None if there is none."""
         return self.slots.get(name) if name else None
 
     @property

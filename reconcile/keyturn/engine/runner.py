@@ -28,13 +28,14 @@ from keyturn.core.results import (
     RunPlan,
     RunReport,
     RunStatus,
+    by_urgency,
 )
 from keyturn.core.status import status
 from keyturn.core.world import World
 from keyturn.engine import executor, worklist
+from keyturn.engine.common_cause import CommonCause
 from keyturn.engine.ended import ended
-from keyturn.engine.fate import Fate
-from keyturn.engine.planning import Planning, failed_planning, plan_key
+from keyturn.engine.planning import Planning, as_recorded, failed_planning, plan_key
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.signals import pause, stop_requested
 from keyturn.engine.threads import map_in_threads
@@ -87,7 +88,7 @@ class Runner:
         self._engine = engine or Engine()
         self._runs = runs or Runs()
         self._workers = workers
-        self._fate = Fate(world, desired.owner)
+        self._cause = CommonCause(world, desired.owner)
 
     def plan(
         self,
@@ -110,7 +111,7 @@ class Runner:
         short = any(pool.left < pool.wanted for pool in pools)
         return RunPlan(
             owner=self._desired.owner,
-            plans=braked.plans,
+            plans=brakes.halted(braked.plans, call.stopped),
             deferred=braked.deferred,
             unmanaged=call.unmanaged,
             stopped=call.stopped.why if call.stopped else "",
@@ -249,22 +250,26 @@ class Runner:
         unknown = self._unknown() if work else None
         call.unknown = unknown is not None
         if unknown:
-            return tuple(failed_planning(key.id, unknown) for key in work)
+            return self._recorded(work, unknown)
 
         planned = self._planned(call, work)
         try:
             unsure = [one.plan.key for one in planned if one.plan.end.code is Reason.ANOTHER_ACCOUNT]
-            if again := self._fate.vouch(call, work, unsure):
+            if again := self._cause.vouch(call, work, unsure):
                 surer = {one.plan.key: one for one in self._planned(call, again)}
                 planned = tuple(surer.get(one.plan.key, one) for one in planned)
-            call.stopped = call.stopped or self._fate.common(call, work, planned)
+            call.stopped = call.stopped or self._cause.common(call, work, planned)
             if short := call.share_spares(work, planned, self._world.list_keys()):
                 handed = {one.plan.key: one for one in self._planned(call, short)}
                 planned = tuple(handed.get(one.plan.key, one) for one in planned)
         except KeyturnError as error:
             call.unknown = True
-            return tuple(failed_planning(key.id, ended(error)) for key in work)
+            return self._recorded(work, ended(error))
         return planned
+
+    def _recorded(self, work: Sequence[DesiredKey], end: End) -> tuple[Planning, ...]:
+        """Return what the records tell while the account cannot be read."""
+        return map_in_threads(work, lambda key, _: as_recorded(self._world, key, end), self._hear, self._workers)
 
     def _planned(self, call: Call, work: Sequence[DesiredKey]) -> tuple[Planning, ...]:
         """Plan each key on its own."""
@@ -297,7 +302,7 @@ class Runner:
             if key.id not in braked.free or not to_do(plan, call.options):
                 return KeyReport(key.id, (), plan.end, conditions=plan.conditions)
             if end := self._halted(call):
-                return KeyReport(key.id, (), end)
+                return KeyReport(key.id, (), end, conditions=by_urgency((end, *plan.conditions)))
             try:
                 options = released(call.options_of(key), plan)
                 report = self._engine.apply(self._world, call.entry_of(key), options, run, say)
