@@ -39,7 +39,7 @@ from keyturn.engine.planning import Planning, as_recorded, failed_planning, plan
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.signals import pause, stop_requested
 from keyturn.engine.threads import map_in_threads
-from keyturn.engine.worklist import Call, check_digest, exit_code, has_retire, released, rotated, still, to_do
+from keyturn.engine.worklist import Call, check_digest, exit_code, has_retire, rotated, still, to_do
 from keyturn.report.handoff import handoff_text
 
 Listener = Callable[[Progress], None]
@@ -104,7 +104,8 @@ class Runner:
 
         Raises InputError where a key is not in the manifest.
         """
-        call = self._call(keys, options, self._limits(allow_delete, allow_rotations, allowed), unpark)
+        limits = Limits(self._desired.rotations_per_run, allow_rotations, allow_delete, allowed)
+        call = self._call(keys, options, limits, unpark)
         planned = self._look(call, call.work)
         braked = self._brake(call, planned)
         pools = self._pools(call, braked.plans)
@@ -142,7 +143,8 @@ class Runner:
             InputError: a key is not in the manifest.
             OwnershipError: the plan's digest is not `expected_digest`: something changed since it was reviewed.
         """
-        call = self._call(keys, options, self._limits(allow_delete, allow_rotations, allowed), unpark)
+        limits = Limits(self._desired.rotations_per_run, allow_rotations, allow_delete, allowed)
+        call = self._call(keys, options, limits, unpark)
         planned = self._look(call, call.work)
         if expected_digest and not call.unknown:
             check_digest(planned, expected_digest)
@@ -172,7 +174,7 @@ class Runner:
 
         Raises InputError if a key is not in the manifest.
         """
-        call = self._call(keys, options, self._limits())
+        call = self._call(keys, options, Limits(self._desired.rotations_per_run))
         working = {key.id for key in call.work}
         idle = tuple(self._entryless(key) for key in call.unmanaged if key not in working)
         planned = self._look(call, call.work)
@@ -197,9 +199,6 @@ class Runner:
             exit_code=mixed([*codes, brakes.OWNERSHIP if call.stopped else 0]),
             pools=self._pools(call, plans),
         )
-
-    def _limits(self, delete: int = 0, rotations: int = 0, allowed: Allowed = NONE_ALLOWED) -> Limits:
-        return Limits(self._desired.rotations_per_run, rotations, delete, allowed)
 
     def _call(self, keys: Sequence[str], options: Options, limits: Limits, unpark: Collection[str] = ()) -> Call:
         known = {key.id: key for key in self._desired.keys}
@@ -304,8 +303,7 @@ class Runner:
             if end := self._halted(call):
                 return KeyReport(key.id, (), end, conditions=by_urgency((end, *plan.conditions)))
             try:
-                options = released(call.options_of(key), plan)
-                report = self._engine.apply(self._world, call.entry_of(key), options, run, say)
+                report = self._engine.apply(self._world, call.entry_of(key), call.released(key, plan), run, say)
             except RunStopped as stop:
                 call.stopped = call.stopped or ended(stop)
                 return KeyReport(key.id, (), ended(stop))
