@@ -58,4 +58,4 @@ except InputError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
-    assert "pip install 'keyturn[dotenv]'" in done.stdout
+    assert "Install keyturn[dotenv]," in done.stdout

@@ -74,13 +74,57 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_a_file_is_for_its_owner_only(root: Path) -> None:
-    """Also one that was open to others before; nothing else is left beside it."""
+    """Also one that was open to all before, but for its group; nothing else is left beside it."""
+    for name, mode in (("app.env", 0o666), ("own.env", 0o604)):
+        (root / name).write_text("A=1\n")
+        (root / name).chmod(mode)
+    for name in ("app.env", "own.env", "new.env"):
+        target(root).write(name, "NAME", NEW, None, free)
+    modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in root.iterdir()}
+    assert modes == {"app.env": 0o640, "own.env": 0o600, "new.env": 0o600}
+
+
+@pytest.mark.finding(
+    "L15",
+    before="a file 0640 became 0600 of root's group, without its attributes: readers by group lost it",
+    now="group, its right to read and attributes stay; no mode goes beyond 0640",
+)
+def test_a_file_keeps_its_group_and_its_attributes(root: Path) -> None:
+    """Anyone in the group goes on reading it; a group that it cannot keep gets no right."""
     file = root / "app.env"
-    file.write_text("A=1\n")
-    file.chmod(0o644)
-    target(root).write("app.env", "NAME", NEW, None, free)
-    target(root).write("new.env", "NAME", NEW, None, free)
-    assert [stat.S_IMODE(one.stat().st_mode) for one in root.iterdir()] == [0o600, 0o600]
+    file.write_text("NAME=sk-do-old\n")
+    group = next(iter({*os.getgroups(), NOBODY if os.geteuid() == 0 else os.getegid()} - {os.getegid()}), os.getegid())
+    os.chown(file, -1, group)
+    file.chmod(0o640)
+    try:
+        os.setxattr(file, "user.keyturn", b"kept")
+        attributes = {"user.keyturn": b"kept"}
+    except (AttributeError, OSError):  # a system or a file system without them
+        attributes = {}
+    target(root).write("app.env", "NAME", NEW, OLD, free)
+    assert file.read_text() == f"NAME={NEW.reveal()}\n"
+    assert (file.stat().st_gid, stat.S_IMODE(file.stat().st_mode)) == (group, 0o640)
+    assert {name: os.getxattr(file, name) for name in attributes} == attributes
+
+
+def test_a_group_that_cannot_be_kept_gets_no_right(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the group of the new file could read what it could not read before."""
+    file = root / "app.env"
+    file.write_text("NAME=sk-do-old\n")
+    os.chown(file, -1, NOBODY if os.geteuid() == 0 else os.getegid())
+    file.chmod(0o640)
+    change = os.fchown
+
+    def deny(handle: int, owner: int, group: int) -> None:
+        if group != -1:
+            raise PermissionError
+        change(handle, owner, group)
+
+    monkeypatch.setattr(os, "fchown", deny)
+    present = file.stat().st_gid
+    target(root).write("app.env", "NAME", NEW, OLD, free)
+    kept = file.stat().st_gid == present
+    assert stat.S_IMODE(file.stat().st_mode) == (0o640 if kept else 0o600)
 
 
 def test_a_file_keeps_its_owner(root: Path) -> None:

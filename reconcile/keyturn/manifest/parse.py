@@ -40,13 +40,16 @@ from keyturn.targets import registry
 from keyturn.targets.base import NoConsent, Target
 
 
+@dataclass(frozen=True, eq=False)
 class _Installed(Mapping[str, type[Target]]):
-    """The installed kinds of target. Each is imported when it is looked up."""
+    """The installed kinds of target, for a manifest in directory `base`. Each is imported when it is looked up."""
+
+    base: FilePath = FilePath()
 
     def __getitem__(self, kind: str) -> type[Target]:
         if kind not in registry.kinds():
             raise KeyError(kind)
-        return registry.find(kind)
+        return registry.find(kind, self.base)
 
     def __iter__(self) -> Iterator[str]:
         return iter(registry.kinds())
@@ -153,7 +156,8 @@ def _read_file(path: FilePath, environment: Mapping[str, str], kinds: Kinds, *, 
     except OSError as error:
         raise _unreadable(path, error) from None
     mistakes = Mistakes(str(path), offline=offline)
-    return _read(parse(source, mistakes), mistakes, environment, kinds)
+    there = _Installed(path.parent) if kinds is INSTALLED else kinds
+    return _read(parse(source, mistakes), mistakes, environment, there)
 
 
 def _unreadable(path: FilePath, error: OSError) -> ManifestError:
