@@ -32,6 +32,11 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.MAKE_KEYS: "make the API keys in the control panel, with exactly these names, then run `pulumi up` again",
     Remedy.ALLOW_DELETE: "run `pulumi up` again: its preview shows what is deleted",
     Remedy.ALLOW_ROTATIONS: UP,
+    Remedy.ALLOW_REMOVALS: UP,
+    Remedy.ALLOW_UNPROVEN: "compare the API key in the control panel with the outputs of the resource; if it is this "
+    "key's, give it the name that the resource asks for, then run `pulumi up` again",
+    Remedy.DELETE_EXTRA: "delete it in the control panel if nobody uses it, then run `pulumi up` again",
+    Remedy.SIGN_RECORDS: "find out who changed it; if what it says is right, sign it with the command line",
     Remedy.AGREE: UP,
     Remedy.UNPARK: "remove the cause, then change rotation_trigger, smoke, rotation or deliver",
     Remedy.VERIFY: "verify=True replaces a secret that is refused",

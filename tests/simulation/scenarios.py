@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import cache
 
 from keyturn.core.model import Adopt, AdoptSecret, Delivery, DesiredKey, Rotation, SlotName, Smoke, Strategy, Timing
+from keyturn.core.record import Claim, Intent, Op, Retire, Slot
 from keyturn.core.results import Options
 from keyturn.engine.executor import apply_key
 from tests.simulation.people import bury, make_keys
@@ -25,6 +26,7 @@ VERIFY = Options(verify=True)
 NOTHING = Options()
 ROTATE = Options(rotate=True)
 DELETE = Options(allow_delete=True)
+NONCE = "0badcafe"
 BOTH = (Strategy.IN_PLACE, Strategy.ALTERNATING)
 
 
@@ -180,9 +182,11 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
         ),
         stop("field-in-use", _cached(lambda: _field_in_use(one))),
         stop("namesake", _cached(_with_namesake)),
+        act("forged-create", _cached(lambda: forged_create(one)), Act(one, by_hand=_unsteady)),
         stop("another-owner", _cached(lambda: _of_another(one))),
     ]
     if alternating:
+        made.append(stop("forged-retire", _cached(lambda: forged_retire(one))))
         made.append(act("retire", _cached(lambda: _overlapped(one)), Act(one)))
         put_back = Act(one, after=600.0, by_hand=lambda world: _put_back(world, one))
         made.append(act("retire-rolled-back", rest, Act(one, ROTATE, once=True), put_back, later))
@@ -261,6 +265,29 @@ def _put_back(world: Universe, desired: DesiredKey) -> None:
     world.by_hand(place, next(value for (kept, _), value in world.kept.items() if kept == place))
     if not world.accepted(world.fields[place]):
         world.steady = frozenset()
+
+
+def forged_create(desired: DesiredKey) -> Universe:
+    """A world whose record has an open create, with the nonce in the name of another team's older API key."""
+    world = settled(desired)
+    team = Key("team", f"team-kt{NONCE}", START, f"{MARK}team")
+    world.keys["team"], world.foreign_keys = team, world.foreign_keys | {"team"}
+    record, version = world.records["main"]
+    since = START + timedelta(seconds=world.now)
+    forged = Intent(Op.CREATE, record.live, NONCE, "run-x", since, START)
+    world.records["main"] = (replace(record, intent=forged), version)
+    return world
+
+
+def forged_retire(desired: DesiredKey) -> Universe:
+    """A world whose record and claims say that another team's API key is the slot to be retired."""
+    world = settled(desired)
+    record, version = world.records["main"]
+    other = (record.live or SlotName.A).other
+    slots = {**record.slots, other: Slot("other", "other")}
+    world.records["main"] = (replace(record, slots=slots, retire=Retire(other, START)), version)
+    world.claims["other"] = (Claim("other", "tests", "main"), 1)
+    return world
 
 
 def _unsteady(world: Universe) -> None:

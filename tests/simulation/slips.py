@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from keyturn.core.machine import delete, deliver, deliveries, facts, ownership, parking, source
+from keyturn.core.machine import delete, deliver, deliveries, facts, ownership, parking, provenance, source
 from keyturn.core.machine.deliver import cleaned, readable_unwanted
 from keyturn.core.machine.facts import record_of
 from keyturn.core.machine.guards import seen
-from keyturn.core.model import SlotName
+from keyturn.core.model import ApiKey, SlotName
 from keyturn.core.record import Op, Record, Retire
 from keyturn.core.state import State
 from keyturn.core.steps import Decision, DeleteKey
@@ -145,6 +145,20 @@ def claims_kept() -> tuple[Swap, ...]:
     return ((delete, "release_key", release_key),)
 
 
+def names_not_compared() -> tuple[Swap, ...]:
+    """Whatever the record says is this key's API key."""
+    return everywhere(provenance, "unproven", lambda state, uuid: "")
+
+
+def age_not_compared() -> tuple[Swap, ...]:
+    """However old it is, an API key with the nonce in its name was made by the create."""
+
+    def made(state: State) -> tuple[ApiKey, ...]:
+        return tuple(key for key in state.observed.keys if key.name.endswith(f"-kt{facts.intent_of(state).nonce}"))
+
+    return everywhere(provenance, "made", made)
+
+
 def limit_fails() -> tuple[Swap, ...]:
     """A key that the rate limit holds back fails, as by any other definite no."""
     return ((executor, "_held_back", lambda *_: False),)
@@ -189,6 +203,8 @@ SLIPS: Mapping[str, Mutant] = {
         Mutant("a spare is taken before the intent", spare_before_intent, (("pool", IN_PLACE),)),
         Mutant("a spare is not renamed", spare_not_renamed, (("pool", IN_PLACE),)),
         Mutant("claims are never released", claims_kept, (("delete", IN_PLACE),)),
+        Mutant("names are not compared", names_not_compared, (("forged-retire", ALTERNATING),)),
+        Mutant("ages are not compared", age_not_compared, (("forged-create", IN_PLACE),)),
         Mutant("a key fails by the rate limit", limit_fails, (("rotate", IN_PLACE),)),
         Mutant("another system's value is a key", another_system_is_a_key, (("adopt-of-another-system", IN_PLACE),)),
         Mutant("a repair tries what it finds", another_system_is_a_key, (("drift-of-another-system", ALTERNATING),)),

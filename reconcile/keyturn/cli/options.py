@@ -128,8 +128,10 @@ lock_timeout = click.option(
 
 
 def brakes(command: Command) -> Command:
-    """Add --allow-delete and --allow-rotations."""
+    """Add --allow-delete and the other numbers that an operator allows."""
     for name, help_text in (
+        ("--allow-unproven", "Allow changes to this many API keys that may not be the key's own."),
+        ("--allow-removals", "Allow this many deliveries to be emptied, instead of 20."),
         ("--allow-rotations", "Allow this many adoptions and heals beyond limits.rotations_per_run."),
         ("--allow-delete", "Allow this many API keys to be deleted."),
     ):

@@ -4,6 +4,7 @@
     ├── InputError               exit 3   the manifest or the command line is wrong
     │   └── ManifestError                 all its mistakes at once
     ├── OwnershipError           exit 4   another owner's key, field or record; or a brake
+    │   ├── Forged                        a record or claim without a valid signature
     │   ├── RunStopped                    the whole run stops, not only this key
     │   └── PolicyError                   the operator's policy does not allow it: all violations at once
     ├── CredentialError          exit 5   a token or a login is refused
@@ -93,6 +94,10 @@ class OwnershipError(KeyturnError):
     """A brake or an ownership rule stopped this key."""
 
     exit_code = 4
+
+
+class Forged(OwnershipError):
+    """A record or claim has no valid signature: it was forged, copied or rolled back, or never signed."""
 
 
 class RunStopped(OwnershipError):

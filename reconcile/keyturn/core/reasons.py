@@ -75,6 +75,10 @@ class Remedy(StrEnum):
     MAKE_KEYS = "make-keys"
     ALLOW_DELETE = "allow-delete"
     ALLOW_ROTATIONS = "allow-rotations"
+    ALLOW_REMOVALS = "allow-removals"
+    ALLOW_UNPROVEN = "allow-unproven"
+    DELETE_EXTRA = "delete-extra"
+    SIGN_RECORDS = "sign-records"
     AGREE = "agree"
     UNPARK = "unpark"
     VERIFY = "verify"
@@ -182,6 +186,14 @@ class Reason(StrEnum):
     TOO_MANY_ROTATIONS = (
         "too-many-rotations", Condition.HELD, Remedy.ALLOW_ROTATIONS, "More keys would get new secrets than allowed."
     )  # fmt: skip
+    EXTRA = "extra", Condition.HELD, Remedy.DELETE_EXTRA, "An API key would go that a create without an answer left."
+    UNPROVEN = (
+        "unproven", Condition.HELD, Remedy.ALLOW_UNPROVEN, "An API key to change may not be this key's own."
+    )  # fmt: skip
+    TOO_MANY_REMOVALS = (
+        "too-many-removals", Condition.HELD, Remedy.ALLOW_REMOVALS, "More deliveries would be emptied than allowed."
+    )  # fmt: skip
+    FORGED = "forged", Condition.HELD, Remedy.SIGN_RECORDS, "A record or claim has no valid signature."
     ALL_GONE = "all-gone", Condition.HELD, Remedy.ONE_BY_ONE, "Every live API key of the run is missing."
     ALL_REFUSED = "all-refused", Condition.HELD, Remedy.ROTATE_EACH, "The API refuses every key that was checked."
     OUTSIDE_POLICY = (

@@ -24,7 +24,8 @@ class Options:
     """What an operator asked of this run; the manifest never sets these.
 
     `rotate` asks for a rotation now; `adopt` overrides the entry's consent; `secret` is the one to adopt where it
-    comes from standard input; `allow_delete` is the run's brake, released for this key; `lock_timeout` is in seconds.
+    comes from standard input; `lock_timeout` is in seconds. `allow_delete`, `allow_extra` (API keys that an unanswered
+    create left) and `allow_unproven` (API keys that may not be this key's) are the run's brakes, released for this key.
     `confirmed`: an operator answers for it that the API keys and secrets to adopt are this key's.
     `same_team`: an operator, or another key of the run, says that the account token is of the key's own team.
     """
@@ -40,6 +41,8 @@ class Options:
     same_team: bool = False
     unpark: bool = False
     allow_delete: bool = False
+    allow_extra: bool = False
+    allow_unproven: bool = False
     secret: Secret | None = None
     lock_timeout: float = 120.0
 
@@ -140,6 +143,10 @@ class KeyPlan(_Judged):
     due_since: datetime | None = None
     conditions: tuple[End, ...] = ()
     """The condition of the key now, before any change: everything that was found, the most urgent first."""
+    removals: int = 0
+    """How many deliveries lose their secret although their key stays."""
+    unproven: tuple[str, ...] = ()
+    """Why API keys that would be changed may not be this key's: a sentence per API key."""
 
     @property
     def exit_code(self) -> int:

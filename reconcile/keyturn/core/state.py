@@ -117,6 +117,8 @@ class Attempt:
 
     fresh: bool = False
     """The open intent was written by this pass and its mint is unsent (rule 1)."""
+    opened: bool = False
+    """This run made the nonce of the open intent: nobody else knew it before."""
     found: bool = False
     """The open intent was found, so what it is about may have been sent."""
     minted: str | None = None

@@ -257,7 +257,10 @@ def _remembered(state: State, step: WriteRecord, outcome: Written) -> State:
     match step.kind:
         case Write.OPEN:
             honoured = run.honoured or (intent is not None and intent.op is Op.ROTATE)
-            return replace(after, run=replace(run, attempt=Attempt(fresh=True), honoured=honoured))
+            # A delete takes the nonce of an open create over, which may be another run's.
+            kept = before is not None and before.intent is not None and before.intent.nonce == (intent and intent.nonce)
+            opened = run.attempt.opened if kept else True
+            return replace(after, run=replace(run, attempt=Attempt(fresh=True, opened=opened), honoured=honoured))
         case Write.TAKE:
             until = state.clock.uptime + state.desired.timing.settle
             return replace(

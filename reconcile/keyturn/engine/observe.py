@@ -104,6 +104,8 @@ def refresh(world: World, state: State, stored: StoredRecord) -> State:
         attempt=replace(
             attempt,
             fresh=False,
+            # The answer to the opening write may have been lost.
+            opened=(attempt.opened and same) or (mine and intent is not None and intent.nonce == run.nonce),
             found=mine,
             minted=attempt.minted if same else None,
             discarded=attempt.discarded and same,

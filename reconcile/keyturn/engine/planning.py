@@ -11,6 +11,7 @@ from keyturn.core import schedule
 from keyturn.core.conditions import NOT_OURS, Facts, conditions, facts
 from keyturn.core.errors import KeyturnError, RunStopped
 from keyturn.core.machine import next_step
+from keyturn.core.machine.provenance import unproven
 from keyturn.core.model import UNJUDGED, DesiredKey, Origin, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Record
@@ -26,6 +27,7 @@ from keyturn.core.steps import (
     Purpose,
     Regenerate,
     Relist,
+    Rename,
     Step,
     Wait,
     WriteRecord,
@@ -98,16 +100,18 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
 
     Raises RunStopped only.
     """
-    dry = replace(options, allow_delete=True, lock_timeout=0.0)
+    dry = replace(options, allow_delete=True, allow_extra=True, allow_unproven=True, lock_timeout=0.0)
     hand = Hand()
     seen: State | None = None
     try:
         state = first = seen = observe(world, desired, dry, "plan", hand)
         steps: list[Step] = []
+        doubts: dict[str, str] = {}
         trace(state)
         decision = next_step(state)
         while not isinstance(decision, End):
             steps.append(decision)
+            doubts |= _doubts(state, decision)
             if len(steps) > MAX_STEPS:
                 decision = ENDLESS
                 break
@@ -140,7 +144,9 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
         end=decision,
         basis=_basis(first, changes, decision),
         mints=any(isinstance(step, Create) or (isinstance(step, Regenerate) and not step.discard) for step in steps),
-        deletes=sum(item.change is Change.DELETE and item.code != "extra" for item in changes),
+        deletes=sum(item.change is Change.DELETE for item in changes),
+        removals=0 if desired.absent else sum(item.change is Change.REMOVE for item in changes),
+        unproven=tuple(doubts.values()),
         scheduled=scheduled,
         due_since=due_since,
         conditions=conditions(facts(seen, decision, tuple(changes), due_since)),
@@ -204,6 +210,14 @@ def look_closer(world: World, seen: State, hand: Hand, end: End) -> State:
         check = Check(str(digest), Purpose.ADOPT)
         seen = advance(seen, check, perform(world, seen, check, hand))
     return seen
+
+
+def _doubts(state: State, step: Step) -> dict[str, str]:
+    """Return why the API key that a step changes may not be this key's, by its uuid; empty if nothing speaks for it."""
+    if not isinstance(step, Regenerate | Rename):
+        return {}
+    doubt = unproven(state, step.uuid)
+    return {step.uuid: doubt} if doubt else {}
 
 
 def _passed(state: State, step: Step) -> State:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from keyturn.core import brakes
-from keyturn.core.brakes import Braked, Limits
+from keyturn.core.brakes import NONE_ALLOWED, Allowed, Braked, Limits
 from keyturn.core.errors import InputError, KeyturnError, RunStopped
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Condition, Reason, mixed
@@ -93,13 +93,15 @@ class Runner:
         *,
         allow_delete: int = 0,
         allow_rotations: int = 0,
+        allowed: Allowed = NONE_ALLOWED,
         unpark: Collection[str] = (),
     ) -> RunPlan:
         """Plan these keys (none named: all, and due retires of records without an entry); nothing is written.
 
         Raises InputError if a key is not in the manifest, OwnershipError for what the operator's policy does not allow.
         """
-        call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
+        limits = Limits.under(self._desired, allow_rotations, allow_delete, allowed)
+        call = self._call(keys, options, limits, unpark)
         planned = self._look(call, call.work)
         braked = self._brake(call, planned)
         pools = self._pools(call, braked.plans)
@@ -125,6 +127,7 @@ class Runner:
         *,
         allow_delete: int = 0,
         allow_rotations: int = 0,
+        allowed: Allowed = NONE_ALLOWED,
         unpark: Collection[str] = (),
         expected_digest: str = "",
         wait: bool = False,
@@ -137,7 +140,8 @@ class Runner:
             InputError: a key is not in the manifest.
             OwnershipError: the plan's digest is not `expected_digest`, or the policy does not allow what is asked for.
         """
-        call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
+        limits = Limits.under(self._desired, allow_rotations, allow_delete, allowed)
+        call = self._call(keys, options, limits, unpark)
         planned = self._look(call, call.work)
         if expected_digest and not call.unknown:
             check_digest(self._desired, planned, expected_digest)
@@ -167,7 +171,7 @@ class Runner:
 
         Raises InputError if a key is not in the manifest.
         """
-        call = self._call(keys, options, self._limits(0, 0))
+        call = self._call(keys, options, Limits(self._desired.rotations_per_run))
         working = {key.id for key in call.work}
         idle = tuple(self._entryless(key) for key in call.unmanaged if key not in working)
         planned = self._look(call, call.work)
@@ -192,9 +196,6 @@ class Runner:
             exit_code=mixed([*codes, brakes.OWNERSHIP if call.stopped else 0]),
             pools=self._pools(call, plans),
         )
-
-    def _limits(self, allow_delete: int, allow_rotations: int) -> Limits:
-        return Limits.under(self._desired.permit, self._desired.rotations_per_run, allow_rotations, allow_delete)
 
     def _call(self, keys: Sequence[str], options: Options, limits: Limits, unpark: Collection[str] = ()) -> Call:
         worklist.check_permitted(self._desired.permit, options, limits)
@@ -301,8 +302,7 @@ class Runner:
             if end := self._halted(call):
                 return KeyReport(key.id, (), end, conditions=by_urgency((end, *plan.conditions)))
             try:
-                options = replace(call.options_of(key), allow_delete=plan.deletes > 0)
-                report = self._engine.apply(self._world, call.entry_of(key), options, run, say)
+                report = self._engine.apply(self._world, call.entry_of(key), call.released(key, plan), run, say)
             except RunStopped as stop:
                 call.stopped = call.stopped or ended(stop)
                 return KeyReport(key.id, (), ended(stop))

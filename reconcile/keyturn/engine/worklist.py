@@ -71,6 +71,12 @@ class Call:
             return Options(asked.verify, by=asked.by, lock_timeout=asked.lock_timeout, same_team=same_team)
         return replace(asked, unpark=asked.unpark or key.id in self.unpark, same_team=same_team)
 
+    def released(self, key: DesiredKey, plan: KeyPlan) -> Options:
+        """Return the options of a key with those brakes off that let its plan pass."""
+        deletes = plan.deletes > 0
+        unproven = bool(plan.unproven)
+        return replace(self.options_of(key), allow_delete=deletes, allow_extra=deletes, allow_unproven=unproven)
+
     def saw(self, key: str, verdict: Verdict | None) -> None:
         """Stop once two keys were checked and none was accepted."""
         with self.lock:

@@ -40,6 +40,11 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.MAKE_KEYS: "make the API keys in the control panel, with exactly these names, then `keyturn apply {key}`",
     Remedy.ALLOW_DELETE: "`keyturn apply --allow-delete {number}` allows it",
     Remedy.ALLOW_ROTATIONS: "`keyturn apply --allow-rotations {number}` allows it; or name fewer keys",
+    Remedy.ALLOW_REMOVALS: "`keyturn apply --allow-removals {number}` allows it; or name fewer keys",
+    Remedy.ALLOW_UNPROVEN: "compare the API key in the control panel with `keyturn history {key}`; if it is this "
+    "key's, give it the name that the entry asks for, or `keyturn apply --allow-unproven {number}`",
+    Remedy.DELETE_EXTRA: "`keyturn apply --allow-delete {number}` allows it; or delete it in the control panel",
+    Remedy.SIGN_RECORDS: "find out who changed it; if what it says is right, `keyturn sign {key}`",
     Remedy.AGREE: "read the plan, then answer y, or run with `--yes`",
     Remedy.UNPARK: "remove the cause, then `keyturn apply {key} --unpark {key}`",
     Remedy.VERIFY: "`keyturn apply {key} --verify`",

@@ -75,7 +75,7 @@ class DotenvTarget(WithoutServer):
 
     kind: ClassVar[str] = "dotenv"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        compare_and_set=True, versions=False, documents=True, whole_value=False, shared=False
+        compare_and_set=True, versions=False, documents=True, whole_value=False, shared=False, counts=True
     )
     settings_model: ClassVar[type[BaseModel]] = DotenvSettings
 

@@ -75,7 +75,7 @@ class VaultTarget:
 
     kind: ClassVar[str] = "vault"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        compare_and_set=True, versions=True, documents=True, whole_value=False
+        compare_and_set=True, versions=True, documents=True, whole_value=False, counts=True
     )
     settings_model: ClassVar[type[BaseModel]] = VaultSettings
 

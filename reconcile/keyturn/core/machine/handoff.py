@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from keyturn.core.machine.adopt import fits, named_otherwise
 from keyturn.core.machine.facts import intent_of, note, record_of
-from keyturn.core.machine.ownership import claim
+from keyturn.core.machine.ownership import api_now, claim
 from keyturn.core.machine.policy import Chain
 from keyturn.core.model import AdoptSecret, ApiKey, Cause, SlotName, Strategy
 from keyturn.core.reasons import Reason
@@ -41,8 +41,7 @@ def create_retired(state: State) -> Decision | None:
     known = tuple(key.uuid for key in state.observed.keys if key.name in missing)
     wanted = " and ".join(map(repr, missing))
     shown = Planned(Change.HAND_OFF, "create-retired", f"needs {wanted}, which an operator makes in the control panel")
-    # By the API's clock, as `created_at` of what is made from now on.
-    handed = Handoff(missing, state.clock.now + timedelta(seconds=state.observed.skew), known)
+    handed = Handoff(missing, api_now(state), known)
     return WriteRecord(
         note(
             replace(record, intent=None, handoff=handed),
