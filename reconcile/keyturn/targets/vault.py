@@ -69,7 +69,6 @@ class VaultTarget:
         settings = parse_settings(VaultSettings, context)
         check_origins(self.origin_mistakes(settings, context.environment), context)
         origin = origin_of(settings.address)
-        verify = _authority(settings, context)
         # Import the vendor's library only now: opening a target is the first use of the server.
         from keyturn.targets.vault_kv import KeyValue
         from keyturn.targets.vault_server import Endpoint, Server
@@ -77,7 +76,7 @@ class VaultTarget:
         endpoint = Endpoint(
             origin=origin,
             namespace=settings.namespace or "",
-            verify=verify,
+            authority=_authority(settings, context),
             proxy=proxy_for(origin, context.environment),
             request=context.request,
         )
@@ -229,11 +228,11 @@ def _number(version: str) -> int:
     return int(version) if version.isdecimal() else -1
 
 
-def _authority(settings: VaultSettings, context: TargetContext) -> bool | str:
-    """Return the certificate file, relative to the manifest, or True if none is named."""
+def _authority(settings: VaultSettings, context: TargetContext) -> str:
+    """Return the certificate file, relative to the manifest, or an empty text if none is named."""
     named = settings.ca_cert or context.environment.get(f"{settings.auth.env_prefix}VAULT_CACERT", "")
     if not named:
-        return True
+        return ""
     file = Path(context.base, named)
     if not file.exists():
         raise InputError("there is no such certificate file", where=f"target {context.name}", evidence=named)
