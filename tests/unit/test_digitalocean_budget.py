@@ -278,3 +278,28 @@ def test_a_wall_clock_that_is_set_changes_no_wait() -> None:
     wall.time -= 7200
     budget.acquire()
     assert sum(clock.slept) == pytest.approx(90, abs=0.1)
+
+
+@pytest.mark.finding("L10", before="an absurd Date header lost the answer to a mint", now="such a header is ignored")
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Mon, 99999999999999999999 Jan 2026 00:00:00 GMT",
+        "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+        "Mon, 01 Jan 0001 00:00:00 +2359",
+        "Fri, 31 Dec 9999 23:59:59 -2359",
+        "Mon, 01 Jan 2026 99999999999:00:00 GMT",
+        "Mon, 01 Jan 2026 00:00:00 +99999999999999999999",
+        "",
+        ",",
+        "\udcff",
+    ],
+)
+def test_a_date_beyond_all_calendars_is_ignored(date: str) -> None:
+    """The request is returned to the budget, and its answer is used."""
+    clock = Clock()
+    for headers in ({"date": date}, {"date": format_datetime(clock.now()), "retry-after": date}):
+        budget = learned(clock, 200, limits(5, START + 100, **headers))
+        assert abs(budget.skew) < 86400 * 366 * 10_000
+        budget.acquire()
+        budget.release(429, headers)
