@@ -21,6 +21,7 @@ from keyturn.engine.runner import Runner
 from keyturn.engine.signals import Signals
 from keyturn.live.live_world import open_world
 from keyturn.manifest import load_all
+from keyturn.manifest.secrets import masked
 from keyturn.report.documents import Consent, ReportDocument, dump
 from keyturn.report.markdown import run_markdown
 from keyturn.report.plan import plan_lines
@@ -76,7 +77,9 @@ def opened(
     known = [key.id for desired in every for key in desired.keys]
     for key in (*named, *keys):
         if key not in known:
-            raise InputError(f"there is no key {key!r} in the manifest", where=file, remedy=_did_you_mean(key, known))
+            raise InputError(
+                f"there is no key {masked(key)!r} in the manifest", where=file, remedy=_did_you_mean(key, known)
+            )
     base = path if path.is_dir() else path.parent
     with ExitStack() as stack:
         result: list[Opened] = []
