@@ -5,6 +5,8 @@ STAMP := .venv/.stamp
 EXTRAS := aws dotenv onepassword pulumi sandbox vault
 UNIT_EXTRAS := aws dotenv onepassword vault
 DEMO_EXTRAS := sandbox vault
+# each gets a lock of its own that a release ships; all of them together are requirements/runtime.txt
+RUNTIME_EXTRAS := aws dotenv onepassword pulumi vault
 PYTHONS := 3.11 3.12 3.13
 COMPILE = env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
   --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --annotation-style line
@@ -12,7 +14,7 @@ PYTEST := -m pytest -n 2 --dist loadscope
 PIP := -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit unit-all test coverage engine fuzz simulate decisions bench prove transcript check generate lock
+.PHONY: help demo unit unit-all test coverage engine fuzz simulate decisions bench prove transcript check generate lock release
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -71,6 +73,15 @@ lock: $(STAMP) ## the locks again, from pyproject.toml and requirements/*.in
 	  --output-file requirements/unit.txt pyproject.toml requirements/unit.in
 	$(COMPILE) $(DEMO_EXTRAS:%=--extra %) --constraint requirements/dev.txt \
 	  --output-file requirements/demo.txt pyproject.toml requirements/demo.in
+	for extra in $(RUNTIME_EXTRAS); do \
+	  $(COMPILE) --extra $$extra --constraint requirements/dev.txt \
+	    --output-file requirements/runtime-$$extra.txt pyproject.toml || exit 1; \
+	done
+	$(COMPILE) $(RUNTIME_EXTRAS:%=--extra %) --constraint requirements/dev.txt \
+	  --output-file requirements/runtime.txt pyproject.toml
+
+release: $(STAMP) ## dist/: wheel, sdist, locks, bill of materials and SHA256SUMS of the last commit, built twice and compared
+	$(BIN)/python -m tests.release
 
 .venv: $(STAMP)
 

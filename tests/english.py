@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-CLEAN = ("README.md", "CONTRIBUTING.md", "docs/", "examples/", "provider/", "reconcile/", "tests/")
+CLEAN = ("CHANGELOG.md", "README.md", "CONTRIBUTING.md", "docs/", "examples/", "provider/", "reconcile/", "tests/")
 """Files and folders in which no banned phrase may stand."""
 QUOTING = ("tests/english.py", "tests/unit/test_repository.py")
 """Files that name the phrases."""
@@ -27,7 +27,7 @@ BANNED = {
     r"mends?|mended": "fix",
     r"nobody agreed": "not confirmed",
     r"lets? go|letting go": "release",
-    r"talk": "progress, messages",
+    r"talks?": "progress, messages",
     r"no longer is": "is no longer, is out of date",
     r"stands? twice": "duplicate",
     r"how (?:a|an|the|every|each|one|it) ?\w* stands?": "the condition of",

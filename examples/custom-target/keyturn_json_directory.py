@@ -9,12 +9,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from keyturn.targets.base import (
     Capabilities,
@@ -24,25 +24,30 @@ from keyturn.targets.base import (
     TargetContext,
     TargetForbidden,
     TargetMisfit,
+    TargetSettings,
     TargetUnavailable,
     Value,
     WithoutDocuments,
     WithoutServer,
+    check_origins,
     check_path,
     merge,
     parse_settings,
+    root_mistakes,
     secret_of,
 )
 
 Fields = dict[str, object]
 
 
-class JsonDirectorySettings(BaseModel):
+class JsonDirectorySettings(TargetSettings):
     """The settings of such a target in a manifest; never a credential."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    root: str = Field(description="The directory of the files, below that of the manifest.")
 
-    root: str = Field(description="The directory of the files, beside the manifest or absolute.")
+    def file_mistakes(self, base: Path, environment: Mapping[str, str]) -> Iterable[InputError]:
+        """Yield a mistake unless the operator permits the directory: a manifest may come from a pull request."""
+        return root_mistakes("root", self.root, base, environment)
 
 
 class JsonDirectory(WithoutDocuments, WithoutServer):
@@ -56,7 +61,9 @@ class JsonDirectory(WithoutDocuments, WithoutServer):
 
     def __init__(self, context: TargetContext) -> None:
         """Check the settings; nothing is read or created yet."""
-        self._root = Path(context.base, parse_settings(JsonDirectorySettings, context).root)
+        settings = parse_settings(JsonDirectorySettings, context)
+        check_origins(settings.file_mistakes(Path(context.base), context.environment), context)
+        self._root = Path(context.base, settings.root)
         self._name = context.name
 
     def read(self, path: str, field: str) -> Value:

@@ -8,7 +8,8 @@ except ModuleNotFoundError as missing:
     if missing.name != "pulumi":
         raise
     message = (
-        "pulumi_keyturn needs the Python library pulumi, which is not installed. Type: pip install 'keyturn[pulumi]'"
+        "pulumi_keyturn needs the Python library pulumi, which is not installed. "
+        "Install keyturn[pulumi], as its README says."
     )
     raise ImportError(message, name="pulumi") from None
 

@@ -100,7 +100,7 @@ def delete(props: Props) -> None:
         retain=props.get("on_delete") == "retain",
         clean_targets=props.get("clean_targets") is not False,
         timing=desired.timing,
-        homes={target.name: target.home for target in desired.targets},
+        homes={target.name: target.homes for target in desired.targets},
     )
     if session.uniqueness.has(key.id):
         messages.warn(f"{key.id}: another resource of this program has this key now; nothing was changed")

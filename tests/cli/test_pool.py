@@ -63,6 +63,21 @@ def test_two_runs_share_a_pool_that_is_too_small(nursery: ForkServer) -> None:
         _all_well(made)
 
 
+def test_an_apply_gives_the_spares_to_the_keys_that_the_plan_names(nursery: ForkServer) -> None:
+    """Of five keys, three get a spare by the saved plan: the same three by the apply, although all run at once."""
+    with pooled(nursery, 3) as made:
+        plan = made.json("plan", "--out", "reviewed.json", code=1)["runs"][0]
+        promised = {one["key"] for one in plan["plans"] if any(change["code"] == "pool" for change in one["changes"])}
+        named = sorted(name for one in plan["plans"] for name in one["end"]["make"])
+        assert len(promised) == 3
+        assert len(named) == NEEDED - 3
+
+        report = made.json("apply", "--plan", "reviewed.json", "--yes", code=1)["runs"][0]
+        taken = {one["key"] for one in report["reports"] if any(change["code"] == "pool" for change in one["done"])}
+        assert taken == promised
+        assert sorted(name for one in report["reports"] for name in one["end"]["make"]) == named
+
+
 def test_a_killed_run_takes_no_spare_twice_and_loses_none(nursery: ForkServer) -> None:
     """SIGKILL at requests and at moments of all kinds; one more apply ends with 0, and all is at rest."""
     side_by_side(lambda cut: _cut(nursery, *cut), CUTS, 6)

@@ -172,6 +172,7 @@ def test_a_missing_or_odd_token_is_not_sent(token: str, monkeypatch: pytest.Monk
 def test_a_refused_token_names_its_variable(place: OnePasswordPlace) -> None:
     """With the prefix of the second server; exit code 5."""
     environment = {"EU_OP_CONNECT_HOST": place.connect.address, "EU_OP_CONNECT_TOKEN": TOKEN}
+    environment |= {"KEYTURN_ALLOWED_PREFIXES": "EU_"}
     target = OnePasswordTarget(at(place.connect.address, environment, auth={"env_prefix": "EU_"}))
     with pytest.raises(CredentialError, match="set a new one in EU_OP_CONNECT_TOKEN") as caught:
         target.read("bot", "KEY")
@@ -185,7 +186,7 @@ def test_a_token_goes_only_to_its_own_origin() -> None:
         InputError, match=r"no credential may be sent to https://evil\.example\.com:443.*OP_CONNECT_HOST"
     ):
         OnePasswordTarget(at("https://evil.example.com", {"OP_CONNECT_HOST": "https://op.example.com"}))
-    allowed = at("https://eu.example.com", {"KEYTURN_ALLOWED_ORIGINS": "https://eu.example.com"})
+    allowed = at("https://eu.example.com", {"KEYTURN_ALLOWED_ORIGINS": "connect=https://eu.example.com"})
     OnePasswordTarget(allowed).close()
 
 

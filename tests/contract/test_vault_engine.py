@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from uuid import uuid4
 
 import httpx
@@ -16,6 +17,11 @@ from tests.contract.test_documents import free
 from tests.support.openbao import OpenBao
 
 OLD, NEW = Secret("sk-do-old"), Secret("sk-do-new")
+
+
+def listed(openbao: OpenBao, above: str) -> dict[str, str]:
+    """Permit mounts below `above`: the server could take it for a namespace."""
+    return {"KEYTURN_ALLOWED_ORIGINS": f"vault={openbao.address}#{above}"}
 
 
 @pytest.fixture
@@ -140,17 +146,20 @@ def test_version_1_of_the_engine_is_refused_before_anything_is_written(openbao: 
 def test_a_wrong_mount_is_named(openbao: OpenBao, mount: str, match: str, root: object) -> None:
     """Not there, a folder of another mount, or another engine: for root and for a small policy alike."""
     token = "" if root else login_with(openbao, documented_policy())
-    target = VaultTarget(context(openbao, token, mount=mount))
+    made = context(openbao, token, mount=mount)
+    target = VaultTarget(replace(made, environment={**made.environment, **listed(openbao, "secret")}))
     with pytest.raises(TargetMisfit, match=match):
         target.read("apps/x", "KEY")
     target.close()
 
 
 def test_a_mount_may_have_several_segments(openbao: OpenBao) -> None:
-    """`mount: team/kv` is one mount."""
-    name = f"team-{uuid4().hex}/kv"
+    """`mount: team/kv` is one mount, if `team` is permitted: it could be a namespace."""
+    team = f"team-{uuid4().hex}"
+    name = f"{team}/kv"
     openbao.call("POST", f"sys/mounts/{name}", {"type": "kv", "options": {"version": "2"}})
-    target = VaultTarget(context(openbao, mount=f"/{name}/"))
+    made = context(openbao, mount=f"/{name}/")
+    target = VaultTarget(replace(made, environment={**made.environment, **listed(openbao, team)}))
     target.write("x", "KEY", NEW, None, free)
     assert target.read("x", "KEY").secret == NEW
     target.close()
@@ -171,11 +180,16 @@ def test_namespaces_are_kept_apart(openbao: OpenBao) -> None:
     name = f"ns-{uuid4().hex}"
     openbao.call("POST", f"sys/namespaces/{name}")
     openbao.call("POST", f"{name}/sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
-    inside, outside = (VaultTarget(context(openbao, **extra)) for extra in ({"namespace": name}, {}))
+
+    def target_in(namespace: str) -> VaultTarget:
+        made = context(openbao, **({"namespace": namespace} if namespace else {}))
+        return VaultTarget(replace(made, environment={**made.environment, "VAULT_NAMESPACE": namespace}))
+
+    inside, outside = target_in(name), target_in("")
     inside.write("apps/ns", "KEY", NEW, None, free)
     assert inside.read("apps/ns", "KEY").secret == NEW
     assert outside.read("apps/ns", "KEY").secret is None
-    unknown = VaultTarget(context(openbao, namespace="nope"))
+    unknown = target_in("nope")
     with pytest.raises(TargetMisfit, match="no such namespace"):
         unknown.read("apps/ns", "KEY")
     for target in (inside, outside, unknown):

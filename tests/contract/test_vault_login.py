@@ -43,8 +43,11 @@ def mount(openbao: OpenBao) -> str:
 
 
 def with_environment(made: TargetContext, environment: Mapping[str, str]) -> TargetContext:
-    """Return the context with other credentials and the same VAULT_ADDR."""
-    return replace(made, environment={"VAULT_ADDR": made.environment["VAULT_ADDR"], **environment})
+    """Return the context with other credentials, for the same server and mount of the login."""
+    auth = made.settings.get("auth", {})
+    assert isinstance(auth, dict)
+    same = {"VAULT_ADDR": made.environment["VAULT_ADDR"], "VAULT_AUTH_MOUNT": auth.get("mount", "")}
+    return replace(made, environment={**same, **environment})
 
 
 def works(target: VaultTarget) -> bool:
@@ -70,6 +73,7 @@ def approle(openbao: OpenBao, policy: str, mount: str) -> Callable[..., TargetCo
         address = address or openbao.address
         environment = {
             "VAULT_ADDR": address,
+            "VAULT_AUTH_MOUNT": mount,
             "VAULT_ROLE_ID": role_id["role_id"],
             "VAULT_SECRET_ID": secret or secret_id["secret_id"],
         }
@@ -209,6 +213,7 @@ def test_a_second_set_of_credentials(openbao: OpenBao, policy: str) -> None:
         "VAULT_TOKEN": "hvs.other",
         "EU_VAULT_ADDR": openbao.address,
         "EU_VAULT_TOKEN": openbao.token(policy),
+        "KEYTURN_ALLOWED_PREFIXES": "US_, EU_",
     }
     target = VaultTarget(replace(made, environment=environment))
     assert works(target)

@@ -146,7 +146,11 @@ def test_a_named_authority_is_trusted(encrypted: tuple[str, list[str]], authorit
     """`ca_cert`, looked for beside the manifest, or VAULT_CACERT; the server is then really asked."""
     address, seen = encrypted
     prefix = "EU_" if how == "prefixed variable" else ""
-    environment = {f"{prefix}VAULT_ADDR": address, f"{prefix}VAULT_TOKEN": "hvs.mine"}
+    environment = {
+        f"{prefix}VAULT_ADDR": address,
+        f"{prefix}VAULT_TOKEN": "hvs.mine",
+        "KEYTURN_ALLOWED_PREFIXES": prefix,
+    }
     settings: dict[str, object] = {"auth": {"env_prefix": prefix}}
     if how == "setting":
         settings["ca_cert"] = "ca.pem"
@@ -161,7 +165,7 @@ def test_a_named_authority_is_trusted(encrypted: tuple[str, list[str]], authorit
 
 def test_an_authority_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
     """It is said before anything is sent."""
-    with pytest.raises(InputError, match=r"no such certificate file.*nope\.pem"):
+    with pytest.raises(InputError, match=r"certificate file cannot be used.*nope\.pem, No such file"):
         made_from("https://vault.example.com", base=tmp_path, ca_cert="nope.pem")
 
 

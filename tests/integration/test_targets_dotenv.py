@@ -33,7 +33,7 @@ from pathlib import Path
 from keyturn.core.secret import Secret
 from keyturn.targets.base import TargetContext
 from keyturn.targets.dotenv import DotenvTarget
-target = DotenvTarget(TargetContext("env", {"root": sys.argv[1]}))
+target = DotenvTarget(TargetContext("env", {"root": sys.argv[1]}, base=sys.argv[1]))
 for number in range(20):
     target.write("app.env", f"NAME_{sys.argv[2]}_{number}", Secret("x"), None, lambda: None)
 """
@@ -58,4 +58,4 @@ except InputError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
-    assert "pip install 'keyturn[dotenv]'" in done.stdout
+    assert "Install keyturn[dotenv]," in done.stdout

@@ -24,7 +24,7 @@ def raw(sandbox: Sandbox, verb: str, path: str) -> bytes:
     place = urlsplit(sandbox.url)
     with socket.create_connection((place.hostname or "", place.port or 0), timeout=10) as line:
         line.sendall(
-            f"{verb} {path} HTTP/1.1\r\nhost: sandbox\r\nauthorization: Bearer {sandbox.token}\r\n"
+            f"{verb} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {sandbox.token}\r\n"
             "content-length: 0\r\nconnection: close\r\n\r\n".encode()
         )
         got = b""

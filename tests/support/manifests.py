@@ -73,7 +73,9 @@ class Vault:
     def origin_mistakes(cls, settings: VaultSettings, environment: Mapping[str, str]) -> Iterable[InputError]:
         """As the real one."""
         variable = f"{settings.auth.env_prefix}VAULT_ADDR"
-        return origin_mistakes("address", settings.address, (variable,), environment) if settings.address else ()
+        return (
+            origin_mistakes("address", settings.address, (variable,), environment, "vault") if settings.address else ()
+        )
 
 
 class FilesSettings(BaseModel):

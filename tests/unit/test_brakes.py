@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from keyturn.core import brakes
 from keyturn.core.brakes import Limits, brake
-from keyturn.core.model import ApiKey, SlotName, Verdict
+from keyturn.core.configuration import Configuration, TargetPlace, differences
+from keyturn.core.model import ApiKey, RecordsConfig, SlotName, Timing, Verdict
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.record import Intent, Op, Record, Slot
 from keyturn.core.results import Change, End, KeyPlan, Planned
 
 NOW = datetime(2026, 8, 1, tzinfo=UTC)
 REST = End(Reason.AT_REST)
+AROUND = Configuration((TargetPlace("v", "dotenv", {"root": "./safe"}, "1"),), RecordsConfig("v"))
 
 
 def plan(
@@ -217,6 +220,34 @@ class TestCommonFate:
 def test_the_digest_covers_every_basis_and_not_the_order() -> None:
     """A changed, an added and a swapped basis each make another digest."""
     a, b = plan("a", basis="1"), plan("b", basis="2")
-    assert brakes.digest([a, b]) == brakes.digest([b, a])
+    assert brakes.digest("me", AROUND, [a, b]) == brakes.digest("me", AROUND, [b, a])
     others = [[a], [a, plan("b", basis="3")], [plan("a", basis="2"), plan("b", basis="1")]]
-    assert len({brakes.digest(plans) for plans in [[a, b], *others]}) == 4
+    assert len({brakes.digest("me", AROUND, plans) for plans in [[a, b], *others]}) == 4
+
+
+@pytest.mark.finding(
+    "H4",
+    before="a saved plan is applied with other targets, records, timing or owner",
+    now="its digest covers all of them",
+)
+def test_the_digest_covers_owner_targets_records_and_timing() -> None:
+    """Also a login that no home tells apart, and the value of a variable that is not shown."""
+    vault = AROUND.targets[0]
+    others = [
+        replace(AROUND, targets=()),
+        replace(AROUND, targets=(replace(vault, place={"root": "./public"}),)),
+        replace(AROUND, targets=(replace(vault, digest="of another value"),)),
+        replace(AROUND, records=RecordsConfig("v", "mine")),
+        replace(AROUND, timing=Timing(settle=1)),
+    ]
+    digests = {brakes.digest("me", one, []) for one in (AROUND, *others)} | {brakes.digest("you", AROUND, [])}
+    assert len(digests) == 2 + len(others)
+    told = [list(differences(AROUND, one)) for one in others]
+    assert told == [
+        ["the target v is gone"],
+        ["the target v: root was ./safe and is ./public"],
+        ["the target v: the value of a variable changed"],
+        ["the records: prefix was keyturn and is mine"],
+        ["timing: settle was 30.0 and is 1"],
+    ]
+    assert list(differences(others[0], AROUND)) == ["the target v is new"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.core.origins import allowed_origins, origin_of
+from keyturn.core.origins import origin_of
 from tests.support.manifests import ENVIRONMENT, KEYS, TOP, mistake, mistakes, read
 
 TAIL = "Zq8Wv3Lm1Xc7Rt5Yb2Nk"
@@ -120,7 +120,7 @@ def test_what_a_variable_stands_for_is_not_shown() -> None:
     assert "hidden" not in str(address)
     assert address.text == (
         "no credential may be sent to the origin of ${KEYTURN_A} (VAULT_ADDR is not set). "
-        "If it is right, type: export VAULT_ADDR=…, or add it to KEYTURN_ALLOWED_ORIGINS."
+        "If it is right, type: export VAULT_ADDR=…, or add vault=… to KEYTURN_ALLOWED_ORIGINS."
     )
 
 
@@ -165,10 +165,11 @@ def test_a_credential_goes_only_to_its_own_origin() -> None:
     other = "https://other.example.com"
     assert mistake(with_address(other)).text == (
         "no credential may be sent to https://other.example.com:443 (VAULT_ADDR is https://vault.example.com:8200). "
-        "If it is right, type: export VAULT_ADDR=https://other.example.com:443, or add it to KEYTURN_ALLOWED_ORIGINS."
+        "If it is right, type: export VAULT_ADDR=https://other.example.com:443, "
+        "or add vault=https://other.example.com:443 to KEYTURN_ALLOWED_ORIGINS."
     )
     assert mistake(with_address(other)).line == 4
-    assert read(with_address(other), {"KEYTURN_ALLOWED_ORIGINS": f"https://x, {other}:443"}).targets
+    assert read(with_address(other), {"KEYTURN_ALLOWED_ORIGINS": f"https://x, vault={other}:443"}).targets
     assert read(with_address(f"{other}/"), {"VAULT_ADDR": "https://OTHER.example.com:443/"}).targets
     assert mistakes(with_address("https://vault.example.com:8200"), {})
 
@@ -211,7 +212,10 @@ def test_a_second_set_of_credentials_has_its_own_origin() -> None:
 )
 def test_an_address_that_is_not_plainly_one_is_refused(address: str) -> None:
     """Even where it is allowed by name."""
-    environment = {"VAULT_ADDR": address, "KEYTURN_ALLOWED_ORIGINS": "https://vault.example.com:8200,https://evil.com"}
+    environment = {
+        "VAULT_ADDR": address,
+        "KEYTURN_ALLOWED_ORIGINS": "vault=https://vault.example.com:8200,vault=https://evil.com",
+    }
     found = mistakes(with_address(address), environment)
     assert {each.path for each in found} == {"targets.vault.address"}
 
@@ -236,8 +240,3 @@ def test_origins_are_compared_in_one_form() -> None:
     assert origin_of("http://localhost") == "http://localhost:80"
     assert origin_of("https://bücher.example:8443") == "https://xn--bcher-kva.example:8443"
     assert origin_of("https://[2001:DB8:0:0::1]") == "https://[2001:db8::1]:443"
-    assert allowed_origins({"KEYTURN_ALLOWED_ORIGINS": " https://a , ,https://b:444,"}) == {
-        "https://a:443",
-        "https://b:444",
-    }
-    assert allowed_origins({}) == frozenset()

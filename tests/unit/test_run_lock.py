@@ -100,6 +100,38 @@ def test_a_directory_that_others_can_write_is_not_used(directory: Path) -> None:
     assert [path.name for path in directory.iterdir()] == [planted]
 
 
+@pytest.mark.finding(
+    "L18",
+    before="another user who made the directory first disabled the quick take-over, and nothing said so",
+    now="at -v, each directory that is not used is named, with whose it is",
+)
+def test_the_log_says_why_there_is_no_lock_file(
+    tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another user's, one that others may enter, no directory, no parent; nothing is said if one can be used."""
+    caplog.set_level("INFO", "keyturn")
+    directory.mkdir(mode=0o700)
+    (tmp_path / "open").mkdir(mode=0o755)
+    (tmp_path / "link").symlink_to(directory)
+    with Runs([directory]).hold():
+        assert not caplog.messages
+    with Runs([tmp_path / "open", tmp_path / "link", tmp_path / "gone" / "keyturn"]).hold():
+        pass
+    owner = directory.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    with Runs([directory]).hold():
+        pass
+    none = "this run has no lock file: after a crash, the next run waits until its lease has expired"
+    assert caplog.messages == [
+        f"{tmp_path / 'open'} is not used for lock files: its mode 0755 lets other users in",
+        f"{tmp_path / 'link'} is not used for lock files: it is not a directory",
+        f"{tmp_path / 'gone/keyturn'} is not used for lock files: No such file or directory",
+        none,
+        f"{directory} is not used for lock files: it belongs to the user id {owner}",
+        none,
+    ]
+
+
 def test_a_link_to_a_directory_is_not_used(tmp_path: Path, directory: Path) -> None:
     """A link in a shared temporary directory could lead anywhere."""
     (tmp_path / "elsewhere").mkdir(mode=0o700)

@@ -30,6 +30,9 @@ from keyturn.core.sanitize import code_span, plain, unsafe
         ("  ::set-output name=x::y", "\\::set-output name=x::y"),
         ("see ##[error]x and ##vso[task]", "see #\\#[error]x and #\\#vso[task]"),
         ("[red]markup[/red]", "[red]markup[/red]"),
+        ("no key 'sk-do-0123456789ab' here", "no key '[secret]' here"),
+        ("x\ndop_v1_0123456789abcdef", "x\\n[secret]"),
+        ("it starts with `sk-do-`, hvs. or doo_v1_…", "it starts with `sk-do-`, hvs. or doo_v1_…"),
         ("", ""),
     ],
 )
@@ -42,6 +45,7 @@ def test_long_text_is_cut() -> None:
     """To the limit, with a mark."""
     assert plain("x" * 300) == "x" * 199 + "…"
     assert plain("x" * 200) == "x" * 200
+    assert plain("x " * 98 + "sk-do-0123456789abcdef").endswith(" [se…")
     assert plain("\x00" * 9, limit=10) == "\\x00\\x00\\…"
 
 

@@ -51,7 +51,7 @@ def test_no_other_endpoint_of_a_manifest_gets_a_credential(endpoint: str) -> Non
 
 def test_an_endpoint_is_allowed_by_the_person_who_runs_keyturn() -> None:
     """By the list, or by AWS's own variables."""
-    target({"endpoint": "http://127.0.0.1:5000"}, {"KEYTURN_ALLOWED_ORIGINS": "http://127.0.0.1:5000"})
+    target({"endpoint": "http://127.0.0.1:5000"}, {"KEYTURN_ALLOWED_ORIGINS": "aws=http://127.0.0.1:5000"})
     target({"endpoint": "http://127.0.0.1:5000"}, {"AWS_ENDPOINT_URL": "http://127.0.0.1:5000"})
     target({"endpoint": "http://127.0.0.1:5000"}, {"AWS_ENDPOINT_URL_SECRETS_MANAGER": "http://127.0.0.1:5000"})
     target({}, {"AWS_ENDPOINT_URL": "https://aws.example.com"})

@@ -31,7 +31,9 @@ NOBODY = 65534
 
 def target(root: Path, form: str = "dotenv", request: float = 5) -> DotenvTarget:
     """Return a target on this directory."""
-    return DotenvTarget(TargetContext("env", {"root": str(root), "format": form}, request=request))
+    return DotenvTarget(
+        TargetContext("env", {"root": str(root), "format": form}, base=str(root.parent), request=request)
+    )
 
 
 def free() -> None:
@@ -74,13 +76,57 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_a_file_is_for_its_owner_only(root: Path) -> None:
-    """Also one that was open to others before; nothing else is left beside it."""
+    """Also one that was open to all before, but for its group; nothing else is left beside it."""
+    for name, mode in (("app.env", 0o666), ("own.env", 0o604)):
+        (root / name).write_text("A=1\n")
+        (root / name).chmod(mode)
+    for name in ("app.env", "own.env", "new.env"):
+        target(root).write(name, "NAME", NEW, None, free)
+    modes = {one.name: stat.S_IMODE(one.stat().st_mode) for one in root.iterdir()}
+    assert modes == {"app.env": 0o640, "own.env": 0o600, "new.env": 0o600}
+
+
+@pytest.mark.finding(
+    "L15",
+    before="a file 0640 became 0600 of root's group, without its attributes: readers by group lost it",
+    now="group, its right to read and attributes stay; no mode goes beyond 0640",
+)
+def test_a_file_keeps_its_group_and_its_attributes(root: Path) -> None:
+    """Anyone in the group goes on reading it; a group that it cannot keep gets no right."""
     file = root / "app.env"
-    file.write_text("A=1\n")
-    file.chmod(0o644)
-    target(root).write("app.env", "NAME", NEW, None, free)
-    target(root).write("new.env", "NAME", NEW, None, free)
-    assert [stat.S_IMODE(one.stat().st_mode) for one in root.iterdir()] == [0o600, 0o600]
+    file.write_text("NAME=sk-do-old\n")
+    group = next(iter({*os.getgroups(), NOBODY if os.geteuid() == 0 else os.getegid()} - {os.getegid()}), os.getegid())
+    os.chown(file, -1, group)
+    file.chmod(0o640)
+    try:
+        os.setxattr(file, "user.keyturn", b"kept")
+        attributes = {"user.keyturn": b"kept"}
+    except (AttributeError, OSError):  # a system or a file system without them
+        attributes = {}
+    target(root).write("app.env", "NAME", NEW, OLD, free)
+    assert file.read_text() == f"NAME={NEW.reveal()}\n"
+    assert (file.stat().st_gid, stat.S_IMODE(file.stat().st_mode)) == (group, 0o640)
+    assert {name: os.getxattr(file, name) for name in attributes} == attributes
+
+
+def test_a_group_that_cannot_be_kept_gets_no_right(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the group of the new file could read what it could not read before."""
+    file = root / "app.env"
+    file.write_text("NAME=sk-do-old\n")
+    os.chown(file, -1, NOBODY if os.geteuid() == 0 else os.getegid())
+    file.chmod(0o640)
+    change = os.fchown
+
+    def deny(handle: int, owner: int, group: int) -> None:
+        if group != -1:
+            raise PermissionError
+        change(handle, owner, group)
+
+    monkeypatch.setattr(os, "fchown", deny)
+    present = file.stat().st_gid
+    target(root).write("app.env", "NAME", NEW, OLD, free)
+    kept = file.stat().st_gid == present
+    assert stat.S_IMODE(file.stat().st_mode) == (0o640 if kept else 0o600)
 
 
 def test_a_file_keeps_its_owner(root: Path) -> None:
@@ -150,7 +196,7 @@ def test_no_link_is_followed(root: Path, tmp_path: Path, path: str) -> None:
 
 
 def test_root_itself_may_be_a_link(root: Path, tmp_path: Path) -> None:
-    """It is named by an operator, and often is one."""
+    """Within the directory of the manifest."""
     link = tmp_path / "link"
     link.symlink_to(root)
     target(link).write("app.env", "NAME", NEW, None, free)
@@ -243,8 +289,9 @@ def test_a_field_has_to_be_a_name(root: Path, field: str, form: str) -> None:
 
 def test_the_directory_of_records_holds_no_secrets(root: Path) -> None:
     """A delivery may not be put there."""
-    with pytest.raises(InputError, match="for records"):
-        target(root).read(".keyturn/keyturn/keys/bot.json", "NAME")
+    for path in (".keyturn/keyturn/keys/bot.json", "other/.keyturn/keyturn/keys/bot.json"):
+        with pytest.raises(InputError, match="for records"):
+            target(root).read(path, "NAME")
 
 
 def test_a_file_that_cannot_be_changed_safely_says_where(root: Path) -> None:

@@ -14,7 +14,7 @@ def check(address: str, own: str = "", *allowed: str) -> None:
     """Check an address against VAULT_ADDR and the allowed origins."""
     environment = {"VAULT_ADDR": own, "KEYTURN_ALLOWED_ORIGINS": ",".join(allowed)}
     context = TargetContext(name="v", settings={}, environment=environment)
-    check_origins(origin_mistakes("address", address, ("VAULT_ADDR",), environment), context)
+    check_origins(origin_mistakes("address", address, ("VAULT_ADDR",), environment, "vault"), context)
 
 
 @pytest.mark.parametrize(
@@ -34,8 +34,8 @@ def test_the_variable_s_own_origin_may_have_it(address: str, own: str) -> None:
 
 def test_an_allowed_origin_may_have_it() -> None:
     """With or without the vendor's variable."""
-    check("https://eu.example.com", "", "https://eu.example.com:443")
-    check("https://eu.example.com", "https://us.example.com", "https://eu.example.com")
+    check("https://eu.example.com", "", "vault=https://eu.example.com:443")
+    check("https://eu.example.com", "https://us.example.com", "vault=https://EU.example.com/")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_any_other_origin_is_refused(address: str, own: str) -> None:
 def test_an_address_that_is_no_bare_origin_is_refused(address: str) -> None:
     """Even where VAULT_ADDR says the same; what may be a password in it is not repeated."""
     with pytest.raises(InputError) as caught:
-        check(address, address, "https://vault.example.com")
+        check(address, address, "vault=https://vault.example.com")
     assert "pass-word" not in str(caught.value)
     assert not isinstance(caught.value, NoConsent)
 
@@ -110,7 +110,8 @@ OWN = "https://vpce-0a1b-2c3d.secretsmanager.eu-central-1.vpce.amazonaws.com"
         ("https://aws.example.com", {"AWS_ENDPOINT_URL": "https://aws.example.com"}, True),
         ("https://aws.example.com", {"AWS_ENDPOINT_URL_SECRETS_MANAGER": "https://aws.example.com"}, True),
         ("https://aws.example.com", {"AWS_ENDPOINT_URL_STS": "https://aws.example.com"}, False),
-        ("https://aws.example.com", {"KEYTURN_ALLOWED_ORIGINS": "https://aws.example.com"}, True),
+        ("https://aws.example.com", {"KEYTURN_ALLOWED_ORIGINS": "aws=https://aws.example.com"}, True),
+        ("https://aws.example.com", {"KEYTURN_ALLOWED_ORIGINS": "vault=https://aws.example.com"}, False),
         ("", {"AWS_ENDPOINT_URL": "http://aws.example.com"}, False),
         ("", {"AWS_ENDPOINT_URL_STS": "http://aws.example.com"}, False),
         ("", {"AWS_ENDPOINT_URL": "nonsense"}, False),

@@ -13,8 +13,9 @@ from keyturn.targets.base import Conflict, Secret, TargetMisfit, TargetUnavailab
 EXAMPLE = Path(__file__).parents[2] / "examples/custom-target/keyturn_json_directory.py"
 PUBLIC = """
     TRIES Capabilities Conflict CredentialError Document Guard InputError NoConsent Secret Target TargetContext
-    TargetError TargetForbidden TargetMisfit TargetUnavailable Value WithoutDeliveries WithoutDocuments WithoutServer
-    check_origins check_path merge origin_mistakes parse_settings proxy_for secret_of tries unguarded
+    TargetError TargetForbidden TargetMisfit TargetSettings TargetUnavailable Value WithoutDeliveries WithoutDocuments
+    WithoutServer check_origins check_path merge origin_mistakes parse_settings proxy_for root_mistakes secret_of tries
+    unguarded
 """
 OLD, NEW, OTHER = Secret("sk-do-old"), Secret("sk-do-new"), Secret("sk-do-other")
 

@@ -10,7 +10,6 @@ from keyturn.core.model import Adopt, AdoptSecret, DesiredKey, SlotName, Strateg
 from keyturn.core.reasons import Condition
 from keyturn.core.results import KeyReport, Options
 from keyturn.engine.executor import apply_key
-from keyturn.manifest.digests import home
 from tests.simulation.faults import Class, Fault, Kind
 from tests.simulation.scenarios import NOTHING, PLACES, ROTATE, TIMING, VERIFY, empty, entry, settled
 from tests.simulation.universe import MARK, Renew, Universe
@@ -122,10 +121,10 @@ def test_verify_tries_what_can_be_read_and_tells_of_the_rest(strategy: Strategy)
 @BOTH
 def test_a_target_that_moves_under_its_name_gets_the_secret_without_a_mint(strategy: Strategy) -> None:
     """Another address or mount is another place: what the record says of the old one is no proof."""
-    one = replace(entry(strategy, 2), homes={"v": "here", "w": "there"})
+    one = replace(entry(strategy, 2), homes={"v": ("here",), "w": ("there",)})
     universe = settled(one)
     del universe.fields[PLACES[0]]
-    moved = replace(one, homes={"v": "elsewhere", "w": "there"})
+    moved = replace(one, homes={"v": ("elsewhere",), "w": ("there",)})
     report = go(plain(universe, one), moved)
     assert (report.exit_code, report.mints) == (0, 0)
     assert universe.fields[PLACES[0]] == universe.fields[PLACES[1]]
@@ -136,10 +135,10 @@ def test_a_target_that_moves_under_its_name_gets_the_secret_without_a_mint(strat
 
 def test_a_target_that_moves_to_where_somebody_else_keeps_a_value_leaves_it_alone() -> None:
     """The consent was for the old place."""
-    one = replace(entry(Strategy.IN_PLACE, 2), homes={"v": "here"})
+    one = replace(entry(Strategy.IN_PLACE, 2), homes={"v": ("here",)})
     universe = settled(one)
     universe.fields[PLACES[0]] = f"{MARK}theirs"
-    report = go(plain(universe, one), replace(one, homes={"v": "elsewhere"}))
+    report = go(plain(universe, one), replace(one, homes={"v": ("elsewhere",)}))
     assert (report.exit_code, report.end.condition) == (4, Condition.HELD)
     assert universe.fields[PLACES[0]] == f"{MARK}theirs"
 
@@ -159,10 +158,3 @@ def test_a_secret_pasted_onto_the_standby_leaves_the_other_one_its_overlap() -> 
     go(plain(universe, one), one, after=7200)
     assert not universe.accepted(old)
     assert universe.accepted(universe.fields[PLACES[0]])
-
-
-def test_the_home_of_a_target_is_its_place_and_not_its_login() -> None:
-    """Another mount is another home; another way to log in is not."""
-    here = {"address": "https://vault", "mount": "secret"}
-    assert home("vault", here) == home("vault", {**here, "auth": {"method": "approle"}})
-    assert home("vault", here) != home("vault", {**here, "mount": "other"})

@@ -10,7 +10,7 @@ import click
 from keyturn.cli import options
 
 if TYPE_CHECKING:
-    from keyturn.report.documents import Consent
+    from keyturn.report.documents import Consent, SavedRun
 
 
 @click.command(
@@ -51,7 +51,7 @@ def command(  # noqa: PLR0913 - each is an option
 
     screen = options.screen()
     consent = Consent(allow_delete, allow_rotations, take_over, unpark)
-    expected: dict[str, str] = {}
+    reviewed: tuple[SavedRun, ...] = ()
     if saved:
         if keys:
             raise click.UsageError("a saved plan names its own keys: omit KEY or --plan")
@@ -59,15 +59,15 @@ def command(  # noqa: PLR0913 - each is an option
         if document.consent != consent:
             raise click.UsageError(f"this plan was made with {_flags(document.consent)}: use the same to apply it")
         keys, verify = document.keys, document.verify
-        expected = {run.owner: run.digest for run in document.runs}
+        reviewed = document.runs
     with opened(screen, file, unpark, keys) as manifests:
-        missing = sorted(set(expected) ^ {one.desired.owner for one in manifests}) if saved else []
+        missing = sorted({run.owner for run in reviewed} ^ {one.desired.owner for one in manifests}) if saved else []
         if missing:
             raise click.UsageError(f"the plan and {file} have different manifests: {', '.join(missing)}")
         done = Options(
             verify=verify, take_over=take_over, same_team=take_over, by=options.person(), lock_timeout=lock_timeout
         )
-        return change(screen, manifests, Order(done, consent, yes=yes, wait=wait, expected=expected))
+        return change(screen, manifests, Order(done, consent, yes=yes, wait=wait, reviewed=reviewed))
 
 
 def _flags(consent: Consent) -> str:

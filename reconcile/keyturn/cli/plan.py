@@ -47,6 +47,7 @@ def command(  # noqa: PLR0913 - each is an option
     """Plan, save, show."""
     from datetime import UTC, datetime
 
+    from keyturn.cli.files import write_private
     from keyturn.cli.session import Order, opened, plan_all
     from keyturn.core.reasons import mixed
     from keyturn.core.results import Options
@@ -68,7 +69,7 @@ def command(  # noqa: PLR0913 - each is an option
         code = CHANGES
     document = PlanDocument(datetime.now(UTC), code, tuple(plans), keys, verify, consent)
     if out:
-        Path(out).write_text(dump(document), encoding="utf-8")
+        write_private(Path(out), dump(document))
     if screen.format == "json":
         screen.document(dump(document))
     elif screen.format == "markdown":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 import threading
@@ -86,8 +87,12 @@ class Root(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's own
         """Run the command. Report a failure in one paragraph."""
+        from keyturn.cli.hardening import KEY_LOG, harden
+
         screen = ctx.obj
         assert isinstance(screen, Screen)  # noqa: S101 - made by `main`
+        if harden(os.environ):
+            screen.error(f"{KEY_LOG} is ignored: it would write the keys of every TLS connection to a file.")
         try:
             return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):

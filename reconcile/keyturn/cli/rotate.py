@@ -24,8 +24,11 @@ COMPROMISED = (
 def command(*, keys: tuple[str, ...], file: str, compromised: bool, reason: str, lock_timeout: float, yes: bool) -> int:
     """Rotate."""
     from keyturn.cli.session import Order, change, opened
+    from keyturn.core.literals import masked
     from keyturn.core.results import Options
 
+    if masked(reason) != reason:
+        raise click.UsageError("--reason holds something that looks like a secret: it would stay in the key's history")
     screen = options.screen()
     asked = Options(rotate=True, compromised=compromised, reason=reason, by=options.person(), lock_timeout=lock_timeout)
     with opened(screen, file, (), keys) as manifests:

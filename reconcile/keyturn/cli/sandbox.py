@@ -88,7 +88,9 @@ def command(  # noqa: PLR0913 - each is an option
     try:
         from keyturn.sandbox import Settings, load_keys, serve
     except ImportError as error:
-        raise InputError(f"the sandbox needs {error.name}", remedy="Type: pip install 'keyturn[sandbox]'") from None
+        raise InputError(
+            f"the sandbox needs {error.name}", remedy="Install keyturn[sandbox], as its README says."
+        ) from None
     screen = options.screen()
     try:
         settings = Settings(

@@ -7,11 +7,12 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from keyturn.cli.console import Screen
+from keyturn.core.configuration import differences
 from keyturn.core.errors import InputError, OwnershipError
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Reason, mixed
@@ -21,8 +22,7 @@ from keyturn.engine.runner import Runner
 from keyturn.engine.signals import Signals
 from keyturn.live.live_world import open_world
 from keyturn.manifest import load_all
-from keyturn.manifest.secrets import masked
-from keyturn.report.documents import Consent, ReportDocument, dump
+from keyturn.report.documents import Consent, ReportDocument, SavedRun, dump
 from keyturn.report.markdown import run_markdown
 from keyturn.report.plan import plan_lines
 from keyturn.report.run import run_lines
@@ -57,8 +57,8 @@ class Order:
     consent: Consent = Consent()
     yes: bool = False
     wait: bool = False
-    expected: dict[str, str] = field(default_factory=dict)
-    """The digests of a saved plan, by owner."""
+    reviewed: tuple[SavedRun, ...] = ()
+    """The plans of a saved plan; none if nothing was saved."""
     warning: str = ""
     """A warning that is shown before the confirmation."""
 
@@ -78,7 +78,7 @@ def opened(
     for key in (*named, *keys):
         if key not in known:
             raise InputError(
-                f"there is no key {masked(key)!r} in the manifest", where=file, remedy=_did_you_mean(key, known)
+                f"there is no key {key!r} in the manifest", where=file, remedy=_did_you_mean(key, known)
             )
     base = path if path.is_dir() else path.parent
     with ExitStack() as stack:
@@ -112,10 +112,7 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
     """Plan, show the plan, confirm, apply and report. Return the exit code."""
     plans = plan_all(manifests_, order)
     screen.inform(plan_lines(plans, before_apply=True))
-    if order.expected and order.expected != {plan.owner: plan.digest for plan in plans}:
-        raise OwnershipError(
-            "the saved plan is out of date; nothing was changed", remedy="Make a new plan and review it."
-        )
+    _check_reviewed(order.reviewed, plans)
     changes = any(key.changes for plan in plans for key in plan.plans)
     code = mixed(plan.exit_code for plan in plans)
     soon = order.yes and any(one.runner.retires_soon(plan) for one, plan in zip(manifests_, plans, strict=True))
@@ -127,7 +124,8 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
         screen.error("Nothing was changed: the plan was not confirmed. Review it, and run again with `--yes`.")
         return report(screen, [_not_applied(plan) for plan in plans])
     # After a prompt, pin the digest of the confirmed plan. `--yes` accepts the plan as it is at apply time.
-    digests = order.expected or ({} if order.yes else {plan.owner: plan.digest for plan in plans})
+    binding = order.reviewed or (() if order.yes else plans)
+    digests = {plan.owner: plan.digest for plan in binding}
     with Signals() as signals:
         reports = [
             one.runner.apply(
@@ -158,6 +156,20 @@ def report(screen: Screen, reports: Sequence[RunReport]) -> int:
     else:
         screen.result(run_lines(reports))
     return code
+
+
+def _check_reviewed(reviewed: Sequence[SavedRun], plans: Sequence[RunPlan]) -> None:
+    """Raise OwnershipError if the plans are not those that were reviewed; no `reviewed` means that none were saved."""
+    if not reviewed or {run.owner: run.digest for run in reviewed} == {plan.owner: plan.digest for plan in plans}:
+        return
+    saved = {run.owner: run.configuration for run in reviewed}
+    both = ((saved.get(plan.owner), plan.configuration) for plan in plans)
+    changed = [one for old, new in both if old and new for one in differences(old, new)]
+    raise OwnershipError(
+        "the saved plan is out of date; nothing was changed",
+        evidence="; ".join(changed) or "a key, its record, its entry or a delivery changed since",
+        remedy="Make a new plan and review it.",
+    )
 
 
 def _not_applied(plan: RunPlan) -> RunReport:

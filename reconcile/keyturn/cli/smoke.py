@@ -83,7 +83,7 @@ def _delivered(one: Opened, known: Sequence[KeyStatus]) -> Iterator[Checked]:
                 result = SmokeResult(Verdict.UNREACHABLE, str(error))
             else:
                 if held is None:
-                    result = SmokeResult(Verdict.REFUSED, "there is no secret")
+                    result = SmokeResult(Verdict.SKIPPED, "it holds no secret")
                 elif not _own(one, entry.id, held):  # it may be a password of another system
                     result = SmokeResult(Verdict.SKIPPED, "the value is not a secret of this key, so it is not tried")
                 else:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from keyturn.core.configuration import Configuration
 from keyturn.core.model import UNJUDGED, ApiKey, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Record
@@ -80,6 +81,14 @@ def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False) -> B
 
 def _held(plan: KeyPlan, end: End) -> KeyPlan:
     return replace(plan, end=end, conditions=by_urgency((end, *plan.conditions)))
+
+
+def halted(plans: Iterable[KeyPlan], stop: End | None) -> tuple[KeyPlan, ...]:
+    """Return the plans of a run; if it stops, each key that would be changed says so."""
+    if stop is None:
+        return tuple(plans)
+    end = End(Reason.RUN_STOPPED, stop.why)
+    return tuple(_held(plan, end) if plan.changes else plan for plan in plans)
 
 
 def mine(record: Record | None, owner: str) -> bool:
@@ -156,9 +165,10 @@ def all_refused(verdicts: Iterable[Verdict | None]) -> End | None:
     return End(Reason.ALL_REFUSED, why)
 
 
-def digest(plans: Iterable[KeyPlan]) -> str:
-    """Return the SHA-256 (hex) over each key's basis: what a saved plan is checked by."""
-    text = "\n".join(f"{plan.key} {plan.basis}" for plan in sorted(plans, key=lambda plan: plan.key))
+def digest(owner: str, configuration: Configuration, plans: Iterable[KeyPlan]) -> str:
+    """Return the SHA-256 (hex) of what a saved plan is checked by: owner, configuration, and the basis of each key."""
+    keys = (f"{plan.key} {plan.basis}" for plan in sorted(plans, key=lambda plan: plan.key))
+    text = "\n".join([owner, configuration.digest, *keys])
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -157,6 +157,10 @@ def _recorded(known: Facts, record: Record) -> Iterator[End]:
         yield End(Reason.RETIRE_DUE, "an old secret is to be retired", since=retire.at)
     leaked = [retire.at] if retire and retire.at_once else []
     leaked += [record.requested.at] if record.requested and record.requested.compromised else []
+    again = any(change.change is Change.ROTATE for change in known.changes)
+    if record.failures.count and again and not record.parked and not known.end.exit_code:
+        why = next((event.what for event in reversed(record.history) if event.what.startswith("failed: ")), "")
+        yield End(Reason.LAST_RUN_FAILED, why or "the last run failed", since=record.failures.since)
     if leaked:
         yield End(Reason.COMPROMISED, "a compromised secret may still be accepted", since=min(leaked))
 

@@ -197,8 +197,8 @@ class DesiredKey:
     """`absent` with `retain`: the API keys stay, only their claims are released (Pulumi's `on_delete: retain`)."""
     fingerprint: str = ""
     """Digest of the entry as written; a change of it unparks the key."""
-    homes: Mapping[str, str] = field(default_factory=dict)
-    """`TargetConfig.home` of each target that could move without its records."""
+    homes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """`TargetConfig.homes` of each target that could move without its records."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +209,18 @@ class TargetConfig:
     type: str
     settings: Mapping[str, object] = field(default_factory=dict)
     home: str = ""
-    """16 hex digits that tell one place from another: two targets that differ only in their login have the same."""
+    """16 hex digits that tell one store from another: two targets that differ only in their login have the same."""
+    former_home: str = ""
+    """The same as earlier versions made it, from the settings as they are written; records of theirs hold it."""
+    place: tuple[tuple[str, str], ...] = ()
+    """The settings in normal form, for people: name and value. Of a variable the name is shown, as `${NAME}`."""
+    digest: str = ""
+    """16 hex digits of all settings in normal form, login included, with the values of variables."""
+
+    @property
+    def homes(self) -> tuple[str, ...]:
+        """The home to note in records, and one that means the same in records of earlier versions."""
+        return (self.home, self.former_home)
 
 
 @dataclass(frozen=True, slots=True)

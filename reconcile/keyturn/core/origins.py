@@ -14,8 +14,13 @@ from keyturn.core.errors import InputError
 
 ALLOWED_ORIGINS = "KEYTURN_ALLOWED_ORIGINS"
 
+_FORM = "Write kind=https://host:port; for Vault vault=https://host:port#namespace/auth/mount."
+
 _PORTS = {"http": 80, "https": 443}
 _STRANGE = re.compile(r"[\x00-\x20\x7f\\]")
+_KIND = re.compile(r"[a-z][a-z0-9-]*(?==)")
+_PATH = re.compile(r"(?:(?!\.{1,2}(?:/|\Z))[A-Za-z0-9_.@=+-]+(?:/(?!\Z)|\Z))+")
+"""Plain segments, none of them `.` or `..`, with a slash between them."""
 _NUMERIC = re.compile(r"(?:0[xX][0-9a-fA-F]*|[0-9]+)\Z")
 
 
@@ -81,17 +86,61 @@ def check_transport(origin: Origin) -> None:
         raise InputError("plain http goes only to this machine", remedy="Use https.")
 
 
-def allowed_origins(environment: Mapping[str, str]) -> frozenset[str]:
-    """Return the normalised origins of `KEYTURN_ALLOWED_ORIGINS` (comma separated).
+@dataclass(frozen=True, slots=True)
+class Permitted:
+    """One entry of KEYTURN_ALLOWED_ORIGINS: where a credential may go.
+
+    `kind` is the kind of credential: `vault`, `aws`, `connect`, or the type of another package's target. It is empty in
+    an entry of the form of earlier versions, which permits nothing. `namespace` and `mount` belong to `vault`: the
+    namespace (empty: the root), and the mount of the login below `auth/` (empty: the default of its method).
+    """
+
+    kind: str
+    origin: str
+    namespace: str = ""
+    mount: str = ""
+
+    def __str__(self) -> str:
+        """Show in the form of the variable."""
+        kind = f"{self.kind}=" if self.kind else ""
+        namespace = f"#{self.namespace}" if self.namespace else ""
+        return f"{kind}{self.origin}{namespace}{f'/auth/{self.mount}' if self.mount else ''}"
+
+
+def allowed_origins(environment: Mapping[str, str]) -> tuple[Permitted, ...]:
+    """Return the entries of KEYTURN_ALLOWED_ORIGINS, which are separated by commas.
+
+    An entry is `kind=origin`. For Vault it is `vault=origin[#namespace][/auth/mount]`.
 
     Raises:
-        InputError: one of them is not an origin.
+        InputError: an entry has another form. It is not repeated.
     """
     listed = (part.strip() for part in environment.get(ALLOWED_ORIGINS, "").split(","))
     try:
-        return frozenset(origin_of(part) for part in listed if part)
+        return tuple(_permitted(part) for part in listed if part)
     except InputError as error:
         raise InputError(error.what, where=ALLOWED_ORIGINS, remedy=error.remedy) from None
+
+
+def _permitted(text: str) -> Permitted:
+    found = _KIND.match(text)
+    kind = found.group() if found else ""
+    rest = text.removeprefix(f"{kind}=") if kind else text
+    place, login, mount = rest.partition("/auth/")
+    address, hash_sign, namespace = place.partition("#")
+    origin, parts = parse_origin(address), urlsplit(address)
+    wrong = (
+        parts.path not in {"", "/"}
+        or bool(parts.query)
+        or (bool(hash_sign) and not _PATH.fullmatch(namespace))
+        or "auth" in namespace.split("/")
+        or (bool(login) and not _PATH.fullmatch(mount))
+    )
+    if wrong:
+        raise InputError("an entry has another form than kind=origin", remedy=_FORM)
+    if (namespace or mount) and kind != "vault":
+        raise InputError("an entry with a namespace or a mount has another kind than vault", remedy=_FORM)
+    return Permitted(kind, str(origin), namespace, mount)
 
 
 def _host(host: str) -> str:

@@ -211,6 +211,12 @@ class Reason(StrEnum):
     DELIVERY_PENDING = "delivery-pending", Condition.FAILED, Remedy.FIX_TARGET, "A delivery lacks the new secret."
     MINT_FAILED = "mint-failed", Condition.FAILED, Remedy.AGAIN, "The API did not make a secret."
     TOO_MANY_MINTS = "too-many-mints", Condition.FAILED, Remedy.AGAIN, "Too many requests for a secret had no answer."
+    NEW_SECRET_REFUSED = (
+        "new-secret-refused", Condition.FAILED, Remedy.AGAIN, "The API refuses a new secret that no consumer has."
+    )  # fmt: skip
+    LAST_RUN_FAILED = (
+        "last-run-failed", Condition.FAILED, Remedy.AGAIN, "The last run that made a secret failed."
+    )  # fmt: skip
     RENAME_FAILED = "rename-failed", Condition.FAILED, Remedy.AGAIN, "The API key was not renamed."
     DELIVER_FAILED = (
         "deliver-failed",

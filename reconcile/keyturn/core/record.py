@@ -177,7 +177,7 @@ class Record:
     history: tuple[Event, ...] = ()
 
     def slot(self, name: SlotName | None) -> Slot | None:
-        """Return the slot of that name, None where there is none."""
+        """Return the slot of that name, None if there is none."""
         return self.slots.get(name) if name else None
 
     @property
@@ -195,17 +195,17 @@ class Record:
         live = self.slot(self.live)
         return live.digest if live else None
 
-    def homed(self, homes: Mapping[str, str]) -> Record:
+    def homed(self, homes: Mapping[str, tuple[str, ...]]) -> Record:
         """Return the record as it is to be written: each delivery with the home of its target, as far as known."""
-        known = (replace(item, home=homes.get(item.delivery.target, item.home)) for item in self.deliveries)
+        known = (replace(item, home=homes.get(item.delivery.target, (item.home,))[0]) for item in self.deliveries)
         return replace(self, deliveries=tuple(known))
 
-    def at_home(self, homes: Mapping[str, str]) -> Record:
+    def at_home(self, homes: Mapping[str, tuple[str, ...]]) -> Record:
         """Return the record without what it says of targets that have moved since."""
         moved = {
             item.delivery
             for item in self.deliveries
-            if item.home and item.home != homes.get(item.delivery.target, item.home)
+            if item.home and item.home not in homes.get(item.delivery.target, (item.home,))
         }
         if not moved:
             return self

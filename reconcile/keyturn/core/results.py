@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from keyturn.core.configuration import Configuration
 from keyturn.core.model import Adopt, Delivery, SlotName, SmokeResult, Strategy
 from keyturn.core.reasons import Condition, Reason, Remedy, mixed
 from keyturn.core.record import Record
@@ -249,7 +250,9 @@ class PoolState:
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """What apply would do to all keys; `digest` covers every key's basis and is what a saved plan is checked by.
+    """What apply would do to all keys; `digest` is what a saved plan is checked by.
+
+    It covers every key's basis, the owner and the configuration: targets with their settings, records and timing.
 
     `deferred`: scheduled rotations over the limit, left for a later run. `unmanaged`: ids of this owner's records
     that the manifest no longer has. `stopped`: why the whole run stopped, empty where it did not.
@@ -267,6 +270,8 @@ class RunPlan:
     pools: tuple[PoolState, ...] = ()
     stop: End | None = None
     """Why the whole run stopped, with its reason; None if it did not."""
+    configuration: Configuration | None = None
+    """The targets, records and timing that the plan was made with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from keyturn.core.literals import masked
+
 LIMIT = 200
+
+_SPARE = 500
+"""Characters beyond the limit that are read, so that a secret is recognised although the limit cuts it."""
 
 _CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
@@ -18,9 +23,11 @@ def plain(text: str, limit: int = LIMIT) -> str:
     r"""Return `text` on one line, every unsafe character written out (`\n`, `\u202e`), at most `limit` characters.
 
     Unsafe are control, format (bidirectional, zero-width), surrogate and blank characters, and all spaces but U+0020.
-    A text that a CI runner would take for a command gets a backslash into it.
+    A text that a CI runner would take for a command gets a backslash into it. A word that looks like a secret is
+    masked: an operator may have pasted one, and an API key may be named by one.
     """
-    shown = "".join(_written_out(character) if _is_unsafe(character) else character for character in text[: limit + 1])
+    text = masked(text[: limit + _SPARE])[: limit + 1]
+    shown = "".join(_written_out(character) if _is_unsafe(character) else character for character in text)
     shown = _COMMAND.sub(r"\\", shown)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}…"
 

@@ -1,6 +1,6 @@
 """The port: every effect that keyturn has on the world, and all that it reads from it.
 
-The real one (`live_world.py`) talks HTTP; the simulated one (`tests/simulation/`) is memory that can cut, fail, delay
+The real one (`live_world.py`) uses HTTP; the simulated one (`tests/simulation/`) is memory that can cut, fail, delay
 or repeat at every effect.
 """
 

@@ -27,7 +27,7 @@ Run = Callable[[Sequence[str]], tuple[int, str]]
 """Runs one command. Returns its exit code and its standard output."""
 
 
-class Story:
+class Script:
     """The chapters of the demo, for a running OpenBao and a running sandbox."""
 
     def __init__(self, show: Show, run: Run, bao: Bao, url: str, manifest: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from keyturn.core import schedule
-from keyturn.core.conditions import NOT_OURS, conditions, facts
+from keyturn.core.conditions import NOT_OURS, Facts, conditions, facts
 from keyturn.core.errors import KeyturnError, RunStopped
 from keyturn.core.machine import next_step
 from keyturn.core.model import UNJUDGED, DesiredKey, Verdict
@@ -45,11 +45,12 @@ QUIET = {
     (Change.CREATE, "slot-missing"),
     (Change.RENAME, "spare"),
     (Change.ROTATE, "regenerates"),
-    (Change.RETIRE, "finishes"),
     (Change.RECORD, "deliveries-differ"),
     (Change.RECORD, "name-differs"),
     (Change.RECORD, "absent"),
 }
+FINISHES = "finishes"
+"""The code of a retire that is carried out, by this run or for one that opened it."""
 READS = (Look, LookBack, LookClaim, Relist)
 
 
@@ -77,9 +78,19 @@ class Planning:
         return Verdict.REFUSED if Verdict.REFUSED in tried else None
 
 
-def failed_planning(key: str, end: End) -> Planning:
-    """Return what is known of a key that could not be planned."""
-    return Planning(KeyPlan(key, (), end, basis=f"failed {end.code}", conditions=(end,)))
+def failed_planning(key: str, end: End, known: tuple[End, ...] = ()) -> Planning:
+    """Return what is `known` of a key that could not be planned; nothing but the end by default."""
+    return Planning(KeyPlan(key, (), end, basis=f"failed {end.code}", conditions=known or (end,)))
+
+
+def as_recorded(world: World, desired: DesiredKey, end: End) -> Planning:
+    """Return what the record alone tells of a key that could not be observed."""
+    try:
+        record = world.read_record(desired.id).record
+    except Exception:  # noqa: BLE001 - the end says why nothing is known
+        return failed_planning(desired.id, end)
+    known = Facts(record, desired.deliveries, frozenset(), {}, {}, world.now(), end=end)
+    return failed_planning(desired.id, end, conditions(known))
 
 
 def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace = lambda _: None) -> Planning:
@@ -114,8 +125,9 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
         raise
     except KeyturnError as error:
         end = ended(error)
-        known = conditions(facts(seen, end)) if seen else (end,)
-        return Planning(KeyPlan(desired.id, (), end, "unknown", conditions=known), seen)
+        if seen is None:
+            return as_recorded(world, desired, end)
+        return Planning(KeyPlan(desired.id, (), end, "unknown", conditions=conditions(facts(seen, end))), seen)
     changes = worth_showing([item for step in steps for item in shown(step)])
     if not changes and any(isinstance(step, WriteRecord) for step in steps):
         changes = [Planned(Change.RECORD, "record", "writes its record: no API key and no delivery changes")]
@@ -146,7 +158,9 @@ def shown(step: Step) -> tuple[Planned, ...]:
 
 def worth_showing(changes: Sequence[Planned]) -> list[Planned]:
     """Leave out what only announces, or repeats, another line."""
-    return [change for change in changes if (change.change, change.code) not in QUIET]
+    opened = {change.slot for change in changes if change.change is Change.RETIRE and change.code != FINISHES}
+    told = [change for change in changes if (change.change, change.code) not in QUIET]
+    return [one for one in told if not (one.change is Change.RETIRE and one.code == FINISHES and one.slot in opened)]
 
 
 def _read(world: World, state: State, step: Step, hand: Hand, options: Options) -> Outcome | None:

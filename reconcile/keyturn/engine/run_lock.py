@@ -6,6 +6,7 @@ The lock is `flock`: the kernel releases it when the process ends, however it en
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import secrets
@@ -16,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+_LOG = logging.getLogger(__name__)
 RUN = re.compile(r"[0-9a-f]{8,64}")
 STALE = 7 * 24 * 3600.0
 """Seconds after which the file of a run that ended with open work is swept away."""
@@ -73,15 +75,21 @@ class Runs:
         """Hold a new run with a random id until the block ends; an exception leaves it unfinished.
 
         Where no private directory can be had the run goes on without a file: others then wait for its lease instead.
+        The log says why a directory is not used.
         """
         held = HeldRun(secrets.token_hex(16))
         for directory in self._directories:
-            with suppress(OSError):
+            try:
                 directory.mkdir(mode=0o700, exist_ok=True)
-                if _private(directory):
+                if not (why := _obstacle(directory)):
                     _sweep(directory)
                     held.lock(directory)
                     break
+            except OSError as error:
+                why = error.strerror or type(error).__name__
+            _LOG.info("%s is not used for lock files: %s", directory, why)
+        else:
+            _LOG.info("this run has no lock file: after a crash, the next run waits until its lease has expired")
         try:
             yield held
         except BaseException:
@@ -98,7 +106,7 @@ class Runs:
         if not RUN.fullmatch(run):
             return None
         for directory in self._directories:
-            if _private(directory):
+            if not _obstacle(directory):
                 with suppress(OSError):
                     return not _lockable(directory / run)
         return None
@@ -124,13 +132,20 @@ def _forget_in_child() -> None:
 os.register_at_fork(after_in_child=_forget_in_child)
 
 
-def _private(directory: Path) -> bool:
-    """Tell whether only this user can write there: in a shared temporary directory another user may have made it."""
+def _obstacle(directory: Path) -> str:
+    """Say why a directory is not used, or nothing if only this user can write there.
+
+    In a shared temporary directory another user may have made it.
+    """
     try:
         found = directory.lstat()
-    except OSError:
-        return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    if not stat.S_ISDIR(found.st_mode):
+        return "it is not a directory"
+    if found.st_uid != os.geteuid():
+        return f"it belongs to the user id {found.st_uid}"
+    return f"its mode {stat.S_IMODE(found.st_mode):04o} lets other users in" if found.st_mode & 0o077 else ""
 
 
 def _lockable(path: Path) -> bool:

@@ -28,17 +28,18 @@ from keyturn.core.results import (
     RunPlan,
     RunReport,
     RunStatus,
+    by_urgency,
 )
 from keyturn.core.status import status
 from keyturn.core.world import World
 from keyturn.engine import executor, worklist
+from keyturn.engine.common_cause import CommonCause
 from keyturn.engine.ended import ended
-from keyturn.engine.fate import Fate
-from keyturn.engine.planning import Planning, failed_planning, plan_key
+from keyturn.engine.planning import Planning, as_recorded, failed_planning, plan_key
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.signals import pause, stop_requested
 from keyturn.engine.threads import map_in_threads
-from keyturn.engine.worklist import Call, check_digest, exit_code, has_retire, rotated, still, to_do
+from keyturn.engine.worklist import Call, bound, check_digest, exit_code, has_retire, rotated, still, to_do
 from keyturn.report.handoff import handoff_text
 
 Listener = Callable[[Progress], None]
@@ -87,7 +88,7 @@ class Runner:
         self._engine = engine or Engine()
         self._runs = runs or Runs()
         self._workers = workers
-        self._fate = Fate(world, desired.owner)
+        self._cause = CommonCause(world, desired.owner)
 
     def plan(
         self,
@@ -107,18 +108,18 @@ class Runner:
         braked = self._brake(call, planned)
         pools = self._pools(call, braked.plans)
         short = any(pool.left < pool.wanted for pool in pools)
-        return RunPlan(
+        plan = RunPlan(
             owner=self._desired.owner,
-            plans=braked.plans,
+            plans=brakes.halted(braked.plans, call.stopped),
             deferred=braked.deferred,
             unmanaged=call.unmanaged,
             stopped=call.stopped.why if call.stopped else "",
             stop=call.stopped,
             exit_code=exit_code(call, braked.plans) or int(short),
-            digest=brakes.digest(one.plan for one in planned),
             notes=self._notes() if call.work and not call.unknown else (),
             pools=pools,
         )
+        return bound(plan, self._desired, planned)
 
     def apply(
         self,
@@ -142,7 +143,7 @@ class Runner:
         call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
         planned = self._look(call, call.work)
         if expected_digest and not call.unknown:
-            check_digest(planned, expected_digest)
+            check_digest(self._desired, planned, expected_digest)
         braked = self._brake(call, planned)
         with self._runs.hold() as run:
             reports = {report.key: report for report in self._apply(call, call.work, braked, run.id)}
@@ -247,22 +248,26 @@ class Runner:
         unknown = self._unknown() if work else None
         call.unknown = unknown is not None
         if unknown:
-            return tuple(failed_planning(key.id, unknown) for key in work)
+            return self._recorded(work, unknown)
 
         planned = self._planned(call, work)
         try:
             unsure = [one.plan.key for one in planned if one.plan.end.code is Reason.ANOTHER_ACCOUNT]
-            if again := self._fate.vouch(call, work, unsure):
+            if again := self._cause.vouch(call, work, unsure):
                 surer = {one.plan.key: one for one in self._planned(call, again)}
                 planned = tuple(surer.get(one.plan.key, one) for one in planned)
-            call.stopped = call.stopped or self._fate.common(call, work, planned)
-            if short := worklist.without_spare(work, planned, self._world.list_keys()):
-                handed = {one.plan.key: one for one in self._planned(call, _poolless(work, short))}
+            call.stopped = call.stopped or self._cause.common(call, work, planned)
+            if short := call.share_spares(work, planned, self._world.list_keys()):
+                handed = {one.plan.key: one for one in self._planned(call, short)}
                 planned = tuple(handed.get(one.plan.key, one) for one in planned)
         except KeyturnError as error:
             call.unknown = True
-            return tuple(failed_planning(key.id, ended(error)) for key in work)
+            return self._recorded(work, ended(error))
         return planned
+
+    def _recorded(self, work: Sequence[DesiredKey], end: End) -> tuple[Planning, ...]:
+        """Return what the records tell while the account cannot be read."""
+        return map_in_threads(work, lambda key, _: as_recorded(self._world, key, end), self._hear, self._workers)
 
     def _planned(self, call: Call, work: Sequence[DesiredKey]) -> tuple[Planning, ...]:
         """Plan each key on its own."""
@@ -295,10 +300,10 @@ class Runner:
             if key.id not in braked.free or not to_do(plan, call.options):
                 return KeyReport(key.id, (), plan.end, conditions=plan.conditions)
             if end := self._halted(call):
-                return KeyReport(key.id, (), end)
+                return KeyReport(key.id, (), end, conditions=by_urgency((end, *plan.conditions)))
             try:
                 options = replace(call.options_of(key), allow_delete=plan.deletes > 0)
-                report = self._engine.apply(self._world, key, options, run, say)
+                report = self._engine.apply(self._world, call.entry_of(key), options, run, say)
             except RunStopped as stop:
                 call.stopped = call.stopped or ended(stop)
                 return KeyReport(key.id, (), ended(stop))
@@ -393,7 +398,3 @@ class Runner:
 
     def _now(self) -> datetime:
         return self._world.now()
-
-
-def _poolless(work: Sequence[DesiredKey], keys: Collection[str]) -> tuple[DesiredKey, ...]:
-    return tuple(replace(key, pool=None) for key in work if key.id in keys)

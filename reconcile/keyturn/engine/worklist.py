@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 
 from keyturn.core import brakes
 from keyturn.core.brakes import Limits
+from keyturn.core.configuration import configuration
 from keyturn.core.errors import OwnershipError
 from keyturn.core.machine.pool import POOL
-from keyturn.core.model import ApiKey, DesiredKey, Verdict
+from keyturn.core.model import ApiKey, Desired, DesiredKey, Verdict
 from keyturn.core.reasons import Condition, Reason, mixed
 from keyturn.core.record import Record
-from keyturn.core.results import Change, End, KeyPlan, KeyReport, Options, PoolState
+from keyturn.core.results import Change, End, KeyPlan, KeyReport, Options, PoolState, RunPlan
 from keyturn.engine.planning import Planning
 
 RESTING = frozenset({Condition.READY, Condition.OVERLAP, Condition.WAITING, Condition.DUE})
@@ -43,7 +44,24 @@ class Call:
     """The live API key of each key that was looked at."""
     same_team: Collection[str] = ()
     """Keys of which another key of the run shows that the token is of their team."""
+    without_spare: frozenset[str] = frozenset()
+    """Keys whose spare the plan gives to other keys."""
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def share_spares(
+        self, work: Sequence[DesiredKey], planned: Sequence[Planning], listed: Iterable[ApiKey]
+    ) -> tuple[DesiredKey, ...]:
+        """Give the spares to the plans in their order, and return the keys that get none, without their pool.
+
+        Each was planned as if it were alone. What a plan promises to one key, an apply gives to no other.
+        """
+        short = without_spare(work, planned, listed)
+        self.without_spare = (self.without_spare - {key.id for key in work}) | short
+        return tuple(self.entry_of(key) for key in work if key.id in short)
+
+    def entry_of(self, key: DesiredKey) -> DesiredKey:
+        """Return the entry as this run applies it: a key that gets no spare has no pool."""
+        return replace(key, pool=None) if key.id in self.without_spare else key
 
     def options_of(self, key: DesiredKey) -> Options:
         """What was asked for is asked of the manifest's keys, not of records that lost their entry."""
@@ -87,9 +105,14 @@ def exit_code(call: Call, results: Sequence[KeyPlan] | Sequence[KeyReport]) -> i
     return mixed([*(result.exit_code for result in results), brakes.OWNERSHIP if call.stopped else 0])
 
 
-def check_digest(planned: Sequence[Planning], expected: str) -> None:
+def bound(plan: RunPlan, desired: Desired, planned: Sequence[Planning]) -> RunPlan:
+    """Return the plan with what it was made with, and with the digest that a saved plan is checked by."""
+    return replace(plan, configuration=configuration(desired), digest=_digest(desired, planned))
+
+
+def check_digest(desired: Desired, planned: Sequence[Planning], expected: str) -> None:
     """Raise OwnershipError if the plan is not the one that was reviewed."""
-    if brakes.digest(one.plan for one in planned) != expected:
+    if _digest(desired, planned) != expected:
         raise OwnershipError(
             "the saved plan is out of date; nothing was changed",
             evidence="a key, its record, its entry or a delivery changed since",
@@ -127,11 +150,11 @@ def pools(work: Iterable[DesiredKey], wants: Mapping[str, int], listed: Iterable
 
 
 def without_spare(work: Sequence[DesiredKey], planned: Sequence[Planning], listed: Iterable[ApiKey]) -> frozenset[str]:
-    """Return the keys whose plan takes a spare that the plans before it take: each was planned as if it were alone."""
+    """Return the keys whose plan takes a spare that others take: first those that name one already, then in order."""
     names = [key.name for key in listed if key.deleted_at is None]
     left: dict[str, int] = {}
     short: set[str] = set()
-    for key, one in zip(work, planned, strict=True):
+    for key, one in sorted(zip(work, planned, strict=True), key=lambda item: not _names_spare(item[1])):
         wanted = sum(change.code == POOL for change in one.plan.changes)
         if key.pool and wanted:
             prefix = key.pool.prefix
@@ -141,6 +164,11 @@ def without_spare(work: Sequence[DesiredKey], planned: Sequence[Planning], liste
             else:
                 left[prefix] -= wanted
     return frozenset(short)
+
+
+def _names_spare(one: Planning) -> bool:
+    """Tell whether an earlier run began to take a spare for the key."""
+    return one.record is not None and one.record.intent is not None and one.record.intent.spare != ""
 
 
 def wants(results: Sequence[KeyPlan] | Sequence[KeyReport]) -> dict[str, int]:
@@ -155,3 +183,7 @@ def wants(results: Sequence[KeyPlan] | Sequence[KeyReport]) -> dict[str, int]:
 def rotated(report: KeyReport) -> bool:
     """Tell whether this run began the overlap that the key is in."""
     return any(change.change is Change.ROTATE for change in report.done)
+
+
+def _digest(desired: Desired, planned: Sequence[Planning]) -> str:
+    return brakes.digest(desired.owner, configuration(desired), (one.plan for one in planned))

@@ -28,7 +28,7 @@ from keyturn.engine.threads import run_all
 from keyturn.live.digitalocean import ControlApi, InferenceApi, RateBudget
 from keyturn.live.key_list import KeyList
 from keyturn.live.open_targets import Targets
-from keyturn.targets.base import Target
+from keyturn.targets.base import Target, proxy_for
 
 Hear = Callable[[Progress], None]
 
@@ -58,7 +58,7 @@ def open_world(
 
     Raises:
         CredentialError: no account token.
-        InputError: an invalid URL or origin, or a missing library of a target.
+        InputError: an invalid URL, origin or proxy, or a missing library of a target.
     """
     token = next((text for name in TOKENS if (text := environment.get(name, "").strip())), "")
     if not token:
@@ -72,8 +72,9 @@ def open_world(
     if beside and beside.control.request == desired.timing.request:
         return LiveWorld(beside.control, beside.inference, targets, Runs(), beside.listing)
     budget = beside.control.budget if beside else _budget(hear)
-    control = ControlApi(api, Secret(token), timing=desired.timing, budget=budget)
-    clients = control, InferenceApi(inference, timing=desired.timing)
+    through = [proxy_for(str(parse_origin(url)), environment) for url in (api, inference)]
+    control = ControlApi(api, Secret(token), timing=desired.timing, budget=budget, proxy=through[0])
+    clients = control, InferenceApi(inference, timing=desired.timing, proxy=through[1])
     return LiveWorld(*clients, targets, Runs(), beside.listing if beside else None)
 
 

@@ -68,5 +68,6 @@ class Targets:
             environment=self._environment,
             request=self._request,
             base=self._base,
+            shown=dict(config.place) if config else {},
         )
         return registry.make(config.type, context) if config else LocalTarget(context)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping
 
 from keyturn.core.model import DesiredKey, Timing
+from keyturn.targets.places import LOGIN, Items
 
 _DIGITS = 16
 
@@ -19,9 +20,19 @@ def fingerprint(desired: DesiredKey) -> str:
     return _digest({name: value for name, value in entry.items() if name != "pool" or value is not None})
 
 
-def home(kind: str, settings: Mapping[str, object]) -> str:
+def home(kind: str, store: Items) -> str:
     """Return 16 hex digits that identify a target's store. Targets that differ only in their login have the same."""
-    return _digest([kind, {name: value for name, value in settings.items() if name != "auth"}])
+    return _digest([kind, sorted(store)])
+
+
+def former_home(kind: str, settings: Mapping[str, object]) -> str:
+    """Return the home of a target as versions until 0.1.0 made it: from its settings as they are written."""
+    return _digest([kind, {name: value for name, value in settings.items() if name != LOGIN}])
+
+
+def place_digest(kind: str, place: Items) -> str:
+    """Return 16 hex digits of a target's settings in normal form."""
+    return _digest([kind, sorted(place)])
 
 
 def _digest(value: object) -> str:

@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from keyturn.core.literals import looks_secret, names_secret
 from keyturn.core.sanitize import unsafe
 from keyturn.manifest.mistakes import Mistakes, Path, Place
-from keyturn.manifest.secrets import looks_secret, names_secret
 from keyturn.manifest.tree import Entry, Fields, Items, Node, Scalar
 
 EXPANDED = ("address", "host", "url", "region", "role", "mount")
@@ -47,6 +47,11 @@ def read_untrusted(root: Fields, environment: Mapping[str, str], mistakes: Mista
     reader = _Reader(environment, mistakes)
     node = reader.read(root, ())
     return node if isinstance(node, Fields) else root
+
+
+def variables_in(text: str) -> tuple[str, ...]:
+    """Return the names of the variables in a text that is not expanded."""
+    return tuple(found["name"] for found in _VARIABLE.finditer(text))
 
 
 def _values(node: Node, *, shown: bool) -> object:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from keyturn.core.errors import ManifestError, Mistake
+from keyturn.core.literals import looks_secret, masked
 from keyturn.core.sanitize import plain
-from keyturn.manifest.secrets import looks_secret, masked
 
 Path = tuple[str | int, ...]
 

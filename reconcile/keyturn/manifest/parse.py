@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
-from keyturn.core.errors import InputError, ManifestError, Mistake
+from keyturn.core.errors import ManifestError, Mistake
 from keyturn.core.model import (
     Adopt,
     AdoptSecret,
@@ -27,26 +26,29 @@ from keyturn.core.model import (
     Timing,
     Window,
 )
-from keyturn.core.origins import origin_of
 from keyturn.manifest.checks import check, check_once
-from keyturn.manifest.digests import fingerprint, home
-from keyturn.manifest.distrust import read_untrusted, settings_of
+from keyturn.manifest.digests import fingerprint
+from keyturn.manifest.distrust import read_untrusted
 from keyturn.manifest.explain import validate
 from keyturn.manifest.mistakes import Mistakes, Path, error_of, suggest
 from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.schema import AdoptEntry, Defaults, KeyEntry, Kinds, Manifest
-from keyturn.manifest.tree import LIMIT_BYTES, LIMIT_NODES, Entry, Fields, Node, Scalar, from_plain, parse, scalars
+from keyturn.manifest.targets import read_targets
+from keyturn.manifest.tree import LIMIT_BYTES, LIMIT_NODES, Entry, Fields, Node, from_plain, parse, scalars
 from keyturn.targets import registry
-from keyturn.targets.base import NoConsent, Target
+from keyturn.targets.base import Target
 
 
+@dataclass(frozen=True, eq=False)
 class _Installed(Mapping[str, type[Target]]):
-    """The installed kinds of target. Each is imported when it is looked up."""
+    """The installed kinds of target, for a manifest in directory `base`. Each is imported when it is looked up."""
+
+    base: FilePath = FilePath()
 
     def __getitem__(self, kind: str) -> type[Target]:
         if kind not in registry.kinds():
             raise KeyError(kind)
-        return registry.find(kind)
+        return registry.find(kind, self.base)
 
     def __iter__(self) -> Iterator[str]:
         return iter(registry.kinds())
@@ -56,6 +58,7 @@ class _Installed(Mapping[str, type[Target]]):
 
 
 INSTALLED: Kinds = _Installed()
+HERE = FilePath()
 
 
 def load(path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED) -> Desired:
@@ -98,24 +101,39 @@ def check_all(path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = 
 
 
 def load_text(
-    source: str | bytes, file_name: str, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED
+    source: str | bytes,
+    file_name: str,
+    environment: Mapping[str, str],
+    *,
+    kinds: Kinds = INSTALLED,
+    base: FilePath = HERE,
 ) -> Desired:
-    """Return the desired state of the manifest in `source`. Raises ManifestError like `load`; shows `file_name`."""
+    """Return the desired state of the manifest in `source`, as if it were the file `file_name` in directory `base`.
+
+    Raises ManifestError like `load`.
+    """
     mistakes = Mistakes(file_name)
-    return _finish([_read(parse(source, mistakes), mistakes, environment, kinds)])[0]
+    return _finish([_read(parse(source, mistakes), mistakes, environment, kinds, base)])[0]
 
 
 def load_data(
-    data: Mapping[str, object], name: str, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED
+    data: Mapping[str, object],
+    name: str,
+    environment: Mapping[str, str],
+    *,
+    kinds: Kinds = INSTALLED,
+    base: FilePath = HERE,
 ) -> Desired:
     """Return the desired state of a manifest given as plain data, by the same rules. Its mistakes have no line.
+
+    Its relative paths are relative to the directory `base`.
 
     Raises:
         ManifestError: all mistakes.
     """
     tree = from_plain(data)
     assert isinstance(tree, Fields)  # noqa: S101  (a mapping makes Fields)
-    return _finish([_read(tree, Mistakes(name), environment, kinds)])[0]
+    return _finish([_read(tree, Mistakes(name), environment, kinds, base)])[0]
 
 
 def _read_files(
@@ -153,7 +171,8 @@ def _read_file(path: FilePath, environment: Mapping[str, str], kinds: Kinds, *, 
     except OSError as error:
         raise _unreadable(path, error) from None
     mistakes = Mistakes(str(path), offline=offline)
-    return _read(parse(source, mistakes), mistakes, environment, kinds)
+    there = _Installed(path.parent) if kinds is INSTALLED else kinds
+    return _read(parse(source, mistakes), mistakes, environment, there, path.parent)
 
 
 def _unreadable(path: FilePath, error: OSError) -> ManifestError:
@@ -168,15 +187,15 @@ def _finish(readings: Sequence[Reading], mistakes: Sequence[Mistake] = ()) -> tu
     return tuple(_desired(reading) for reading in readings)
 
 
-def _read(tree: Fields, mistakes: Mistakes, environment: Mapping[str, str], kinds: Kinds) -> Reading:
+def _read(tree: Fields, mistakes: Mistakes, environment: Mapping[str, str], kinds: Kinds, base: FilePath) -> Reading:
     root = _with_defaults(read_untrusted(tree, environment, mistakes), mistakes)
     fallback = {"apiVersion": "keyturn/v1", "name": "-", "keys": {}}
     place = dataclasses.replace(root.place, line=min(root.place.line, 1), column=min(root.place.column, 1))
     model, bad = validate(Manifest, root, (), mistakes, place=place, fallback=fallback)
     if model is None or mistakes.full:
         raise mistakes.stop()
-    reading = Reading(model, root, bad, mistakes, kinds)
-    _read_targets(reading, environment)
+    reading = Reading(model, root, bad, mistakes, kinds, base)
+    read_targets(reading, environment)
     _read_records(reading)
     check(reading)
     return reading
@@ -219,50 +238,6 @@ def _merge(below: Node, above: Node) -> Node:
     return Fields(entries, above.place)
 
 
-def _read_targets(reading: Reading, environment: Mapping[str, str]) -> None:
-    for name, target in reading.model.targets.items():
-        path: Path = ("targets", name)
-        node = reading.node(path)
-        if not isinstance(node, Fields):
-            continue
-        if name == LOCAL:
-            reading.mistake(path, "`local` means the directory .keyturn; rename this target")
-        kind = _kind(reading, path, target.type)
-        if kind is None:
-            continue
-        settings = settings_of(node)
-        config = TargetConfig(name, target.type, settings, home(target.type, settings))
-        entries = {setting: entry for setting, entry in node.entries.items() if setting != "type"}
-        written = Fields(entries, node.place)
-        model, _ = validate(kind.settings_model, written, path, reading.mistakes, place=reading.place(path))
-        for mistake in kind.origin_mistakes(model, environment) if model is not None else ():
-            _note_origin(reading, path, mistake)
-        reading.targets[name] = config
-        reading.capabilities[name] = kind.capabilities
-
-
-def _note_origin(reading: Reading, target: Path, mistake: InputError) -> None:
-    """Note that a credential may not be sent to an address. An origin from a variable is not shown."""
-    path, mistake.where = (*target, *mistake.where.split(".")), ""
-    node, text = reading.node(path), str(mistake)
-    if isinstance(node, Scalar) and isinstance(node.value, str) and node.shown != node.value:
-        with suppress(InputError):
-            origin = origin_of(node.value)
-            text = text.replace(f"={origin}", "=…").replace(origin, f"the origin of {node.shown}")
-    reading.mistakes.add(reading.place(path), path, text, in_environment=isinstance(mistake, NoConsent))
-
-
-def _kind(reading: Reading, path: Path, kind: str) -> type[Target] | None:
-    try:
-        return reading.kinds[kind]
-    except KeyError:
-        known = sorted(reading.kinds)
-        reading.mistake((*path, "type"), f"there is no such type of target; {suggest(kind, known)}")
-    except InputError as error:
-        reading.mistake((*path, "type"), str(error))
-    return None
-
-
 def _read_records(reading: Reading) -> None:
     written = reading.model.records
     if written is None:
@@ -301,7 +276,7 @@ def _desired(reading: Reading) -> Desired:
     assert reading.records is not None  # noqa: S101  (its absence is a mistake)
     timing = Timing(**{name: value.total_seconds() for name, value in model.timing})
     # The record store has not moved: otherwise no record would be found there.
-    homes = {name: target.home for name, target in reading.targets.items() if name != reading.records.target}
+    homes = {name: target.homes for name, target in reading.targets.items() if name != reading.records.target}
     return Desired(
         owner=model.name,
         targets=tuple(reading.targets.values()),

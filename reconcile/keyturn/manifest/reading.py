@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path as FilePath
 
 from keyturn.core.model import RecordsConfig, TargetConfig
 from keyturn.manifest.mistakes import Mistakes, Path, Place
@@ -24,6 +25,8 @@ class Reading:
     bad: frozenset[Path]
     mistakes: Mistakes
     kinds: Kinds
+    base: FilePath
+    """The manifest's directory."""
     targets: dict[str, TargetConfig] = field(default_factory=dict)
     """The targets with a known type, even if their settings are wrong."""
     capabilities: dict[str, Capabilities] = field(default_factory=dict)

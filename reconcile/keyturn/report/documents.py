@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from keyturn import __version__
+from keyturn.core.configuration import Configuration
 from keyturn.core.errors import InputError
+from keyturn.core.literals import masked
 from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
 from keyturn.core.record import record_schema
 from keyturn.core.results import Explanation, KeyStatus, PoolState, RunPlan, RunReport
@@ -69,6 +72,8 @@ class SavedRun:
 
     owner: str
     digest: str
+    configuration: Configuration | None = None
+    """To say what changed; None in a plan of an earlier version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +199,14 @@ KINDS = ("record", *_TYPES)
 
 
 def dump(document: Document) -> str:
-    """Return the document as JSON in plain ASCII: no control or bidi character of a name is left raw."""
+    r"""Return the document as JSON in plain ASCII: no control or bidi character of a name is left raw.
+
+    In `##[` and `##vso[`, which CI runners look for anywhere in a line, one `#` is written as `\u0023`: a parser reads
+    the same text. No line starts with `::`. A word that looks like a secret is masked.
+    """
     adapter: TypeAdapter[Document] = TypeAdapter(type(document))
-    return json.dumps(adapter.dump_python(document, mode="json"), indent=2) + "\n"
+    text = json.dumps(_masked(adapter.dump_python(document, mode="json")), indent=2)
+    return re.sub(r"#(?=#\w*\[)", r"\\u0023", text) + "\n"
 
 
 def parse_plan(text: str, *, where: str) -> SavedPlan:
@@ -240,6 +250,14 @@ class _Whole(GenerateJsonSchema):
     def field_is_required(self, *_: object, **__: object) -> bool:
         """Require every field."""
         return True
+
+
+def _masked(node: Any) -> Any:  # noqa: ANN401 - a JSON value
+    if isinstance(node, str):
+        return masked(node)
+    if isinstance(node, list):
+        return [_masked(item) for item in node]
+    return {name: _masked(value) for name, value in node.items()} if isinstance(node, dict) else node
 
 
 def _closed(node: Any) -> Any:  # noqa: ANN401 - a JSON value

@@ -16,7 +16,7 @@ CLICKS = (
 
 
 LAST = "Then run keyturn apply again, or let keyturn apply --wait look for them."
-FIRST = "Run keyturn apply first: only API keys that are made after it has asked for them are taken over."
+FIRST = "Run keyturn apply first: only what is made after it has noted these names is taken over without `adopt`."
 
 
 def handoff_text(names: Iterable[str], *, last: str = LAST) -> list[str]:

@@ -93,7 +93,7 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 
 def moment(at: datetime) -> str:
-    """Return a time as `2026-08-24 02:00:05 UTC`; the seconds go where they are zero."""
+    """Return a time as `2026-08-24 02:00:05 UTC`; without seconds if they are zero."""
     return f"{at:%Y-%m-%d %H:%M} UTC" if not at.second else f"{at:%Y-%m-%d %H:%M:%S} UTC"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from keyturn.core.configuration import Configuration
 from keyturn.core.reasons import Condition
 from keyturn.core.results import End, KeyPlan, KeyReport, Planned, RunPlan, RunReport
 from keyturn.core.sanitize import code_span
@@ -34,6 +35,7 @@ def plan_markdown(plans: Iterable[RunPlan]) -> str:
         parts += [
             f"### keyturn plan: {code(plan.owner)}",
             plan_words.plan_summary(plan),
+            *_configuration(plan.configuration),
             *_table(("key", "change", "where", "why"), rows),
             *_notes(plan),
         ]
@@ -69,6 +71,15 @@ def _table(heads: Sequence[str], rows: Sequence[str]) -> list[str]:
     head = [_cells(heads), _cells(["---"] * len(heads))]
     more = [f"… and {count(len(rows) - len(kept), 'row')} more."] if len(kept) < len(rows) else []
     return ["\n".join([*head, *kept]), *more]
+
+
+def _configuration(configuration: Configuration | None) -> list[str]:
+    """Return a table of the targets and the records, so that a reviewer sees where secrets would go."""
+    if configuration is None:
+        return []
+    rows = [_cells(("target", code(one.name), code(plan_words.target_text(one)))) for one in configuration.targets]
+    rows.append(_cells(("records", "", code(plan_words.records_text(configuration.records)))))
+    return _table(("", "name", "place"), rows)
 
 
 def _cells(cells: Iterable[str]) -> str:

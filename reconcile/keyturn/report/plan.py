@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from keyturn.core import reasons
+from keyturn.core.configuration import Configuration, TargetPlace
+from keyturn.core.model import RecordsConfig
 from keyturn.core.reasons import Condition
 from keyturn.core.results import Change, End, Explanation, KeyPlan, Planned, RunPlan, RunReport
+from keyturn.report.common import Common, common
 from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, line, moment
 from keyturn.report.pools import pool_lines
@@ -30,13 +33,34 @@ def plan_lines(plans: Iterable[RunPlan], *, before_apply: bool = False) -> list[
     """
     result: list[Line] = []
     for plan in plans:
-        result += [line(Span(plan.owner, Tone.HEAD))]
+        result += [line(Span(plan.owner, Tone.HEAD)), *_configuration_lines(plan.configuration)]
+        shared = common([(key.key, key.conditions) for key in plan.plans])
         for key in plan.plans:
-            if not is_quiet(key):
-                result += [line(), line("  ", Span(key.key, Tone.NAME)), *now_lines(key)]
+            if not is_quiet(key) and (key.changes or shared.own(key.conditions or (key.end,))):
+                result += [line(), line("  ", Span(key.key, Tone.NAME)), *now_lines(key, shared)]
                 result += [*change_lines(key.changes), *([end_line(key.end)] if key.changes else [])]
+        result += [line(), *found] if (found := common_lines(shared, indent=2)) else []
         result += [line(), *_foot(plan, hand_off=not before_apply)]
     return result
+
+
+def target_text(target: TargetPlace) -> str:
+    """Return the type of a target and its settings in one line."""
+    return ", ".join([target.type, *(f"{name} {value}" for name, value in target.place.items())])
+
+
+def records_text(records: RecordsConfig) -> str:
+    """Return the place of the records: a target, or the directory beside the manifest, and the prefix."""
+    return f"{records.target}, prefix {records.prefix}"
+
+
+def _configuration_lines(configuration: Configuration | None) -> list[Line]:
+    """Return one line per target, and one for the records."""
+    if configuration is None:
+        return []
+    rows = [(Span("target"), Span(one.name, Tone.NAME), Span(target_text(one))) for one in configuration.targets]
+    rows.append((Span("records"), Span(""), Span(records_text(configuration.records))))
+    return columns(rows, indent=2)
 
 
 def is_quiet(plan: KeyPlan) -> bool:
@@ -64,15 +88,24 @@ def where(change: Planned) -> str:
     return " ".join(part for part in (f"slot {change.slot.value}" if change.slot else "", change.uuid) if part)
 
 
-def now_lines(plan: KeyPlan) -> list[Line]:
+def now_lines(plan: KeyPlan, shared: Common) -> list[Line]:
     """Return the conditions of a key as it is: all of them if nothing is planned, else what is wrong with it."""
-    found = plan.conditions or (plan.end,)
+    found = shared.own(plan.conditions or (plan.end,))
     told = [end for end in found if end.exit_code] if plan.changes else found
     do = [] if plan.changes else remedies(told, plan.key)
     return [
         *(line("    now  ", *condition_spans(end)) for end in told),
         *(line("    do   ", text) for text in do),
     ]
+
+
+def common_lines(shared: Common, indent: int = 0) -> list[Line]:
+    """Return what several keys have in common, each cause once."""
+    result: list[Line] = []
+    for keys, end, do in shared:
+        result.append(line(" " * indent, Span(keys, Tone.NAME), "  ", *condition_spans(end)))
+        result += [line(" " * indent, Span(keys, Tone.NAME), "  do ", do)] if do else []
+    return result
 
 
 def end_line(end: End) -> Line:
@@ -105,8 +138,12 @@ def plan_summary(plan: RunPlan) -> str:
     changes = [change for key in plan.plans for change in key.changes]
     if not changes:
         ends = [key.now.condition for key in plan.plans]
+        blind = sum(ends.count(one) for one in (Condition.UNKNOWN, Condition.LOGIN_REFUSED))
         others = [f"{ends.count(one)} {one}" for one in Condition if one is not Condition.READY and one in ends]
-        return "; ".join([f"Nothing to do for {count(len(ends), 'key')}", *others]) + "."
+        known = len(ends) - blind
+        first = [f"Nothing to do for {count(known, 'key')}"] if known or not blind else []
+        first += [f"Not known what to do for {count(blind, 'key')}"] if blind else []
+        return "; ".join([*first, *others]) + "."
     touched = sum(1 for key in plan.plans if key.changes)
     mints = sum(1 for key in plan.plans if key.mints)
     deletes = sum(key.deletes for key in plan.plans)

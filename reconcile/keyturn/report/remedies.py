@@ -8,7 +8,7 @@ from keyturn.core.model import GOOD, Verdict
 from keyturn.core.reasons import Reason, Remedy
 from keyturn.core.results import End
 
-APPLY = "keyturn apply {key}"
+APPLY = "`keyturn apply {key}`"
 
 REMEDIES: Mapping[Remedy, str] = {
     Remedy.NONE: "",
@@ -56,15 +56,26 @@ REMEDIES: Mapping[Remedy, str] = {
 }
 """A line per remedy; `{key}` is the key's id, `{number}` how many are asked about."""
 
+UNNOTED = "`keyturn apply {key}`, which notes the names; then make the API keys, and apply again"
+"""Instead of MAKE_KEYS, until an apply has noted the names."""
+
 
 def remedy(end: End, key: str) -> str:
     """Return what an operator types or does next; empty if nothing."""
+    if end.make and end.since is None:
+        return UNNOTED.format(key=key)
     return REMEDIES[end.remedy].format(key=key, number=end.number or "N")
 
 
 def remedies(ends: Iterable[End], key: str) -> list[str]:
-    """Return what to do about those that make the exit code, each remedy once."""
-    return [text for text in dict.fromkeys(remedy(end, key) for end in ends if end.exit_code) if text]
+    """Return what to do about those that make the exit code, each remedy once.
+
+    Of a parked key only what unparks it: another run would not make a secret.
+    """
+    wrong = [end for end in ends if end.exit_code]
+    if any(end.remedy is Remedy.UNPARK for end in wrong):
+        wrong = [end for end in wrong if end.remedy not in {Remedy.AGAIN, Remedy.VERIFY}]
+    return [text for text in dict.fromkeys(remedy(end, key) for end in wrong) if text]
 
 
 def of_verdict(verdict: Verdict, key: str = "KEY") -> str:

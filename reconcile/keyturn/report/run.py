@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from keyturn.core.model import GOOD, SmokeResult, Verdict
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import KeyReport, RunReport
+from keyturn.report.common import Common, common
 from keyturn.report.lines import Line, Span, Tone, count, line
-from keyturn.report.plan import change_lines, condition_spans, rest_lines
+from keyturn.report.plan import change_lines, common_lines, condition_spans, rest_lines
 from keyturn.report.remedies import of_verdict, remedies
 
 
@@ -17,9 +18,12 @@ def run_lines(reports: Iterable[RunReport]) -> list[Line]:
     result: list[Line] = []
     for report in reports:
         result += [line(Span(report.owner, Tone.HEAD))]
+        shared = common([(key.key, key.conditions) for key in report.reports])
         for key in report.reports:
-            if not is_quiet(key):
-                result += [line(), *_key_lines(key)]
+            own = shared.own(key.conditions or (key.end,))
+            if not is_quiet(key) and (own or key.done or key.smoke or key.problems):
+                result += [line(), *_key_lines(key, shared)]
+        result += [line(), *found] if (found := common_lines(shared, indent=2)) else []
         result += [line(), *rest_lines(report), line(Span(run_summary(report), Tone.HEAD))]
     return result
 
@@ -38,6 +42,7 @@ def smoke_words(result: SmokeResult, *, said: Iterable[Reason] = (), key: str = 
         words += f" in {result.seconds * 1000:.0f} ms"
     words = f"{words}: {result.detail}" if result.detail else words
     told = result.verdict in GOOD or Reason.of(result.verdict.value) in said
+    told = told or (result.verdict is Verdict.REFUSED and Reason.GONE in said)
     return words if told else f"{words.rstrip('.')}; {of_verdict(result.verdict, key)}"
 
 
@@ -62,14 +67,15 @@ def run_summary(report: RunReport) -> str:
     return "; ".join(parts) + "."
 
 
-def _key_lines(key: KeyReport) -> list[Line]:
-    found = key.conditions or (key.end,)
+def _key_lines(key: KeyReport, shared: Common) -> list[Line]:
+    found = shared.own(key.conditions or (key.end,))
     also = [end for end in found[1:] if end.condition is not Condition.READY]
-    result = [line("  ", Span(key.key, Tone.NAME), "  ", *condition_spans(found[0])), *change_lines(key.done)]
+    first = condition_spans(found[0]) if found else ()
+    result = [line("  ", Span(key.key, Tone.NAME), "  ", *first), *change_lines(key.done)]
     result += [line("    also ", *condition_spans(end)) for end in also]
     result += [line("    do   ", text) for text in remedies(found, key.key)]
     if key.smoke:
-        said = [end.code for end in found]
+        said = [end.code for end in key.conditions or (key.end,)]
         result.append(
             line(
                 "    smoke-check  ", Span(smoke_words(key.smoke, said=said, key=key.key), smoke_tone(key.smoke.verdict))

@@ -8,9 +8,10 @@ from datetime import datetime
 from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import End, KeyStatus, PoolState
+from keyturn.report.common import Common, common
 from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, length, line, moment
-from keyturn.report.plan import CONDITION_TONES, condition_spans
+from keyturn.report.plan import CONDITION_TONES, common_lines, condition_spans
 from keyturn.report.pools import pool_lines
 from keyturn.report.remedies import remedies, remedy
 from keyturn.report.run import smoke_tone, smoke_words
@@ -30,8 +31,10 @@ def status_lines(
     `unowned` None means that nobody asked for them.
     """
     result = columns([tuple(Span(head, Tone.HEAD) for head in HEADS), *(_row(key, now) for key in keys)])
+    shared = common([(key.key, key.every) for key in keys])
     for key in keys:
-        result += _notes(key)
+        result += _notes(key, shared)
+    result += common_lines(shared, indent=2)
     result += _stops(stopped)
     result += pool_lines(pools)
     result += handoff_lines(next((end for end in key.every if end.make), key.every[0]) for key in keys)
@@ -91,10 +94,12 @@ def smoke_lines(
             for key, place, result in results
         ]
     )
-    wrong = [(key.key, end) for key in keys for end in key.every if end.exit_code]
+    shared = common([(key.key, key.every) for key in keys])
+    own = [(key.key, shared.own(key.every)) for key in keys]
+    wrong = [(key, end) for key, ends in own for end in ends if end.exit_code]
     rows += [line(Span(key, Tone.NAME), "  ", *condition_spans(end)) for key, end in wrong]
-    rows += [line(Span(key.key, Tone.NAME), "  do ", text) for key in keys for text in remedies(key.every, key.key)]
-    return rows + _stops(stopped)
+    rows += [line(Span(key, Tone.NAME), "  do ", text) for key, ends in own for text in remedies(ends, key)]
+    return rows + common_lines(shared) + _stops(stopped)
 
 
 def _stops(stopped: Iterable[End]) -> list[Line]:
@@ -120,10 +125,11 @@ def _row(key: KeyStatus, now: datetime) -> tuple[Span, ...]:
     )
 
 
-def _notes(key: KeyStatus) -> list[Line]:
+def _notes(key: KeyStatus, shared: Common) -> list[Line]:
     notes: list[Line] = []
-    notes += [condition_spans(end) for end in key.every if end.condition is not Condition.READY]
-    notes += [line(Span("do ", Tone.HEAD), text) for text in remedies(key.every, key.key)]
+    own = shared.own(key.every)
+    notes += [condition_spans(end) for end in own if end.condition is not Condition.READY]
+    notes += [line(Span("do ", Tone.HEAD), text) for text in remedies(own, key.key)]
     if key.condition in {Condition.UNKNOWN, Condition.LOGIN_REFUSED} and key.recorded_at and not key.read:
         notes.append(line(f"the rest is as recorded at {moment(key.recorded_at)}"))
     if key.requested:

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from keyturn.sandbox.guard import body_of
 from keyturn.sandbox.ready import ready_key
 from keyturn.sandbox.service import Service
 from keyturn.sandbox.settings import is_seconds
@@ -24,7 +25,7 @@ def admin_routes(service: Service) -> list[Route]:
 
 def _endpoint(act: Callable[[Body], object]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        raw = await request.body()
+        raw = await body_of(request)
         try:
             body = json.loads(raw) if raw.strip() else {}
             if not isinstance(body, dict):

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from importlib.resources import files
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -14,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from keyturn.sandbox.admin import admin_routes
 from keyturn.sandbox.control import KEYS_PATH
+from keyturn.sandbox.guard import Guard, TooLarge, body_of, too_large
 from keyturn.sandbox.service import Service
 from keyturn.sandbox.wire import Call
 
@@ -60,13 +62,15 @@ def application(service: Service) -> Starlette:
             *elsewhere,
             *admin_routes(service),
             Route("/", _page, methods=["GET"]),
-        ]
+        ],
+        middleware=[Middleware(Guard)],
+        exception_handlers={TooLarge: too_large},
     )
 
 
 def _api(service: Service, op: str) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        body = await request.body()
+        body = await body_of(request)
         scheme, _, credential = request.headers.get("authorization", "").partition(" ")
         if latency := service.settings.latency:
             await asyncio.sleep(latency)

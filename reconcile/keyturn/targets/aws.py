@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from keyturn.core.errors import Conflict, InputError, TargetMisfit
 from keyturn.core.origins import check_transport, origin_of, parse_origin
@@ -27,8 +28,10 @@ from keyturn.targets.base import (
     secret_of,
     unguarded,
 )
+from keyturn.targets.documents import check_no_document
 from keyturn.targets.json_text import changed, members
 from keyturn.targets.origins import NoConsent, bare_origin, origin_mistakes
+from keyturn.targets.places import Items, TargetSettings, flat, normal_origin
 
 if TYPE_CHECKING:
     from keyturn.targets.aws_store import Entry
@@ -48,10 +51,8 @@ NOTHING = "{}"
 """The value of a secret after its last field was removed: AWS does not store an empty string."""
 
 
-class AwsSettings(BaseModel):
+class AwsSettings(TargetSettings):
     """Settings of AWS Secrets Manager."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     region: str = Field(
         default="",
@@ -70,6 +71,17 @@ class AwsSettings(BaseModel):
     create: bool = Field(default=False, description="Create the secret of a delivery if it does not exist.")
     kms_key: str = Field(default="", description="KMS key for secrets that keyturn creates. Default: AWS's own.")
 
+    def place(self, base: Path) -> Items:
+        """Return all settings, with the endpoint as an origin."""
+        del base
+        return flat(self.model_dump() | {"endpoint": normal_origin(self.endpoint)})
+
+    def store(self, base: Path) -> Items:
+        """Return what decides the account and the region. All endpoints of AWS's own lead to the same store."""
+        del base
+        endpoint = "" if _is_own(self.endpoint) else normal_origin(self.endpoint)
+        return flat({"region": self.region, "profile": self.profile, "role": self.role, "endpoint": endpoint})
+
 
 class AwsTarget:
     """One account and region of AWS Secrets Manager."""
@@ -82,7 +94,7 @@ class AwsTarget:
     def origin_mistakes(cls, settings: AwsSettings, environment: Mapping[str, str]) -> Iterator[InputError]:
         """Yield mistakes unless an endpoint is AWS's own or the one in AWS_ENDPOINT_URL, which is checked too."""
         if settings.endpoint and not _is_own(settings.endpoint):
-            yield from origin_mistakes("endpoint", settings.endpoint, ENDPOINT, environment)
+            yield from origin_mistakes("endpoint", settings.endpoint, ENDPOINT, environment, "aws")
         asked = {*STS_ENDPOINT, *(() if settings.endpoint else ENDPOINT)}
         for variable in sorted(name for name in asked if environment.get(name)):
             try:
@@ -206,6 +218,7 @@ class AwsTarget:
     def _held(self, text: str | None, path: str, field: str) -> Secret | None:
         if text is None or text.strip() in {"", NOTHING}:
             return None
+        check_no_document(text, self._store.where(path))
         if not field:
             return Secret(text)
         try:

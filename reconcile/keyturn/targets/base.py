@@ -26,7 +26,9 @@ from keyturn.core.errors import (
     TargetUnavailable,
 )
 from keyturn.core.secret import Secret
+from keyturn.targets.files import root_mistakes
 from keyturn.targets.origins import NoConsent, origin_mistakes, proxy_for
+from keyturn.targets.places import TargetSettings
 
 __all__ = [
     "TRIES",
@@ -43,6 +45,7 @@ __all__ = [
     "TargetError",
     "TargetForbidden",
     "TargetMisfit",
+    "TargetSettings",
     "TargetUnavailable",
     "Value",
     "WithoutDeliveries",
@@ -54,6 +57,7 @@ __all__ = [
     "origin_mistakes",
     "parse_settings",
     "proxy_for",
+    "root_mistakes",
     "secret_of",
     "tries",
     "unguarded",
@@ -107,7 +111,8 @@ class TargetContext:
     """The arguments of a target: its name, its settings (without credentials), the environment, a deadline.
 
     `environment` holds the credentials and the origins to which they may be sent. `request` is the deadline of one call
-    in seconds. `base` is the manifest's directory, for targets that are files.
+    in seconds. `base` is the manifest's directory, for targets that are files. `shown` holds settings as messages may
+    show them: the name of a variable instead of its value.
     """
 
     name: str
@@ -115,6 +120,7 @@ class TargetContext:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     request: float = 30.0
     base: str = "."
+    shown: Mapping[str, str] = field(default_factory=dict)
 
 
 class Target(Protocol):
@@ -123,7 +129,10 @@ class Target(Protocol):
     kind: ClassVar[str]
     capabilities: ClassVar[Capabilities]
     settings_model: ClassVar[type[BaseModel]]
-    """A pydantic model of the settings with `extra="forbid"`. Its schema is part of the manifest's schema."""
+    """A pydantic model of the settings with `extra="forbid"`. Its schema is part of the manifest's schema.
+
+    `TargetSettings` is a base for it that says which place the settings name.
+    """
 
     @classmethod
     def origin_mistakes(cls, settings: Any, environment: Mapping[str, str]) -> Iterable[InputError]:  # noqa: ANN401
@@ -343,10 +352,10 @@ class WithoutServer:
 
 
 def check_origins(mistakes: Iterable[InputError], context: TargetContext) -> None:
-    """Raise the first of a target's `origin_mistakes`, if there is one.
+    """Raise the first of a target's `origin_mistakes` or `file_mistakes`, if there is one.
 
     Raises:
-        InputError: no credential may go to an address of the settings.
+        InputError: the environment does not permit what the settings name.
     """
     for mistake in mistakes:
         mistake.where = f"target {context.name}, {mistake.where}"

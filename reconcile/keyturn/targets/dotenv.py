@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from keyturn.core.errors import InputError, KeyturnError, TargetMisfit
 from keyturn.core.secret import Secret
@@ -20,13 +21,16 @@ from keyturn.targets.base import (
     TargetContext,
     Value,
     WithoutServer,
+    check_origins,
     check_path,
     merge,
     parse_settings,
     secret_of,
 )
+from keyturn.targets.files import root_mistakes
 from keyturn.targets.folder import opened
 from keyturn.targets.local import DIRECTORY, LocalTarget
+from keyturn.targets.places import Items, TargetSettings, flat, normal_path
 
 T = TypeVar("T")
 
@@ -35,15 +39,25 @@ MARK = "\ufeff"
 """The byte order mark with which some editors begin a file."""
 
 
-class DotenvSettings(BaseModel):
+class DotenvSettings(TargetSettings):
     """Settings of a directory of files."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    root: str = Field(default=".", description="Directory of the files: absolute, or relative to the manifest.")
+    root: str = Field(default=".", description="Directory of the files, below the manifest's directory.")
     format: Literal["dotenv", "json", "shell"] = Field(
         default="dotenv", description="Format of the files: for dotenv libraries, a JSON object, or assignments for sh."
     )
+
+    def place(self, base: Path) -> Items:
+        """Return all settings, with the real path of the directory."""
+        return flat(self.model_dump() | {"root": normal_path(self.root, base)})
+
+    def file_mistakes(self, base: Path, environment: Mapping[str, str]) -> Iterable[InputError]:
+        """Yield a mistake unless the directory is below the manifest's or a permitted one."""
+        return root_mistakes("root", self.root, base, environment)
+
+    def store(self, base: Path) -> Items:
+        """Return the real path of the directory."""
+        return (("root", normal_path(self.root, base)),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +81,8 @@ class DotenvTarget(WithoutServer):
     def __init__(self, context: TargetContext) -> None:
         """Check the settings. Nothing is read or created yet."""
         settings = parse_settings(DotenvSettings, context)
-        self._root = Path(context.base, settings.root)
+        check_origins(settings.file_mistakes(Path(context.base), context.environment), context)
+        self._root = Path(os.path.realpath(Path(context.base, settings.root)))
         self._format = _format(settings.format)
         self._name = context.name
         self._request = context.request
@@ -126,7 +141,7 @@ class DotenvTarget(WithoutServer):
     def _place(self, path: str, field: str) -> str:
         """Check path and field; return the location for messages."""
         where = f"target {self._name}, {check_path(path)}"
-        if path.partition("/")[0] == DIRECTORY:
+        if DIRECTORY in path.split("/"):
             raise InputError(f"the directory {DIRECTORY} is reserved for records", where=where)
         if not self._format.names.fullmatch(field):
             raise InputError(

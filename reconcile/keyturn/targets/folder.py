@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,8 @@ POLL = 0.02
 """Seconds between two attempts to take a lock."""
 
 MODE = 0o600
+"""The mode of a new file. A file that is replaced keeps its group's right to read, nothing beyond 0640."""
+
 FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LINK = (errno.ELOOP, errno.ENOTDIR)
@@ -90,8 +93,8 @@ class Spot:
 
     @contextmanager
     def _fresh(self, content: bytes) -> Iterator[str]:
-        """Write a new file with the same owner in the same directory. Remove it afterwards unless it was renamed."""
-        owner = self._owner()
+        """Write a new file for the same readers in the same directory. Remove it afterwards unless it was renamed."""
+        present = self._present()
         self._sweep()
         fresh = f".{self.name}.{uuid4().hex}.new"
         handle = os.open(
@@ -99,8 +102,8 @@ class Spot:
         )
         try:
             with os.fdopen(handle, "wb") as stream:
-                if owner is not None:
-                    os.fchown(handle, owner, -1)
+                if present is not None:
+                    self._keep_readers(present, handle)
                 stream.write(content)
                 stream.flush()
                 os.fsync(handle)
@@ -109,8 +112,8 @@ class Spot:
             with suppress(FileNotFoundError):
                 os.unlink(fresh, dir_fd=self.folder)
 
-    def _owner(self) -> int | None:
-        """Return the owner for the new file, so that its present readers can still read it."""
+    def _present(self) -> os.stat_result | None:
+        """Return the state of the present file, or None if it is absent. Raises TargetForbidden if not writable."""
         try:
             found = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
         except FileNotFoundError:
@@ -119,7 +122,35 @@ class Spot:
             raise TargetForbidden(
                 "this file is write-protected", where=self.where, remedy="Allow this user to write it."
             )
-        return found.st_uid
+        return found
+
+    def _keep_readers(self, present: os.stat_result, fresh: int) -> None:
+        """Give the new file the owner of the present one, and as far as permitted its group and attributes.
+
+        The group may read it if it could read the present file and is still the same. Access control lists are among
+        the attributes (Linux); the mode bounds them.
+        """
+        os.fchown(fresh, present.st_uid, -1)
+        with suppress(OSError):
+            os.fchown(fresh, -1, present.st_gid)
+        same = self._copy_attributes(fresh) and os.fstat(fresh).st_gid == present.st_gid
+        os.fchmod(fresh, MODE | (present.st_mode & stat.S_IRGRP if same else 0))
+
+    def _copy_attributes(self, fresh: int) -> bool:
+        """Copy the extended attributes that may be copied. Return False if an access control list is not among them."""
+        if sys.platform != "linux":
+            return True
+        complete = True
+        present = os.open(self.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.folder)
+        try:
+            for name in _attributes(present):
+                try:
+                    os.setxattr(fresh, name, os.getxattr(present, name))
+                except OSError:
+                    complete = complete and "acl" not in name
+        finally:
+            os.close(present)
+        return complete
 
     def _sweep(self) -> None:
         """Remove the files that a killed run left. No such file is in use while we hold the lock."""
@@ -128,9 +159,15 @@ class Spot:
                 os.unlink(name, dir_fd=self.folder)
 
 
+def _attributes(handle: int) -> list[str]:
+    with suppress(OSError):  # a file system without them
+        return os.listxattr(handle)
+    return []
+
+
 @contextmanager
 def opened(root: Path, path: str, where: str) -> Iterator[Spot]:
-    """Open the directory of a file. `root` may be a symbolic link, but nothing below it.
+    """Open the directory of a file. `root` is a real path; nothing below it may be a symbolic link.
 
     Raises:
         TargetMisfit: a directory is missing, or a part of the path is a symbolic link.
@@ -141,7 +178,7 @@ def opened(root: Path, path: str, where: str) -> Iterator[Spot]:
     failure: KeyturnError
     handle = -1
     try:
-        handle = os.open(root, FOLDER)
+        handle = os.open(root, FOLDER | os.O_NOFOLLOW)
         for folder in folders:
             inner = os.open(folder, FOLDER | os.O_NOFOLLOW, dir_fd=handle)
             os.close(handle)

@@ -8,6 +8,7 @@ from one that was never written.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from keyturn.targets.base import (
     parse_settings,
 )
 from keyturn.targets.folder import FOLDER, Spot, lock
+from keyturn.targets.places import TargetSettings
 
 DIRECTORY = ".keyturn"
 """The directory of the records, beside the manifest."""
@@ -35,10 +37,8 @@ NEVER = "0"
 """The version of a document that was never written."""
 
 
-class LocalSettings(BaseModel):
+class LocalSettings(TargetSettings):
     """A local directory has no settings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class _Stored(BaseModel):
@@ -60,7 +60,8 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
     def __init__(self, context: TargetContext) -> None:
         """Check the settings. Nothing is created yet."""
         parse_settings(LocalSettings, context)
-        self._root = Path(context.base, DIRECTORY).resolve()
+        self._base = Path(context.base).resolve()
+        self._root = self._base / DIRECTORY
         self._where = f"target {context.name}"
         self._request = context.request
 
@@ -69,10 +70,15 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
         file = self._file(path)
         with self._words(path):
             try:
-                stored = _Stored.model_validate_json(file.read_bytes())
+                with self._spot(file, path) as spot:
+                    content = spot.read()
             except FileNotFoundError:
+                content = None
+            if content is None:
                 self._check_never_written(file, path)
                 return Document(text=None, version=NEVER)
+            try:
+                stored = _Stored.model_validate_json(content)
             except ValidationError:
                 raise self._misfit(path, "this file is not a keyturn document") from None
         return Document(text=stored.document, version=str(stored.version))
@@ -121,10 +127,27 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
 
     def _file(self, path: str) -> Path:
         place = self._root / check_path(path)
+        self._check_root(path)
         folder = place.parent.resolve()
         if not folder.is_relative_to(self._root):
             raise InputError("the path leaves the directory of records", where=f"{self._where}, {path}")
         return folder / f"{place.name}.json"
+
+    def _check_root(self, path: str) -> None:
+        """Refuse a directory of records that is a symbolic link, or that another user has made."""
+        with self._words(path):
+            try:
+                found = self._root.lstat()
+            except FileNotFoundError:
+                return
+            owners = {os.geteuid(), self._base.stat().st_uid}
+        if stat.S_ISLNK(found.st_mode) or found.st_uid not in owners:
+            raise TargetMisfit(
+                "this directory of records cannot be trusted",
+                where=f"{self._where}, {self._root}",
+                evidence="it is a symbolic link" if stat.S_ISLNK(found.st_mode) else "it belongs to another user",
+                remedy="Nothing was read. Remove it, and keep the records in a directory of this user.",
+            )
 
     def _make_folder(self, folder: Path) -> None:
         """Create a folder and its parents below our root, with access for this user only."""

@@ -33,8 +33,10 @@ from keyturn.targets.base import (
     parse_settings,
     tries,
 )
+from keyturn.targets.files import authority, authority_mistakes
 from keyturn.targets.onepassword_item import Item, ItemField, called, concealed, pointer, split_field
-from keyturn.targets.origins import origin_mistakes, proxy_for
+from keyturn.targets.origins import origin_mistakes, prefix_mistakes, proxy_for
+from keyturn.targets.places import Items, TargetSettings, flat, normal_origin, normal_path
 
 TEXTS = frozenset({"STRING", "CONCEALED"})
 FIRST_LOOK, LAST_LOOK = 0.05, 2.0
@@ -56,16 +58,32 @@ class AuthSettings(BaseModel):
     )
 
 
-class OnePasswordSettings(BaseModel):
+class OnePasswordSettings(TargetSettings):
     """Settings of a vault behind a 1Password Connect server."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     host: str = Field(description="Scheme, host and port of the server. The token is sent only to OP_CONNECT_HOST.")
     vault: str = Field(min_length=1, pattern=r"^[^\x00-\x1f\"\\]+$", description="Name or id of the vault.")
     create: bool = Field(default=False, description="Create an item if it does not exist.")
-    ca_cert: str = Field(default="", description="File of the certificate authority, relative to the manifest.")
+    ca_cert: str = Field(default="", description="File of the certificate authority, unless OP_CONNECT_CACERT is set.")
     auth: AuthSettings = Field(default=AuthSettings(), description="The variable of the token.")
+
+    def place(self, base: Path) -> Items:
+        """Return all settings, with the host as an origin."""
+        normal = {
+            "host": normal_origin(self.host),
+            "ca_cert": normal_path(self.ca_cert, base) if self.ca_cert else "",
+        }
+        return flat(self.model_dump() | normal)
+
+    def file_mistakes(self, base: Path, environment: Mapping[str, str]) -> Iterable[InputError]:
+        """Yield a mistake unless the certificate file is below the manifest's directory."""
+        del environment
+        return authority_mistakes("ca_cert", self.ca_cert, base)
+
+    def store(self, base: Path) -> Items:
+        """Return the host and the vault."""
+        del base
+        return (("host", normal_origin(self.host)), ("vault", self.vault))
 
 
 class OnePasswordTarget(WithoutDocuments):
@@ -80,21 +98,25 @@ class OnePasswordTarget(WithoutDocuments):
     @classmethod
     def origin_mistakes(cls, settings: OnePasswordSettings, environment: Mapping[str, str]) -> Iterable[InputError]:
         """Yield mistakes unless the host is that of OP_CONNECT_HOST."""
-        return origin_mistakes("host", settings.host, (f"{settings.auth.env_prefix}OP_CONNECT_HOST",), environment)
+        prefix = settings.auth.env_prefix
+        yield from origin_mistakes("host", settings.host, (f"{prefix}OP_CONNECT_HOST",), environment, "connect")
+        yield from prefix_mistakes("auth.env_prefix", prefix, environment)
 
     def __init__(self, context: TargetContext) -> None:
         """Check the settings, the origin and the certificate file."""
         settings = parse_settings(OnePasswordSettings, context)
         check_origins(self.origin_mistakes(settings, context.environment), context)
         origin = origin_of(settings.host)
-        verify = _authority(settings, context)
+        base, variable = Path(context.base), f"{settings.auth.env_prefix}OP_CONNECT_CACERT"
+        check_origins(settings.file_mistakes(base, context.environment), context)
+        _, pem = authority(settings.ca_cert, variable, context.environment, base, f"target {context.name}")
         # Import the vendor's library only now: opening a target is the first use of the server.
         from keyturn.targets.onepassword_server import Endpoint, Server
         from keyturn.targets.onepassword_vault import Vault
 
         endpoint = Endpoint(
             origin=origin,
-            verify=verify,
+            verify=ssl.create_default_context(cadata=pem) if pem else True,
             proxy=proxy_for(origin, context.environment),
             request=context.request,
             variable=f"{settings.auth.env_prefix}OP_CONNECT_TOKEN",
@@ -315,16 +337,3 @@ def _place(path: str, field: str) -> str:
     if not split_field(field)[1]:
         raise InputError(f"the field {field!r} has no label", where=path, remedy="Use label or section.label.")
     return check_path(path)
-
-
-def _authority(settings: OnePasswordSettings, context: TargetContext) -> bool | ssl.SSLContext:
-    """Return an SSL context for the certificate file, relative to the manifest, or True if none is named."""
-    if not settings.ca_cert:
-        return True
-    try:
-        return ssl.create_default_context(cafile=Path(context.base, settings.ca_cert))
-    except OSError as error:
-        why = type(error).__name__
-    raise InputError(
-        "this certificate file cannot be used", where=f"target {context.name}", evidence=f"{settings.ca_cert}, {why}"
-    )

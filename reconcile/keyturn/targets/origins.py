@@ -9,22 +9,25 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 from keyturn.core.errors import InputError
 from keyturn.core.origins import ALLOWED_ORIGINS, Origin, allowed_origins, check_transport, parse_origin
 
+ALLOWED_PREFIXES = "KEYTURN_ALLOWED_PREFIXES"
+
 
 class NoConsent(InputError):
     """The environment does not permit this origin for a credential. Only a change of the environment can fix it."""
 
 
 def origin_mistakes(
-    setting: str, address: str, variables: tuple[str, ...], environment: Mapping[str, str]
+    setting: str, address: str, variables: tuple[str, ...], environment: Mapping[str, str], kind: str = ""
 ) -> Iterator[InputError]:
     """Yield each reason not to send a credential to `address`; none if it is permitted.
 
     `setting` is the name of the setting with the address, and the `where` of each mistake. The first of `variables`
-    that is set names the credential's origin; KEYTURN_ALLOWED_ORIGINS lists further ones. An `address` that is not a
-    bare origin, or is plain http to another machine, is wrong in every environment. Any other mistake is `NoConsent`.
+    that is set names the credential's origin; KEYTURN_ALLOWED_ORIGINS lists further ones for each `kind` of credential,
+    none for an empty `kind`. An `address` that is not a bare origin, or is plain http to another machine, is wrong in
+    every environment. Any other mistake is `NoConsent`.
     """
     try:
-        origin = bare_origin(address)
+        origin = str(bare_origin(address))
     except InputError as error:
         error.where = setting
         yield error
@@ -32,18 +35,46 @@ def origin_mistakes(
     variable = next((name for name in variables if environment.get(name)), variables[-1])
     try:
         mine = str(parse_origin(environment[variable])) if environment.get(variable) else ""
-        allowed = allowed_origins(environment)
+        listed = [one for one in allowed_origins(environment) if one.origin == origin]
     except InputError as error:
         source = error.where or variable
         yield NoConsent(error.what, where=setting, evidence=f"the variable {source}", remedy=error.remedy)
         return
-    if str(origin) not in {mine, *allowed}:
+    if origin == mine or any(kind and one.kind == kind for one in listed):
+        return
+    evidence = f"{variable} is {mine}" if mine else f"{variable} is not set"
+    remedy = f"If it is right, type: export {variable}={origin}"
+    if kind and any(not one.kind for one in listed):
+        evidence = f"{ALLOWED_ORIGINS} lists it without a kind of credential"
+        remedy += f", or write {kind}={origin} instead of {origin} in {ALLOWED_ORIGINS}."
+    else:
+        remedy += f", or add {kind}={origin} to {ALLOWED_ORIGINS}." if kind else "."
+    yield NoConsent(f"no credential may be sent to {origin}", where=setting, evidence=evidence, remedy=remedy)
+
+
+def prefix_mistakes(setting: str, prefix: str, environment: Mapping[str, str]) -> Iterator[InputError]:
+    """Yield a mistake if a manifest may not use the credentials in variables with this prefix.
+
+    KEYTURN_ALLOWED_PREFIXES lists the prefixes that it may use, separated by commas.
+    """
+    if prefix and prefix not in listed_in(ALLOWED_PREFIXES, environment, ","):
         yield NoConsent(
-            f"no credential may be sent to {origin}",
+            f"the credentials in variables with the prefix {prefix} may not be used",
             where=setting,
-            evidence=f"{variable} is {mine}" if mine else f"{variable} is not set",
-            remedy=f"If it is right, type: export {variable}={origin}, or add it to {ALLOWED_ORIGINS}.",
+            evidence=f"it is not listed in {ALLOWED_PREFIXES}",
+            remedy=f"If it is right, type: {to_list(ALLOWED_PREFIXES, prefix, environment, ',')}",
         )
+
+
+def listed_in(variable: str, environment: Mapping[str, str], separator: str) -> tuple[str, ...]:
+    """Return the entries of a variable with a list."""
+    return tuple(part.strip() for part in environment.get(variable, "").split(separator) if part.strip())
+
+
+def to_list(variable: str, entry: str, environment: Mapping[str, str], separator: str) -> str:
+    """Return the shell command that adds an entry to a variable with a list."""
+    kept = f"${variable}{separator}" if environment.get(variable) else ""
+    return f"export {variable}='{entry}'" if not kept else f'export {variable}="{kept}{entry}"'
 
 
 def bare_origin(address: str) -> Origin:

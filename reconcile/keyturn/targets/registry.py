@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import site
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 
 from pydantic import BaseModel
 
+import keyturn
 from keyturn.core.errors import InputError
 from keyturn.targets.base import Capabilities, Target, TargetContext
 
@@ -26,13 +29,24 @@ def kinds() -> tuple[str, ...]:
     return tuple(sorted(_entries()))
 
 
-def find(kind: str) -> type[Target]:
+def find(kind: str, base: str | Path = ".") -> type[Target]:
     """Return the class of a kind of target. Its settings model works without the vendor's library.
 
+    `base` is the manifest's directory. A package there, or in the current directory, is not imported: it may have come
+    with a checkout.
+
     Raises:
-        InputError: there is no such kind, several packages offer it, or it is not a target that can be imported.
+        InputError: there is no such kind, several packages offer it, it is not installed, or it is not a target that
+            can be imported.
     """
     entry = _entry(kind)
+    if place := _among_the_files(entry, base):
+        raise InputError(
+            f"the target of type {kind} is not used: its package is not installed, but lies among the files of the "
+            "manifest or in the current directory",
+            evidence=f"{_package(entry)} in {place}",
+            remedy="If you trust it, install it into the Python environment of keyturn.",
+        )
     try:
         found: type[Target] = entry.load()
     except ModuleNotFoundError as missing:
@@ -62,7 +76,7 @@ def make(kind: str, context: TargetContext) -> Target:
         InputError: no such kind, invalid settings, or a forbidden origin.
         MissingLibrary: the vendor's library is not installed.
     """
-    target = find(kind)
+    target = find(kind, context.base)
     try:
         return target(context)
     except ModuleNotFoundError as missing:
@@ -97,6 +111,17 @@ def _entry(kind: str) -> EntryPoint:
     return entries[kind][0]
 
 
+def _among_the_files(entry: EntryPoint, base: str | Path) -> str:
+    """Return the folder of a package if it is below `base` or the current directory, and no folder of installs."""
+    if entry.dist is None:
+        return ""
+    place = Path(str(entry.dist.locate_file(""))).resolve()
+    folders = (*site.getsitepackages(), site.getusersitepackages(), str(Path(keyturn.__file__).parents[1]))
+    if place in {Path(folder).resolve() for folder in folders}:
+        return ""
+    return str(place) if any(place.is_relative_to(Path(folder).resolve()) for folder in (base, ".")) else ""
+
+
 def _package(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist else entry.module
 
@@ -118,5 +143,5 @@ def _missing(kind: str, error: ModuleNotFoundError) -> MissingLibrary:
     extra = EXTRAS.get(library)
     return MissingLibrary(
         f"a target of type {kind} needs the Python library {library}, which is not installed",
-        remedy=f"Type: pip install 'keyturn[{extra}]'" if extra else f"Install {library}.",
+        remedy=f"Install keyturn[{extra}], as its README says." if extra else f"Install {library}.",
     )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from keyturn.core.errors import Conflict, InputError, TargetForbidden, TargetMisfit
 from keyturn.core.origins import origin_of
@@ -28,8 +28,11 @@ from keyturn.targets.base import (
     secret_of,
     unguarded,
 )
-from keyturn.targets.origins import origin_mistakes, proxy_for
-from keyturn.targets.vault_login import AuthSettings, Login, PlainPath
+from keyturn.targets.documents import check_no_document
+from keyturn.targets.files import authority, authority_mistakes
+from keyturn.targets.origins import origin_mistakes, prefix_mistakes, proxy_for
+from keyturn.targets.places import Items, TargetSettings, flat, normal_origin, normal_path
+from keyturn.targets.vault_login import AuthSettings, Login, PlainPath, namespace_mistakes
 
 if TYPE_CHECKING:
     from keyturn.targets.vault_kv import Entry
@@ -38,16 +41,34 @@ DOCUMENT = "document"
 NEEDED = frozenset({"create", "read", "update"})
 
 
-class VaultSettings(BaseModel):
+class VaultSettings(TargetSettings):
     """Settings of a Vault or OpenBao server."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     address: str = Field(description="Scheme, host and port of the server. Credentials are sent only to VAULT_ADDR.")
     mount: PlainPath = Field(default="secret", description="Mount of a KV engine, version 2.")
     namespace: PlainPath | None = Field(default=None, description="Namespace of the mount and of the login.")
-    ca_cert: str = Field(default="", description="File of the certificate authority. Default: VAULT_CACERT.")
+    ca_cert: str = Field(default="", description="File of the certificate authority, unless VAULT_CACERT is set.")
     auth: AuthSettings = Field(default=AuthSettings(), description="How to log in.")
+
+    def place(self, base: Path) -> Items:
+        """Return all settings, with the address as an origin and the mount of the login."""
+        normal = {
+            "address": normal_origin(self.address),
+            "ca_cert": normal_path(self.ca_cert, base) if self.ca_cert else "",
+            "auth": {**self.auth.model_dump(), "mount": self.auth.path},
+        }
+        return flat(self.model_dump() | normal)
+
+    def file_mistakes(self, base: Path, environment: Mapping[str, str]) -> Iterable[InputError]:
+        """Yield a mistake unless the certificate file is below the manifest's directory."""
+        del environment
+        return authority_mistakes("ca_cert", self.ca_cert, base)
+
+    def store(self, base: Path) -> Items:
+        """Return the address and the mount. A namespace is a part of the mount's path."""
+        del base
+        mount = f"{self.namespace}/{self.mount}" if self.namespace else self.mount
+        return (("address", normal_origin(self.address)), ("mount", mount))
 
 
 class VaultTarget:
@@ -61,14 +82,21 @@ class VaultTarget:
 
     @classmethod
     def origin_mistakes(cls, settings: VaultSettings, environment: Mapping[str, str]) -> Iterable[InputError]:
-        """Yield mistakes unless the address is that of VAULT_ADDR."""
-        return origin_mistakes("address", settings.address, (f"{settings.auth.env_prefix}VAULT_ADDR",), environment)
+        """Yield mistakes unless the address, the namespace and the mount of the login are those of the environment."""
+        login, prefix = settings.auth, settings.auth.env_prefix
+        found = [*origin_mistakes("address", settings.address, (f"{prefix}VAULT_ADDR",), environment, "vault")]
+        found += prefix_mistakes("auth.env_prefix", prefix, environment)
+        namespace = settings.namespace or ""
+        yield from found or namespace_mistakes(settings.address, namespace, settings.mount, login, environment)
 
     def __init__(self, context: TargetContext) -> None:
         """Check the settings, the origin and the certificate file."""
         settings = parse_settings(VaultSettings, context)
         check_origins(self.origin_mistakes(settings, context.environment), context)
         origin = origin_of(settings.address)
+        base, variable = Path(context.base), f"{settings.auth.env_prefix}VAULT_CACERT"
+        check_origins(settings.file_mistakes(base, context.environment), context)
+        file, pem = authority(settings.ca_cert, variable, context.environment, base, f"target {context.name}")
         # Import the vendor's library only now: opening a target is the first use of the server.
         from keyturn.targets.vault_kv import KeyValue
         from keyturn.targets.vault_server import Endpoint, Server
@@ -76,12 +104,14 @@ class VaultTarget:
         endpoint = Endpoint(
             origin=origin,
             namespace=settings.namespace or "",
-            authority=_authority(settings, context),
+            authority=str(file) if pem else "",
             proxy=proxy_for(origin, context.environment),
             request=context.request,
         )
-        self._server = Server(endpoint, Login(settings.auth, context.environment), f"target {context.name}")
-        self._store = KeyValue(self._server, settings.mount, context.name)
+        login = Login(settings.auth, context.environment, context.shown.get("auth.mount", ""))
+        self._server = Server(endpoint, login, f"target {context.name}")
+        shown = context.shown.get("mount", settings.mount)
+        self._store = KeyValue(self._server, settings.mount, context.name, shown)
 
     def read(self, path: str, field: str) -> Value:
         """Read a field. It is absent if the path was deleted; the version is then the one to write over."""
@@ -188,6 +218,7 @@ class VaultTarget:
         return merge(read, write_over, field=field, secret=secret, expected=expected, where=self._store.where(path))
 
     def _held(self, entry: Entry, path: str, field: str) -> Secret | None:
+        check_no_document((entry.fields or {}).get(DOCUMENT), self._store.where(path))
         return secret_of((entry.fields or {}).get(field), field, self._store.where(path))
 
     def _deleted(self, path: str, entry: Entry) -> TargetMisfit:
@@ -226,14 +257,3 @@ def _place(path: str, field: str) -> str:
 def _number(version: str) -> int:
     """Return the version as Vault's number. For a version of another target, return -1, which matches nothing."""
     return int(version) if version.isdecimal() else -1
-
-
-def _authority(settings: VaultSettings, context: TargetContext) -> str:
-    """Return the certificate file, relative to the manifest, or an empty text if none is named."""
-    named = settings.ca_cert or context.environment.get(f"{settings.auth.env_prefix}VAULT_CACERT", "")
-    if not named:
-        return ""
-    file = Path(context.base, named)
-    if not file.exists():
-        raise InputError("there is no such certificate file", where=f"target {context.name}", evidence=named)
-    return str(file)

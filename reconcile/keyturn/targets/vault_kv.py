@@ -58,16 +58,17 @@ class _Config(BaseModel):
 class KeyValue:
     """One mount."""
 
-    def __init__(self, server: Server, mount: str, name: str) -> None:
-        """Keep the server. Nothing is sent yet."""
+    def __init__(self, server: Server, mount: str, name: str, shown: str) -> None:
+        """Keep the server. Nothing is sent yet. Messages contain `shown` instead of the mount."""
         self._server = server
         self._mount = mount
+        self._shown = shown
         self._name = name
         self._known = False
 
     def where(self, path: str) -> str:
         """Return the location for messages."""
-        return f"target {self._name}, {self._mount}/{path}"
+        return f"target {self._name}, {self._shown}/{path}"
 
     def read(self, path: str, version: int | None = None) -> Entry:
         """Read the newest version, or an earlier one."""
@@ -131,9 +132,9 @@ class KeyValue:
     def vanishing(self) -> str:
         """Return the time after which this mount deletes versions. Empty means never."""
         action = Action(
-            f"target {self._name}, {self._mount}/config",
+            f"target {self._name}, {self._shown}/config",
             "read the settings of the mount",
-            _policy(f"{self._mount}/config", "read"),
+            _policy(f"{self._shown}/config", "read"),
         )
         answer = self._ask(action, lambda client: client.secrets.kv.v2.read_configuration(mount_point=self._mount))
         after = _parse(_Config, answer, action).delete_version_after
@@ -150,7 +151,7 @@ class KeyValue:
         """Check once that the mount is KV v2. On version 1, each path would look absent and accept any write."""
         if self._known:
             return
-        action = Action(f"target {self._name}", f"look up the mount {self._mount}")
+        action = Action(f"target {self._name}", f"look up the mount {self._shown}")
         answer = self._server.probe(
             action, lambda client: client.adapter.get(f"/v1/sys/internal/ui/mounts/{self._mount}")
         )
@@ -158,12 +159,13 @@ class KeyValue:
             raise self._no_mount(f"status {answer.status}")
         mount = _parse(_Mount, answer, action)
         if mount.path.strip("/") != self._mount:
-            raise self._no_mount(f"the mount is {mount.path.strip('/')}")
+            hidden = self._shown != self._mount
+            raise self._no_mount("it has a shorter path" if hidden else f"the mount is {mount.path.strip('/')}")
         version = (mount.options or {}).get("version", "1")
         if mount.type != "kv" or version != "2":
             found = f"KV version {version}" if mount.type == "kv" else f"of type {mount.type}"
             raise TargetMisfit(
-                f"the mount {self._mount} is not KV version 2",
+                f"the mount {self._shown} is not KV version 2",
                 where=f"target {self._name}",
                 evidence=f"it is {found}, which cannot compare and set",
                 remedy="Use another mount, or upgrade this one: vault kv enable-versioning.",
@@ -172,14 +174,14 @@ class KeyValue:
 
     def _no_mount(self, evidence: str) -> TargetMisfit:
         return TargetMisfit(
-            f"there is no mount {self._mount} that this login may use",
+            f"there is no mount {self._shown} that this login may use",
             where=f"target {self._name}",
             evidence=evidence,
             remedy="Check `mount`. If it is right, the login's policy allows nothing below it.",
         )
 
     def _action(self, verb: str, path: str, part: str, *capabilities: str) -> Action:
-        below = f"{self._mount}/{part}/{path}"
+        below = f"{self._shown}/{part}/{path}"
         return Action(self.where(path), f"{verb} {below}", _policy(below, *capabilities))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -10,11 +10,19 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from keyturn.core.errors import CredentialError, InputError
+from keyturn.core.origins import ALLOWED_ORIGINS, Permitted, allowed_origins, origin_of
 from keyturn.core.secret import Secret
-from keyturn.targets.base import check_path
+from keyturn.targets.base import NoConsent, check_path
+from keyturn.targets.origins import to_list
 
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 """The file with the token of a pod's service account (Kubernetes documentation, "Accessing the API from a Pod")."""
+
+NAMESPACE = ("VAULT_NAMESPACE", "BAO_NAMESPACE")
+"""Variables with the namespace of the credential. The first one that is set is used."""
+
+MOUNT = "VAULT_AUTH_MOUNT"
+"""The variable with the mount of the login, below `auth/`."""
 
 
 def plain_path(path: str) -> str:
@@ -43,6 +51,11 @@ class AuthSettings(BaseModel):
         description="Prefix of VAULT_ADDR, VAULT_TOKEN and the other variables, for a second server.",
     )
 
+    @property
+    def path(self) -> str:
+        """The mount of the method, below `auth/`."""
+        return self.mount or self.method
+
     @model_validator(mode="after")
     def _role_fits(self) -> Self:
         if self.method == "kubernetes" and not self.role:
@@ -54,12 +67,50 @@ class AuthSettings(BaseModel):
         return self
 
 
+def namespace_mistakes(
+    address: str, namespace: str, mount: str, login: AuthSettings, environment: Mapping[str, str]
+) -> Iterator[InputError]:
+    """Yield a mistake if a permitted server may not be used in this namespace, or a login not at its mount.
+
+    At the origin of VAULT_ADDR, the namespace is that of VAULT_NAMESPACE or BAO_NAMESPACE (not set: the root), and the
+    mount of the login that of VAULT_AUTH_MOUNT or the default of the method. KEYTURN_ALLOWED_ORIGINS lists further
+    ones. The server takes the first segments of `mount` for a namespace if there is one: they have to be permitted too.
+    """
+    origin, at = origin_of(address), "token" if login.method == "token" else login.path
+    listed = [one for one in allowed_origins(environment) if one.kind == "vault" and one.origin == origin]
+    permitted = {(one.namespace, one.mount or login.method) for one in listed}
+    named = environment.get(f"{login.env_prefix}VAULT_ADDR", "")
+    evidence = "it is not listed"
+    if named and origin_of(named) == origin:
+        variables = [f"{login.env_prefix}{name}" for name in NAMESPACE]
+        variable = next((name for name in variables if environment.get(name)), variables[0])
+        own = environment.get(variable, "").strip("/")
+        permitted |= {(own, login.method), (own, environment.get(f"{login.env_prefix}{MOUNT}", "").strip("/"))}
+        evidence = f"{variable} is {own}" if own else f"{variable} is not set"
+    namespaces = {one for one, _ in permitted}
+    above = f"{namespace}/{mount}".strip("/").rpartition("/")[0]
+    wanted = Permitted("vault", origin, namespace, "" if at == login.method else at)
+    if namespace not in namespaces:
+        where, what = "namespace", f"the namespace {namespace}" if namespace else "the root namespace"
+    elif (namespace, at) not in permitted:
+        where, what, evidence = "auth.mount", f"the login auth/{at}", "its mount is not listed"
+    elif above not in namespaces | {namespace}:
+        where, what, evidence = "mount", f"the mount {mount}", f"{above} may be a namespace, and is not listed"
+        wanted = Permitted("vault", origin, above)
+    else:
+        return
+    remedy = f"If it is right, type: {to_list(ALLOWED_ORIGINS, str(wanted), environment, ',')}"
+    yield NoConsent(f"no credential may be sent to {what} of {origin}", where=where, evidence=evidence, remedy=remedy)
+
+
 @dataclass(frozen=True, slots=True)
 class Login:
     """A way to log in. Its credentials are read from the environment again for each login."""
 
     settings: AuthSettings
     environment: Mapping[str, str]
+    shown: str = ""
+    """The mount as messages may show it; empty: as it is."""
 
     @property
     def method(self) -> str:
@@ -69,7 +120,7 @@ class Login:
     @property
     def mount(self) -> str:
         """The mount of the method, below `auth/`."""
-        return self.settings.mount or self.settings.method
+        return self.settings.path
 
     @property
     def source(self) -> str:

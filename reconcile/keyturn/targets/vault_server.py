@@ -139,7 +139,7 @@ class Server:
             raise CredentialError(
                 f"the server refuses the login by {self._login.method}",
                 where=self._where,
-                evidence=f"status {answer.status} from auth/{self._login.mount}",
+                evidence=f"status {answer.status} from auth/{self._login.shown or self._login.mount}",
                 remedy=f"Check {self._login.source}, the role and auth.mount.",
             )
         return Secret(fresh)

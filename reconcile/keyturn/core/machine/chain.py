@@ -22,7 +22,7 @@ from keyturn.core.machine.facts import idle
 from keyturn.core.machine.gone import GONE
 from keyturn.core.machine.handoff import HANDOFF
 from keyturn.core.machine.parking import unparked
-from keyturn.core.machine.policy import Branch, Chain, Condition, Conditional, Policy, name_of
+from keyturn.core.machine.policy import Branch, Chain, Condition, Conditional, Policy, name_of, when
 from keyturn.core.machine.rest import CONDITION
 from keyturn.core.record import Op
 from keyturn.core.state import State
@@ -63,6 +63,16 @@ def unmanaged(state: State) -> bool:
     return not state.desired.name
 
 
+def unfinished(state: State) -> bool:
+    """Tell whether an intent is open."""
+    return not idle(state)
+
+
+def other_work(state: State) -> bool:
+    """Tell whether something else comes before a rotation."""
+    return retire.ripe(state) or deliver.called_for(state) or strategy.changed(state)
+
+
 def under(op: Op) -> Condition:
     """Return the condition that an intent of this operation is open."""
 
@@ -82,6 +92,7 @@ ENTRY: Chain = (
     Branch("unmanaged", when=unmanaged),
     Branch("adopt", when=adopt.no_record),
     unparked,
+    when(unfinished, rotate.request_first),
     *(Branch(op, when=under(op)) for op in Op),
     Branch("rest", when=idle),
 )
@@ -90,6 +101,7 @@ AT_REST: Chain = (
     ownership.note_team,
     *GONE,
     Branch("drift", when=drift.concerned),
+    when(other_work, rotate.request_first),
     Branch("open-deliver", when=deliver.called_for),
     Branch("open-retire", when=retire.ripe),
     Branch("switch", when=strategy.changed),

@@ -239,7 +239,7 @@ def committed(state: State, digest: str) -> Decision:
         intent=None,
         retire=_retire(state, minted),
         gone=lost,
-        requested=None,
+        requested=_still_asked(state, digest),
         unverified=unverified,
     )
     proof = f", old secret {state.run.attempt.proof}" if state.run.attempt.proof else ""
@@ -255,6 +255,13 @@ def committed(state: State, digest: str) -> Decision:
         ),
         Write.COMMIT,
     )
+
+
+def _still_asked(state: State, digest: str) -> Requested | None:
+    """Return the request that this secret does not fulfil: it is younger than the intent, whose mint was earlier."""
+    asked = record_of(state).requested
+    earlier = state.run.attempt.minted != digest
+    return asked if asked and earlier and asked.at > intent_of(state).since else None
 
 
 def _delivered(state: State, digest: str, generation: int) -> list[DeliveryState]:

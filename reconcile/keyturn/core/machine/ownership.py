@@ -130,7 +130,7 @@ def another_run(state: State) -> Decision | None:
         return None
     waited = state.clock.uptime - (state.run.watch.waiting_since or state.clock.uptime)
     if waited >= state.options.lock_timeout:
-        why = f"run {intent.run} has been working on it since {intent.since.isoformat()}"
+        why = f"run {intent.run} has been working on it"
         return End(Reason.ANOTHER_RUN, why)
     poll = max(POLL, state.options.lock_timeout / 100)
     return Wait(poll, f"run {intent.run} is working on it", reread=True)

@@ -72,4 +72,5 @@ def failed_record(state: State, why: str) -> Record:
         parked = Parked(f"{count} runs in a row failed after a mint; the last: {why}", now, state.desired.fingerprint)
     failures = Failures(count, now + wait if wait else None, record.failures.since or now)
     cause = record.intent.cause if record.intent else None
-    return note(replace(record, failures=failures, parked=parked), state, f"failed: {why}", cause)
+    what = f"failed: {why}" + ("; parked" if parked and not record.parked else "")
+    return note(replace(record, failures=failures, parked=parked), state, what, cause)

@@ -38,7 +38,7 @@ def refused(state: State) -> Decision | None:
     result = state.observed.verdicts[carried(state)]
     if result.verdict is not Verdict.REFUSED:
         return None
-    return _give_up(state, Reason.REFUSED, f"the API refuses the new secret: {result.detail}")
+    return _give_up(state, Reason.NEW_SECRET_REFUSED, f"the API refuses the new secret: {result.detail}")
 
 
 def unproven(state: State) -> Decision | None:

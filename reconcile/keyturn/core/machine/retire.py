@@ -80,14 +80,14 @@ def open_retire(state: State) -> Decision | None:
     record = record_of(state)
     if record.retire is None or not_yet_live(state):
         return None
+    cause = Cause("compromised" if record.retire.at_once else "overlap-over")
     shown = Planned(
         Change.RETIRE,
-        "overlap-over",
+        cause.trigger,
         "regenerates the old slot and throws the answer away: its old secret dies",
         slot=record.retire.slot,
         uuid=record.slots[record.retire.slot].uuid,
     )
-    cause = Cause("compromised" if record.retire.at_once else "overlap-over")
     return WriteRecord(
         replace(record, intent=new_intent(state, Op.RETIRE, record.retire.slot, cause=cause)), Write.OPEN, shown
     )

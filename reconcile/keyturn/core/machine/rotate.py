@@ -40,7 +40,8 @@ def reason(state: State) -> Why | None:
     if verdict(state, record.live_digest) is Verdict.REFUSED and not run.rotated:
         return "refused", "the API refuses the delivered secret"
     if lost(state) and not run.rotated:
-        return "secret-lost", "no target holds the live secret any more, and what they hold is refused"
+        held = any(state.observed.readings[item].digest for item in anywhere(state))
+        return "secret-lost", f"no target holds the live secret any more{', and what they hold is refused' * held}"
     if state.desired.trigger and state.desired.trigger != record.trigger:
         return "trigger", "the rotation trigger changed"
     live = record.slot(record.live)
@@ -132,6 +133,14 @@ def request(state: State) -> Decision | None:
     why = f"notes the rotation, which has to wait: {waiting.why if waiting else ''}"
     noted = note(replace(record, requested=asked(state)), state, "rotation requested", cause_of(state))
     return WriteRecord(noted, Write.REQUEST, Planned(Change.RECORD, "requested", why))
+
+
+def request_first(state: State) -> Decision | None:
+    """Write down an asked-for rotation before other work on the key, so that a failure of that loses nothing."""
+    if not state.options.rotate or state.run.honoured or not called_for(state):
+        return None
+    noted = note(replace(record_of(state), requested=asked(state)), state, "rotation requested", cause_of(state))
+    return WriteRecord(noted, Write.REQUEST, Planned(Change.RECORD, "requested", "notes the rotation first"))
 
 
 def slot_to_mint(state: State) -> SlotName:

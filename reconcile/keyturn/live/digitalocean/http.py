@@ -4,7 +4,7 @@
   be ambiguous without need.
 - The guard of a mutating call runs before connecting, and again immediately before the first byte of the request, in
   the caller's thread.
-- Redirects are not followed, so that no credential ever reaches another origin.
+- Redirects are not followed, so that no credential ever reaches another origin. A proxy is used only if it is given.
 - Bodies are kept out of `repr` and are never logged.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-from keyturn.core.errors import Ambiguous, ApiError, NotAccepted
+from keyturn.core.errors import Ambiguous, ApiError, InputError, NotAccepted
 from keyturn.core.origins import check_transport, parse_origin
 from keyturn.core.secret import Secret
 from keyturn.live.digitalocean.redact import redact
@@ -61,20 +61,27 @@ class _Flight:
 class HttpClient:
     """Sends requests to one origin. Thread-safe."""
 
-    def __init__(self, url: str, *, seconds: float, user_agent: str) -> None:
-        """Prepare for base `url`. `seconds` is the deadline of a whole request.
+    def __init__(self, url: str, *, seconds: float, user_agent: str, proxy: str = "") -> None:
+        """Prepare for base `url`. `seconds` is the deadline of a whole request, `proxy` the URL of a proxy or empty.
 
-        Raises InputError if `url` is not a plain http(s) URL, or is plain http to another machine.
+        Raises InputError if `url` is not a plain http(s) URL, or is plain http to another machine, or for an invalid
+        `proxy`.
         """
         check_transport(parse_origin(url))
         self.url = url.rstrip("/")
         self._seconds = seconds
-        self._client = httpx.Client(
-            headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": user_agent},
-            limits=httpx.Limits(max_keepalive_connections=0),
-            timeout=seconds,
-            follow_redirects=False,
-        )
+        try:
+            self._client = httpx.Client(
+                headers={"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": user_agent},
+                limits=httpx.Limits(max_keepalive_connections=0),
+                timeout=seconds,
+                follow_redirects=False,
+                proxy=proxy or None,
+                trust_env=False,  # it would send requests to this machine through HTTP_PROXY or ALL_PROXY, in clear
+                verify=httpx.create_ssl_context(),  # SSL_CERT_FILE and SSL_CERT_DIR are honoured
+            )
+        except (ValueError, httpx.InvalidURL):  # their text may hold the proxy's password
+            raise InputError("this is not the URL of a proxy", where="HTTPS_PROXY") from None
 
     def close(self) -> None:
         """Close the client."""

@@ -72,10 +72,11 @@ class InferenceApi:
         url: str,
         *,
         timing: Timing = Timing(),  # noqa: B008 - frozen
+        proxy: str = "",
         user_agent: str = f"keyturn/{__version__}",
     ) -> None:
-        """Prepare. Nothing is sent. Raises InputError for an invalid URL."""
-        self._http = HttpClient(url, seconds=timing.request, user_agent=user_agent)
+        """Prepare. Nothing is sent. Raises InputError for an invalid URL or proxy."""
+        self._http = HttpClient(url, seconds=timing.request, user_agent=user_agent, proxy=proxy)
 
     def close(self) -> None:
         """Close the client."""

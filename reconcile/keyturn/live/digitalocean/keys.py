@@ -57,18 +57,19 @@ class ControlApi:
         budget: RateBudget | None = None,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = _utc_now,
+        proxy: str = "",
         user_agent: str = f"keyturn/{__version__}",
     ) -> None:
         """Prepare. Nothing is sent. `budget` is the token's budget if another client already has one.
 
-        Raises InputError for an invalid URL, CredentialError for a token that is not allowed in a header.
+        Raises InputError for an invalid URL or proxy, CredentialError for a token that is not allowed in a header.
         """
         if not sendable(token):
             raise CredentialError(
                 "the account token has characters that are not allowed in a header",
                 remedy="Check it for a line break or a quotation mark.",
             )
-        self._http = HttpClient(url, seconds=timing.request, user_agent=user_agent)
+        self._http = HttpClient(url, seconds=timing.request, user_agent=user_agent, proxy=proxy)
         self._token = token
         self._sleep = sleep
         self.request = timing.request

@@ -16,7 +16,7 @@ from keyturn.engine.planning import Planning
 from keyturn.engine.worklist import Call
 
 
-class Fate:
+class CommonCause:
     """Judges the keys of one owner together; reads more records only if what a run saw does not tell."""
 
     def __init__(self, world: World, owner: str) -> None:

@@ -24,6 +24,8 @@ _HOOK = re.compile(
       | \.logic\.azure\.com[:/] | chat\.googleapis\.com/v1/spaces/ | api\.telegram\.org/bot""",
     re.VERBOSE | re.IGNORECASE,
 )
+_BARE = re.compile(r"(?:sk-do-|dop_v1_|doo_v1_|hvs\.|hvb\.|eyJ)[!-/:-@\[-`{-~…]*")
+"""A prefix without anything behind it, as a sentence names it."""
 _WORD = re.compile(r"""[^\s'"`(){}\[\]<>,;!%*&]+""")
 _FIELDS = frozenset(
     {
@@ -51,10 +53,17 @@ def looks_secret(text: str) -> bool:
 
 
 def masked(text: str) -> str:
-    """Return `text` with every word replaced that looks like a secret: someone may have pasted one as a name."""
-    return _WORD.sub(lambda word: "[secret]" if looks_secret(word.group()) else word.group(), text)
+    """Return `text` with every word replaced that looks like a secret: someone may have pasted one as a name.
+
+    A prefix by itself, such as `sk-do-`, is left as it is.
+    """
+    return _WORD.sub(_masked, text)
 
 
 def names_secret(field: str) -> bool:
     """Tell whether a field of this name holds a secret, in any spelling (`secret_id`, `secretId`)."""
     return field.lower().replace("_", "").replace("-", "") in _FIELDS
+
+
+def _masked(word: re.Match[str]) -> str:
+    return "[secret]" if looks_secret(word[0]) and not _BARE.fullmatch(word[0]) else word[0]
