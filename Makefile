@@ -14,7 +14,7 @@ PYTEST := -m pytest -n 2 --dist loadscope
 PIP := -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit unit-all test coverage engine simulate decisions bench prove transcript check generate lock release
+.PHONY: help demo unit unit-all test coverage engine fuzz simulate decisions bench prove transcript check generate lock release
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ engine: $(STAMP) ## the Pulumi engine for the tests, as `make test` builds it
 
 prove: $(STAMP) ## the promise in figures: kills, consumers, faults, against a real OpenBao
 	$(BIN)/python -m tests.real $(ARGS)
+
+fuzz: $(STAMP) ## the parsers of outside input with inputs made by chance, for SECONDS (600), from SEED (0) on
+	$(BIN)/python -m tests.fuzz
 
 simulate: $(STAMP) ## every cut and fault, in memory: SEED=… replays one, HISTORIES=… plays more
 	$(BIN)/python -m tests.simulation

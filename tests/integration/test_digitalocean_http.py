@@ -10,7 +10,8 @@ import pytest
 
 from keyturn.core.errors import Ambiguous, InputError, LeaseLost, NotAccepted
 from keyturn.core.secret import Secret
-from keyturn.live.digitalocean.http import BODY_LIMIT, HttpClient
+from keyturn.live.digitalocean.http import HttpClient
+from keyturn.targets.bounded_http import BODY_LIMIT
 from tests.support.raw_http import RawServer, reply
 
 TOKEN = Secret("dop_v1_" + "5" * 64)

@@ -16,6 +16,8 @@ def check(reading: Reading) -> None:
     """Note all combinations in one manifest that do not fit together."""
     _check_timing(reading)
     for key, entry in reading.present():
+        if reading.mistakes.full:
+            return
         path: Path = ("keys", key)
         _check_rotation(reading, path, entry)
         _check_smoke(reading, path, entry)
@@ -28,12 +30,10 @@ def _check_pools(reading: Reading) -> None:
     """Note each API name that starts with the prefix of a pool: the key would count as a spare."""
     pools = {entry.pool.prefix for _, entry in reading.present() if entry.pool}
     for key, entry in reading.present():
-        for prefix in sorted(pools):
-            if any(name.startswith(prefix) for name in _api_names(reading, key, entry)):
-                text = (
-                    f"starts with the prefix of the pool {prefix!r}, so it would count as a spare; choose another name"
-                )
-                reading.mistake(("keys", key, "name"), text)
+        starts = {name[:length] for name in _api_names(reading, key, entry) for length in range(1, len(name) + 1)}
+        for prefix in sorted(starts & pools):
+            text = f"starts with the prefix of the pool {prefix!r}, so it would count as a spare; choose another name"
+            reading.mistake(("keys", key, "name"), text)
 
 
 def check_once(readings: Sequence[Reading]) -> None:
@@ -170,6 +170,8 @@ def _check_deliveries(reading: Reading, key: str, entry: KeyEntry) -> None:
         reading.mistake(path, "at least one delivery is required, unless `state: absent`")
     records = reading.records
     for where, delivery in reading.deliveries(key, entry):
+        if reading.mistakes.full:
+            return
         if delivery.target not in reading.model.targets:
             if reading.misses("targets", delivery.target):
                 known = sorted(reading.model.targets)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, TypeVar, get_args, get_origin
@@ -87,8 +87,7 @@ def validate(
         if wrong <= bad:
             return None, frozenset(bad)
         bad |= wrong
-        for parts in sorted(wrong, key=_backwards, reverse=True):
-            data = _without(data, parts)
+        data = _without(data, wrong)
         if not isinstance(data, dict) or (fallback is None and () in wrong):
             return None, frozenset(bad)
         data = {**(fallback or {}), **data}
@@ -101,7 +100,7 @@ def _note(model: type[BaseModel], detail: ErrorDetails, found: _Found, path: Pat
         mistakes.add(found.place, (*shown, detail["loc"][-1]), _WORDS[kind])
     elif kind == "extra_forbidden":
         name = str(detail["loc"][-1])
-        known = sorted(set(_fields(model, detail["loc"][:-1])))
+        known = () if mistakes.full else sorted(set(_fields(model, detail["loc"][:-1])))
         mistakes.add(found.name, shown, NOT_YET.get(name) or f"is not a field; {suggest(name, known)}")
     else:
         place = found.name if detail["loc"][-1:] == ("[key]",) else found.place
@@ -153,23 +152,20 @@ def _up_to_last_item(path: Path) -> Path:
     return path if last is None else path[: last + 1]
 
 
-def _backwards(path: Path) -> tuple[tuple[int, str], ...]:
-    return tuple((part, "") if isinstance(part, int) else (-1, part) for part in path)
-
-
-def _without(data: object, path: Path) -> object:
-    """Return a copy of `data` without the value at `path`. An empty path removes nothing."""
-    if not path:
-        return data
-    head, *rest = path
+def _without(data: object, paths: Iterable[Path]) -> object:
+    """Return a copy of `data` without the values at `paths`. An empty path removes nothing."""
+    below: dict[str | int, list[Path]] = {}
+    for path in paths:
+        if path:
+            below.setdefault(path[0], []).append(path[1:])
     if isinstance(data, dict):
-        if not rest:
-            return {name: value for name, value in data.items() if name != head}
-        return {name: _without(value, tuple(rest)) if name == head else value for name, value in data.items()}
+        return {
+            name: _without(value, below.get(name, ())) for name, value in data.items() if () not in below.get(name, ())
+        }
     if isinstance(data, list):
-        if not rest:
-            return [item for index, item in enumerate(data) if index != head]
-        return [_without(item, tuple(rest)) if index == head else item for index, item in enumerate(data)]
+        return [
+            _without(item, below.get(index, ())) for index, item in enumerate(data) if () not in below.get(index, ())
+        ]
     return data
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from keyturn.core.errors import ManifestError, Mistake
@@ -13,6 +13,8 @@ from keyturn.core.sanitize import plain
 Path = tuple[str | int, ...]
 
 _MOST = 100
+_KNOWN = 50
+"""A suggestion looks at no more names than this: comparing names is slow."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -27,6 +29,8 @@ class Place:
 class Mistakes:
     """The mistakes of one file. A mistake in `defaults` counts once, not once per key.
 
+    The first hundred are kept, and the others are counted. Then the file is `full`: looking for more is of no use.
+
     With `offline`, settings that the environment lacks go to `unsure`; otherwise they are mistakes like any other.
     """
 
@@ -34,19 +38,30 @@ class Mistakes:
     offline: bool = False
     found: dict[tuple[Place, Path, str], Mistake] = field(default_factory=dict)
     unsure: dict[tuple[Place, Path, str], Mistake] = field(default_factory=dict)
+    others: set[tuple[Place, Path]] = field(default_factory=set)
+    """Where the mistakes are that are only counted."""
     settled: set[Path] = field(default_factory=set)
     """Fields, including those below them, for which no further mistake is noted."""
+
+    @property
+    def full(self) -> bool:
+        """Whether there are more than a hundred mistakes."""
+        return len(self.found) + len(self.others) > _MOST
 
     def add(self, place: Place, path: Path, text: str, *, in_environment: bool = False) -> None:
         """Note a mistake. `text` says what would be right, and never repeats a value.
 
         `in_environment`: the manifest may be right, but the environment lacks something that it needs.
         """
-        if not any(path[:length] in self.settled for length in range(len(path) + 1)):
-            shown = plain(masked(text), 600)
-            mistake = Mistake(plain(self.file), place.line, place.column, show_path(path), shown)
-            into = self.unsure if in_environment and self.offline else self.found
-            into.setdefault((place, path[-1:], shown), mistake)
+        if any(path[:length] in self.settled for length in range(len(path) + 1)):
+            return
+        if len(self.found) >= _MOST:
+            self.others.add((place, path[-1:]))
+            return
+        shown = plain(masked(text), 600)
+        mistake = Mistake(plain(self.file), place.line, place.column, show_path(path), shown)
+        into = self.unsure if in_environment and self.offline else self.found
+        into.setdefault((place, path[-1:], shown), mistake)
 
     def settle(self, place: Place, path: Path, text: str, *, in_environment: bool = False) -> None:
         """Note a mistake like `add`, and ignore further mistakes in that field."""
@@ -55,21 +70,22 @@ class Mistakes:
 
     def stop(self) -> ManifestError:
         """Return the error with all mistakes."""
-        return error_of(self.found.values())
+        return error_of(self.found.values(), len(self.others))
 
 
-def error_of(found: Iterable[Mistake]) -> ManifestError:
-    """Return the error with all mistakes, or with the first hundred and the number of the others."""
-    return ManifestError(first_of(found, "mistakes"))
+def error_of(found: Iterable[Mistake], others: int = 0) -> ManifestError:
+    """Return the error with the first hundred mistakes and the number of the rest. `others` were only counted."""
+    return ManifestError(first_of(found, "mistakes", others))
 
 
-def first_of(found: Iterable[Mistake], noun: str) -> list[Mistake]:
-    """Return all, or the first hundred and the number of the others."""
+def first_of(found: Iterable[Mistake], noun: str, others: int = 0) -> list[Mistake]:
+    """Return the first hundred, and the number of the rest; `others` were only counted."""
     mistakes = sorted(found)
-    if len(mistakes) > _MOST:
-        more = replace(mistakes[_MOST], path="", text=f"and {len(mistakes) - _MOST} more {noun}")
-        mistakes = [*mistakes[:_MOST], more]
-    return mistakes
+    more = len(mistakes) - _MOST + others
+    if more <= 0:
+        return mistakes
+    last = mistakes[-1]
+    return [*mistakes[:_MOST], Mistake(last.file, last.line, last.column, "", f"and at least {more} more {noun}")]
 
 
 def show_path(path: Path) -> str:
@@ -85,8 +101,10 @@ def show_path(path: Path) -> str:
 
 
 def suggest(wrong: str, known: Sequence[str]) -> str:
-    """Return the end of a sentence: the closest name, or all names."""
-    close = get_close_matches(wrong[:80].lower(), known, n=1, cutoff=0.6)
+    """Return the end of a sentence: the closest name, or the known names."""
+    few = known[:_KNOWN]
+    close = get_close_matches(wrong[:80].lower(), few, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]}?"
-    return f"known: {', '.join(known)}" if known else "none exists"
+    more = f" and {len(known) - _KNOWN} more" if len(known) > _KNOWN else ""
+    return f"known: {', '.join(few)}{more}" if known else "none exists"

@@ -36,7 +36,7 @@ from keyturn.manifest.policy import Policy
 from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.schema import AdoptEntry, Defaults, KeyEntry, Kinds, Manifest
 from keyturn.manifest.targets import read_targets
-from keyturn.manifest.tree import LIMIT_BYTES, Entry, Fields, Node, from_plain, parse
+from keyturn.manifest.tree import LIMIT_BYTES, LIMIT_NODES, Entry, Fields, Node, from_plain, parse, scalars
 from keyturn.targets import registry
 from keyturn.targets.base import Target
 
@@ -196,7 +196,7 @@ def _finish(
     check_once(readings)
     found = [*mistakes, *(mistake for reading in readings for mistake in reading.mistakes.found.values())]
     if found:
-        raise error_of(found)
+        raise error_of(found, sum(len(reading.mistakes.others) for reading in readings))
     manifests = tuple(_desired(reading) for reading in readings)
     return _permitted(readings, manifests, policy) if policy else manifests
 
@@ -214,11 +214,11 @@ def _permitted(readings: Sequence[Reading], manifests: Sequence[Desired], policy
 
 
 def _read(tree: Fields, mistakes: Mistakes, environment: Mapping[str, str], kinds: Kinds, base: FilePath) -> Reading:
-    root = _with_defaults(read_untrusted(tree, environment, mistakes))
+    root = _with_defaults(read_untrusted(tree, environment, mistakes), mistakes)
     fallback = {"apiVersion": "keyturn/v1", "name": "-", "keys": {}}
     place = dataclasses.replace(root.place, line=min(root.place.line, 1), column=min(root.place.column, 1))
     model, bad = validate(Manifest, root, (), mistakes, place=place, fallback=fallback)
-    if model is None:
+    if model is None or mistakes.full:
         raise mistakes.stop()
     reading = Reading(model, root, bad, mistakes, kinds, base)
     read_targets(reading, environment)
@@ -227,8 +227,11 @@ def _read(tree: Fields, mistakes: Mistakes, environment: Mapping[str, str], kind
     return reading
 
 
-def _with_defaults(root: Fields) -> Fields:
-    """Return the tree with `defaults` and `pool` merged into each key. Each value keeps its position."""
+def _with_defaults(root: Fields, mistakes: Mistakes) -> Fields:
+    """Return the tree with `defaults` and `pool` merged into each key. Each value keeps its position.
+
+    Raises ManifestError if that makes too many values.
+    """
     keys = root.entries.get("keys")
     defaults = root.entries.get("defaults")
     if keys is None or not isinstance(keys.value, Fields):
@@ -241,6 +244,9 @@ def _with_defaults(root: Fields) -> Fields:
     if not known:
         return root
     shared = Fields(known, place)
+    if sum(1 for _ in scalars(shared)) * len(keys.value.entries) > LIMIT_NODES:
+        mistakes.add(place, ("defaults",), "too many values (defaults count for each key)")
+        raise mistakes.stop()
     merged = {
         key: Entry(key, entry.place, _merge(shared, entry.value) if isinstance(entry.value, Fields) else entry.value)
         for key, entry in keys.value.entries.items()

@@ -32,6 +32,11 @@ class Reading:
     capabilities: dict[str, Capabilities] = field(default_factory=dict)
     """The capabilities of each of `targets`."""
     records: RecordsConfig | None = None
+    above: frozenset[Path] = field(init=False)
+    """Everything that contains a part in `bad`, and those parts."""
+
+    def __post_init__(self) -> None:
+        self.above = frozenset(path[:length] for path in self.bad for length in range(len(path) + 1))
 
     def node(self, path: Path) -> Node | None:
         """Return the node at `path`, or None if the manifest does not have it."""
@@ -51,7 +56,7 @@ class Reading:
 
     def good(self, path: Path) -> bool:
         """Tell whether `path` and everything above and below it has no mistake."""
-        return not any(path[: len(wrong)] == wrong or wrong[: len(path)] == path for wrong in self.bad)
+        return path not in self.above and not any(path[:length] in self.bad for length in range(len(path) + 1))
 
     def misses(self, section: str, name: str) -> bool:
         """Tell whether a readable section has no entry of that name, not even a wrong one."""

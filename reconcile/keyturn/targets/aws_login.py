@@ -19,7 +19,7 @@ from botocore.config import Config
 from botocore.loaders import create_loader
 
 from keyturn.core.errors import CredentialError, InputError
-from keyturn.targets.servers import CONNECT
+from keyturn.targets.aws_http import Sender
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 EARLY = 300.0
 """An assumed role is assumed again this many seconds before it expires."""
 
-POOL = 16
+ONCE = Config(retries={"total_max_attempts": 1, "mode": "standard"})
+"""No retries: when to try again is decided elsewhere."""
+
 _LOADER = create_loader()
 """Loads the descriptions of AWS's services once for all targets, because loading is slow."""
 
@@ -58,6 +60,7 @@ class Login:
         self._account = account
         self._environment = environment
         self._lock = threading.Lock()
+        self._sender: Sender | None = None
         self._client: SecretsManagerClient | None = None
         self._until = float("inf")
 
@@ -74,6 +77,8 @@ class Login:
             if self._client is not None:
                 self._client.close()
                 self._client = None
+            if self._sender is not None:
+                self._sender.close()
 
     def _make(self) -> SecretsManagerClient:
         account = self._account
@@ -94,11 +99,10 @@ class Login:
             "secretsmanager",
             region_name=region,
             endpoint_url=account.endpoint or None,
-            verify=environment.get("AWS_CA_BUNDLE") or None,
             aws_access_key_id=key,
             aws_secret_access_key=secret,
             aws_session_token=token,
-            config=self._config(account.endpoint),
+            config=ONCE,
         )
         hush()
         return client
@@ -112,6 +116,10 @@ class Login:
             session.set_config_variable(variable, environment.get(name) or usual)
         # Only the target or its environment may name an endpoint: their origins are checked.
         session.set_config_variable("ignore_configured_endpoint_urls", "true")
+        if self._sender is None:
+            authority = environment.get("AWS_CA_BUNDLE") or session.get_config_variable("ca_bundle") or ""
+            self._sender = Sender(self._account.request, environment, authority, self._account.where)
+        session.register("before-send", self._sender.send)  # type: ignore[arg-type]  # the stub says None
         key, secret = environment.get("AWS_ACCESS_KEY_ID"), environment.get("AWS_SECRET_ACCESS_KEY")
         if self._account.profile or not key:
             session.get_component("credential_provider").remove("env")
@@ -122,13 +130,11 @@ class Login:
         return session
 
     def _assume(self, session: boto3.Session, region: str) -> tuple[str, str, str]:
-        endpoint = self._account.sts_endpoint
         client = session.client(
             "sts",
             region_name=region,
-            endpoint_url=endpoint or None,
-            verify=self._environment.get("AWS_CA_BUNDLE") or None,
-            config=self._config(endpoint),
+            endpoint_url=self._account.sts_endpoint or None,
+            config=ONCE,
         )
         hush()
         try:
@@ -137,17 +143,6 @@ class Login:
             client.close()
         self._until = found["Expiration"].timestamp()
         return found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"]
-
-    def _config(self, endpoint: str) -> Config:
-        """Return a configuration with one attempt, our deadline, and no proxy for unencrypted requests."""
-        connect = self._account.request * CONNECT
-        return Config(
-            connect_timeout=connect,
-            read_timeout=self._account.request - connect,
-            retries={"total_max_attempts": 1, "mode": "standard"},
-            max_pool_connections=POOL,
-            proxies={} if endpoint.startswith("http:") else None,
-        )
 
 
 def hush() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
 from keyturn.core.errors import KeyturnError, TargetError, TargetMisfit
 from keyturn.targets.aws_login import Login
@@ -32,7 +32,7 @@ LARGEST = 65_536
 """Bytes of a secret value (API reference of PutSecretValue)."""
 
 PAGE = 100
-MOST_PAGES = 1000
+MOST_PAGES = 100
 
 NOT_FOUND = "ResourceNotFoundException"
 EXISTS = "ResourceExistsException"
@@ -70,7 +70,7 @@ class Store:
         """Read the current version."""
         found = self._ask(
             self._action("read", path, "GetSecretValue"),
-            lambda client: client.get_secret_value(SecretId=path, VersionStage=CURRENT),
+            lambda client: _with(client.get_secret_value(SecretId=path, VersionStage=CURRENT), "VersionId"),
             NOT_FOUND,
         )
         if not isinstance(found, str):
@@ -109,7 +109,7 @@ class Store:
             secret["KmsKeyId"] = self._kms_key
         found = self._ask(
             self._action("create", path, "CreateSecret", decides=True),
-            lambda client: client.create_secret(**secret),
+            lambda client: _with(client.create_secret(**secret), "VersionId"),
             EXISTS,
             guard=guard,
         )
@@ -147,21 +147,26 @@ class Store:
         for _ in range(MOST_PAGES):
             page = self._ask(
                 self._action("list", prefix, "ListSecrets"),
-                lambda client, more=more: client.list_secrets(  # type: ignore[misc]
-                    Filters=[{"Key": "name", "Values": [f"{prefix}/"]}],
-                    IncludePlannedDeletion=True,
-                    MaxResults=PAGE,
-                    **more,
+                lambda client, more=more: _with(  # type: ignore[misc]
+                    client.list_secrets(
+                        Filters=[{"Key": "name", "Values": [f"{prefix}/"]}],
+                        IncludePlannedDeletion=True,
+                        MaxResults=PAGE,
+                        **more,
+                    ),
+                    "SecretList",
                 ),
             )
             assert not isinstance(page, str)  # noqa: S101  (for the type checker: no code was tolerated)
             found = page["SecretList"]
             if isinstance(found, list):
-                names |= {str(secret["Name"]) for secret in found}
+                names |= {str(secret.get("Name", "")) for secret in found}
             if not page.get("NextToken"):
                 below = (name.removeprefix(f"{prefix}/") for name in names if name.startswith(f"{prefix}/"))
                 return tuple(sorted(name for name in below if "/" not in name))
-            more = {"NextToken": str(page["NextToken"])}
+            before, more = more, {"NextToken": str(page["NextToken"])}
+            if more == before:
+                raise TargetMisfit("the list of secrets has no end", where=self.where(prefix))
         raise TargetMisfit(
             "the list of secrets is too long", where=self.where(prefix), evidence=f"more than {MOST_PAGES} pages"
         )
@@ -212,7 +217,9 @@ class Store:
         failure: KeyturnError
         try:
             client = self._login.client()
-        except (BotoCoreError, ClientError) as error:
+        except KeyturnError:
+            raise
+        except Exception as error:  # noqa: BLE001  (botocore has no common base for what it cannot read)
             failure = in_words(
                 Action(action.where, "assume the role", "Allow sts:AssumeRole for this role in the login's policy."),
                 error,
@@ -223,8 +230,15 @@ class Store:
                 guard()
             try:
                 return ask(client)
-            except (BotoCoreError, ClientError) as error:
+            except Exception as error:  # noqa: BLE001  (as above)
                 if isinstance(error, ClientError) and code_of(error) in tolerated:
                     return code_of(error)
                 failure = in_words(action, error, self._request)
         raise failure
+
+
+def _with(answer: Mapping[str, object], member: str) -> Mapping[str, object]:
+    """Return an answer that has this member. Raises KeyError."""
+    if answer.get(member) is None:
+        raise KeyError(member)
+    return answer

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Collection
 
+import httpx
 from botocore import exceptions as boto
 from botocore.exceptions import ClientError
 
@@ -16,7 +18,8 @@ from keyturn.core.errors import (
     TargetMisfit,
     TargetUnavailable,
 )
-from keyturn.targets.servers import Action
+from keyturn.targets.bounded_http import NEVER_SENT, Unreadable
+from keyturn.targets.servers import Action, causes
 
 FORBIDDEN = 403
 SERVER_ERROR = 500
@@ -59,22 +62,21 @@ NO_LOGIN = (
     boto.SSOError,
     boto.TokenRetrievalError,
 )
-NEVER_CONNECTED = (boto.ConnectTimeoutError, boto.EndpointConnectionError, boto.ProxyConnectionError, boto.SSLError)
 
 
 def code_of(error: ClientError) -> str:
     """Return the error's code."""
-    return error.response.get("Error", {}).get("Code", "")
+    return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def said(error: ClientError, phrases: Collection[str]) -> bool:
     """Tell whether the error's text contains one of these lower-case phrases."""
-    text = error.response.get("Error", {}).get("Message", "").lower()
+    text = str(error.response.get("Error", {}).get("Message", "")).lower()
     return any(phrase in text for phrase in phrases)
 
 
 def in_words(action: Action, error: Exception, request: float) -> KeyturnError:
-    """Return our error for an error of botocore."""
+    """Return our error for an error of botocore or of the connection. `request` is the deadline in seconds."""
     if isinstance(error, KeyturnError):
         return error
     if isinstance(error, ClientError):
@@ -92,13 +94,17 @@ def in_words(action: Action, error: Exception, request: float) -> KeyturnError:
             where=action.where,
             evidence=type(error).__name__,
         )
-    never = isinstance(error, NEVER_CONNECTED)
-    if isinstance(error, boto.SSLError):
+    never = isinstance(error, NEVER_SENT)
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes(error)):
         why = "its certificate is not trusted"
     elif never:
         why = "could not connect"
-    else:
+    elif isinstance(error, Unreadable):
+        why = str(error)
+    elif isinstance(error, httpx.RequestError):
         why = f"no answer within {request:g} s, or the connection was lost"
+    else:  # the library cannot read the answer, and its error may repeat it
+        why = "this is not an answer of AWS"
     return TargetUnavailable(
         f"could not {action.doing}: {why}",
         where=action.where,

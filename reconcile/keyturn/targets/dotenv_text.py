@@ -14,6 +14,12 @@ from dotenv.variables import Variable, parse_variables
 
 from keyturn.targets.shell_text import PLAIN
 
+LONGEST = 64 * 1024
+"""The longest line, and the longest value after its variables were replaced, in characters."""
+
+_MOST_LINES = 5000
+_MOST_BLANKS = 200
+_MOST_OPEN = 10
 _BLANK = r"[^\S\r\n]*"
 _HEAD = re.compile(rf"\s*(?:export[^\S\r\n]+)?(?:'[^']+'|[^=#\s]+){_BLANK}(?P<equals>={_BLANK})?")
 _VALUE = re.compile(
@@ -82,7 +88,21 @@ def _appended(before: str, field: str, written: str) -> str:
 
 
 def _bindings(text: str) -> Sequence[Binding]:
+    _check_bounds(text)
     return tuple(parse_stream(io.StringIO(text, newline="")))
+
+
+def _check_bounds(text: str) -> None:
+    """Raise ValueError for a text that python-dotenv would not read in linear time. This check itself is linear."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if len(lines) > _MOST_LINES:
+        raise ValueError(f"it has more than {_MOST_LINES} lines")
+    if max(map(len, lines)) > LONGEST:
+        raise ValueError(f"a line is longer than {LONGEST // 1024} KiB")
+    if max(map(len, re.findall(r"[^\S\n]+", "\n".join(lines))), default=0) > _MOST_BLANKS:
+        raise ValueError(f"there are more than {_MOST_BLANKS} blanks in a row")
+    if sum(line.count("${", line.rfind("}") + 1) for line in lines) > _MOST_OPEN:
+        raise ValueError(f"more than {_MOST_OPEN} variables (${{…) have no end")
 
 
 def _others(bindings: Sequence[Binding], field: str) -> Sequence[tuple[str | None, str | None]]:
@@ -102,7 +122,11 @@ def _resolved(binding: Binding, known: dict[str, str | None], *, strict: bool) -
     unknown = [atom for atom in atoms if isinstance(atom, Variable) and atom.default is None and atom.name not in known]
     if unknown and strict:
         raise ValueError(f"the value of {binding.key} refers to another variable")
-    return "".join(atom.resolve(known) for atom in atoms)
+    parts = [atom.resolve(known) for atom in atoms]
+    # Values that refer to each other could double their length with each line.
+    if sum(map(len, parts)) > LONGEST:
+        raise ValueError(f"the value of {binding.key} is longer than {LONGEST // 1024} KiB")
+    return "".join(parts)
 
 
 def _as_read(text: str) -> str:

@@ -6,7 +6,6 @@ unknown parts of an item. So this module judges each answer by its status, and r
 
 from __future__ import annotations
 
-import json
 import ssl
 import threading
 from collections.abc import Mapping
@@ -19,9 +18,8 @@ from onepasswordconnectsdk.config import ClientConfig
 
 from keyturn.core.errors import CredentialError, TargetForbidden, TargetUnavailable
 from keyturn.targets.base import Guard
-from keyturn.targets.servers import CONNECT, Action, check_status, unreachable
-
-NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+from keyturn.targets.bounded_http import BoundedTransport
+from keyturn.targets.servers import Action, check_status, decoded, unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +73,8 @@ class Server:
         try:
             response = client.build_request(verb, path, body)
         except httpx.RequestError as error:
-            never = isinstance(error, NEVER_SENT)
             end = self._endpoint
-            failure = unreachable(action, error, end.origin, end.request, never=never, writing=writing)
+            failure = unreachable(action, error, end.origin, end.request, writing=writing)
         else:
             return self._judge(action, response, writing=writing)
         raise failure
@@ -98,21 +95,15 @@ class Server:
     def _make(self) -> Client:
         """Make a client that reads nothing from the process environment.
 
-        Without `trust_env`, no ~/.netrc, proxy or other certificate store is used. `timeout` overrides the library's
-        own variable OP_CONNECT_CLIENT_REQ_TIMEOUT.
+        Without `trust_env`, no ~/.netrc is used. The transport decides about certificates, proxy and deadline.
         """
         end = self._endpoint
-        connect = end.request * CONNECT
+        verify = end.verify if isinstance(end.verify, ssl.SSLContext) else httpx.create_ssl_context(trust_env=False)
+        transport = BoundedTransport(seconds=end.request, verify=verify, proxy=end.proxy)
         return Client(
             end.origin,
             self._token(),
-            ClientConfig(
-                timeout=httpx.Timeout(end.request - connect, connect=connect),
-                trust_env=False,
-                follow_redirects=False,
-                verify=end.verify,
-                proxy=end.proxy or None,
-            ),
+            ClientConfig(transport=transport, trust_env=False, follow_redirects=False),
         )
 
     def _token(self) -> str:
@@ -142,7 +133,7 @@ class Server:
             raise TargetForbidden(what, where=where, evidence=evidence, remedy=action.remedy)
         check_status(action, status, writing=writing)
         try:
-            return Answer(status, json.loads(response.content) if response.content else None)
+            return Answer(status, decoded(response.content) if response.content else None)
         except ValueError:
             pass  # raised below, so that the error does not refer to the body
         raise TargetUnavailable(

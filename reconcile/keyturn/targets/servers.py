@@ -5,16 +5,16 @@ No text of an answer or of a library's error is repeated: it may contain a secre
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
 from keyturn.core.errors import TargetMisfit, TargetUnavailable
-
-CONNECT = 1 / 3
-"""The part of a request's deadline for connecting. The rest is for the answer."""
+from keyturn.targets.bounded_http import NEVER_SENT, Unreadable
 
 AGAIN = frozenset({HTTPStatus.PRECONDITION_FAILED, HTTPStatus.TOO_MANY_REQUESTS})
 """The server is throttling, or it is a Vault standby that is behind (412)."""
@@ -55,13 +55,17 @@ def check_status(action: Action, status: int, *, writing: bool) -> None:
         raise TargetUnavailable(what, where=action.where, evidence=evidence, remedy=remedy, ambiguous=writing)
 
 
-def unreachable(
-    action: Action, error: Exception, origin: str, request: float, *, never: bool, writing: bool
-) -> TargetUnavailable:
-    """Return the error for a request without an answer.
+def decoded(content: bytes) -> object:
+    """Return the JSON of an answer. Raises ValueError, which does not refer to the text."""
+    with suppress(ValueError, RecursionError):
+        found: object = json.loads(content)
+        return found
+    raise ValueError("not JSON")
 
-    `request` is its deadline in seconds. `never`: there was no connection, so nothing was written.
-    """
+
+def unreachable(action: Action, error: Exception, origin: str, request: float, *, writing: bool) -> TargetUnavailable:
+    """Return the error for a request without a usable answer. `request` is its deadline in seconds."""
+    never = isinstance(error, NEVER_SENT)
     chain = tuple(causes(error))
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in chain):
         why, remedy = "its certificate is not trusted", "Set `ca_cert` to the file of its certificate authority."
@@ -69,6 +73,8 @@ def unreachable(
         why, remedy = "its name cannot be resolved", "Check the address."
     elif never:
         why, remedy = "could not connect", "Check the address, and that the server is running."
+    elif isinstance(error, Unreadable):
+        why, remedy = str(error), "Check that the address is the server, not a proxy."
     else:
         why, remedy = f"no answer within {request:g} s, or the connection was lost", "Run again."
     return TargetUnavailable(

@@ -19,8 +19,9 @@ _PIECE = re.compile(
 )
 _WORD = re.sub(r"\?P<\w+>", "?:", _PIECE.pattern)
 _LINE = re.compile(
-    rf"[ \t]*(?:(?:export[ \t]+)?(?P<name>[A-Za-z_][A-Za-z0-9_]*)=(?P<word>(?:{_WORD})*))?"
-    r"[ \t]*(?:(?<!\S)#[^\n]*)?(?:\n|\Z)",
+    # The possessive quantifiers keep the search linear.
+    rf"[ \t]*+(?:(?:export[ \t]++)?(?P<name>[A-Za-z_][A-Za-z0-9_]*+)=(?P<word>(?:{_WORD})*+))?"
+    r"[ \t]*+(?:(?<!\S)#[^\n]*+)?(?:\n|\Z)",
     re.DOTALL,
 )
 _IN_DOUBLE = re.compile(r"\\([\\\"$`])|\\\n")

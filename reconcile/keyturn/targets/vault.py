@@ -103,7 +103,7 @@ class VaultTarget:
         endpoint = Endpoint(
             origin=origin,
             namespace=settings.namespace or "",
-            verify=str(file) if pem else True,
+            authority=str(file) if pem else "",
             proxy=proxy_for(origin, context.environment),
             request=context.request,
         )

@@ -6,22 +6,24 @@ each answer by its status. No text of an answer is repeated.
 
 from __future__ import annotations
 
-import json
+import io
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+import httpx
 import hvac
 import requests
 from hvac.adapters import RawAdapter
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from requests.adapters import BaseAdapter
 
 from keyturn.core.errors import CredentialError, TargetForbidden, TargetMisfit, TargetUnavailable
 from keyturn.core.secret import Secret
 from keyturn.targets.base import Guard
-from keyturn.targets.servers import CONNECT, Action, causes, check_status, unreachable
+from keyturn.targets.bounded_http import BoundedTransport, trust
+from keyturn.targets.servers import Action, check_status, decoded, unreachable
 from keyturn.targets.vault_login import Login
 
 Ask = Callable[[hvac.Client], requests.Response]
@@ -32,16 +34,15 @@ BAD = 400
 FORBIDDEN = 403
 NOT_FOUND = 404
 SERVER_ERROR = 500
-NEVER_SENT = (ConnectTimeoutError, NewConnectionError)
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """How to reach a server. `verify` is True or the file of its certificate authority."""
+    """How to reach a server. `authority` is the file of its certificate authority, or empty."""
 
     origin: str
     namespace: str
-    verify: bool | str
+    authority: str
     proxy: str
     request: float
 
@@ -67,6 +68,9 @@ class Server:
         self._endpoint = endpoint
         self._login = login
         self._where = where
+        self._transport = BoundedTransport(
+            seconds=endpoint.request, verify=trust(endpoint.authority, where), proxy=endpoint.proxy
+        )
         self._idle: queue.LifoQueue[hvac.Client] = queue.LifoQueue()
         self._lock = threading.Lock()
         self._token: Secret | None = None
@@ -106,6 +110,7 @@ class Server:
         with suppress(queue.Empty):
             while True:
                 self._idle.get_nowait().adapter.close()
+        self._transport.close()
 
     def _current(self, refused: Secret | None) -> Secret:
         """Return a token other than the `refused` one. If several threads get the same refusal, only one logs in."""
@@ -147,10 +152,9 @@ class Server:
                 guard()
             try:
                 response = ask(client)
-            except requests.RequestException as error:
-                never = any(isinstance(cause, NEVER_SENT) for cause in causes(error))
+            except httpx.RequestError as error:
                 end = self._endpoint
-                failure = unreachable(action, error, end.origin, end.request, never=never, writing=writing)
+                failure = unreachable(action, error, end.origin, end.request, writing=writing)
             else:
                 return _judge(action, response, writing=writing)
         raise failure
@@ -160,30 +164,51 @@ class Server:
         try:
             client = self._idle.get_nowait()
         except queue.Empty:
-            client = _new_client(self._endpoint)
+            client = _new_client(self._endpoint, self._transport)
         try:
             yield client
         finally:
             self._idle.put(client)
 
 
-def _new_client(endpoint: Endpoint) -> hvac.Client:
+class _Adapter(BaseAdapter):
+    """Lets `requests`, which hvac uses, send through our transport."""
+
+    def __init__(self, transport: BoundedTransport) -> None:
+        super().__init__()
+        self._transport = transport
+
+    def send(self, request: requests.PreparedRequest, *_: object, **__: object) -> requests.Response:
+        """Send a request. Raises httpx.RequestError."""
+        answer = self._transport.handle_request(
+            httpx.Request(request.method or "", request.url or "", headers=dict(request.headers), content=request.body)
+        )
+        response = requests.Response()
+        response.status_code = answer.status_code
+        response.headers.update(answer.headers)
+        response.raw = io.BytesIO(answer.content)
+        response.url = request.url or ""
+        response.request = request
+        return response
+
+    def close(self) -> None:
+        """Do nothing: the transport belongs to the server."""
+
+
+def _new_client(endpoint: Endpoint, transport: BoundedTransport) -> hvac.Client:
     """Make a client that reads nothing from the process environment.
 
-    Without `trust_env`, no ~/.netrc or other certificate store is used. `token=""` and `cert` are set because hvac
-    would otherwise use VAULT_TOKEN, ~/.vault-token and VAULT_CLIENT_CERT.
+    Without `trust_env`, no ~/.netrc is used. `token=""` and `cert` are set because hvac would otherwise use
+    VAULT_TOKEN, ~/.vault-token and VAULT_CLIENT_CERT. The transport decides about certificates, proxy and deadline.
     """
     session = requests.Session()
     session.trust_env = False
-    session.verify = endpoint.verify
-    session.proxies = {"https": endpoint.proxy} if endpoint.proxy else {}
-    connect = endpoint.request * CONNECT
+    session.mount("https://", _Adapter(transport))
+    session.mount("http://", _Adapter(transport))
     return hvac.Client(
         url=endpoint.origin,
         token="",
         cert=(),  # type: ignore[arg-type]  # None would mean: look it up
-        verify=endpoint.verify,
-        timeout=(connect, endpoint.request - connect),  # type: ignore[arg-type]  # requests takes a pair
         allow_redirects=False,
         session=session,
         adapter=RawAdapter,
@@ -225,7 +250,7 @@ def _judge(action: Action, response: requests.Response, *, writing: bool) -> Ans
 
 def _body(response: requests.Response) -> Mapping[str, object] | None:
     try:
-        body = json.loads(response.content)
+        body = decoded(response.content)
     except ValueError:
         return None
     return body if isinstance(body, dict) else None

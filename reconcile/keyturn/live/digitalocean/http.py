@@ -10,11 +10,8 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,8 +21,8 @@ from keyturn.core.errors import Ambiguous, ApiError, InputError, NotAccepted
 from keyturn.core.origins import check_transport, parse_origin
 from keyturn.core.secret import Secret
 from keyturn.live.digitalocean.redact import redact
+from keyturn.targets.bounded_http import BODY_LIMIT, Watchdog
 
-BODY_LIMIT = 8 * 1024 * 1024
 _REFUSED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 
 
@@ -43,30 +40,21 @@ class _TooLate(Exception):
     """The deadline passed before the first byte of the request."""
 
 
+@dataclass(frozen=True, slots=True)
 class _Flight:
-    """One request in progress: its guard, and the socket that is shut down at the deadline."""
+    """One request in progress: its guard, and the watchdog of its connection."""
 
-    def __init__(self, guard: Callable[[], None] | None) -> None:
-        self._guard = guard
-        self._socket: socket.socket | None = None
-        self.expired = False
-
-    def expire(self) -> None:
-        """Shut the connection down. The watchdog's thread calls this."""
-        self.expired = True
-        if self._socket is not None:
-            # Use the method of the plain socket: that of a TLS socket would drop the TLS object while it is being read.
-            with suppress(OSError):
-                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+    guard: Callable[[], None] | None
+    watchdog: Watchdog
 
     def trace(self, event: str, info: Mapping[str, Any]) -> None:
         """Follow httpcore's events: keep the socket, and run the guard immediately before the request."""
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            self._socket = info["return_value"].get_extra_info("socket")
+            self.watchdog.watch(info["return_value"].get_extra_info("socket"))
         elif event.endswith("send_request_headers.started") and info["request"].method != b"CONNECT":
-            if self._guard is not None:
-                self._guard()
-            if self.expired:
+            if self.guard is not None:
+                self.guard()
+            if self.watchdog.expired:
                 raise _TooLate
 
 
@@ -119,14 +107,12 @@ class HttpClient:
             )
         if guard is not None:
             guard()
-        flight = _Flight(guard)
-        watchdog = threading.Timer(self._seconds, flight.expire)
-        watchdog.daemon = True
-        watchdog.start()
+        watchdog = Watchdog(self._seconds)
         failure: ApiError
         # Raise outside the handlers: httpx errors contain the request, and with it the credential.
         try:
-            return self._exchange(method, path, bearer, params, body, flight)
+            with watchdog:
+                return self._exchange(method, path, bearer, params, body, _Flight(guard, watchdog))
         except _TooLate:
             failure = NotAccepted(f"not sent: no connection within {self._seconds:g} s", where=self.url)
         except _REFUSED as error:
@@ -134,15 +120,13 @@ class HttpClient:
                 "could not connect", where=self.url, evidence=redact(str(error) or _kind(error), bearer)
             )
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, ValueError) as error:
-            late = flight.expired or isinstance(error, httpx.TimeoutException)
+            late = watchdog.expired or isinstance(error, httpx.TimeoutException)
             what = (
                 f"no complete answer within {self._seconds:g} s"
                 if late
                 else "the connection was lost before the answer"
             )
             failure = Ambiguous(what, where=self.url, evidence=_kind(error))
-        finally:
-            watchdog.cancel()
         raise failure
 
     def _exchange(
