@@ -55,6 +55,7 @@ transcript: $(STAMP) ## a stack's life on the real Pulumi engine: each command, 
 
 bench: $(STAMP) ## how long the front door takes, as ratios
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.policy
 	$(BIN)/python -m tests.engine.bench
 
 check: $(STAMP) ## style, types, layers, generated files, documentation, functions that nothing calls (1 min)

@@ -10,12 +10,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pulumi.output import Unknown
 
 if TYPE_CHECKING:
-    from keyturn.core.errors import ManifestError
+    from keyturn.core.errors import Mistake
     from keyturn.core.model import Desired, DesiredKey, Rotation
 
 Props = Mapping[str, object]
@@ -39,6 +40,9 @@ TRIGGER = "rotation_trigger"
 
 RECORDS = "KEYTURN_RECORDS"
 """The variable with the record store of a resource that is looked up without `records`."""
+
+POLICY = "KEYTURN_POLICY"
+"""The variable with the file of the operator's policy, relative to the program's directory."""
 
 CHECKED = "smoke-check"
 """The key id for parsing a SmokeCheck. Nothing is ever written for it."""
@@ -88,7 +92,7 @@ def trigger(value: object) -> str:
 
 def key_failures(olds: Props, news: Props, environment: Mapping[str, str]) -> list[str]:
     """Return all mistakes in the inputs of a key. Unknown inputs, and those that depend on them, are checked later."""
-    from keyturn.core.errors import InputError, ManifestError
+    from keyturn.core.errors import InputError, ManifestError, PolicyError
 
     unsure = {name for name in news if unknown(news[name])}
     found = []
@@ -107,7 +111,9 @@ def key_failures(olds: Props, news: Props, environment: Mapping[str, str]) -> li
     try:
         key_of(known, environment)
     except ManifestError as error:
-        found += _told(error, str(known["key"]), unsure)
+        found += _told(error.mistakes, str(known["key"]), unsure)
+    except PolicyError as error:
+        found += _told(error.violations, str(known["key"]), unsure)
     except InputError as error:
         found.append(str(error))
     return found
@@ -121,7 +127,7 @@ def check_failures(news: Props, environment: Mapping[str, str]) -> list[str]:
     try:
         check_of({name: value for name, value in news.items() if not unknown(value)}, environment)
     except ManifestError as error:
-        return [mistake.replace("deliver", "deliveries", 1) for mistake in _told(error, CHECKED, unsure)]
+        return [mistake.replace("deliver", "deliveries", 1) for mistake in _told(error.mistakes, CHECKED, unsure)]
     return []
 
 
@@ -129,17 +135,19 @@ def key_of(props: Props, environment: Mapping[str, str]) -> tuple[Desired, Desir
     """Return the desired state of a key, with its targets, records and timing.
 
     Raises:
-        ManifestError: all mistakes.
+        ManifestError: all mistakes, or those of the operator's policy.
+        PolicyError: all that the policy does not allow.
         InputError: KEYTURN_RECORDS is not a JSON object.
     """
     entry = given(props, ENTRY)
-    desired = _load({**_places(props, environment), "keys": {str(props["key"]): entry}}, environment)
+    loaded = _load({**_places(props, environment), "keys": {str(props["key"]): entry}}, environment)
+    desired = _permitted(loaded, owner(props), environment)
     return desired, replace(desired.keys[0], owner=owner(props))
 
 
 def surroundings_of(props: Props, environment: Mapping[str, str]) -> Desired:
     """Return targets, records and timing without a key. Raises like `key_of`."""
-    return _load({**_places(props, environment), "keys": {}}, environment)
+    return _permitted(_load({**_places(props, environment), "keys": {}}, environment), owner(props), environment)
 
 
 def check_of(props: Props, environment: Mapping[str, str]) -> tuple[Desired, DesiredKey]:
@@ -195,6 +203,21 @@ def _load(data: Mapping[str, object], environment: Mapping[str, str]) -> Desired
     return manifest.load_data(whole, "inputs", environment)
 
 
+def _permitted(desired: Desired, owner: str, environment: Mapping[str, str]) -> Desired:
+    """Return the desired state with what the operator's policy allows it, if there is a policy. Raises PolicyError."""
+    from keyturn import manifest
+    from keyturn.core.errors import PolicyError
+
+    if not environment.get(POLICY):
+        return desired
+    policy = manifest.read_policy(Path(environment[POLICY]))
+    # A program has no limit of its own, since the engine works on one resource at a time.
+    owned = replace(desired, owner=owner, rotations_per_run=0)
+    if violations := manifest.check_policy(policy, owned, base=Path.cwd()):
+        raise PolicyError(violations)
+    return manifest.permitted(policy, owned)
+
+
 def _plain(value: object) -> object:
     """Return the value without None, and with whole numbers as int: the engine has only floating-point numbers."""
     if isinstance(value, Mapping):
@@ -204,13 +227,13 @@ def _plain(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _told(error: ManifestError, key: str, unsure: set[str]) -> list[str]:
+def _told(mistakes: Iterable[Mistake], key: str, unsure: set[str]) -> list[str]:
     """Return the mistakes with the names of the inputs, without those that are due to an unknown input."""
     from keyturn.manifest.mistakes import show_path
 
     prefix = show_path(("keys", key))
     found = []
-    for mistake in error.mistakes:
+    for mistake in mistakes:
         path = "key" if mistake.path == prefix else mistake.path.removeprefix(f"{prefix}.")
         field = path.partition(".")[0].partition("[")[0]
         follows = field in unsure or ({"targets", "records"} & unsure and field in {"deliver", "targets", "records"})

@@ -13,6 +13,9 @@ from typing import cast
 
 from pulumi.dynamic import CreateResult, ReadResult, UpdateResult
 
+from keyturn.core import brakes
+from keyturn.core.brakes import Limits
+from keyturn.core.errors import OwnershipError
 from keyturn.core.model import DesiredKey, Origin
 from keyturn.core.record import Record
 from keyturn.core.results import End, KeyReport, Options, Progress
@@ -100,6 +103,7 @@ def delete(props: Props) -> None:
         retain=props.get("on_delete") == "retain",
         clean_targets=props.get("clean_targets") is not False,
         timing=desired.timing,
+        permit=desired.permit,
         homes={target.name: target.homes for target in desired.targets},
     )
     if session.uniqueness.has(key.id):
@@ -115,6 +119,10 @@ def delete(props: Props) -> None:
     if record.owner != key.owner:
         messages.warn(f"{key.id}: the owner is {record.owner!r} now; nothing was changed")
         return
+    if key.permit and not key.permit.deletes and not key.retain:
+        where = key.permit.where["limits.deletes"]
+        remedy = "Set on_delete='retain' to keep it, or change the policy."
+        raise OwnershipError(f"the policy allows no API key to be deleted ({where})", where=key.id, remedy=remedy)
     options = _checked(world, key, record, Options(allow_delete=True, by=key.owner))
     _apply(_AlreadyRead(world, stored), key, options, messages.half_done)
 
@@ -146,13 +154,19 @@ def _options(props: Props, *, verify: bool = False) -> Options:
     return Options(
         verify=verify or props.get("verify") is True,
         take_over=props.get("take_over") is True,
+        confirmed=props.get("take_over") is True,
         allow_delete=True,
         by=inputs.owner(props),
     )
 
 
 def _checked(world: LiveWorld, key: DesiredKey, record: Record | None, options: Options) -> Options:
-    """Raise RunStopped if all keys of the stack have the same problem. Note that the team is known."""
+    """Raise OwnershipError for what the policy does not allow, or if all keys of the stack have the same problem.
+
+    Note that the team is known.
+    """
+    if refused := brakes.beyond(key.permit, options, Limits(0)):
+        raise OwnershipError("; ".join(refused), where=key.id, remedy="Leave it out, or change the policy.")
     breaker = session.breaker(world, record.owner if record else key.owner)
     breaker.check_listed(key.id, record)
     if record and options.verify and key.smoke.origin is not Origin.SKIP:

@@ -80,12 +80,13 @@ class KeyProvider(ResourceProvider):
 
     @one_paragraph
     def check(self, olds: Props, news: Props) -> CheckResult:
-        """Check the inputs, offline; unknown ones are accepted."""
+        """Check the inputs, offline; unknown ones are accepted. A policy may have changed, so it is always checked."""
         checked = inputs.with_key(olds, news)
         twice = session.uniqueness.declare(checked)
-        if not inputs.changed(olds, checked, (*inputs.KEY, *inputs.ORIGIN)):
+        environment = session.environment()
+        if not (environment.get(inputs.POLICY) or inputs.changed(olds, checked, (*inputs.KEY, *inputs.ORIGIN))):
             return _checked(checked, twice)
-        return _checked(checked, [*inputs.key_failures(olds, checked, session.environment()), *twice])
+        return _checked(checked, [*inputs.key_failures(olds, checked, environment), *twice])
 
     @one_paragraph
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:

@@ -25,10 +25,18 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.ADOPT_LIVE: "give adopt={{'secret': 'existing', 'live': 'a' or 'b'}}",
     Remedy.ADOPT_SECRET: "adopt={{'secret': 'regenerate'}} makes a new one",
     Remedy.PASTED: "empty the delivery, and the next `pulumi up` makes a new secret",
-    Remedy.KEEP_FIELD: "adopt={{'secret': 'existing', 'a': UUID}} keeps the value, take_over=True replaces it",
+    Remedy.CONFIRM: "find out whose it is; if it is this key's, take_over=True takes it",
+    Remedy.FREE_FIELD: "deliver to another field, or empty this one; take_over=True replaces the value",
+    Remedy.KEEP_FIELD: "if the records are somewhere else, correct records; adopt={{'secret': 'existing', 'a': UUID}} "
+    "keeps the secret, take_over=True replaces it",
     Remedy.MAKE_KEYS: "make the API keys in the control panel, with exactly these names, then run `pulumi up` again",
     Remedy.ALLOW_DELETE: "run `pulumi up` again: its preview shows what is deleted",
     Remedy.ALLOW_ROTATIONS: UP,
+    Remedy.ALLOW_REMOVALS: UP,
+    Remedy.ALLOW_UNPROVEN: "compare the API key in the control panel with the outputs of the resource; if it is this "
+    "key's, give it the name that the resource asks for, then run `pulumi up` again",
+    Remedy.DELETE_EXTRA: "delete it in the control panel if nobody uses it, then run `pulumi up` again",
+    Remedy.SIGN_RECORDS: "find out who changed it; if what it says is right, sign it with the command line",
     Remedy.AGREE: UP,
     Remedy.UNPARK: "remove the cause, then change rotation_trigger, smoke, rotation or deliver",
     Remedy.VERIFY: "verify=True replaces a secret that is refused",
@@ -44,6 +52,7 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.RAISE_QUOTA: "wait until the quota is free again, or raise it",
     Remedy.ADD_BALANCE: "add balance to the account, in the control panel under Billing",
     Remedy.CHECK_NETWORK: "check the network and DigitalOcean's status page, then run `pulumi up` again",
+    Remedy.ASK_OPERATOR: "take another API key, or ask for a pattern of this name in `names` of the policy",
     Remedy.REPORT: "this is a defect of keyturn: report it",
 }
 """A line per remedy."""

@@ -32,6 +32,7 @@ CONFIGURED = {
     "VAULT_SECRET_ID": "keyturn:vaultSecretId",
     "OP_CONNECT_TOKEN": "keyturn:opConnectToken",
     "KEYTURN_RECORDS": "keyturn:records",
+    "KEYTURN_POLICY": "keyturn:policy",
 }
 """The variables that the stack's configuration may set if the environment does not.
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from keyturn.core.model import GOOD, Delivery, DesiredKey, SmokeResult, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.results import End
+from keyturn.core.secret import looks_like_key
 from keyturn.engine import smoke
 from keyturn.live.live_world import LiveWorld
 from pulumi_keyturn import inputs, remedies, session, state
@@ -56,4 +57,6 @@ def _check(world: LiveWorld, key: DesiredKey, place: Delivery) -> SmokeResult:
     secret = world.read_delivery(place).secret
     if secret is None:
         return SmokeResult(Verdict.REFUSED, "it is empty")
+    if not looks_like_key(secret, world.key_prefixes()):
+        return SmokeResult(Verdict.REFUSED, "it does not look like a model access key, so it was not sent")
     return smoke.check(world, secret, key.smoke, key.timing, fresh=False)

@@ -158,8 +158,8 @@ def test_smoke_tries_every_format_but_an_account_token(stage: Stage) -> None:
         assert "HTTP 401" in result["detail"]
         assert any(seen.path == "/v1/models" for seen in stage.sandbox.requests[before:])
     before = len(stage.sandbox.requests)
-    answer = stage.run("smoke", "--secret", "stdin", code=1, stdin="dop_v1_" + "0" * 64)
-    assert "a token of the account" in answer.stdout
+    answer = stage.run("smoke", "--secret", "stdin", code=3, stdin="dop_v1_" + "0" * 64)
+    assert "a token of the account" in answer.stderr
     assert len(stage.sandbox.requests) == before
 
 

@@ -121,7 +121,11 @@ CASES = (
         "drifted", "drifted", 1, lambda made: made.put("bot", "oops"), places=2, healed="ready", pulumi="drifted",
     ),
     Case(
-        "refused", "refused", 1, lambda made: made.put("bot", "oops"), how="-pasted", healed="ready", pulumi="drifted",
+        "refused", "refused", 1, lambda made: made.put("bot", "sk-do-oops"), how="-pasted",
+        healed="ready", pulumi="drifted",
+    ),
+    Case(
+        "drifted", "drifted", 1, lambda made: made.put("bot", "oops"), how="-no-key", healed="ready", pulumi="drifted",
     ),
     Case("drifted", "emptied", 1, lambda made: made.put("bot", ""), healed="ready", pulumi="drifted"),
     Case(

@@ -100,5 +100,5 @@ def test_wrong_usage_repeats_no_raw_escape() -> None:
 
 
 def test_every_kind_of_document_has_a_schema_to_print() -> None:
-    """`keyturn schema` knows what the reports know, and the manifest."""
-    assert set(KINDS) == {"manifest", *DOCUMENT_KINDS}
+    """`keyturn schema` knows what the reports know, the manifest and the policy."""
+    assert set(KINDS) == {"manifest", "policy", *DOCUMENT_KINDS}

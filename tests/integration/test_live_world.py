@@ -237,7 +237,7 @@ class TestRecords:
         assert store.list_records() == ()
         none = store.read_record("bot")
         assert none.record is None
-        record = Record("bot", "owner", "00" * 16, account="team", generation=3)
+        record = Record("bot", "owner", "00" * 32, account="team", generation=3)
         version = store.write_record(record, none.version)
         found = store.read_record("bot")
         assert (found.record, found.version) == (record, version)
@@ -245,10 +245,10 @@ class TestRecords:
 
     def test_a_write_over_another_version_is_refused(self, store: LiveWorld) -> None:
         """Two writers: the second reads again."""
-        record = Record("bot", "owner", "00" * 16)
+        record = Record("bot", "owner", "00" * 32)
         none = store.read_record("bot").version
         first = store.write_record(record, none)
-        store.write_record(Record("bot", "owner", "00" * 16, generation=1), first)
+        store.write_record(Record("bot", "owner", "00" * 32, generation=1), first)
         for stale in (none, first):
             with pytest.raises(Conflict):
                 store.write_record(record, stale)
@@ -283,7 +283,7 @@ class TestRecords:
             openbao.call("POST", f"secret/data/{prefix}/keys/{key}", {"data": {"document": text}})
             with pytest.raises(TargetMisfit, match="Nothing was changed"):
                 world.read_record(key)
-        world.write_record(Record("gone", "owner", "00"), world.read_record("gone").version)
+        world.write_record(Record("gone", "owner", "00" * 32), world.read_record("gone").version)
         openbao.call("DELETE", f"secret/data/{prefix}/keys/gone")
         with pytest.raises(TargetError):
             world.read_record("gone")
@@ -300,7 +300,7 @@ class TestRecords:
             version = world.read_record("bot").version
             for _ in range(2):
                 with pytest.raises(TargetMisfit, match="delete_version_after"):
-                    world.write_record(Record("bot", "owner", "00"), version)
+                    world.write_record(Record("bot", "owner", "00" * 32), version)
             assert world.read_record("bot").record is None
 
 

@@ -10,7 +10,7 @@ from unittest.mock import patch
 
 from keyturn.core import transition
 from keyturn.core.errors import Ambiguous, KeyturnError
-from keyturn.core.machine import create, deliveries, minting, next_step, ownership, retire, rotate, source
+from keyturn.core.machine import create, deliveries, minting, next_step, ownership, provenance, retire, rotate, source
 from keyturn.core.machine.chain import CHAINS, first
 from keyturn.core.machine.facts import intent_of, record_of
 from keyturn.core.machine.policy import Branch, Chain, Conditional, Link, Policy, name_of
@@ -307,7 +307,7 @@ def nonce_left_out() -> tuple[Swap, ...]:
     def made(state: State) -> tuple[ApiKey, ...]:
         return state.observed.named(plain(state))
 
-    return ((create, "nonce_name", plain), (create, "made", made))
+    return ((create, "nonce_name", plain), *everywhere(provenance, "made", made))
 
 
 def digest_not_noted() -> tuple[Swap, ...]:

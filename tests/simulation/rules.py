@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from enum import StrEnum
 
 from keyturn.core.model import Delivery, DesiredKey, SlotName, Strategy, Timing
-from keyturn.core.reasons import Condition
+from keyturn.core.reasons import Condition, Reason
 from keyturn.core.record import Claim, Record
 from keyturn.core.results import KeyReport, Options
 from keyturn.core.secret import Secret
@@ -160,6 +162,7 @@ def finish(
         return
     if report.end.condition is Condition.PARKED and universe.failed_runs >= 3:
         report = go(Options(verify=options.verify, allow_delete=options.allow_delete, unpark=True))
+    report = _agreed(report, options, go)
     for _ in range(OVERLAPS):
         if report.end.code == "overlap":
             report = go(options)
@@ -181,6 +184,13 @@ def finish(
         universe.blame("I8: a second apply wrote")
     killed(universe)
     _kept(universe, desired)
+
+
+def _agreed(report: KeyReport, options: Options, go: Callable[[Options], KeyReport]) -> KeyReport:
+    """Let an operator look at an API key that may not be the key's own, and agree."""
+    if report.end.code in {Reason.EXTRA, Reason.UNPROVEN}:
+        return go(replace(options, allow_extra=True, allow_unproven=True))
+    return report
 
 
 def _kept(universe: Universe, desired: DesiredKey) -> None:

@@ -8,13 +8,14 @@ from datetime import timedelta
 from functools import cache
 
 from keyturn.core.model import Adopt, AdoptSecret, Delivery, DesiredKey, Rotation, SlotName, Smoke, Strategy, Timing
+from keyturn.core.record import Claim, Intent, Op, Retire, Slot
 from keyturn.core.results import Options
 from keyturn.engine.executor import apply_key
 from tests.simulation.people import bury, make_keys
 from tests.simulation.play import Act, Scenario
 from tests.simulation.rules import LONG, Stops, watch
 from tests.simulation.sequences import sequences
-from tests.simulation.universe import MARK, START, Key, Renew, Universe
+from tests.simulation.universe import MARK, PASSWORD, START, Key, Renew, Universe
 from tests.simulation.world import MODEL, SimWorld
 
 TIMING = Timing(delivery=20, settle=30, lease=90, propagation=20, request=10)
@@ -25,6 +26,7 @@ VERIFY = Options(verify=True)
 NOTHING = Options()
 ROTATE = Options(rotate=True)
 DELETE = Options(allow_delete=True)
+NONCE = "0badcafe"
 BOTH = (Strategy.IN_PLACE, Strategy.ALTERNATING)
 
 
@@ -72,14 +74,14 @@ def settled(desired: DesiredKey, *more: Options, steady: bool = False, start: Un
     return world
 
 
-def held(desired: DesiredKey, *slots: str) -> Universe:
-    """A world with API keys that an operator made, and the first one's secret in the deliveries."""
+def held(desired: DesiredKey, *slots: str, filled: bool = True) -> Universe:
+    """A world with API keys that an operator made, and if `filled`, the first one's secret in the deliveries."""
     world = empty()
     for slot in slots:
         name = f"{desired.name}-{slot}" if slot else desired.name
         world.keys[f"mine{slot}"] = Key(f"mine{slot}", name, START, f"{MARK}mine{slot}")
     first = f"{MARK}mine{slots[0]}"
-    for place in desired.deliveries:
+    for place in desired.deliveries if filled else ():
         world.by_hand(place, first)
     world.given = world.mints = frozenset({first})
     return world
@@ -125,13 +127,28 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
     def act(name: str, start: Callable[[], Universe], *acts: Act, last: Options = NOTHING) -> Scenario:
         return Scenario(name, str(strategy), label, start, acts, last)
 
-    def stop(name: str, start: Callable[[], Universe]) -> Scenario:
-        return Scenario(name, str(strategy), label, start, (Act(one, once=True),), stops=Stops.MUST)
+    def stop(
+        name: str, start: Callable[[], Universe], wanted: DesiredKey = one, *, confirmed: bool = False
+    ) -> Scenario:
+        act = Act(wanted, Options(confirmed=confirmed), once=True)
+        return Scenario(name, str(strategy), label, start, (act,), stops=Stops.MUST)
 
     made = [
         act("create", _cached(empty), Act(one)),
         act("adopt-existing", _cached(lambda: held(existing, *slots)), Act(existing)),
-        act("adopt-regenerate", _cached(lambda: held(renewed, *slots)), Act(renewed)),
+        act("adopt-regenerate", _cached(lambda: held(renewed, *slots, filled=False)), Act(renewed)),
+        act(
+            "adopt-regenerate-asked",
+            _cached(lambda: held(one, *slots)),
+            Act(one, Options(adopt=renewed.adopt, confirmed=True), again=True),
+        ),
+        act("drift-of-another-system", rest, Act(one, VERIFY, by_hand=_overwritten), last=VERIFY),
+        act("odd-format", rest, Act(one, ROTATE, by_hand=_odd), Act(more)),
+        stop("adopt-in-use", _cached(lambda: held(renewed, *slots)), renewed),
+        stop("adopt-over-another-system", _cached(lambda: _of_another_system(renewed, *slots)), renewed),
+        stop(
+            "adopt-of-another-system", _cached(lambda: _of_another_system(existing, *slots)), existing, confirmed=True
+        ),
         act("rotate", rest, rotated),
         act("rotate-compromised", rest, Act(one, Options(rotate=True, compromised=True), by_hand=_unsteady)),
         act("rotate-twice", rest, rotated, replace(later, options=ROTATE)),
@@ -165,9 +182,11 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
         ),
         stop("field-in-use", _cached(lambda: _field_in_use(one))),
         stop("namesake", _cached(_with_namesake)),
+        act("forged-create", _cached(lambda: forged_create(one)), Act(one, by_hand=_unsteady)),
         stop("another-owner", _cached(lambda: _of_another(one))),
     ]
     if alternating:
+        made.append(stop("forged-retire", _cached(lambda: forged_retire(one))))
         made.append(act("retire", _cached(lambda: _overlapped(one)), Act(one)))
         put_back = Act(one, after=600.0, by_hand=lambda world: _put_back(world, one))
         made.append(act("retire-rolled-back", rest, Act(one, ROTATE, once=True), put_back, later))
@@ -211,6 +230,25 @@ def _field_in_use(desired: DesiredKey) -> Universe:
     return world
 
 
+def _of_another_system(desired: DesiredKey, *slots: str) -> Universe:
+    """A world in which the first delivery holds a value of another system, and the others hold nothing."""
+    world = held(desired, *slots, filled=False)
+    world.by_hand(desired.deliveries[0], PASSWORD)
+    return world
+
+
+def _overwritten(world: Universe) -> None:
+    """Someone puts a value of another system over what keyturn delivered; a recorded delivery is repaired."""
+    world.steady, world.given = frozenset(), world.given | {PASSWORD}
+    for item in world.records["main"][0].deliveries:
+        world.by_hand(item.delivery, PASSWORD)
+
+
+def _odd(world: Universe) -> None:
+    """The API makes secrets of a format that nobody knows."""
+    world.odd = True
+
+
 def _of_another(desired: DesiredKey) -> Universe:
     """A world in which the key belongs to another owner."""
     world = settled(desired)
@@ -227,6 +265,29 @@ def _put_back(world: Universe, desired: DesiredKey) -> None:
     world.by_hand(place, next(value for (kept, _), value in world.kept.items() if kept == place))
     if not world.accepted(world.fields[place]):
         world.steady = frozenset()
+
+
+def forged_create(desired: DesiredKey) -> Universe:
+    """A world whose record has an open create, with the nonce in the name of another team's older API key."""
+    world = settled(desired)
+    team = Key("team", f"team-kt{NONCE}", START, f"{MARK}team")
+    world.keys["team"], world.foreign_keys = team, world.foreign_keys | {"team"}
+    record, version = world.records["main"]
+    since = START + timedelta(seconds=world.now)
+    forged = Intent(Op.CREATE, record.live, NONCE, "run-x", since, START)
+    world.records["main"] = (replace(record, intent=forged), version)
+    return world
+
+
+def forged_retire(desired: DesiredKey) -> Universe:
+    """A world whose record and claims say that another team's API key is the slot to be retired."""
+    world = settled(desired)
+    record, version = world.records["main"]
+    other = (record.live or SlotName.A).other
+    slots = {**record.slots, other: Slot("other", "other")}
+    world.records["main"] = (replace(record, slots=slots, retire=Retire(other, START)), version)
+    world.claims["other"] = (Claim("other", "tests", "main"), 1)
+    return world
 
 
 def _unsteady(world: Universe) -> None:

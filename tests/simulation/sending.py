@@ -62,6 +62,8 @@ def removal(universe: Universe, delivery: Delivery) -> None:
 
 def fill(universe: Universe, delivery: Delivery, value: str) -> None:
     """Check a write: what lasts is not replaced by what is dead."""
+    if value and universe.stranger(value):
+        universe.blame(f"I9: a value of another system was copied to {delivery}")
     held = universe.fields.get(delivery, "")
     if value and universe.lasting(held) and not universe.lasting(value):
         universe.blame(f"I2: a dead secret was written over a good one in {delivery}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from keyturn.core.machine import delete, deliver, deliveries, facts, ownership, parking, source
+from keyturn.core.machine import delete, deliver, deliveries, facts, ownership, parking, provenance, source
 from keyturn.core.machine.deliver import cleaned, readable_unwanted
 from keyturn.core.machine.facts import record_of
 from keyturn.core.machine.guards import seen
-from keyturn.core.model import SlotName
+from keyturn.core.model import ApiKey, SlotName
 from keyturn.core.record import Op, Record, Retire
 from keyturn.core.state import State
 from keyturn.core.steps import Decision, DeleteKey
@@ -145,9 +145,38 @@ def claims_kept() -> tuple[Swap, ...]:
     return ((delete, "release_key", release_key),)
 
 
+def names_not_compared() -> tuple[Swap, ...]:
+    """Whatever the record says is this key's API key."""
+    return everywhere(provenance, "unproven", lambda state, uuid: "")
+
+
+def age_not_compared() -> tuple[Swap, ...]:
+    """However old it is, an API key with the nonce in its name was made by the create."""
+
+    def made(state: State) -> tuple[ApiKey, ...]:
+        return tuple(key for key in state.observed.keys if key.name.endswith(f"-kt{facts.intent_of(state).nonce}"))
+
+    return everywhere(provenance, "made", made)
+
+
 def limit_fails() -> tuple[Swap, ...]:
     """A key that the rate limit holds back fails, as by any other definite no."""
     return ((executor, "_held_back", lambda *_: False),)
+
+
+def another_system_is_a_key() -> tuple[Swap, ...]:
+    """Whatever a field holds is taken for a model access key."""
+    return ((effects, "looks_like_key", lambda *_: True),)
+
+
+def regenerated_over_another_system() -> tuple[Swap, ...]:
+    """Consent to an API key is taken for consent to its field."""
+    return without("in_use.in_use", chains=("adopt",))
+
+
+def mint_has_to_look_like_a_key() -> tuple[Swap, ...]:
+    """A secret of keyturn's own in a format that it does not know is taken for another system's."""
+    return ((Record, "digests", frozenset()),)
 
 
 ALTERNATING, IN_PLACE = "alternating", "in-place"
@@ -174,6 +203,16 @@ SLIPS: Mapping[str, Mutant] = {
         Mutant("a spare is taken before the intent", spare_before_intent, (("pool", IN_PLACE),)),
         Mutant("a spare is not renamed", spare_not_renamed, (("pool", IN_PLACE),)),
         Mutant("claims are never released", claims_kept, (("delete", IN_PLACE),)),
+        Mutant("names are not compared", names_not_compared, (("forged-retire", ALTERNATING),)),
+        Mutant("ages are not compared", age_not_compared, (("forged-create", IN_PLACE),)),
         Mutant("a key fails by the rate limit", limit_fails, (("rotate", IN_PLACE),)),
+        Mutant("another system's value is a key", another_system_is_a_key, (("adopt-of-another-system", IN_PLACE),)),
+        Mutant("a repair tries what it finds", another_system_is_a_key, (("drift-of-another-system", ALTERNATING),)),
+        Mutant(
+            "consent to a key is one to its field",
+            regenerated_over_another_system,
+            (("adopt-over-another-system", IN_PLACE),),
+        ),
+        Mutant("a mint has to look like a key", mint_has_to_look_like_a_key, (("odd-format", IN_PLACE),)),
     )
 }

@@ -12,8 +12,10 @@ from keyturn.core.record import Claim, Record
 from keyturn.core.secret import Secret
 
 START = datetime(2025, 3, 1, tzinfo=UTC)
-MARK = "sk-simulated-"
-"""Every secret of the simulation starts so; wherever this is seen, a secret leaked."""
+MARK = "sk-do-simulated-"
+"""Every secret of the simulation starts so, or holds this (`odd`); wherever this is seen, a secret leaked."""
+PASSWORD = f"pg-{MARK}password"
+"""A value of another system, which keyturn did not write."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,8 @@ class Universe:
     """Targets that can be read, and not written."""
     deaf: bool = False
     """No secret that is made from now on is ever accepted."""
+    odd: bool = False
+    """Secrets that are made from now on have a format that nobody knows."""
     others: frozenset[tuple[str, str]] = frozenset()
     """Other owners' keys that runs of theirs work on in this world."""
     spares: dict[str, str] = field(default_factory=dict)
@@ -174,7 +178,8 @@ class Universe:
             self.mutations, self.create_gone, self.unfenced, self.foreign_keys, self.foreign_fields, self.steady,
             self.mints, self.given, dict(self.left), self.overlap, self.wanted, self.leaked, self.told,
             self.by_others, self.dropped, self.known,
-            self.held_dead, self.readonly, self.deaf, self.others, dict(self.spares), dict(self.away),
+            self.held_dead, self.readonly, self.deaf, self.odd, self.others,
+            dict(self.spares), dict(self.away),
             self.noted, self.wrong, self.watch,
         )  # fmt: skip
 
@@ -189,7 +194,7 @@ class Universe:
             self.random, self.made, self.runs, self.failed_runs, self.create_gone, self.unfenced, self.foreign_keys,
             self.foreign_fields, self.steady, self.mints, self.given, self.left, self.overlap, self.wanted,
             self.leaked, self.told, self.by_others, self.dropped, self.known, self.held_dead, self.readonly, self.deaf,
-            self.others, self.spares, self.away, self.noted, self.wrong,
+            self.odd, self.others, self.spares, self.away, self.noted, self.wrong,
         )  # fmt: skip
         return repr([sorted(map(repr, part)) if isinstance(part, frozenset) else part for part in parts])
 
@@ -201,7 +206,11 @@ class Universe:
     def new_secret(self) -> str:
         """Return a secret that never was."""
         self.made += 1
-        return f"{MARK}{self.made}"
+        return f"{'odd-' if self.odd else ''}{MARK}{self.made}"
+
+    def stranger(self, value: str) -> bool:
+        """Tell whether a value is of another system: keyturn never sends, copies or removes it."""
+        return not (value.startswith(MARK) or value in self.mints)
 
     def accepted(self, secret: str) -> bool:
         """Tell whether the API accepts a secret now."""

@@ -226,6 +226,11 @@ class SimWorld:
         if not any(record.intent and record.intent.run == self.run for record, _ in self.universe.records.values()):
             self.universe.blame(f"I6: {self.run} changed the {where} while another run held the key")
 
+    # The operator.
+    def key_prefixes(self) -> tuple[str, ...]:
+        """No others."""
+        return ()
+
     # The control API.
     def list_keys(self, *, fresh: bool = False) -> tuple[ApiKey, ...]:
         """The complete list; one for the whole run unless `fresh`."""
@@ -285,6 +290,8 @@ class SimWorld:
 
     # The inference API.
     def _ask(self, secret: Secret) -> WireAnswer:
+        if self.universe.stranger(secret.reveal()):
+            self.universe.blame("I9: a value of another system was sent to the API")
         fault = self._point(Class.ASK, "inference")
         if "inference" in self.down or (fault and fault.kind is Kind.NO):
             return _NONE

@@ -185,3 +185,18 @@ class OpenBao:
         return httpx.request(
             method, f"{self.address}/v1/{path}", json=body, headers=headers, timeout=10, trust_env=False
         )
+
+
+def tree(openbao: OpenBao, path: str) -> dict[str, Json]:
+    """Return the metadata of every secret below a path of the mount `secret`: a write makes a version of its own."""
+    names = openbao.call("LIST", f"secret/metadata/{path}")["data"]["keys"]  # type: ignore[index]
+    found: dict[str, Json] = {}
+    for name in names:
+        below = f"{path}/{name}".rstrip("/")
+        if str(name).endswith("/"):
+            found |= tree(openbao, below)
+        else:
+            found[below] = {
+                kind: openbao.call("GET", f"secret/{kind}/{below}")["data"] for kind in ("data", "metadata")
+            }
+    return found

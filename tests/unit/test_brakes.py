@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from keyturn.core import brakes
-from keyturn.core.brakes import Limits, brake
+from keyturn.core.brakes import Allowed, Limits, brake
 from keyturn.core.configuration import Configuration, TargetPlace, differences
 from keyturn.core.model import ApiKey, RecordsConfig, SlotName, Timing, Verdict
 from keyturn.core.reasons import Condition, Reason
@@ -73,6 +73,47 @@ class TestDeletes:
         """It does not start, so it does not count."""
         plans = [plan("a", Change.DELETE, Change.ROTATE, mints=True, deletes=1), heal("b")]
         assert brake(plans, Limits(1)).free == {"b"}
+
+
+class TestRemovals:
+    """Deliveries are emptied only so many at a time, whatever the manifest says."""
+
+    def emptying(self, key: str, count: int) -> KeyPlan:
+        """A plan that empties deliveries."""
+        return replace(plan(key, Change.REMOVE), removals=count)
+
+    def test_the_usual_number_is_free(self) -> None:
+        """Twenty in one run."""
+        assert brake([self.emptying("a", 15), self.emptying("b", 5)], Limits(1)).free == {"a", "b"}
+
+    @pytest.mark.finding("M6", before="no brake on removals", now="more than 20 removals in a run need a number")
+    def test_over_the_limit_none_starts(self) -> None:
+        """Exit 4 and the number to type; the manifest's limit does not raise it."""
+        braked = brake([self.emptying("a", 15), self.emptying("b", 6), plan("c", Change.RENAME)], Limits(100_000))
+        assert braked.free == {"c"}
+        assert ends(braked)["a"] == ("too-many-removals", 4)
+        assert braked.plans[0].end.number == 21
+
+    def test_an_operator_or_a_policy_sets_another_limit(self) -> None:
+        """`--allow-removals 21`, or a ceiling below 20."""
+        plans = [self.emptying("a", 21)]
+        assert brake(plans, Limits(1, allowed=Allowed(removals=21))).free == {"a"}
+        assert brake([self.emptying("a", 2)], Limits(1, removals_per_run=1)).free == set()
+        assert Limits(1).after(plans).removals == 0
+
+
+class TestUnproven:
+    """API keys that may not be the key's own are changed only with consent by count."""
+
+    def test_none_is_changed_without_a_number(self) -> None:
+        """All or none; the sentence says why."""
+        doubted = [replace(plan(key, Change.RETIRE), unproven=(f"{key} is called otherwise",)) for key in "ab"]
+        braked = brake([*doubted, plan("c", Change.RETIRE)], Limits(20, allowed=Allowed(unproven=1)))
+        assert braked.free == {"c"}
+        assert ends(braked)["a"] == ("unproven", 4)
+        assert braked.plans[0].end.why.startswith("a is called otherwise; it would be changed")
+        assert braked.plans[0].end.number == 2
+        assert brake(doubted, Limits(20, allowed=Allowed(unproven=2))).free == {"a", "b"}
 
 
 class TestUnscheduled:

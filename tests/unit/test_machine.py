@@ -8,7 +8,18 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from keyturn.core.machine import next_step
-from keyturn.core.model import ApiKey, Delivery, DesiredKey, Rotation, SlotName, Smoke, SmokeResult, Strategy, Verdict
+from keyturn.core.model import (
+    ApiKey,
+    Delivery,
+    DesiredKey,
+    Event,
+    Rotation,
+    SlotName,
+    Smoke,
+    SmokeResult,
+    Strategy,
+    Verdict,
+)
 from keyturn.core.reasons import Condition
 from keyturn.core.record import Claim, DeliveryState, Failures, Intent, Op, Parked, Record, Retire, Slot
 from keyturn.core.results import End, Options
@@ -187,7 +198,7 @@ def test_a_changed_entry_unparks() -> None:
 
 def test_an_old_secret_dies_only_after_every_target_was_read() -> None:
     """A due retire looks at all deliveries first, and waits where one does not hold the live secret."""
-    due = with_record(state(), retire=Retire(B, NOW - timedelta(hours=1)))
+    due = with_record(state(), retire=Retire(B, NOW - timedelta(hours=1)), history=(Event(BORN, "minted", slot=B),))
     assert next_step(seeing(due, readings={})) == Look((PLACE,))
     opened = next_step(due)
     assert isinstance(opened, WriteRecord)

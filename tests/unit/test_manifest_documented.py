@@ -14,14 +14,15 @@ import yaml
 from click.testing import CliRunner
 
 from keyturn.cli import main
+from keyturn.manifest import read_policy
 from keyturn.manifest.schema import Manifest
 from keyturn.targets import registry
 
 ROOT = Path(__file__).parents[2]
 PLUG_IN = ROOT / "examples/custom-target"
 FIELDS = {info.alias or name for name, info in Manifest.model_fields.items()}
-OTHERS = {"kind", "jobs", "runtime", "on", "rules", "groups", "services"}
-"""Fields at the top of documents that are no manifests of keyturn: Kubernetes, GitHub, Pulumi, Prometheus, Compose."""
+OTHERS = {"kind", "jobs", "runtime", "on", "rules", "groups", "services", "owners"}
+"""Fields at the top of documents that are no manifests: Kubernetes, GitHub, Pulumi, Prometheus, Compose, policies."""
 REST = {
     "apiVersion": "apiVersion: keyturn/v1\n",
     "name": "name: documented\n",
@@ -41,6 +42,11 @@ def documented() -> Iterator[tuple[str, str]]:
             yield f"{page.relative_to(ROOT)}:{text.count(chr(10), 0, block.start()) + 2}", textwrap.dedent(block[2])
     for file in sorted((ROOT / "examples").glob("**/*.yaml")):
         yield str(file.relative_to(ROOT)), file.read_text(encoding="utf-8")
+
+
+def policies() -> dict[str, str]:
+    """Return the texts that are policies."""
+    return {place: text for place, text in documented() if "owners" in yaml.safe_load(text)}
 
 
 def manifests() -> dict[str, str]:
@@ -71,17 +77,41 @@ def test_they_are_found() -> None:
     }
 
 
-@pytest.mark.parametrize("place", MANIFESTS)
-def test_it_is_valid(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`keyturn validate` finds no mistake; the example's kind of target is there as if it were installed."""
+@pytest.fixture
+def example_target(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the example's kind of target be there as if it were installed, in an environment that holds nothing."""
     entries = registry._entries() | {
         "json-directory": (EntryPoint("json-directory", "keyturn_json_directory:JsonDirectory", registry.GROUP),)
     }
     monkeypatch.setattr(registry, "_entries", lambda: entries)
     monkeypatch.syspath_prepend(PLUG_IN)
     monkeypatch.setattr("os.environ", {})
-    (tmp_path / "keyturn.yaml").write_text(MANIFESTS[place], encoding="utf-8")
-    done = CliRunner().invoke(main, ["validate", "-f", str(tmp_path)], prog_name="keyturn")
+    yield
     sys.modules.pop("keyturn_json_directory", None)
+
+
+def run(*args: object) -> str:
+    """Run a command that has to succeed, and return what it prints."""
+    done = CliRunner().invoke(main, [str(arg) for arg in args], prog_name="keyturn")
     assert done.exit_code == 0, done.stderr
-    assert "OK." in done.stdout
+    return done.stdout
+
+
+@pytest.mark.usefixtures("example_target")
+@pytest.mark.finding("H3", before="nothing outside a manifest limits it", now="a drafted policy fits each example")
+@pytest.mark.parametrize("place", MANIFESTS)
+def test_it_is_valid(place: str, tmp_path: Path) -> None:
+    """`keyturn validate` finds no mistake, without a policy and with the one that `keyturn policy init` drafts."""
+    folder, policy = tmp_path / "manifests", tmp_path / "policy.yaml"
+    folder.mkdir()
+    (folder / "keyturn.yaml").write_text(MANIFESTS[place], encoding="utf-8")
+    assert "OK." in run("validate", "-f", folder)
+    run("policy", "init", "-f", folder, "--out", policy)
+    assert "OK." in run("validate", "-f", folder, "--policy", policy)
+
+
+@pytest.mark.parametrize("place", policies())
+def test_a_policy_is_valid(place: str, tmp_path: Path) -> None:
+    """As it is read, for every example of a policy."""
+    (tmp_path / "policy.yaml").write_text(policies()[place], encoding="utf-8")
+    assert read_policy(tmp_path / "policy.yaml").model.owners

@@ -12,7 +12,7 @@ from tests.simulation.world import SimWorld
 
 def test_the_machine_sees_only_the_digest_of_a_secret_that_the_operator_gave() -> None:
     """The secret to adopt stays in the hand."""
-    scenario, given, hand = table()["rotate", "in-place"], Secret("given"), Hand()
+    scenario, given, hand = table()["rotate", "in-place"], Secret("sk-do-given"), Hand()
     world = SimWorld(scenario.start(), {}, TIMING)
     state = observe(world, scenario.acts[0].desired, Options(secret=given), "run", hand)
     assert state.options == Options()

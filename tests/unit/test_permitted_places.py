@@ -10,7 +10,7 @@ import pytest
 from keyturn.core.errors import InputError, ManifestError, TargetMisfit
 from keyturn.core.origins import Permitted, allowed_origins
 from keyturn.targets.base import TargetContext
-from keyturn.targets.documents import check_no_document
+from keyturn.targets.documents import refuse_document
 from keyturn.targets.files import root_mistakes
 from keyturn.targets.local import LocalTarget
 from keyturn.targets.vault import VaultSettings, VaultTarget
@@ -218,7 +218,7 @@ def test_a_directory_of_records_of_another_user_is_refused(tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("value", "document"),
     [
-        ('{"schema": 1, "owner": "me", "key": "bot", "more": 1}', True),
+        ('{"schema": 1, "owner": "me", "key": "bot", "digest_key": ""}', True),
         (' {"uuid":"1","schema":2,"owner":"","key":"x"}', True),
         ('{"schema": 1, "owner": "me"}', False),
         ('["schema", "owner", "key"]', False),
@@ -230,10 +230,10 @@ def test_a_directory_of_records_of_another_user_is_refused(tmp_path: Path, monke
         ({"schema": 1, "owner": "me", "key": "bot"}, False),
     ],
 )
-def test_a_keyturn_document_is_no_place_for_a_secret(value: object, document: bool) -> None:
+def test_a_keyturn_document_is_no_place_for_a_secret(value: dict[str, object] | str | None, document: bool) -> None:
     """A record and a claim are told by the fields that both have."""
     if document:
-        with pytest.raises(TargetMisfit, match="holds a keyturn document"):
-            check_no_document(value, "here")
+        with pytest.raises(TargetMisfit, match="holds a record of keyturn"):
+            refuse_document(value, "here")
     else:
-        check_no_document(value, "here")
+        refuse_document(value, "here")

@@ -11,8 +11,9 @@ import pytest
 from keyturn.core.model import Delivery, Desired, DesiredKey, RecordsConfig, Strategy
 from keyturn.core.reasons import Reason
 from keyturn.core.results import Options
+from keyturn.engine.common_cause import BLIND
 from keyturn.engine.run_lock import Runs
-from keyturn.engine.runner import BLIND, Runner
+from keyturn.engine.runner import Runner
 from keyturn.report.remedies import remedy
 from tests.simulation.scenarios import TIMING, empty, entry
 from tests.simulation.universe import Universe

@@ -11,6 +11,7 @@ from keyturn.cli.root import Root
 
 COMMANDS: Final = {
     "init": "Create a commented starter manifest.",
+    "policy": "Write a policy: what manifests may do.",
     "validate": "Check the manifest offline.",
     "plan": "Show what apply would do to each key, and why.",
     "apply": "Make each key match the manifest, after confirmation.",
@@ -19,6 +20,7 @@ COMMANDS: Final = {
     "smoke": "Test the delivered secrets.",
     "status": "Show the condition of each key.",
     "history": "Show the history of a key.",
+    "sign": "Sign records that have no valid signature.",
     "targets": "List the kinds of target and their settings.",
     "sandbox": "Run a local DigitalOcean that behaves like the real one.",
     "schema": "Print a JSON Schema.",
@@ -31,8 +33,8 @@ main = Root(
     help="Model access keys as code for DigitalOcean serverless inference: adopt, deliver, rotate, retire.",
     epilog=(
         "Exit codes: 0 at rest, or waiting for a scheduled time; 1 failed, or action needed; "
-        "2 changes (plan --detailed-exitcode); 3 wrong manifest or command line; 4 stopped by a brake or an owner; "
-        "5 login refused."
+        "2 changes (plan --detailed-exitcode); 3 wrong manifest or command line; "
+        "4 stopped by a brake, an owner or a policy; 5 login refused."
     ),
 )
 click.version_option(__version__, prog_name="keyturn", message="%(prog)s %(version)s")(main)

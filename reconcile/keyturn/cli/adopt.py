@@ -11,7 +11,7 @@ SLOTS = 2
 
 @click.command("adopt", help="Take over the existing API key of a manifest's entry.")
 @click.argument("key")
-@options.manifest_file
+@options.manifests
 @click.option(
     "--uuid", "uuids", multiple=True, metavar="UUID", help="UUID of the API key. Give it twice for slots a and b."
 )
@@ -57,7 +57,8 @@ def command(
         a, b = (*uuids, "", "")[:SLOTS] if uuids else (before.a, before.b)
         asked = Options(
             adopt=Adopt(kind, a, b, SlotName(live) if live else before.live),
-            secret=options.secret_from_stdin() if secret == "stdin" else None,
+            confirmed=True,
+            secret=options.key_from_stdin(manifests[0].world) if secret == "stdin" else None,
             take_over=take_over,
             same_team=take_over,
             by=options.person(),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "also after a crash.",
 )
 @options.some_keys
-@options.manifest_file
+@options.manifests
 @click.option("--plan", "saved", type=click.Path(exists=True, dir_okay=False), help="Apply exactly this saved plan.")
 @options.verify
 @click.option("--wait", is_flag=True, help="Wait for API keys that an operator has to create.")
@@ -39,6 +39,8 @@ def command(  # noqa: PLR0913 - each is an option
     wait: bool,
     allow_delete: int,
     allow_rotations: int,
+    allow_removals: int,
+    allow_unproven: int,
     take_over: bool,
     unpark: tuple[str, ...],
     lock_timeout: float,
@@ -50,7 +52,7 @@ def command(  # noqa: PLR0913 - each is an option
     from keyturn.report.documents import Consent, parse_plan
 
     screen = options.screen()
-    consent = Consent(allow_delete, allow_rotations, take_over, unpark)
+    consent = Consent(allow_delete, allow_rotations, take_over, unpark, allow_removals, allow_unproven)
     reviewed: tuple[SavedRun, ...] = ()
     if saved:
         if keys:
@@ -75,6 +77,8 @@ def _flags(consent: Consent) -> str:
     flags = [
         f"--allow-delete {consent.allow_delete}" if consent.allow_delete else "",
         f"--allow-rotations {consent.allow_rotations}" if consent.allow_rotations else "",
+        f"--allow-removals {consent.allow_removals}" if consent.allow_removals else "",
+        f"--allow-unproven {consent.allow_unproven}" if consent.allow_unproven else "",
         "--take-over" if consent.take_over else "",
         *(f"--unpark {key}" for key in consent.unpark),
     ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @click.command("history", help="Show what happened to a key and why: its last 20 events.")
 @options.some_keys
-@options.manifest_file
+@options.manifests
 @click.option("--all", "every", is_flag=True, help="Every key of the manifest's records, also those without an entry.")
 @click.option("--since", default="", help="Only events of the last TIME, such as 30d or 12h.", metavar="TIME")
 @options.formatted("text", "json")

@@ -12,6 +12,7 @@ from keyturn.cli.console import Screen
 
 if TYPE_CHECKING:
     from keyturn.core.secret import Secret
+    from keyturn.core.world import World
 
 Command = Callable[..., Any]
 
@@ -90,6 +91,24 @@ manifest_file = click.option(
     type=click.Path(),
     help="The manifest, or a directory of manifests.",
 )
+policy_file = click.option(
+    "--policy",
+    envvar="KEYTURN_POLICY",
+    show_envvar=True,
+    type=click.Path(),
+    default="",
+    expose_value=False,
+    callback=_set("policy"),
+    metavar="FILE",
+    help="The operator's policy, to which manifests are held.",
+)
+
+
+def manifests(command: Command) -> Command:
+    """Add -f and --policy."""
+    return manifest_file(policy_file(command))
+
+
 some_keys = click.argument("keys", nargs=-1, metavar="[KEY]...")
 verify = click.option("--verify", is_flag=True, help="Also read each delivery and test its secret.")
 yes = click.option("--yes", is_flag=True, help="Apply the plan without confirmation.")
@@ -109,8 +128,10 @@ lock_timeout = click.option(
 
 
 def brakes(command: Command) -> Command:
-    """Add --allow-delete and --allow-rotations."""
+    """Add --allow-delete and the other numbers that an operator allows."""
     for name, help_text in (
+        ("--allow-unproven", "Allow changes to this many API keys that may not be the key's own."),
+        ("--allow-removals", "Allow this many deliveries to be emptied, instead of 20."),
         ("--allow-rotations", "Allow this many adoptions and heals beyond limits.rotations_per_run."),
         ("--allow-delete", "Allow this many API keys to be deleted."),
     ):
@@ -134,12 +155,16 @@ def person() -> str:
         return ""
 
 
-def secret_from_stdin() -> Secret:
-    """Read a secret from standard input, or from a terminal without echo. Raises InputError if it is empty."""
+def key_from_stdin(world: World) -> Secret:
+    """Read a secret from standard input, or from a terminal without echo.
+
+    Raises InputError if it is empty or does not look like a model access key.
+    """
     import sys
 
     from keyturn.core.errors import InputError
     from keyturn.core.secret import Secret
+    from keyturn.engine.observe import require_key
 
     if sys.stdin.isatty():
         value = click.prompt("Secret", hide_input=True, err=True, default="", show_default=False)
@@ -147,4 +172,6 @@ def secret_from_stdin() -> Secret:
         value = sys.stdin.readline()
     if not value.strip():
         raise InputError("there is no secret on standard input")
-    return Secret(value.strip())
+    secret = Secret(value.strip())
+    require_key(secret, world.key_prefixes())
+    return secret

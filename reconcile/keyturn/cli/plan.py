@@ -21,7 +21,7 @@ CHANGES = 2
 
 @click.command("plan", help="Show what apply would do to each key, and why. Nothing is changed.")
 @options.some_keys
-@options.manifest_file
+@options.manifests
 @options.verify
 @options.brakes
 @options.take_over
@@ -38,6 +38,8 @@ def command(  # noqa: PLR0913 - each is an option
     verify: bool,
     allow_delete: int,
     allow_rotations: int,
+    allow_removals: int,
+    allow_unproven: int,
     take_over: bool,
     unpark: tuple[str, ...],
     out: str | None,
@@ -56,7 +58,7 @@ def command(  # noqa: PLR0913 - each is an option
     from keyturn.report.plan import plan_lines
 
     screen = options.screen()
-    consent = Consent(allow_delete, allow_rotations, take_over, unpark)
+    consent = Consent(allow_delete, allow_rotations, take_over, unpark, allow_removals, allow_unproven)
     if explain and not keys:
         raise click.UsageError("--explain needs a KEY")
     with opened(screen, file, unpark, keys) as manifests:

@@ -103,11 +103,11 @@ class Root(click.Group):
 
 def _failed(screen: Screen, error: Exception) -> int:
     """Report an error in one paragraph. The text of a foreign error may contain a secret, so only its type is shown."""
-    from keyturn.core.errors import KeyturnError, ManifestError
+    from keyturn.core.errors import KeyturnError, ManifestError, PolicyError
 
     code = error.exit_code if isinstance(error, KeyturnError) else 1
     if isinstance(error, KeyturnError):
-        screen.error(str(error) if isinstance(error, ManifestError) else f"Error: {error}")
+        screen.error(str(error) if isinstance(error, ManifestError | PolicyError) else f"Error: {error}")
     else:
         screen.error(
             f"Error: keyturn failed with {type(error).__name__}. This is a bug. Unfinished work is in the records; "

@@ -14,7 +14,7 @@ COMPROMISED = (
 
 @click.command("rotate", help="Rotate keys now, regardless of their schedule.")
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
-@options.manifest_file
+@options.manifests
 @click.option("--compromised", is_flag=True, help="The secret has leaked: no overlap, the old one dies immediately.")
 @click.option("--reason", default="", metavar="TEXT", help="Reason, for the key's history.")
 @options.lock_timeout

@@ -6,7 +6,7 @@ import click
 
 from keyturn.cli import options
 
-KINDS = ("manifest", "plan", "explanation", "record", "report", "status", "history", "histories", "smoke")
+KINDS = ("manifest", "policy", "plan", "explanation", "record", "report", "status", "history", "histories", "smoke")
 
 
 @click.command("schema", help="Print the JSON Schema of a kind of document.")
@@ -26,6 +26,10 @@ def schema_text(kind: str) -> str:
         from keyturn.manifest import manifest_schema
 
         return json.dumps(manifest_schema(), indent=2) + "\n"
+    if kind == "policy":
+        from keyturn.manifest import policy_schema
+
+        return json.dumps(policy_schema(), indent=2) + "\n"
     from keyturn.report.documents import schema
 
     return json.dumps(schema(kind), indent=2) + "\n"

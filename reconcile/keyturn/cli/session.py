@@ -12,16 +12,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from keyturn.cli.console import Screen
+from keyturn.core.brakes import Allowed
 from keyturn.core.configuration import differences
 from keyturn.core.errors import InputError, OwnershipError
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Reason, mixed
 from keyturn.core.results import End, KeyReport, Options, RunPlan, RunReport, by_urgency
-from keyturn.core.world import World
 from keyturn.engine.runner import Runner
 from keyturn.engine.signals import Signals
-from keyturn.live.live_world import open_world
-from keyturn.manifest import load_all
+from keyturn.live.live_world import LiveWorld, open_world
+from keyturn.manifest import Policy, load_all, read_policy
 from keyturn.report.documents import Consent, ReportDocument, SavedRun, dump
 from keyturn.report.markdown import run_markdown
 from keyturn.report.plan import plan_lines
@@ -35,7 +35,7 @@ class Opened:
     """One manifest with its world, its runner, and the keys of the command; none means all."""
 
     desired: Desired
-    world: World
+    world: LiveWorld
     runner: Runner
     keys: tuple[str, ...]
 
@@ -69,17 +69,15 @@ def opened(
 ) -> Iterator[tuple[Opened, ...]]:
     """Load the manifests, check that all keys in `named` exist, and open a world per manifest that has one of `keys`.
 
-    No `keys` means all. Raises InputError for a key that no manifest has.
+    No `keys` means all. Raises InputError for a key that no manifest has, PolicyError for what a policy does not allow.
     """
     screen.log()
     path = Path(file)
-    every = load_all(path, os.environ)
+    every = load_all(path, os.environ, policy=policy_of(screen))
     known = [key.id for desired in every for key in desired.keys]
     for key in (*named, *keys):
         if key not in known:
-            raise InputError(
-                f"there is no key {key!r} in the manifest", where=file, remedy=_did_you_mean(key, known)
-            )
+            raise InputError(f"there is no key {key!r} in the manifest", where=file, remedy=_did_you_mean(key, known))
     base = path if path.is_dir() else path.parent
     with ExitStack() as stack:
         result: list[Opened] = []
@@ -93,6 +91,11 @@ def opened(
         yield tuple(result)
 
 
+def policy_of(screen: Screen) -> Policy | None:
+    """Return the operator's policy, None if none is named. Raises ManifestError with all its mistakes."""
+    return read_policy(Path(screen.policy)) if screen.policy else None
+
+
 def plan_all(manifests_: Sequence[Opened], order: Order) -> list[RunPlan]:
     """Plan each manifest."""
     consent = order.consent
@@ -102,6 +105,7 @@ def plan_all(manifests_: Sequence[Opened], order: Order) -> list[RunPlan]:
             order.options,
             allow_delete=consent.allow_delete,
             allow_rotations=consent.allow_rotations,
+            allowed=Allowed(consent.allow_removals, consent.allow_unproven),
             unpark=one.among(consent.unpark),
         )
         for one in manifests_
@@ -120,7 +124,7 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
         return report(screen, [_not_applied(plan) for plan in plans])
     if order.warning and changes:
         screen.say(order.warning)
-    if not order.yes and not _confirmed(screen):
+    if not order.yes and not confirmed(screen, "Apply this plan? [y/N]"):
         screen.error("Nothing was changed: the plan was not confirmed. Review it, and run again with `--yes`.")
         return report(screen, [_not_applied(plan) for plan in plans])
     # After a prompt, pin the digest of the confirmed plan. `--yes` accepts the plan as it is at apply time.
@@ -133,6 +137,7 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
                 order.options,
                 allow_delete=order.consent.allow_delete,
                 allow_rotations=order.consent.allow_rotations,
+                allowed=Allowed(order.consent.allow_removals, order.consent.allow_unproven),
                 unpark=one.among(order.consent.unpark),
                 expected_digest=digests.get(one.desired.owner, ""),
                 wait=order.wait,
@@ -186,11 +191,11 @@ def _not_applied(plan: RunPlan) -> RunReport:
     )
 
 
-def _confirmed(screen: Screen) -> bool:
+def confirmed(screen: Screen, question: str) -> bool:
     """Ask on the terminal. Without a terminal the answer is no."""
     if not sys.stdin.isatty():
         return False
-    screen.error("Apply this plan? [y/N]")
+    screen.error(question)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 

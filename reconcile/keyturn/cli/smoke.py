@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command("smoke", help="Test the delivered secrets: list the models, and request a tiny completion.")
 @options.some_keys
-@options.manifest_file
+@options.manifests
 @click.option(
     "--secret",
     type=click.Choice(["stdin"]),
@@ -47,7 +47,7 @@ def command(*, keys: tuple[str, ...], file: str, secret: str | None) -> int:
         if secret:
             one = manifests[0]
             smoke = one.entries()[0].smoke if keys else Smoke()
-            result = _check(one.world, options.secret_from_stdin(), smoke, one.desired.timing)
+            result = _check(one.world, options.key_from_stdin(one.world), smoke, one.desired.timing)
             checked = [Checked(keys[0] if keys else "", None, result)]
             code = 0 if result.verdict in GOOD else 1
         else:
@@ -92,15 +92,16 @@ def _delivered(one: Opened, known: Sequence[KeyStatus]) -> Iterator[Checked]:
 
 
 def _own(one: Opened, key: str, held: Secret) -> bool:
-    """Tell whether a value is a secret of this key, as far as its record knows; of a key without one, any value is."""
+    """Tell whether a value is a secret of this key; if the key has no record, whether it looks like one."""
     from keyturn.core.errors import KeyturnError
+    from keyturn.core.secret import looks_like_key
 
     try:
         record = one.world.read_record(key).record
     except KeyturnError:
         return False
     if record is None or record.deleted_at:
-        return True
+        return looks_like_key(held, one.world.key_prefixes())
     return held.digest(record.digest_key) in {slot.digest for slot in record.slots.values()}
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("status", help="Show each key with its live slot, age, next rotation and condition.")
 @options.some_keys
-@options.manifest_file
+@options.manifests
 @click.option("--all", "every", is_flag=True, help="Also list API keys of the account that no manifest owns.")
 @options.verify
 @options.formatted("text", "json")

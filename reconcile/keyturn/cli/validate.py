@@ -11,14 +11,15 @@ from keyturn.cli import options
 
 
 @click.command("validate", help="Check the manifest offline, and report all mistakes at once, each with its position.")
-@options.manifest_file
+@options.manifests
 @options.talking
 def command(*, file: str) -> int:
     """Load the manifest, and report its size and any missing environment."""
+    from keyturn.cli.session import policy_of
     from keyturn.manifest import check_all
     from keyturn.report.lines import count, line
 
-    checked = check_all(Path(file), os.environ)
+    checked = check_all(Path(file), os.environ, policy=policy_of(options.screen()))
     if checked.unsure:
         options.screen().say("The environment lacks settings that `plan` and `apply` need:")
     for mistake in checked.unsure:

@@ -6,12 +6,14 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Self
 
 from keyturn.core.configuration import Configuration
-from keyturn.core.model import UNJUDGED, ApiKey, Verdict
+from keyturn.core.model import UNJUDGED, AdoptSecret, ApiKey, Desired, Verdict
+from keyturn.core.permits import EXISTING, TAKE_OVER, Permit
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Record
-from keyturn.core.results import Change, End, KeyPlan, by_urgency
+from keyturn.core.results import Change, End, KeyPlan, Options, by_urgency
 
 TWO = 2
 """From how many keys on a common fate is the API's or the token's doing, not the keys'."""
@@ -19,28 +21,97 @@ TWO = 2
 OWNERSHIP = 4
 """The exit code of a brake or an ownership rule."""
 
+REMOVALS = 20
+"""How many deliveries one run may empty, unless an operator or a policy says otherwise."""
+
 _ROTATIONS = frozenset({Change.ADOPT, Change.CREATE, Change.ROTATE})
 _FAR = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
+class Allowed:
+    """What an operator allows one run: deliveries to empty, and changes to API keys that may not be the key's own."""
+
+    removals: int = 0
+    unproven: int = 0
+
+
+NONE_ALLOWED = Allowed()
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one run may do: the manifest's `rotations_per_run`, raised and allowed by the command line."""
+    """How much one run may do: the manifest's `rotations_per_run`, raised and allowed by the command line.
+
+    `removals_per_run` is not the manifest's word: a policy may set it.
+    """
 
     rotations_per_run: int
     allow_rotations: int = 0
     allow_delete: int = 0
+    allowed: Allowed = NONE_ALLOWED
+    removals_per_run: int = REMOVALS
+
+    @classmethod
+    def under(cls, desired: Desired, allow_rotations: int, allow_delete: int, allowed: Allowed) -> Self:
+        """Return the limits of a run of this manifest with what the command line allows, under the policy."""
+        permit, rotations = desired.permit, desired.rotations_per_run
+        if permit is None:
+            return cls(rotations, allow_rotations, allow_delete, allowed)
+        removals = min(REMOVALS, permit.removals)
+        return cls(min(rotations, permit.rotations), allow_rotations, allow_delete, allowed, removals)
 
     def after(self, plans: Iterable[KeyPlan]) -> Limits:
         """Return what is left once these plans were carried out."""
         done = list(plans)
         left = max(0, self.rotations - sum(map(_rotates, done)))
-        return Limits(left, 0, max(0, self.allow_delete - sum(plan.deletes for plan in done)))
+        return Limits(
+            left,
+            allow_delete=max(0, self.allow_delete - sum(plan.deletes for plan in done)),
+            allowed=Allowed(unproven=max(0, self.allowed.unproven - sum(len(plan.unproven) for plan in done))),
+            removals_per_run=max(0, self.removals - sum(plan.removals for plan in done)),
+        )
 
     @property
     def rotations(self) -> int:
         """The rotations, adoptions and heals that may start."""
         return max(self.rotations_per_run, self.allow_rotations)
+
+    @property
+    def removals(self) -> int:
+        """The deliveries that may be emptied."""
+        return max(self.removals_per_run, self.allowed.removals)
+
+
+def beyond(permit: Permit | None, options: Options, limits: Limits) -> tuple[str, ...]:
+    """Return what an operator asked of this run that the policy does not allow: one sentence each."""
+    if permit is None:
+        return ()
+    existing = options.adopt is not None and options.adopt.secret is AdoptSecret.EXISTING
+    wanted = (
+        (
+            options.take_over and TAKE_OVER not in permit.allow,
+            "to take over keys, fields or records of others",
+            "allow",
+        ),
+        (existing and EXISTING not in permit.allow, "to adopt an API key with its present secret", "allow"),
+        (
+            limits.allow_rotations > permit.rotations,
+            f"{limits.allow_rotations} rotations, adoptions and heals in one run, only {permit.rotations}",
+            "limits.rotations",
+        ),
+        (
+            limits.allow_delete > permit.deletes,
+            f"{limits.allow_delete} deletes of API keys in one run, only {permit.deletes}",
+            "limits.deletes",
+        ),
+        (
+            limits.allowed.removals > permit.removals,
+            f"{limits.allowed.removals} removals of deliveries in one run, only {permit.removals}",
+            "limits.removals",
+        ),
+    )
+    return tuple(f"the policy does not allow {what} ({permit.where[part]})" for bad, what, part in wanted if bad)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +124,23 @@ class Braked:
 
 
 def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False) -> Braked:
-    """Hold back deletes, adoptions and heals over their limit, and defer scheduled rotations over what is left.
+    """Hold back what is over its limit, and defer scheduled rotations over what is left.
+
+    Limits are of deletes, of removals, of changes to API keys that may not be the key's own, of adoptions and heals.
 
     Held back is all or none: an operator decides about the whole. `asked`: the rotations were asked for key by key, so
-    none is braked. Retires do not count.
+    none of them is braked. Retires do not count among the rotations.
     """
     held: dict[str, End] = {}
     deletes = sum(plan.deletes for plan in plans)
     if deletes > limits.allow_delete:
         held |= {plan.key: _too_many_deletes(deletes, limits) for plan in plans if plan.deletes}
+    doubts = [doubt for plan in plans for doubt in plan.unproven]
+    if len(doubts) > limits.allowed.unproven:
+        held |= {plan.key: _unproven(plan.unproven[0], len(doubts), limits) for plan in plans if plan.unproven}
+    removals = sum(plan.removals for plan in plans)
+    if removals > limits.removals:
+        held |= {plan.key: _too_many_removals(removals, limits) for plan in plans if plan.removals}
     rotations = [] if asked else [plan for plan in plans if plan.key not in held and _rotates(plan)]
     unscheduled = [plan for plan in rotations if not plan.scheduled]
     left = limits.rotations
@@ -182,6 +261,17 @@ def _too_many_deletes(count: int, limits: Limits) -> End:
     allowed = limits.allow_delete
     noun = "key" if count == 1 else "keys"
     return End(Reason.TOO_MANY_DELETES, f"{count} API {noun} would be deleted, and {allowed} may be", number=count)
+
+
+def _too_many_removals(count: int, limits: Limits) -> End:
+    why = f"{count} deliveries would lose their secret, and {limits.removals} may in one run"
+    return End(Reason.TOO_MANY_REMOVALS, why, number=count)
+
+
+def _unproven(doubt: str, count: int, limits: Limits) -> End:
+    allowed = limits.allowed.unproven
+    more = "" if count == 1 else f"; {count} API keys of this run are in doubt, and {allowed} may be changed"
+    return End(Reason.UNPROVEN, f"{doubt}; it would be changed{more}", number=count)
 
 
 def _too_many_rotations(count: int, limits: Limits) -> End:

@@ -4,7 +4,9 @@
     ├── InputError               exit 3   the manifest or the command line is wrong
     │   └── ManifestError                 all its mistakes at once
     ├── OwnershipError           exit 4   another owner's key, field or record; or a brake
-    │   └── RunStopped                    the whole run stops, not only this key
+    │   ├── Forged                        a record or claim without a valid signature
+    │   ├── RunStopped                    the whole run stops, not only this key
+    │   └── PolicyError                   the operator's policy does not allow it: all violations at once
     ├── CredentialError          exit 5   a token or a login is refused
     ├── Conflict                 exit 1   a compare-and-set failed: modified concurrently
     ├── LeaseLost                exit 1   this run may no longer write
@@ -94,8 +96,25 @@ class OwnershipError(KeyturnError):
     exit_code = 4
 
 
+class Forged(OwnershipError):
+    """A record or claim has no valid signature: it was forged, copied or rolled back, or never signed."""
+
+
 class RunStopped(OwnershipError):
     """The whole run stops: another team's token, two or more keys gone at once, an API that refuses every key."""
+
+
+class PolicyError(OwnershipError):
+    """Every violation of the operator's policy in manifests, in the order of the files."""
+
+    def __init__(self, violations: Sequence[Mistake]) -> None:
+        """Keep the violations sorted by place."""
+        self.violations = tuple(sorted(violations))
+        super().__init__("\n".join(str(violation) for violation in self.violations))
+
+    def __str__(self) -> str:
+        """One line per violation."""
+        return self.what
 
 
 class CredentialError(KeyturnError):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from keyturn.core.permits import Permit
+
 
 class Strategy(StrEnum):
     """How a key rotates."""
@@ -199,6 +201,8 @@ class DesiredKey:
     """Digest of the entry as written; a change of it unparks the key."""
     homes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """`TargetConfig.homes` of each target that could move without its records."""
+    permit: Permit | None = None
+    """What the operator's policy allows; None without a policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +245,8 @@ class Desired:
     keys: tuple[DesiredKey, ...]
     rotations_per_run: int = 20
     timing: Timing = Timing()
+    permit: Permit | None = None
+    """What the operator's policy allows; None without a policy."""
 
 
 class WireKind(StrEnum):

@@ -69,10 +69,16 @@ class Remedy(StrEnum):
     ADOPT_LIVE = "adopt-live"
     ADOPT_SECRET = "adopt-secret"
     PASTED = "pasted"
+    CONFIRM = "confirm"
+    FREE_FIELD = "free-field"
     KEEP_FIELD = "keep-field"
     MAKE_KEYS = "make-keys"
     ALLOW_DELETE = "allow-delete"
     ALLOW_ROTATIONS = "allow-rotations"
+    ALLOW_REMOVALS = "allow-removals"
+    ALLOW_UNPROVEN = "allow-unproven"
+    DELETE_EXTRA = "delete-extra"
+    SIGN_RECORDS = "sign-records"
     AGREE = "agree"
     UNPARK = "unpark"
     VERIFY = "verify"
@@ -88,6 +94,7 @@ class Remedy(StrEnum):
     RAISE_QUOTA = "raise-quota"
     ADD_BALANCE = "add-balance"
     CHECK_NETWORK = "check-network"
+    ASK_OPERATOR = "ask-operator"
     REPORT = "report"
 
 
@@ -163,7 +170,15 @@ class Reason(StrEnum):
     CLAIMED = "claimed", Condition.HELD, Remedy.TAKE_OVER, "Another key claims the API key."
     UNCLAIMED = "unclaimed", Condition.HELD, Remedy.TAKE_OVER, "No claim says that the API key is this key's."
     CREATED_AT_DIFFERS = "created-at-differs", Condition.HELD, Remedy.FIX_KEY, "The API key is not the one recorded."
-    FIELD_IN_USE = "field-in-use", Condition.HELD, Remedy.KEEP_FIELD, "A delivery holds a value that is not this key's."
+    FIELD_IN_USE = (
+        "field-in-use", Condition.HELD, Remedy.FREE_FIELD, "A delivery holds something that keyturn did not write."
+    )  # fmt: skip
+    SECRET_IN_USE = (
+        "secret-in-use", Condition.HELD, Remedy.KEEP_FIELD, "A delivery holds a secret that no record of the key knows."
+    )  # fmt: skip
+    NOT_CONFIRMED = (
+        "not-confirmed", Condition.HELD, Remedy.CONFIRM, "An operator has to confirm whose API key or secret it is."
+    )  # fmt: skip
     DELETE_NEEDS_CONSENT = (
         "delete-needs-consent", Condition.HELD, Remedy.ALLOW_DELETE, "API keys would be deleted."
     )  # fmt: skip
@@ -171,8 +186,19 @@ class Reason(StrEnum):
     TOO_MANY_ROTATIONS = (
         "too-many-rotations", Condition.HELD, Remedy.ALLOW_ROTATIONS, "More keys would get new secrets than allowed."
     )  # fmt: skip
+    EXTRA = "extra", Condition.HELD, Remedy.DELETE_EXTRA, "An API key would go that a create without an answer left."
+    UNPROVEN = (
+        "unproven", Condition.HELD, Remedy.ALLOW_UNPROVEN, "An API key to change may not be this key's own."
+    )  # fmt: skip
+    TOO_MANY_REMOVALS = (
+        "too-many-removals", Condition.HELD, Remedy.ALLOW_REMOVALS, "More deliveries would be emptied than allowed."
+    )  # fmt: skip
+    FORGED = "forged", Condition.HELD, Remedy.SIGN_RECORDS, "A record or claim has no valid signature."
     ALL_GONE = "all-gone", Condition.HELD, Remedy.ONE_BY_ONE, "Every live API key of the run is missing."
     ALL_REFUSED = "all-refused", Condition.HELD, Remedy.ROTATE_EACH, "The API refuses every key that was checked."
+    OUTSIDE_POLICY = (
+        "outside-policy", Condition.HELD, Remedy.ASK_OPERATOR, "The policy admits no API key of this name."
+    )  # fmt: skip
     RUN_STOPPED = "run-stopped", Condition.HELD, Remedy.FIRST_STOP, "The whole run stopped before this key."
     STOPPED = "stopped", Condition.HELD, Remedy.NONE, "A rule of ownership stopped this key."
     NOT_AGREED = "not-agreed", Condition.HELD, Remedy.AGREE, "The plan was not confirmed."

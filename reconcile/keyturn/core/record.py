@@ -9,14 +9,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from keyturn.core.errors import TargetMisfit
 from keyturn.core.model import Cause, Delivery, Event, SlotName, Strategy
 
 HISTORY = 20
+
+Nonce = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
+"""Part of the name of an API key while it is made; who has it in the name belongs to the create."""
+DigestKey = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""The key of all digests of a record: 32 bytes."""
+Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{16}|[0-9a-f]{64})$")]
+"""The digest of a secret, as it is noted or in full."""
+Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+"""An identifier of the API or of a run. It becomes a part of URLs and paths."""
 
 T = TypeVar("T", bound="Record | Claim")
 
@@ -44,10 +53,10 @@ class HeldAt:
 class Slot:
     """One API key; `digest` is None while nobody knows its secret."""
 
-    uuid: str
+    uuid: Word
     name: str
     created_at: datetime | None = None
-    digest: str | None = None
+    digest: Digest | None = None
     minted_at: datetime | None = None
     held_in: tuple[HeldAt, ...] = ()
 
@@ -59,7 +68,7 @@ class DeliveryState:
     delivery: Delivery
     generation: int = 0
     version: str = ""
-    digest: str | None = None
+    digest: Digest | None = None
     at: datetime | None = None
     home: str = ""
     """Where its target was (`TargetConfig.home`): a target that moved under its old name holds nothing of ours."""
@@ -71,12 +80,13 @@ class Intent:
 
     op: Op
     slot: SlotName | None
-    nonce: str
-    run: str
+    nonce: Nonce
+    run: Word
     since: datetime
+    """By the API's clock."""
     lease_until: datetime
-    digest: str | None = None
-    spare: str = ""
+    digest: Digest | None = None
+    spare: Word | Literal[""] = ""
     """Of a `create`: the API key of the pool that is to be taken."""
     cause: Cause | None = None
     """Why it was opened, for the history."""
@@ -124,7 +134,7 @@ class Handoff:
 
     names: tuple[str, ...]
     since: datetime
-    known: tuple[str, ...] = ()
+    known: tuple[Word, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +162,9 @@ class Record:
 
     key: str
     owner: str
-    digest_key: str
+    digest_key: DigestKey
     schema: Literal[1] = 1
-    account: str = ""
+    account: Word | Literal[""] = ""
     generation: int = 0
     strategy: Strategy = Strategy.IN_PLACE
     live: SlotName | None = None
@@ -166,7 +176,7 @@ class Record:
     requested: Requested | None = None
     handoff: Handoff | None = None
     gone: tuple[Gone, ...] = ()
-    seen: tuple[str, ...] = ()
+    seen: tuple[Word, ...] = ()
     """Some API keys that were listed when the record was made by a token that may not read its team."""
     failures: Failures = Failures()
     parked: Parked | None = None
@@ -184,6 +194,13 @@ class Record:
     def uuids(self) -> frozenset[str]:
         """Every API key that this key has, or had until no list showed it any more."""
         return frozenset(slot.uuid for slot in (*self.slots.values(), *(lost.slot for lost in self.gone)))
+
+    @property
+    def digests(self) -> frozenset[str]:
+        """The digest of every secret that this record knows: of its API keys, its deliveries and its open intent."""
+        known = {slot.digest for slot in (*self.slots.values(), *(lost.slot for lost in self.gone))}
+        known |= {item.digest for item in self.deliveries} | {self.intent.digest if self.intent else None}
+        return frozenset(digest for digest in known if digest)
 
     def with_slot(self, name: SlotName, slot: Slot) -> Mapping[SlotName, Slot]:
         """Return the slots with one of them replaced."""
@@ -226,7 +243,7 @@ class Record:
 class Claim:
     """Which key owns an API key; written once, before the first mutating call on that uuid."""
 
-    uuid: str
+    uuid: Word
     owner: str
     key: str
     created_at: datetime | None = None

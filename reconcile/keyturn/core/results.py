@@ -24,7 +24,9 @@ class Options:
     """What an operator asked of this run; the manifest never sets these.
 
     `rotate` asks for a rotation now; `adopt` overrides the entry's consent; `secret` is the one to adopt where it
-    comes from standard input; `allow_delete` is the run's brake, released for this key; `lock_timeout` is in seconds.
+    comes from standard input; `lock_timeout` is in seconds. `allow_delete`, `allow_extra` (API keys that an unanswered
+    create left) and `allow_unproven` (API keys that may not be this key's) are the run's brakes, released for this key.
+    `confirmed`: an operator answers for it that the API keys and secrets to adopt are this key's.
     `same_team`: an operator, or another key of the run, says that the account token is of the key's own team.
     """
 
@@ -34,10 +36,13 @@ class Options:
     reason: str = ""
     by: str = ""
     adopt: Adopt | None = None
+    confirmed: bool = False
     take_over: bool = False
     same_team: bool = False
     unpark: bool = False
     allow_delete: bool = False
+    allow_extra: bool = False
+    allow_unproven: bool = False
     secret: Secret | None = None
     lock_timeout: float = 120.0
 
@@ -138,6 +143,10 @@ class KeyPlan(_Judged):
     due_since: datetime | None = None
     conditions: tuple[End, ...] = ()
     """The condition of the key now, before any change: everything that was found, the most urgent first."""
+    removals: int = 0
+    """How many deliveries lose their secret although their key stays."""
+    unproven: tuple[str, ...] = ()
+    """Why API keys that would be changed may not be this key's: a sentence per API key."""
 
     @property
     def exit_code(self) -> int:
@@ -272,6 +281,8 @@ class RunPlan:
     """Why the whole run stopped, with its reason; None if it did not."""
     configuration: Configuration | None = None
     """The targets, records and timing that the plan was made with."""
+    policy: str = ""
+    """The place of the operator's rule for this owner; empty without a policy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
+from collections.abc import Iterable
 from typing import NoReturn, final
 
 DIGEST_DIGITS = 16
+KEY_PREFIXES = ("sk-do-", "doo_v1_")
+"""How model access keys of DigitalOcean begin."""
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+"""What a bearer token may consist of (RFC 6750, `b64token`)."""
 
 
 @final
@@ -64,9 +70,20 @@ class Secret:
 def is_account_token(secret: Secret) -> bool:
     """Tell whether a secret is a personal token of the account: never a model access key, never sent to inference.
 
-    `dop_v1_` alone is proof. `sk-do-` and `doo_v1_` are model access keys; all else is opaque.
+    `dop_v1_` alone is proof.
     """
     return "dop_v1_" in secret.reveal().lower()
+
+
+def looks_like_key(secret: Secret, more: Iterable[str] = ()) -> bool:
+    """Tell whether a value looks like a model access key: it begins like one, and a header can hold it.
+
+    `more` are further prefixes that the operator permits. A token of the account is never a key. A value that keyturn
+    minted or recorded is a key whatever it looks like; the caller knows these.
+    """
+    value = secret.reveal()
+    begins = any(value.startswith(prefix) and value != prefix for prefix in (*KEY_PREFIXES, *more))
+    return begins and _BEARER.fullmatch(value) is not None and not is_account_token(secret)
 
 
 def _bytes(value: str) -> bytes:

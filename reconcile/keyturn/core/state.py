@@ -45,6 +45,11 @@ class Reading:
     """Why it could not be read; empty where it was."""
     exit_code: int = 1
     """The exit code of the problem."""
+    unlike: bool = False
+    """It holds something that keyturn did not write: it does not look like a model access key, and no record knows it.
+
+    Such a value is never tried, adopted, copied or removed, and it is not in hand.
+    """
     account_token: bool = False
     """It holds a token of the account, not a model access key."""
 
@@ -62,6 +67,8 @@ class Observed:
     claims: Mapping[str, Claim | None] = field(default_factory=dict)
     readings: Mapping[Delivery, Reading] = field(default_factory=dict)
     verdicts: Mapping[str, SmokeResult] = field(default_factory=dict)
+    assumed: frozenset[str] = frozenset()
+    """Digests whose verdict a plan assumed: the secret was not sent anywhere."""
     in_hand: frozenset[str] = frozenset()
     """Digests of the secrets that this run can deliver."""
     given: str | None = None
@@ -110,6 +117,8 @@ class Attempt:
 
     fresh: bool = False
     """The open intent was written by this pass and its mint is unsent (rule 1)."""
+    opened: bool = False
+    """This run made the nonce of the open intent: nobody else knew it before."""
     found: bool = False
     """The open intent was found, so what it is about may have been sent."""
     minted: str | None = None

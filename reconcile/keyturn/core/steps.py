@@ -58,6 +58,7 @@ class Purpose(StrEnum):
 
     LIVE = "live"
     ADOPT = "adopt"
+    PASTED = "pasted"
     FRESH = "fresh"
     BEFORE_DELIVERY = "before-delivery"
     OLD = "old"

@@ -62,9 +62,10 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A secret was smoke-checked."""
+    """A secret was smoke-checked; `assumed`: a plan takes the result for granted."""
 
     result: SmokeResult
+    assumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +112,10 @@ def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901,
             return replace(state, observed=replace(seen, claims={**seen.claims, uuid: claim}))
         case Relist(), Listed(keys):
             return relisted(state, keys)
-        case Check(), Checked(result):
-            return _checked(state, step, result)
+        case Check(digest), Checked(result, assumed):
+            after = _checked(state, step, result)
+            guessed = after.observed.assumed | {digest}
+            return replace(after, observed=replace(after.observed, assumed=guessed)) if assumed else after
         case Preflight(), _:
             return replace(state, run=replace(run, preflighted=True))
         case Wait(), _:
@@ -254,7 +257,10 @@ def _remembered(state: State, step: WriteRecord, outcome: Written) -> State:
     match step.kind:
         case Write.OPEN:
             honoured = run.honoured or (intent is not None and intent.op is Op.ROTATE)
-            return replace(after, run=replace(run, attempt=Attempt(fresh=True), honoured=honoured))
+            # A delete takes the nonce of an open create over, which may be another run's.
+            kept = before is not None and before.intent is not None and before.intent.nonce == (intent and intent.nonce)
+            opened = run.attempt.opened if kept else True
+            return replace(after, run=replace(run, attempt=Attempt(fresh=True, opened=opened), honoured=honoured))
         case Write.TAKE:
             until = state.clock.uptime + state.desired.timing.settle
             return replace(
@@ -328,10 +334,11 @@ def assume(state: State, step: Step) -> Outcome:
             return Failed("the API no longer creates keys", retired=True)
         case Regenerate():
             return Made(f"minted-{state.run.mints}")
-        case Check(purpose=Purpose.OLD):
-            return Checked(SmokeResult(Verdict.REFUSED))
+        case Check(purpose=Purpose.OLD | Purpose.PASTED):
+            # What was pasted is judged by apply. Until then the plan shows the larger change: a new secret.
+            return Checked(SmokeResult(Verdict.REFUSED), assumed=True)
         case Check():
-            return Checked(SmokeResult(Verdict.ACCEPTED))
+            return Checked(SmokeResult(Verdict.ACCEPTED), assumed=True)
         case Deliver(digest=digest):
             return Delivered(assumed={place: Reading(digest) for place in step.deliveries})
         case _:

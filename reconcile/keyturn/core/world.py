@@ -72,6 +72,10 @@ class World(Protocol):
     def together(self, tasks: Sequence[Callable[[], None]]) -> None:
         """Run the tasks side by side and wait for all; tasks keep their own errors."""
 
+    # The operator.
+    def key_prefixes(self) -> tuple[str, ...]:
+        """Return how further model access keys begin, besides `KEY_PREFIXES`."""
+
     # The control API.
     def list_keys(self, *, fresh: bool = False) -> tuple[ApiKey, ...]:
         """Return a complete list (lifecycle: Lists); one list serves a whole run unless `fresh`.

@@ -15,6 +15,11 @@ from keyturn.core.world import World
 from keyturn.engine.planning import Planning
 from keyturn.engine.worklist import Call
 
+BLIND = (
+    "The account token may not read its team (scope account:read). So keyturn knows another team's token only by the "
+    "API keys that it lists."
+)
+
 
 class CommonCause:
     """Judges the keys of one owner together; reads more records only if what a run saw does not tell."""
@@ -54,6 +59,13 @@ class CommonCause:
         if call.options.verify:
             call.verdicts |= {key: seen[key].verdict for key in live}
         return brakes.all_refused(call.verdicts.values())
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what this run cannot know."""
+        with suppress(KeyturnError):
+            if not self._world.account():
+                return (BLIND,)
+        return ()
 
     def _beside_strangers(self, call: Call, present: Collection[str], records: dict[str, Record]) -> End | None:
         """Return why no new key is begun: the owner's other keys show another team, or none of them is listed."""

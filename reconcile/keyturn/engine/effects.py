@@ -15,7 +15,7 @@ from keyturn.core.errors import (
 )
 from keyturn.core.model import Delivery, SmokeResult, Verdict
 from keyturn.core.record import Claim
-from keyturn.core.secret import is_account_token
+from keyturn.core.secret import is_account_token, looks_like_key
 from keyturn.core.state import Failed, Reading, State
 from keyturn.core.steps import (
     Check,
@@ -37,7 +37,7 @@ from keyturn.core.steps import (
     WriteRecord,
 )
 from keyturn.core.transition import Checked, Claimed, Delivered, Done, Listed, Looked, Made, Outcome, Written
-from keyturn.core.world import Guard, World
+from keyturn.core.world import Guard, Held, World
 from keyturn.engine import smoke
 from keyturn.engine.observe import Hand, clock, digest_key
 
@@ -136,15 +136,25 @@ def _look(world: World, state: State, hand: Hand, deliveries: tuple[Delivery, ..
             readings[place] = Reading(problem=str(error), exit_code=error.exit_code)
             return
         hand.held[place] = held.secret
-        if held.secret is None:
-            readings[place] = Reading(version=held.version)
-        else:
-            digest = hand.take(held.secret, digest_key(state))
-            token = is_account_token(held.secret)
-            readings[place] = Reading(digest, held.version, account_token=token)
+        readings[place] = _told(world, state, hand, held)
 
     world.together([lambda place=place: read(place) for place in deliveries])  # type: ignore[misc]
     return Looked(readings, frozenset(hand.secrets))
+
+
+def _told(world: World, state: State, hand: Hand, held: Held) -> Reading:
+    """Take a secret of ours, or a value that looks like a key, into the hand. Of another value only say that it is one.
+
+    What is not in the hand cannot be sent, copied or kept by any step.
+    """
+    if held.secret is None:
+        return Reading(version=held.version)
+    digest, token = held.secret.digest(digest_key(state)), is_account_token(held.secret)
+    known = digest in hand.secrets or (state.record is not None and digest in state.record.digests)
+    if token or not (known or looks_like_key(held.secret, world.key_prefixes())):
+        return Reading(digest, held.version, unlike=True, account_token=token)
+    hand.take(held.secret, digest_key(state))
+    return Reading(digest, held.version)
 
 
 def _look_back(world: World, state: State, hand: Hand, step: LookBack) -> Looked:

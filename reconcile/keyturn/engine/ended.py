@@ -5,6 +5,7 @@ from __future__ import annotations
 from keyturn.core.errors import (
     Ambiguous,
     CredentialError,
+    Forged,
     InputError,
     KeyturnError,
     NotAccepted,
@@ -31,6 +32,8 @@ def ended(error: Exception) -> End:
 
 def _reason(error: KeyturnError) -> Reason:
     match error:
+        case Forged():
+            return Reason.FORGED
         case OwnershipError():
             return Reason.STOPPED
         case InputError():

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from keyturn.core.errors import InputError
 from keyturn.core.model import Delivery, DesiredKey
 from keyturn.core.results import Options
-from keyturn.core.secret import Secret
+from keyturn.core.secret import KEY_PREFIXES, Secret, is_account_token, looks_like_key
 from keyturn.core.state import Clock, Observed, Run, State, Watch
 from keyturn.core.world import StoredRecord, World
+
+PREFIXES = "KEYTURN_KEY_PREFIXES"
+"""The variable in which an operator names further prefixes of model access keys."""
 
 
 @dataclass(slots=True)
@@ -43,6 +47,18 @@ def digest_key(state: State) -> str:
     return state.record.digest_key if state.record and not state.record.deleted_at else state.run.digest_key
 
 
+def require_key(secret: Secret, prefixes: tuple[str, ...]) -> None:
+    """Raise InputError if a secret that an operator gave does not look like a model access key. It is not repeated."""
+    if not looks_like_key(secret, prefixes):
+        begins = " or ".join((*KEY_PREFIXES, *prefixes))
+        shape = f"it does not begin with {begins}, or has characters that no token has"
+        raise InputError(
+            "the given secret does not look like a model access key; nothing was sent or changed",
+            evidence="it is a token of the account" if is_account_token(secret) else shape,
+            remedy=f"Give the secret of an API key. If such secrets begin otherwise, set {PREFIXES} to their prefixes.",
+        )
+
+
 def observe(world: World, desired: DesiredKey, options: Options, run: str, hand: Hand) -> State:
     """Make the first observation: the complete list and the record; all else is looked at when the machine asks."""
     began = clock(world)  # before the list, by which it is compared with the API's
@@ -67,6 +83,7 @@ def observe(world: World, desired: DesiredKey, options: Options, run: str, hand:
         holder_alive=alive,
     )
     if options.secret is not None:
+        require_key(options.secret, world.key_prefixes())
         given = hand.take(options.secret, start.digest_key)
         observed = replace(observed, given=given, in_hand=frozenset({given}))
     return State(desired, record, stored.version, observed, start, now, replace(options, secret=None))
@@ -87,6 +104,8 @@ def refresh(world: World, state: State, stored: StoredRecord) -> State:
         attempt=replace(
             attempt,
             fresh=False,
+            # The answer to the opening write may have been lost.
+            opened=(attempt.opened and same) or (mine and intent is not None and intent.nonce == run.nonce),
             found=mine,
             minted=attempt.minted if same else None,
             discarded=attempt.discarded and same,

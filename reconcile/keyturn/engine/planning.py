@@ -11,7 +11,8 @@ from keyturn.core import schedule
 from keyturn.core.conditions import NOT_OURS, Facts, conditions, facts
 from keyturn.core.errors import KeyturnError, RunStopped
 from keyturn.core.machine import next_step
-from keyturn.core.model import UNJUDGED, DesiredKey, Verdict
+from keyturn.core.machine.provenance import unproven
+from keyturn.core.model import UNJUDGED, DesiredKey, Origin, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Record
 from keyturn.core.results import Change, End, KeyPlan, Options, Planned
@@ -26,6 +27,7 @@ from keyturn.core.steps import (
     Purpose,
     Regenerate,
     Relist,
+    Rename,
     Step,
     Wait,
     WriteRecord,
@@ -98,20 +100,22 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
 
     Raises RunStopped only.
     """
-    dry = replace(options, allow_delete=True, lock_timeout=0.0)
+    dry = replace(options, allow_delete=True, allow_extra=True, allow_unproven=True, lock_timeout=0.0)
     hand = Hand()
     seen: State | None = None
     try:
         state = first = seen = observe(world, desired, dry, "plan", hand)
         steps: list[Step] = []
+        doubts: dict[str, str] = {}
         trace(state)
         decision = next_step(state)
         while not isinstance(decision, End):
             steps.append(decision)
+            doubts |= _doubts(state, decision)
             if len(steps) > MAX_STEPS:
                 decision = ENDLESS
                 break
-            read = _read(world, state, decision, hand, options)
+            read = _read(world, state, decision, hand, seen.record)
             if read is not None:
                 seen = advance(seen, decision, read)
             outcome = read or assume(state, decision)
@@ -140,7 +144,9 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
         end=decision,
         basis=_basis(first, changes, decision),
         mints=any(isinstance(step, Create) or (isinstance(step, Regenerate) and not step.discard) for step in steps),
-        deletes=sum(item.change is Change.DELETE and item.code != "extra" for item in changes),
+        deletes=sum(item.change is Change.DELETE for item in changes),
+        removals=0 if desired.absent else sum(item.change is Change.REMOVE for item in changes),
+        unproven=tuple(doubts.values()),
         scheduled=scheduled,
         due_since=due_since,
         conditions=conditions(facts(seen, decision, tuple(changes), due_since)),
@@ -163,23 +169,27 @@ def worth_showing(changes: Sequence[Planned]) -> list[Planned]:
     return [one for one in told if not (one.change is Change.RETIRE and one.code == FINISHES and one.slot in opened)]
 
 
-def _read(world: World, state: State, step: Step, hand: Hand, options: Options) -> Outcome | None:
-    """Read what a plan may read; None if the step's outcome has to be assumed."""
+def _read(world: World, state: State, step: Step, hand: Hand, record: Record | None) -> Outcome | None:
+    """Read what a plan may read; None if the step's outcome has to be assumed. `record` is the one that was read."""
     if isinstance(step, Relist) and state.record and state.record.intent and state.record.intent.spare:
         return Listed(state.observed.keys)  # the run's list is seconds old; apply lists again before it takes a spare
-    if isinstance(step, READS) or (isinstance(step, Check) and _really(step, hand, options)):
+    if isinstance(step, READS) or (isinstance(step, Check) and _really(state, step, hand, record)):
         return perform(world, state, step, hand)
     return None
 
 
-def _really(step: Check, hand: Hand, options: Options) -> bool:
+def _really(state: State, step: Check, hand: Hand, record: Record | None) -> bool:
     """A plan tries real secrets only if asked to, or if the answer decides what it would do.
 
-    Never an old secret: that it is dead is true only once it was regenerated, and a plan does not do that.
+    A secret that it merely found, which no record knows, is tried only if an operator asks for that. An old secret is
+    never tried: that it is dead is true only once it was regenerated, and a plan does not do that.
     """
-    if step.purpose is Purpose.OLD:
+    if step.purpose is Purpose.OLD or step.digest not in hand.secrets:
         return False
-    return step.digest in hand.secrets and (options.verify or step.purpose is Purpose.ADOPT)
+    unsent = state.desired.smoke.origin is Origin.SKIP
+    if unsent or state.options.verify or state.options.confirmed:
+        return True
+    return step.purpose is Purpose.ADOPT and record is not None and step.digest in record.digests
 
 
 def look_closer(world: World, seen: State, hand: Hand, end: End) -> State:
@@ -200,6 +210,14 @@ def look_closer(world: World, seen: State, hand: Hand, end: End) -> State:
         check = Check(str(digest), Purpose.ADOPT)
         seen = advance(seen, check, perform(world, seen, check, hand))
     return seen
+
+
+def _doubts(state: State, step: Step) -> dict[str, str]:
+    """Return why the API key that a step changes may not be this key's, by its uuid; empty if nothing speaks for it."""
+    if not isinstance(step, Regenerate | Rename):
+        return {}
+    doubt = unproven(state, step.uuid)
+    return {step.uuid: doubt} if doubt else {}
 
 
 def _passed(state: State, step: Step) -> State:

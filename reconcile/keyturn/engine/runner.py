@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from keyturn.core import brakes
-from keyturn.core.brakes import Braked, Limits
+from keyturn.core.brakes import NONE_ALLOWED, Allowed, Braked, Limits
 from keyturn.core.errors import InputError, KeyturnError, RunStopped
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Condition, Reason, mixed
@@ -49,10 +49,6 @@ POLL = 10.0
 """Seconds between two looks for keys that an operator has to make (`--wait`)."""
 GRACE = timedelta(seconds=5)
 """Overlaps that end within so long of each other are waited for together."""
-BLIND = (
-    "The account token may not read its team (scope account:read). So keyturn knows another team's token only by the "
-    "API keys that it lists."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +93,15 @@ class Runner:
         *,
         allow_delete: int = 0,
         allow_rotations: int = 0,
+        allowed: Allowed = NONE_ALLOWED,
         unpark: Collection[str] = (),
     ) -> RunPlan:
         """Plan these keys (none named: all, and due retires of records without an entry); nothing is written.
 
-        Raises InputError where a key is not in the manifest.
+        Raises InputError if a key is not in the manifest, OwnershipError for what the operator's policy does not allow.
         """
-        call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
+        limits = Limits.under(self._desired, allow_rotations, allow_delete, allowed)
+        call = self._call(keys, options, limits, unpark)
         planned = self._look(call, call.work)
         braked = self._brake(call, planned)
         pools = self._pools(call, braked.plans)
@@ -116,8 +114,9 @@ class Runner:
             stopped=call.stopped.why if call.stopped else "",
             stop=call.stopped,
             exit_code=exit_code(call, braked.plans) or int(short),
-            notes=self._notes() if call.work and not call.unknown else (),
+            notes=self._cause.notes() if call.work and not call.unknown else (),
             pools=pools,
+            policy=self._desired.permit.where[""] if self._desired.permit else "",
         )
         return bound(plan, self._desired, planned)
 
@@ -128,6 +127,7 @@ class Runner:
         *,
         allow_delete: int = 0,
         allow_rotations: int = 0,
+        allowed: Allowed = NONE_ALLOWED,
         unpark: Collection[str] = (),
         expected_digest: str = "",
         wait: bool = False,
@@ -138,9 +138,10 @@ class Runner:
 
         Raises:
             InputError: a key is not in the manifest.
-            OwnershipError: the plan's digest is not `expected_digest`: something changed since it was reviewed.
+            OwnershipError: the plan's digest is not `expected_digest`, or the policy does not allow what is asked for.
         """
-        call = self._call(keys, options, self._limits(allow_delete, allow_rotations), unpark)
+        limits = Limits.under(self._desired, allow_rotations, allow_delete, allowed)
+        call = self._call(keys, options, limits, unpark)
         planned = self._look(call, call.work)
         if expected_digest and not call.unknown:
             check_digest(self._desired, planned, expected_digest)
@@ -170,7 +171,7 @@ class Runner:
 
         Raises InputError if a key is not in the manifest.
         """
-        call = self._call(keys, options, self._limits(0, 0))
+        call = self._call(keys, options, Limits(self._desired.rotations_per_run))
         working = {key.id for key in call.work}
         idle = tuple(self._entryless(key) for key in call.unmanaged if key not in working)
         planned = self._look(call, call.work)
@@ -196,10 +197,8 @@ class Runner:
             pools=self._pools(call, plans),
         )
 
-    def _limits(self, allow_delete: int, allow_rotations: int) -> Limits:
-        return Limits(self._desired.rotations_per_run, allow_rotations, allow_delete)
-
     def _call(self, keys: Sequence[str], options: Options, limits: Limits, unpark: Collection[str] = ()) -> Call:
+        worklist.check_permitted(self._desired.permit, options, limits)
         known = {key.id: key for key in self._desired.keys}
         for name in (*keys, *unpark):
             if name not in known:
@@ -214,7 +213,8 @@ class Runner:
 
     def _entryless(self, key: str) -> DesiredKey:
         """Return what is desired of a record without an entry; it settles as long as everything else here."""
-        return replace(self._engine.unmanaged(key, self._desired.owner), timing=self._desired.timing)
+        entryless = self._engine.unmanaged(key, self._desired.owner)
+        return replace(entryless, timing=self._desired.timing, permit=self._desired.permit)
 
     def _unmanaged(self, known: Collection[str]) -> dict[str, Record]:
         """Return this owner's records that have no entry; what cannot be read is said, and left alone."""
@@ -302,8 +302,7 @@ class Runner:
             if end := self._halted(call):
                 return KeyReport(key.id, (), end, conditions=by_urgency((end, *plan.conditions)))
             try:
-                options = replace(call.options_of(key), allow_delete=plan.deletes > 0)
-                report = self._engine.apply(self._world, call.entry_of(key), options, run, say)
+                report = self._engine.apply(self._world, call.entry_of(key), call.released(key, plan), run, say)
             except RunStopped as stop:
                 call.stopped = call.stopped or ended(stop)
                 return KeyReport(key.id, (), ended(stop))
@@ -379,13 +378,6 @@ class Runner:
             return ()
         with suppress(KeyturnError):
             return worklist.pools(call.work, worklist.wants(results), self._world.list_keys())
-        return ()
-
-    def _notes(self) -> tuple[str, ...]:
-        """Return what this run cannot know."""
-        with suppress(KeyturnError):
-            if not self._world.account():
-                return (BLIND,)
         return ()
 
     def _say(self, text: str) -> None:

@@ -13,6 +13,7 @@ from keyturn.core.configuration import configuration
 from keyturn.core.errors import OwnershipError
 from keyturn.core.machine.pool import POOL
 from keyturn.core.model import ApiKey, Desired, DesiredKey, Verdict
+from keyturn.core.permits import Permit
 from keyturn.core.reasons import Condition, Reason, mixed
 from keyturn.core.record import Record
 from keyturn.core.results import Change, End, KeyPlan, KeyReport, Options, PoolState, RunPlan
@@ -70,6 +71,12 @@ class Call:
             return Options(asked.verify, by=asked.by, lock_timeout=asked.lock_timeout, same_team=same_team)
         return replace(asked, unpark=asked.unpark or key.id in self.unpark, same_team=same_team)
 
+    def released(self, key: DesiredKey, plan: KeyPlan) -> Options:
+        """Return the options of a key with those brakes off that let its plan pass."""
+        deletes = plan.deletes > 0
+        unproven = bool(plan.unproven)
+        return replace(self.options_of(key), allow_delete=deletes, allow_extra=deletes, allow_unproven=unproven)
+
     def saw(self, key: str, verdict: Verdict | None) -> None:
         """Stop once two keys were checked and none was accepted."""
         with self.lock:
@@ -108,6 +115,12 @@ def exit_code(call: Call, results: Sequence[KeyPlan] | Sequence[KeyReport]) -> i
 def bound(plan: RunPlan, desired: Desired, planned: Sequence[Planning]) -> RunPlan:
     """Return the plan with what it was made with, and with the digest that a saved plan is checked by."""
     return replace(plan, configuration=configuration(desired), digest=_digest(desired, planned))
+
+
+def check_permitted(permit: Permit | None, options: Options, limits: Limits) -> None:
+    """Raise OwnershipError if the operator's policy does not allow what is asked for."""
+    if refused := brakes.beyond(permit, options, limits):
+        raise OwnershipError("; ".join(refused), remedy="Nothing was done. Leave it out, or change the policy.")
 
 
 def check_digest(desired: Desired, planned: Sequence[Planning], expected: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import secrets
 import threading
 import time
@@ -22,13 +23,15 @@ from keyturn.core.record import Claim, Record
 from keyturn.core.results import Progress
 from keyturn.core.secret import Secret
 from keyturn.core.world import Guard, Held, Minted, StoredClaim, StoredRecord
+from keyturn.engine.observe import PREFIXES
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.signals import stop_requested
 from keyturn.engine.threads import run_all
 from keyturn.live.digitalocean import ControlApi, InferenceApi, RateBudget
 from keyturn.live.key_list import KeyList
 from keyturn.live.open_targets import Targets
-from keyturn.targets.base import Target, proxy_for
+from keyturn.live.signatures import Signatures, Stored, unsigned
+from keyturn.targets.base import Document, Target, proxy_for
 
 Hear = Callable[[Progress], None]
 
@@ -37,6 +40,7 @@ API = ("KEYTURN_API_URL", "https://api.digitalocean.com")
 BLOCKED_SECONDS = 10.0
 """Seconds for which one answer about the account's balance is used for all keys."""
 INFERENCE = ("KEYTURN_INFERENCE_URL", "https://inference.do-ai.run")
+PREFIX = re.compile(r"[A-Za-z0-9_-]{4,}")
 _IN_SECONDS = 120
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """A clock that continues while the machine sleeps, if the system has one (Linux)."""
@@ -58,7 +62,7 @@ def open_world(
 
     Raises:
         CredentialError: no account token.
-        InputError: an invalid URL, origin or proxy, or a missing library of a target.
+        InputError: an invalid URL, origin, proxy or prefix of keys, or a missing library of a target.
     """
     token = next((text for name in TOKENS if (text := environment.get(name, "").strip())), "")
     if not token:
@@ -69,13 +73,15 @@ def open_world(
     api, inference = (_url(environment, *place) for place in (API, INFERENCE))
     targets = Targets(desired, environment, base)
     targets.check_libraries()
+    prefixes = (*key_prefixes(environment), *(desired.permit.key_prefixes if desired.permit else ()))
+    signatures = Signatures.of(environment)
     if beside and beside.control.request == desired.timing.request:
-        return LiveWorld(beside.control, beside.inference, targets, Runs(), beside.listing)
+        return LiveWorld(beside.control, beside.inference, targets, Runs(), beside.listing, prefixes, signatures)
     budget = beside.control.budget if beside else _budget(hear)
     through = [proxy_for(str(parse_origin(url)), environment) for url in (api, inference)]
     control = ControlApi(api, Secret(token), timing=desired.timing, budget=budget, proxy=through[0])
     clients = control, InferenceApi(inference, timing=desired.timing, proxy=through[1])
-    return LiveWorld(*clients, targets, Runs(), beside.listing if beside else None)
+    return LiveWorld(*clients, targets, Runs(), beside.listing if beside else None, prefixes, signatures)
 
 
 class LiveWorld:
@@ -88,8 +94,11 @@ class LiveWorld:
         targets: Targets,
         runs: Runs,
         listing: KeyList | None = None,
+        prefixes: tuple[str, ...] = (),
+        signatures: Signatures | None = None,
     ) -> None:
         """Keep the parts. Nothing is sent yet."""
+        self._prefixes = prefixes
         self.control = control
         self.inference = inference
         self.listing = listing or KeyList(control.list_keys)
@@ -102,6 +111,7 @@ class LiveWorld:
         self._paths: dict[tuple[str, str], threading.Lock] = {}
         self._paths_lock = threading.Lock()
         self._records_checked = False
+        self.signatures = signatures or Signatures()
 
     def __enter__(self) -> Self:
         return self
@@ -141,6 +151,11 @@ class LiveWorld:
     def run_alive(self, run: str) -> bool | None:
         """Tell whether a run of this machine holds its lock. Return None for a run on another machine."""
         return self._runs.alive(run)
+
+    # The operator.
+    def key_prefixes(self) -> tuple[str, ...]:
+        """Return how further model access keys begin."""
+        return self._prefixes
 
     # The control API.
     def list_keys(self, *, fresh: bool = False) -> tuple[ApiKey, ...]:
@@ -234,7 +249,7 @@ class LiveWorld:
     def read_record(self, key: str) -> StoredRecord:
         """Read `<prefix>/keys/<key>`."""
         path = self._document_path("keys", key)
-        found = self._store().read_document(path)
+        found = self._read_document(path)
         if found.text is None:
             return StoredRecord(None, found.version)
         record = records.parse_record(found.text, where=self._where(path))
@@ -255,14 +270,34 @@ class LiveWorld:
     def read_claim(self, uuid: str) -> StoredClaim:
         """Read `<prefix>/slots/<uuid>`."""
         path = self._document_path("slots", uuid)
-        found = self._store().read_document(path)
+        found = self._read_document(path)
         if found.text is None:
             return StoredClaim(None, found.version)
-        return StoredClaim(records.parse_claim(found.text, where=self._where(path)), found.version)
+        claim = records.parse_claim(found.text, where=self._where(path))
+        if claim.uuid != uuid:
+            raise TargetMisfit(
+                "this is the claim on another API key", where=self._where(path), evidence=f"it names {claim.uuid!r}"
+            )
+        return StoredClaim(claim, found.version)
 
     def write_claim(self, claim: Claim, version: str) -> str:
         """Write `<prefix>/slots/<uuid>` over exactly `version`."""
         return self._write_document(self._document_path("slots", claim.uuid), records.dump(claim), version)
+
+    def stored(self, folder: str, name: str) -> Stored | None:
+        """Return a document as the store has it, whatever its signature; None if it was never written.
+
+        `folder` is `keys` or `slots`.
+        """
+        path = self._document_path(folder, name)
+        found = self._store().read_document(path)
+        counted = self._store().capabilities.counts
+        return Stored(path, found.text, found.version, counted) if found.text is not None else None
+
+    def sign(self, document: Stored) -> None:
+        """Write a document with a new signature over exactly its version. Raises Conflict."""
+        self.signatures.doubt(document)
+        self._write_document(document.path, unsigned(document.text), document.version)
 
     def _path(self, delivery: Delivery) -> threading.Lock:
         """Return the lock of a path. Several keys may use different fields of one path."""
@@ -278,16 +313,44 @@ class LiveWorld:
             raise InputError(f"{name!r} cannot be the name of a document in {folder}")
         return f"{self._targets.records.prefix}/{folder}/{name}"
 
+    def _read_document(self, path: str) -> Document:
+        """Read a document. Raises Forged if there is a key for signatures, and its signature does not hold."""
+        store = self._store()
+        found = store.read_document(path)
+        if found.text is not None:
+            stored = Stored(path, found.text, found.version, store.capabilities.counts)
+            self.signatures.check(stored, self._where(path))
+        return found
+
     def _write_document(self, path: str, text: str, version: str) -> str:
         store = self._store()
         if not self._records_checked:
             store.check_documents(self._targets.records.prefix)
             self._records_checked = True
         # The compare-and-set is the guard: a run that has lost its lease finds another version.
-        return store.write_document(path, text, version, _unguarded)
+        signed = self.signatures.sign(text, path, version, counted=store.capabilities.counts)
+        written = store.write_document(path, signed, version, _unguarded)
+        self.signatures.doubt(Stored(path, signed, written, store.capabilities.counts))  # remembers the count
+        return written
 
     def _where(self, path: str) -> str:
         return f"{self._targets.records.target}:{path}"
+
+
+def key_prefixes(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the further prefixes of model access keys that the operator names, separated by commas.
+
+    Raises InputError for a prefix that is too short to tell a key from other values.
+    """
+    found = tuple(text for part in environment.get(PREFIXES, "").split(",") if (text := part.strip()))
+    for prefix in found:
+        if not PREFIX.fullmatch(prefix):
+            raise InputError(
+                f"{prefix!r} cannot be a prefix of model access keys",
+                where=PREFIXES,
+                remedy="Write four or more letters, digits, - or _; separate prefixes by commas.",
+            )
+    return found
 
 
 def _budget(hear: Hear) -> RateBudget:

@@ -75,13 +75,18 @@ class Mistakes:
 
 def error_of(found: Iterable[Mistake], others: int = 0) -> ManifestError:
     """Return the error with the first hundred mistakes and the number of the rest. `others` were only counted."""
+    return ManifestError(first_of(found, "mistakes", others))
+
+
+def first_of(found: Iterable[Mistake], noun: str, others: int = 0) -> list[Mistake]:
+    """Return the first hundred and, if there are more, a line with the number of the rest."""
     mistakes = sorted(found)
     more = len(mistakes) - _MOST + others
     if more > 0:
         last = mistakes[-1]
-        rest = Mistake(last.file, last.line, last.column, "", f"and at least {more} more mistakes")
+        rest = Mistake(last.file, last.line, last.column, "", f"and at least {more} more {noun}")
         mistakes = [*mistakes[:_MOST], rest]
-    return ManifestError(mistakes)
+    return mistakes
 
 
 def show_path(path: Path) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
-from keyturn.core.errors import ManifestError, Mistake
+from keyturn.core.errors import ManifestError, Mistake, PolicyError
 from keyturn.core.model import (
     Adopt,
     AdoptSecret,
@@ -26,11 +26,13 @@ from keyturn.core.model import (
     Timing,
     Window,
 )
+from keyturn.manifest import violations
 from keyturn.manifest.checks import check, check_once
 from keyturn.manifest.digests import fingerprint
 from keyturn.manifest.distrust import read_untrusted
 from keyturn.manifest.explain import validate
-from keyturn.manifest.mistakes import Mistakes, Path, error_of, suggest
+from keyturn.manifest.mistakes import Mistakes, Path, error_of, first_of, suggest
+from keyturn.manifest.policy import Policy
 from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.schema import AdoptEntry, Defaults, KeyEntry, Kinds, Manifest
 from keyturn.manifest.targets import read_targets
@@ -72,13 +74,17 @@ def load(path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = INSTA
     return _finish([_read_file(path, environment, kinds)])[0]
 
 
-def load_all(path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED) -> tuple[Desired, ...]:
+def load_all(
+    path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED, policy: Policy | None = None
+) -> tuple[Desired, ...]:
     """Return the desired state of each manifest (`*.yaml`, `*.yml`) in directory `path`, or of the one in file `path`.
 
     Raises:
         ManifestError: all mistakes of all files, including names that may occur only once across files.
+        PolicyError: all that the policy does not allow.
     """
-    return _finish(*_read_files(path, environment, kinds))
+    readings, mistakes = _read_files(path, environment, kinds)
+    return _finish(readings, mistakes, policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +95,17 @@ class Checked:
     unsure: tuple[Mistake, ...]
 
 
-def check_all(path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED) -> Checked:
+def check_all(
+    path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED, policy: Policy | None = None
+) -> Checked:
     """Read manifests like `load_all`, but do not count a setting that `environment` lacks as a mistake.
 
     Raises:
         ManifestError: all mistakes of all files, except those that another environment would fix.
+        PolicyError: all that the policy does not allow, without the targets whose settings the environment lacks.
     """
     readings, mistakes = _read_files(path, environment, kinds, offline=True)
-    manifests = _finish(readings, mistakes)
+    manifests = _finish(readings, mistakes, policy)
     return Checked(manifests, tuple(sorted(one for each in readings for one in each.mistakes.unsure.values())))
 
 
@@ -179,12 +188,29 @@ def _unreadable(path: FilePath, error: OSError) -> ManifestError:
     return ManifestError([Mistake(str(path), 0, 0, "", f"cannot be read: {error.strerror}")])
 
 
-def _finish(readings: Sequence[Reading], mistakes: Sequence[Mistake] = ()) -> tuple[Desired, ...]:
+def _finish(
+    readings: Sequence[Reading],
+    mistakes: Sequence[Mistake] = (),
+    policy: Policy | None = None,
+) -> tuple[Desired, ...]:
     check_once(readings)
     found = [*mistakes, *(mistake for reading in readings for mistake in reading.mistakes.found.values())]
     if found:
         raise error_of(found, sum(len(reading.mistakes.others) for reading in readings))
-    return tuple(_desired(reading) for reading in readings)
+    manifests = tuple(_desired(reading) for reading in readings)
+    return _permitted(readings, manifests, policy) if policy else manifests
+
+
+def _permitted(readings: Sequence[Reading], manifests: Sequence[Desired], policy: Policy) -> tuple[Desired, ...]:
+    """Return the manifests with what the policy allows them. Raises PolicyError."""
+    found: list[Mistake] = []
+    for reading, desired in zip(readings, manifests, strict=True):
+        unsure = {str(path[1]) for path in reading.mistakes.settled if path[:1] == ("targets",)}
+        around = violations.Surroundings(reading.kinds, reading.base, reading.mistakes.file, reading.place, unsure)
+        found += violations.check(policy, desired, around)
+    if found:
+        raise PolicyError(first_of(found, "violations"))
+    return tuple(violations.permitted(policy, desired) for desired in manifests)
 
 
 def _read(tree: Fields, mistakes: Mistakes, environment: Mapping[str, str], kinds: Kinds, base: FilePath) -> Reading:

@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 from keyturn.core.model import RecordsConfig, TargetConfig
 from keyturn.manifest.mistakes import Mistakes, Path, Place
 from keyturn.manifest.schema import DeliverEntry, KeyEntry, Kinds, Manifest
-from keyturn.manifest.tree import Fields, Items, Node, Scalar
+from keyturn.manifest.tree import Fields, Items, Node, place_at
 from keyturn.targets.base import Capabilities
 
 LOCAL = "local"
@@ -52,18 +52,7 @@ class Reading:
 
     def place(self, path: Path) -> Place:
         """Return the position of the value at `path`, or of the name of the innermost mapping that exists."""
-        node: Node = self.root
-        place = Place(min(self.root.place.line, 1), min(self.root.place.column, 1))
-        for part in path:
-            if isinstance(node, Fields) and part in node.entries:
-                entry = node.entries[str(part)]
-                node, place = entry.value, entry.place
-            elif isinstance(node, Items) and isinstance(part, int) and part < len(node.nodes):
-                node = node.nodes[part]
-                place = node.place
-            else:
-                return place
-        return node.place if isinstance(node, Scalar) else place
+        return place_at(self.root, path)
 
     def good(self, path: Path) -> bool:
         """Tell whether `path` and everything above and below it has no mistake."""

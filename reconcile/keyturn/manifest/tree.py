@@ -320,3 +320,19 @@ def scalars(node: Node, path: tuple[str | int, ...] = ()) -> Iterator[tuple[Scal
     else:
         for entry in node.entries.values():
             yield from scalars(entry.value, (*path, entry.name))
+
+
+def place_at(root: Fields, path: tuple[str | int, ...]) -> Place:
+    """Return the position of the value at `path`, or of the name of the innermost mapping that exists."""
+    node: Node = root
+    place = Place(min(root.place.line, 1), min(root.place.column, 1))
+    for part in path:
+        if isinstance(node, Fields) and part in node.entries:
+            entry = node.entries[str(part)]
+            node, place = entry.value, entry.place
+        elif isinstance(node, Items) and isinstance(part, int) and part < len(node.nodes):
+            node = node.nodes[part]
+            place = node.place
+        else:
+            return place
+    return node.place if isinstance(node, Scalar) else place

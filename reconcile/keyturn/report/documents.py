@@ -29,6 +29,8 @@ class Consent:
     allow_rotations: int = 0
     take_over: bool = False
     unpark: tuple[str, ...] = ()
+    allow_removals: int = 0
+    allow_unproven: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from keyturn.core.configuration import Configuration
 from keyturn.core.reasons import Condition
 from keyturn.core.results import End, KeyPlan, KeyReport, Planned, RunPlan, RunReport
 from keyturn.core.sanitize import code_span
@@ -34,8 +33,9 @@ def plan_markdown(plans: Iterable[RunPlan]) -> str:
         rows = [row for key in plan.plans if not plan_words.is_quiet(key) for row in _plan_rows(key)]
         parts += [
             f"### keyturn plan: {code(plan.owner)}",
+            *_heads(plan),
             plan_words.plan_summary(plan),
-            *_configuration(plan.configuration),
+            *_head(plan),
             *_table(("key", "change", "where", "why"), rows),
             *_notes(plan),
         ]
@@ -51,6 +51,7 @@ def run_markdown(reports: Iterable[RunReport]) -> str:
         rows = [row for key in report.reports if not run_words.is_quiet(key) for row in _run_rows(key)]
         parts += [
             f"### keyturn: {code(report.owner)}",
+            *_heads(report),
             run_words.run_summary(report),
             *_table(("key", "what", "where", "why"), rows),
             *_notes(report),
@@ -73,12 +74,14 @@ def _table(heads: Sequence[str], rows: Sequence[str]) -> list[str]:
     return ["\n".join([*head, *kept]), *more]
 
 
-def _configuration(configuration: Configuration | None) -> list[str]:
-    """Return a table of the targets and the records, so that a reviewer sees where secrets would go."""
+def _head(plan: RunPlan) -> list[str]:
+    """Return a table of the targets, the records and the policy, so that a reviewer sees where secrets would go."""
+    configuration = plan.configuration
     if configuration is None:
         return []
     rows = [_cells(("target", code(one.name), code(plan_words.target_text(one)))) for one in configuration.targets]
     rows.append(_cells(("records", "", code(plan_words.records_text(configuration.records)))))
+    rows.append(_cells(("policy", "", code(plan_words.policy_text(plan)))))
     return _table(("", "name", "place"), rows)
 
 
@@ -128,13 +131,18 @@ def _run_rows(report: KeyReport) -> list[str]:
     return rows + [_cells((code(report.key), "**problem**", "", code(problem))) for problem in report.problems]
 
 
+def _heads(run: RunPlan | RunReport) -> list[str]:
+    """Return what the whole run has to say before its keys."""
+    return [f"**Note:** {code(note)}" for note in run.notes]
+
+
 def _notes(run: RunPlan | RunReport) -> list[str]:
     notes: list[str] = []
     if run.deferred:
         notes.append(f"Left for a later run, over `rotations_per_run`: {', '.join(map(code, run.deferred))}.")
     if run.unmanaged:
         notes.append(f"No longer in the manifest, left alone: {', '.join(map(code, run.unmanaged))}.")
-    notes += [f"**Note:** {code(note)}" for note in (*run.notes, *map(pool_text, run.pools))]
+    notes += [f"**Note:** {code(note)}" for note in map(pool_text, run.pools)]
     if run.stopped:
         notes.append(f"**The whole run stops:** {code(run.stopped)}")
     if run.stop:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from keyturn.core import reasons
-from keyturn.core.configuration import Configuration, TargetPlace
+from keyturn.core.configuration import TargetPlace
 from keyturn.core.model import RecordsConfig
 from keyturn.core.reasons import Condition
 from keyturn.core.results import Change, End, Explanation, KeyPlan, Planned, RunPlan, RunReport
@@ -33,7 +33,7 @@ def plan_lines(plans: Iterable[RunPlan], *, before_apply: bool = False) -> list[
     """
     result: list[Line] = []
     for plan in plans:
-        result += [line(Span(plan.owner, Tone.HEAD)), *_configuration_lines(plan.configuration)]
+        result += [line(Span(plan.owner, Tone.HEAD)), *_head(plan), *note_lines(plan)]
         shared = common([(key.key, key.conditions) for key in plan.plans])
         for key in plan.plans:
             if not is_quiet(key) and (key.changes or shared.own(key.conditions or (key.end,))):
@@ -42,6 +42,11 @@ def plan_lines(plans: Iterable[RunPlan], *, before_apply: bool = False) -> list[
         result += [line(), *found] if (found := common_lines(shared, indent=2)) else []
         result += [line(), *_foot(plan, hand_off=not before_apply)]
     return result
+
+
+def policy_text(plan: RunPlan) -> str:
+    """Return in one line what limits the manifest: the rule of the policy, or nothing."""
+    return plan.policy or "none, so nothing limits what this manifest may do (keyturn policy init drafts one)"
 
 
 def target_text(target: TargetPlace) -> str:
@@ -54,12 +59,14 @@ def records_text(records: RecordsConfig) -> str:
     return f"{records.target}, prefix {records.prefix}"
 
 
-def _configuration_lines(configuration: Configuration | None) -> list[Line]:
-    """Return one line per target, and one for the records."""
-    if configuration is None:
+def _head(plan: RunPlan) -> list[Line]:
+    """Return one line per target, and one each for the records and the policy."""
+    if plan.configuration is None:
         return []
-    rows = [(Span("target"), Span(one.name, Tone.NAME), Span(target_text(one))) for one in configuration.targets]
-    rows.append((Span("records"), Span(""), Span(records_text(configuration.records))))
+    targets, records = plan.configuration.targets, plan.configuration.records
+    rows = [(Span("target"), Span(one.name, Tone.NAME), Span(target_text(one))) for one in targets]
+    rows.append((Span("records"), Span(""), Span(records_text(records))))
+    rows.append((Span("policy"), Span(""), Span(policy_text(plan), Tone.PLAIN if plan.policy else Tone.WARN)))
     return columns(rows, indent=2)
 
 
@@ -155,6 +162,11 @@ def plan_summary(plan: RunPlan) -> str:
     return "; ".join(parts) + "."
 
 
+def note_lines(run: RunPlan | RunReport) -> list[Line]:
+    """Return what the whole run has to say, such as what it cannot know."""
+    return [line(Span("note ", Tone.WARN), note) for note in run.notes]
+
+
 def rest_lines(run: RunPlan | RunReport, *, hand_off: bool = True) -> list[Line]:
     """Return what concerns the whole run: what was left, why it stopped, what an operator has to make."""
     result: list[Line] = []
@@ -162,7 +174,6 @@ def rest_lines(run: RunPlan | RunReport, *, hand_off: bool = True) -> list[Line]
         result.append(line(f"Left for a later run, over rotations_per_run: {', '.join(run.deferred)}."))
     if run.unmanaged:
         result.append(line(f"No longer in the manifest, left alone: {', '.join(run.unmanaged)}."))
-    result += [line(Span("note ", Tone.WARN), note) for note in run.notes]
     result += pool_lines(run.pools)
     if run.stopped:
         result.append(line(Span("The whole run stops: ", Tone.BAD), run.stopped))

@@ -32,11 +32,19 @@ REMEDIES: Mapping[Remedy, str] = {
     "new one",
     Remedy.PASTED: "say whose secret it is: `keyturn adopt {key} --live a`, or `--live b`; `keyturn rotate {key}` "
     "replaces it",
-    Remedy.KEEP_FIELD: "`keyturn adopt {key} --secret existing --uuid UUID` keeps the value, "
-    "`keyturn apply {key} --take-over` replaces it",
+    Remedy.CONFIRM: "find out whose it is; if it is this key's, `keyturn adopt {key}` takes it",
+    Remedy.FREE_FIELD: "deliver to another field, or empty this one; `keyturn apply {key} --take-over` replaces the "
+    "value",
+    Remedy.KEEP_FIELD: "if the records are somewhere else, correct `records`; `keyturn adopt {key} --secret existing "
+    "--uuid UUID` keeps the secret, `keyturn apply {key} --take-over` replaces it",
     Remedy.MAKE_KEYS: "make the API keys in the control panel, with exactly these names, then `keyturn apply {key}`",
     Remedy.ALLOW_DELETE: "`keyturn apply --allow-delete {number}` allows it",
     Remedy.ALLOW_ROTATIONS: "`keyturn apply --allow-rotations {number}` allows it; or name fewer keys",
+    Remedy.ALLOW_REMOVALS: "`keyturn apply --allow-removals {number}` allows it; or name fewer keys",
+    Remedy.ALLOW_UNPROVEN: "compare the API key in the control panel with `keyturn history {key}`; if it is this "
+    "key's, give it the name that the entry asks for, or `keyturn apply --allow-unproven {number}`",
+    Remedy.DELETE_EXTRA: "`keyturn apply --allow-delete {number}` allows it; or delete it in the control panel",
+    Remedy.SIGN_RECORDS: "find out who changed it; if what it says is right, `keyturn sign {key}`",
     Remedy.AGREE: "read the plan, then answer y, or run with `--yes`",
     Remedy.UNPARK: "remove the cause, then `keyturn apply {key} --unpark {key}`",
     Remedy.VERIFY: "`keyturn apply {key} --verify`",
@@ -52,6 +60,7 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.RAISE_QUOTA: "wait until the quota is free again, or raise it",
     Remedy.ADD_BALANCE: "add balance to the account, in the control panel under Billing",
     Remedy.CHECK_NETWORK: "check the network and DigitalOcean's status page, then run again",
+    Remedy.ASK_OPERATOR: "take another API key, or ask for a pattern of this name in `names` of the policy",
     Remedy.REPORT: "this is a defect of keyturn: report it with the output of `keyturn history {key}`",
 }
 """A line per remedy; `{key}` is the key's id, `{number}` how many are asked about."""

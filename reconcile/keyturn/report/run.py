@@ -9,7 +9,7 @@ from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import KeyReport, RunReport
 from keyturn.report.common import Common, common
 from keyturn.report.lines import Line, Span, Tone, count, line
-from keyturn.report.plan import change_lines, common_lines, condition_spans, rest_lines
+from keyturn.report.plan import change_lines, common_lines, condition_spans, note_lines, rest_lines
 from keyturn.report.remedies import of_verdict, remedies
 
 
@@ -17,7 +17,7 @@ def run_lines(reports: Iterable[RunReport]) -> list[Line]:
     """Return the reports of one or more manifests as lines."""
     result: list[Line] = []
     for report in reports:
-        result += [line(Span(report.owner, Tone.HEAD))]
+        result += [line(Span(report.owner, Tone.HEAD)), *note_lines(report)]
         shared = common([(key.key, key.conditions) for key in report.reports])
         for key in report.reports:
             own = shared.own(key.conditions or (key.end,))

@@ -28,7 +28,7 @@ from keyturn.targets.base import (
     secret_of,
     unguarded,
 )
-from keyturn.targets.documents import check_no_document
+from keyturn.targets.documents import refuse_document
 from keyturn.targets.json_text import changed, members
 from keyturn.targets.origins import NoConsent, bare_origin, origin_mistakes
 from keyturn.targets.places import Items, TargetSettings, flat, normal_origin
@@ -218,7 +218,7 @@ class AwsTarget:
     def _held(self, text: str | None, path: str, field: str) -> Secret | None:
         if text is None or text.strip() in {"", NOTHING}:
             return None
-        check_no_document(text, self._store.where(path))
+        refuse_document(text, self._store.where(path))
         if not field:
             return Secret(text)
         try:

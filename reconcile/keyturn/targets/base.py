@@ -79,7 +79,8 @@ class Capabilities:
 
     `compare_and_set`: a write succeeds only on the version that was read. `versions`: an earlier value can be read
     back. `documents`: it can hold records and claims. `deliveries`: it can hold secrets. `whole_value`: a delivery may
-    omit its field. `shared`: other machines see it too, so it can be the default for records.
+    omit its field. `shared`: other machines see it too, so it can be the default for records. `counts`: the version of
+    a document is a number, and each write adds one.
     """
 
     compare_and_set: bool
@@ -88,6 +89,7 @@ class Capabilities:
     deliveries: bool = True
     whole_value: bool = True
     shared: bool = True
+    counts: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,27 +1,42 @@
-"""Keeps secrets out of keyturn's own documents: no delivery may read or replace a record or a claim."""
+"""Records and claims among the paths of a target: no secret is delivered to a path that holds one."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from keyturn.core.errors import TargetMisfit
 
-MARKS = frozenset({"schema", "owner", "key"})
-"""The fields that every record and every claim has."""
+DOCUMENT = "document"
+"""The field of a path or a file in which a record or a claim is kept."""
 
 
-def check_no_document(value: object, where: str) -> None:
-    """Raise TargetMisfit if the value of a field, or of a whole path, is a record or a claim of any owner."""
-    if not isinstance(value, str) or not all(f'"{mark}"' in value for mark in MARKS):
+def refuse_document(content: Mapping[str, object] | str | None, where: str) -> None:
+    """Keep deliveries out of records: `content` is the text of a path, or its fields.
+
+    Raises:
+        TargetMisfit: it is a record or a claim of keyturn, of whatever owner.
+    """
+    whole = content if isinstance(content, Mapping) else _parsed(content)
+    if not (_is_document(whole) or _is_document(_parsed(whole.get(DOCUMENT)))):
         return
+    raise TargetMisfit(
+        "this path holds a record of keyturn, so nothing is delivered to it",
+        where=where,
+        remedy="Nothing was changed. Deliver to another path.",
+    )
+
+
+def _parsed(text: object) -> Mapping[str, object]:
+    """Return the JSON object in a text, empty if it is none."""
+    if not isinstance(text, str) or not text.lstrip().startswith("{"):
+        return {}
     try:
-        found = json.loads(value)
+        found = json.loads(text)
     except (ValueError, RecursionError):
-        return
-    if isinstance(found, dict) and found.keys() >= MARKS:
-        raise TargetMisfit(
-            "this path holds a keyturn document, so it cannot hold a secret",
-            where=where,
-            evidence="it is the record of a key, or the claim on an API key",
-            remedy="Nothing was changed. Deliver to another path.",
-        )
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _is_document(found: Mapping[str, object]) -> bool:
+    return {"schema", "owner", "key"} <= found.keys() and not found.keys().isdisjoint({"digest_key", "uuid"})

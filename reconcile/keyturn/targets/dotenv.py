@@ -27,6 +27,7 @@ from keyturn.targets.base import (
     parse_settings,
     secret_of,
 )
+from keyturn.targets.documents import refuse_document
 from keyturn.targets.files import root_mistakes
 from keyturn.targets.folder import opened
 from keyturn.targets.local import DIRECTORY, LocalTarget
@@ -74,7 +75,7 @@ class DotenvTarget(WithoutServer):
 
     kind: ClassVar[str] = "dotenv"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        compare_and_set=True, versions=False, documents=True, whole_value=False, shared=False
+        compare_and_set=True, versions=False, documents=True, whole_value=False, shared=False, counts=True
     )
     settings_model: ClassVar[type[BaseModel]] = DotenvSettings
 
@@ -179,6 +180,7 @@ class DotenvTarget(WithoutServer):
         return mark + self._as_misfit(lambda: self._format.change(text.removeprefix(MARK), field, value), where)
 
     def _held(self, text: str, field: str, where: str) -> Secret | None:
+        refuse_document(text.removeprefix(MARK), where)
         value = self._as_misfit(lambda: self._format.read(text.removeprefix(MARK), field), where)
         if isinstance(value, str) and not _is_utf8(value):
             raise TargetMisfit(

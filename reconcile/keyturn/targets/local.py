@@ -28,6 +28,7 @@ from keyturn.targets.base import (
     parse_settings,
 )
 from keyturn.targets.folder import FOLDER, Spot, lock
+from keyturn.targets.git_index import tracks
 from keyturn.targets.places import TargetSettings
 
 DIRECTORY = ".keyturn"
@@ -53,7 +54,13 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
 
     kind: ClassVar[str] = "local"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        compare_and_set=True, versions=False, documents=True, deliveries=False, whole_value=False, shared=False
+        compare_and_set=True,
+        versions=False,
+        documents=True,
+        deliveries=False,
+        whole_value=False,
+        shared=False,
+        counts=True,
     )
     settings_model: ClassVar[type[BaseModel]] = LocalSettings
 
@@ -62,6 +69,7 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
         parse_settings(LocalSettings, context)
         self._base = Path(context.base).resolve()
         self._root = self._base / DIRECTORY
+        self._checked = False
         self._where = f"target {context.name}"
         self._request = context.request
 
@@ -126,6 +134,7 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
         """Do nothing: no file is kept open."""
 
     def _file(self, path: str) -> Path:
+        self._check_untracked()
         place = self._root / check_path(path)
         self._check_root(path)
         folder = place.parent.resolve()
@@ -148,6 +157,20 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
                 evidence="it is a symbolic link" if stat.S_ISLNK(found.st_mode) else "it belongs to another user",
                 remedy="Nothing was read. Remove it, and keep the records in a directory of this user.",
             )
+
+    def _check_untracked(self) -> None:
+        """Raise InputError if git tracks the records: anyone who may commit could forge them."""
+        if self._checked:
+            return
+        if tracks(self._base, DIRECTORY):
+            raise InputError(
+                "git tracks the records, so a commit could forge them",
+                where=f"{self._where}, {self._root}",
+                evidence="files of the directory are in the index of the checkout",
+                remedy="Nothing was read. Remove them from git and ignore them "
+                f"(git rm -r --cached {DIRECTORY}), or keep the records in a shared target.",
+            )
+        self._checked = True
 
     def _make_folder(self, folder: Path) -> None:
         """Create a folder and its parents below our root, with access for this user only."""

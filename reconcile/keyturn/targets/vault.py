@@ -28,7 +28,7 @@ from keyturn.targets.base import (
     secret_of,
     unguarded,
 )
-from keyturn.targets.documents import check_no_document
+from keyturn.targets.documents import DOCUMENT, refuse_document
 from keyturn.targets.files import authority, authority_mistakes
 from keyturn.targets.origins import origin_mistakes, prefix_mistakes, proxy_for
 from keyturn.targets.places import Items, TargetSettings, flat, normal_origin, normal_path
@@ -37,7 +37,6 @@ from keyturn.targets.vault_login import AuthSettings, Login, PlainPath, namespac
 if TYPE_CHECKING:
     from keyturn.targets.vault_kv import Entry
 
-DOCUMENT = "document"
 NEEDED = frozenset({"create", "read", "update"})
 
 
@@ -76,7 +75,7 @@ class VaultTarget:
 
     kind: ClassVar[str] = "vault"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        compare_and_set=True, versions=True, documents=True, whole_value=False
+        compare_and_set=True, versions=True, documents=True, whole_value=False, counts=True
     )
     settings_model: ClassVar[type[BaseModel]] = VaultSettings
 
@@ -218,7 +217,7 @@ class VaultTarget:
         return merge(read, write_over, field=field, secret=secret, expected=expected, where=self._store.where(path))
 
     def _held(self, entry: Entry, path: str, field: str) -> Secret | None:
-        check_no_document((entry.fields or {}).get(DOCUMENT), self._store.where(path))
+        refuse_document(entry.fields or {}, self._store.where(path))
         return secret_of((entry.fields or {}).get(field), field, self._store.where(path))
 
     def _deleted(self, path: str, entry: Entry) -> TargetMisfit:

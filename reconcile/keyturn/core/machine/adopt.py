@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from keyturn.core.machine.deliveries import foreign, login_or, unreadable, wanted
-from keyturn.core.machine.facts import note
+from keyturn.core.machine.facts import note, unjudged, verdict
 from keyturn.core.machine.guards import seen
-from keyturn.core.machine.ownership import claim, new_intent
-from keyturn.core.machine.policy import Branch, Chain
+from keyturn.core.machine.in_use import field_in_use, in_doubt, in_use, try_found
+from keyturn.core.machine.ownership import claim, contested, new_intent, outside_policy
+from keyturn.core.machine.policy import Branch, Chain, when
 from keyturn.core.machine.pool import from_pool
-from keyturn.core.model import UNJUDGED, Adopt, AdoptSecret, ApiKey, Cause, Delivery, SlotName, Verdict
+from keyturn.core.model import Adopt, AdoptSecret, ApiKey, Cause, Delivery, SlotName, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, HeldAt, Intent, Op, Record, Requested, Slot
 from keyturn.core.results import Change, End, Planned
+from keyturn.core.sanitize import plain
 from keyturn.core.state import State
 from keyturn.core.steps import Check, Decision, Purpose, Write, WriteRecord
 
@@ -65,6 +68,16 @@ def namesake(state: State) -> Decision | None:
     return End(Reason.NAMESAKE, why)
 
 
+def permitted(state: State) -> Decision | None:
+    """Stop at an API key to adopt whose name the operator's policy does not admit."""
+    return next(filter(None, (outside_policy(state, key) for key in candidates(state).values())), None)
+
+
+def another_claims(state: State) -> Decision | None:
+    """Stop at an API key that another key claims, before anything else is read or tried."""
+    return next((needs for key in candidates(state).values() if (needs := contested(state, key.uuid))), None)
+
+
 def claimed(state: State) -> Decision | None:
     """Claim each API key that is to be adopted."""
     for key in candidates(state).values():
@@ -83,6 +96,35 @@ def keeps_secret(state: State) -> bool:
     """Tell whether the present secret is to be kept."""
     asked = consent(state)
     return asked is not None and asked.secret is AdoptSecret.EXISTING
+
+
+def by_operator(state: State) -> bool:
+    """Tell whether an operator answers for this adoption; the entry alone is no proof of whose something is."""
+    return state.options.confirmed
+
+
+def unasked(state: State) -> bool:
+    """Tell whether only the entry asks for this adoption."""
+    return not by_operator(state)
+
+
+def other_name(state: State) -> Decision | None:
+    """Stop at an API key of another name than the entry asks for, unless an operator asked for it."""
+    for slot, key in () if by_operator(state) else candidates(state).items():
+        if not fits(state, slot, key):
+            return named_otherwise(state, slot, key)
+    return None
+
+
+def fits(state: State, slot: SlotName, key: ApiKey) -> bool:
+    """Tell whether an API key has a name that the entry gives to this slot."""
+    return key.name in {state.name_of(slot), *([state.desired.name] if slot is SlotName.A else [])}
+
+
+def named_otherwise(state: State, slot: SlotName, key: ApiKey) -> End:
+    """Say that an API key has another name than the entry asks for."""
+    why = f"the API key {key.uuid} is called {plain(key.name)!r}, and the entry asks for {state.name_of(slot)!r}"
+    return End(Reason.NOT_CONFIRMED, f"{why}: it may be another key's")
 
 
 def regenerate(state: State) -> Decision | None:
@@ -104,28 +146,21 @@ ADOPT: Chain = (
     nothing_found,
     Branch("adopt-nothing", when=is_new),
     namesake,
-    claimed,
+    permitted,
+    other_name,
+    another_claims,
     seen(wanted),
     unread,
     Branch("adopt-existing", when=keeps_secret),
+    when(by_operator, try_found),
+    when(by_operator, in_doubt),
+    when(unasked, in_use),
+    claimed,
     regenerate,
 )
 
 
 # No API key yet.
-
-
-def try_foreign(state: State) -> Decision | None:
-    """Try what is in a field that keyturn did not write, to say whether the API accepts it."""
-    digests = [digest for item in foreign(state) if (digest := state.observed.readings[item].digest)]
-    untried = [digest for digest in digests if digest not in state.observed.verdicts]
-    return Check(untried[0], Purpose.ADOPT) if untried else None
-
-
-def in_use(state: State) -> Decision | None:
-    """Stop at a field that holds a value of another origin."""
-    others = foreign(state)
-    return field_in_use(state, others[0]) if others else None
 
 
 def open_create(state: State) -> Decision | None:
@@ -138,7 +173,7 @@ def open_create(state: State) -> Decision | None:
     return WriteRecord(note(record, state, "starts to create", Cause("entry")), Write.OPEN)
 
 
-NOTHING: Chain = (seen(wanted), unread, try_foreign, in_use, open_create)
+NOTHING: Chain = (seen(wanted), unread, in_use, open_create)
 
 
 # With its present secret.
@@ -152,10 +187,14 @@ def live_slot(state: State) -> SlotName | None:
 
 
 def present(state: State) -> set[str]:
-    """Return the digests of the secrets that may be the present one: given to this run, or in the deliveries."""
+    """Return the digests of the secrets that may be the present one: given to this run, or in the deliveries.
+
+    A value that does not look like a key is not among them.
+    """
     if state.observed.given:
         return {state.observed.given}
-    return {digest for item in wanted(state) if (digest := state.observed.readings[item].digest)}
+    found = (state.observed.readings[item] for item in wanted(state))
+    return {reading.digest for reading in found if reading.digest and not reading.unlike}
 
 
 def account_token(state: State) -> Decision | None:
@@ -179,9 +218,49 @@ def no_present_secret(state: State) -> Decision | None:
     digests = present(state)
     if len(digests) == 1:
         return None
-    how = "no delivery holds a secret" if not digests else "the deliveries hold different secrets"
-    why = f"{how}"
+    why = "no delivery holds a secret" if not digests else "the deliveries hold different secrets"
     return End(Reason.NO_PRESENT_SECRET, why)
+
+
+def holds_other(state: State) -> Decision | None:
+    """Stop at a wanted delivery that holds something else than the present secret: adopting that overwrites nothing."""
+    digests = present(state)
+    others = [item for item in foreign(state) if state.observed.readings[item].digest not in digests]
+    return field_in_use(state, others[0]) if others else None
+
+
+def copies(state: State) -> tuple[Delivery, ...]:
+    """Return the wanted deliveries to which the present secret would be copied."""
+    digests = present(state)
+    return tuple(item for item in wanted(state) if state.observed.readings[item].digest not in digests)
+
+
+def copied(state: State) -> Decision | None:
+    """Stop before a secret that was merely found goes elsewhere, unless an operator asked for it."""
+    to = copies(state)
+    if by_operator(state) or not to:
+        return None
+    why = f"the secret that {_sources(state)} holds would be copied to {_all(to)}; nothing shows whose it is"
+    return End(Reason.NOT_CONFIRMED, why)
+
+
+def unproven(state: State) -> Decision | None:
+    """Stop without a smoke-check, unless an operator asked for it: nothing proves the secret."""
+    (digest,) = present(state)
+    if by_operator(state) or verdict(state, digest) is not Verdict.SKIPPED:
+        return None
+    why = f"smoke-checks are switched off, so nothing proves the secret that {_sources(state)} holds"
+    return End(Reason.NOT_CONFIRMED, why)
+
+
+def _sources(state: State) -> str:
+    """Name the deliveries that hold the present secret."""
+    digests = present(state)
+    return _all(item for item in wanted(state) if state.observed.readings[item].digest in digests)
+
+
+def _all(deliveries: Iterable[Delivery]) -> str:
+    return ", ".join(map(str, deliveries))
 
 
 def try_present(state: State) -> Decision | None:
@@ -194,7 +273,7 @@ def not_accepted(state: State) -> Decision | None:
     """Stop unless the API accepts the present secret."""
     (digest,) = present(state)
     result = state.observed.verdicts[digest]
-    if result.verdict in UNJUDGED:
+    if unjudged(state, digest):
         return End(Reason.of(result.verdict.value), f"the present secret is {result.facts}")
     if result.verdict is Verdict.REFUSED:
         why = f"the present secret is {result.facts}"
@@ -225,19 +304,26 @@ def keep(state: State) -> Decision | None:
         slot=live,
     )
     key = found[live]
-    why = f"takes over {key.name!r} with its present secret"
+    where = _sources(state)
+    why = f"takes over {key.name!r} with the secret {f'found at {where}' if where else 'that was given'}"
+    why += " if the API accepts it" if digest in state.observed.assumed else ""
+    if to := copies(state):
+        why += f"; it is copied to {_all(to)}"
     return WriteRecord(adopted, Write.ADOPT, Planned(Change.ADOPT, "existing", why, slot=live, uuid=key.uuid))
 
 
-EXISTING: Chain = (account_token, live_unknown, no_present_secret, try_present, not_accepted, keep)
-
-
-def field_in_use(state: State, delivery: Delivery) -> End:
-    """Say that a delivery holds a value of another origin."""
-    result = state.observed.verdicts.get(state.observed.readings[delivery].digest or "")
-    accepted = result is not None and result.verdict not in {Verdict.REFUSED, *UNJUDGED}
-    what = "a secret that the API accepts" if accepted else "a value that keyturn did not write"
-    return End(Reason.FIELD_IN_USE, f"{delivery} already holds {what}")
+EXISTING: Chain = (
+    account_token,
+    live_unknown,
+    holds_other,
+    no_present_secret,
+    copied,
+    try_present,
+    not_accepted,
+    unproven,
+    claimed,
+    keep,
+)
 
 
 def _candidates(state: State, consent: Adopt | None) -> dict[SlotName, ApiKey] | End:

@@ -8,17 +8,18 @@ from keyturn.core.machine.facts import found, intent_of, intent_slot, note, prot
 from keyturn.core.machine.guards import failed, relisted, settled
 from keyturn.core.machine.handoff import create_retired, missing_slots
 from keyturn.core.machine.minting import MINT, SLOT_GONE
-from keyturn.core.machine.ownership import claim, new_intent, reopened, wrong_clock
+from keyturn.core.machine.ownership import claim, drop_extra, new_intent, reopened, wrong_clock
 from keyturn.core.machine.parking import give_up, parked
 from keyturn.core.machine.policy import Branch, Chain, when
 from keyturn.core.machine.pool import from_pool, names_spare
+from keyturn.core.machine.provenance import made, unproven_made
 from keyturn.core.machine.source import MAX_MINTS
-from keyturn.core.model import ApiKey, Cause, SlotName
+from keyturn.core.model import Cause, SlotName
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Intent, Op, Slot
 from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
-from keyturn.core.steps import Create, Decision, DeleteKey, Write, WriteRecord
+from keyturn.core.steps import Create, Decision, Write, WriteRecord
 
 # At rest.
 
@@ -68,25 +69,25 @@ def nonce_name(state: State) -> str:
     return f"{state.name_of(intent.slot or SlotName.A)}-kt{intent.nonce}"
 
 
-def made(state: State) -> tuple[ApiKey, ...]:
-    """Return the listed API keys that carry the nonce of the intent."""
-    return tuple(key for key in state.observed.keys if key.name.endswith(f"-kt{intent_of(state).nonce}"))
-
-
 def delete_extra(state: State) -> Decision | None:
     """Delete a second API key, made by a request whose answer was lost."""
     slot, ours = intent_slot(state), made(state)
     keep = slot.uuid if slot else (ours[0].uuid if ours else "")
-    for extra in ours:
-        if extra.uuid != keep:
-            why = f"an answer was lost: {extra.name} was made twice"
-            return DeleteKey(extra.uuid, Planned(Change.DELETE, "extra", why, uuid=extra.uuid))
-    return None
+    extra = next((key for key in ours if key.uuid != keep), None)
+    return drop_extra(state, extra, "an answer was lost, and an API key was made twice") if extra else None
 
 
 def is_made(state: State) -> bool:
     """Tell whether the API key exists and is not in the record yet."""
     return intent_slot(state) is None and bool(made(state))
+
+
+def doubted(state: State) -> Decision | None:
+    """Take no API key that carries the nonce of a found intent under a name that is not this key's."""
+    doubt = unproven_made(state)
+    if not doubt or state.options.allow_unproven:
+        return None
+    return End(Reason.UNPROVEN, f"{doubt}; it was not taken", number=1)
 
 
 def claim_made(state: State) -> Decision | None:
@@ -142,6 +143,7 @@ BY_API: Chain = (
     settled,
     when(found, relisted),
     delete_extra,
+    when(is_made, doubted),
     when(is_made, claim_made),
     when(is_made, record_made),
     when(is_unmade, unanswered),

@@ -8,8 +8,9 @@ from keyturn.core.machine.deliver import cleaned
 from keyturn.core.machine.deliveries import recorded
 from keyturn.core.machine.facts import found, intent_of, intent_slot, note, record_of
 from keyturn.core.machine.guards import failed, relisted, seen, settled
-from keyturn.core.machine.ownership import gate, new_intent, release
+from keyturn.core.machine.ownership import drop_extra, gate, new_intent, release
 from keyturn.core.machine.policy import Branch, Chain, when
+from keyturn.core.machine.provenance import made
 from keyturn.core.machine.retire import no_record
 from keyturn.core.machine.strategy import single
 from keyturn.core.model import Cause, SlotName
@@ -43,7 +44,9 @@ def open_delete(state: State) -> Decision | None:
     shown = Planned(Change.RECORD, "absent", "starts to remove the key")
     creating = intent if intent and intent.op is Op.CREATE else None
     fresh = new_intent(state, Op.DELETE, nonce=creating.nonce if creating else "")
-    fresh = replace(fresh, digest=intent.digest if intent else None, spare=creating.spare if creating else "")
+    fresh = replace(fresh, digest=intent.digest if intent else None)
+    if creating:
+        fresh = replace(fresh, spare=creating.spare, since=min(creating.since, fresh.since))
     return WriteRecord(replace(record_of(state), intent=fresh), Write.OPEN, shown)
 
 
@@ -87,12 +90,10 @@ def release_key(state: State, uuid: str, name: SlotName) -> Decision | None:
 def left_behind(state: State) -> Decision | None:
     """Delete what an unanswered create may have left behind: it carries our nonce, and is in no record."""
     ours = {slot.uuid for slot in record_of(state).slots.values()}
-    for key in state.observed.keys:
-        if key.name.endswith(f"-kt{intent_of(state).nonce}") and key.uuid not in ours:
-            if needs := release(state, key.uuid):
-                return needs
-            return DeleteKey(key.uuid, Planned(Change.DELETE, "extra", "an answer to a create was lost", uuid=key.uuid))
-    return None
+    extra = next((key for key in made(state) if key.uuid not in ours), None)
+    if extra is None:
+        return None
+    return release(state, extra.uuid) or drop_extra(state, extra, "an answer to a create was lost")
 
 
 def untaken_spare(state: State) -> Decision | None:

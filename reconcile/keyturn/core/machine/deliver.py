@@ -127,14 +127,12 @@ def cleaned(deliveries: Callable[[State], Iterable[Delivery]]) -> Policy:
         record = record_of(state)
         if not state.desired.clean_targets:
             return None
-        ours = {slot.digest for slot in record.slots.values()} | {item.digest for item in record.deliveries}
-        ours |= {record.intent.digest} if record.intent else set()
         for item in deliveries(state):
             reading = state.observed.readings[item]
             if reading.problem:
                 why = f"{item} could not be cleaned: {reading.problem}"
                 return give_up(state, login_or(state, [item], Reason.CLEAN_FAILED), why)
-            if reading.digest and reading.digest in ours:
+            if reading.digest in record.digests and not reading.unlike:
                 why = f"removes the secret from {item}"
                 return Remove(item, Planned(Change.REMOVE, "no-longer-wanted", why, delivery=item))
         return None

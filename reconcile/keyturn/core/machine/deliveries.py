@@ -36,6 +36,12 @@ def anywhere(state: State) -> tuple[Delivery, ...]:
     return (*wanted(state), *unwanted(state))
 
 
+def ours(state: State) -> frozenset[str | None]:
+    """Return the digests of the secrets that this key is known to have had; None stands for an empty delivery."""
+    known = state.record.digests if state.record and not state.record.deleted_at else frozenset()
+    return known | {state.run.attempt.minted, None}
+
+
 def foreign(state: State) -> tuple[Delivery, ...]:
     """Return the wanted deliveries that hold a value which keyturn neither wrote nor was told to replace."""
     if state.options.take_over:
@@ -44,9 +50,8 @@ def foreign(state: State) -> tuple[Delivery, ...]:
     others = [item for item in wanted(state) if item in readings and not (record and record.delivery(item))]
     if not others:
         return ()
-    ours = {slot.digest for slot in record.slots.values()} if record else set()
-    ours |= {state.run.attempt.minted, record.intent.digest if record and record.intent else None, None}
-    return tuple(item for item in others if readings[item].digest not in ours)
+    known = ours(state)
+    return tuple(item for item in others if readings[item].digest not in known)
 
 
 def places(state: State) -> tuple[Delivery, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from keyturn.core.machine.deliveries import earlier, places
-from keyturn.core.machine.facts import compromised, note, record_of, verdict
+from keyturn.core.machine.facts import compromised, note, record_of, unjudged, verdict
 from keyturn.core.machine.guards import seen
 from keyturn.core.machine.policy import Branch, Chain, when
 from keyturn.core.model import GOOD, UNJUDGED, Cause, SlotName, Strategy, Verdict
@@ -115,19 +115,23 @@ def rolled_back(state: State) -> Decision | None:
 def pasted(state: State) -> Decision | None:
     """The live secret is refused or lost: take what a delivery holds instead, if the API accepts it.
 
-    An operator regenerated the key and pasted the new secret. Of two slots it has to be said which one.
+    An operator regenerated the key and pasted the new secret. Of two slots it has to be said which one. A value that
+    does not look like a key is not tried.
     """
     record, readings = record_of(state), state.observed.readings
     known = {slot.digest for slot in record.slots.values()}
-    new = sorted({d for item in places(state) if (d := readings[item].digest) and d != live_of(state)} - known)
-    for digest in new:
+    held = {read.digest for item in places(state) if (read := readings[item]).digest and not read.unlike}
+    for digest in sorted(str(one) for one in held - known):
         found = verdict(state, digest)
         if found is None:
-            return Check(digest, Purpose.ADOPT)
-        if found in UNJUDGED:
-            return _unjudged(state, digest)
+            return Check(digest, Purpose.PASTED)
         if found is Verdict.REFUSED:
             continue
+        if unjudged(state, digest):
+            return _unjudged(state, digest)
+        if found is Verdict.SKIPPED and not state.options.confirmed:
+            why = f"{_holders(state, digest)} was changed to another secret, and smoke-checks are switched off"
+            return End(Reason.PASTED, f"{why}: nothing shows whose it is")
         if record.strategy is Strategy.ALTERNATING and not (state.options.adopt and state.options.adopt.live):
             return End(Reason.PASTED, f"{_holders(state, digest)} was changed to a secret that the API accepts")
         return _take_pasted(state, record, digest)

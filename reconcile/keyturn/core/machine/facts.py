@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.core.model import Cause, Event, SlotName, Verdict
+from keyturn.core.model import UNJUDGED, Cause, Event, SlotName, Verdict
 from keyturn.core.record import HISTORY, Intent, Record, Slot
 from keyturn.core.state import State
 
@@ -61,6 +61,12 @@ def verdict(state: State, digest: str | None) -> Verdict | None:
     """Return what a smoke-check of this run said of a secret."""
     result = state.observed.verdicts.get(digest) if digest else None
     return result.verdict if result else None
+
+
+def unjudged(state: State, digest: str) -> bool:
+    """Tell whether a smoke-check left open if the API knows a secret; a quota may be used up for any secret."""
+    result = state.observed.verdicts[digest]
+    return result.verdict in UNJUDGED or (result.verdict is Verdict.QUOTA and not result.models)
 
 
 def compromised(state: State) -> bool:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from keyturn.core.machine.adopt import fits, named_otherwise
 from keyturn.core.machine.facts import intent_of, note, record_of
-from keyturn.core.machine.ownership import claim
+from keyturn.core.machine.ownership import api_now, claim
 from keyturn.core.machine.policy import Chain
 from keyturn.core.model import AdoptSecret, ApiKey, Cause, SlotName, Strategy
 from keyturn.core.reasons import Reason
@@ -40,8 +41,7 @@ def create_retired(state: State) -> Decision | None:
     known = tuple(key.uuid for key in state.observed.keys if key.name in missing)
     wanted = " and ".join(map(repr, missing))
     shown = Planned(Change.HAND_OFF, "create-retired", f"needs {wanted}, which an operator makes in the control panel")
-    # By the API's clock, as `created_at` of what is made from now on.
-    handed = Handoff(missing, state.clock.now + timedelta(seconds=state.observed.skew), known)
+    handed = Handoff(missing, api_now(state), known)
     return WriteRecord(
         note(
             replace(record, intent=None, handoff=handed),
@@ -91,7 +91,7 @@ def made(state: State) -> tuple[SlotName, ApiKey] | None:
         if consent and named and named not in ours:
             # Only the API key that the entry names, and only if its secret is to be replaced.
             listed = state.observed.key(named) if consent.secret is AdoptSecret.REGENERATE else None
-            if listed:
+            if listed and (state.options.confirmed or fits(state, slot, listed)):
                 return slot, listed
             continue
         found = [
@@ -134,7 +134,18 @@ def take(state: State) -> Decision | None:
     )
 
 
-HANDOFF: Chain = (complete, other_names, claim_made, take)
+def other_name(state: State) -> Decision | None:
+    """Stop at an API key that the entry names by its uuid, of another name, unless an operator asked for it."""
+    asked = state.desired.adopt
+    for slot in missing_slots(state) if asked and not state.options.confirmed else ():
+        uuid = (asked.a if slot is SlotName.A else asked.b) if asked else ""
+        listed = state.observed.key(uuid) if uuid not in record_of(state).uuids else None
+        if listed and not fits(state, slot, listed):
+            return named_otherwise(state, slot, listed)
+    return None
+
+
+HANDOFF: Chain = (complete, other_names, claim_made, take, other_name)
 
 
 def waits(state: State) -> End | None:

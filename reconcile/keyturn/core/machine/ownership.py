@@ -9,12 +9,13 @@ from datetime import datetime, timedelta
 from keyturn.core.machine.deliveries import consented
 from keyturn.core.machine.facts import intent_of, note, record_of
 from keyturn.core.machine.policy import Chain, Policy, named
+from keyturn.core.machine.provenance import unproven
 from keyturn.core.model import ApiKey, Cause, SlotName
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Claim, Intent, Op
 from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
-from keyturn.core.steps import Decision, LookClaim, Relist, Wait, Write, WriteClaim, WriteRecord
+from keyturn.core.steps import Decision, DeleteKey, LookClaim, Relist, Wait, Write, WriteClaim, WriteRecord
 
 MAX_SKEW = 60.0
 LONG_PAST = timedelta(minutes=10)
@@ -148,8 +149,12 @@ def new_intent(
     state: State, op: Op, slot: SlotName | None = None, *, nonce: str = "", cause: Cause | None = None
 ) -> Intent:
     """Make an intent of this run, leased from now."""
-    now = state.clock.now
-    return Intent(op, slot, nonce or state.run.nonce, state.run.id, now, _lease_end(state), cause=cause)
+    return Intent(op, slot, nonce or state.run.nonce, state.run.id, api_now(state), _lease_end(state), cause=cause)
+
+
+def api_now(state: State) -> datetime:
+    """Return the present moment by the API's clock, as `created_at` of what is made from now on."""
+    return state.clock.now + timedelta(seconds=state.observed.skew)
 
 
 def reopened(state: State) -> Decision | None:
@@ -159,16 +164,17 @@ def reopened(state: State) -> Decision | None:
     old = intent_of(state)
     nonce = old.nonce if old.op is Op.CREATE else ""
     fresh = new_intent(state, old.op, old.slot, nonce=nonce, cause=old.cause)
-    again = replace(fresh, since=old.since, spare=old.spare)
+    # A run whose clock was ahead noted a moment that is yet to come, and made nothing.
+    again = replace(fresh, since=min(old.since, fresh.since), spare=old.spare)
     return WriteRecord(replace(record_of(state), intent=again, deliveries=consented(state)), Write.REOPEN)
 
 
 def gated(uuids: Callable[[State], Iterable[str]]) -> Policy:
-    """Before a mutating call on these API keys, if any: each is as recorded, and claimed; and the clock is right."""
+    """Before a mutating call on these API keys, if any: each is as recorded, claimed and called; the clock is right."""
 
     def gated(state: State) -> Decision | None:
         found = tuple(uuids(state))
-        return gate(state, found) if found else None
+        return (gate(state, found) or _proven(state, found)) if found else None
 
     return named(gated, f"gated({uuids.__name__})")
 
@@ -176,7 +182,8 @@ def gated(uuids: Callable[[State], Iterable[str]]) -> Policy:
 def gate(state: State, uuids: Iterable[str]) -> Decision | None:
     """Return what is missing before a mutating call on these uuids; None if it may be made.
 
-    Each is in a complete list, with the record's creation time, and its claim names this key; and the clock is right.
+    Each is in a complete list, with a name that the policy admits and the record's creation time, and its claim names
+    this key; and the clock is right.
     """
     record = record_of(state)
     known_slots = (*record.slots.values(), *(lost.slot for lost in record.gone))
@@ -187,6 +194,8 @@ def gate(state: State, uuids: Iterable[str]) -> Decision | None:
             if not state.observed.relisted:
                 return Relist()
             return End(Reason.KEY_MISSING, f"the API key {uuid} is in no complete list")
+        if end := outside_policy(state, listed):
+            return end
         known = times.get(uuid)
         if known and listed.created_at and listed.created_at != known:
             said = f"{listed.created_at.isoformat()}, the record says {known.isoformat()}"
@@ -195,6 +204,41 @@ def gate(state: State, uuids: Iterable[str]) -> Decision | None:
         if needs := _claimed(state, uuid, listed):
             return needs
     return wrong_clock(state)
+
+
+def outside_policy(state: State, listed: ApiKey) -> End | None:
+    """Stop at an API key whose name the operator's policy does not admit, whatever the record says."""
+    permit = state.desired.permit
+    why = permit.refusal(listed.name) if permit else ""
+    return End(Reason.OUTSIDE_POLICY, f"the API key {listed.uuid} is not to be changed: {why}") if why else None
+
+
+def _proven(state: State, uuids: Iterable[str]) -> Decision | None:
+    """Stop at an API key that may not be this key's, unless an operator allows it."""
+    doubts = [doubt for uuid in uuids if (doubt := unproven(state, uuid))]
+    if not doubts or state.options.allow_unproven:
+        return None
+    if not state.observed.relisted:
+        return Relist()  # another run may have renamed it since
+    return End(Reason.UNPROVEN, f"{doubts[0]}; it was not changed", number=len(doubts))
+
+
+def drop_extra(state: State, extra: ApiKey, why: str) -> Decision:
+    """Return what is missing until an API key is deleted that only the nonce of a create shows to be this key's.
+
+    No other key claims it. An operator agrees, unless this run has made the nonce itself.
+    """
+    if extra.uuid not in state.observed.claims:
+        return LookClaim(extra.uuid)
+    found = state.observed.claims[extra.uuid]
+    if found and not found.released_at and (found.owner, found.key) != (state.desired.owner, state.desired.id):
+        why = f"the API key {extra.uuid} ({extra.name}) belongs to key {found.key!r} of {found.owner!r}"
+        return End(Reason.CLAIMED, why)
+    if stop := outside_policy(state, extra) or wrong_clock(state):
+        return stop
+    if not (state.run.attempt.opened or state.options.allow_extra):
+        return End(Reason.EXTRA, f"{why}: the API key {extra.uuid} ({extra.name}) is to be deleted", number=1)
+    return DeleteKey(extra.uuid, Planned(Change.DELETE, "extra", f"{why}: {extra.name}", uuid=extra.uuid))
 
 
 def wrong_clock(state: State) -> Decision | None:
@@ -219,18 +263,27 @@ def _claimed(state: State, uuid: str, listed: ApiKey) -> Decision | None:
     return claim(state, uuid)
 
 
-def claim(state: State, uuid: str) -> Decision | None:
-    """Return what is missing until this key claims that uuid."""
+def contested(state: State, uuid: str) -> Decision | None:
+    """Read the claim on that uuid; stop if it is another key's."""
     if uuid not in state.observed.claims:
         return LookClaim(uuid)
     found = state.observed.claims[uuid]
-    mine = (state.desired.owner, state.desired.id)
-    if found and not found.released_at:
-        if (found.owner, found.key) == mine:
-            return None
-        if not state.options.take_over:
-            why = f"the API key {uuid} belongs to key {found.key!r} of {found.owner!r}"
-            return End(Reason.CLAIMED, why)
+    if found is None or found.released_at or _is_mine(state, found) or state.options.take_over:
+        return None
+    return End(Reason.CLAIMED, f"the API key {uuid} belongs to key {found.key!r} of {found.owner!r}")
+
+
+def _is_mine(state: State, found: Claim) -> bool:
+    return (found.owner, found.key) == (state.desired.owner, state.desired.id)
+
+
+def claim(state: State, uuid: str) -> Decision | None:
+    """Return what is missing until this key claims that uuid."""
+    if needs := contested(state, uuid):
+        return needs
+    found, mine = state.observed.claims[uuid], (state.desired.owner, state.desired.id)
+    if found and not found.released_at and _is_mine(state, found):
+        return None
     listed = state.observed.key(uuid)
     shown = Planned(Change.ADOPT, "claims", f"claims the API key {uuid}", uuid=uuid)
     return WriteClaim(Claim(uuid, *mine, created_at=listed.created_at if listed else None), shown)
@@ -241,7 +294,7 @@ def release(state: State, uuid: str, *, spare: bool = False) -> Decision | None:
     if uuid not in state.observed.claims:
         return LookClaim(uuid)
     found = state.observed.claims[uuid]
-    if found is None or found.released_at or (found.owner, found.key) != (state.desired.owner, state.desired.id):
+    if found is None or found.released_at or not _is_mine(state, found):
         return None
     released = Claim(uuid, found.owner, found.key, found.created_at, state.clock.now, spare)
     return WriteClaim(released, Planned(Change.RELEASE, "released", f"releases the API key {uuid}", uuid=uuid))

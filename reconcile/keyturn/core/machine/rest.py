@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from keyturn.core import schedule
 from keyturn.core.machine import handoff, parking, rotate
-from keyturn.core.machine.adopt import field_in_use
-from keyturn.core.machine.deliveries import arrived, behind, foreign, login_or, places, unwanted, wanted
+from keyturn.core.machine.deliveries import arrived, behind, login_or, places, unwanted, wanted
 from keyturn.core.machine.facts import record_of
 from keyturn.core.machine.gone import surplus
+from keyturn.core.machine.in_use import in_use
 from keyturn.core.machine.policy import Chain
 from keyturn.core.machine.retire import due, not_yet_live
 from keyturn.core.model import GOOD
@@ -19,12 +19,6 @@ from keyturn.core.state import State
 def parked(state: State) -> End | None:
     """The key is parked, and no rotation is called for."""
     return parking.parked(state) if rotate.waits(state) is None else None
-
-
-def in_use(state: State) -> End | None:
-    """A delivery holds a value of another origin."""
-    others = foreign(state)
-    return field_in_use(state, others[0]) if others else None
 
 
 def hand_off(state: State) -> End | None:

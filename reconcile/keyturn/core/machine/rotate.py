@@ -40,8 +40,7 @@ def reason(state: State) -> Why | None:
     if verdict(state, record.live_digest) is Verdict.REFUSED and not run.rotated:
         return "refused", "the API refuses the delivered secret"
     if lost(state) and not run.rotated:
-        held = any(state.observed.readings[item].digest for item in anywhere(state))
-        return "secret-lost", f"no target holds the live secret any more{', and what they hold is refused' * held}"
+        return "secret-lost", f"no target holds the live secret any more{_instead(state)}"
     if state.desired.trigger and state.desired.trigger != record.trigger:
         return "trigger", "the rotation trigger changed"
     live = record.slot(record.live)
@@ -63,8 +62,19 @@ def lost(state: State) -> bool:
     held = anywhere(state)
     if any(item not in readings or readings[item].problem for item in held):
         return False
-    found = {digest for item in held if item not in foreign(state) and (digest := readings[item].digest)}
+    mine = (readings[item] for item in held if item not in foreign(state))
+    found = {reading.digest for reading in mine if reading.digest and not reading.unlike}
     return all(verdict(state, digest) is Verdict.REFUSED for digest in found)
+
+
+def _instead(state: State) -> str:
+    """Say what the targets hold instead of the live secret."""
+    readings, assumed = state.observed.readings, state.observed.assumed
+    untried = ", ".join(str(item) for item in anywhere(state) if readings[item].digest in assumed)
+    if untried:
+        return f", unless the API accepts what {untried} holds"
+    held = any(readings[item].digest for item in anywhere(state))
+    return ", and they hold nothing that the API accepts" if held else ""
 
 
 def waits(state: State) -> End | None:
