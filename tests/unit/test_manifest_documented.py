@@ -79,13 +79,14 @@ def test_they_are_found() -> None:
 
 @pytest.fixture
 def example_target(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let the example's kind of target be there as if it were installed, in an environment that holds nothing."""
+    """Let the example's kind of target be there as if it were installed, in an environment that permits nothing."""
     entries = registry._entries() | {
         "json-directory": (EntryPoint("json-directory", "keyturn_json_directory:JsonDirectory", registry.GROUP),)
     }
     monkeypatch.setattr(registry, "_entries", lambda: entries)
     monkeypatch.syspath_prepend(PLUG_IN)
-    monkeypatch.setattr("os.environ", {})
+    # A policy has no variables: a manifest that reads one can be drafted only if it is set.
+    monkeypatch.setattr("os.environ", {"KEYTURN_VAULT_ROLE": "keyturn"})
     yield
     sys.modules.pop("keyturn_json_directory", None)
 

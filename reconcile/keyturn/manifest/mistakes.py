@@ -79,14 +79,13 @@ def error_of(found: Iterable[Mistake], others: int = 0) -> ManifestError:
 
 
 def first_of(found: Iterable[Mistake], noun: str, others: int = 0) -> list[Mistake]:
-    """Return the first hundred and, if there are more, a line with the number of the rest."""
+    """Return the first hundred, and the number of the rest; `others` were only counted."""
     mistakes = sorted(found)
     more = len(mistakes) - _MOST + others
-    if more > 0:
-        last = mistakes[-1]
-        rest = Mistake(last.file, last.line, last.column, "", f"and at least {more} more {noun}")
-        mistakes = [*mistakes[:_MOST], rest]
-    return mistakes
+    if more <= 0:
+        return mistakes
+    last, least = mistakes[-1], "at least " if others else ""
+    return [*mistakes[:_MOST], Mistake(last.file, last.line, last.column, "", f"and {least}{more} more {noun}")]
 
 
 def show_path(path: Path) -> str:
