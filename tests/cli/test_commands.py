@@ -141,7 +141,7 @@ def test_smoke(stage: Stage) -> None:
     document = stage.json("smoke", "report-bot")
     valid(document, "smoke")
     assert document["checked"][0]["result"]["verdict"] == "accepted"
-    assert "there is no secret" in stage.run("smoke", code=1).stdout
+    assert "it holds no secret" in stage.run("smoke", code=1).stdout
     secret = stage.delivered("report") or ""
     assert "stdin" in stage.run("smoke", "--secret", "stdin", stdin=secret).stdout
     assert "accepted" in stage.run("smoke", "report-bot", "--secret", "stdin", stdin=secret).stdout

@@ -59,6 +59,7 @@ class Runner:
             GITHUB_STEP_SUMMARY=str(self.summary),
             GITHUB_REPOSITORY="acme/keys",
             RUNNER_TEMP=str(self.temp),
+            VAULT_AUTH_MOUNT=f"jwt-{stage.prefix}",
             ACTIONS_ID_TOKEN_REQUEST_TOKEN="request-token",
             ACTIONS_ID_TOKEN_REQUEST_URL="https://forge.example/token?v=2",
         )

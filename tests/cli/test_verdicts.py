@@ -89,7 +89,7 @@ def _told(made: Desk, worry: Worry) -> None:
     made.sandbox.change(**worry.settings)
     for command in (("smoke",), NOW):
         answer = made.run(*command, code=1)
-        assert answer.stdout.count(worry.remedy) == worry.keys, (worry.name, command, answer.stdout)
+        assert answer.stdout.count(worry.remedy) == 1, (worry.name, command, answer.stdout)
         assert worry.verdict in answer.stdout
     keys = made.json("status", "--verify", code=1)["keys"]
     checks = [key["verdict"] for key in keys]
@@ -124,7 +124,7 @@ def _blocked(made: Desk) -> None:
     made.token = made.sandbox.add_token("", scopes=SCOPES).value
     made.sandbox.change(balance="blocked")
     for command in COMMANDS:
-        assert made.run(*command, code=1).stdout.count(BALANCE) == 2, command
+        assert made.run(*command, code=1).stdout.count(BALANCE) == 1, command
     made.token = ""
     assert made.mark() == before
 

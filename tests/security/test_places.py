@@ -364,5 +364,5 @@ def test_no_record_is_overwritten_by_a_secret(stage: Stage) -> None:
         stage.edit('"keys": {"bot"', '"keys": {"other"')
         done = stage.run("apply", "--yes", code=None)
         assert done.exit_code != 0
-        assert "this path holds a keyturn document" in done.stdout
+        assert "this path holds a record of keyturn" in done.stdout
     assert stage.openbao.call("GET", record)["data"] == before["data"]

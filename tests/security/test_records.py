@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,10 @@ class Vault:
     def claim(self, key: Key) -> None:
         """Claim an API key for the bot."""
         self.put(f"slots/{key.uuid}", json.dumps({"uuid": key.uuid, "owner": "quickstart", "key": BOT}))
+
+
+OVERLAP = 3.1
+"""Seconds after which the quickstart's overlap of an adoption is over."""
 
 
 @pytest.fixture
@@ -196,6 +201,7 @@ def test_a_claim_of_another_uuid_is_no_claim(stage: Stage, vault: Vault) -> None
     record = json.loads(vault.text(f"keys/{BOT}"))
     live, other = (record["slots"][name]["uuid"] for name in sorted("ab", key=lambda name: name != record["live"]))
     vault.put(f"slots/{other}", vault.text(f"slots/{live}"))
+    time.sleep(OVERLAP)
     assert "the claim on another API key" in stage.run("apply", "--yes", code=1).stdout
 
 
@@ -299,6 +305,7 @@ class TestSigned:
         slots = json.loads(vault.text(f"keys/{BOT}"))["slots"]
         for slot in slots.values():
             vault.forge(lambda claim: claim.update(key="other"), f"slots/{slot['uuid']}")
+        time.sleep(OVERLAP)
         stage.run("rotate", BOT, "--yes", code=4)
 
     def test_keys_are_rotated(self, stage: Stage, vault: Vault, monkeypatch: pytest.MonkeyPatch) -> None:

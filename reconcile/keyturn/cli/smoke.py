@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from keyturn.core.world import World
     from keyturn.report.documents import Checked
 
+EMPTY = "it holds no secret"
+"""Nothing is there to be tried, which is a failure all the same."""
+
 
 @click.command("smoke", help="Test the delivered secrets: list the models, and request a tiny completion.")
 @options.some_keys
@@ -54,7 +57,7 @@ def command(*, keys: tuple[str, ...], file: str, secret: str | None) -> int:
             runs = [(one, one.runner.status(one.keys, Options(verify=True))) for one in manifests]
             checked = [each for one, run in runs for each in _delivered(one, run.keys)]
             found = [key for _, run in runs for key in run.keys if key.name]
-            unlike = [0 if each.result.verdict in GOOD else 1 for each in checked]
+            unlike = [int(each.result.verdict not in GOOD or each.result.detail == EMPTY) for each in checked]
             stopped = [run.stop for _, run in runs if run.stop]
             code = mixed([*(run.exit_code for _, run in runs), *unlike])
     if screen.format == "json":
@@ -83,7 +86,7 @@ def _delivered(one: Opened, known: Sequence[KeyStatus]) -> Iterator[Checked]:
                 result = SmokeResult(Verdict.UNREACHABLE, str(error))
             else:
                 if held is None:
-                    result = SmokeResult(Verdict.SKIPPED, "it holds no secret")
+                    result = SmokeResult(Verdict.SKIPPED, EMPTY)
                 elif not _own(one, entry.id, held):  # it may be a password of another system
                     result = SmokeResult(Verdict.SKIPPED, "the value is not a secret of this key, so it is not tried")
                 else:
