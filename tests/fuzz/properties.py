@@ -22,6 +22,8 @@ from keyturn.live.digitalocean.budget import RateBudget
 from keyturn.live.digitalocean.http import Answer
 from keyturn.live.digitalocean.refusal import refusal, unreadable
 from keyturn.live.digitalocean.wire import AccountAnswer, Completion, ControlError, KeyAnswer, KeyPage, parse
+from keyturn.manifest.parse import INSTALLED
+from keyturn.manifest.policy import parse_policy
 from keyturn.report.documents import parse_plan, parse_report
 from keyturn.targets import dotenv_text, json_text, shell_text
 from tests.fuzz.inputs import (
@@ -40,6 +42,13 @@ from tests.fuzz.inputs import (
 from tests.support.manifests import KEYS, TOP, read
 
 PLAN = json.dumps({"format": 1, "kind": "plan", "keys": ["a"], "runs": [{"owner": "o", "digest": "d"}], "consent": {}})
+POLICY = """\
+apiVersion: keyturn-policy/v1
+owners:
+  o:
+    records: {target: local}
+    names: ["*"]
+"""
 KEY = {"uuid": "u", "name": "n", "created_at": "2026-11-24T00:00:00Z", "secret_key": "s"}
 ANSWERS = (
     json.dumps({"api_key_info": KEY}),
@@ -63,6 +72,17 @@ def manifest(source: str | bytes) -> None:
     except ManifestError as error:
         mistakes = error.mistakes
     assert all(one.text and one.line for one in mistakes)
+    assert not any(CANARY in str(one) for one in mistakes)
+
+
+def policy(source: str | bytes) -> None:
+    """It is right, or a ManifestError whose mistakes have a text."""
+    mistakes: Sequence[Mistake] = ()
+    try:
+        parse_policy(source if isinstance(source, bytes) else source.encode(errors="replace"), "policy.yaml", INSTALLED)
+    except ManifestError as error:
+        mistakes = error.mistakes
+    assert all(one.text for one in mistakes)
     assert not any(CANARY in str(one) for one in mistakes)
 
 
@@ -145,6 +165,9 @@ PROPERTIES: Mapping[str, tuple[st.SearchStrategy[Any], Callable[[Any], None]]] =
     "manifest of noise": (st.one_of(st.text(), st.binary()), manifest),
     "manifest of words": (st.dictionaries(NAMES, TREES, max_size=8).map(_yaml), manifest),
     "manifest with noise": (st.tuples(st.just(TOP), NOISE, st.just(KEYS)).map("".join), manifest),
+    "policy of noise": (st.one_of(st.text(), st.binary()), policy),
+    "policy of words": (st.dictionaries(NAMES, TREES, max_size=8).map(_yaml), policy),
+    "policy with noise": (st.tuples(st.just(POLICY), NOISE).map("".join), policy),
     "record": (documents(SAMPLES), record),
     "claim": (documents([CLAIM]), claim),
     "saved plan": (documents([PLAN]), plan),

@@ -47,6 +47,7 @@ def command(  # noqa: PLR0913 - each is an option
     yes: bool,
 ) -> int:
     """Apply the manifest, or exactly a saved plan."""
+    from keyturn.cli.files import read_bounded
     from keyturn.cli.session import Order, change, opened
     from keyturn.core.results import Options
     from keyturn.report.documents import Consent, parse_plan
@@ -57,7 +58,7 @@ def command(  # noqa: PLR0913 - each is an option
     if saved:
         if keys:
             raise click.UsageError("a saved plan names its own keys: omit KEY or --plan")
-        document = parse_plan(Path(saved).read_text(encoding="utf-8"), where=saved)
+        document = parse_plan(read_bounded(Path(saved)), where=saved)
         if document.consent != consent:
             raise click.UsageError(f"this plan was made with {_flags(document.consent)}: use the same to apply it")
         keys, verify = document.keys, document.verify

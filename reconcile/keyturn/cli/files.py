@@ -1,4 +1,4 @@
-"""Files that a command writes for its caller."""
+"""Files that a command reads and writes for its caller."""
 
 from __future__ import annotations
 
@@ -9,6 +9,29 @@ from contextlib import suppress
 from pathlib import Path
 
 from keyturn.core.errors import InputError
+
+LARGEST = 8 * 1024 * 1024
+"""Bytes of a file that a command reads for its caller."""
+
+
+def read_bounded(path: Path) -> str:
+    """Return the text of a regular file.
+
+    Raises:
+        InputError: it is something else, too large, unreadable or no UTF-8.
+    """
+    try:
+        # Without waiting for a writer, if it is a named pipe.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            content = file.read(LARGEST + 1) if regular else b""
+        if not regular or len(content) > LARGEST:
+            raise InputError("this is not a regular file of at most 8 MiB, and is not read", where=str(path))
+        return content.decode()
+    except OSError as error:
+        raise InputError("this file cannot be read", where=str(path), evidence=error.strerror or "") from None
+    except UnicodeDecodeError:
+        raise InputError("this file is not text in UTF-8", where=str(path)) from None
 
 
 def write_private(path: Path, text: str) -> None:

@@ -167,8 +167,12 @@ def read_policy(path: FilePath, kinds: Kinds) -> Policy:
     Raises:
         ManifestError: all mistakes of the file, or that it is no regular file, is larger than 1 MiB or unreadable.
     """
-    source = _source(path)
-    mistakes = Mistakes(str(path))
+    return parse_policy(_source(path), str(path), kinds)
+
+
+def parse_policy(source: bytes, file: str, kinds: Kinds) -> Policy:
+    """Return the policy with this content; `file` is how its mistakes name it. Raises ManifestError: all mistakes."""
+    mistakes = Mistakes(file)
     root = parse(source, mistakes)
     for scalar, where in scalars(root):
         if isinstance(scalar.value, str) and "${" in scalar.value:
@@ -180,7 +184,7 @@ def read_policy(path: FilePath, kinds: Kinds) -> Policy:
         _check_targets(root, owner, rule, kinds, mistakes)
     if model is None or mistakes.found:
         raise mistakes.stop()
-    return Policy(str(path), model, root)
+    return Policy(file, model, root)
 
 
 def _check_targets(root: Fields, owner: str, rule: OwnerRule, kinds: Kinds, mistakes: Mistakes) -> None:
