@@ -208,7 +208,7 @@ def _permitted(desired: Desired, owner: str, environment: Mapping[str, str]) -> 
     from keyturn import manifest
     from keyturn.core.errors import PolicyError
 
-    if not environment.get(POLICY):
+    if POLICY not in environment:
         return desired
     policy = manifest.read_policy(Path(environment[POLICY]))
     # A program has no limit of its own, since the engine works on one resource at a time.

@@ -270,3 +270,36 @@ def test_without_a_policy_the_plan_says_so(scene: Scene, monkeypatch: pytest.Mon
     for form in ("text", "markdown"):
         assert scene.stage.run("plan", "-f", str(scene.manifest), "--format", form).stdout.count(none) == 1
     assert scene.stage.json("plan", "-f", str(scene.manifest))["runs"][0]["policy"] == ""
+
+
+@pytest.mark.parametrize("command", [("validate",), ("plan",), ("sign", "--yes"), ("history", "checkout-bot")])
+def test_an_empty_name_is_not_taken_for_no_policy(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    """A variable that a workflow left empty must not open the wall."""
+    monkeypatch.setenv("KEYTURN_POLICY", "")
+    assert "the name of the policy is empty" in stage.run(*command, code=3).stderr
+    monkeypatch.delenv("KEYTURN_POLICY")
+    assert "the name of the policy is empty" in stage.run(*command, "--policy", "", code=3).stderr
+
+
+def test_a_signature_is_subject_to_the_policy(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`keyturn sign` vouches for documents, so it is refused to an owner whom the policy does not name."""
+    stage.make_keys()
+    stage.run("apply", "--yes")
+    policy = stage.folder / "policy.yaml"
+    stage.run("policy", "init", "--out", str(policy))
+    monkeypatch.setenv("KEYTURN_RECORD_KEY", "0" * 64)
+    stage.edit("name: quickstart", "name: stranger")
+    assert "names no owner 'stranger'" in stage.run("sign", "--yes", "--policy", str(policy), code=4).stderr
+
+
+@pytest.mark.finding("M2", before="a link inside of the manifest's directory moved a delivery", now="refused, exit 3")
+def test_a_link_does_not_move_a_directory_of_secrets(stage: Stage) -> None:
+    """The policy compares real paths, so a link would move its rule as well."""
+    (stage.folder / "public").mkdir()
+    (stage.folder / "secrets").symlink_to("public")
+    stage.edit("targets:\n", "targets:\n  env: {type: dotenv, root: ./secrets}\n")
+    assert "a symbolic link is on the way to this directory" in stage.run("validate", code=3).stderr
+    stage.edit("root: ./secrets", "root: ./public/../public")
+    stage.run("validate")

@@ -86,7 +86,7 @@ class Life:
         self.universe.unfenced = frozenset({"plain"})
         self.desired: DesiredKey = entry(strategy, 1, rotation=Rotation(strategy, MONTHLY, OVERLAP))
         self.calm = True
-        self.ours = True
+        self.ours, self.handed = True, False
         self.effects = 0
 
     def live(self, event: Event) -> None:
@@ -176,7 +176,7 @@ class Life:
             return
         if hand.does == "hands-over":
             of_others(universe)
-            self.ours = False
+            self.ours, self.handed = False, True
             return
         universe.steady = frozenset()
         if hand.does == "deletes":
@@ -197,7 +197,7 @@ class Life:
         """Let all faults be gone and time pass; return what broke."""
         if not self.universe.wrong:
             try:
-                last = Options(verify=not self.calm, allow_delete=True, take_over=not self.ours)
+                last = Options(verify=not self.calm, allow_delete=True, take_over=self.handed)
                 rules.begin(self.universe, self.desired)
                 rules.finish(self.universe, self.desired, last, TIMING)
             except Exception as error:  # noqa: BLE001 - whatever is raised is a violation

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from keyturn.core.model import DesiredKey
 from keyturn.core.reasons import Condition
@@ -145,6 +145,10 @@ def run(
     usual = _mints(twin, act, options, setting) if twin else 0
     try:
         report = apply_key(world, act.desired, options, f"run-{universe.runs}", told.append)
+        if calm and _edited(scenario, place) and report.end.code in rules.ASKED:
+            agreed = replace(options, allow_extra=True, allow_unproven=True)
+            fresh = SimWorld(universe, {}, act.desired.timing, skew=act.skew, token=act.token)
+            report = apply_key(fresh, act.desired, agreed, f"run-{universe.runs}-agreed", told.append)
     except Killed:
         pass
     except Exception as error:  # noqa: BLE001 - whatever is raised is a violation
@@ -198,6 +202,11 @@ def _begin(universe: Universe, act: Act, place: Place) -> None:
     """Note what the rules need to know of an act before its next run."""
     universe.runs += 1
     rules.begin(universe, act.desired, compromised=act.options.compromised and place.tries == 0)
+
+
+def _edited(scenario: Scenario, place: Place) -> bool:
+    """Tell whether the entry has changed: what the earlier one left half made, an operator has to agree to."""
+    return any(act.desired != scenario.acts[place.act].desired for act in scenario.acts[: place.act])
 
 
 def _done(scenario: Scenario, act: Act, report: KeyReport | None) -> bool:

@@ -34,6 +34,10 @@ class Stops(StrEnum):
     MUST = "must"
 
 
+ASKED = frozenset({Reason.EXTRA, Reason.UNPROVEN})
+"""How a run ends that asks an operator whose an API key is."""
+
+
 def begin(universe: Universe, desired: DesiredKey, *, compromised: bool = False) -> None:
     """Note what the rules need to know before a run: what the entry wants, and what is known to have leaked."""
     wanted = frozenset(() if desired.absent else desired.deliveries)
@@ -188,7 +192,7 @@ def finish(
 
 def _agreed(report: KeyReport, options: Options, go: Callable[[Options], KeyReport]) -> KeyReport:
     """Let an operator look at an API key that may not be the key's own, and agree."""
-    if report.end.code in {Reason.EXTRA, Reason.UNPROVEN}:
+    if report.end.code in ASKED:
         return go(replace(options, allow_extra=True, allow_unproven=True))
     return report
 

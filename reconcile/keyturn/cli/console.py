@@ -23,7 +23,7 @@ class Screen:
         self.quiet = False
         self.no_color = False
         self.format = "text"
-        self.policy = ""
+        self.policy: str | None = None
         self._silence: list[Callable[[], None]] = []
 
     def result(self, lines: Iterable[Line]) -> None:

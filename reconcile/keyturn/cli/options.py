@@ -96,7 +96,6 @@ policy_file = click.option(
     envvar="KEYTURN_POLICY",
     show_envvar=True,
     type=click.Path(),
-    default="",
     expose_value=False,
     callback=_set("policy"),
     metavar="FILE",

@@ -91,9 +91,17 @@ def opened(
         yield tuple(result)
 
 
+POLICY = "KEYTURN_POLICY"
+"""The variable with the file of the operator's policy. An empty one would silently permit everything."""
+
+
 def policy_of(screen: Screen) -> Policy | None:
-    """Return the operator's policy, None if none is named. Raises ManifestError with all its mistakes."""
-    return read_policy(Path(screen.policy)) if screen.policy else None
+    """Return the operator's policy, None if none is named. Raises InputError if its name is empty, or ManifestError."""
+    if screen.policy:
+        return read_policy(Path(screen.policy))
+    if screen.policy == "" or os.environ.get(POLICY) == "":
+        raise InputError("the name of the policy is empty", where=POLICY, remedy="Name a file, or unset the variable.")
+    return None
 
 
 def plan_all(manifests_: Sequence[Opened], order: Order) -> list[RunPlan]:

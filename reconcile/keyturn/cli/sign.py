@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     "say and asking. The key for signatures is KEYTURN_RECORD_KEY.",
 )
 @options.some_keys
-@options.manifest_file
+@options.manifests
 @click.option("--yes", is_flag=True, help="Sign without confirmation.")
 @options.talking
 def command(*, keys: tuple[str, ...], file: str, yes: bool) -> int:

@@ -26,7 +26,18 @@ def root_mistakes(setting: str, root: str, base: Path, environment: Mapping[str,
     """
     real = os.path.realpath(base / root)
     listed = (one for one in listed_in(ALLOWED_ROOTS, environment, os.pathsep) if Path(one).is_absolute())
-    if not any(Path(real).is_relative_to(os.path.realpath(one)) for one in (str(base), *listed)):
+    if any(Path(real).is_relative_to(os.path.realpath(one)) for one in listed):
+        return
+    if Path(real).is_relative_to(os.path.realpath(base)):
+        # A link could be changed without a change of the manifest, and no policy would see it.
+        if real != os.path.normpath(Path(os.path.realpath(base), os.path.relpath(base / root, base))):
+            yield InputError(
+                "a symbolic link is on the way to this directory",
+                where=setting,
+                evidence=f"it leads to {real}",
+                remedy="Name the directory itself.",
+            )
+    else:
         yield NoConsent(
             f"the directory {real} is not below the directory of the manifest",
             where=setting,
