@@ -34,7 +34,7 @@ from keyturn.sandbox import ReadyKey, Sandbox
 from tests.support.moto import Moto
 from tests.support.openbao import OpenBao
 
-TIMING = Timing(delivery=3.0, settle=0.2, lease=20.0, propagation=1.0, request=1.5)
+TIMING = Timing(delivery=3.0, settle=0.2, lease=20.0, propagation=1.0, request=1.2)
 OVERLAP = timedelta(seconds=1)
 FIELD = "MODEL_ACCESS_KEY"
 OTHERS = {"DATABASE": "kept", "SCORE": 1.5}

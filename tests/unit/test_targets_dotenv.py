@@ -195,12 +195,12 @@ def test_no_link_is_followed(root: Path, tmp_path: Path, path: str) -> None:
     assert (outside / "app.env").read_text() == "NAME=sk-do-old\n"
 
 
-def test_root_itself_may_be_a_link(root: Path, tmp_path: Path) -> None:
-    """Within the directory of the manifest."""
+def test_root_itself_may_not_be_a_link(root: Path, tmp_path: Path) -> None:
+    """Not even within the directory of the manifest: no policy would see that it was changed."""
     link = tmp_path / "link"
     link.symlink_to(root)
-    target(link).write("app.env", "NAME", NEW, None, free)
-    assert (root / "app.env").read_text() == "NAME=sk-do-new\n"
+    with pytest.raises(InputError, match="a symbolic link is on the way"):
+        target(link)
 
 
 def test_only_plain_files_of_text_are_read(root: Path) -> None:

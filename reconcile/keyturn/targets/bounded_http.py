@@ -10,6 +10,7 @@ import queue
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from types import TracebackType
@@ -24,6 +25,9 @@ BODY_LIMIT = 8 * 1024 * 1024
 
 CONNECT = 1 / 3
 """The part of a request's deadline for connecting. The rest is for the answer."""
+
+LATE, GRACE = 0.5, 1.0
+"""Seconds: so late a deadline shows that the process stood still, and so long it has to read what has arrived."""
 
 NEVER_SENT = (
     httpx.ConnectError,
@@ -54,21 +58,28 @@ def trust(authority: str, where: str) -> ssl.SSLContext:
 
 
 class Watchdog:
-    """Shuts down the connection of one request if it is still in use after `seconds`. Starts with its `with` block."""
+    """Shuts down the connection of one request if it is still in use after `seconds`. Starts with its `with` block.
+
+    If the process stood still past the deadline, what arrived in time is read first.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.expired = False
+        self._seconds, self._deadline = seconds, 0.0
+        self._over = threading.Event()
         self._socket: socket.socket | None = None
         self._timer = threading.Timer(seconds, self._expire)
         self._timer.daemon = True
 
     def __enter__(self) -> Self:
+        self._deadline = time.monotonic() + self._seconds
         self._timer.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._over.set()
         self._timer.cancel()
 
     def watch(self, connection: socket.socket) -> None:
@@ -78,6 +89,8 @@ class Watchdog:
             _shut_down(connection)
 
     def _expire(self) -> None:
+        if time.monotonic() - self._deadline > LATE and self._over.wait(GRACE):
+            return
         self.expired = True
         if self._socket is not None:
             _shut_down(self._socket)

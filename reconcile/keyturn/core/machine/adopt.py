@@ -9,7 +9,7 @@ from keyturn.core.machine.deliveries import foreign, login_or, unreadable, wante
 from keyturn.core.machine.facts import note, unjudged, verdict
 from keyturn.core.machine.guards import seen
 from keyturn.core.machine.in_use import field_in_use, in_doubt, in_use, try_found
-from keyturn.core.machine.ownership import claim, contested, new_intent, outside_policy
+from keyturn.core.machine.ownership import api_now, claim, contested, new_intent, outside_policy
 from keyturn.core.machine.policy import Branch, Chain, when
 from keyturn.core.machine.pool import from_pool
 from keyturn.core.model import Adopt, AdoptSecret, ApiKey, Cause, Delivery, SlotName, Verdict
@@ -131,7 +131,7 @@ def regenerate(state: State) -> Decision | None:
     """Ask for a rotation: the present secret dies, which the plan says."""
     found = candidates(state)
     first = next(iter(found))
-    asked = Requested(state.options.by or "keyturn", "it was adopted with a new secret", state.clock.now)
+    asked = Requested(state.options.by or "keyturn", "it was adopted with a new secret", api_now(state))
     states = tuple(DeliveryState(item) for item in wanted(state))
     record = replace(_first_record(state, found, states), requested=asked)
     why = f"takes over {found[first].name!r}; its present secret dies with the regenerate that follows"

@@ -21,6 +21,7 @@ from keyturn.core.machine import (
 from keyturn.core.machine.facts import idle
 from keyturn.core.machine.gone import GONE
 from keyturn.core.machine.handoff import HANDOFF
+from keyturn.core.machine.ownership import gated
 from keyturn.core.machine.parking import unparked
 from keyturn.core.machine.policy import Branch, Chain, Condition, Conditional, Policy, name_of, when
 from keyturn.core.machine.rest import CONDITION
@@ -110,6 +111,7 @@ AT_REST: Chain = (
     *HANDOFF,
     create.namesake,
     create.open_create,
+    gated(rename.misnamed_key),
     rename.open_rename,
     *CONDITION,
 )

@@ -9,7 +9,7 @@ from keyturn.core.machine.deliveries import anywhere, consented, foreign, login_
 from keyturn.core.machine.facts import note, record_of, verdict
 from keyturn.core.machine.guards import failed, seen
 from keyturn.core.machine.minting import MINT, SLOT_GONE
-from keyturn.core.machine.ownership import gated, new_intent
+from keyturn.core.machine.ownership import api_now, gated, new_intent
 from keyturn.core.machine.parking import parked
 from keyturn.core.machine.policy import Chain, when
 from keyturn.core.model import UNKNOWN, Cause, SlotName, Strategy, Verdict
@@ -118,9 +118,9 @@ def asked(state: State) -> Requested | None:
     if options.rotate and not state.run.honoured:
         by = options.by or state.run.id
         leaked = options.compromised or (record.requested is not None and record.requested.compromised)
-        return Requested(by, options.reason or "on demand", state.clock.now, compromised=leaked)
+        return Requested(by, options.reason or "on demand", api_now(state), compromised=leaked)
     if record.requested is None and state.desired.trigger and state.desired.trigger != record.trigger:
-        return Requested("the entry", "the rotation trigger changed", state.clock.now)
+        return Requested("the entry", "the rotation trigger changed", api_now(state))
     return record.requested
 
 
@@ -226,10 +226,12 @@ def open_rotate(state: State) -> Decision | None:
     # What only a reading has shown is written down: should nothing be minted now, the next run reads again.
     if code == "secret-lost":
         ours = tuple(replace(item, digest=None) for item in ours)
+    intent, request = new_intent(state, Op.ROTATE, slot, cause=cause_of(state)), asked(state)
     opened = replace(
         record,
-        intent=new_intent(state, Op.ROTATE, slot, cause=cause_of(state)),
-        requested=asked(state),
+        intent=intent,
+        # Noted by another clock, it could look younger than the rotation that fulfils it.
+        requested=request and replace(request, at=min(request.at, intent.since)),
         trigger=state.desired.trigger or record.trigger,
         deliveries=ours,
         unverified=sentence if code == "refused" else record.unverified,
