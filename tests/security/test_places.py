@@ -146,8 +146,7 @@ def test_an_origin_is_permitted_for_one_kind_of_credential(
         write(stage, {"v": {"type": "vault", "address": server.url}}, "v:bot#KEY")
         done = stage.run("plan", code=3)
         assert f"vault={server.url}" in done.stderr
-        replacement = f"write vault={server.url} instead of {server.url} in KEYTURN_ALLOWED_ORIGINS"
-        assert (replacement in done.stderr) == (not kind)
+        assert ("lists it without a kind" in done.stderr) == (not kind)
         assert server.requests == []
         monkeypatch.setenv("KEYTURN_ALLOWED_ORIGINS", f"vault={server.url}")
         stage.run("plan", code=None)

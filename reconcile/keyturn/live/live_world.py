@@ -111,7 +111,7 @@ class LiveWorld:
         self._paths: dict[tuple[str, str], threading.Lock] = {}
         self._paths_lock = threading.Lock()
         self._records_checked = False
-        self.signatures = signatures or Signatures()
+        self.signatures = Signatures() if signatures is None else signatures
 
     def __enter__(self) -> Self:
         return self
