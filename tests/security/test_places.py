@@ -191,6 +191,19 @@ def test_a_reviewed_plan_is_applied_to_what_was_reviewed(stage: Stage, what: str
     assert "KEY=sk-do-" in (stage.folder / "safe/app.env").read_text()
 
 
+def test_a_plan_of_an_earlier_version_says_so(stage: Stage) -> None:
+    """It holds no configuration, so its digest differs although nothing changed."""
+    stage.make_keys("bot")
+    write(stage, {"env": {"type": "dotenv", "root": "."}}, "env:app.env#KEY")
+    stage.run("plan", "--out", "p.json")
+    saved = json.loads((stage.folder / "p.json").read_text())
+    for run in saved["runs"]:
+        del run["configuration"]
+        run["digest"] = "0" * 64
+    (stage.folder / "p.json").write_text(json.dumps(saved))
+    assert "an earlier version of keyturn saved it" in stage.run("apply", "--plan", "p.json", "--yes", code=4).stderr
+
+
 @pytest.mark.finding("H4", before="a saved plan is applied with another login", now="exit 4: which setting changed")
 def test_a_reviewed_plan_binds_the_login(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two logins of one store have one home; the plan knows them apart."""
