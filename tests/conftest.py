@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,10 +18,13 @@ from tests.support.network import stay_on_loopback
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.cluster.control_plane import Cluster
     from tests.support.moto import Moto
     from tests.support.openbao import OpenBao
 
-CREDENTIALS = ("AWS_", "BAO_", "DIGITALOCEAN_", "KEYTURN_", "OP_CONNECT_", "PULUMI_", "VAULT_")
+CREDENTIALS = ("AWS_", "BAO_", "DIGITALOCEAN_", "KEYTURN_", "KUBE", "OP_CONNECT_", "PULUMI_", "VAULT_")
+CLUSTER = pytest.StashKey[Path | Exception]()
+"""The program of the Kubernetes control plane, or why there is none."""
 
 stay_on_loopback()
 
@@ -35,6 +39,25 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the tests of the security review's findings say which they are about."""
     findings.note(items)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the Kubernetes control plane before any test that needs it, while no test's time runs."""
+    if session.config.option.collectonly or not any(_wants_a_cluster(item) for item in session.items):
+        return
+    from tests.cluster.control_plane import program
+    from tests.support.go_program import NoGo
+
+    with session.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        try:
+            session.stash[CLUSTER] = program()
+        except (NoGo, RuntimeError) as error:
+            session.stash[CLUSTER] = error
+
+
+def _wants_a_cluster(item: pytest.Item) -> bool:
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    return "cluster" in getattr(item, "fixturenames", ()) or "kubernetes" in parameters.values()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -77,4 +100,22 @@ def moto() -> Iterator[Moto]:
     from tests.support.moto import Moto
 
     with Moto() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One Kubernetes API server for the session: use a namespace of your own in it.
+
+    Without Go tests are skipped; with CI set they fail.
+    """
+    from tests.cluster.control_plane import Cluster
+    from tests.support.go_program import NoGo
+
+    program = request.session.stash[CLUSTER]
+    if isinstance(program, NoGo) and not os.environ.get("CI"):
+        pytest.skip(f"*** {program} ***")
+    if isinstance(program, Exception):
+        pytest.fail(str(program))
+    with Cluster(program, tmp_path_factory.mktemp("cluster")) as server:
         yield server

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract import place_aws, place_custom, place_dotenv, place_local, place_onepassword, place_vault
+from tests.cluster.control_plane import Cluster
+from tests.contract import (
+    place_aws,
+    place_custom,
+    place_dotenv,
+    place_kubernetes,
+    place_local,
+    place_onepassword,
+    place_vault,
+)
 from tests.contract.places import DeliveryPlace, DocumentPlace, Opener
 from tests.support.moto import Moto
 from tests.support.openbao import OpenBao
@@ -20,14 +29,16 @@ DELIVERIES: Mapping[str, Opener] = {
     "dotenv-json": place_dotenv.json_files,
     "dotenv-shell": place_dotenv.shell,
     "json-directory": place_custom.deliveries,
+    "kubernetes": place_kubernetes.deliveries,
     "onepassword-connect": place_onepassword.deliveries,
     "vault": place_vault.deliveries,
 }
-FENCED = ("aws-secrets-manager", "dotenv", "dotenv-json", "dotenv-shell", "vault")
+FENCED = ("aws-secrets-manager", "dotenv", "dotenv-json", "dotenv-shell", "kubernetes", "vault")
 """Those of them that compare and set."""
 DOCUMENTS: Mapping[str, Opener] = {
     "aws-secrets-manager": place_aws.place,
     "dotenv": place_dotenv.dotenv,
+    "kubernetes": place_kubernetes.documents,
     "local": place_local.documents,
     "vault": place_vault.documents,
 }
@@ -49,6 +60,12 @@ class Started:
     def moto(self) -> Moto:
         """The AWS of the session."""
         server: Moto = self.request.getfixturevalue("moto")
+        return server
+
+    @property
+    def cluster(self) -> Cluster:
+        """The Kubernetes of the session."""
+        server: Cluster = self.request.getfixturevalue("cluster")
         return server
 
     @property

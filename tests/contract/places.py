@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 from keyturn.targets.base import Target
+from tests.cluster.control_plane import Cluster
 from tests.support.moto import Moto
 from tests.support.openbao import OpenBao
 
@@ -57,6 +58,10 @@ class Servers(Protocol):
     @property
     def moto(self) -> Moto:
         """The AWS of the session."""
+
+    @property
+    def cluster(self) -> Cluster:
+        """The Kubernetes of the session."""
 
     @property
     def folder(self) -> Path:

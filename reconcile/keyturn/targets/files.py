@@ -86,6 +86,22 @@ def authority(setting: str, variable: str, environment: Mapping[str, str], base:
     raise InputError("this certificate file cannot be used", where=where, evidence=f"{source}: {named}, {why}")
 
 
+def read_small(file: Path) -> str:
+    """Return the text of a regular file of at most LARGEST_AUTHORITY bytes. A named pipe is not waited for.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is something else, too large, or no UTF-8.
+    """
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as stream:
+        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
+            raise ValueError("no regular file")
+        content = stream.read(LARGEST_AUTHORITY + 1)
+    if len(content) > LARGEST_AUTHORITY:
+        raise ValueError("too large")
+    return content.decode()
+
+
 def _holds_certificate(text: str) -> bool:
     try:
         ssl.create_default_context(cadata=text)

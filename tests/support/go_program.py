@@ -1,0 +1,76 @@
+"""Programs for the tests that are built from Go modules, and kept by the content of what they are built from."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.support.process import run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FLAGS = ("-trimpath", "-buildvcs=false")
+LONGEST = 3600
+"""Seconds that a build may take: six minutes on two idle cores, and they are seldom idle."""
+
+
+class NoGo(Exception):
+    """There is no Go to build a program with."""
+
+
+def built(module: Path, *, linked: str = "-s -w") -> Path:
+    """Return the program of the Go module in a folder, building it where needed. `linked` are flags of the linker.
+
+    Raises:
+        NoGo: there is no Go.
+        RuntimeError: the build failed; the error holds the end of what it said.
+    """
+    compiler = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin")
+    if compiler is None:
+        raise NoGo(f"`go` was not found, so {module.name} cannot be built; install it")
+    cache = module / ".build"
+    version = _go(compiler, module, "env", "GOVERSION")
+    sources = [path.read_bytes() for path in sorted(module.glob("go.*")) + sorted(module.glob("*.go"))]
+    digest = hashlib.sha256(b"\0".join([" ".join([version, linked, *FLAGS]).encode(), *sources])).hexdigest()[:16]
+    program = cache / digest
+    with _locked(cache):
+        if not program.is_file():
+            for old in cache.iterdir():
+                if old.name != "lock":
+                    old.unlink()
+            print(f"building {module.name}: this takes minutes, once", file=sys.stderr, flush=True)
+            with tempfile.TemporaryDirectory(dir=module.parent) as unfinished:
+                made = Path(unfinished) / "program"
+                _go(compiler, module, "build", *FLAGS, "-ldflags", linked, "-o", str(made), ".")
+                made.rename(program)
+    return program
+
+
+def _go(compiler: str, module: Path, *arguments: str) -> str:
+    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"} or name.startswith("GO")}
+    environment = {**kept, "GOFLAGS": "", "GOWORK": "off", "CGO_ENABLED": "0"}
+    try:
+        done = run([compiler, *arguments], cwd=module, env=environment, seconds=LONGEST)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"go {arguments[0]} took longer than {LONGEST} s") from None
+    if done.returncode:
+        raise RuntimeError(f"go {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
+    return done.stdout.strip()
+
+
+@contextmanager
+def _locked(cache: Path) -> Iterator[None]:
+    """Let one process build at a time: `make test` runs several."""
+    cache.mkdir(exist_ok=True)
+    with (cache / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
