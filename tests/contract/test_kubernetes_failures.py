@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -45,11 +46,10 @@ def served(*scripts: bytes | Script, tokens: str = "token") -> Iterator[tuple[Se
 
 def failure(kind: type[KeyturnError], *scripts: bytes | Script, writing: bool = False) -> KeyturnError:
     """The error for these answers; it holds no text of them, nor do its causes."""
-    with served(*scripts) as (secrets, _), pytest.raises(kind) as caught:
-        if writing:
-            secrets.change(PLACE, "7", {"data": {}}, unguarded)
-        else:
-            secrets.read(PLACE)
+    with served(*scripts) as (secrets, _):
+        ask = partial(secrets.change, PLACE, "7", {"data": {}}, unguarded) if writing else partial(secrets.read, PLACE)
+        with pytest.raises(kind) as caught:
+            ask()
     assert SECRET not in f"{caught.value!r} {caught.value} {caught.value.__cause__!r} {caught.value.__context__!r}"
     assert caught.value.__context__ is None
     return caught.value
@@ -146,7 +146,7 @@ def test_a_list_comes_in_pages_and_without_values() -> None:
     """An empty one holds null."""
     item = {"metadata": {"name": "x", "annotations": {"keyturn.dev/path": "a/b"}}}
     first = {"kind": "PartialObjectMetadataList", "metadata": {"continue": "next"}, "items": [item]}
-    last = {"kind": "PartialObjectMetadataList", "metadata": {}, "items": None}
+    last: dict[str, object] = {"kind": "PartialObjectMetadataList", "metadata": {}, "items": None}
     with served(reply(200, json.dumps(first)), reply(200, json.dumps(last))) as (secrets, raw):
         assert secrets.list("payments", "a=b") == ({"keyturn.dev/path": "a/b"},)
         assert b"continue=next" in raw.requests[1]
