@@ -9,6 +9,7 @@ import base64
 import contextlib
 import json
 import secrets
+import ssl
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -160,7 +161,13 @@ class Cluster:
             self.authority = authority.read_text()
             headers = {"Authorization": f"Bearer {self.admin}"}
             self._client = self._running.enter_context(
-                httpx.Client(base_url=self.origin, verify=str(authority), headers=headers, timeout=30, trust_env=False)
+                httpx.Client(
+                    base_url=self.origin,
+                    verify=ssl.create_default_context(cafile=authority),
+                    headers=headers,
+                    timeout=30,
+                    trust_env=False,
+                )
             )
         with contextlib.suppress(httpx.TransportError):
             return self._client.get("/readyz").status_code == httpx.codes.OK

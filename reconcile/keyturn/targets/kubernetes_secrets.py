@@ -1,8 +1,8 @@
 """The Secrets of one cluster: read, create, change on exactly the version that was read, list, and dry runs of these.
 
 Facts of the API ("Kubernetes API Concepts", tried on 1.37): a merge patch that names a stale `resourceVersion` is a
-409, and one that names none is unconditional. A dry run is judged like the real request and writes nothing. `create`
-cannot be granted for one name, but a server-side apply to a name that is granted for `patch` creates it.
+409, and one that names none is unconditional. A dry run is judged like the real request and writes nothing. A POST is
+refused if `create` is granted for certain names only; a server-side apply to such a name creates the Secret.
 """
 
 from __future__ import annotations
