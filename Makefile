@@ -27,7 +27,7 @@ unit: $(STAMP) ## the tests without servers, sockets or processes (30 s)
 
 unit-all: unit $(PYTHONS:%=unit-%) ## the same with every Python from 3.11 to 3.13 on this machine (30 s each, after its install)
 
-test: $(STAMP) ## every test (15 min); those on the Pulumi engine build it once (2 to 9 min) if there is Go and no `pulumi`
+test: $(STAMP) ## every test (20 min); the Pulumi engine and a Kubernetes API server are built once (2 to 9 min each) if there is Go
 	$(BIN)/python $(PYTEST) $(ARGS)
 
 coverage: $(STAMP) ## the lines that tests/unit, tests/integration, tests/cli and tests/engine without the engine run (7 min)

@@ -79,18 +79,21 @@ class Cluster:
         self.call("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
         return name
 
-    def user(self, namespace: str, rules: Sequence[Mapping[str, object]]) -> str:
-        """Return the token of a new service account whose role in the namespace has these rules and no others."""
-        name = f"user-{uuid4().hex[:8]}"
-        rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
-        self.call("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", {"metadata": {"name": name}})
-        self.call("POST", f"{rbac}/roles", {"metadata": {"name": name}, "rules": list(rules)})
-        subject = {"kind": "ServiceAccount", "name": name, "namespace": namespace}
-        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
-        self.call("POST", f"{rbac}/rolebindings", {"metadata": {"name": name}, "subjects": [subject], "roleRef": role})
-        asked = {"spec": {"expirationSeconds": 3600}}
-        accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
-        return str(self.call("POST", f"{accounts}/{name}/token", asked)["status"]["token"])
+    def user(self, rights: Mapping[str, Sequence[Mapping[str, object]]]) -> str:
+        """Return the token of a new service account whose roles have these rules, by namespace, and no others."""
+        name, home = f"user-{uuid4().hex[:8]}", next(iter(rights))
+        accounts = f"/api/v1/namespaces/{home}/serviceaccounts"
+        self.call("POST", accounts, {"metadata": {"name": name}})
+        for namespace, rules in rights.items():
+            rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+            subject = {"kind": "ServiceAccount", "name": name, "namespace": home}
+            role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+            binding = {"metadata": {"name": name}, "subjects": [subject], "roleRef": role}
+            self.call("POST", f"{rbac}/roles", {"metadata": {"name": name}, "rules": list(rules)})
+            self.call("POST", f"{rbac}/rolebindings", binding)
+        return str(
+            self.call("POST", f"{accounts}/{name}/token", {"spec": {"expirationSeconds": 3600}})["status"]["token"]
+        )
 
     def kubeconfig(self, token: str, name: str = "test") -> dict[str, Any]:
         """Return a kubeconfig with one context."""

@@ -41,7 +41,7 @@ class KubernetesPlace:
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.cluster = cluster
         self.namespace = cluster.namespace()
-        token = cluster.user(self.namespace, documented_rules(self.role))
+        token = cluster.user({self.namespace: documented_rules(self.role)})
         self._kubeconfig = cluster.write_kubeconfig(folder / f"{self.namespace}.json", token)
         self._targets: list[KubernetesTarget] = []
 

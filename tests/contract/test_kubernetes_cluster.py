@@ -36,7 +36,7 @@ def place(cluster: Cluster, tmp_path: Path) -> Iterator[KubernetesPlace]:
 
 def as_user(place: KubernetesPlace, folder: Path, *rules: dict[str, object]) -> KubernetesTarget:
     """The target with the rights of these rules only."""
-    token = place.cluster.user(place.namespace, rules)
+    token = place.cluster.user({place.namespace: rules})
     return place.target(KUBECONFIG=str(place.cluster.write_kubeconfig(folder / "limited.json", token)))
 
 
