@@ -102,7 +102,7 @@ def test_a_key_lives_in_a_cluster(site: Site) -> None:
 
 
 def test_a_deleted_record_stops_its_key(site: Site) -> None:
-    """Its finalizer keeps it; nothing is adopted anew."""
+    """Its finalizer keeps it; nothing is adopted again."""
     stage = site.stage
     stage.run("apply", "--yes")
     (name,) = [
