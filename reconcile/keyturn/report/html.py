@@ -20,7 +20,7 @@ from keyturn.report.overview import coming, counts, worst_first
 from keyturn.report.pools import pool_text
 from keyturn.report.remedies import remedy
 
-FEW = 3
+FEW = 5
 """Up to so many keys that need attention start open."""
 URGENT = frozenset({Tone.BAD, Tone.ATTENTION})
 """Tones that are shown before what is coming."""
@@ -118,7 +118,7 @@ def _tools(document: StatusDocument, keys: Sequence[KeyStatus]) -> str:
         f'</fieldset>{hidden}<div class="search" data-script hidden><label class="sr" for="filter">Filter keys</label>'
         '<input id="filter" type="search" autocomplete="off" spellcheck="false" '
         'placeholder="Filter by key, place, reason"><kbd aria-hidden="true">/</kbd></div>'
-        '<button type="button" id="toggle" data-script hidden>Open or close all</button>'
+        '<button type="button" id="toggle" data-script hidden>Open all</button>'
         '<output id="shown" for="filter" aria-live="polite"></output></div>'
     )
 
@@ -139,7 +139,7 @@ def _shared(shared: Common, document: StatusDocument) -> str:
     """Return each cause that several keys share, once."""
     rows = [
         f'<li><div>{ends_html(end, document.at)}</div><p class="keys">{text(names)}</p>'
-        f'<div class="do">{do_html([do] if do else [])}</div></li>'
+        f'<div class="do">{do_html([do] if do else [], shared.keys[end.code.value, end.why])}</div></li>'
         for names, end, do in shared
     ]
     if not rows:
@@ -165,8 +165,9 @@ def _group(
     name = f"group-{condition.value}"
     title = condition.value.replace("-", " ").capitalize()
     rows = [key_html(key, document.at, shared, opened=opened and bool(key.exit_code)) for key in keys]
+    plain = " plain" if condition is Condition.READY else ""
     return (
-        f'<section class="group" data-condition="{condition.value}" aria-labelledby="{name}"><div class="head">'
+        f'<section class="group{plain}" data-condition="{condition.value}" aria-labelledby="{name}"><div class="head">'
         f'{tone_icon(condition.tone)}<h2 id="{name}">{title} <span class="number">{len(keys)}</span></h2>'
         f'<p>{text(condition.meaning)}</p></div><div class="card">{"".join(rows)}</div></section>'
     )

@@ -35,8 +35,8 @@ svg.i{width:1.15em;height:1.15em;flex:none;vertical-align:-.22em}
 header{margin-bottom:28px}
 .brand{font-weight:600;margin-bottom:20px;color:var(--muted)}
 .brand b{color:var(--text)}
-h1{font-size:30px;line-height:1.2;font-weight:650;letter-spacing:-.02em;display:flex;gap:12px;align-items:center}
-h1 svg.i{width:30px;height:30px}
+h1{font-size:30px;line-height:1.2;font-weight:650;letter-spacing:-.02em;display:flex;gap:13px}
+h1 svg.i{width:30px;height:30px;margin-top:3px}
 header .sub{margin-top:8px;color:var(--muted)}
 .stale{color:var(--attention);font-weight:600}
 h2{font-size:17px;line-height:1.35;font-weight:650;letter-spacing:-.005em}
@@ -72,21 +72,23 @@ summary::-webkit-details-marker{display:none}
 .key>summary{display:grid;grid-template-columns:minmax(0,1fr) 11.5em 8.5em 1em;gap:2px 20px;align-items:baseline;
 padding:12px 18px;border-radius:12px}
 .key>summary:hover{background:var(--soft)}
+.key[open]>summary{border-radius:12px 12px 0 0}
 .key .name{font-weight:600}
 .key .why{display:block;color:var(--muted);font-size:14px}
 .key:not([open]) .why{display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden}
+.plain .who{display:grid;grid-template-columns:minmax(0,2fr) minmax(0,3fr);gap:0 20px;align-items:baseline}
+.plain .key>summary{padding-block:8px}
 .key .when,.key .held{font-size:14px;color:var(--muted)}
 .key .when b,.key .held b{font-weight:600;color:var(--text)}
 .key .held .short{color:var(--bad)}
 .turn{justify-self:end;color:var(--muted)}
 .turn svg.i{width:12px;height:12px}
 [open]>summary .turn svg{transform:rotate(90deg)}
-.more{padding:4px 18px 22px;display:grid;grid-template-columns:minmax(0,1fr) minmax(0,19em);gap:20px 40px}
+.more{padding:6px 18px 24px;display:grid;grid-template-columns:minmax(0,1fr) minmax(0,20em);gap:22px 44px}
+.more .main>*+*{margin-top:20px}
 .more h3,.do h3{font-size:13px;font-weight:600;color:var(--muted);margin-bottom:6px}
-.more .wide{grid-column:1/-1}
 .do p+p{margin-top:8px}
 .do code,.shared code.cmd{background:var(--soft);border-radius:6px;padding:2px 7px;color:var(--text)}
-.do .cmd{display:inline-block}
 .copy{font-size:13px;line-height:1.4;padding:2px 9px;margin-left:6px;border-radius:6px}
 .do{background:transparent}
 .list li{padding:7px 0;border-top:1px solid var(--line)}
@@ -96,6 +98,7 @@ padding:12px 18px;border-radius:12px}
 .code{color:var(--muted);font-size:13px}
 dl{display:grid;grid-template-columns:auto minmax(0,1fr);gap:4px 16px;font-size:14px;align-content:start}
 dt{color:var(--muted)}
+dd .muted{white-space:nowrap}
 .side{align-self:start}
 .shared .card,.stop{padding:16px 18px}
 .shared li+li{margin-top:16px;padding-top:16px;border-top:1px solid var(--line)}
@@ -109,9 +112,9 @@ dt{color:var(--muted)}
 .strip .n{fill:var(--card);font-weight:700;font-size:11px}
 .strip line{stroke:var(--line)}
 .strip .now{stroke:var(--muted)}
-.m-rotation{fill:var(--calm)}.m-retire{fill:var(--notice)}.m-go{fill:var(--attention)}
+.m-rotation{fill:var(--calm)}.m-retire{fill:var(--notice)}.m-wait{fill:var(--attention)}
 .agenda{margin-top:14px;border-top:1px solid var(--line)}
-.agenda li{display:grid;grid-template-columns:11.5em 5.5em 8em minmax(0,1fr);gap:0 16px;padding:7px 0;
+.agenda li{display:grid;grid-template-columns:13em 5.5em 8em minmax(0,1fr);gap:0 16px;padding:7px 0;
 border-top:1px solid var(--line);font-size:14px;align-items:baseline}
 .agenda li:first-child{border-top:0}
 .agenda .in{color:var(--muted)}
@@ -124,18 +127,23 @@ footer{color:var(--muted);font-size:14px;border-top:1px solid var(--line);paddin
 @media(max-width:720px){
 .page{padding:24px 16px 48px}
 h1{font-size:25px}
+h1 svg.i{width:26px;height:26px;margin-top:2px}
+.plain .who{display:block}
 .brand{margin-bottom:14px}
 .group,.shared,.coming,.rest{margin-bottom:30px}
-.search{max-width:none;flex-basis:100%}
+.tools{gap:14px 8px}
+.search{max-width:none;flex:1 1 180px}
 .search kbd{display:none}
 .head{flex-wrap:wrap;column-gap:9px}
 .head p{flex-basis:100%}
 .key>summary{grid-template-columns:minmax(0,1fr) auto;padding:12px 14px;row-gap:4px}
 .key .who{grid-column:1}
 .turn{grid-column:2;grid-row:1}
-.key .when{grid-column:1/-1;grid-row:2}
-.key .held{grid-column:1/-1;grid-row:3}
+.key .who{grid-row:1}
+.key .when{grid-column:1;grid-row:2}
+.key .held{grid-column:1/-1;grid-row:2;justify-self:end}
 .more{grid-template-columns:minmax(0,1fr);padding:2px 14px 20px}
+.copy{margin-left:0}
 .strip .alt{display:none}
 .agenda li{grid-template-columns:minmax(0,1fr) auto;gap:0 12px}
 .agenda .who{grid-column:1;grid-row:1;font-weight:600}
@@ -151,7 +159,15 @@ SCRIPT = """
 "use strict";
 (() => {
   const all = (selector) => [...document.querySelectorAll(selector)];
+  const looked = document.getElementById("looked");
+  const minutes = Math.floor((Date.now() - Date.parse(looked.dateTime)) / 60000);
+  const age = document.getElementById("age");
+  const told = (number, unit) => `${number} ${unit}${number === 1 ? "" : "s"} ago`;
+  age.textContent = ", " + (minutes < 2 ? "just now" : minutes < 120 ? told(minutes, "minute")
+    : minutes < 2880 ? told(Math.floor(minutes / 60), "hour") : told(Math.floor(minutes / 1440), "day"));
+  age.classList.toggle("stale", minutes >= 1440);
   const box = document.getElementById("filter");
+  if (!box) return;
   const keys = all("details.key").map((node) => [node, node.textContent.toLowerCase()]);
   const shown = document.getElementById("shown");
   const toggle = document.getElementById("toggle");
@@ -162,6 +178,7 @@ SCRIPT = """
     for (const group of all(".group")) group.hidden = !group.querySelector("details.key:not([hidden])");
     const number = visible().length;
     const narrowed = words.length || number < keys.length;
+    toggle.textContent = visible().some(([node]) => node.open) ? "Close all" : "Open all";
     shown.textContent = narrowed ? (number ? `${number} of ${keys.length} shown` : "No key matches") : "";
   };
   for (const node of all("[data-script]")) node.hidden = false;
@@ -171,6 +188,8 @@ SCRIPT = """
     const open = !visible().some(([node]) => node.open);
     for (const [node] of visible()) node.open = open;
   });
+  for (const [node] of keys) node.addEventListener("toggle", filter);
+  filter();
   document.addEventListener("keydown", (event) => {
     if (event.key === "/" && event.target !== box && !event.ctrlKey && !event.metaKey) {
       event.preventDefault();
@@ -197,13 +216,6 @@ SCRIPT = """
     });
     code.after(button);
   }
-  const looked = document.getElementById("looked");
-  const minutes = Math.floor((Date.now() - Date.parse(looked.dateTime)) / 60000);
-  const age = document.getElementById("age");
-  const told = (number, unit) => `${number} ${unit}${number === 1 ? "" : "s"} ago`;
-  age.textContent = ", " + (minutes < 2 ? "just now" : minutes < 120 ? told(minutes, "minute")
-    : minutes < 2880 ? told(Math.floor(minutes / 60), "hour") : told(Math.floor(minutes / 1440), "day"));
-  age.classList.toggle("stale", minutes >= 1440);
 })();
 """
 
@@ -225,6 +237,6 @@ stroke="var(--card)" stroke-width="2" stroke-linecap="round" stroke-linejoin="ro
 stroke-linejoin="round" d="m4 2 4 4-4 4"/></symbol>
 <symbol id="m-rotation" viewBox="0 0 12 12"><circle class="m-rotation" cx="6" cy="6" r="5"/></symbol>
 <symbol id="m-retire" viewBox="0 0 12 12"><path class="m-retire" d="M6 0l6 6-6 6-6-6z"/></symbol>
-<symbol id="m-go" viewBox="0 0 12 12"><path class="m-go" d="M2 1l9 5-9 5z"/></symbol>
+<symbol id="m-wait" viewBox="0 0 12 12"><path class="m-wait" d="M2 1l9 5-9 5z"/></symbol>
 </svg>"""
 """The shapes: each tone has its own, beside its word and its colour."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from keyturn.core.reasons import Condition
@@ -29,16 +30,18 @@ def key_html(key: KeyStatus, now: datetime, shared: Common, *, opened: bool) -> 
         f'<span class="when">{_when(key, now)}</span><span class="held">{_held(key)}</span>'
         f'<span class="turn">{icon("i-turn")}</span>'
     )
-    more = _do(remedies(key.every, key.key)) + _found(key, now) + _facts(key, now) + _deliveries(key)
+    main = _do(key) + _found(key, now) + _deliveries(key) + _problems(key)
     state = " open" if opened else ""
     return (
-        f'<details class="key"{state}><summary>{line}</summary><div class="more">{more}{_problems(key)}</div></details>'
+        f'<details class="key"{state}><summary>{line}</summary><div class="more"><div class="main">{main}</div>'
+        f"{_facts(key, now)}</div></details>"
     )
 
 
-def do_html(dos: list[str]) -> str:
-    """Return what to do, each sentence a paragraph; empty if nothing."""
-    return "".join(f"<p>{words(do)}</p>" for do in dos)
+def do_html(dos: Sequence[str], keys: Iterable[str] = ()) -> str:
+    """Return what to do about these keys, each sentence a paragraph; empty if nothing."""
+    ids = tuple(keys)
+    return "".join(f"<p>{words(do, ids)}</p>" for do in dos)
 
 
 def ends_html(end: End, now: datetime) -> str:
@@ -76,8 +79,9 @@ def _held(key: KeyStatus) -> str:
     return f"<b{short}>{held}/{len(key.deliveries)}</b> delivered"
 
 
-def _do(dos: list[str]) -> str:
-    return f'<div class="do wide"><h3>Do</h3>{do_html(dos)}</div>' if dos else ""
+def _do(key: KeyStatus) -> str:
+    dos = remedies(key.every, key.key)
+    return f'<div class="do"><h3>Do</h3>{do_html(dos, [key.key])}</div>' if dos else ""
 
 
 def _found(key: KeyStatus, now: datetime) -> str:
@@ -96,9 +100,9 @@ def _facts(key: KeyStatus, now: datetime) -> str:
         ("strategy", key.strategy.value),
         ("live slot", key.live.value if key.live else ""),
         ("generation", str(key.generation) if key.generation else ""),
-        ("secret made", f"{time(key.minted_at)} ({span(key.minted_at, now)} ago)" if key.minted_at else ""),
-        ("next rotation", _moment(key.next_rotation_at, now)),
-        ("old secret ends", _moment(key.retire_at, now)),
+        ("secret made", _moment(key.minted_at, f"{span(key.minted_at, now)} ago") if key.minted_at else ""),
+        ("next rotation", _coming(key.next_rotation_at, now)),
+        ("old secret ends", _coming(key.retire_at, now)),
         ("last change", time(key.recorded_at) if key.recorded_at else ""),
         *((f"uuid {slot.value}", f'<span class="mono">{text(uuid)}</span>') for slot, uuid in key.uuids),
     ]
@@ -106,8 +110,12 @@ def _facts(key: KeyStatus, now: datetime) -> str:
     return f'<div class="side"><h3>Facts</h3><dl>{rows}</dl></div>'
 
 
-def _moment(at: datetime | None, now: datetime) -> str:
-    return f"{time(at)} ({_ahead(at, now)})" if at else ""
+def _coming(at: datetime | None, now: datetime) -> str:
+    return _moment(at, _ahead(at, now)) if at else ""
+
+
+def _moment(at: datetime, distance: str) -> str:
+    return f'{time(at)} <span class="muted">{distance}</span>'
 
 
 def _deliveries(key: KeyStatus) -> str:
@@ -129,11 +137,11 @@ def _deliveries(key: KeyStatus) -> str:
         rows.append(f"<li>smoke-check: {text(smoke_words(key.verdict, said=said, key=key.key))}</li>")
     how = "read now" if key.read else "as recorded"
     title = f"{count(len(key.deliveries), 'delivery', 'deliveries')}, {how}"
-    return f'<div class="wide"><h3>{title}</h3><ul class="list">{"".join(rows)}</ul></div>'
+    return f'<div><h3>{title}</h3><ul class="list">{"".join(rows)}</ul></div>'
 
 
 def _problems(key: KeyStatus) -> str:
     if not key.problems:
         return ""
     rows = "".join(f"<li>{text(problem)}</li>" for problem in key.problems)
-    return f'<div class="wide"><h3>Problems</h3><ul class="list">{rows}</ul></div>'
+    return f'<div><h3>Problems</h3><ul class="list">{rows}</ul></div>'

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from html import escape
 
@@ -14,6 +15,8 @@ LONGEST = 2000
 _CODE = re.compile(r"`([^`]+)`")
 _TYPED = re.compile(r"keyturn [A-Za-z0-9 ._:/=-]+")
 """A command that may be copied: nothing in it means anything to a shell."""
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""A key's id, as the schema of the manifest has it. A record may have another one, such as an option."""
 
 
 def text(value: str) -> str:
@@ -44,12 +47,16 @@ def span(at: datetime, now: datetime) -> str:
     return length(at - now)
 
 
-def words(value: str) -> str:
-    """Return a sentence with its code spans; a command that is safe to paste is marked for the button that copies."""
+def words(value: str, keys: Iterable[str] = ()) -> str:
+    """Return a sentence with its code spans; a command that is safe to paste is marked for the button that copies.
+
+    `keys` are the ids in it: none of its commands is marked if one of them is not an id of a manifest.
+    """
+    good = all(_ID.fullmatch(key) for key in keys)
     parts = _CODE.split(value)
-    return "".join(_code(part) if number % 2 else text(part) for number, part in enumerate(parts))
+    return "".join(_code(part, copied=good) if number % 2 else text(part) for number, part in enumerate(parts))
 
 
-def _code(value: str) -> str:
-    kind = ' class="cmd"' if _TYPED.fullmatch(value) else ""
+def _code(value: str, *, copied: bool) -> str:
+    kind = ' class="cmd"' if copied and _TYPED.fullmatch(value) else ""
     return f"<code{kind}>{text(value)}</code>"

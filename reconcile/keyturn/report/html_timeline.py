@@ -23,7 +23,7 @@ LEFT, RIGHT = 2.0, 97.0
 LANES = {
     Kind.ROTATION: ("Rotations", "m-rotation", "rotation", "rotations"),
     Kind.RETIRE: ("Retires of old secrets", "m-retire", "retire", "retires"),
-    Kind.GOES_ON: ("Ends of waits", "m-go", "goes on", "go on"),
+    Kind.WAIT_ENDS: ("Ends of waits", "m-wait", "wait ends", "waits end"),
 }
 
 

@@ -23,7 +23,7 @@ class Kind(StrEnum):
 
     ROTATION = "rotation"
     RETIRE = "retire"
-    GOES_ON = "goes on"
+    WAIT_ENDS = "wait ends"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,5 +107,5 @@ def coming(keys: Iterable[KeyStatus]) -> list[Coming]:
             found.add((retire, key.key, Kind.RETIRE))
         for end in key.every:
             if end.until and end.condition is Condition.WAITING:
-                found.add((end.until, key.key, Kind.GOES_ON))
+                found.add((end.until, key.key, Kind.WAIT_ENDS))
     return [Coming(*one) for one in sorted(found)]

@@ -34,7 +34,9 @@ def status_lines(document: StatusDocument, width: int | None = None) -> list[Lin
     shared = common([(key.key, key.every) for key in keys])
     result = [line(Span(totals(document), Tone.HEAD))]
     result += _stops(document.stops)
-    result += [line(), *found] if (found := common_lines(shared)) else []
+    for names, end, do in shared:
+        result += [line(), line(Span(names, Tone.NAME)), line("  ", *condition_spans(end))]
+        result += [line("  ", Span("do: ", Tone.HEAD), do)] if do else []
     result += [line(), *_keys(keys, document.at, shared, width)] if keys else []
     result += [line(), *found] if (found := pool_lines(document.pools)) else []
     result += handoff_lines(next((end for end in key.every if end.make), key.every[0]) for key in keys)
@@ -127,7 +129,7 @@ def _stops(stopped: Iterable[End]) -> list[Line]:
     return [
         row
         for end in stopped
-        for row in (line(Span("An apply would stop: ", Tone.BAD), end.why), line("  do ", remedy(end, "KEY")))
+        for row in (line(Span("An apply would stop: ", Tone.BAD), end.why), line("  do: ", remedy(end, "KEY")))
     ]
 
 
@@ -166,8 +168,9 @@ def _notes(key: KeyStatus, shared: Common, *, where: bool) -> list[Line]:
     own = shared.own(key.every)
     notes += [condition_spans(end) for end in own if end.condition is not Condition.READY]
     notes += [line(Span("do: ", Tone.HEAD), text) for text in remedies(own, key.key)]
-    if where and place(key) and key.condition is not Condition.READY:
-        notes.append(line("delivered to ", place(key)))
+    if where and key.condition is not Condition.READY and key.deliveries:
+        named = [one for one, _ in key.deliveries if any(str(one) in end.why for end in key.every)]
+        notes += [] if named else [line("where: ", place(key))]
     if is_remembered(key) and key.recorded_at:
         notes.append(line(f"the rest is as recorded at {moment(key.recorded_at)}"))
     if key.requested:
