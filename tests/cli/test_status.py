@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 import jsonschema
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.cli.desk import desk, schema
+from tests.support.metrics import read_openmetrics
 
 if TYPE_CHECKING:
     from tests.real.run import ForkServer
@@ -42,7 +42,7 @@ def test_only_and_every_format(nursery: ForkServer) -> None:
         assert pages["markdown"].startswith("### keyturn status\n\n3 keys: 1 refused, 2 ready. As of ")
         assert pages["html"].startswith("<!doctype html>")
         assert "<title>1 of 3 keys needs attention · keyturn</title>" in pages["html"]
-        assert {family.type for family in text_string_to_metric_families(pages["openmetrics"])} == {"gauge"}
+        assert {family.type for family in read_openmetrics(pages["openmetrics"])} == {"gauge"}
         assert made.leaks() == []
 
 
@@ -55,7 +55,7 @@ def test_the_last_known_state_while_the_api_is_down(nursery: ForkServer) -> None
         made.sandbox.arm("list", "error-503", times=None)
         text = made.run("status", code=1).stdout
         assert text.startswith("2 keys: 2 unknown\n\none, two\n  unknown: ")
-        assert text.count("503") == 1
+        assert text.count("listing keys") == 1
         assert text.count("  the rest is as recorded at ") == 2
         rows = [row.split() for row in text.splitlines() if row.startswith(("one ", "two "))]
         assert [(row[1], row[3], row[4], row[-3]) for row in rows] == [("unknown", "a", "1", "1/1")] * 2

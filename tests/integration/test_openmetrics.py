@@ -6,8 +6,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
-from prometheus_client.parser import text_string_to_metric_families as read_prometheus
 
 from keyturn.core.reasons import Condition
 from keyturn.core.results import PoolState
@@ -15,6 +13,7 @@ from keyturn.report.documents import StatusDocument
 from keyturn.report.openmetrics import HELP, LONGEST, status_openmetrics
 from tests.support.fleet import fleet
 from tests.support.hostile import NAMES
+from tests.support.metrics import read_openmetrics, read_prometheus
 from tests.support.outcomes import NOW, statuses
 
 if TYPE_CHECKING:
@@ -33,8 +32,8 @@ def samples(families: list[Metric]) -> Samples:
 def test_both_parsers_read_the_same() -> None:
     """A server that scrapes OpenMetrics, and node exporter's textfile collector, which knows the older format only."""
     text = status_openmetrics(fleet())
-    families = list(read_openmetrics(text))
-    assert samples(families) == samples(list(read_prometheus(text)))
+    families = read_openmetrics(text)
+    assert samples(families) == samples(read_prometheus(text))
     assert {family.name for family in families} == set(HELP)
     assert {family.type for family in families} == {"gauge"}
     units = {family.name: family.unit for family in families}
@@ -45,7 +44,7 @@ def test_both_parsers_read_the_same() -> None:
 def test_the_figures_of_a_fleet() -> None:
     """Each key has one condition; counts are zero where there is none; times are seconds."""
     document = fleet()
-    found = samples(list(read_openmetrics(status_openmetrics(document))))
+    found = samples(read_openmetrics(status_openmetrics(document)))
 
     def one(name: str, **labels: str) -> float:
         return found[f"keyturn_{name}", tuple(sorted(labels.items()))]
@@ -74,7 +73,7 @@ def test_hostile_names_are_labels_and_nothing_else(name: str) -> None:
     """Escapes come back as they were written, labels are bounded, and equal ones are merged."""
     keys = tuple(replace(one, key=name, owner=name) for one in statuses(name))
     document = StatusDocument(NOW, 1, keys, pools=(PoolState(name, 2, 1, 1), PoolState(name, 3, 5, 1)), stopped=(name,))
-    found = samples(list(read_openmetrics(status_openmetrics(document))))
+    found = samples(read_openmetrics(status_openmetrics(document)))
     pools = {metric: value for (metric, _), value in found.items() if metric.startswith("keyturn_pool")}
     assert pools == {"keyturn_pool_spares": 2, "keyturn_pool_spares_low": 5, "keyturn_pool_spares_wanted": 2}
     assert sum(metric == "keyturn_key_age_seconds" for metric, _ in found) == 1
@@ -90,11 +89,11 @@ def test_backslashes_quotes_and_line_feeds_come_back() -> None:
 
 
 def _labels(document: StatusDocument) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
-    return list(samples(list(read_openmetrics(status_openmetrics(document)))))
+    return list(samples(read_openmetrics(status_openmetrics(document))))
 
 
 def test_nothing_at_all_is_still_a_document() -> None:
     """No key, no pool: when it was looked, and how it ended."""
-    found = samples(list(read_openmetrics(status_openmetrics(StatusDocument(NOW, 5, ())))))
+    found = samples(read_openmetrics(status_openmetrics(StatusDocument(NOW, 5, ()))))
     assert found["keyturn_exit_code", ()] == 5
     assert len(found) == 4
