@@ -6,8 +6,10 @@ import re
 from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
+import yaml
 
 from keyturn.core.model import Delivery
 from keyturn.core.reasons import Condition, Reason
@@ -191,6 +193,22 @@ def test_a_secret_that_someone_pasted_is_masked_everywhere() -> None:
     ):
         assert secret not in text
         assert "[secret]" in text or "key_condition" in text
+
+
+def test_the_page_about_status_tells_the_truth() -> None:
+    """Its example is what is printed, its table has every metric, and its alerts ask for none that is not there."""
+    page = (Path(__file__).parent.parent.parent / "docs/status.md").read_text(encoding="utf-8")
+    keys = tuple(one for one in fleet().keys if one.key in {"checkout-bot", "support-chat", "catalog", "ads"})
+    assert f"```text\n{paint_plain(status_lines(StatusDocument(NOW, 1, keys)))}```" in page
+    assert "".join(f"| `{name}` | {text} |\n" for name, text in HELP.items()) in page
+    [rules] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    [group] = yaml.safe_load(rules)["groups"]
+    named = {name for rule in group["rules"] for name in re.findall(r"keyturn_\w+", rule["expr"])}
+    assert named <= set(HELP)
+    conditions = {
+        word for rule in group["rules"] for words in re.findall('"(.*)"', rule["expr"]) for word in words.split("|")
+    }
+    assert conditions < set(Condition)
 
 
 def test_metrics_have_bounded_labels_and_every_family_is_declared_once() -> None:

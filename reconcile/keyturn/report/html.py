@@ -10,7 +10,7 @@ from keyturn.core.reasons import Condition, Tone
 from keyturn.core.results import KeyStatus
 from keyturn.report.common import Common, common
 from keyturn.report.documents import StatusDocument
-from keyturn.report.handoff import handoff_text
+from keyturn.report.handoff import FIRST, LAST, handoff_text
 from keyturn.report.html_assets import SCRIPT, SPRITE, STYLE
 from keyturn.report.html_key import do_html, ends_html, key_html
 from keyturn.report.html_parts import text, time, tone_icon, words
@@ -117,7 +117,7 @@ def _tools(document: StatusDocument, keys: Sequence[KeyStatus]) -> str:
         f'<div class="tools"><fieldset class="chips"><legend class="sr">Show keys by condition</legend>{"".join(chips)}'
         f'</fieldset>{hidden}<div class="search" data-script hidden><label class="sr" for="filter">Filter keys</label>'
         '<input id="filter" type="search" autocomplete="off" spellcheck="false" '
-        'placeholder="Filter by key, place, reason"><kbd aria-hidden="true">/</kbd></div>'
+        'placeholder="Key, place or reason"><kbd aria-hidden="true">/</kbd></div>'
         '<button type="button" id="toggle" data-script hidden>Open all</button>'
         '<output id="shown" for="filter" aria-live="polite"></output></div>'
     )
@@ -176,12 +176,15 @@ def _group(
 def _rest(document: StatusDocument, keys: Sequence[KeyStatus]) -> str:
     """Return what concerns no single key: API keys to make, pools, and what nobody owns."""
     parts: list[str] = []
-    names = dict.fromkeys(name for key in keys for end in key.every for name in end.make)
-    if names:
-        head, *more = handoff_text(names)
-        made = "".join(f"<p>{words(row)}</p>" for row in more)
-        parts.append(f'<section class="rest"><h2>To make by hand</h2><div class="card"><p>{text(head)}</p>{made}</div>')
-        parts.append("</section>")
+    ends = [end for key in keys for end in key.every if end.make]
+    if names := list(dict.fromkeys(name for end in ends for name in end.make)):
+        first, *more = handoff_text(names, last=LAST if all(end.since for end in ends) else FIRST)
+        made = "".join(f'<li class="mono">{text(name)}</li>' for name in names)
+        how = "".join(f"<p>{words(row)}</p>" for row in more[len(names) :])
+        parts.append(
+            f'<section class="rest"><h2>To make by hand</h2><div class="card"><p>{text(first)}</p>'
+            f'<ul class="names">{made}</ul>{how}</div></section>'
+        )
     if document.pools:
         rows = "".join(
             f"<li>{tone_icon(Tone.ATTENTION if pool.few else Tone.GOOD)} {text(pool_text(pool))}</li>"

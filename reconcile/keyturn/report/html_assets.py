@@ -76,6 +76,7 @@ padding:12px 18px;border-radius:12px}
 .key .name{font-weight:600}
 .key .why{display:block;color:var(--muted);font-size:14px}
 .key:not([open]) .why{display:-webkit-box;-webkit-line-clamp:2;-webkit-box-orient:vertical;overflow:hidden}
+.group:not(.plain) .key[open] .why{display:none}
 .plain .who{display:grid;grid-template-columns:minmax(0,2fr) minmax(0,3fr);gap:0 20px;align-items:baseline}
 .plain .key>summary{padding-block:8px}
 .key .when,.key .held{font-size:14px;color:var(--muted)}
@@ -93,6 +94,9 @@ padding:12px 18px;border-radius:12px}
 .do{background:transparent}
 .list li{padding:7px 0;border-top:1px solid var(--line)}
 .list li:first-child{border-top:0;padding-top:0}
+.list li:last-child{padding-bottom:0}
+.rest p+p,.rest .names{margin-top:8px}
+.rest .names li{font-weight:600}
 .list .state{font-weight:600}
 .list .moments{color:var(--muted);font-size:14px}
 .code{color:var(--muted);font-size:13px}
@@ -134,6 +138,7 @@ h1 svg.i{width:26px;height:26px;margin-top:2px}
 .tools{gap:14px 8px}
 .search{max-width:none;flex:1 1 180px}
 .search kbd{display:none}
+.search input{padding-right:12px}
 .head{flex-wrap:wrap;column-gap:9px}
 .head p{flex-basis:100%}
 .key>summary{grid-template-columns:minmax(0,1fr) auto;padding:12px 14px;row-gap:4px}
@@ -148,6 +153,7 @@ h1 svg.i{width:26px;height:26px;margin-top:2px}
 .agenda li{grid-template-columns:minmax(0,1fr) auto;gap:0 12px}
 .agenda .who{grid-column:1;grid-row:1;font-weight:600}
 .agenda .in{grid-column:2;grid-row:1}
+.agenda .in,.agenda .what{justify-self:end}
 }
 @media print{.tools,.copy{display:none}.page{max-width:none;padding:0}}
 """
