@@ -37,7 +37,7 @@ class Views:
         )
         self._open.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(60_000)
         page.clock.set_fixed_time(NOW + timedelta(minutes=4))
         page.on("request", self._note(file.as_uri()))
         page.on("console", lambda message: self.complaints.append(f"{message.type}: {message.text}"))

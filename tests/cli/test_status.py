@@ -1,17 +1,27 @@
-"""`keyturn status` as a command: formats, --only, exit codes, and what is shown while a server is down."""
+"""`keyturn status` as a command: formats, --only, exit codes, a server that is down, a narrow terminal."""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 from typing import TYPE_CHECKING
 
 import jsonschema
 
 from tests.cli.desk import desk, schema
 from tests.support.metrics import read_openmetrics
+from tests.support.process import bare_environment, start
 
 if TYPE_CHECKING:
     from tests.real.run import ForkServer
+
+LONG = "a-key-with-a-long-name-of-a-team-and-a-service"
 
 
 def test_only_and_every_format(nursery: ForkServer) -> None:
@@ -59,3 +69,23 @@ def test_the_last_known_state_while_the_api_is_down(nursery: ForkServer) -> None
         assert text.count("  the rest is as recorded at ") == 2
         rows = [row.split() for row in text.splitlines() if row.startswith(("one ", "two "))]
         assert [(row[1], row[3], row[4], row[-3]) for row in rows] == [("unknown", "a", "1", "1/1")] * 2
+
+
+def test_a_narrow_terminal(nursery: ForkServer) -> None:
+    """On 60 columns no line is longer, and the command to type is still there."""
+    with desk(nursery) as made:
+        made.add(LONG)
+        manifest = made.write()
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
+        urls = {"KEYTURN_API_URL": made.sandbox.url, "KEYTURN_INFERENCE_URL": made.sandbox.url}
+        env = bare_environment(**urls, DIGITALOCEAN_TOKEN=made.sandbox.token, NO_COLOR="1", TERM="xterm")
+        command = [sys.executable, "-m", "keyturn.cli", "status", "-f", str(manifest)]
+        with start(command, env=env, stdout=theirs, stderr=subprocess.DEVNULL) as child:
+            assert child.wait(60) == 1
+        shown = os.read(ours, 65536).decode().splitlines()
+        os.close(theirs)
+        os.close(ours)
+    assert shown[0] == "1 key: 1 action-needed"
+    assert 40 < max(map(len, shown)) <= 60
+    assert f"do:`keyturnapply{LONG}`" in "".join(shown).replace(" ", "")

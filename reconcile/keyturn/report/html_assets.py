@@ -97,7 +97,7 @@ padding:12px 18px;border-radius:12px}
 .list li:last-child{padding-bottom:0}
 .rest p+p,.rest .names{margin-top:8px}
 .rest .names li{font-weight:600}
-.list .state{font-weight:600}
+.state{font-weight:600}
 .list .moments{color:var(--muted);font-size:14px}
 .code{color:var(--muted);font-size:13px}
 dl{display:grid;grid-template-columns:auto minmax(0,1fr);gap:4px 16px;font-size:14px;align-content:start}
