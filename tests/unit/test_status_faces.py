@@ -105,6 +105,11 @@ def test_fold_keeps_tones_and_counts_wide_characters() -> None:
     rows = fold([line("  ", Span("name", Tone.NAME), "  the server is sealed and more")], 20)
     assert paint_plain(rows) == "  name  the server\n    is sealed and\n    more\n"
     assert rows[0][1] == Span("name", Tone.NAME)
+    whole = fold([line("  do: wait, or run `keyturn apply bot` again later")], 26)
+    assert paint_plain(whole) == "  do: wait, or run\n    `keyturn apply bot`\n    again later\n"
+    assert (
+        paint_plain(fold([line("run `keyturn apply one two three`")], 20)) == "run `keyturn apply\n  one two three`\n"
+    )
     assert [wide(row) for row in fold([line("日" * 25)], 20)] == [20, 20, 14]
     assert paint_plain(fold([line("x" * 45)], 20)) == f"{'x' * 20}\n  {'x' * 18}\n  {'x' * 7}\n"
 

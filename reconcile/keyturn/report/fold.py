@@ -25,7 +25,7 @@ def wide(row: Line) -> int:
 def fold(lines: Iterable[Line], width: int) -> list[Line]:
     """Return the lines, each cut into as many as it needs to fit `width` columns; none is cut inside a word that fits.
 
-    A `width` below 20 counts as 20.
+    A command between backticks is one word if it fits, so that it can be copied. A `width` below 20 counts as 20.
     """
     room = max(width, LEAST)
     return [piece for row in lines for piece in ((row,) if wide(row) <= room else _folded(row, room))]
@@ -38,8 +38,8 @@ def _folded(row: Line, width: int) -> Iterator[Line]:
     hang = min(lead + HANG, width // 2)
     current: list[_Cell] = []
     used, started = 0, False
-    for found in re.finditer(r" +|[^ ]+", text):
-        word = cells[found.start() : found.end()]
+    for start, end in _words(text, width - hang):
+        word = cells[start:end]
         blank = word[0][0] == " "
         size = sum(_columns(character) for character, _ in word)
         if started and not blank and used + size > width and size <= width - hang:
@@ -56,6 +56,15 @@ def _folded(row: Line, width: int) -> Iterator[Line]:
             used += take
         started = started or not blank
     yield _line(current)
+
+
+def _words(text: str, room: int) -> Iterator[tuple[int, int]]:
+    """Yield where each word and each run of blanks begins and ends; a command between backticks is one if it fits."""
+    for found in re.finditer(r" +|(?:`[^`]*`|[^ ])+", text):
+        if sum(map(_columns, found[0])) <= room:
+            yield found.span()
+        else:
+            yield from (part.span() for part in re.compile(" +|[^ ]+").finditer(text, *found.span()))
 
 
 def _line(cells: list[_Cell]) -> Line:
