@@ -64,8 +64,9 @@ def test_a_whole_life_leaks_nothing(stage: Stage) -> None:
     stage.run("rotate", "report-bot", "--compromised", "--reason", "canary", "--yes", "-vv")
     for form in ("text", "json", "markdown"):
         stage.run("plan", "--verify", "--format", form, "-vv")
-    for form in ("text", "json"):
+    for form in ("text", "json", "markdown", "html", "openmetrics"):
         stage.run("status", "--all", "--verify", "--format", form, "-vv", code=None)
+    for form in ("text", "json"):
         stage.run("smoke", "--format", form, "-vv")
         stage.run("history", "report-bot", "--format", form)
     stage.run("smoke", "--secret", "stdin", "-vv", stdin=stage.delivered() or "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from keyturn.core.model import Delivery, SlotName, SmokeResult, Verdict
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import Change, End, KeyPlan, KeyReport, Planned, RunPlan, RunReport
+from keyturn.report.documents import StatusDocument
 from keyturn.report.lines import Span, columns, length, line, moment, paint_plain
 from keyturn.report.markdown import LIMIT, plan_markdown, run_markdown
 from keyturn.report.plan import plan_lines
@@ -101,28 +103,30 @@ def test_a_long_plan_still_fits_a_comment() -> None:
 
 def test_status_has_a_row_a_key() -> None:
     """Live slot, age, next rotation and deliveries stand in columns."""
-    rows = paint_plain(status_lines(statuses(), NOW)).splitlines()
-    assert rows[0].split() == ["KEY", "NAME", "STATE", "LIVE", "GEN", "AGE", "NEXT", "ROTATION", "DELIVERED", "READ"]
-    assert rows[1].split() == [
+    _, _, heads, row, *_ = paint_plain(status_lines(StatusDocument(NOW, 1, statuses()))).splitlines()
+    assert (
+        heads
+        == "KEY                STATE          SINCE  LIVE  GEN  AGE  NEXT ROTATION         DELIVERED  READ      WHERE"
+    )
+    assert re.split("  +", row) == [
         "key-refused",
-        "because",
         "refused",
+        "-",
         "a",
         "3",
         "12d",
-        "2026-09-11",
-        "12:00",
-        "UTC",
+        "2026-09-11 12:00 UTC",
         "1/2",
         "recorded",
+        "aws:because and 1 more",
     ]
 
 
 def test_status_lists_unowned_keys_only_when_asked() -> None:
     """Nobody asked is not the same as none."""
-    assert "owned by no manifest" not in paint_plain(status_lines(statuses(), NOW))
-    assert "0 keys of the account owned by no manifest" in paint_plain(status_lines(statuses(), NOW, ()))
-    assert f"  {UUID}  because  400d\n" in paint_plain(status_lines((), NOW, unowned()))
+    assert "owned by no manifest" not in paint_plain(status_lines(StatusDocument(NOW, 1, statuses())))
+    assert "0 keys of the account owned by no manifest" in paint_plain(status_lines(StatusDocument(NOW, 1, (), ())))
+    assert f"  {UUID}  because  400d\n" in paint_plain(status_lines(StatusDocument(NOW, 1, (), unowned())))
 
 
 def test_smoke_lines_tell_stdin_from_deliveries() -> None:

@@ -37,7 +37,7 @@ def stories(name: str) -> list[list[Line]]:
     return [
         plan_lines([run_plan(name)]),
         run_lines([run_report(name)]),
-        status_lines(statuses(name), NOW, unowned(name)),
+        status_lines(StatusDocument(NOW, 1, statuses(name), unowned(name))),
         history_lines(events(name)),
         smoke_lines(checks),
     ]

@@ -7,46 +7,82 @@ from typing import TYPE_CHECKING
 import click
 
 from keyturn.cli import options
+from keyturn.core.reasons import Condition
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from keyturn.cli.console import Screen
     from keyturn.cli.session import Opened
     from keyturn.core.model import ApiKey
     from keyturn.core.results import KeyStatus
+    from keyturn.report.documents import StatusDocument
 
 
-@click.command("status", help="Show each key with its live slot, age, next rotation and condition.")
+@click.command("status", help="Show the condition of each key, the worst first, and what to do next.")
 @options.some_keys
 @options.manifests
 @click.option("--all", "every", is_flag=True, help="Also list API keys of the account that no manifest owns.")
+@click.option(
+    "--only",
+    multiple=True,
+    type=click.Choice([condition.value for condition in Condition]),
+    metavar="CONDITION",
+    help="Show keys of this condition only; repeat it for more. The exit code is that of what is shown. Conditions: "
+    f"{', '.join(condition.value for condition in Condition)}.",
+)
 @options.verify
-@options.formatted("text", "json")
+@options.formatted("text", "json", "markdown", "html", "openmetrics")
 @options.talking
-def command(*, keys: tuple[str, ...], file: str, every: bool, verify: bool) -> int:
+def command(*, keys: tuple[str, ...], file: str, every: bool, only: tuple[str, ...], verify: bool) -> int:
     """Read and show."""
     from datetime import UTC, datetime
 
     from keyturn.cli.session import opened
-    from keyturn.core.reasons import mixed
     from keyturn.core.results import Options
-    from keyturn.report.documents import StatusDocument, dump
-    from keyturn.report.status import status_lines
+    from keyturn.report.overview import status_document
 
     screen = options.screen()
     with opened(screen, file, (), keys) as manifests:
         runs = [one.runner.status(one.keys, Options(verify=verify)) for one in manifests]
         found = tuple(key for run in runs for key in run.keys)
         unowned = _unowned(manifests, found) if every else None
-    now = datetime.now(UTC)
-    code = mixed(run.exit_code for run in runs)
-    pools = tuple(pool for run in runs for pool in run.pools)
-    stopped = tuple(run.stop for run in runs if run.stop)
-    if screen.format == "json":
-        screen.document(dump(StatusDocument(now, code, found, unowned, pools, tuple(end.why for end in stopped))))
-    else:
-        screen.result(status_lines(found, now, unowned, pools, stopped))
-    return code
+    document = status_document(runs, datetime.now(UTC), unowned, [one for one in Condition if one.value in only])
+    _show(screen, document)
+    return document.exit_code
+
+
+def _show(screen: Screen, document: StatusDocument) -> None:
+    """Show the document in the chosen format."""
+    match screen.format:
+        case "json":
+            from keyturn.report.documents import dump
+
+            screen.document(dump(document))
+        case "markdown":
+            from keyturn.report.status_markdown import status_markdown
+
+            screen.document(status_markdown(document))
+        case "html":
+            from keyturn.report.html import status_html
+
+            screen.document(status_html(document))
+        case "openmetrics":
+            from keyturn.report.openmetrics import status_openmetrics
+
+            screen.document(status_openmetrics(document))
+        case _:
+            from keyturn.report.status import status_lines
+
+            screen.result(status_lines(document, _width()))
+
+
+def _width() -> int | None:
+    """Return the columns of the terminal; None if stdout is a pipe or a file, where no line is folded."""
+    import shutil
+    import sys
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def _unowned(manifests: Sequence[Opened], found: Sequence[KeyStatus]) -> tuple[ApiKey, ...]:

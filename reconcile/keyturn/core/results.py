@@ -226,6 +226,8 @@ class KeyStatus:
     """When the record was last written for a reason that its history tells."""
     exit_code: int = 0
     """The exit code of all conditions."""
+    owner: str = ""
+    """The owner of the record: the `name` of the manifest."""
 
     @property
     def every(self) -> tuple[End, ...]:

@@ -30,6 +30,7 @@ def status(
         conditions=conditions,
         make=next((end.make for end in conditions if end.make), ()),
         exit_code=mixed(end.exit_code for end in conditions),
+        owner=desired.owner,
     )
     if record is None or record.deleted_at:
         return base

@@ -17,8 +17,9 @@ from keyturn.core.configuration import Configuration
 from keyturn.core.errors import InputError
 from keyturn.core.literals import masked
 from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
+from keyturn.core.reasons import Condition
 from keyturn.core.record import record_schema
-from keyturn.core.results import Explanation, KeyStatus, PoolState, RunPlan, RunReport
+from keyturn.core.results import End, Explanation, KeyStatus, PoolState, RunPlan, RunReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,8 @@ class StatusDocument:
     """The condition of every key.
 
     `unowned`: keys of the account that no manifest owns, null if they were not asked for. `stopped`: why an apply would
-    stop before any key.
+    stop before any key; `stops`: the same with its reason. `only`: the conditions that were asked for, empty for all;
+    `hidden`: how many keys have another one, and are not among `keys`. The exit code is that of what is shown.
     """
 
     at: datetime
@@ -116,6 +118,9 @@ class StatusDocument:
     unowned: tuple[ApiKey, ...] | None = None
     pools: tuple[PoolState, ...] = ()
     stopped: tuple[str, ...] = ()
+    stops: tuple[End, ...] = ()
+    only: tuple[Condition, ...] = ()
+    hidden: int = 0
     kind: Literal["status"] = "status"
     schema: Literal[1] = 1
     keyturn: str = __version__

@@ -7,40 +7,63 @@ from datetime import datetime
 
 from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
 from keyturn.core.reasons import Condition, Reason
-from keyturn.core.results import End, KeyStatus, PoolState
+from keyturn.core.results import End, KeyStatus
 from keyturn.report.common import Common, common
+from keyturn.report.documents import StatusDocument
+from keyturn.report.fold import fold, wide
 from keyturn.report.handoff import handoff_lines
 from keyturn.report.lines import Line, Span, Tone, columns, count, length, line, moment
+from keyturn.report.overview import is_remembered, place, totals, worst_first
 from keyturn.report.plan import CONDITION_TONES, common_lines, condition_spans
 from keyturn.report.pools import pool_lines
 from keyturn.report.remedies import remedies, remedy
 from keyturn.report.run import smoke_tone, smoke_words
 
-HEADS = ("KEY", "NAME", "STATE", "LIVE", "GEN", "AGE", "NEXT ROTATION", "DELIVERED", "READ")
+LIVE = "LIVE"
+HEADS = ("KEY", "STATE", "SINCE", LIVE, "GEN", "AGE", "NEXT ROTATION", "DELIVERED", "READ", "WHERE")
+NARROW = ("KEY", "STATE", "AGE", "NEXT ROTATION", "DELIVERED")
+"""The columns for a terminal that is too narrow for all; below that, a key has a line of its own."""
 
 
-def status_lines(
-    keys: Sequence[KeyStatus],
-    now: datetime,
-    unowned: Sequence[ApiKey] | None = None,
-    pools: Sequence[PoolState] = (),
-    stopped: Sequence[End] = (),
-) -> list[Line]:
-    """Return a row a key, then what is to be said of some of them, then the account's keys that nobody owns.
+def status_lines(document: StatusDocument, width: int | None = None) -> list[Line]:
+    """Return the totals, what several keys share, each key with its next step, the worst first, and the account's rest.
 
-    `unowned` None means that nobody asked for them.
+    `width`: columns of the terminal; lines are folded to it. None: a pipe, where nothing is folded.
     """
-    result = columns([tuple(Span(head, Tone.HEAD) for head in HEADS), *(_row(key, now) for key in keys)])
+    keys = worst_first(document.keys)
     shared = common([(key.key, key.every) for key in keys])
-    for key in keys:
-        result += _notes(key, shared)
-    result += common_lines(shared, indent=2)
-    result += _stops(stopped)
-    result += pool_lines(pools)
+    result = [line(Span(totals(document), Tone.HEAD))]
+    result += _stops(document.stops)
+    for names, end, do in shared:
+        result += [line(), line(Span(names, Tone.NAME)), line("  ", *condition_spans(end))]
+        result += [line("  ", Span("do: ", Tone.HEAD), do)] if do else []
+    result += [line(), *_keys(keys, document.at, shared, width)] if keys else []
+    result += [line(), *found] if (found := pool_lines(document.pools)) else []
     result += handoff_lines(next((end for end in key.every if end.make), key.every[0]) for key in keys)
+    unowned = document.unowned
     if unowned is not None:
         result += [line(), line(Span(f"{count(len(unowned), 'key')} of the account owned by no manifest", Tone.HEAD))]
-        result += columns([(Span(key.uuid), Span(key.name), Span(_age(key, now))) for key in unowned], indent=2)
+        rows = [(Span(key.uuid), Span(key.name), Span(_age(key, document.at))) for key in unowned]
+        result += columns(rows, indent=2) if rows else []
+    return fold(result, width) if width else result
+
+
+def _keys(keys: Sequence[KeyStatus], now: datetime, shared: Common, width: int | None) -> list[Line]:
+    """Return a row per key with as many columns as fit, each followed by what is to be said of it."""
+    result: list[Line] = []
+    heads: tuple[str, ...] = ()
+    table: list[Line] = []
+    for heads in (HEADS, NARROW):
+        rows = [tuple(Span(head, Tone.HEAD) for head in heads)]
+        rows += [tuple(cell for head, cell in zip(HEADS, _row(key, now), strict=True) if head in heads) for key in keys]
+        head, *table = columns(rows)
+        if width is None or all(wide(row) <= width for row in (head, *table)):
+            result.append(head)
+            break
+    else:
+        heads, table = (), [_short_row(key) for key in keys]
+    for key, row in zip(keys, table, strict=True):
+        result += [row, *_notes(key, shared, where="WHERE" not in heads)]
     return result
 
 
@@ -106,45 +129,63 @@ def _stops(stopped: Iterable[End]) -> list[Line]:
     return [
         row
         for end in stopped
-        for row in (line(Span("An apply would stop: ", Tone.BAD), end.why), line("  do ", remedy(end, "KEY")))
+        for row in (line(Span("An apply would stop: ", Tone.BAD), end.why), line("  do: ", remedy(end, "KEY")))
     ]
 
 
 def _row(key: KeyStatus, now: datetime) -> tuple[Span, ...]:
-    held = sum(1 for _, good in key.deliveries if good)
+    """Return the cells of HEADS."""
     return (
         Span(key.key, Tone.NAME),
-        Span(key.name or "-"),
         Span(key.condition.value, CONDITION_TONES[key.condition]),
+        Span(length(now - key.since) if key.since else "-"),
         Span(key.live.value if key.live else "-"),
         Span(str(key.generation)),
         Span(length(now - key.minted_at) if key.minted_at else "-"),
         Span(moment(key.next_rotation_at) if key.next_rotation_at else "-"),
-        Span(f"{held}/{len(key.deliveries)}", Tone.GOOD if held == len(key.deliveries) else Tone.WARN),
+        _delivered(key),
         Span("now" if key.read else "recorded" if key.deliveries else "-", Tone.DIM),
+        Span(place(key) or "-"),
     )
 
 
-def _notes(key: KeyStatus, shared: Common) -> list[Line]:
+def _short_row(key: KeyStatus) -> Line:
+    """Return the line of a key on a terminal without room for columns."""
+    at = key.next_rotation_at
+    rotates = f", next rotation {moment(at)}" if at else ""
+    state = Span(key.condition.value, CONDITION_TONES[key.condition])
+    return line(Span(key.key, Tone.NAME), "  ", state, ", delivered ", _delivered(key), rotates)
+
+
+def _delivered(key: KeyStatus) -> Span:
+    held = sum(1 for _, good in key.deliveries if good)
+    return Span(f"{held}/{len(key.deliveries)}", Tone.GOOD if held == len(key.deliveries) else Tone.WARN)
+
+
+def _notes(key: KeyStatus, shared: Common, *, where: bool) -> list[Line]:
+    """Return what is to be said of a key, and what to type; `where`: also its place, if it is not at rest."""
     notes: list[Line] = []
     own = shared.own(key.every)
     notes += [condition_spans(end) for end in own if end.condition is not Condition.READY]
-    notes += [line(Span("do ", Tone.HEAD), text) for text in remedies(own, key.key)]
-    if key.condition in {Condition.UNKNOWN, Condition.LOGIN_REFUSED} and key.recorded_at and not key.read:
+    notes += [line(Span("do: ", Tone.HEAD), text) for text in remedies(own, key.key)]
+    if where and key.condition is not Condition.READY and key.deliveries:
+        named = [one for one, _ in key.deliveries if any(str(one) in end.why for end in key.every)]
+        notes += [] if named else [line("where: ", place(key))]
+    if is_remembered(key) and key.recorded_at:
         notes.append(line(f"the rest is as recorded at {moment(key.recorded_at)}"))
     if key.requested:
         notes.append(line("a rotation was asked for and is not finished"))
     said = [end.code for end in key.every]
     results = dict.fromkeys(result for _, result in key.results) or dict.fromkeys([key.verdict] if key.verdict else [])
     for result in results:
-        places = ", ".join(str(place) for place, found in key.results if found == result)
+        places = ", ".join(str(one) for one, found in key.results if found == result)
         words = smoke_words(result, said=said, key=key.key)
         notes.append(line(f"smoke-check{f' of {places}' if places else ''}: ", Span(words, smoke_tone(result.verdict))))
-    bad = [str(place) for place, good in key.deliveries if not good]
+    bad = [str(one) for one, good in key.deliveries if not good]
     if bad and not key.read:
         notes.append(line(f"not recorded with the live secret: {', '.join(bad)}"))
     notes += [line(Span("problem", Tone.BAD), f"  {problem}") for problem in key.problems]
-    return [line("  ", Span(key.key, Tone.NAME), "  ", *note) for note in notes]
+    return [line("  ", *note) for note in notes]
 
 
 def _age(key: ApiKey, now: datetime) -> str:
