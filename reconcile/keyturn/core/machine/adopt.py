@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from keyturn.core.machine.deliveries import foreign, login_or, unreadable, wanted
+from keyturn.core.machine.deliveries import agreed, foreign, login_or, unreadable, wanted
 from keyturn.core.machine.facts import note, unjudged, verdict
 from keyturn.core.machine.guards import seen
 from keyturn.core.machine.in_use import field_in_use, in_doubt, in_use, try_found
@@ -132,7 +132,7 @@ def regenerate(state: State) -> Decision | None:
     found = candidates(state)
     first = next(iter(found))
     asked = Requested(state.options.by or "keyturn", "it was adopted with a new secret", api_now(state))
-    states = tuple(DeliveryState(item) for item in wanted(state))
+    states = tuple(agreed(state, item) for item in wanted(state))
     record = replace(_first_record(state, found, states), requested=asked)
     why = f"takes over {found[first].name!r}; its present secret dies with the regenerate that follows"
     shown = Planned(Change.ADOPT, "regenerate", why, slot=first, uuid=found[first].uuid)
@@ -168,7 +168,7 @@ def open_create(state: State) -> Decision | None:
     intent = from_pool(state, new_intent(state, Op.CREATE, SlotName.A, cause=Cause("entry")))
     if not isinstance(intent, Intent):
         return intent
-    ours = tuple(DeliveryState(item) for item in wanted(state))
+    ours = tuple(agreed(state, item) for item in wanted(state))
     record = replace(_first_record(state, {}, ours), intent=intent)
     return WriteRecord(note(record, state, "starts to create", Cause("entry")), Write.OPEN)
 
@@ -290,7 +290,7 @@ def keep(state: State) -> Decision | None:
     states = tuple(
         DeliveryState(item, 1, readings[item].version, digest, now)
         if readings[item].digest == digest
-        else DeliveryState(item)
+        else agreed(state, item)
         for item in wanted(state)
     )
     record = _first_record(state, found, states)
