@@ -18,7 +18,7 @@ from keyturn.core.record import DeliveryState, HeldAt, Intent, Op, Record, Reque
 from keyturn.core.results import Change, End, Planned
 from keyturn.core.sanitize import plain
 from keyturn.core.state import State
-from keyturn.core.steps import Check, Decision, Purpose, Write, WriteRecord
+from keyturn.core.steps import Check, Decision, LookAround, Purpose, Write, WriteRecord
 
 SEEN = 20
 """How many API keys of the account a record notes if nothing else shows the team."""
@@ -253,6 +253,17 @@ def unproven(state: State) -> Decision | None:
     return End(Reason.NOT_CONFIRMED, why)
 
 
+def another_has_it(state: State) -> Decision | None:
+    """Stop at a secret or a delivery that another key's record has: to hold it proves no ownership."""
+    (digest,) = present(state)
+    if state.options.take_over:
+        return None
+    if digest not in state.observed.holders:
+        return LookAround(digest, wanted(state))
+    holder = state.observed.holders[digest]
+    return End(Reason.CLAIMED, f"{holder}, so it is not adopted") if holder else None
+
+
 def _sources(state: State) -> str:
     """Name the deliveries that hold the present secret."""
     digests = present(state)
@@ -317,6 +328,7 @@ EXISTING: Chain = (
     live_unknown,
     holds_other,
     no_present_secret,
+    another_has_it,
     copied,
     try_present,
     not_accepted,
