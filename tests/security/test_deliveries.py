@@ -101,7 +101,7 @@ def test_a_field_that_somebody_fills_before_the_first_delivery_stays(stage: Stag
 
 def test_drift_of_a_delivery_that_was_ours_heals_as_before(stage: Stage, vault: Vault) -> None:
     """Also if it holds no key at all: a secret of this key was read there once."""
-    assert vault
+    vault.forge(lambda record: record["deliveries"][0].pop("over", None))  # as earlier versions wrote it
     _put(stage, "checkout", "oops")
     stage.run("apply", "--yes", "--verify")
     assert stage.alive(str(stage.delivered()))

@@ -61,7 +61,7 @@ def _consented(state: State, uuid: str) -> bool:
     if adopt and uuid in {adopt.a, adopt.b}:
         return True
     listed = state.observed.key(uuid)
-    return bool(pool and listed and intent and intent.spare == uuid and listed.name.startswith(pool.prefix))
+    return bool(pool and listed and intent and intent.spare == uuid and pool.has(listed.name))
 
 
 def _named(state: State, name: str) -> bool:
