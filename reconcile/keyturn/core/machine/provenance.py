@@ -64,6 +64,11 @@ def _consented(state: State, uuid: str) -> bool:
     return bool(pool and listed and intent and intent.spare == uuid and pool.has(listed.name))
 
 
+def named_by_nonce(state: State, name: str) -> bool:
+    """Tell whether an API key has the name under which one of the entry's is made."""
+    return _NONCE.search(name) is not None and _named(state, name)
+
+
 def _named(state: State, name: str) -> bool:
     """Tell whether the entry gives this name to one of its API keys, at rest or while it is made."""
     plain = state.desired.name

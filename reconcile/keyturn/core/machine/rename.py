@@ -8,6 +8,7 @@ from keyturn.core.machine.facts import found, note, record_of
 from keyturn.core.machine.guards import failed, relisted, settled
 from keyturn.core.machine.ownership import gated, new_intent
 from keyturn.core.machine.policy import Chain, when
+from keyturn.core.machine.provenance import named_by_nonce
 from keyturn.core.model import Cause, SlotName
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op
@@ -29,9 +30,12 @@ def misnamed(state: State) -> tuple[SlotName, str, str] | None:
 
 
 def name_taken(state: State) -> End | None:
-    """Stop before a name that an API key of others has: two of one name cannot be told apart by it."""
+    """Stop before a name that an API key of others has: two of one name cannot be told apart by it.
+
+    An API key that was made just now has to lose its nonce; that others took its name meanwhile stops no consumer.
+    """
     wrong = misnamed(state)
-    if not wrong:
+    if not wrong or named_by_nonce(state, wrong[2]):
         return None
     slot, _, present = wrong
     wanted, ours = state.name_of(slot), {item.uuid for item in record_of(state).slots.values()}
