@@ -53,7 +53,7 @@ def _listed(stage: Stage, path: str) -> dict[str, Any]:
     before="a record that named a field got it overwritten",
     now="exit 4: a secret of the key was never read there",
 )
-@pytest.mark.parametrize("value", [PASSWORD, "sk-do-of-somebody-else"], ids=["password", "key"])
+@pytest.mark.parametrize("value", [PASSWORD, "sk-do-of-another-team"], ids=["password", "key"])
 @pytest.mark.parametrize("command", [("apply", "--yes"), ("rotate", BOT, "--yes")], ids=["apply", "rotate"])
 def test_a_record_that_names_a_field_does_not_make_it_ours(
     stage: Stage, vault: Vault, value: str, command: tuple[str, ...]
@@ -83,9 +83,9 @@ def test_a_record_that_names_a_field_does_not_get_it_emptied(stage: Stage, vault
 @pytest.mark.finding(
     "B6",
     before="a field that was empty when it was declared was ours for ever",
-    now="exit 4 if somebody fills it first",
+    now="exit 4 if another team fills it first",
 )
-def test_a_field_that_somebody_fills_before_the_first_delivery_stays(stage: Stage) -> None:
+def test_a_field_that_another_team_fills_before_the_first_delivery_stays(stage: Stage) -> None:
     """The key is declared and waits for API keys; meanwhile another team uses the field."""
     stage.run("apply", "--yes", code=1)
     _put(stage, "checkout", PASSWORD)

@@ -244,9 +244,10 @@ def _name_taken(world: Universe) -> None:
 
 
 def _filled_meanwhile(world: Universe, desired: DesiredKey, names: Sequence[str]) -> None:
-    """The API keys are made, and another system uses a field that was empty when the key was declared."""
+    """The API keys are made, and another system uses the fields that were empty when the key was declared."""
     make_keys(world, names)
-    world.by_hand(desired.deliveries[0], PASSWORD)
+    for item in desired.deliveries:
+        world.by_hand(item, PASSWORD)
 
 
 def _with_namesake() -> Universe:

@@ -28,7 +28,7 @@ def refuse_document(content: Mapping[str, object] | str | None, where: str) -> N
 
 
 def refuse_null(fields: Mapping[str, object], field: str, where: str) -> None:
-    """Keep deliveries out of a field that holds JSON's null: somebody made it, so it is not absent.
+    """Keep deliveries out of a field that holds JSON's null: someone made it, so it is not absent.
 
     Raises:
         TargetMisfit: it holds null.
