@@ -324,8 +324,10 @@ class TestSigned:
     def test_only_an_operator_signs_what_is_there(
         self, stage: Stage, vault: Vault, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Records from before the key: refused, shown, signed after a yes, and used."""
+        """Records without signatures: refused, shown, signed after a yes, and used. A lost key is not their loss."""
         monkeypatch.delenv(KEY)
+        assert f"{KEY} is not set" in stage.run("rotate", BOT, "--yes", code=4).stdout
+        monkeypatch.setenv(KEY, "off")
         stage.run("rotate", BOT, "--yes")
         vault.forge(lambda record: record.pop("signature", None), "keys/report-bot")
         monkeypatch.setenv(KEY, ONE)

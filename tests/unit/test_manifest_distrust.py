@@ -120,14 +120,14 @@ def test_what_a_variable_stands_for_is_not_shown() -> None:
     assert "hidden" not in str(address)
     assert address.text == (
         "no credential may be sent to the origin of ${KEYTURN_A} (VAULT_ADDR is not set). "
-        "If it is right, type: export VAULT_ADDR=…, or add vault=… to KEYTURN_ALLOWED_ORIGINS."
+        "If it is right, type: export VAULT_ADDR=…"
     )
 
 
 def test_a_default_is_shown() -> None:
     """It stands in the manifest: the command that allows it can be typed as it is."""
     only = mistake(with_address("${KEYTURN_A:-https://other.example.com}"), {})
-    assert "export VAULT_ADDR=https://other.example.com:443," in only.text
+    assert only.text.endswith("export VAULT_ADDR=https://other.example.com:443")
 
 
 @pytest.mark.parametrize(
@@ -165,8 +165,7 @@ def test_a_credential_goes_only_to_its_own_origin() -> None:
     other = "https://other.example.com"
     assert mistake(with_address(other)).text == (
         "no credential may be sent to https://other.example.com:443 (VAULT_ADDR is https://vault.example.com:8200). "
-        "If it is right, type: export VAULT_ADDR=https://other.example.com:443, "
-        "or add vault=https://other.example.com:443 to KEYTURN_ALLOWED_ORIGINS."
+        "If it is right, type: export KEYTURN_ALLOWED_ORIGINS='vault=https://other.example.com:443'"
     )
     assert mistake(with_address(other)).line == 4
     assert read(with_address(other), {"KEYTURN_ALLOWED_ORIGINS": f"https://x, vault={other}:443"}).targets

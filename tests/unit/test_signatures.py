@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from keyturn.core.errors import Forged, InputError
+from keyturn.core.errors import Forged, InputError, OwnershipError
 from keyturn.core.record import Claim, dump, parse_claim
 from keyturn.live.signatures import VARIABLE, Signatures, Stored, unsigned
 
@@ -34,11 +34,21 @@ def test_what_was_signed_holds_and_is_read_as_before() -> None:
     assert unsigned(document.text) == TEXT
 
 
-def test_without_a_key_nothing_is_signed_or_checked() -> None:
-    """The text is left as it is, whatever it says."""
+def test_without_a_key_nothing_is_signed_and_a_signed_document_is_refused() -> None:
+    """Otherwise a run that lost the variable would take the signatures away without a word."""
     assert not signatures("")
     assert signatures("").sign(TEXT, PATH, "0", counted=True) == TEXT
-    signatures("").check(replace(stored(), path="elsewhere"), "here")
+    signatures("").check(Stored(PATH, TEXT, "1", counted=True), "here")
+    with pytest.raises(OwnershipError, match="KEYTURN_RECORD_KEY is not set") as caught:
+        signatures("").check(stored(), "here")
+    assert f"export {VARIABLE}=off" in str(caught.value)
+
+
+def test_an_operator_may_give_up_signatures() -> None:
+    """With `off` a signed document is read, and written without its signature."""
+    assert not signatures("off")
+    signatures("off").check(stored(), "here")
+    assert signatures("off").sign(TEXT, PATH, "1", counted=True) == TEXT
 
 
 @pytest.mark.finding(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -33,7 +34,10 @@ def init(*, file: str, out: str | None) -> int:
         options.screen().document(text)
         return 0
     _write_new(Path(out), text)
-    options.screen().say(f"Wrote {out}. Next: keep it where no manifest's author can change it; KEYTURN_POLICY={out}.")
+    options.screen().say(
+        f"Wrote {out}. Next: keep it where no manifest's author can change it, then: "
+        f"export KEYTURN_POLICY={shlex.quote(str(Path(out).absolute()))}"
+    )
     return 0
 
 

@@ -178,9 +178,11 @@ def _check_reviewed(reviewed: Sequence[SavedRun], plans: Sequence[RunPlan]) -> N
     saved = {run.owner: run.configuration for run in reviewed}
     both = ((saved.get(plan.owner), plan.configuration) for plan in plans)
     changed = [one for old, new in both if old and new for one in differences(old, new)]
+    older = any(not run.configuration for run in reviewed)
+    since = "an earlier version of keyturn saved it" if older else "a key, its record, its entry or a delivery changed"
     raise OwnershipError(
         "the saved plan is out of date; nothing was changed",
-        evidence="; ".join(changed) or "a key, its record, its entry or a delivery changed since",
+        evidence="; ".join(changed) or since,
         remedy="Make a new plan and review it.",
     )
 

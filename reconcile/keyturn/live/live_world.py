@@ -113,7 +113,7 @@ class LiveWorld:
         self._paths_lock = threading.Lock()
         self._records_checked = False
         self.records = KnownRecords(self.list_records, self.read_record).get
-        self.signatures = signatures or Signatures()
+        self.signatures = Signatures() if signatures is None else signatures
 
     def __enter__(self) -> Self:
         return self

@@ -13,10 +13,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from keyturn.core.errors import Forged, InputError
+from keyturn.core.errors import Forged, InputError, OwnershipError
 
 VARIABLE = "KEYTURN_RECORD_KEY"
-"""One key of 64 hex digits, or two with a comma between them: the first signs, both are accepted."""
+"""One key of 64 hex digits, or two with a comma between them: the first signs, both are accepted. Or `off`."""
+
+OFF = "off"
+"""What an operator writes who gives up signatures: signed documents are then read as if they were not signed."""
 
 _KEY = re.compile(r"[0-9A-Fa-f]{64}")
 _MOST = 2
@@ -35,11 +38,12 @@ class Stored:
 
 
 class Signatures:
-    """Signs documents and checks their signatures. Without a key it does neither. Thread-safe."""
+    """Signs documents and checks their signatures. Without a key it refuses signed ones. Thread-safe."""
 
-    def __init__(self, keys: Sequence[bytes] = ()) -> None:
-        """Keep the keys: the first one signs."""
+    def __init__(self, keys: Sequence[bytes] = (), *, off: bool = False) -> None:
+        """Keep the keys: the first one signs. `off`: neither sign nor check."""
         self._keys = tuple(keys)
+        self._off = off
         self._seen: dict[str, int] = {}
         self._lock = threading.Lock()
 
@@ -47,8 +51,8 @@ class Signatures:
     def of(cls, environment: Mapping[str, str]) -> Signatures:
         """Read the keys. Raises InputError if they are not 64 hex digits each; they are not repeated."""
         named = environment.get(VARIABLE, "").strip()
-        if not named:
-            return cls()
+        if named in {"", OFF}:
+            return cls(off=named == OFF)
         keys = [key.strip() for key in named.split(",")]
         if len(keys) > _MOST or not all(map(_KEY.fullmatch, keys)):
             raise InputError(
@@ -73,9 +77,21 @@ class Signatures:
         return f'{text[:-1]},"signature":{{"count":{count},"mac":"{mac}"}}}}'
 
     def check(self, stored: Stored, where: str) -> None:
-        """Raise Forged if there is a key and the document's signature is missing, not valid, or of another version."""
+        """Check the signature of a document that was read.
+
+        Raises:
+            Forged: there is a key, and the signature is missing, wrong, or of another version.
+            OwnershipError: it is signed and there is no key. A run would write it again without its signature.
+        """
         if not self._keys:
-            return
+            if self._off or not _SIGNED.search(stored.text):
+                return
+            raise OwnershipError(
+                "it is signed, and there is no key for signatures",
+                where=where,
+                evidence=f"{VARIABLE} is not set",
+                remedy=f"Set it. To do without signatures from now on: export {VARIABLE}={OFF}.",
+            )
         doubt = self.doubt(stored)
         if doubt:
             raise Forged("its signature does not hold", where=where, evidence=doubt, remedy="Nothing was changed.")

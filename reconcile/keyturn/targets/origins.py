@@ -46,9 +46,8 @@ def origin_mistakes(
     remedy = f"If it is right, type: export {variable}={origin}"
     if kind and any(not one.kind for one in listed):
         evidence = f"{ALLOWED_ORIGINS} lists it without a kind of credential"
-        remedy += f", or write {kind}={origin} instead of {origin} in {ALLOWED_ORIGINS}."
-    else:
-        remedy += f", or add {kind}={origin} to {ALLOWED_ORIGINS}." if kind else "."
+    if kind and (mine or listed):  # another server beside that of the variable, or an entry that permits nothing
+        remedy = f"If it is right, type: {to_list(ALLOWED_ORIGINS, f'{kind}={origin}', environment, ',')}"
     yield NoConsent(f"no credential may be sent to {origin}", where=setting, evidence=evidence, remedy=remedy)
 
 

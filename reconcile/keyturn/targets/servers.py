@@ -68,7 +68,10 @@ def unreachable(action: Action, error: Exception, origin: str, request: float, *
     never = isinstance(error, NEVER_SENT)
     chain = tuple(causes(error))
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in chain):
-        why, remedy = "its certificate is not trusted", "Set `ca_cert` to the file of its certificate authority."
+        why, remedy = (
+            "its certificate is not trusted",
+            "Set `ca_cert`, or VAULT_CACERT or OP_CONNECT_CACERT, to the file of its certificate authority.",
+        )
     elif any(isinstance(cause, socket.gaierror) for cause in chain):
         why, remedy = "its name cannot be resolved", "Check the address."
     elif never:
