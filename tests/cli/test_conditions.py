@@ -315,6 +315,7 @@ def _steady(text: str) -> str:
         (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?(?: UTC|\+00:00|Z)?", "MOMENT"),
         (r"\bin \d+ ms\b", "in N ms"),
         (r'"seconds": [\d.e-]+', '"seconds": 0.0'),
+        (r'"basis": "[0-9a-f]{16}"', '"basis": "BASIS"'),
         (r"127\.0\.0\.1:\d+", "SERVER"),
         (r" +(\d+[smhd]) +", r" AGE "),
         (r"[0-9a-f]{64}", "DIGEST"),

@@ -53,8 +53,9 @@ def _listed(stage: Stage, path: str) -> dict[str, Any]:
     before="a record that named a field got it overwritten",
     now="exit 4: a secret of the key was never read there",
 )
-@pytest.mark.parametrize("value", [PASSWORD, "sk-do-of-another-team"], ids=["password", "key"])
-@pytest.mark.parametrize("command", [("apply", "--yes"), ("rotate", BOT, "--yes")], ids=["apply", "rotate"])
+@pytest.mark.parametrize(
+    ("value", "command"), [(PASSWORD, ("rotate", BOT, "--yes")), ("sk-do-of-another-team", ("apply", "--yes"))]
+)
 def test_a_record_that_names_a_field_does_not_make_it_ours(
     stage: Stage, vault: Vault, value: str, command: tuple[str, ...]
 ) -> None:
@@ -122,8 +123,11 @@ def test_what_an_operator_agreed_to_replace_is_this_value_only(stage: Stage, vau
     before="`existing` took a secret out of another key's delivery, and the next manifest copied or removed it",
     now="exit 4: another key of these records has it",
 )
-@pytest.mark.parametrize("command", [("plan",), ("apply", "--yes"), ("adopt", "thief", "--yes")])
-@pytest.mark.parametrize("copy", [False, True], ids=["its-field", "a-copy"])
+@pytest.mark.parametrize(
+    ("command", "copy"),
+    [(("plan",), False), (("apply", "--yes"), True), (("adopt", "thief", "--yes"), False)],
+    ids=["plan", "apply-a-copy", "adopt"],
+)
 def test_existing_takes_nothing_out_of_the_delivery_of_another_key(
     stage: Stage, vault: Vault, command: tuple[str, ...], copy: bool
 ) -> None:
