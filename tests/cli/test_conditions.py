@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -89,6 +89,42 @@ def _nothing(made: Desk) -> None:
     pass
 
 
+def _named_otherwise(made: Desk) -> None:
+    made.sandbox.by_hand("rename", _uuid(made), "prod-search")
+
+
+def _made_twice(made: Desk) -> None:
+    """Leave an open create whose API key exists twice."""
+    _intent(made, -timedelta(hours=1))
+    for _ in range(2):
+        made.sandbox.panel_create("bot-kt0badcafe")
+
+    def change(record: dict[str, Any]) -> None:
+        record.update(slots={}, live=None, intent={**record["intent"], "op": "create"})
+
+    _edit_record(made, change)
+
+
+def _unsigned(made: Desk) -> None:
+    made.variables["KEYTURN_RECORD_KEY"] = "1a" * 32
+
+
+def _fewer(made: Desk) -> None:
+    """Take 21 of 22 deliveries out of the entry."""
+    places = made.keys["bot"]["deliver"]
+    for number in range(21):
+        places.append({**places[0], "field": f"KEY_{number}"})
+    made.run("apply", "--yes")
+    del places[1:]
+
+
+def _found(made: Desk) -> None:
+    """Let the entry keep a secret that its field holds, without a smoke-check."""
+    made.keys["bot"].update(adopt={"secret": "existing"}, smoke={"from": "skip"})
+    (key,) = made.sandbox.state.keys.values()
+    made.put("bot", key.secret)
+
+
 @dataclass(frozen=True)
 class Case:
     """How a key comes into a condition, and what is told of it: condition, reason and exit code."""
@@ -144,6 +180,50 @@ CASES = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Stop:
+    """How a key comes to a stop of an owner or a brake; `managed`: after it was at rest."""
+
+    code: str
+    come: Callable[[Desk], object]
+    managed: bool = True
+
+
+STOPS = (
+    Stop("unproven", _named_otherwise),
+    Stop("too-many-deletes", _made_twice),
+    Stop("too-many-removals", _fewer),
+    Stop("forged", _unsigned),
+    Stop("field-in-use", lambda made: made.put("bot", "oops"), managed=False),
+    Stop("secret-in-use", lambda made: made.put("bot", "sk-do-oops"), managed=False),
+    Stop("not-confirmed", _found, managed=False),
+)
+
+
+@pytest.mark.parametrize("stop", STOPS, ids=lambda stop: stop.code)
+def test_a_stop_is_told_with_its_remedy(stop: Stop, nursery: ForkServer) -> None:
+    """By the plan and by the apply, with exit code 4; nothing is changed."""
+    with desk(nursery) as made:
+        made.existing("bot")
+        if stop.managed:
+            made.run("apply", "--yes")
+        stop.come(made)
+        before = made.mark()
+        told = {"plan": made.json("plan", code=4), "apply": made.json("apply", "--yes", code=4)}
+        assert {_codes(document) for document in told.values()} == {stop.code}
+        page = {f"keyturn {name}": made.run(*name.split(), code=4).stdout for name in ("plan", "apply --yes")}
+        assert made.mark() == before
+        _golden(f"held-{stop.code}", page, told["plan"]["runs"][0]["plans"])
+        assert made.leaks() == []
+
+
+def _codes(document: dict[str, Any]) -> str:
+    """Return the code at which the only key ends."""
+    (run,) = document["runs"]
+    (key,) = run["plans" if document["kind"] == "plan" else "reports"]
+    return str(key["end"]["code"])
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.condition}-{case.code}{case.how}")
 def test_every_face_tells_the_same_condition(case: Case, nursery: ForkServer) -> None:
     """`status`, `plan`, `smoke`, Pulumi's refresh; and after an apply, the apply and `status` again."""
@@ -173,7 +253,7 @@ def test_every_face_tells_the_same_condition(case: Case, nursery: ForkServer) ->
         after = _seen(report)
         assert after == _seen(made.json("status", "--verify", code=None))
         assert after[0] == (case.healed or case.condition)
-        _golden(case, page, told)
+        _golden(f"{case.condition}-{case.code}{case.how}", page, told["status"]["keys"])
         assert made.leaks() == []
 
 
@@ -218,11 +298,10 @@ def _page(made: Desk, command: str) -> str:
     return made.run(*command.split(), code=None).stdout
 
 
-def _golden(case: Case, page: dict[str, str], told: dict[str, Any]) -> None:
+def _golden(name: str, page: dict[str, str], keys: Sequence[object]) -> None:
     """Compare with the pages that are kept, without what differs from run to run."""
-    name = f"{case.condition}-{case.code}{case.how}"
     text = "".join(f"$ {command}\n{_steady(shown)}\n" for command, shown in page.items())
-    shown = _steady(json.dumps(told["status"]["keys"], indent=1)) + "\n"
+    shown = _steady(json.dumps(keys, indent=1)) + "\n"
     for file, now in ((PAGES / f"{name}.txt", text), (PAGES / f"{name}.json", shown)):
         if os.environ.get("GOLDEN") == "write":
             file.write_text(now)
@@ -236,6 +315,7 @@ def _steady(text: str) -> str:
         (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?(?: UTC|\+00:00|Z)?", "MOMENT"),
         (r"\bin \d+ ms\b", "in N ms"),
         (r'"seconds": [\d.e-]+', '"seconds": 0.0'),
+        (r'"basis": "[0-9a-f]{16}"', '"basis": "BASIS"'),
         (r"127\.0\.0\.1:\d+", "SERVER"),
         (r" +(\d+[smhd]) +", r" AGE "),
         (r"[0-9a-f]{64}", "DIGEST"),

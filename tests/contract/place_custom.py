@@ -33,7 +33,8 @@ class CustomPlace:
     """A directory of JSON files."""
 
     others: ClassVar[Fields] = VaultPlace.others
-    no_texts: ClassVar[Sequence[object]] = VaultPlace.no_texts
+    no_texts: ClassVar[Sequence[object]] = VaultPlace.no_texts[:-1]
+    """Its files are its own: null counts as absent."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

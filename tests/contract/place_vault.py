@@ -56,7 +56,7 @@ class VaultPlace:
         "nested": {"a": [1, "b", {}]},
         "": "a field without a name",
     }
-    no_texts: ClassVar[Sequence[object]] = (7, 0, True, False, 0.5, ["a"], [], {"a": "b"}, {})
+    no_texts: ClassVar[Sequence[object]] = (7, 0, True, False, 0.5, ["a"], [], {"a": "b"}, {}, None)
 
     def __init__(self, server: OpenBao) -> None:
         self.server = server

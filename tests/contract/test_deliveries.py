@@ -227,6 +227,7 @@ def test_large_and_odd_values_come_back(deliveries: DeliveryPlace, text: str) ->
     assert target.read(path, FIELD).secret == Secret(text)
 
 
+@pytest.mark.finding("B7", before="a field that holds null was overwritten", now="it is an error, as any other type")
 def test_a_field_that_holds_no_text_is_an_error(deliveries: DeliveryPlace) -> None:
     """It is neither read nor written over."""
     target, path = deliveries.target(), deliveries.path()

@@ -320,6 +320,7 @@ class TestSigned:
         monkeypatch.setenv(KEY, ONE)
         stage.run("plan", code=4)
 
+    @pytest.mark.finding("B7", before="`sign` did not show deliveries", now="it names each")
     def test_only_an_operator_signs_what_is_there(
         self, stage: Stage, vault: Vault, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -333,6 +334,7 @@ class TestSigned:
         stage.run("apply", "--yes", code=4)
         shown = stage.run("sign", code=1).stdout
         assert "it has no signature. It says: generation " in shown
+        assert f"; delivered to vault:{stage.prefix}/checkout#MODEL_ACCESS_KEY" in shown
         stage.run("apply", "--yes", code=4)
         stage.run("sign", "--yes")
         assert "Every signature holds" in stage.run("sign").stderr

@@ -182,6 +182,25 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
         ),
         stop("field-in-use", _cached(lambda: _field_in_use(one))),
         stop("namesake", _cached(_with_namesake)),
+        Scenario(
+            "filled-meanwhile",
+            str(strategy),
+            label,
+            _cached(_no_create),
+            (
+                Act(one, ends="hand-off"),
+                Act(one, by_hand=lambda world: _filled_meanwhile(world, one, names), ends="field-in-use"),
+            ),
+            stops=Stops.MUST,
+        ),
+        Scenario(
+            "name-taken",
+            str(strategy),
+            label,
+            rest,
+            (Act(replace(one, name="other"), by_hand=_name_taken, ends="namesake"),),
+            stops=Stops.MUST,
+        ),
         act("forged-create", _cached(lambda: forged_create(one)), Act(one, by_hand=_unsteady)),
         stop("another-owner", _cached(lambda: _of_another(one))),
     ]
@@ -215,6 +234,20 @@ def _namesake(world: Universe) -> None:
     for name in ("app", "app-a"):
         world.keys[f"theirs-{name}"] = Key(f"theirs-{name}", name, START, f"{MARK}theirs-{name}")
     world.foreign_keys = frozenset({*world.foreign_keys, "theirs-app", "theirs-app-a"})
+
+
+def _name_taken(world: Universe) -> None:
+    """An operator makes an API key of the name that the entry asks for now."""
+    for name in ("other", "other-a"):
+        world.keys[f"theirs-{name}"] = Key(f"theirs-{name}", name, START, f"{MARK}theirs-{name}")
+    world.foreign_keys = frozenset({*world.foreign_keys, "theirs-other", "theirs-other-a"})
+
+
+def _filled_meanwhile(world: Universe, desired: DesiredKey, names: Sequence[str]) -> None:
+    """The API keys are made, and another system uses the fields that were empty when the key was declared."""
+    make_keys(world, names)
+    for item in desired.deliveries:
+        world.by_hand(item, PASSWORD)
 
 
 def _with_namesake() -> Universe:

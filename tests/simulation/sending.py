@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from functools import cache
+
 from keyturn.core.model import Delivery
 from keyturn.core.record import Intent, Op, Record
 from tests.simulation.universe import Universe
@@ -9,6 +12,12 @@ from tests.simulation.universe import Universe
 MAX_MINTS = 3
 MAX_SKEW = 60.0
 """Seconds by which a wall clock may be off that mints or retires."""
+
+
+@cache
+def chance(number: int, size: int) -> str:
+    """Return hex digits that look random, and are the same in every replay."""
+    return hashlib.shake_256(str(number).encode()).hexdigest(size)
 
 
 def _record(universe: Universe) -> Record | None:

@@ -5,19 +5,44 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from keyturn.core.machine import delete, deliver, deliveries, facts, ownership, parking, provenance, source
+from keyturn.core.machine import delete, deliver, deliveries, facts, ownership, parking, provenance, source, spread
 from keyturn.core.machine.deliver import cleaned, readable_unwanted
 from keyturn.core.machine.facts import record_of
 from keyturn.core.machine.guards import seen
+from keyturn.core.machine.policy import Conditional
 from keyturn.core.model import ApiKey, SlotName
-from keyturn.core.record import Op, Record, Retire
+from keyturn.core.record import DeliveryState, Op, Record, Retire
 from keyturn.core.state import State
 from keyturn.core.steps import Decision, DeleteKey
 from keyturn.engine import effects, executor
-from tests.simulation.mutants import Mutant, Swap, everywhere, instead, without
+from tests.simulation.mutants import Mutant, Swap, edited, everywhere, instead, without
 from tests.simulation.world import SimWorld
 
 ENOUGH = 10**9
+
+
+def named_is_ours() -> tuple[Swap, ...]:
+    """A field counts as ours as soon as the record names it."""
+    return ((DeliveryState, "proven", property(lambda _: True)),)
+
+
+def secret_forgotten() -> tuple[Swap, ...]:
+    """A record knows only the secrets that it has now."""
+    return ((Record, "remembering", lambda record, _: record),)
+
+
+def first_delivery_unnoted() -> tuple[Swap, ...]:
+    """The digest of a secret is noted only after its first delivery, also where none of ours was before."""
+    return edited(
+        lambda chain: tuple(
+            link for link in chain if not (isinstance(link, Conditional) and link.when is spread.first_there)
+        )
+    )
+
+
+def name_of_others_taken() -> tuple[Swap, ...]:
+    """An API key is renamed to whatever the entry says."""
+    return without("rename.name_taken", "rename.close_taken")
 
 
 def team_not_compared() -> tuple[Swap, ...]:
@@ -213,6 +238,10 @@ SLIPS: Mapping[str, Mutant] = {
             regenerated_over_another_system,
             (("adopt-over-another-system", IN_PLACE),),
         ),
+        Mutant("a field that the record names is ours", named_is_ours, (("filled-meanwhile", IN_PLACE),)),
+        Mutant("a secret of earlier is forgotten", secret_forgotten, (("adopt-regenerate", IN_PLACE),), 2),
+        Mutant("a first delivery is not noted", first_delivery_unnoted, (("adopt-regenerate", IN_PLACE),)),
+        Mutant("a name of others is taken", name_of_others_taken, (("name-taken", ALTERNATING),)),
         Mutant("a mint has to look like a key", mint_has_to_look_like_a_key, (("odd-format", IN_PLACE),)),
     )
 }

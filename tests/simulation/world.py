@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
 
 from keyturn.core.errors import (
     Ambiguous,
@@ -69,11 +67,6 @@ OWN = Token()
 
 class Killed(BaseException):
     """The process died; nothing of its memory is left."""
-
-
-@cache
-def _hex(number: int, size: int) -> str:
-    return hashlib.shake_256(str(number).encode()).hexdigest(size)
 
 
 class SimWorld:
@@ -138,7 +131,7 @@ class SimWorld:
     def random_hex(self, size: int) -> str:
         """Chance that can be repeated."""
         self.universe.random += 1
-        return _hex(self.universe.random, size)
+        return sending.chance(self.universe.random, size)
 
     def together(self, tasks: Sequence[Callable[[], None]]) -> None:
         """One after the other, in either order."""
@@ -382,6 +375,11 @@ class SimWorld:
         """All ids."""
         self._reading(Class.READ, "records")
         return tuple(self.universe.records)
+
+    def records(self) -> tuple[Record, ...]:
+        """All of them."""
+        self._reading(Class.READ, "records")
+        return tuple(record for record, _ in self.universe.records.values())
 
     def read_claim(self, uuid: str) -> StoredClaim:
         """Read a claim."""

@@ -46,6 +46,12 @@ FINDINGS = {
     "L16": "dependencies that nothing imports",
     "L17": "Pulumi's state is code",
     "L18": "another user disables the quick take-over",
+    "B1": "`existing` in two steps: a secret out of another key's delivery",
+    "B2": "a pool takes API keys that are no spares",
+    "B4": "records that a commit could forge are not noticed",
+    "B5": "a record makes any field a delivery",
+    "B6": "an empty field that was declared is ours for ever",
+    "B7": "smaller gaps of manifests and targets",
 }
 """Each finding in one line."""
 

@@ -17,12 +17,21 @@ RECORD = ".keyturn/keyturn/keys/shop.json"
 EXTENDED = 0x4000
 
 
-def index(paths: Sequence[str], version: int = 2, *, hash_size: int = 20, extended: bool = False) -> bytes:
+def index(
+    paths: Sequence[str], version: int = 2, *, hash_size: int = 20, extended: bool = False, mode: int = 0o100644
+) -> bytes:
     """Write an index as git does."""
     made, before = struct.pack(">4sLL", b"DIRC", version, len(paths)), b""
     for path in (text.encode() for text in sorted(paths)):
         flags = min(len(path), 0xFFF) | (EXTENDED if extended else 0)
-        entry = bytes(range(40)) + b"\x11" * hash_size + struct.pack(">H", flags) + (b"\0\0" if extended else b"")
+        entry = (
+            bytes(range(24))
+            + mode.to_bytes(4)
+            + bytes(12)
+            + b"\x11" * hash_size
+            + struct.pack(">H", flags)
+            + (b"\0\0" if extended else b"")
+        )
         if version == 4:
             same = next(
                 (n for n, (a, b) in enumerate(zip(path, before, strict=False)) if a != b), min(len(path), len(before))
@@ -76,6 +85,48 @@ def test_a_link_and_other_capitals_count_and_a_gitignore_does_not(tmp_path: Path
     assert tracks(tmp_path, ".keyturn")
     checkout(tmp_path, index([".keyturn/.gitignore"]))
     assert not tracks(tmp_path, ".keyturn")
+
+
+@pytest.mark.finding("B4", before="a submodule below the records was not noticed", now="it counts as tracked")
+@pytest.mark.parametrize(("mode", "found"), [(0o160000, True), (0o120000, True), (0o100644, False)])
+@pytest.mark.parametrize("version", [2, 4])
+def test_a_submodule_or_link_below_the_records_counts(tmp_path: Path, mode: int, found: bool, version: int) -> None:
+    """What it has is in no index of this checkout, so any of it may be records."""
+    checkout(tmp_path, index([".gitignore", ".keyturn/keyturn"], version, mode=mode))
+    assert tracks(tmp_path, ".keyturn") is found
+
+
+@pytest.mark.finding("B4", before="a checkout inside the records was not noticed", now="records in it are refused")
+@pytest.mark.parametrize("below", ["", "keyturn", "keyturn/keys"])
+@pytest.mark.parametrize("is_file", [False, True], ids=["clone", "submodule"])
+def test_a_checkout_inside_the_records_counts(tmp_path: Path, below: str, is_file: bool) -> None:
+    """A clone has a folder `.git`, a submodule or worktree a file; what it tracks does not matter."""
+    inside = tmp_path / ".keyturn" / below
+    inside.mkdir(parents=True)
+    assert not tracks(tmp_path, ".keyturn")
+    if is_file:
+        (inside / ".git").write_text("gitdir: ../../.git/modules/records\n")
+    else:
+        (inside / ".git").mkdir()
+    assert tracks(tmp_path, ".keyturn")
+    target = LocalTarget(TargetContext("local", {}, base=str(tmp_path)))
+    with pytest.raises(InputError, match="git tracks the records"):
+        target.read_document("keyturn/keys/shop")
+
+
+@pytest.mark.finding(
+    "B4", before="only a folder `.git` was known to be read", now="a worktree and a submodule are read"
+)
+def test_the_index_of_a_worktree_is_read(tmp_path: Path) -> None:
+    """Its `.git` is a file that names a folder elsewhere, by an absolute path or a relative one."""
+    git = tmp_path / "main/.git/worktrees/tree"
+    git.mkdir(parents=True)
+    (git / "index").write_bytes(index([RECORD]))
+    for number, named in enumerate((str(git), "../main/.git/worktrees/tree")):
+        tree = tmp_path / f"tree{number}"
+        tree.mkdir()
+        (tree / ".git").write_text(f"gitdir: {named}\n")
+        assert tracks(tree, ".keyturn")
 
 
 def test_a_split_index_is_read_too(tmp_path: Path) -> None:

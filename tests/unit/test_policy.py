@@ -54,7 +54,7 @@ owners:
     deliver: ["vault:apps/*#KEY", "env:*.env#KEY"]
     allow: [existing, skip, no-cleaning]
     limits: {rotations: 30}
-    timing: {lease: 100s, settle: 40s, request: 35s, overlap: 12h}
+    timing: {lease: 100s, settle: 40s, request: 35s, overlap: 12h, every: 20d}
 """
 PERMIT = Permit(("bot-*",), rotations=20, deletes=1, removals=5)
 
@@ -154,6 +154,13 @@ VIOLATIONS = [
         "12: timing.overlap",
     ),
     (
+        "every: 30d",
+        "every: 19d",
+        "14:46: keys.bot.rotation.every",
+        "the policy allows no less than 20d",
+        "12: timing.every",
+    ),
+    (
         "path: apps/checkout",
         "path: apps/checkout/more",
         "18:9: keys.bot.deliver[0]",
@@ -173,6 +180,8 @@ VIOLATIONS = [
 @pytest.mark.finding(
     "H3", before="the manifest alone names its owner, records and places", now="each is held to a rule"
 )
+@pytest.mark.finding("B2", before="any records and any pool", now="with a policy only those that it names")
+@pytest.mark.finding("B7", before="a key could rotate as often as runs began", now="a policy names the shortest time")
 @pytest.mark.finding("H6", before="any mount and any login", now="with a policy only those that it names")
 @pytest.mark.finding("M2", before="any directory", now="with a policy only those that it names")
 @pytest.mark.parametrize("case", VIOLATIONS, ids=[after for _, after, *_ in VIOLATIONS])

@@ -144,6 +144,23 @@ class TestPlan:
         assert "App_1" not in ends["key-2"]
 
 
+@pytest.mark.finding(
+    "B2", before="a pool whose prefix is a key's name took that key", now="a spare has something after the prefix"
+)
+class TestPrefix:
+    """An API key that is called as the prefix is a key of its own."""
+
+    def test_it_is_not_counted_and_not_taken(self, tmp_path: Path) -> None:
+        """The account has only this one: every API key is handed over to an operator."""
+        made = Manifest(tmp_path, 0)
+        made.world.keys["prod"] = Key("prod", SPARE, START, "sk-do-of-prod")
+        plan = made.runner.plan([], Options())
+        assert plan.pools == (PoolState(SPARE, 0, 2, 5),)
+        made.runner.apply([], Options())
+        assert made.taken() == []
+        assert made.world.keys["prod"].name == SPARE
+
+
 class TestApply:
     """Spares are taken until none is left; the rest is handed off by name."""
 

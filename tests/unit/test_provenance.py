@@ -229,3 +229,46 @@ def test_a_claim_with_a_uuid_of_another_form_is_none() -> None:
     """It would become a part of a path."""
     with pytest.raises(TargetMisfit, match="not a claim"):
         parse_claim(dump(Claim("../keys/bot", "tests", "bot")), where="here")
+
+
+@pytest.mark.finding(
+    "B7", before="an API key got a name that another one has", now="exit 4: an operator chooses another name"
+)
+class TestRename:
+    """Two API keys of one name cannot be told apart by it."""
+
+    def _renamed(self, *others: ApiKey) -> State:
+        before = called("old-b", live="old-a", live_recorded="old-a")
+        return seeing(before, keys=(*before.observed.keys, *others))
+
+    def test_a_name_that_others_have_is_asked_about(self) -> None:
+        """Nothing is opened; the API key of that name is named."""
+        before = with_record(self._renamed(ApiKey("33333333-cccc", "bot-a", BORN)), retire=None)
+        end = next_step(before)
+        assert isinstance(end, End)
+        assert (end.code, "33333333-cccc" in end.why) == (Reason.NAMESAKE, True)
+
+    def test_a_name_that_others_got_meanwhile_closes_the_intent(self) -> None:
+        """So that nothing else waits for it."""
+        before = with_record(
+            self._renamed(ApiKey("33333333-cccc", "bot-a", BORN)), retire=None, intent=intent(Op.RENAME, None)
+        )
+        step = next_step(replace(before, run=replace(before.run, leased=before.clock)))
+        assert isinstance(step, WriteRecord)
+        assert step.record.intent is None
+
+    def test_a_free_name_is_given(self) -> None:
+        """As before."""
+        step = next_step(
+            with_record(
+                self._renamed(),
+                retire=None,
+                slots={
+                    A: Slot(UUID[A], "old-a", BORN, digest="live", minted_at=NOW - OLD),
+                    B: Slot(UUID[B], "old-b", BORN),
+                },
+            )
+        )
+        assert isinstance(step, WriteRecord)
+        assert step.record.intent is not None
+        assert step.record.intent.op is Op.RENAME

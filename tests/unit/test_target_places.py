@@ -181,3 +181,20 @@ def test_a_target_of_another_package_shows_its_settings() -> None:
     shown = (("url", "https://x"), ("bucket", "keys"), ("tags.0", "a"), ("auth.method", "m"))
     assert place_of(settings, Path()) == shown
     assert store_of(settings, Path()) == (("url", "https://x"), ("tags.0", "a"))
+
+
+@pytest.mark.finding("B7", before="one file under two roots counted as two places", now="it is one place")
+def test_one_file_below_two_roots_is_one_place() -> None:
+    """Whichever folder its target begins with; another field of it is another place, and the whole file is not."""
+    targets = {
+        "outer": {"type": "dotenv", "root": "./a"},
+        "inner": {"type": "dotenv", "root": "./a/b/", "format": "json"},
+    }
+
+    def keys(field: str) -> dict[str, object]:
+        outer, inner = {"target": "outer", "path": "b/app.env", "field": "KEY"}, {"target": "inner", "path": "app.env"}
+        return {"one": {"deliver": [outer]}, "two": {"deliver": [{**inner, "field": field}]}}
+
+    with pytest.raises(ManifestError, match="this delivery is already used by key one"):
+        load(targets, keys("KEY"))
+    assert len(load(targets, keys("OTHER")).keys) == 2

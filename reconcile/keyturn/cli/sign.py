@@ -79,6 +79,8 @@ def _said(record: Record) -> str:
     """Say what a record would have keyturn do."""
     slots = ", ".join(f"{name} = {slot.name!r} ({slot.uuid})" for name, slot in sorted(record.slots.items()))
     parts = [f"generation {record.generation}", f"live {record.live or 'none'}", slots or "no API key"]
+    if record.deliveries:
+        parts.append(f"delivered to {', '.join(str(item.delivery) for item in record.deliveries)}")
     if record.retire:
         parts.append(f"retires slot {record.retire.slot} at {record.retire.at:%Y-%m-%d %H:%M} UTC")
     if record.intent:

@@ -166,6 +166,10 @@ class Pool:
     prefix: str
     low: int = 0
 
+    def has(self, name: str) -> bool:
+        """Tell whether an API key of this name is a spare; one that is called as the prefix is a key of its own."""
+        return name.startswith(self.prefix) and name != self.prefix
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:

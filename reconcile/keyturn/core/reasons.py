@@ -167,7 +167,7 @@ class Reason(StrEnum):
     ANOTHER_ACCOUNT = (
         "another-account", Condition.HELD, Remedy.READ_TEAM, "No API key is listed, and the team is not known."
     )  # fmt: skip
-    CLAIMED = "claimed", Condition.HELD, Remedy.TAKE_OVER, "Another key claims the API key."
+    CLAIMED = "claimed", Condition.HELD, Remedy.TAKE_OVER, "Another key has the API key, secret or field."
     UNCLAIMED = "unclaimed", Condition.HELD, Remedy.TAKE_OVER, "No claim says that the API key is this key's."
     CREATED_AT_DIFFERS = "created-at-differs", Condition.HELD, Remedy.FIX_KEY, "The API key is not the one recorded."
     FIELD_IN_USE = (

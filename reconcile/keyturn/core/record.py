@@ -17,6 +17,8 @@ from keyturn.core.errors import TargetMisfit
 from keyturn.core.model import Cause, Delivery, Event, SlotName, Strategy
 
 HISTORY = 20
+FORMER = 20
+"""How many secrets of earlier a record remembers."""
 
 Nonce = Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
 """Part of the name of an API key while it is made; who has it in the name belongs to the create."""
@@ -63,7 +65,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryState:
-    """What was last read back from a delivery; `digest` None: ours by consent, not written yet."""
+    """What was last read back from a delivery; without digest and time: no secret of this key was ever read there."""
 
     delivery: Delivery
     generation: int = 0
@@ -72,6 +74,13 @@ class DeliveryState:
     at: datetime | None = None
     home: str = ""
     """Where its target was (`TargetConfig.home`): a target that moved under its old name holds nothing of ours."""
+    over: Digest | None = None
+    """The value of another origin that an operator agreed to overwrite; another one is not agreed to."""
+
+    @property
+    def proven(self) -> bool:
+        """Whether it was once read with a secret of this key: what replaced that is drift."""
+        return self.at is not None or self.digest is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +193,8 @@ class Record:
     """Why the live secret could not be proven when it was committed; empty once it was."""
     deleted_at: datetime | None = None
     """Set on a tombstone: the key is gone, its record stays so that versions go on counting."""
+    former: tuple[Digest, ...] = ()
+    """Secrets of this key that nothing else of the record names any more, the oldest first."""
     history: tuple[Event, ...] = ()
 
     def slot(self, name: SlotName | None) -> Slot | None:
@@ -197,10 +208,17 @@ class Record:
 
     @property
     def digests(self) -> frozenset[str]:
-        """The digest of every secret that this record knows: of its API keys, its deliveries and its open intent."""
+        """The digest of every secret that this record knows: of its API keys, deliveries and intent, now or earlier."""
         known = {slot.digest for slot in (*self.slots.values(), *(lost.slot for lost in self.gone))}
         known |= {item.digest for item in self.deliveries} | {self.intent.digest if self.intent else None}
-        return frozenset(digest for digest in known if digest)
+        return frozenset(digest for digest in known if digest) | frozenset(self.former)
+
+    def remembering(self, before: Record | None) -> Record:
+        """Return the record with the secrets that it would forget otherwise: a delivery may still hold one."""
+        if before is None or before.deleted_at or self.deleted_at or before.digest_key != self.digest_key:
+            return self
+        lost = sorted(before.digests - self.digests)
+        return replace(self, former=(*self.former, *lost)[-FORMER:]) if lost else self
 
     def with_slot(self, name: SlotName, slot: Slot) -> Mapping[SlotName, Slot]:
         """Return the slots with one of them replaced."""

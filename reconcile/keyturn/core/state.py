@@ -66,6 +66,8 @@ class Observed:
     skew: float = 0.0
     claims: Mapping[str, Claim | None] = field(default_factory=dict)
     readings: Mapping[Delivery, Reading] = field(default_factory=dict)
+    holders: Mapping[str, str] = field(default_factory=dict)
+    """Of a digest: what another key has of it or of the deliveries, in words; empty if none was found."""
     verdicts: Mapping[str, SmokeResult] = field(default_factory=dict)
     assumed: frozenset[str] = frozenset()
     """Digests whose verdict a plan assumed: the secret was not sent anywhere."""

@@ -49,6 +49,14 @@ class LookClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAround:
+    """Look whether another key has the secret with this digest, or one of the deliveries."""
+
+    digest: str
+    deliveries: tuple[Delivery, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Relist:
     """List the keys again, not from this run's cache."""
 
@@ -171,10 +179,11 @@ class Remove:
     shown: Planned
 
 
-Reads = Look | LookBack | LookClaim | Relist
+Reads = Look | LookBack | LookAround | LookClaim | Relist
 Step = (
     Look
     | LookBack
+    | LookAround
     | LookClaim
     | Relist
     | Check

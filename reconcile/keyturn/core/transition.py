@@ -17,6 +17,7 @@ from keyturn.core.steps import (
     DeleteKey,
     Deliver,
     Look,
+    LookAround,
     LookBack,
     LookClaim,
     Preflight,
@@ -51,6 +52,13 @@ class Claimed:
     """A claim was read."""
 
     claim: Claim | None
+
+
+@dataclass(frozen=True, slots=True)
+class LookedAround:
+    """The other records were read; `holder` says what another key has, empty if nothing."""
+
+    holder: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +105,7 @@ class Delivered:
     assumed: Mapping[Delivery, Reading] | None = None
 
 
-Outcome = Done | Looked | Claimed | Listed | Checked | Written | Made | Delivered | Failed
+Outcome = Done | Looked | LookedAround | Claimed | Listed | Checked | Written | Made | Delivered | Failed
 
 
 def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901, PLR0912 - one case per step
@@ -108,6 +116,8 @@ def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901,
     match step, outcome:
         case ((Look() | LookBack()), Looked()):
             return _looked(state, step, outcome)
+        case LookAround(digest), LookedAround(holder):
+            return replace(state, observed=replace(seen, holders={**seen.holders, digest: holder}))
         case LookClaim(uuid), Claimed(claim):
             return replace(state, observed=replace(seen, claims={**seen.claims, uuid: claim}))
         case Relist(), Listed(keys):

@@ -150,6 +150,9 @@ class World(Protocol):
     def list_records(self) -> tuple[str, ...]:
         """Return the ids of all keys that have a record here, of every owner."""
 
+    def records(self) -> tuple[Record, ...]:
+        """Return every record here, of every owner, as it was when this run first asked for them."""
+
     def read_claim(self, uuid: str) -> StoredClaim:
         """Read who claims an API key."""
 

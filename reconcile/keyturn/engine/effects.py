@@ -14,7 +14,7 @@ from keyturn.core.errors import (
     TargetError,
 )
 from keyturn.core.model import Delivery, SmokeResult, Verdict
-from keyturn.core.record import Claim
+from keyturn.core.record import Claim, DeliveryState
 from keyturn.core.secret import is_account_token, looks_like_key
 from keyturn.core.state import Failed, Reading, State
 from keyturn.core.steps import (
@@ -23,6 +23,7 @@ from keyturn.core.steps import (
     DeleteKey,
     Deliver,
     Look,
+    LookAround,
     LookBack,
     LookClaim,
     Preflight,
@@ -36,7 +37,18 @@ from keyturn.core.steps import (
     WriteClaim,
     WriteRecord,
 )
-from keyturn.core.transition import Checked, Claimed, Delivered, Done, Listed, Looked, Made, Outcome, Written
+from keyturn.core.transition import (
+    Checked,
+    Claimed,
+    Delivered,
+    Done,
+    Listed,
+    Looked,
+    LookedAround,
+    Made,
+    Outcome,
+    Written,
+)
 from keyturn.core.world import Guard, Held, World
 from keyturn.engine import smoke
 from keyturn.engine.observe import Hand, clock, digest_key
@@ -69,6 +81,8 @@ def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # n
             return _look(world, state, hand, deliveries)
         case LookBack():
             return _look_back(world, state, hand, step)
+        case LookAround():
+            return LookedAround(_holder(world, state, hand, step))
         case LookClaim(uuid):
             stored = world.read_claim(uuid)
             hand.claims[uuid] = stored.version
@@ -167,6 +181,28 @@ def _look_back(world: World, state: State, hand: Hand, step: LookBack) -> Looked
             hand.take(secret, digest_key(state))
             break
     return Looked(in_hand=frozenset(hand.secrets))
+
+
+def _holder(world: World, state: State, hand: Hand, step: LookAround) -> str:
+    """Say which other key has the secret or one of the deliveries, empty if none. Raises what reading a record does."""
+    secret, homes = hand.secrets[step.digest], state.desired.homes
+    for other in world.records():
+        if other.key == state.desired.id or other.deleted_at:
+            continue
+        whose = f"the key {other.key!r} of {other.owner!r}"
+        for place in step.deliveries:
+            if any(same_place(place, item, homes.get(place.target, ())) for item in other.deliveries):
+                return f"{place} is a delivery of {whose}"
+        if secret.digest(other.digest_key) in other.digests:
+            return f"the secret is one of {whose}"
+    return ""
+
+
+def same_place(place: Delivery, noted: DeliveryState, homes: tuple[str, ...]) -> bool:
+    """Tell whether a delivery is the one that a record notes; targets are the same by home, or else by name."""
+    if (place.path, place.field) != (noted.delivery.path, noted.delivery.field):
+        return False
+    return noted.home in homes if noted.home and homes else noted.delivery.target == place.target
 
 
 def _check(world: World, state: State, step: Check, hand: Hand) -> SmokeResult:

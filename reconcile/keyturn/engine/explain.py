@@ -11,6 +11,7 @@ from keyturn.core.steps import (
     Decision,
     Deliver,
     Look,
+    LookAround,
     LookBack,
     LookClaim,
     Preflight,
@@ -47,6 +48,8 @@ def sentence(decision: Decision) -> str:
             return f"{verb} {', '.join(map(str, deliveries)) or 'no delivery'}"
         case LookBack(held):
             return f"reads earlier versions of {', '.join(str(item) for item, _ in held) or 'no delivery'}"
+        case LookAround():
+            return "reads the records of the other keys"
         case LookClaim(uuid):
             return f"reads the claim on the API key {uuid}"
         case Relist():

@@ -22,6 +22,7 @@ from keyturn.core.steps import (
     Create,
     Deliver,
     Look,
+    LookAround,
     LookBack,
     LookClaim,
     Purpose,
@@ -53,7 +54,7 @@ QUIET = {
 }
 FINISHES = "finishes"
 """The code of a retire that is carried out, by this run or for one that opened it."""
-READS = (Look, LookBack, LookClaim, Relist)
+READS = (Look, LookAround, LookBack, LookClaim, Relist)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from keyturn.core.brakes import Limits
 from keyturn.core.configuration import configuration
 from keyturn.core.errors import OwnershipError
 from keyturn.core.machine.pool import POOL
-from keyturn.core.model import ApiKey, Desired, DesiredKey, Verdict
+from keyturn.core.model import ApiKey, Desired, DesiredKey, Pool, Verdict
 from keyturn.core.permits import Permit
 from keyturn.core.reasons import Condition, Reason, mixed
 from keyturn.core.record import Record
@@ -157,8 +157,7 @@ def pools(work: Iterable[DesiredKey], wants: Mapping[str, int], listed: Iterable
             low[prefix] = max(low.get(prefix, 0), key.pool.low)
             wanted[prefix] = wanted.get(prefix, 0) + wants.get(key.id, 0)
     return tuple(
-        PoolState(prefix, sum(name.startswith(prefix) for name in names), low[prefix], wanted[prefix])
-        for prefix in sorted(low)
+        PoolState(prefix, sum(map(Pool(prefix).has, names)), low[prefix], wanted[prefix]) for prefix in sorted(low)
     )
 
 
@@ -171,7 +170,7 @@ def without_spare(work: Sequence[DesiredKey], planned: Sequence[Planning], liste
         wanted = sum(change.code == POOL for change in one.plan.changes)
         if key.pool and wanted:
             prefix = key.pool.prefix
-            left.setdefault(prefix, sum(name.startswith(prefix) for name in names))
+            left.setdefault(prefix, sum(map(Pool(prefix).has, names)))
             if left[prefix] < wanted:
                 short.add(key.id)
             else:

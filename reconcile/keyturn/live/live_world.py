@@ -29,6 +29,7 @@ from keyturn.engine.signals import stop_requested
 from keyturn.engine.threads import run_all
 from keyturn.live.digitalocean import ControlApi, InferenceApi, RateBudget
 from keyturn.live.key_list import KeyList
+from keyturn.live.known_records import KnownRecords
 from keyturn.live.open_targets import Targets
 from keyturn.live.signatures import Signatures, Stored, unsigned
 from keyturn.targets.base import Document, Target, proxy_for
@@ -111,6 +112,7 @@ class LiveWorld:
         self._paths: dict[tuple[str, str], threading.Lock] = {}
         self._paths_lock = threading.Lock()
         self._records_checked = False
+        self.records = KnownRecords(self.list_records, self.read_record).get
         self.signatures = Signatures() if signatures is None else signatures
 
     def __enter__(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from keyturn.manifest.durations import show_duration
 from keyturn.manifest.mistakes import Path, suggest
 from keyturn.manifest.reading import LOCAL, Reading
-from keyturn.manifest.schema import KeyEntry
+from keyturn.manifest.schema import DeliverEntry, KeyEntry
 
 
 def check(reading: Reading) -> None:
@@ -81,8 +82,16 @@ def _all_taken(reading: Reading) -> Iterator[_Taken]:
                 yield _Taken("this uuid", (uuid,), reading, (*path, "adopt", slot), key)
         for where, delivery in reading.deliveries(key, entry):
             if delivery.target in reading.targets:
-                place = reading.targets[delivery.target].home
-                yield _Taken("this delivery", (place, delivery.path, delivery.field), reading, where, key)
+                yield _Taken("this delivery", (*_spot(reading, delivery), delivery.field), reading, where, key)
+
+
+def _spot(reading: Reading, delivery: DeliverEntry) -> tuple[str, str]:
+    """Return the store and the path of a delivery; of a file its real place, whatever the folder of its target."""
+    target = reading.targets[delivery.target]
+    if target.type != "dotenv":
+        return target.home, delivery.path
+    root = dict(target.place).get("root", "")
+    return target.type, posixpath.normpath(posixpath.join(root, delivery.path))
 
 
 def _api_names(reading: Reading, key: str, entry: KeyEntry) -> tuple[str, ...]:
@@ -98,8 +107,7 @@ def _check_whole_values(readings: Sequence[Reading]) -> None:
         for key, entry in reading.present():
             for path, delivery in reading.deliveries(key, entry):
                 if delivery.target in reading.targets:
-                    place = reading.targets[delivery.target].home
-                    fields[place, delivery.path].append((reading, path, delivery.field))
+                    fields[_spot(reading, delivery)].append((reading, path, delivery.field))
     for deliveries in fields.values():
         if any(field for _, _, field in deliveries):
             for reading, path, field in deliveries:

@@ -57,7 +57,9 @@ def _names(key: DesiredKey) -> Iterable[str]:
 def _least(desired: Desired) -> dict[str, timedelta]:
     timing = {name: timedelta(seconds=getattr(desired.timing, name)) for name in ("settle", "lease", "request")}
     overlaps = [key.rotation.overlap for key in desired.keys if key.rotation.strategy is Strategy.ALTERNATING]
-    return {**timing, "overlap": min(overlaps, default=TimingRule().overlap)}
+    rotations = [key.rotation.every for key in desired.keys if key.rotation.every]
+    every = {"every": min(rotations)} if rotations else {}
+    return {**timing, "overlap": min(overlaps, default=TimingRule().overlap), **every}
 
 
 class _Lines(list[str]):

@@ -72,6 +72,7 @@ class TimingRule(_Rule):
     overlap: Duration = Field(
         RotationEntry.model_fields["overlap"].default, description="Shortest overlap of an `alternating` key."
     )
+    every: Duration | None = Field(None, description="Shortest `rotation.every`; absent: any.")
 
 
 class OwnerRule(_Rule):

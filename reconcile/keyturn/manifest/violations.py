@@ -116,6 +116,10 @@ def _key(rule: Rule, key: DesiredKey) -> Iterator[Violation]:
     if key.rotation.strategy is Strategy.ALTERNATING and key.rotation.overlap < rule.model.timing.overlap:
         text = f"the policy allows no less than {show_duration(rule.model.timing.overlap)}"
         yield (*path, "rotation", "overlap"), text, rule.at("timing", "overlap")
+    every, least = key.rotation.every, rule.model.timing.every
+    if every and least and every < least:
+        text = f"the policy allows no less than {show_duration(least)}"
+        yield (*path, "rotation", "every"), text, rule.at("timing", "every")
     for word, where in needed(key):
         if word not in rule.model.allow:
             yield (*path, *where), f"the policy does not allow {word!r}", rule.at("allow")

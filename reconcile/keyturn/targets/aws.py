@@ -28,7 +28,7 @@ from keyturn.targets.base import (
     secret_of,
     unguarded,
 )
-from keyturn.targets.documents import refuse_document
+from keyturn.targets.documents import refuse_document, refuse_null
 from keyturn.targets.json_text import changed, members
 from keyturn.targets.origins import NoConsent, bare_origin, origin_mistakes
 from keyturn.targets.places import Items, TargetSettings, flat, normal_origin
@@ -222,11 +222,12 @@ class AwsTarget:
         if not field:
             return Secret(text)
         try:
-            value = next((member.value for member in members(text) if member.name == field), None)
+            value = next(({field: member.value} for member in members(text) if member.name == field), {})
         except ValueError as error:
             wrong = str(error)
         else:
-            return secret_of(value, field, self._store.where(path))
+            refuse_null(value, field, self._store.where(path))
+            return secret_of(value.get(field), field, self._store.where(path))
         raise TargetMisfit(
             f"this secret cannot hold the field {field}",
             where=self._store.where(path),

@@ -27,6 +27,21 @@ def refuse_document(content: Mapping[str, object] | str | None, where: str) -> N
     )
 
 
+def refuse_null(fields: Mapping[str, object], field: str, where: str) -> None:
+    """Keep deliveries out of a field that holds JSON's null: someone made it, so it is not absent.
+
+    Raises:
+        TargetMisfit: it holds null.
+    """
+    if field in fields and fields[field] is None:
+        raise TargetMisfit(
+            f"the field {field} does not hold text",
+            where=where,
+            evidence="it is a JSON null",
+            remedy="Use another field, or remove this one.",
+        )
+
+
 def _parsed(text: object) -> Mapping[str, object]:
     """Return the JSON object in a text, empty if it is none."""
     if not isinstance(text, str) or not text.lstrip().startswith("{"):

@@ -218,7 +218,10 @@ def _format(name: str) -> _Format:
 
 def _read_json(text: str, field: str) -> object:
     found = json_text.members(text) if text.strip() else ()
-    return next((member.value for member in found if member.name == field), None)
+    value = next((member.value for member in found if member.name == field), "")
+    if value is None:
+        raise ValueError(f"the field {field} does not hold text: it is a JSON null")
+    return value
 
 
 def _change_json(text: str, field: str, value: str | None) -> str:

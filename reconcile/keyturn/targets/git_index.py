@@ -5,6 +5,7 @@ Git itself is not run: a checkout can configure commands that git executes.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,17 +20,35 @@ _HASHES = (20, 32)
 """Bytes of a hash: SHA-1, or SHA-256."""
 _EXTENDED = 0x4000
 _LARGEST = 256 * 1024 * 1024
+_MODE = 24
+"""Bytes of an entry before its mode."""
+_ELSEWHERE = (0o120000, 0o160000)
+"""The modes of a symbolic link and of a submodule: files that are in no index of this checkout."""
+_MOST = 10_000
+"""How many folders of records are looked through."""
 
 
 def tracks(folder: Path, name: str) -> bool:
-    """Tell whether git tracks `name` in `folder`, or JSON files below it.
+    """Tell whether git tracks `name` in `folder`, or JSON files, links or submodules below it; or if it has a checkout.
 
     No checkout, no index, or one that cannot be read: nothing is tracked. Raises nothing.
     """
     try:
-        return any(_tracked(index, wanted) for index, wanted in _indexes(folder.absolute(), name))
+        return _has_checkout(folder / name) or any(
+            _tracked(index, wanted) for index, wanted in _indexes(folder.absolute(), name)
+        )
     except OSError:
         return False
+
+
+def _has_checkout(folder: Path) -> bool:
+    """Tell whether the folder is a checkout of its own, or has one below it: a submodule, or a clone."""
+    for number, (_, folders, files) in enumerate(os.walk(folder)):
+        if ".git" in folders or ".git" in files:
+            return True
+        if number >= _MOST:
+            break
+    return False
 
 
 def _indexes(folder: Path, name: str) -> Iterator[tuple[bytes, bytes]]:
@@ -48,17 +67,20 @@ def _indexes(folder: Path, name: str) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _tracked(index: bytes, wanted: bytes) -> bool:
-    """Tell whether an index has the path, or a JSON file below it. Capitals do not count, as on some file systems."""
+    """Tell whether an index has the path, or below it a JSON file, a link or a submodule.
+
+    Capitals do not count, as on some file systems.
+    """
     asked = wanted.lower()
-    for path in _paths(index):
+    for path, mode in _paths(index):
         found = path.lower()
-        if found == asked or (found.startswith(asked + b"/") and found.endswith(b".json")):
+        if found == asked or (found.startswith(asked + b"/") and (found.endswith(b".json") or mode in _ELSEWHERE)):
             return True
     return False
 
 
-def _paths(index: bytes) -> Iterator[bytes]:
-    """Yield the paths of an index; of a damaged one, as far as it can be read."""
+def _paths(index: bytes) -> Iterator[tuple[bytes, int]]:
+    """Yield the paths of an index, each with its mode; of a damaged one, as far as it can be read."""
     if len(index) < _HEADER.size:
         return
     signature, version, count = _HEADER.unpack_from(index)
@@ -83,7 +105,7 @@ def _paths(index: bytes) -> Iterator[bytes]:
             place = start + (end - start + 8) // 8 * 8
         if end < 0:
             return
-        yield path
+        yield path, int.from_bytes(index[start + _MODE : start + _MODE + 4])
 
 
 def _fits(index: bytes, size: int) -> bool:

@@ -166,7 +166,7 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
             raise InputError(
                 "git tracks the records, so a commit could forge them",
                 where=f"{self._where}, {self._root}",
-                evidence="files of the directory are in the index of the checkout",
+                evidence="files of it are in the index of the checkout, or it has a checkout of its own",
                 remedy="Nothing was read. Remove them from git and ignore them "
                 f"(git rm -r --cached {DIRECTORY}), or keep the records in a shared target.",
             )

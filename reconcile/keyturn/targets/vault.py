@@ -28,7 +28,7 @@ from keyturn.targets.base import (
     secret_of,
     unguarded,
 )
-from keyturn.targets.documents import DOCUMENT, refuse_document
+from keyturn.targets.documents import DOCUMENT, refuse_document, refuse_null
 from keyturn.targets.files import authority, authority_mistakes
 from keyturn.targets.origins import origin_mistakes, prefix_mistakes, proxy_for
 from keyturn.targets.places import Items, TargetSettings, flat, normal_origin, normal_path
@@ -218,6 +218,7 @@ class VaultTarget:
 
     def _held(self, entry: Entry, path: str, field: str) -> Secret | None:
         refuse_document(entry.fields or {}, self._store.where(path))
+        refuse_null(entry.fields or {}, field, self._store.where(path))
         return secret_of((entry.fields or {}).get(field), field, self._store.where(path))
 
     def _deleted(self, path: str, entry: Entry) -> TargetMisfit:

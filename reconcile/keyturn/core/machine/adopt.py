@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from keyturn.core.machine.deliveries import foreign, login_or, unreadable, wanted
+from keyturn.core.machine.deliveries import agreed, foreign, login_or, unreadable, wanted
 from keyturn.core.machine.facts import note, unjudged, verdict
 from keyturn.core.machine.guards import seen
 from keyturn.core.machine.in_use import field_in_use, in_doubt, in_use, try_found
@@ -18,7 +18,7 @@ from keyturn.core.record import DeliveryState, HeldAt, Intent, Op, Record, Reque
 from keyturn.core.results import Change, End, Planned
 from keyturn.core.sanitize import plain
 from keyturn.core.state import State
-from keyturn.core.steps import Check, Decision, Purpose, Write, WriteRecord
+from keyturn.core.steps import Check, Decision, LookAround, Purpose, Write, WriteRecord
 
 SEEN = 20
 """How many API keys of the account a record notes if nothing else shows the team."""
@@ -132,7 +132,7 @@ def regenerate(state: State) -> Decision | None:
     found = candidates(state)
     first = next(iter(found))
     asked = Requested(state.options.by or "keyturn", "it was adopted with a new secret", api_now(state))
-    states = tuple(DeliveryState(item) for item in wanted(state))
+    states = tuple(agreed(state, item) for item in wanted(state))
     record = replace(_first_record(state, found, states), requested=asked)
     why = f"takes over {found[first].name!r}; its present secret dies with the regenerate that follows"
     shown = Planned(Change.ADOPT, "regenerate", why, slot=first, uuid=found[first].uuid)
@@ -168,7 +168,7 @@ def open_create(state: State) -> Decision | None:
     intent = from_pool(state, new_intent(state, Op.CREATE, SlotName.A, cause=Cause("entry")))
     if not isinstance(intent, Intent):
         return intent
-    ours = tuple(DeliveryState(item) for item in wanted(state))
+    ours = tuple(agreed(state, item) for item in wanted(state))
     record = replace(_first_record(state, {}, ours), intent=intent)
     return WriteRecord(note(record, state, "starts to create", Cause("entry")), Write.OPEN)
 
@@ -253,6 +253,17 @@ def unproven(state: State) -> Decision | None:
     return End(Reason.NOT_CONFIRMED, why)
 
 
+def another_has_it(state: State) -> Decision | None:
+    """Stop at a secret or a delivery that another key's record has: to hold it proves no ownership."""
+    (digest,) = present(state)
+    if state.options.take_over:
+        return None
+    if digest not in state.observed.holders:
+        return LookAround(digest, wanted(state))
+    holder = state.observed.holders[digest]
+    return End(Reason.CLAIMED, f"{holder}, so it is not adopted") if holder else None
+
+
 def _sources(state: State) -> str:
     """Name the deliveries that hold the present secret."""
     digests = present(state)
@@ -290,7 +301,7 @@ def keep(state: State) -> Decision | None:
     states = tuple(
         DeliveryState(item, 1, readings[item].version, digest, now)
         if readings[item].digest == digest
-        else DeliveryState(item)
+        else agreed(state, item)
         for item in wanted(state)
     )
     record = _first_record(state, found, states)
@@ -317,6 +328,7 @@ EXISTING: Chain = (
     live_unknown,
     holds_other,
     no_present_secret,
+    another_has_it,
     copied,
     try_present,
     not_accepted,

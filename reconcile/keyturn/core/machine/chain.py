@@ -111,6 +111,7 @@ AT_REST: Chain = (
     *HANDOFF,
     create.namesake,
     create.open_create,
+    rename.name_taken,
     gated(rename.misnamed_key),
     rename.open_rename,
     *CONDITION,

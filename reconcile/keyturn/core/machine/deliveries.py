@@ -43,15 +43,23 @@ def ours(state: State) -> frozenset[str | None]:
 
 
 def foreign(state: State) -> tuple[Delivery, ...]:
-    """Return the wanted deliveries that hold a value which keyturn neither wrote nor was told to replace."""
+    """Return the wanted deliveries that hold a value which keyturn neither wrote nor was told to replace.
+
+    A delivery is ours only if a secret of this key was read there once; that the record names it is not enough.
+    """
     if state.options.take_over:
         return ()
     record, readings = state.record if state.record and not state.record.deleted_at else None, state.observed.readings
-    others = [item for item in wanted(state) if item in readings and not (record and record.delivery(item))]
+    found = (
+        (item, readings[item].digest, record.delivery(item) if record else None)
+        for item in wanted(state)
+        if item in readings
+    )
+    others = [(item, digest) for item, digest, noted in found if not (noted and (noted.proven or noted.over == digest))]
     if not others:
         return ()
     known = ours(state)
-    return tuple(item for item in others if readings[item].digest not in known)
+    return tuple(item for item, digest in others if digest not in known)
 
 
 def places(state: State) -> tuple[Delivery, ...]:
@@ -111,13 +119,33 @@ def earlier(state: State, digest: str) -> LookBack | None:
 
 
 def consented(state: State) -> tuple[DeliveryState, ...]:
-    """Return the record's deliveries, with each free one that the coming mint may be delivered to: ours from now on.
+    """Return the record's deliveries, with each free one that the coming mint may be delivered to.
 
-    Written with the intent: a secret that was delivered just before a crash is no stranger to the next run.
+    Written with the intent: a value that an operator agreed to replace is replaced by the next run, too.
     """
     record = record_of(state)
-    new = (item for item in places(state) if item in state.observed.readings and record.delivery(item) is None)
-    return (*record.deliveries, *(DeliveryState(item) for item in new))
+    free = [item for item in places(state) if item in state.observed.readings]
+    known = (agreed(state, item.delivery) if item.delivery in free else item for item in record.deliveries)
+    return (*known, *(agreed(state, item) for item in free if record.delivery(item) is None))
+
+
+def agreed(state: State, delivery: Delivery) -> DeliveryState:
+    """Return what the record is to say of a delivery that was read: unless it was ours, which value may be replaced."""
+    noted = state.record.delivery(delivery) if state.record and not state.record.deleted_at else None
+    if noted and noted.proven:
+        return noted
+    digest = state.observed.readings[delivery].digest
+    return replace(noted or DeliveryState(delivery), over=None if digest in ours(state) else digest)
+
+
+def never_ours(state: State, deliveries: Iterable[Delivery]) -> bool:
+    """Tell whether one of these was never read with a secret of this key."""
+    return any(not (noted := record_of(state).delivery(item)) or not noted.proven for item in deliveries)
+
+
+def nowhere(state: State) -> bool:
+    """Tell whether every wanted delivery holds a value of another origin: a new secret could go nowhere."""
+    return bool(wanted(state)) and not places(state)
 
 
 def as_seen(state: State) -> tuple[DeliveryState, ...]:

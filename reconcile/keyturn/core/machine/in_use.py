@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keyturn.core.machine.deliveries import foreign
+from keyturn.core.machine.deliveries import foreign, nowhere
 from keyturn.core.machine.facts import unjudged, verdict
 from keyturn.core.model import Delivery, Verdict
 from keyturn.core.reasons import Reason
@@ -15,6 +15,11 @@ def in_use(state: State) -> Decision | None:
     """Stop at a wanted delivery that holds a value of another origin: consent to an API key is none to its field."""
     others = foreign(state)
     return field_in_use(state, others[0]) if others else None
+
+
+def all_in_use(state: State) -> Decision | None:
+    """Stop before a mint whose secret could be delivered nowhere."""
+    return in_use(state) if nowhere(state) else None
 
 
 def try_found(state: State) -> Decision | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from keyturn.core.machine.deliveries import anywhere, holds, login_or, places, unreadable, wanted
 from keyturn.core.machine.facts import compromised, found, intent_of, intent_slot, note, protects, record_of
 from keyturn.core.machine.guards import landed, relisted, seen, settled
+from keyturn.core.machine.in_use import all_in_use
 from keyturn.core.machine.ownership import gated, reopened
 from keyturn.core.machine.parking import failed_record, give_up, parked
 from keyturn.core.machine.policy import Branch, Chain, when
@@ -97,6 +98,11 @@ def careful(state: State) -> bool:
     return protects(state) or any(item in state.observed.unfenced for item in wanted(state))
 
 
+def unhurried(state: State) -> bool:
+    """Tell whether the key's secret has not leaked: a leaked one dies although its successor can go nowhere."""
+    return not compromised(state)
+
+
 def may_hold_it(state: State) -> Decision | None:
     """Mint nothing while a target that cannot be read may hold the secret (rule 2)."""
     deliveries = wanted(state)
@@ -154,6 +160,7 @@ MINT: Chain = (
     Branch("live", when=noted_ready),
     may_hold_it,
     Branch("parked", when=is_parked),
+    when(unhurried, all_in_use),
     *MAY_REGENERATE,
     regenerate,
 )
@@ -279,7 +286,7 @@ def _kept(state: State, digest: str) -> tuple[DeliveryState, ...]:
     """Return the unwanted deliveries: one may hold this secret from a run that died; known, it can be cleaned."""
     readings = state.observed.readings
     return tuple(
-        replace(old, version=read.version, digest=digest)
+        replace(old, version=read.version, digest=digest, at=state.clock.now)
         if (read := readings.get(old.delivery)) and read.digest == digest
         else old
         for old in record_of(state).deliveries

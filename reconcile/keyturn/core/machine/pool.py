@@ -132,7 +132,7 @@ def _spares(state: State) -> list[ApiKey]:
 
 def _is_spare(state: State, key: ApiKey) -> bool:
     pool = state.desired.pool
-    return pool is not None and key.name.startswith(pool.prefix)
+    return pool is not None and pool.has(key.name)
 
 
 def _taken(state: State, uuid: str) -> bool:

@@ -61,7 +61,12 @@ def _consented(state: State, uuid: str) -> bool:
     if adopt and uuid in {adopt.a, adopt.b}:
         return True
     listed = state.observed.key(uuid)
-    return bool(pool and listed and intent and intent.spare == uuid and listed.name.startswith(pool.prefix))
+    return bool(pool and listed and intent and intent.spare == uuid and pool.has(listed.name))
+
+
+def named_by_nonce(state: State, name: str) -> bool:
+    """Tell whether an API key has the name under which one of the entry's is made."""
+    return _NONCE.search(name) is not None and _named(state, name)
 
 
 def _named(state: State, name: str) -> bool:

@@ -8,10 +8,11 @@ from keyturn.core.machine.facts import found, note, record_of
 from keyturn.core.machine.guards import failed, relisted, settled
 from keyturn.core.machine.ownership import gated, new_intent
 from keyturn.core.machine.policy import Chain, when
+from keyturn.core.machine.provenance import named_by_nonce
 from keyturn.core.model import Cause, SlotName
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op
-from keyturn.core.results import Change, Planned
+from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Decision, Rename, Write, WriteRecord
 
@@ -26,6 +27,26 @@ def misnamed(state: State) -> tuple[SlotName, str, str] | None:
         if listed and listed.name != state.name_of(name):
             return name, slot.uuid, listed.name
     return None
+
+
+def name_taken(state: State) -> End | None:
+    """Stop before a name that an API key of others has: two of one name cannot be told apart by it.
+
+    An API key that was made just now has to lose its nonce; that others took its name meanwhile stops no consumer.
+    """
+    wrong = misnamed(state)
+    if not wrong or named_by_nonce(state, wrong[2]):
+        return None
+    slot, _, present = wrong
+    wanted, ours = state.name_of(slot), {item.uuid for item in record_of(state).slots.values()}
+    others = ", ".join(key.uuid for key in state.observed.named(wanted) if key.uuid not in ours)
+    why = f"{present!r} is to be called {wanted!r}, but an API key of that name exists already ({others})"
+    return End(Reason.NAMESAKE, why) if others else None
+
+
+def close_taken(state: State) -> Decision | None:
+    """Close the intent of a rename to a name that others have by now; what is at rest tells it."""
+    return WriteRecord(replace(record_of(state), intent=None), Write.CLOSE) if name_taken(state) else None
 
 
 def open_rename(state: State) -> Decision | None:
@@ -72,6 +93,7 @@ RENAME: Chain = (
     failed(Reason.RENAME_FAILED),
     settled,
     when(found, relisted),
+    close_taken,
     gated(misnamed_key),
     next_name,
     commit,

@@ -8,6 +8,7 @@ from keyturn.core import schedule
 from keyturn.core.machine.deliveries import anywhere, consented, foreign, login_or, places, unreadable, wanted
 from keyturn.core.machine.facts import note, record_of, verdict
 from keyturn.core.machine.guards import failed, seen
+from keyturn.core.machine.in_use import all_in_use
 from keyturn.core.machine.minting import MINT, SLOT_GONE
 from keyturn.core.machine.ownership import api_now, gated, new_intent
 from keyturn.core.machine.parking import parked
@@ -243,6 +244,7 @@ OPEN_ROTATE: Chain = (
     gated(key_to_mint),
     seen(wanted),
     when(unhurried, unread),
+    when(unhurried, all_in_use),
     when(unhurried, try_live),
     when(unhurried, live_unknown),
     when(unhurried, failed(Reason.PREFLIGHT_FAILED)),

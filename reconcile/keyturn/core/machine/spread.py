@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.core.machine.deliveries import places, wanted
+from keyturn.core.machine.deliveries import never_ours, places, wanted
 from keyturn.core.machine.facts import compromised, intent_of, protects, record_of
 from keyturn.core.machine.guards import seen
 from keyturn.core.machine.policy import Chain, when
@@ -87,7 +87,23 @@ def rotates(state: State) -> bool:
     return intent_of(state).op is Op.ROTATE
 
 
-SPREAD: Chain = (seen(wanted), when(creates, noted), first_try, when(rotates, noted), next_try, pause)
+def first_there(state: State) -> bool:
+    """Tell whether the secret replaces another, and goes to a delivery that never had one of ours.
+
+    It is noted before: only by its digest does the next run know what it finds there.
+    """
+    return rotates(state) and never_ours(state, pending(state))
+
+
+SPREAD: Chain = (
+    seen(wanted),
+    when(creates, noted),
+    when(first_there, noted),
+    first_try,
+    when(rotates, noted),
+    next_try,
+    pause,
+)
 
 
 def _readable(state: State) -> tuple[Delivery, ...]:
