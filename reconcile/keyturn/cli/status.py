@@ -38,6 +38,7 @@ def command(*, keys: tuple[str, ...], file: str, every: bool, verify: bool) -> i
         runs = [one.runner.status(one.keys, Options(verify=verify)) for one in manifests]
         found = tuple(key for run in runs for key in run.keys)
         unowned = _unowned(manifests, found) if every else None
+        waiting = [text for one in manifests for text in one.notices.waiting()]
     now = datetime.now(UTC)
     code = mixed(run.exit_code for run in runs)
     pools = tuple(pool for run in runs for pool in run.pools)
@@ -46,6 +47,8 @@ def command(*, keys: tuple[str, ...], file: str, every: bool, verify: bool) -> i
         screen.document(dump(StatusDocument(now, code, found, unowned, pools, tuple(end.why for end in stopped))))
     else:
         screen.result(status_lines(found, now, unowned, pools, stopped))
+    for text in waiting:
+        screen.say(text)
     return code
 
 

@@ -19,6 +19,7 @@ from keyturn.core.literals import masked
 from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
 from keyturn.core.record import record_schema
 from keyturn.core.results import Explanation, KeyStatus, PoolState, RunPlan, RunReport
+from keyturn.report.notices import Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +180,8 @@ class SmokeDocument:
 
 Parsed = TypeVar("Parsed", SavedPlan, ReportDocument)
 Document = (
-    PlanDocument
+    Notice
+    | PlanDocument
     | ExplanationDocument
     | ReportDocument
     | StatusDocument
@@ -196,6 +198,7 @@ _TYPES: Mapping[str, type[Document]] = {
     "history": HistoryDocument,
     "histories": HistoriesDocument,
     "smoke": SmokeDocument,
+    "notice": Notice,
 }
 KINDS = ("record", *_TYPES)
 
