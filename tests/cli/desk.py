@@ -51,6 +51,8 @@ class Desk:
     token: str = ""
     api: str = ""
     """Where the API is; the sandbox's own URL unless a relay stands before it."""
+    variables: dict[str, str] = field(default_factory=dict)
+    """Further variables of the commands."""
     printed: list[str] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -103,7 +105,7 @@ class Desk:
         (streams / "in").write_text(stdin)
         api = self.api or self.sandbox.url
         urls = {"KEYTURN_API_URL": api, "KEYTURN_INFERENCE_URL": api, "XDG_RUNTIME_DIR": str(self.folder / "runtime")}
-        env = bare_environment(**urls, DIGITALOCEAN_TOKEN=self.token or self.sandbox.token)
+        env = bare_environment(**urls, DIGITALOCEAN_TOKEN=self.token or self.sandbox.token, **self.variables)
         return self.nursery.run((*args, "-f", str(self.write())), env, self.folder, streams)
 
     def end(self, run: Run, *, code: int | None = 0) -> Answer:

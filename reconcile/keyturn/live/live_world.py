@@ -288,7 +288,7 @@ class LiveWorld:
     def stored(self, folder: str, name: str) -> Stored | None:
         """Return a document as the store has it, whatever its signature; None if it was never written.
 
-        `folder` is `keys` or `slots`.
+        `folder` is `keys`, `slots` or `notices`.
         """
         path = self._document_path(folder, name)
         found = self._store().read_document(path)
@@ -302,8 +302,10 @@ class LiveWorld:
 
     def notebook(self, owner: str) -> Notebook:
         """Return what reads and writes the notes of notices, `<prefix>/notices/<digest of the owner>`."""
-        path = self._document_path("notices", hashlib.sha256(owner.encode()).hexdigest()[:16])
-        return Notebook(partial(self._read_document, path), partial(self._write_document, path), self._where(path))
+        name = hashlib.sha256(owner.encode()).hexdigest()[:16]
+        path = self._document_path("notices", name)
+        read, write, stored = self._read_document, self._write_document, partial(self.stored, "notices", name)
+        return Notebook(partial(read, path), partial(write, path), stored, self._where(path))
 
     def _path(self, delivery: Delivery) -> threading.Lock:
         """Return the lock of a path. Several keys may use different fields of one path."""

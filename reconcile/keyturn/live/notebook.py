@@ -13,7 +13,8 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from keyturn.core.errors import Conflict, TargetMisfit
+from keyturn.core.errors import Conflict, Forged, TargetMisfit
+from keyturn.live.signatures import Stored
 from keyturn.report.notices import Notice, Told
 from keyturn.targets.base import Document
 
@@ -77,18 +78,23 @@ _NOTES = TypeAdapter(Notes)
 
 @dataclass(frozen=True, slots=True)
 class Notebook:
-    """Where the document is: what reads it, and what writes it over a version."""
+    """Where the document is: what reads it, what writes it over a version, and what returns it unchecked."""
 
     read: Callable[[], Document]
     write: Callable[[str, str], str]
+    stored: Callable[[], Stored | None]
     where: str
 
     def open(self, owner: str) -> tuple[Notes, str]:
-        """Return the notes and their version; empty notes if there are none.
+        """Return the notes and their version; empty notes if there are none, or if their signature does not hold.
 
         Raises KeyturnError: the store does not answer, or this is not the document of this owner.
         """
-        found = self.read()
+        try:
+            found = self.read()
+        except Forged:  # to begin again tells too much at worst
+            stored = self.stored()
+            return Notes(owner), stored.version if stored else ""
         if found.text is None:
             return Notes(owner), found.version
         try:

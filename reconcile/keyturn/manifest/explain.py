@@ -103,7 +103,7 @@ def _note(model: type[BaseModel], detail: ErrorDetails, found: _Found, path: Pat
         mistakes.add(found.place, (*shown, detail["loc"][-1]), _WORDS[kind])
     elif kind == "extra_forbidden":
         name = str(detail["loc"][-1])
-        known = () if mistakes.full else sorted(set(_fields(model, detail["loc"][:-1])))
+        known = () if mistakes.full else sorted(set(_fields(model, detail["loc"][:-1])) - {name})
         mistakes.add(found.name, shown, f"is not a field; {suggest(name, known)}")
     else:
         place = found.name if detail["loc"][-1:] == ("[key]",) else found.place

@@ -160,7 +160,7 @@ def _key(report: KeyReport, entry: DesiredKey | None, told: Told, now: datetime)
     parked = any(mark.startswith(f"{Event.PARKED}/") for mark in told.open)
     unparked = parked and not any(one.event is Event.PARKED for one in bad)
     before = () if unparked or not bad else told.open
-    found += [one for one in bad if one.mark not in told.open]
+    found += [one for one in bad if one.mark not in before]
     return found, Told(generation, tuple(dict.fromkeys((*before, *(one.mark for one in bad))))[-MARKS:])
 
 
