@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -181,8 +182,7 @@ def test_a_run_that_is_killed_before_it_tells(nursery: ForkServer) -> None:
             f"    open({str(once)!r}, 'w').close(); os.kill(os.getppid(), signal.SIGKILL)",
         )
         made.keys["bot"]["after_delivery"] = {"command": [program]}
-        for document in (made.folder / ".keyturn/keyturn/notices").glob("*.json"):
-            document.unlink()  # as if this were the first run that tells
+        shutil.rmtree(made.folder / ".keyturn/keyturn/notices")  # as if this were the first run that tells
         made.run(*ROTATE, code=-9)
         assert listener.log == []
         made.run("plan")

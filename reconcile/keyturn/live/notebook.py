@@ -102,7 +102,7 @@ class Notebook:
         except ValidationError:
             notes = None
         if notes is None or notes.owner != owner:
-            remedy = "Use the version of keyturn that wrote it, or delete the document: then nothing counts as told."
+            remedy = "Use the version of keyturn that wrote it, or restore the document."
             raise TargetMisfit("this is not a notebook of notices of this owner", where=self.where, remedy=remedy)
         return notes, found.version
 
