@@ -12,7 +12,7 @@ from keyturn.core.model import Cause, Desired, DesiredKey, Event, Receiver, Reco
 from keyturn.core.notify import secrets_of, url_of, variable
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.record import Failures, Record, Slot
-from keyturn.core.results import End, KeyReport, RunPlan, RunReport
+from keyturn.core.results import End, KeyReport, RunReport
 from keyturn.live.notebook import LARGEST, MOST, Notebook, Notes, Waiting
 from keyturn.live.notices import Notices
 from keyturn.live.signatures import Stored
@@ -126,6 +126,23 @@ def test_one_cause_is_told_once_and_the_stop_of_a_run_by_its_reason() -> None:
     assert changes(report, DESIRED, {}, NOW, 8)[0][0].id != notice.id
 
 
+def test_three_hundred_keys_are_one_notice() -> None:
+    """Also if each has other facts; three are told one by one."""
+
+    def run_of(number: int, code: Reason) -> tuple[Notice, ...]:
+        names = [f"bot-{index:03}" for index in range(number)]
+        ends = [End(code, f"make {name}", make=(name,)) for name in names]
+        reports = tuple(KeyReport(name, (), end, conditions=(end,)) for name, end in zip(names, ends, strict=True))
+        return changes(RunReport("team", "run", reports), DESIRED, dict.fromkeys(names, Told(1)), NOW, 0)[0]
+
+    assert [one.key for one in run_of(3, Reason.HAND_OFF)] == ["bot-000", "bot-001", "bot-002"]
+    (one,) = run_of(300, Reason.HAND_OFF)
+    assert (one.key, one.count, len(one.keys)) == ("", 300, 100)
+    assert one.text.startswith("300 keys (bot-000, bot-001,")
+    assert one.text.endswith("and 280 more): API keys have to be made in the control panel.")
+    assert len(Notes("team", outbox=(Waiting(one, ("ops",)),)).bounded().outbox) == 1
+
+
 def test_a_text_is_one_line_and_hides_what_looks_like_a_secret() -> None:
     """A reason of an operator or a name of the account comes from outside."""
     why = "sk-do-" + "v1" * 20 + "\n::set-output " + "x" * 900
@@ -209,12 +226,12 @@ def test_nothing_is_read_without_receivers_and_nothing_is_ever_raised() -> None:
     report = RunReport("team", "run", (KeyReport("bot", (), READY, conditions=(READY,)),))
     store.error = InputError("must not be read")
     quiet = Notices(DESIRED, store.notebook, {})
-    quiet.begin(RunPlan("team", ()))
+    quiet.begin(lambda _: None)
     assert quiet.end(report, whole=True) == report
     assert quiet.waiting() == []
     hearing = replace(DESIRED, receivers=(Receiver("slack", "chat", ("failed",)),))
     loud = Notices(hearing, store.notebook, {})
-    loud.begin(RunPlan("team", ()))
+    loud.begin(lambda _: None)
     assert "must not be read" in loud.end(report, whole=True).notes[0]
     assert "must not be read" in loud.waiting()[0]
 

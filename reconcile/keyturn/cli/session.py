@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -44,6 +44,10 @@ class Opened:
     def notices(self) -> Notices:
         """The notices of this manifest."""
         return Notices(self.desired, self.world.notebook(self.desired.owner), os.environ)
+
+    def begin(self) -> None:
+        """Note what was told so far, before anything is done."""
+        self.notices.begin(lambda key: self.world.read_record(key).record)
 
     def told(self, report: RunReport) -> RunReport:
         """Tell the receivers what a run came to, and return its report with what could not be told."""
@@ -159,8 +163,25 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
     # After a prompt, pin the digest of the confirmed plan. `--yes` accepts the plan as it is at apply time.
     binding = order.reviewed or (() if order.yes else plans)
     digests = {plan.owner: plan.digest for plan in binding}
-    for one, plan in pairs:
-        one.notices.begin(plan)
+    reports, stopped = apply_once(manifests_, order, digests)
+    code = report(screen, reports)
+    if stopped is None:
+        return code
+    screen.error(f"Stopped by signal {stopped}; the next `keyturn apply` continues from there.")
+    return 128 + stopped
+
+
+def apply_once(
+    manifests_: Sequence[Opened], order: Order, digests: Mapping[str, str]
+) -> tuple[list[RunReport], int | None]:
+    """Apply each manifest once and tell its receivers. Return the reports, and a signal that came.
+
+    `digests`: by owner, what the plan has to be; no digest accepts the plan as it is at apply time. Raises like
+    `check_set_up`.
+    """
+    for one in manifests_:
+        check_set_up(one.desired)
+        one.begin()
     with Signals() as signals:
         reports = [
             one.runner.apply(
@@ -175,12 +196,7 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
             )
             for one in manifests_
         ]
-    reports = [one.told(done) for one, done in zip(manifests_, reports, strict=True)]
-    code = report(screen, reports)
-    if signals.stop_requested is None:
-        return code
-    screen.error(f"Stopped by signal {signals.stop_requested}; the next `keyturn apply` continues from there.")
-    return 128 + signals.stop_requested
+    return [one.told(done) for one, done in zip(manifests_, reports, strict=True)], signals.stop_requested
 
 
 def report(screen: Screen, reports: Sequence[RunReport]) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from keyturn.core.errors import KeyturnError
 from keyturn.core.model import Desired
-from keyturn.core.results import RunPlan, RunReport
+from keyturn.core.record import Record
+from keyturn.core.results import RunReport
 from keyturn.live.notebook import Notebook, Notes, Waiting
 from keyturn.live.receivers import DEAD_MAN, Sent, send_all
 from keyturn.report.lines import count
@@ -31,17 +31,20 @@ class Notices:
         self._hearing = tuple(one for one in desired.receivers if one.kind != DEAD_MAN)
         self._names = frozenset(one.name for one in self._hearing)
 
-    def begin(self, plan: RunPlan) -> None:
-        """Note each key that is new here, before anything is done to it: from now on its rotations are told."""
+    def begin(self, read: Callable[[str], Record | None]) -> None:
+        """Note each key that is new here, before anything is done to it: from now on its rotations are told.
+
+        `read` reads the record of such a key.
+        """
         if not self._hearing:
             return
-        new = {one.key: first(one.record) for one in plan.plans}
-
-        def add(notes: Notes) -> Notes:
-            return replace(notes, keys={**new, **notes.keys})
-
-        with suppress(KeyturnError):  # told by `end`
-            self._notebook.change(self._desired.owner, add)
+        try:
+            notes, _ = self._notebook.open(self._desired.owner)
+            new = {key.id: first(read(key.id)) for key in self._desired.keys if key.id not in notes.keys}
+            if new:
+                self._notebook.change(self._desired.owner, lambda now: replace(now, keys={**new, **now.keys}))
+        except KeyturnError:  # told by `end`
+            return
 
     def end(self, report: RunReport, *, whole: bool) -> RunReport:
         """Tell what is new, and call the dead man's switch after a good run over all keys (`whole`).

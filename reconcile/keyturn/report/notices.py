@@ -23,8 +23,10 @@ OVERDUE = timedelta(hours=24)
 """So long after its moment a rotation that has not happened is overdue."""
 LONGEST = 500
 """The most characters of the text of a notice."""
-NAMED = 20
-"""The most keys that one notice names."""
+FEW = 3
+"""So many keys with the same reason are told one by one, if their facts differ."""
+NAMED, LISTED = 20, 100
+"""The most keys that the text of a notice names, and that it lists."""
 MARKS = 20
 """The most open events that are remembered of one key."""
 
@@ -54,6 +56,8 @@ _EVENTS: Mapping[Condition, Event] = {
     Condition.UNKNOWN: Event.FAILED,
 }
 """The conditions that are told. The others harm nobody."""
+GOOD = frozenset({Event.ROTATED, Event.RECOVERED})
+"""The events after which nothing is to be done."""
 SILENT = frozenset({Reason.INTERRUPTED, Reason.NOT_AGREED, Reason.ANOTHER_RUN})
 """Ends that say nothing of the key: someone who knows it stopped this run, or another run is at work."""
 
@@ -62,8 +66,9 @@ SILENT = frozenset({Reason.INTERRUPTED, Reason.NOT_AGREED, Reason.ANOTHER_RUN})
 class Notice:
     """One notice, as receivers get it; no secret and no digest is in it.
 
-    `id` is the same whenever it is sent again. `key` is empty if several keys share the cause: `keys` names them, the
-    first twenty at most. `since` is null if nothing recorded it. `do` is what to type or do next, empty if nothing.
+    `id` is the same whenever it is sent again. `key` is empty if several keys share the cause: `keys` lists the first
+    hundred of them, and `count` is their number. `since` is null if nothing recorded it. `do` is what to type or do
+    next, empty if nothing.
     """
 
     id: str
@@ -78,6 +83,7 @@ class Notice:
     since: datetime | None
     run: str
     keys: tuple[str, ...] = ()
+    count: int = 1
     kind: Literal["notice"] = "notice"
     schema: Literal[1] = 1
 
@@ -129,12 +135,24 @@ def changes(
         before = told.get(one.key) or first(one.record)
         fresh, after[one.key] = _key(_with_stop(one, report.stop), entries.get(one.key), before, now)
         found += fresh
-    grouped: dict[tuple[object, ...], list[_Found]] = {}
-    for each in found:
-        own = (each.key, each.number) if each.event in {Event.ROTATED, Event.RECOVERED} else ()
-        grouped.setdefault((each.event, each.reason, each.end.why, each.end.make, *own), []).append(each)
-    notices = [_notice(group, report, now, number + index) for index, group in enumerate(grouped.values())]
+    notices = [_notice(group, report, now, number + index) for index, group in enumerate(_grouped(found))]
     return tuple(notices), after
+
+
+def _grouped(found: Iterable[_Found]) -> Iterator[list[_Found]]:
+    """Yield what one notice tells: one event of one key, or of several that share a cause.
+
+    If more than FEW keys have one reason, each with other facts, one notice tells them too: nobody reads three hundred.
+    """
+    alike: dict[tuple[Event, str], dict[object, list[_Found]]] = {}
+    for one in found:
+        facts = (one.key, one.number) if one.event in GOOD else (one.end.why, one.end.make)
+        alike.setdefault((one.event, one.reason), {}).setdefault(facts, []).append(one)
+    for groups in alike.values():
+        if len(groups) > FEW:
+            yield [one for group in groups.values() for one in group]
+        else:
+            yield from groups.values()
 
 
 def _with_stop(report: KeyReport, stop: End | None) -> KeyReport:
@@ -204,14 +222,18 @@ def _overdue(
         yield _Found(key, Event.OVERDUE, End(Reason.DUE, why, since=due), Reason.DUE, why, due)
 
 
+_SAID = {Event.ROTATED: "have new secrets", Event.RECOVERED: "are well again"}
+
+
 def _notice(group: list[_Found], report: RunReport, now: datetime, number: int) -> Notice:
     """Return the notice of one event of one key, or of several that share the cause."""
-    one, keys = group[0], tuple(each.key for each in group)
-    several = len(keys) > 1
+    one, keys = group[0], tuple(dict.fromkeys(each.key for each in group))
+    several, good = len(keys) > 1, group[0].event in GOOD
     more = f" and {len(keys) - NAMED} more" if len(keys) > NAMED else ""
     whose = f"{len(keys)} keys ({', '.join(keys[:NAMED])}{more})" if several else one.key
-    text = f"{whose} {one.text}" if one.event in {Event.ROTATED, Event.RECOVERED} else f"{whose}: {one.text}"
-    do = remedies([one.end], "KEY" if several else one.key) if one.event not in {Event.ROTATED, Event.RECOVERED} else []
+    said = one.text if len({each.text for each in group}) == 1 else _SAID.get(one.event) or one.end.code.meaning
+    text = f"{whose} {said}" if good else f"{whose}: {said}"
+    do = [] if good else remedies([one.end], "KEY" if several else one.key)
     seed = json.dumps([report.owner, number, one.event, one.reason, keys, str(one.since), one.number])
     return Notice(
         id=f"ntc_{hashlib.sha256(seed.encode()).hexdigest()[:32]}",
@@ -225,5 +247,6 @@ def _notice(group: list[_Found], report: RunReport, now: datetime, number: int) 
         do=plain("; ".join(do), LONGEST),
         since=one.since,
         run=report.run,
-        keys=keys[:NAMED],
+        keys=keys[:LISTED],
+        count=len(keys),
     )
