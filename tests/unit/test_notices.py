@@ -236,6 +236,22 @@ def test_nothing_is_read_without_receivers_and_nothing_is_ever_raised() -> None:
     assert "must not be read" in loud.waiting()[0]
 
 
+def test_what_was_told_is_noted_before_anything_is_done() -> None:
+    """One record that cannot be read keeps no other key from being noted; what is noted is not read again."""
+    store = Store()
+    notices = Notices(replace(DESIRED, receivers=(Receiver("slack", "chat", ("failed",)),)), store.notebook, {})
+
+    def read(key: str) -> Record:
+        if key == "two":
+            raise TargetMisfit("not a record")
+        return record(7)
+
+    notices.begin(read)
+    assert store.notebook.open("team")[0].keys == {"bot": Told(7)}
+    notices.begin(lambda key: record(9) if key == "two" else pytest.fail("it was noted already"))
+    assert store.notebook.open("team")[0].keys == {"bot": Told(7), "two": Told(9)}
+
+
 def test_the_variables_of_receivers() -> None:
     """Their names come from the receiver, and what they hold is never repeated."""
     assert variable("my-ops", "URL") == "KEYTURN_NOTIFY_MY_OPS_URL"

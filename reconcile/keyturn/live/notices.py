@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -38,13 +39,15 @@ class Notices:
         """
         if not self._hearing:
             return
-        try:
+        new: dict[str, Told] = {}
+        with suppress(KeyturnError):  # told by `end`
             notes, _ = self._notebook.open(self._desired.owner)
-            new = {key.id: first(read(key.id)) for key in self._desired.keys if key.id not in notes.keys}
+            for key in self._desired.keys:
+                if key.id not in notes.keys:
+                    with suppress(KeyturnError):  # told by the run
+                        new[key.id] = first(read(key.id))
             if new:
                 self._notebook.change(self._desired.owner, lambda now: replace(now, keys={**new, **now.keys}))
-        except KeyturnError:  # told by `end`
-            return
 
     def end(self, report: RunReport, *, whole: bool) -> RunReport:
         """Tell what is new, and call the dead man's switch after a good run over all keys (`whole`).
