@@ -18,6 +18,7 @@ from keyturn.live.notices import Notices
 from keyturn.live.signatures import Stored
 from keyturn.report.notices import Notice, Told, changes
 from keyturn.targets.base import Document
+from keyturn.targets.documents import refuse_document
 
 NOW = datetime(2026, 11, 30, 2, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=40)
@@ -216,6 +217,8 @@ def test_the_notebook_changes_by_compare_and_set() -> None:
     assert store.writes == writes
     with pytest.raises(TargetMisfit, match="of this owner"):
         book.open("other")
+    with pytest.raises(TargetMisfit, match="so nothing is delivered to it"):
+        refuse_document({"document": store.text}, "here")
     store.error = Forged("its signature does not hold")
     assert book.open("team") == (Notes("team"), str(store.version))
 
