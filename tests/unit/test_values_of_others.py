@@ -15,7 +15,7 @@ from keyturn.core.secret import Secret, looks_like_key
 from keyturn.engine.executor import apply_key
 from keyturn.engine.observe import Hand, observe
 from keyturn.engine.planning import plan_key
-from keyturn.live.live_world import key_prefixes
+from keyturn.live.key_prefixes import key_prefixes
 from keyturn.targets.documents import refuse_document
 from tests.simulation.faults import Class
 from tests.simulation.people import make_keys, no_create

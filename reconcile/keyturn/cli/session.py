@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,13 +14,14 @@ from pathlib import Path
 from keyturn.cli.console import Screen
 from keyturn.core.brakes import Allowed
 from keyturn.core.configuration import differences
-from keyturn.core.errors import InputError, OwnershipError
+from keyturn.core.errors import InputError, ManifestError, OwnershipError, PolicyError
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Reason, mixed
 from keyturn.core.results import End, KeyReport, Options, RunPlan, RunReport, by_urgency
 from keyturn.engine.runner import Runner
 from keyturn.engine.signals import Signals
 from keyturn.live.live_world import LiveWorld, open_world
+from keyturn.live.notices import Notices
 from keyturn.manifest import Policy, load_all, read_policy
 from keyturn.report.documents import Consent, ReportDocument, SavedRun, dump
 from keyturn.report.markdown import run_markdown
@@ -38,6 +39,19 @@ class Opened:
     world: LiveWorld
     runner: Runner
     keys: tuple[str, ...]
+
+    @property
+    def notices(self) -> Notices:
+        """The notices of this manifest."""
+        return Notices(self.desired, self.world.notebook(self.desired.owner), os.environ)
+
+    def begin(self) -> None:
+        """Note what was told so far, before anything is done."""
+        self.notices.begin(lambda key: self.world.read_record(key).record)
+
+    def told(self, report: RunReport) -> RunReport:
+        """Tell the receivers what a run came to, and return its report with what could not be told."""
+        return self.notices.end(report, whole=not self.keys)
 
     def among(self, keys: Iterable[str]) -> tuple[str, ...]:
         """Return those of `keys` that belong to this manifest."""
@@ -105,8 +119,10 @@ def policy_of(screen: Screen) -> Policy | None:
 
 
 def plan_all(manifests_: Sequence[Opened], order: Order) -> list[RunPlan]:
-    """Plan each manifest."""
+    """Plan each manifest. Raises like `check_set_up`."""
     consent = order.consent
+    for one in manifests_:
+        check_set_up(one.desired)
     return [
         one.runner.plan(
             one.keys,
@@ -120,6 +136,14 @@ def plan_all(manifests_: Sequence[Opened], order: Order) -> list[RunPlan]:
     ]
 
 
+def check_set_up(desired: Desired) -> None:
+    """Raise PolicyError for a program that may not be run, ManifestError for a receiver that cannot be told."""
+    if desired.unpermitted:
+        raise PolicyError(desired.unpermitted)
+    if desired.unset:
+        raise ManifestError(desired.unset)
+
+
 def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
     """Plan, show the plan, confirm, apply and report. Return the exit code."""
     plans = plan_all(manifests_, order)
@@ -127,9 +151,10 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
     _check_reviewed(order.reviewed, plans)
     changes = any(key.changes for plan in plans for key in plan.plans)
     code = mixed(plan.exit_code for plan in plans)
-    soon = order.yes and any(one.runner.retires_soon(plan) for one, plan in zip(manifests_, plans, strict=True))
+    pairs = list(zip(manifests_, plans, strict=True))
+    soon = order.yes and any(one.runner.retires_soon(plan) for one, plan in pairs)
     if not (changes or order.wait or soon) and (code == 0 or not order.yes):
-        return report(screen, [_not_applied(plan) for plan in plans])
+        return report(screen, [one.told(_not_applied(plan)) for one, plan in pairs])
     if order.warning and changes:
         screen.say(order.warning)
     if not order.yes and not confirmed(screen, "Apply this plan? [y/N]"):
@@ -138,6 +163,25 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
     # After a prompt, pin the digest of the confirmed plan. `--yes` accepts the plan as it is at apply time.
     binding = order.reviewed or (() if order.yes else plans)
     digests = {plan.owner: plan.digest for plan in binding}
+    reports, stopped = apply_once(manifests_, order, digests)
+    code = report(screen, reports)
+    if stopped is None:
+        return code
+    screen.error(f"Stopped by signal {stopped}; the next `keyturn apply` continues from there.")
+    return 128 + stopped
+
+
+def apply_once(
+    manifests_: Sequence[Opened], order: Order, digests: Mapping[str, str]
+) -> tuple[list[RunReport], int | None]:
+    """Apply each manifest once and tell its receivers. Return the reports, and a signal that came.
+
+    `digests`: by owner, what the plan has to be; no digest accepts the plan as it is at apply time. Raises like
+    `check_set_up`.
+    """
+    for one in manifests_:
+        check_set_up(one.desired)
+        one.begin()
     with Signals() as signals:
         reports = [
             one.runner.apply(
@@ -152,11 +196,7 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
             )
             for one in manifests_
         ]
-    code = report(screen, reports)
-    if signals.stop_requested is None:
-        return code
-    screen.error(f"Stopped by signal {signals.stop_requested}; the next `keyturn apply` continues from there.")
-    return 128 + signals.stop_requested
+    return [one.told(done) for one, done in zip(manifests_, reports, strict=True)], signals.stop_requested
 
 
 def report(screen: Screen, reports: Sequence[RunReport]) -> int:
@@ -192,7 +232,7 @@ def _not_applied(plan: RunPlan) -> RunReport:
     reports = tuple(
         KeyReport(key.key, (), NOT_AGREED, conditions=by_urgency((NOT_AGREED, *key.conditions)))
         if key.changes
-        else KeyReport(key.key, (), key.end, conditions=key.conditions)
+        else KeyReport(key.key, (), key.end, conditions=key.conditions, record=key.record)
         for key in plan.plans
     )
     code = mixed((plan.exit_code, *(key.end.exit_code for key in reports)))

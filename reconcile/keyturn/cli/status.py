@@ -47,8 +47,11 @@ def command(*, keys: tuple[str, ...], file: str, every: bool, only: tuple[str, .
         runs = [one.runner.status(one.keys, Options(verify=verify)) for one in manifests]
         found = tuple(key for run in runs for key in run.keys)
         unowned = _unowned(manifests, found) if every else None
+        waiting = [text for one in manifests for text in one.notices.waiting()]
     document = status_document(runs, datetime.now(UTC), unowned, [one for one in Condition if one.value in only])
     _show(screen, document)
+    for text in waiting:
+        screen.say(text)
     return document.exit_code
 
 

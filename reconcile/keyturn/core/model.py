@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from keyturn.core.errors import Mistake
 from keyturn.core.permits import Permit
 
 
@@ -183,6 +184,33 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class Hook:
+    """A program that is run after each verified delivery: its absolute path with arguments, and seconds to end in.
+
+    `allowed`: the operator permits the program. Without that it is never run.
+    """
+
+    command: tuple[str, ...]
+    timeout: float = 60.0
+    allowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """One receiver of notices: `webhook`, `slack`, `command` or `dead-man`, and the events that it wants to hear of.
+
+    `url` is empty if a variable of the operator holds it. `allowed`: the operator permits the program of `command`.
+    """
+
+    kind: str
+    name: str
+    on: tuple[str, ...] = ()
+    url: str = ""
+    command: tuple[str, ...] = ()
+    allowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredKey:
     """One entry of a manifest, or one Pulumi resource; `name` is the plain name in DigitalOcean."""
 
@@ -207,6 +235,8 @@ class DesiredKey:
     """`TargetConfig.homes` of each target that could move without its records."""
     permit: Permit | None = None
     """What the operator's policy allows; None without a policy."""
+    hook: Hook | None = None
+    """What is run after each verified delivery."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +281,12 @@ class Desired:
     timing: Timing = Timing()
     permit: Permit | None = None
     """What the operator's policy allows; None without a policy."""
+    receivers: tuple[Receiver, ...] = ()
+    """Who is told what happens."""
+    unpermitted: tuple[Mistake, ...] = ()
+    """Programs that the operator does not permit; before anything is planned they are refused."""
+    unset: tuple[Mistake, ...] = ()
+    """What the environment lacks to tell the receivers; before anything is planned it is refused."""
 
 
 class WireKind(StrEnum):

@@ -90,9 +90,10 @@ def check_transport(origin: Origin) -> None:
 class Permitted:
     """One entry of KEYTURN_ALLOWED_ORIGINS: where a credential may go.
 
-    `kind` is the kind of credential: `vault`, `aws`, `connect`, or the type of another package's target. It is empty in
-    an entry of the form of earlier versions, which permits nothing. `namespace` and `mount` belong to `vault`: the
-    namespace (empty: the root), and the mount of the login below `auth/` (empty: the default of its method).
+    `kind` is the kind of credential: `vault`, `aws`, `connect`, the type of another package's target, or `notify` for
+    receivers of notices. It is empty in an entry of the form of earlier versions, which permits nothing. `namespace`
+    and `mount` belong to `vault`: the namespace (empty: the root), and the mount of the login below `auth/` (empty: the
+    default of its method).
     """
 
     kind: str

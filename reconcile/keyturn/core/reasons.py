@@ -250,6 +250,7 @@ class Reason(StrEnum):
         Remedy.FIX_TARGET,
         "A delivery could not be brought up to date.",
     )
+    HOOK_FAILED = "hook-failed", Condition.FAILED, Remedy.AGAIN, "The hook after a delivery failed."
     CLEAN_FAILED = "clean-failed", Condition.FAILED, Remedy.FIX_TARGET, "An old delivery could not be cleaned."
     RETIRE_FAILED = "retire-failed", Condition.FAILED, Remedy.AGAIN, "The old secret was not retired."
     DELETE_FAILED = "delete-failed", Condition.FAILED, Remedy.AGAIN, "The API key was not deleted."

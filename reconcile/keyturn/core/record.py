@@ -191,6 +191,8 @@ class Record:
     parked: Parked | None = None
     unverified: str = ""
     """Why the live secret could not be proven when it was committed; empty once it was."""
+    hook_due: bool = False
+    """A delivery was committed, and the hook of the entry has not succeeded since."""
     deleted_at: datetime | None = None
     """Set on a tombstone: the key is gone, its record stays so that versions go on counting."""
     former: tuple[Digest, ...] = ()

@@ -145,6 +145,8 @@ class KeyPlan(_Judged):
     """The condition of the key now, before any change: everything that was found, the most urgent first."""
     removals: int = 0
     """How many deliveries lose their secret although their key stays."""
+    record: Annotated[Record | None, Field(exclude=True)] = None
+    """The record that was read, None if there is none or it was not read; in no document."""
     unproven: tuple[str, ...] = ()
     """Why API keys that would be changed may not be this key's: a sentence per API key."""
 

@@ -35,6 +35,7 @@ from keyturn.core.steps import (
 )
 from keyturn.core.transition import Listed, Outcome, advance, assume
 from keyturn.core.world import World
+from keyturn.engine import hooks
 from keyturn.engine.effects import perform
 from keyturn.engine.ended import ended
 from keyturn.engine.observe import Hand, observe
@@ -81,9 +82,9 @@ class Planning:
         return Verdict.REFUSED if Verdict.REFUSED in tried else None
 
 
-def failed_planning(key: str, end: End, known: tuple[End, ...] = ()) -> Planning:
+def failed_planning(key: str, end: End, known: tuple[End, ...] = (), record: Record | None = None) -> Planning:
     """Return what is `known` of a key that could not be planned; nothing but the end by default."""
-    return Planning(KeyPlan(key, (), end, basis=f"failed {end.code}", conditions=known or (end,)))
+    return Planning(KeyPlan(key, (), end, basis=f"failed {end.code}", conditions=known or (end,), record=record))
 
 
 def as_recorded(world: World, desired: DesiredKey, end: End) -> Planning:
@@ -93,7 +94,7 @@ def as_recorded(world: World, desired: DesiredKey, end: End) -> Planning:
     except Exception:  # noqa: BLE001 - the end says why nothing is known
         return failed_planning(desired.id, end)
     known = Facts(record, desired.deliveries, frozenset(), {}, {}, world.now(), end=end)
-    return failed_planning(desired.id, end, conditions(known))
+    return failed_planning(desired.id, end, conditions(known), record)
 
 
 def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace = lambda _: None) -> Planning:
@@ -132,10 +133,13 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
         end = ended(error)
         if seen is None:
             return as_recorded(world, desired, end)
-        return Planning(KeyPlan(desired.id, (), end, "unknown", conditions=conditions(facts(seen, end))), seen)
+        known = conditions(facts(seen, end))
+        return Planning(KeyPlan(desired.id, (), end, "unknown", conditions=known, record=seen.record), seen)
     changes = worth_showing([item for step in steps for item in shown(step)])
     if not changes and any(isinstance(step, WriteRecord) for step in steps):
         changes = [Planned(Change.RECORD, "record", "writes its record: no API key and no delivery changes")]
+    if hooks.due(desired, seen.record):
+        changes.append(Planned(Change.RECORD, "hook", "runs the hook after a delivery"))
     rotations = [item for item in changes if item.change is Change.ROTATE]
     scheduled = bool(rotations) and all(item.code == "due" for item in rotations)
     due_since = _due_since(first) if scheduled else None
@@ -151,6 +155,7 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
         scheduled=scheduled,
         due_since=due_since,
         conditions=conditions(facts(seen, decision, tuple(changes), due_since)),
+        record=seen.record,
     )
     return Planning(plan, seen)
 

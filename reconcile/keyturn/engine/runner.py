@@ -32,7 +32,7 @@ from keyturn.core.results import (
 )
 from keyturn.core.status import status
 from keyturn.core.world import World
-from keyturn.engine import executor, worklist
+from keyturn.engine import executor, hooks, worklist
 from keyturn.engine.common_cause import CommonCause
 from keyturn.engine.ended import ended
 from keyturn.engine.planning import Planning, as_recorded, failed_planning, plan_key
@@ -298,7 +298,7 @@ class Runner:
         def do(key: DesiredKey, say: Listener) -> KeyReport:
             plan = plans[key.id]
             if key.id not in braked.free or not to_do(plan, call.options):
-                return KeyReport(key.id, (), plan.end, conditions=plan.conditions)
+                return KeyReport(key.id, (), plan.end, conditions=plan.conditions, record=plan.record)
             if end := self._halted(call):
                 return KeyReport(key.id, (), end, conditions=by_urgency((end, *plan.conditions)))
             try:
@@ -309,7 +309,7 @@ class Runner:
             except Exception as error:  # noqa: BLE001 - one key's failure never stops the others
                 return KeyReport(key.id, (), ended(error))
             call.saw(key.id, report.smoke.verdict if report.smoke else None)
-            return report
+            return hooks.after_delivery(self._world, key, report, say)
 
         return map_in_threads(work, do, self._hear, self._workers)
 

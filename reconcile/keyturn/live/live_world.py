@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-import re
 import secrets
 import threading
 import time
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,13 +24,14 @@ from keyturn.core.record import Claim, Record
 from keyturn.core.results import Progress
 from keyturn.core.secret import Secret
 from keyturn.core.world import Guard, Held, Minted, StoredClaim, StoredRecord
-from keyturn.engine.observe import PREFIXES
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.signals import stop_requested
 from keyturn.engine.threads import run_all
 from keyturn.live.digitalocean import ControlApi, InferenceApi, RateBudget
 from keyturn.live.key_list import KeyList
+from keyturn.live.key_prefixes import key_prefixes
 from keyturn.live.known_records import KnownRecords
+from keyturn.live.notebook import Notebook
 from keyturn.live.open_targets import Targets
 from keyturn.live.signatures import Signatures, Stored, unsigned
 from keyturn.targets.base import Document, Target, proxy_for
@@ -41,7 +43,6 @@ API = ("KEYTURN_API_URL", "https://api.digitalocean.com")
 BLOCKED_SECONDS = 10.0
 """Seconds for which one answer about the account's balance is used for all keys."""
 INFERENCE = ("KEYTURN_INFERENCE_URL", "https://inference.do-ai.run")
-PREFIX = re.compile(r"[A-Za-z0-9_-]{4,}")
 _IN_SECONDS = 120
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """A clock that continues while the machine sleeps, if the system has one (Linux)."""
@@ -289,7 +290,7 @@ class LiveWorld:
     def stored(self, folder: str, name: str) -> Stored | None:
         """Return a document as the store has it, whatever its signature; None if it was never written.
 
-        `folder` is `keys` or `slots`.
+        `folder` is `keys`, `slots` or `notices`.
         """
         path = self._document_path(folder, name)
         found = self._store().read_document(path)
@@ -300,6 +301,13 @@ class LiveWorld:
         """Write a document with a new signature over exactly its version. Raises Conflict."""
         self.signatures.doubt(document)
         self._write_document(document.path, unsigned(document.text), document.version)
+
+    def notebook(self, owner: str) -> Notebook:
+        """Return what reads and writes the notes of notices, `<prefix>/notices/<digest of the owner>`."""
+        name = hashlib.sha256(owner.encode()).hexdigest()[:16]
+        path = self._document_path("notices", name)
+        read, write, stored = self._read_document, self._write_document, partial(self.stored, "notices", name)
+        return Notebook(partial(read, path), partial(write, path), stored, self._where(path))
 
     def _path(self, delivery: Delivery) -> threading.Lock:
         """Return the lock of a path. Several keys may use different fields of one path."""
@@ -337,22 +345,6 @@ class LiveWorld:
 
     def _where(self, path: str) -> str:
         return f"{self._targets.records.target}:{path}"
-
-
-def key_prefixes(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the further prefixes of model access keys that the operator names, separated by commas.
-
-    Raises InputError for a prefix that is too short to tell a key from other values.
-    """
-    found = tuple(text for part in environment.get(PREFIXES, "").split(",") if (text := part.strip()))
-    for prefix in found:
-        if not PREFIX.fullmatch(prefix):
-            raise InputError(
-                f"{prefix!r} cannot be a prefix of model access keys",
-                where=PREFIXES,
-                remedy="Write four or more letters, digits, - or _; separate prefixes by commas.",
-            )
-    return found
 
 
 def _budget(hear: Hear) -> RateBudget:

@@ -16,9 +16,12 @@ _DIGITS = 16
 def fingerprint(desired: DesiredKey) -> str:
     """Return 16 hex digits of the SHA-256 of an entry with its defaults, without owner, timing and policy."""
     plain = dataclasses.replace(desired, owner="", timing=Timing(), fingerprint="", homes={}, permit=None)
+    if plain.hook:
+        plain = dataclasses.replace(plain, hook=dataclasses.replace(plain.hook, allowed=False))
     entry = dataclasses.asdict(plain)
     # Omit newer fields unless they are used: otherwise every entry would look changed after an upgrade.
-    return _digest({name: entry[name] for name in entry if name not in {"pool", "permit"} or entry[name] is not None})
+    newer = {"pool", "permit", "hook"}
+    return _digest({name: entry[name] for name in entry if name not in newer or entry[name] is not None})
 
 
 def home(kind: str, store: Items) -> str:

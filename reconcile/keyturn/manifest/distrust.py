@@ -93,7 +93,7 @@ class _Reader:
         if not isinstance(scalar.value, str):
             return scalar
         self._check(scalar.value, scalar.place, path)
-        if "${" not in scalar.value or path[:1] == ("notify",):
+        if "${" not in scalar.value:
             return scalar
         if path[0] != "targets" or len(path) < 3 or path[-1] not in EXPANDED:  # noqa: PLR2004  (targets.NAME.setting)
             self.mistakes.settle(scalar.place, path, _WHERE)

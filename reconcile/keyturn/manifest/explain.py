@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound=BaseModel)
 
-NOT_YET = {"notify": "is not supported yet; remove it"}
 """Planned fields that this version does not support."""
 
 _WORDS = {
@@ -35,6 +34,10 @@ _WORDS = {
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
+    "too_long": "has more than {max_length} items",
+    "too_short": "may not be empty",
+    "union_tag_invalid": "type must be one of {expected_tags}",
+    "union_tag_not_found": "needs a type",
 }
 _PATTERNS = {
     ID: "must be at most 64 letters, digits, dots, hyphens and underscores, and start with a letter or a digit",
@@ -100,8 +103,8 @@ def _note(model: type[BaseModel], detail: ErrorDetails, found: _Found, path: Pat
         mistakes.add(found.place, (*shown, detail["loc"][-1]), _WORDS[kind])
     elif kind == "extra_forbidden":
         name = str(detail["loc"][-1])
-        known = () if mistakes.full else sorted(set(_fields(model, detail["loc"][:-1])))
-        mistakes.add(found.name, shown, NOT_YET.get(name) or f"is not a field; {suggest(name, known)}")
+        known = () if mistakes.full else sorted(set(_fields(model, detail["loc"][:-1])) - {name})
+        mistakes.add(found.name, shown, f"is not a field; {suggest(name, known)}")
     else:
         place = found.name if detail["loc"][-1:] == ("[key]",) else found.place
         mistakes.add(place, shown, _sentence(detail, found.node))

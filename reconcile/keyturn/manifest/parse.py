@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
 
@@ -32,6 +32,7 @@ from keyturn.manifest.digests import fingerprint
 from keyturn.manifest.distrust import read_untrusted
 from keyturn.manifest.explain import validate
 from keyturn.manifest.mistakes import Mistakes, Path, error_of, first_of, suggest
+from keyturn.manifest.notify import hook_of, permit_all, read_receivers, unpermitted
 from keyturn.manifest.policy import Policy
 from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.schema import AdoptEntry, Defaults, KeyEntry, Kinds, Manifest
@@ -210,7 +211,7 @@ def _permitted(readings: Sequence[Reading], manifests: Sequence[Desired], policy
         found += violations.check(policy, desired, around)
     if found:
         raise PolicyError(first_of(found, "violations"))
-    return tuple(violations.permitted(policy, desired) for desired in manifests)
+    return tuple(permit_all(violations.permitted(policy, desired)) for desired in manifests)
 
 
 def _read(tree: Fields, mistakes: Mistakes, environment: Mapping[str, str], kinds: Kinds, base: FilePath) -> Reading:
@@ -223,6 +224,7 @@ def _read(tree: Fields, mistakes: Mistakes, environment: Mapping[str, str], kind
     reading = Reading(model, root, bad, mistakes, kinds, base)
     read_targets(reading, environment)
     _read_records(reading)
+    read_receivers(reading, environment)
     check(reading)
     return reading
 
@@ -308,15 +310,18 @@ def _desired(reading: Reading) -> Desired:
         targets=tuple(reading.targets.values()),
         records=reading.records,
         keys=tuple(
-            dataclasses.replace(_desired_key(key, model.name, entry, timing), homes=homes)
+            dataclasses.replace(_desired_key(key, model.name, entry, timing, reading.commands), homes=homes)
             for key, entry in model.keys.items()
         ),
         rotations_per_run=model.limits.rotations_per_run,
         timing=timing,
+        receivers=reading.receivers,
+        unpermitted=unpermitted(reading),
+        unset=tuple(reading.unset),
     )
 
 
-def _desired_key(key: str, owner: str, entry: KeyEntry, timing: Timing) -> DesiredKey:
+def _desired_key(key: str, owner: str, entry: KeyEntry, timing: Timing, commands: Collection[str]) -> DesiredKey:
     rotation, smoke, window = entry.rotation, entry.smoke, entry.rotation.window
     desired = DesiredKey(
         id=key,
@@ -335,6 +340,7 @@ def _desired_key(key: str, owner: str, entry: KeyEntry, timing: Timing) -> Desir
         clean_targets=entry.clean_targets,
         pool=Pool(entry.pool.prefix, entry.pool.low) if entry.pool else None,
         timing=timing,
+        hook=hook_of(entry.after_delivery, commands),
     )
     return dataclasses.replace(desired, fingerprint=fingerprint(desired))
 

@@ -18,6 +18,7 @@ from keyturn.core.permits import PARTS, Permit, admits, literal
 from keyturn.manifest.distrust import read_untrusted
 from keyturn.manifest.explain import validate
 from keyturn.manifest.mistakes import Mistakes, Path, show_path
+from keyturn.manifest.receivers import Program
 from keyturn.manifest.schema import Duration, Id, Kinds, LimitsEntry, RotationEntry, TargetEntry, TimingEntry
 from keyturn.manifest.schema import Path as TargetPath
 from keyturn.manifest.tree import LIMIT_BYTES, Fields, parse, place_at, scalars
@@ -90,6 +91,9 @@ class OwnerRule(_Rule):
         "fields and records of others. `no-cleaning`: `clean_targets: false`.",
     )
     key_prefixes: list[Prefix] = Field([], description="Further prefixes of secrets that are model access keys.")
+    commands: list[Program] = Field(
+        [], description="Programs that hooks and receivers may run, each by its exact absolute path."
+    )
     limits: LimitsRule = LimitsRule()
     timing: TimingRule = TimingRule()
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
-from keyturn.core.model import RecordsConfig, TargetConfig
+from keyturn.core.errors import Mistake
+from keyturn.core.model import Receiver, RecordsConfig, TargetConfig
 from keyturn.manifest.mistakes import Mistakes, Path, Place
 from keyturn.manifest.schema import DeliverEntry, KeyEntry, Kinds, Manifest
 from keyturn.manifest.tree import Fields, Items, Node, place_at
@@ -32,6 +33,11 @@ class Reading:
     capabilities: dict[str, Capabilities] = field(default_factory=dict)
     """The capabilities of each of `targets`."""
     records: RecordsConfig | None = None
+    commands: tuple[str, ...] = ()
+    """The programs that the environment permits."""
+    receivers: tuple[Receiver, ...] = ()
+    unset: list[Mistake] = field(default_factory=list)
+    """What the environment lacks to tell the receivers."""
     above: frozenset[Path] = field(init=False)
     """Everything that contains a part in `bad`, and those parts."""
 

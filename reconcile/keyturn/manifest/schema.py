@@ -13,6 +13,7 @@ from keyturn.core.errors import InputError
 from keyturn.core.model import Timing, Window
 from keyturn.core.schedule import next_opening
 from keyturn.manifest.durations import PATTERN, parse_duration, show_duration
+from keyturn.manifest.receivers import HookEntry, Receivers
 from keyturn.targets.base import Target, check_path
 
 Kinds = Mapping[str, type[Target]]
@@ -160,6 +161,7 @@ class Defaults(_Entry):
     smoke: SmokeEntry = SmokeEntry()
     clean_targets: bool = True
     pool: PoolEntry | None = Field(None, description="Pool from which a missing API key is taken.")
+    after_delivery: HookEntry | None = Field(None, description="Program that is run after each verified delivery.")
 
 
 class KeyEntry(Defaults):
@@ -219,6 +221,7 @@ class Manifest(_Entry):
     keys: dict[Id, KeyEntry]
     limits: LimitsEntry = LimitsEntry()
     timing: TimingEntry = TimingEntry()
+    notify: Receivers = Field([], description="Receivers of notices.")
 
 
 def manifest_schema(kinds: Kinds) -> dict[str, object]:

@@ -69,6 +69,19 @@ def _violations(policy: Policy, desired: Desired, around: Surroundings) -> Itera
             yield ("timing", name), f"the policy allows no less than {show_duration(least)}", rule.at("timing", name)
     for key in desired.keys:
         yield from _key(rule, key)
+    for path, program in programs(desired):
+        if program not in rule.model.commands:
+            yield path, f"the policy does not allow the program {program}", rule.at("commands")
+
+
+def programs(desired: Desired) -> Iterator[tuple[Path, str]]:
+    """Yield each program that a hook or a receiver would run, and where the manifest names it."""
+    for index, receiver in enumerate(desired.receivers):
+        if receiver.command:
+            yield ("notify", index, "command"), receiver.command[0]
+    for key in desired.keys:
+        if key.hook:
+            yield ("keys", key.id, "after_delivery", "command"), key.hook.command[0]
 
 
 def _records(rule: Rule, desired: Desired) -> Iterator[Violation]:

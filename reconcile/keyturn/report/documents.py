@@ -20,6 +20,7 @@ from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
 from keyturn.core.reasons import Condition
 from keyturn.core.record import record_schema
 from keyturn.core.results import End, Explanation, KeyStatus, PoolState, RunPlan, RunReport
+from keyturn.report.notices import Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,8 @@ class SmokeDocument:
 
 Parsed = TypeVar("Parsed", SavedPlan, ReportDocument)
 Document = (
-    PlanDocument
+    Notice
+    | PlanDocument
     | ExplanationDocument
     | ReportDocument
     | StatusDocument
@@ -201,6 +203,7 @@ _TYPES: Mapping[str, type[Document]] = {
     "history": HistoryDocument,
     "histories": HistoriesDocument,
     "smoke": SmokeDocument,
+    "notice": Notice,
 }
 KINDS = ("record", *_TYPES)
 

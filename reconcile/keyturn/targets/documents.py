@@ -54,4 +54,4 @@ def _parsed(text: object) -> Mapping[str, object]:
 
 
 def _is_document(found: Mapping[str, object]) -> bool:
-    return {"schema", "owner", "key"} <= found.keys() and not found.keys().isdisjoint({"digest_key", "uuid"})
+    return {"schema", "owner", "key"} <= found.keys() and not found.keys().isdisjoint({"digest_key", "uuid", "outbox"})

@@ -159,7 +159,12 @@ def commit(state: State) -> Decision | None:
         old = record.delivery(item) or DeliveryState(item)
         states.append(held if reading.digest == live else replace(old, digest=None, version=""))
     done = note(
-        replace(record, deliveries=tuple(states), intent=None),
+        replace(
+            record,
+            deliveries=tuple(states),
+            intent=None,
+            hook_due=record.hook_due or state.desired.hook is not None,
+        ),
         state,
         "deliveries brought up to date",
         intent_of(state).cause,

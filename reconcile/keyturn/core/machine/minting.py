@@ -248,6 +248,7 @@ def committed(state: State, digest: str) -> Decision:
         gone=lost,
         requested=_still_asked(state, digest),
         unverified=unverified,
+        hook_due=record.hook_due or state.desired.hook is not None,
     )
     proof = f", old secret {state.run.attempt.proof}" if state.run.attempt.proof else ""
     return WriteRecord(

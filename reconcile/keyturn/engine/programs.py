@@ -1,0 +1,45 @@
+"""Runs a program that the operator permits: no shell, an environment of its own, and a deadline for all it starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""The PATH of every such program, whatever that of keyturn is."""
+
+
+def run(command: Sequence[str], variables: Mapping[str, str], *, seconds: float, stdin: str = "") -> str:
+    """Run a program with exactly these variables and PATH, and return why it failed; empty if it ended with 0.
+
+    After `seconds`, the program and everything in its process group are killed; before, what it leaves running in the
+    background goes on. Its output is discarded: it could hold
+    a secret. It starts in the root directory, so that no relative name leads into a checkout. Raises nothing.
+    """
+    try:
+        process = subprocess.Popen(
+            list(command),
+            env={"PATH": PATH, "LANG": "C.UTF-8", **variables},
+            cwd="/",
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        words = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__
+        return f"{command[0]} cannot be started: {words}"
+    try:
+        process.communicate(stdin, timeout=max(0.1, seconds))
+    except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return f"{command[0]} did not end within {seconds:.0f} s and was killed"
+    if process.returncode < 0:
+        return f"{command[0]} was ended by signal {-process.returncode}"
+    return f"{command[0]} ended with exit code {process.returncode}" if process.returncode else ""

@@ -1,0 +1,124 @@
+"""The notebook of a manifest's notices: what was told of each key, and which notices wait for which receivers.
+
+It is one document beside the records. A notice is in it before it is sent, and it leaves when its receivers have it: a
+run that is killed in between loses nothing, and what is sent a second time has the same id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from keyturn.core.errors import Conflict, Forged, TargetMisfit
+from keyturn.live.signatures import Stored
+from keyturn.report.notices import Notice, Told
+from keyturn.targets.base import Document
+
+TRIES = 5
+MOST = 100
+"""The most notices that wait. The oldest are dropped, and counted."""
+LARGEST = 32 * 1024
+"""The most bytes of waiting notices: some stores hold no more than 64 KiB in one document."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A notice, and the names of the receivers that do not have it yet."""
+
+    notice: Notice
+    to: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Notes:
+    """The document. `made`: how many notices there were ever. `dropped`: how many each receiver never got.
+
+    `key` is empty: it tells a delivery that this path is one of keyturn's own.
+    """
+
+    owner: str
+    keys: Mapping[str, Told] = field(default_factory=dict)
+    outbox: tuple[Waiting, ...] = ()
+    made: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    key: Literal[""] = ""
+    kind: Literal["notices"] = "notices"
+    schema: Literal[1] = 1
+
+    def bounded(self) -> Notes:
+        """Return the notes without the oldest notices that are too many or too large."""
+        sizes = [len(_WAITING.dump_json(one)) for one in self.outbox]
+        first = max(0, len(sizes) - MOST)
+        while sum(sizes[first:]) > LARGEST:
+            first += 1
+        dropped = dict(self.dropped)
+        for lost in self.outbox[:first]:
+            for name in lost.to:
+                dropped[name] = dropped.get(name, 0) + 1
+        return replace(self, outbox=self.outbox[first:], dropped=dropped)
+
+    def without(self, sent: Mapping[str, frozenset[str]], receivers: frozenset[str]) -> Notes:
+        """Return the notes without what was sent, by receiver, and without receivers that no longer exist."""
+        left = []
+        for one in self.outbox:
+            to = tuple(name for name in one.to if name in receivers and one.notice.id not in sent.get(name, ()))
+            if to:
+                left.append(Waiting(one.notice, to))
+        dropped = {name: count for name, count in self.dropped.items() if name in receivers and not sent.get(name)}
+        return replace(self, outbox=tuple(left), dropped=dropped)
+
+
+_WAITING = TypeAdapter(Waiting)
+_NOTES = TypeAdapter(Notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Notebook:
+    """Where the document is: what reads it, what writes it over a version, and what returns it unchecked."""
+
+    read: Callable[[], Document]
+    write: Callable[[str, str], str]
+    stored: Callable[[], Stored | None]
+    where: str
+
+    def open(self, owner: str) -> tuple[Notes, str]:
+        """Return the notes and their version; empty notes if there are none, or if their signature does not hold.
+
+        Raises KeyturnError: the store does not answer, or this is not the document of this owner.
+        """
+        try:
+            found = self.read()
+        except Forged:  # to begin again tells too much at worst
+            stored = self.stored()
+            return Notes(owner), stored.version if stored else ""
+        if found.text is None:
+            return Notes(owner), found.version
+        try:
+            notes = _NOTES.validate_json(found.text)
+        except ValidationError:
+            notes = None
+        if notes is None or notes.owner != owner:
+            remedy = "Use the version of keyturn that wrote it, or restore the document."
+            raise TargetMisfit("this is not a notebook of notices of this owner", where=self.where, remedy=remedy)
+        return notes, found.version
+
+    def change(self, owner: str, by: Callable[[Notes], Notes]) -> Notes:
+        """Change the notes by compare-and-set, and return them. Nothing is written if nothing changes.
+
+        Raises KeyturnError: the store does not answer, or other runs were faster each time.
+        """
+        for _ in range(TRIES):
+            notes, version = self.open(owner)
+            after = by(notes).bounded()
+            if after == notes:
+                return notes
+            try:
+                self.write(json.dumps(_NOTES.dump_python(after, mode="json")), version)
+            except Conflict:
+                continue
+            return after
+        raise Conflict("the notes of notices keep changing", where=self.where)

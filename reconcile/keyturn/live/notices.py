@@ -1,0 +1,143 @@
+"""Tells the receivers of a manifest what a run came to; at least once, within bounds, and never failing the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from keyturn.core.errors import KeyturnError
+from keyturn.core.model import Desired
+from keyturn.core.record import Record
+from keyturn.core.results import RunReport
+from keyturn.live.notebook import Notebook, Notes, Waiting
+from keyturn.live.receivers import DEAD_MAN, Sent, send_all
+from keyturn.report.lines import count
+from keyturn.report.notices import Event, Notice, Told, changes, first
+
+
+class Notices:
+    """The notices of one manifest. Without receivers, nothing is read, written or sent. Raises nothing."""
+
+    def __init__(
+        self,
+        desired: Desired,
+        notebook: Notebook,
+        environment: Mapping[str, str],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Keep the parts."""
+        self._desired, self._notebook, self._environment, self._now = desired, notebook, environment, now
+        self._hearing = tuple(one for one in desired.receivers if one.kind != DEAD_MAN)
+        self._names = frozenset(one.name for one in self._hearing)
+
+    def begin(self, read: Callable[[str], Record | None]) -> None:
+        """Note each key that is new here, before anything is done to it: from now on its rotations are told.
+
+        `read` reads the record of such a key.
+        """
+        if not self._hearing:
+            return
+        new: dict[str, Told] = {}
+        with suppress(KeyturnError):  # told by `end`
+            notes, _ = self._notebook.open(self._desired.owner)
+            for key in self._desired.keys:
+                if key.id not in notes.keys:
+                    with suppress(KeyturnError):  # told by the run
+                        new[key.id] = first(read(key.id))
+            if new:
+                self._notebook.change(self._desired.owner, lambda now: replace(now, keys={**new, **now.keys}))
+
+    def end(self, report: RunReport, *, whole: bool) -> RunReport:
+        """Tell what is new, and call the dead man's switch after a good run over all keys (`whole`).
+
+        Return the report with a note of each receiver that did not take everything.
+        """
+        if not self._desired.receivers:
+            return report
+        try:
+            said = self._told(report, whole=whole)
+        except Exception as error:  # noqa: BLE001 - a notice never fails a run
+            why = str(error) if isinstance(error, KeyturnError) else type(error).__name__
+            said = [f"Notices were not sent: {why}"]
+        return replace(report, notes=(*report.notes, *said))
+
+    def waiting(self) -> list[str]:
+        """Return a sentence per receiver for which notices wait, as they are stored. Nothing is sent."""
+        if not self._hearing:
+            return []
+        try:
+            return _waiting(self._notebook.open(self._desired.owner)[0], {})
+        except KeyturnError as error:
+            return [f"It is not known whether notices wait: {error}"]
+
+    def _told(self, report: RunReport, *, whole: bool) -> list[str]:
+        jobs: dict[str, list[Notice]] = {}
+        said: list[str] = []
+        notes: Notes | None = None
+        if self._hearing:
+            try:
+                notes = self._notebook.change(self._desired.owner, lambda notes: self._with(notes, report, whole=whole))
+                outbox: Sequence[Waiting] = notes.outbox
+            except KeyturnError as error:
+                said.append(f"What was told cannot be stored, so only failures are told, once a day: {error}")
+                outbox = self._unstored(report)
+            for one in outbox:
+                for name in one.to:
+                    jobs.setdefault(name, []).append(one.notice)
+        switches = [one.name for one in self._desired.receivers if one.kind == DEAD_MAN]
+        if whole and report.exit_code == 0:
+            jobs |= {name: [] for name in switches}
+        sent = send_all(jobs, self._desired.receivers, self._environment) if jobs else {}
+        missed = [name for name in switches if _why(sent, name)]
+        missed = [name for name in switches if _why(sent, name)]
+        said += [f"The dead man's switch {name} was not called: {sent[name].why}" for name in missed]
+        if notes is None:
+            failed = sorted(name for name in sent.keys() & self._names if sent[name].why)
+            return [*said, *(f"Receiver {name}: {sent[name].why}" for name in failed)]
+        if jobs.keys() & self._names:
+            taken = {name: frozenset(sent[name].ids) for name in sent if name in self._names}
+            notes = self._notebook.change(self._desired.owner, lambda now: now.without(taken, self._names))
+        return [*said, *_waiting(notes, sent)]
+
+    def _with(self, notes: Notes, report: RunReport, *, whole: bool) -> Notes:
+        """Return the notes with what is new in a report; a run over all keys forgets those that are gone."""
+        found, told = changes(report, self._desired, notes.keys, self._now(), notes.made)
+        keys: dict[str, Told] = {**notes.keys, **told}
+        if whole:
+            known = {key.id for key in self._desired.keys} | told.keys()
+            keys = {key: one for key, one in keys.items() if key in known}
+        fresh = [one for notice in found if (one := Waiting(notice, self._wanted(notice))).to]
+        after = replace(notes, keys=keys, outbox=(*notes.outbox, *fresh), made=notes.made + len(found))
+        return after.without({}, self._names)
+
+    def _unstored(self, report: RunReport) -> Sequence[Waiting]:
+        """Return the failures of a run whose notes cannot be read. Their ids are the same for the whole day."""
+        now = self._now()
+        found, _ = changes(report, self._desired, {}, now, -now.toordinal())
+        same = [replace(one, at=now) for one in found if one.event is Event.FAILED]
+        return [Waiting(notice, to) for notice in same if (to := self._wanted(notice))]
+
+    def _wanted(self, notice: Notice) -> tuple[str, ...]:
+        return tuple(one.name for one in self._hearing if notice.event in one.on)
+
+
+def _why(sent: Mapping[str, Sent], name: str) -> str:
+    return sent[name].why if name in sent else ""
+
+
+def _waiting(notes: Notes, sent: Mapping[str, Sent]) -> list[str]:
+    """Return a sentence per receiver that lacks notices, or has lost some."""
+    said = []
+    names = dict.fromkeys(name for one in notes.outbox for name in one.to)
+    for name in dict.fromkeys((*names, *notes.dropped)):
+        mine = [one.notice for one in notes.outbox if name in one.to]
+        why = f": {_why(sent, name)}" if _why(sent, name) else ""
+        if mine:
+            wait = "waits" if len(mine) == 1 else "wait"
+            since = f"{mine[0].at:%Y-%m-%d %H:%M} UTC"
+            said.append(f"{count(len(mine), 'notice')} {wait} for receiver {name} since {since}{why}")
+        if lost := notes.dropped.get(name):
+            said.append(f"{count(lost, 'notice')} for receiver {name} {'was' if lost == 1 else 'were'} dropped")
+    return said

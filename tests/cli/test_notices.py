@@ -1,0 +1,387 @@
+"""What receivers hear of runs, at a real receiver: transitions only, at least once, and never a secret."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+
+from tests.cli.desk import Desk, Json, desk, schema
+from tests.support import canary
+from tests.support.listener import Listener
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Stage
+    from tests.real.run import ForkServer
+
+SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
+SLACK = "/services/T00/B00/chat-hook-of-the-tests"
+ALL = ["rotated", "failed", "parked", "action-needed", "overdue", "refused", "recovered"]
+ROTATE = ("rotate", "bot", "--yes")
+APPLY = ("apply", "--yes")
+
+
+def verifier() -> Callable[..., bool]:
+    """Return the function with which docs/notices.md verifies a signature."""
+    page = (Path(__file__).parents[2] / "docs/notices.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(block, names)  # noqa: S102 - the page's own lines
+    found: Callable[..., bool] = names["verify"]
+    return found
+
+
+@contextmanager
+def told(nursery: ForkServer, *receivers: Json, strategy: str = "in-place") -> Iterator[tuple[Desk, Listener]]:
+    """A desk with one key at rest whose manifest tells a webhook, and further receivers."""
+    with Listener() as listener, desk(nursery) as made:
+        made.existing("bot", strategy)
+        hook = {"type": "webhook", "name": "ops", "url": f"{listener.url}/hook", "on": ALL}
+        made.more["notify"] = [hook, *receivers]
+        made.variables = {
+            "KEYTURN_ALLOWED_ORIGINS": f"notify={listener.url}",
+            "KEYTURN_NOTIFY_OPS_SECRET": SECRET,
+            "KEYTURN_NOTIFY_CHAT_URL": f"{listener.url}{SLACK}",
+        }
+        made.run(*APPLY)
+        try:
+            yield made, listener
+        except BaseException:
+            print("\n".join(f"{got.path} {got.body.decode()}" for got in listener.log))
+            print("\n".join(made.printed))
+            raise
+        _no_secret(made, listener)
+
+
+def _no_secret(made: Desk, listener: Listener) -> None:
+    """Search every request, output and record for every secret and token of the sandbox, and for digests."""
+    state = made.sandbox.state
+    texts = {f"request {number}": repr(got).encode() for number, got in enumerate(listener.log)}
+    assert canary.found([*state.secrets, *state.tokens, SECRET], texts) == []
+    digests = {slot["digest"] for key in made.keys for slot in (made.record(key) or {"slots": {}})["slots"].values()}
+    assert not [name for name, text in texts.items() for digest in digests - {None} if digest.encode() in text]
+    assert made.leaks() == []
+    verify = verifier()
+    for got in listener.log:
+        if got.path == "/hook":
+            assert verify(got.headers, got.body, SECRET)
+            assert not verify(got.headers, got.body + b" ", SECRET)
+            assert not verify({**got.headers, "webhook-timestamp": "1"}, got.body, SECRET)
+    assert not [text for text in made.printed if SLACK in text]
+
+
+def _edit(made: Desk, change: Callable[[Json], None]) -> None:
+    """Change the record of the key by hand."""
+    file = made.folder / ".keyturn/keyturn/keys/bot.json"
+    whole = json.loads(file.read_text())
+    record = json.loads(whole["document"])
+    change(record)
+    file.write_text(json.dumps({**whole, "document": json.dumps(record)}))
+
+
+def _no_back_off(made: Desk) -> None:
+    _edit(made, lambda record: record["failures"].update(next_try_at=None))
+
+
+def _program(made: Desk, name: str, text: str) -> str:
+    """Write a program and permit it; return its path."""
+    file = made.folder / name
+    file.write_text(f"#!{sys.executable}\n{text}\n")
+    file.chmod(0o700)
+    before = made.variables.get("KEYTURN_ALLOWED_COMMANDS")
+    made.variables["KEYTURN_ALLOWED_COMMANDS"] = f"{before}:{file}" if before else str(file)
+    return str(file)
+
+
+def test_a_rotation_that_fails_parks_and_recovers(nursery: ForkServer) -> None:
+    """One notice per transition: the first failure, the parking, the recovery; to every receiver."""
+    chat = {"type": "slack", "name": "chat", "on": ["parked"]}
+    switch = {"type": "dead-man", "name": "switch"}
+    with told(nursery, chat, strategy="alternating") as (made, listener):
+        page = _program(made, "page", f"import sys; open({str(made.folder / 'paged')!r}, 'a').write(sys.stdin.read())")
+        made.variables["KEYTURN_NOTIFY_SWITCH_URL"] = f"{listener.url}/alive"
+        pager = {"type": "command", "name": "page", "command": [page, "--now"], "on": ["parked"]}
+        made.more["notify"] += [pager, switch]
+        listener.log.clear()
+        made.sandbox.arm("regenerate", "error-503", times=None)
+        for _ in range(2):
+            made.run(*ROTATE, code=1)
+            assert listener.told() == [("failed", "bot")]
+            _no_back_off(made)
+        made.run(*ROTATE, code=1)
+        assert listener.told() == [("failed", "bot"), ("parked", "bot")]
+        made.run(*APPLY, code=1)
+        assert listener.told() == [("failed", "bot"), ("parked", "bot")], "a key that stays parked is told once"
+        assert not [got for got in listener.log if got.path == "/alive"], "no run was good"
+        made.sandbox.clear_faults()
+        made.run(*APPLY, "--unpark", "bot")
+        events = [event for event, _ in listener.told()]
+        assert sorted(events[2:]) == ["recovered", "rotated"]
+        assert [got.path for got in listener.log].count("/alive") == 1
+        made.run(*APPLY)
+        assert len(listener.told()) == 4
+        assert [got.path for got in listener.log].count("/alive") == 2
+        parked = listener.notices()[1]
+        assert parked["do"] == "remove the cause, then `keyturn apply bot --unpark bot`"
+        assert (parked["condition"], parked["owner"], parked["keys"]) == ("parked", "desk", ["bot"])
+        for notice in listener.notices():
+            jsonschema.validate(notice, schema("notice"))
+        assert json.loads((made.folder / "paged").read_text()) == parked
+        (message,) = (got.notice for got in listener.log if got.path == SLACK)
+        assert message["text"].startswith("*parked*  desk: bot: 3 runs in a row failed")
+
+
+def test_a_receiver_that_is_down_loses_nothing(nursery: ForkServer) -> None:
+    """What waits is said by apply and status; when it is back, each notice comes once, in order."""
+    with told(nursery) as (made, listener):
+        listener.log.clear()
+        listener.down()
+        began = time.monotonic()
+        made.run(*ROTATE)
+        answer = made.run(*ROTATE)
+        assert time.monotonic() - began < 15, "it does not slow a run beyond a bound"
+        assert "2 notices wait for receiver ops since " in answer.stdout
+        assert "no answer (ConnectError)" in answer.stdout
+        assert "2 notices wait for receiver ops since " in made.run("status").stderr
+        listener.up()
+        made.run("plan")
+        assert listener.log == [], "a plan never sends"
+        listener.status = 503
+        assert "it answered with HTTP 503" in made.run(*APPLY).stdout
+        refused = [one["id"] for one in listener.notices()]
+        listener.status = 204
+        assert "wait" not in made.run(*APPLY).stdout
+        sent = [one["id"] for one in listener.notices()][len(refused) :]
+        assert sent == refused, "repeats have the same ids"
+        assert len(set(sent)) == 2
+        made.run(*APPLY)
+        assert len(listener.log) == 4
+
+
+def test_a_run_that_is_killed_before_it_tells(nursery: ForkServer) -> None:
+    """The next run tells the rotation, although there is nothing left to do; and runs the hook once more."""
+    with told(nursery) as (made, listener):
+        listener.log.clear()
+        calls, once = made.folder / "calls", made.folder / "once"
+        program = _program(
+            made,
+            "restart",
+            f"import os, signal, sys\nopen({str(calls)!r}, 'a').write('x')\n"
+            f"if not os.path.exists({str(once)!r}):\n"
+            f"    open({str(once)!r}, 'w').close(); os.kill(os.getppid(), signal.SIGKILL)",
+        )
+        made.keys["bot"]["after_delivery"] = {"command": [program]}
+        shutil.rmtree(made.folder / ".keyturn/keyturn/notices")  # as if this were the first run that tells
+        made.run(*ROTATE, code=-9)
+        assert listener.log == []
+        made.run("plan")
+        assert calls.read_text() == "x"
+        made.run(*APPLY)
+        assert listener.told() == [("rotated", "bot")]
+        assert calls.read_text() == "xx", "at least once"
+        assert not made.record("bot")["hook_due"]
+        made.run(*APPLY)
+        assert (listener.told(), calls.read_text()) == ([("rotated", "bot")], "xx")
+
+
+def test_a_run_that_is_killed_while_it_tells(nursery: ForkServer) -> None:
+    """The receiver has it already; the next run sends it again, under the same id."""
+    with told(nursery) as (made, listener):
+        listener.log.clear()
+        run = made.start(*ROTATE)
+        listener.before = lambda: os.kill(run.pid, 9)
+        made.end(run, code=-9)
+        listener.before = lambda: None
+        made.run(*APPLY)
+        first, second = listener.notices()
+        assert first == second
+        made.run(*APPLY)
+        assert len(listener.log) == 2
+
+
+def test_a_hook(nursery: ForkServer) -> None:
+    """After the delivery, with its own small environment and no shell; its failure is told and undoes nothing."""
+    with told(nursery) as (made, listener):
+        seen = made.folder / "seen"
+        program = _program(
+            made,
+            "restart",
+            "import json, os, sys\n"
+            f"json.dump([sys.argv[1:], dict(os.environ), os.getcwd()], open({str(seen)!r}, 'w'))\n"
+            f"sys.exit(os.path.exists({str(made.folder / 'broken')!r}) * 7)",
+        )
+        made.keys["bot"]["after_delivery"] = {"command": [program, "$(id)", "a b"], "timeout": "20s"}
+        made.run(*APPLY)
+        assert not seen.exists(), "a hook that was added is not called until something is delivered"
+        made.run(*ROTATE)
+        arguments, variables, where = json.loads(seen.read_text())
+        assert (arguments, where) == (["$(id)", "a b"], "/")
+        variables = {name: value for name, value in variables.items() if name != "LC_CTYPE"}  # Python's own
+        ours = {f"KEYTURN_{name}" for name in ("KEY", "OWNER", "GENERATION", "PLACES")}
+        assert set(variables) == {"PATH", "LANG", *ours}
+        assert variables["KEYTURN_PLACES"] == "env:bot.env#MODEL_ACCESS_KEY"
+        state = made.sandbox.state
+        assert canary.found([*state.secrets, *state.tokens], {"seen": seen.read_bytes()}) == []
+        (made.folder / "broken").touch()
+        listener.log.clear()
+        answer = made.run(*ROTATE, code=1)
+        assert "ended with exit code 7; the delivery itself is complete" in answer.stdout
+        assert made.sandbox.accepts(made.held("bot"))
+        assert sorted(listener.told()) == [("failed", "bot"), ("rotated", "bot")]
+        assert "hook-failed" in {one["reason"] for one in listener.notices()}
+        held = made.held("bot")
+        made.run(*APPLY, code=1)
+        (made.folder / "broken").unlink()
+        made.run(*APPLY)
+        assert made.held("bot") == held
+        assert listener.told()[2:] == [("recovered", "bot")]
+
+
+@pytest.mark.parametrize("where", ["hook", "receiver"])
+def test_a_program_runs_only_if_the_operator_permits_it(nursery: ForkServer, tmp_path: Path, where: str) -> None:
+    """Without a permit, plan and apply refuse with 4 in one paragraph, and nothing runs; validate accepts."""
+    with desk(nursery) as made:
+        made.existing("bot")
+        program = _program(made, "evil", f"open({str(made.folder / 'ran')!r}, 'w')")
+        if where == "hook":
+            made.keys["bot"]["after_delivery"] = {"command": [program]}
+        else:
+            made.more["notify"] = [{"type": "command", "command": [program], "on": ALL}]
+        permitted = made.variables.pop("KEYTURN_ALLOWED_COMMANDS")
+        before = made.mark()
+        for text in ("", f"{made.folder}", f"{program}x:/bin/sh"):
+            made.variables = {"KEYTURN_ALLOWED_COMMANDS": text} if text else {}
+            for command in (("plan",), ROTATE):
+                answer = made.run(*command, code=4)
+                assert answer.stderr.count(f"the program {program} may not be run") == 1
+                assert len(answer.stderr.strip().splitlines()) == 1
+        assert made.mark() == before
+        made.run("validate")
+        drafted = made.run("policy", "init").stdout
+        made.variables = {"KEYTURN_POLICY": str(tmp_path / "policy.yaml")}
+        (tmp_path / "policy.yaml").write_text(drafted.replace(program, "/bin/other"))
+        answer = made.run(*APPLY, code=4)
+        assert f"the policy does not allow the program {program} (policy: {tmp_path}/policy.yaml:" in answer.stderr
+        assert not (made.folder / "ran").exists()
+        (tmp_path / "policy.yaml").write_text(drafted)
+        made.run(*APPLY)
+        made.run(*ROTATE)
+        assert (made.folder / "ran").exists()
+        assert permitted == program
+
+
+def test_a_receiver_that_the_operator_has_not_set_up(nursery: ForkServer) -> None:
+    """A stranger's manifest reaches no host and reads no variable: plan and apply refuse, status goes on."""
+    with Listener() as listener, desk(nursery) as made:
+        made.existing("bot")
+        made.more["notify"] = [{"type": "webhook", "name": "ops", "url": f"{listener.url}/hook", "on": ALL}]
+        for variables, words in (
+            ({}, "the secret that signs the notices of this receiver is not set"),
+            ({"KEYTURN_NOTIFY_OPS_SECRET": "whsec_c2hvcnQ="}, "this is not a secret for webhooks"),
+            ({"KEYTURN_NOTIFY_OPS_SECRET": SECRET}, f"no notice may be sent to {listener.url}"),
+            (
+                {"KEYTURN_NOTIFY_OPS_SECRET": SECRET, "KEYTURN_ALLOWED_ORIGINS": f"vault={listener.url}"},
+                f"no notice may be sent to {listener.url}",
+            ),
+        ):
+            made.variables = variables
+            for command in (("plan",), APPLY):
+                assert words in made.run(*command, code=3).stderr
+        made.run("validate")
+        made.run("status", code=None)
+        made.variables["KEYTURN_ALLOWED_ORIGINS"] = f"notify={listener.url}"
+        listener.status, listener.location = 307, f"{listener.url}/elsewhere"
+        answer = made.run(*APPLY)
+        assert "it answered with HTTP 307" in answer.stdout, "no redirect is followed"
+        assert {got.path for got in listener.log} == {"/hook"}
+        _no_secret(made, listener)
+
+
+def test_common_causes_overdue_keys_and_hand_offs(nursery: ForkServer) -> None:
+    """One cause is told once with the names of its keys; a rotation that does not happen is told; so is a hand-off."""
+    with told(nursery) as (made, listener):
+        for name in ("one", "two"):
+            made.existing(name)
+        made.run(*APPLY)
+        listener.log.clear()
+        made.token = "dop_v1_" + "0" * 64
+        made.run(*APPLY, code=5)
+        (notice,) = listener.notices()
+        assert (notice["event"], notice["key"], notice["keys"]) == ("failed", "", ["bot", "one", "two"])
+        assert notice["text"].startswith("3 keys (bot, one, two): ")
+        made.token = ""
+        made.run(*APPLY)
+        assert listener.told()[1:] == [("recovered", "bot"), ("recovered", "one"), ("recovered", "two")]
+        listener.log.clear()
+        made.add("missing")
+        made.run(*APPLY, code=1)
+        (notice,) = listener.notices()
+        assert (notice["event"], notice["reason"], notice["key"]) == ("action-needed", "hand-off", "missing")
+        del made.keys["missing"]
+        listener.log.clear()
+
+        def waits(record: Json) -> None:
+            now = datetime.now(UTC)
+            record["slots"][record["live"]]["minted_at"] = (now - timedelta(days=40)).isoformat()
+            record["failures"] = {"count": 2, "next_try_at": (now + timedelta(hours=1)).isoformat()}
+
+        made.keys["bot"]["rotation"] = {"strategy": "in-place", "every": "30d"}
+        _edit(made, waits)
+        for _ in range(2):
+            made.run(*APPLY)
+        assert listener.told() == [("overdue", "bot")]
+
+
+def test_a_record_store_that_is_down_is_told_all_the_same(nursery: ForkServer) -> None:
+    """What was told cannot be read: failures are told, with the same id for the whole day."""
+    with told(nursery) as (made, listener):
+        listener.log.clear()
+        folder = made.folder / ".keyturn/keyturn/notices"
+        (document,) = folder.glob("*.json")
+        whole = document.read_text()
+        document.write_text("{")
+        made.token = "dop_v1_" + "0" * 64
+        for _ in range(2):
+            assert "What was told cannot be stored" in made.run(*APPLY, code=5).stdout
+        ids = [one["id"] for one in listener.notices()]
+        assert len(ids) == 2
+        assert len(set(ids)) == 1
+        document.write_text(whole)
+
+
+def test_a_signed_notebook_in_openbao(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was told is signed like a record. One that someone changed counts for nothing, and the next run goes on."""
+    with Listener() as listener:
+        monkeypatch.setenv("KEYTURN_RECORD_KEY", "ab" * 32)
+        monkeypatch.setenv("KEYTURN_NOTIFY_CHAT_URL", f"{listener.url}{SLACK}")
+        stage.edit("\nkeys:\n", "\nnotify: [{type: slack, name: chat, on: [rotated]}]\n\nkeys:\n")
+        stage.make_keys()
+        stage.run("apply", "--yes")
+        assert len(listener.log) == 2
+        listener.down()
+        assert "1 notice waits for receiver chat" in stage.run("rotate", "report-bot", "--yes").stdout
+        (name,) = stage.openbao.call("GET", f"secret/metadata/{stage.prefix}/records/notices?list=true")["data"]["keys"]  # type: ignore[index]
+        path = f"secret/data/{stage.prefix}/records/notices/{name}"
+        stored: Any = stage.openbao.call("GET", path)["data"]
+        fields = stored["data"]
+        assert '"signature":' in json.dumps(fields).replace("\\", "")
+        forged = {field: str(text).replace("report-bot", "other-bot") for field, text in fields.items()}
+        stage.openbao.call("POST", path, {"data": forged})
+        listener.up()
+        stage.run("rotate", "report-bot", "--yes")
+        texts = [got.notice["text"] for got in listener.log[2:]]
+        assert len(texts) == 1
+        assert "other-bot" not in texts[0]
+        assert "wait" not in stage.run("status").stderr
