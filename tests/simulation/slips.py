@@ -179,6 +179,31 @@ def mint_has_to_look_like_a_key() -> tuple[Swap, ...]:
     return ((Record, "digests", frozenset()),)
 
 
+def forgotten_unfinished() -> tuple[Swap, ...]:
+    """A key is forgotten while an intent is open."""
+    return without("delete.unfinished")
+
+
+def forgotten_with_old_secret() -> tuple[Swap, ...]:
+    """A key is forgotten although an old secret is to be killed."""
+    return without("delete.old_secret")
+
+
+def forgotten_and_deleted() -> tuple[Swap, ...]:
+    """A key that is forgotten loses its API keys."""
+    real = delete.release_key
+
+    def release_key(state: State, uuid: str, name: SlotName) -> Decision | None:
+        return real(replace(state, desired=replace(state.desired, retain=False)), uuid, name)
+
+    return ((delete, "release_key", release_key),)
+
+
+def half_forgotten() -> tuple[Swap, ...]:
+    """Claims that a forget has released stay so although the entry is back."""
+    return without("delete.claimed_again")
+
+
 ALTERNATING, IN_PLACE = "alternating", "in-place"
 SLIPS: Mapping[str, Mutant] = {
     mutant.name: mutant
@@ -213,6 +238,10 @@ SLIPS: Mapping[str, Mutant] = {
             regenerated_over_another_system,
             (("adopt-over-another-system", IN_PLACE),),
         ),
+        Mutant("unfinished work is forgotten", forgotten_unfinished, (("rotate>forget", IN_PLACE),)),
+        Mutant("an old secret is forgotten", forgotten_with_old_secret, (("overlap>forget", ALTERNATING),)),
+        Mutant("a forgotten key is deleted", forgotten_and_deleted, (("forget", IN_PLACE),)),
+        Mutant("a key is half forgotten", half_forgotten, (("forget>back", ALTERNATING),)),
         Mutant("a mint has to look like a key", mint_has_to_look_like_a_key, (("odd-format", IN_PLACE),)),
     )
 }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from keyturn.core.conditions import conditions, facts
 from keyturn.core.errors import Conflict, KeyturnError, LeaseLost, RateLimited, RunStopped, TargetUnavailable
 from keyturn.core.machine import next_step
-from keyturn.core.model import DesiredKey
+from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Reason
 from keyturn.core.results import End, KeyReport, Options, Planned, Progress
 from keyturn.core.state import Failed, Run, State
@@ -217,3 +217,10 @@ def _tell(work: _Working, state: State, step: Step) -> None:
 def unmanaged_key(key: str, owner: str) -> DesiredKey:
     """Return the desired state of a record without an entry: nothing, but a due retire still runs."""
     return DesiredKey(id=key, owner=owner)
+
+
+def released_key(desired: Desired, key: str) -> DesiredKey:
+    """Return the desired state of a record without an entry that is to be forgotten: released, and all left alive."""
+    return DesiredKey(
+        id=key, owner=desired.owner, absent=True, retain=True, timing=desired.timing, permit=desired.permit
+    )

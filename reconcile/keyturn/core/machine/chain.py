@@ -88,6 +88,8 @@ ENTRY: Chain = (
     decided,
     ownership.team,
     ownership.owner,
+    when(delete.forgetting, delete.unfinished),
+    when(delete.forgetting, delete.old_secret),
     Branch("hold", when=held),
     Branch("absent", when=absent),
     Branch("unmanaged", when=unmanaged),
