@@ -124,7 +124,7 @@ def rotate_all(_shared: Servers) -> int:
 
 def _rotated(keys: int, limit: int, leaked: str = "") -> int:
     came = incident(keys, limit, alternating=keys // 2, used=limit, leaked=leaked)
-    how = f"rotate --all --compromised --reason {leaked}" if leaked else f"rotate KEY …"
+    how = f"rotate --all --compromised --reason {leaked}" if leaked else "rotate KEY …"
     _say(f"`keyturn {how}`: {keys} keys, half of them of two slots, {limit} requests per minute, and all of this")
     _say("minute's used up by someone else:")
     _say(f"  exit code {came.code}, {came.mints} mints, {len(came.behind)} keys left behind; {came.requests} requests,")

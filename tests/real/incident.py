@@ -51,9 +51,7 @@ class Came:
     err: str
 
 
-def incident(
-    keys: int, limit: int, *, alternating: int = 0, used: int = 0, ago: float = 0.0, leaked: str = ""
-) -> Came:
+def incident(keys: int, limit: int, *, alternating: int = 0, used: int = 0, ago: float = 0.0, leaked: str = "") -> Came:
     """Adopt so many keys, then rotate them all under `limit` requests per minute.
 
     `alternating`: how many of them have two slots. `used`: how many requests someone else made `ago` seconds before.

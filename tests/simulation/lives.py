@@ -71,7 +71,7 @@ class Hand:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """The key comes to rest and is forgotten, with what strikes that run; then its API keys are adopted again."""
+    """At rest, the key is forgotten, with what strikes that run; then its API keys are adopted again."""
 
     faults: Mapping[int, Fault] = field(default_factory=dict)
 

@@ -192,9 +192,7 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
         gone = DesiredKey(one.id, one.owner, absent=True, retain=True, timing=TIMING)
         early = Act(gone, FORGET, ends="old-secret-left", by_hand=freeze)
         retired, forget = replace(later, by_hand=thaw, again=True), Act(gone, FORGET, by_hand=freeze)
-        made.append(
-            act("overlap>forget", _cached(lambda: _overlapped(one, 60.0)), early, retired, forget, last=FORGET)
-        )
+        made.append(act("overlap>forget", _cached(lambda: _overlapped(one, 60.0)), early, retired, forget, last=FORGET))
         put_back = Act(one, after=600.0, by_hand=lambda world: _put_back(world, one))
         made.append(act("retire-rolled-back", rest, Act(one, ROTATE, once=True), put_back, later))
     return [

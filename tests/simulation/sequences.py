@@ -183,7 +183,7 @@ class Rows:
         add("forget", rest, forget, last=FORGET)
         add("forget>adopt", rest, forget, back, last=NOTHING)
         add("forget>back", rest, replace(forget, once=True), back, last=NOTHING)
-        # What cannot be forgotten now is finished first; what was forgotten over an unfinished delivery has two secrets.
+        # What cannot be forgotten now is finished first; an unfinished delivery may leave two secrets.
         begun, refused = Act(one, ROTATE, once=True), replace(forget, once=True)
         later = replace(back, after=SET, again=True, ends="no-present-secret")
         add("rotate>forget", rest, begun, refused, later, later, replace(forget, again=True), last=FORGET)

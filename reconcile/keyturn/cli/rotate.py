@@ -62,7 +62,7 @@ def command(
     screen = options.screen()
     asked = Options(rotate=True, compromised=compromised, reason=reason, by=options.person(), lock_timeout=lock_timeout)
     with opened(screen, file, (), keys) as manifests:
-        chosen = _in_condition(manifests, Condition(only)) if only else manifests
+        chosen = _in_condition(manifests, only) if only else manifests
         if not keys:
             _permitted(chosen, asked)
         if only and not chosen:
@@ -71,7 +71,7 @@ def command(
         return change(screen, chosen, Order(asked, yes=yes, warning=COMPROMISED if compromised else ""))
 
 
-def _in_condition(manifests: Sequence[Opened], condition: Condition) -> tuple[Opened, ...]:
+def _in_condition(manifests: Sequence[Opened], condition: str) -> tuple[Opened, ...]:
     """Return the manifests that have keys in this condition, each with these keys. Deliveries and secrets are read."""
     from dataclasses import replace
 
@@ -82,7 +82,7 @@ def _in_condition(manifests: Sequence[Opened], condition: Condition) -> tuple[Op
         present = {key.id for key in one.desired.keys if not key.absent}
         found = one.runner.status((), Options(verify=True)).keys
         wanted = tuple(
-            key.key for key in found if key.key in present and any(end.condition is condition for end in key.every)
+            key.key for key in found if key.key in present and any(end.condition == condition for end in key.every)
         )
         if wanted:
             chosen.append(replace(one, keys=wanted))

@@ -114,7 +114,7 @@ class Runner:
             stopped=call.stopped.why if call.stopped else "",
             stop=call.stopped,
             exit_code=exit_code(call, braked.plans) or int(short),
-            notes=self._cause.notes() if call.work and not call.unknown else (),
+            notes=(*(self._cause.notes() if call.work and not call.unknown else ()), *worklist.path_moves(planned)),
             pools=pools,
             policy=self._desired.permit.where[""] if self._desired.permit else "",
         )
