@@ -37,6 +37,8 @@ REMEDIES: Mapping[Remedy, str] = {
     "key's, give it the name that the resource asks for, then run `pulumi up` again",
     Remedy.DELETE_EXTRA: "delete it in the control panel if nobody uses it, then run `pulumi up` again",
     Remedy.FINISH_FIRST: UP,
+    Remedy.FINISH_MOVE: "let the command line finish the move of the record",
+    Remedy.ONE_RECORD: "forget one of the two records with the command line",
     Remedy.LEAVE_OLD: "run `pulumi up` again when the overlap is over",
     Remedy.SIGN_RECORDS: "find out who changed it; if what it says is right, sign it with the command line",
     Remedy.AGREE: UP,

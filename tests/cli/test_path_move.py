@@ -16,10 +16,8 @@ def test_a_move_in_one_run_is_said_and_one_in_two_is_not(nursery: ForkServer) ->
     with desk(nursery) as made:
         made.existing("bot")
         made.run("apply", "--yes")
-        held, old, new = (
-            made.held("bot"),
-            *({"target": "env", "path": f"{n}.env", "field": FIELD} for n in ("bot", "new")),
-        )
+        held = made.held("bot")
+        old, new = ({"target": "env", "path": f"{name}.env", "field": FIELD} for name in ("bot", "new"))
         made.keys["bot"]["deliver"] = [new]
         assert NOTE in made.run("plan").stdout
         [note] = made.json("plan")["runs"][0]["notes"]

@@ -54,7 +54,7 @@ def begin(universe: Universe, desired: DesiredKey, *, compromised: bool = False)
 def watch(universe: Universe, mutation: Mutation) -> None:
     """Check what must hold at every instant (I3, I9)."""
     if universe.frozen and not isinstance(mutation, Put):
-        universe.blame(f"I9: forgetting the key did not leave all as it is: {type(mutation).__name__}")
+        universe.blame(f"I9: it did not leave all as it is: {type(mutation).__name__}")
     if stranger := _stranger(universe, mutation):
         universe.blame(f"I9: {stranger} of someone else was changed")
     if mistake := _spare(universe, mutation):
@@ -207,6 +207,9 @@ def _kept(universe: Universe, desired: DesiredKey) -> None:
     if record is None or record.intent:
         universe.blame("I1: no record, or an open intent, at rest")
         return
+    old, _ = universe.records.get(desired.moved_from, (None, 0))
+    if old and (not old.deleted_at or old.moved_to != desired.id or record.moved_from or record.moved_to):
+        universe.blame("I4: a record has not moved to its new id")
     slots = {slot.uuid: name for name, slot in record.slots.items()}
     for key in universe.keys.values():
         if key.ours and key.uuid not in slots and not desired.retain:

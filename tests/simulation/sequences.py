@@ -191,6 +191,33 @@ class Rows:
         finished = Act(one, after=2 * one.timing.settle, again=True)
         add("rotated>forget", rest, begun, finished, finished, left, last=FORGET_ALL)
 
+    def moves(self) -> None:
+        """The id of the key is renamed in the manifest: its record moves, and nothing else changes."""
+        one, add = self.one, self.add
+        renamed = replace(one, id="renamed", moved_from=one.id)
+
+        def rest() -> Universe:
+            world = self.rest()
+            world.others = frozenset({(one.owner, renamed.id)})
+            return world
+
+        back = replace(one, moved_from=renamed.id)
+        move = Act(renamed, by_hand=freeze)
+        add("id-moved", rest, move, last=NOTHING)
+        add("id-moved>rotate", rest, replace(move, once=True), Act(renamed, ROTATE, by_hand=thaw), last=NOTHING)
+        add("id-moved>back", rest, move, Act(back), Act(one), last=NOTHING)
+        add(
+            "id-moved>absent",
+            rest,
+            replace(move, once=True),
+            Act(replace(renamed, absent=True), DELETE, by_hand=_let_go),
+        )
+        begun = Act(one, ROTATE, once=True)
+        early = Act(renamed, ends="move-unfinished")
+        add("rotate>id-moved", rest, begun, early, Act(back, after=SET), Act(renamed), last=NOTHING)
+        theirs = Act(renamed, once=True, token=Token(foreign=True))
+        add("id-moved>another-team", rest, theirs, move, last=NOTHING)
+
     def teams(self) -> None:
         """A run has another team's token: it changes nothing, and the next one with the right token goes on."""
         one, add, rest = self.one, self.add, self.rest
@@ -249,6 +276,11 @@ class Rows:
             self.add("clock-wrong-retire", self.rest, Act(one, ROTATE), early, Act(one))
 
 
+def _let_go(world: Universe) -> None:
+    calm(world)
+    thaw(world)
+
+
 def sequences(one: DesiredKey, label: str, empty: Start, at_rest: Callable[[DesiredKey], Start]) -> list[Scenario]:
     """Return all of one strategy."""
     rows = Rows(one, label, empty, at_rest)
@@ -259,6 +291,7 @@ def sequences(one: DesiredKey, label: str, empty: Start, at_rest: Callable[[Desi
     rows.brakes()
     rows.owners()
     rows.forgets()
+    rows.moves()
     rows.teams()
     rows.pools()
     rows.returns()

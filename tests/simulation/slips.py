@@ -204,6 +204,21 @@ def half_forgotten() -> tuple[Swap, ...]:
     return without("delete.claimed_again")
 
 
+def moved_unfenced() -> tuple[Swap, ...]:
+    """The record is copied while runs may still work on the old one."""
+    return without("move.fence")
+
+
+def claims_not_moved() -> tuple[Swap, ...]:
+    """The claims stay with the old id."""
+    return without("move.claims")
+
+
+def old_record_left() -> tuple[Swap, ...]:
+    """The record of the old id stays as it is."""
+    return without("move.leave")
+
+
 ALTERNATING, IN_PLACE = "alternating", "in-place"
 SLIPS: Mapping[str, Mutant] = {
     mutant.name: mutant
@@ -242,6 +257,9 @@ SLIPS: Mapping[str, Mutant] = {
         Mutant("an old secret is forgotten", forgotten_with_old_secret, (("overlap>forget", ALTERNATING),)),
         Mutant("a forgotten key is deleted", forgotten_and_deleted, (("forget", IN_PLACE),)),
         Mutant("a key is half forgotten", half_forgotten, (("forget>back", ALTERNATING),)),
+        Mutant("a record moves unfenced", moved_unfenced, (("id-moved", IN_PLACE),)),
+        Mutant("claims do not move", claims_not_moved, (("id-moved>rotate", IN_PLACE),)),
+        Mutant("the old record stays", old_record_left, (("id-moved", IN_PLACE),)),
         Mutant("a mint has to look like a key", mint_has_to_look_like_a_key, (("odd-format", IN_PLACE),)),
     )
 }

@@ -166,7 +166,7 @@ class Universe:
     away: dict[str, Key] = field(default_factory=dict)
     """API keys that live on though no list shows them."""
     frozen: bool = False
-    """The key is being forgotten: no API key and no field may change."""
+    """The key is being forgotten, or its record moves: no API key and no field may change."""
     noted: int = 0
     """The version of the record at a moment that a later act comes back to."""
     wrong: tuple[str, ...] = ()

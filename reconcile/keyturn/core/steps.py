@@ -49,6 +49,13 @@ class LookClaim:
 
 
 @dataclass(frozen=True, slots=True)
+class LookSource:
+    """Read the record of the id that the key had before."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Relist:
     """List the keys again, not from this run's cache."""
 
@@ -96,6 +103,14 @@ class WriteRecord:
     kind: Write
     shown: Planned | None = None
     then: End | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSource:
+    """Write the record of the id that the key had before, over the version that was read."""
+
+    record: Record
+    shown: Planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,16 +186,18 @@ class Remove:
     shown: Planned
 
 
-Reads = Look | LookBack | LookClaim | Relist
+Reads = Look | LookBack | LookClaim | LookSource | Relist
 Step = (
     Look
     | LookBack
     | LookClaim
+    | LookSource
     | Relist
     | Check
     | Preflight
     | Wait
     | WriteRecord
+    | WriteSource
     | WriteClaim
     | Create
     | Regenerate

@@ -25,6 +25,7 @@ from keyturn.core.steps import (
     Write,
     WriteClaim,
     WriteRecord,
+    WriteSource,
 )
 from keyturn.core.transition import Delivered, Done, Outcome, advance
 from keyturn.core.world import StoredRecord, World
@@ -122,12 +123,12 @@ def _go(work: _Working, state: State, step: Step) -> State:
     except LeaseLost:
         return _reread(work, state)
     except Conflict:
-        if isinstance(step, WriteRecord | WriteClaim):
+        if isinstance(step, WriteRecord | WriteSource | WriteClaim):
             return _reread(work, state)
         raise
     except TargetUnavailable:
         # A record write without an answer: what the store holds now tells whether it landed.
-        if not isinstance(step, WriteRecord):
+        if not isinstance(step, WriteRecord | WriteSource):
             raise
         return _reread(work, state)
     if isinstance(step, Wait) and step.reread:

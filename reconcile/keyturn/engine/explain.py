@@ -13,6 +13,7 @@ from keyturn.core.steps import (
     Look,
     LookBack,
     LookClaim,
+    LookSource,
     Preflight,
     Relist,
     Wait,
@@ -49,6 +50,8 @@ def sentence(decision: Decision) -> str:
             return f"reads earlier versions of {', '.join(str(item) for item, _ in held) or 'no delivery'}"
         case LookClaim(uuid):
             return f"reads the claim on the API key {uuid}"
+        case LookSource(key):
+            return f"reads the record of {key!r}"
         case Relist():
             return "lists the API keys again"
         case Check(purpose=purpose):

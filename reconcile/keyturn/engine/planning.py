@@ -24,6 +24,7 @@ from keyturn.core.steps import (
     Look,
     LookBack,
     LookClaim,
+    LookSource,
     Purpose,
     Regenerate,
     Relist,
@@ -31,6 +32,7 @@ from keyturn.core.steps import (
     Step,
     Wait,
     WriteRecord,
+    WriteSource,
 )
 from keyturn.core.transition import Listed, Outcome, advance, assume
 from keyturn.core.world import World
@@ -50,10 +52,11 @@ QUIET = {
     (Change.RECORD, "deliveries-differ"),
     (Change.RECORD, "name-differs"),
     (Change.RECORD, "absent"),
+    (Change.RECORD, "moved"),
 }
 FINISHES = "finishes"
 """The code of a retire that is carried out, by this run or for one that opened it."""
-READS = (Look, LookBack, LookClaim, Relist)
+READS = (Look, LookBack, LookClaim, LookSource, Relist)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +136,7 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
             return as_recorded(world, desired, end)
         return Planning(KeyPlan(desired.id, (), end, "unknown", conditions=conditions(facts(seen, end))), seen)
     changes = worth_showing([item for step in steps for item in shown(step)])
-    if not changes and any(isinstance(step, WriteRecord) for step in steps):
+    if not changes and any(isinstance(step, WriteRecord | WriteSource) for step in steps):
         changes = [Planned(Change.RECORD, "record", "writes its record: no API key and no delivery changes")]
     rotations = [item for item in changes if item.change is Change.ROTATE]
     scheduled = bool(rotations) and all(item.code == "due" for item in rotations)

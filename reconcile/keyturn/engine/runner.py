@@ -207,7 +207,7 @@ class Runner:
                 raise InputError(f"the manifest has no key {name!r}", remedy=remedy)
         if keys:
             return Call(tuple(key for key in self._desired.keys if key.id in keys), options, limits, unpark)
-        unmanaged = self._unmanaged(known)
+        unmanaged = self._unmanaged({*known, *(key.moved_from for key in self._desired.keys)})
         lost = (self._entryless(key) for key, record in unmanaged.items() if has_retire(record))
         return Call((*self._desired.keys, *lost), options, limits, unpark, unmanaged=tuple(unmanaged))
 

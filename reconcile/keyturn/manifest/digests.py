@@ -18,6 +18,7 @@ def fingerprint(desired: DesiredKey) -> str:
     plain = dataclasses.replace(desired, owner="", timing=Timing(), fingerprint="", homes={}, permit=None)
     entry = dataclasses.asdict(plain)
     # Omit newer fields unless they are used: otherwise every entry would look changed after an upgrade.
+    del entry["moved_from"]  # it says nothing of the key itself
     return _digest({name: entry[name] for name in entry if name not in {"pool", "permit"} or entry[name] is not None})
 
 
