@@ -12,6 +12,7 @@ from tests.real.promise import breaches, noise
 from tests.real.relay import Moment
 
 KEY = "key"
+OLD = "key-before"
 LANES = 12
 LANDS = 0.6 * SETTLE
 """Seconds after the death of its sender at which a late request reaches the server: within the settle time."""
@@ -90,6 +91,13 @@ def _adopt_again(site: Site) -> None:
     assert run.code == 0, f"a forgotten key is not adopted again: {run.code} {run.out} {run.err}"
 
 
+def _move(site: Site, strategy: str) -> None:
+    """Give the record another id, as if the entry had been renamed."""
+    site.existing(OLD, strategy)
+    site.come_to_rest("1h")
+    site.keys[KEY] = {**site.keys.pop(OLD), "moved": {"from": OLD}}
+
+
 def _spread(site: Site, strategy: str) -> None:
     _rest(site, strategy)
     site.keys[KEY]["deliver"].append({"target": "vault", "path": f"{site.path(KEY)}-too", "field": FIELD})
@@ -121,6 +129,7 @@ OPERATIONS = (
     *(Operation("deliver elsewhere", strategy, _spread) for strategy in BOTH),
     *(Operation("delete", strategy, _delete, DELETES) for strategy in BOTH),
     *(Operation("forget", strategy, _forget, FORGET) for strategy in BOTH),
+    *(Operation("move", strategy, _move) for strategy in BOTH),
     Operation("from alternating to", "in-place", _to_in_place, DELETES),
     Operation("from in-place to", "alternating", _to_alternating, mints=1),
 )
