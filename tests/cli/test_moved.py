@@ -56,7 +56,7 @@ def test_the_record_goes_on_under_the_new_id(nursery: ForkServer) -> None:
 
 
 def test_what_cannot_be_moved(nursery: ForkServer) -> None:
-    """An id with an entry, a record of another owner, two records, unfinished work: each is said, nothing is changed."""
+    """An id with an entry, a record of another owner, two records, unfinished work: each is said, nothing changes."""
     with desk(nursery) as made:
         _adopted(made)
         entry = made.keys["bot"]

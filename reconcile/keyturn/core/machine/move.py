@@ -2,7 +2,7 @@
 
 The old record says first where it moves to: from then on no run works on it. Then the new record is written as a copy
 that says where it comes from, the claims follow one by one, the old record becomes a tombstone, and the new record
-forgets where it came from. A run that finds any of these goes on from there.
+forgets where it came from. A run that finds any of these continues from there.
 """
 
 from __future__ import annotations
@@ -130,7 +130,9 @@ def copy(state: State) -> Decision | None:
     source = _source(state)
     if source is None:
         return None
-    arrived = replace(source, key=state.desired.id, moved_from=source.key, moved_to="")
+    # The id is a part of the entry's fingerprint; another id is no reason to unpark the key.
+    parked = source.parked and replace(source.parked, fingerprint=state.desired.fingerprint)
+    arrived = replace(source, key=state.desired.id, moved_from=source.key, moved_to="", parked=parked)
     return WriteRecord(
         note(arrived, state, f"moved from {source.key!r}", Cause(MOVED, by=state.options.by)), Write.KEEP
     )
