@@ -8,7 +8,7 @@ from keyturn.core.machine.deliver import cleaned
 from keyturn.core.machine.deliveries import recorded
 from keyturn.core.machine.facts import found, intent_of, intent_slot, note, record_of
 from keyturn.core.machine.guards import failed, relisted, seen, settled
-from keyturn.core.machine.ownership import claim, drop_extra, gate, new_intent, release
+from keyturn.core.machine.ownership import contested, drop_extra, gate, new_intent, release
 from keyturn.core.machine.policy import Branch, Chain, when
 from keyturn.core.machine.provenance import made
 from keyturn.core.machine.retire import no_record
@@ -18,7 +18,7 @@ from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Record
 from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
-from keyturn.core.steps import Decision, DeleteKey, Write, WriteRecord
+from keyturn.core.steps import Decision, DeleteKey, Write, WriteClaim, WriteRecord
 
 # The entry says `state: absent`.
 
@@ -210,10 +210,17 @@ def close_taken_back(state: State) -> Decision | None:
 
 
 def claimed_again(state: State) -> Decision | None:
-    """Claim again what was released while the key was being forgotten; stop if another key has claimed it since."""
+    """Claim again what this key released while it was being forgotten; stop if another key has claimed it since.
+
+    Only a claim that names this key is taken again: a record alone is no proof that an API key is this key's.
+    """
     for uuid in sorted(record_of(state).uuids):
-        if needs := claim(state, uuid):
+        if needs := contested(state, uuid):
             return needs
+        found = state.observed.claims[uuid]
+        if found and found.released_at and (found.owner, found.key) == (state.desired.owner, state.desired.id):
+            shown = Planned(Change.ADOPT, "claims", f"claims the API key {uuid} again", uuid=uuid)
+            return WriteClaim(replace(found, released_at=None), shown)
     return None
 
 
