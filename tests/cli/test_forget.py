@@ -83,7 +83,7 @@ def test_unfinished_work_is_not_forgotten(nursery: ForkServer) -> None:
         mark = made.mark()
         answer = made.run("forget", "bot", "--yes", code=4)
         assert "left an open rotate of slot a; nobody would finish it [forget-unfinished]" in answer.stdout
-        assert "put the entry back, let `keyturn apply bot` finish it" in answer.stdout
+        assert "put the entry of that id back, let `keyturn apply` finish it" in answer.stdout
         assert made.mark() == mark
         made.keys = {"bot": entry}
         time.sleep(1.1)

@@ -69,8 +69,11 @@ def test_a_condition_names_the_keys(nursery: ForkServer) -> None:
         assert made.sandbox.accepts(made.held("k01"))
         mark = made.mark()
         answer = made.run("rotate", "--only", "refused", "--yes")
-        assert "No key is in the condition refused." in answer.stderr
-        assert made.json("rotate", "--only", "parked", "--yes")["runs"] == []
+        assert "No key is in the condition refused, as far as is known." in answer.stderr
+        assert made.json("rotate", "--only", "parked", "--only", "gone", "--yes")["runs"] == []
+        made.sandbox.arm("list", "error-503", times=None)
+        answer = made.run("rotate", "--only", "refused", "--yes", code=1)
+        assert "The condition of k00, k01, k02 is not known, so they are left out: " in answer.stderr
         assert made.mark() == mark
 
 

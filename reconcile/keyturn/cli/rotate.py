@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import click
 
 from keyturn.cli import options
-from keyturn.core.reasons import Condition
+from keyturn.core.reasons import Condition, mixed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
+    from keyturn.cli.console import Screen
     from keyturn.cli.session import Opened
     from keyturn.core.results import Options
 
@@ -19,6 +20,8 @@ COMPROMISED = (
     "These keys are rotated immediately: no preflight, no window, no overlap. When the new secret is created, the old "
     "one dies. Each consumer is refused until it reads the new secret: that is an outage."
 )
+UNKNOWN = frozenset({Condition.UNKNOWN, Condition.LOGIN_REFUSED})
+"""What is told of a key that could not be looked at."""
 
 
 @click.command(
@@ -29,9 +32,10 @@ COMPROMISED = (
 @click.option("--all", "every", is_flag=True, help="Rotate every key of the manifest.")
 @click.option(
     "--only",
+    multiple=True,
     type=click.Choice([one.value for one in Condition]),
     metavar="CONDITION",
-    help="Rotate the keys of which `status --verify` tells this condition, such as refused.",
+    help="Rotate the keys that `status --verify` shows in this condition, such as refused; repeat it for more.",
 )
 @click.option("--compromised", is_flag=True, help="The secret has leaked: no overlap, the old one dies immediately.")
 @click.option("--reason", default="", metavar="TEXT", help="Reason, for the key's history.")
@@ -44,7 +48,7 @@ def command(
     keys: tuple[str, ...],
     file: str,
     every: bool,
-    only: str | None,
+    only: tuple[str, ...],
     compromised: bool,
     reason: str,
     lock_timeout: float,
@@ -62,31 +66,41 @@ def command(
     screen = options.screen()
     asked = Options(rotate=True, compromised=compromised, reason=reason, by=options.person(), lock_timeout=lock_timeout)
     with opened(screen, file, (), keys) as manifests:
-        chosen = _in_condition(manifests, only) if only else manifests
+        chosen, unseen = _in_condition(screen, manifests, only) if only else (manifests, 0)
         if not keys:
             _permitted(chosen, asked)
+        order = Order(asked, yes=yes, warning=COMPROMISED if compromised else "")
         if only and not chosen:
-            screen.say(f"No key is in the condition {only}.")
-            return report(screen, ())
-        return change(screen, chosen, Order(asked, yes=yes, warning=COMPROMISED if compromised else ""))
+            screen.say(f"No key is in the condition {' or '.join(only)}, as far as is known.")
+        return mixed((change(screen, chosen, order) if chosen else report(screen, ()), unseen))
 
 
-def _in_condition(manifests: Sequence[Opened], condition: str) -> tuple[Opened, ...]:
-    """Return the manifests that have keys in this condition, each with these keys. Deliveries and secrets are read."""
+def _in_condition(screen: Screen, manifests: Sequence[Opened], only: Collection[str]) -> tuple[tuple[Opened, ...], int]:
+    """Return the manifests that have keys in these conditions, each with these keys; and an exit code.
+
+    Deliveries are read and secrets are tried. The exit code is that of keys whose condition is not known: they are
+    told, because they may be meant.
+    """
     from dataclasses import replace
 
     from keyturn.core.results import Options
 
-    chosen = []
+    chosen, codes = [], [0]
     for one in manifests:
         present = {key.id for key in one.desired.keys if not key.absent}
-        found = one.runner.status((), Options(verify=True)).keys
-        wanted = tuple(
-            key.key for key in found if key.key in present and any(end.condition == condition for end in key.every)
-        )
+        run = one.runner.status((), Options(verify=True))
+        found = [key for key in run.keys if key.key in present]
+        wanted = tuple(key.key for key in found if key.condition in only)
         if wanted:
             chosen.append(replace(one, keys=wanted))
-    return tuple(chosen)
+        unknown = [key for key in found if key.condition in UNKNOWN and key.key not in wanted]
+        if unknown:
+            names = ", ".join(key.key for key in unknown)
+            screen.error(f"The condition of {names} is not known, so they are left out: {unknown[0].why}")
+        if run.stop:
+            screen.error(f"The whole run stops: {run.stopped}")
+        codes += [*(key.exit_code for key in unknown), run.stop.exit_code if run.stop else 0]
+    return tuple(chosen), mixed(codes)
 
 
 def _permitted(manifests: Sequence[Opened], asked: Options) -> None:
