@@ -36,6 +36,10 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.ALLOW_UNPROVEN: "compare the API key in the control panel with the outputs of the resource; if it is this "
     "key's, give it the name that the resource asks for, then run `pulumi up` again",
     Remedy.DELETE_EXTRA: "delete it in the control panel if nobody uses it, then run `pulumi up` again",
+    Remedy.FINISH_FIRST: UP,
+    Remedy.FINISH_MOVE: "let the command line finish the move of the record",
+    Remedy.ONE_RECORD: "forget one of the two records with the command line",
+    Remedy.LEAVE_OLD: "run `pulumi up` again when the overlap is over",
     Remedy.SIGN_RECORDS: "find out who changed it; if what it says is right, sign it with the command line",
     Remedy.AGREE: UP,
     Remedy.UNPARK: "remove the cause, then change rotation_trigger, smoke, rotation or deliver",

@@ -117,15 +117,26 @@ def fault_all(shared: Servers) -> int:
 
 
 def rotate_all(_shared: Servers) -> int:
-    """Rotate every key at once under the API's limit."""
-    keys, limit = 260, 250
-    came = incident(keys, limit, alternating=keys // 2, used=limit)
-    _say(f"`keyturn rotate` with {keys} names, half of them of two slots, {limit} requests per minute, and all of this")
+    """Rotate every key at once under the API's limit: by name, then because every secret leaked."""
+    limit = 250
+    return _rotated(260, limit) + _rotated(300, limit, "INC-42")
+
+
+def _rotated(keys: int, limit: int, leaked: str = "") -> int:
+    came = incident(keys, limit, alternating=keys // 2, used=limit, leaked=leaked)
+    how = f"rotate --all --compromised --reason {leaked}" if leaked else "rotate KEY …"
+    _say(f"`keyturn {how}`: {keys} keys, half of them of two slots, {limit} requests per minute, and all of this")
     _say("minute's used up by someone else:")
     _say(f"  exit code {came.code}, {came.mints} mints, {len(came.behind)} keys left behind; {came.requests} requests,")
     _say(f"  {came.refused} of them answered with 429; {came.said} lines say how long it waits; {came.seconds:.0f} s")
+    # A compromised key of two slots is regenerated twice: a new secret, and the old one killed at once.
+    mints = keys + keys // 2 if leaked else keys
     wrong = [f"{name} was left behind" for name in came.behind]
-    wrong += [f"exit code {came.code}"] * (came.code != 0) + ["not one mint per key"] * (came.mints != keys)
+    wrong += [f"exit code {came.code}"] * (came.code != 0) + [f"not {mints} mints"] * (came.mints != mints)
+    if leaked:
+        _say(f"  {len(came.alive)} old secrets alive; the history of {keys - len(came.untold)} keys names {leaked}")
+        wrong += [f"the old secret of {name} lives" for name in came.alive]
+        wrong += [f"the history of {name} does not name {leaked}" for name in came.untold]
     return _wrong(wrong)
 
 

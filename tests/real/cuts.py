@@ -12,6 +12,7 @@ from tests.real.promise import breaches, noise
 from tests.real.relay import Moment
 
 KEY = "key"
+OLD = "key-before"
 LANES = 12
 LANDS = 0.6 * SETTLE
 """Seconds after the death of its sender at which a late request reaches the server: within the settle time."""
@@ -73,6 +74,30 @@ def _delete(site: Site, strategy: str) -> None:
     site.keys[KEY]["state"] = "absent"
 
 
+def _forget(site: Site, strategy: str) -> None:
+    """Take the entry out; a manifest needs another one."""
+    _rest(site, strategy)
+    site.keys["other"] = {**site.keys.pop(KEY), "state": "absent"}
+
+
+def _adopt_again(site: Site) -> None:
+    """Put the entry of a forgotten key back: it is adopted as it is."""
+    entry = site.keys.pop("other")
+    del entry["state"]
+    site.keys[KEY] = {**entry, "adopt": {"secret": "existing"}}
+    if entry["rotation"]["strategy"] == "alternating":
+        site.keys[KEY]["adopt"]["live"] = "a"
+    run = site.run("apply", "--yes")
+    assert run.code == 0, f"a forgotten key is not adopted again: {run.code} {run.out} {run.err}"
+
+
+def _move(site: Site, strategy: str) -> None:
+    """Give the record another id, as if the entry had been renamed."""
+    site.existing(OLD, strategy)
+    site.come_to_rest("1h")
+    site.keys[KEY] = {**site.keys.pop(OLD), "moved": {"from": OLD}}
+
+
 def _spread(site: Site, strategy: str) -> None:
     _rest(site, strategy)
     site.keys[KEY]["deliver"].append({"target": "vault", "path": f"{site.path(KEY)}-too", "field": FIELD})
@@ -89,6 +114,7 @@ def _to_alternating(site: Site, strategy: str) -> None:
 
 
 BOTH = ("in-place", "alternating")
+FORGET = ("forget", KEY, "--yes")
 DELETES = ("apply", "--yes", "--allow-delete", "2")
 ROTATE = ("rotate", KEY, "--yes")
 ROTATIONS = tuple(Operation("rotate", strategy, _rest, ROTATE, 1) for strategy in BOTH)
@@ -102,6 +128,8 @@ OPERATIONS = (
     *(Operation("rename", strategy, _rename) for strategy in BOTH),
     *(Operation("deliver elsewhere", strategy, _spread) for strategy in BOTH),
     *(Operation("delete", strategy, _delete, DELETES) for strategy in BOTH),
+    *(Operation("forget", strategy, _forget, FORGET) for strategy in BOTH),
+    *(Operation("move", strategy, _move) for strategy in BOTH),
     Operation("from alternating to", "in-place", _to_in_place, DELETES),
     Operation("from in-place to", "alternating", _to_alternating, mints=1),
 )
@@ -114,10 +142,13 @@ def effects(shared: Servers, operation: Operation) -> tuple[str, ...]:
         start = site.mints(KEY)
         run = site.run(*operation.command)
         assert run.code == 0, f"{operation}: {run.code}\n{run.err}"
+        changes = tuple(sent.what for sent in site.gate.changes)
+        if operation.command == FORGET:
+            _adopt_again(site)
         found = breaches(site, KEY)
         assert not found, f"{operation}, undisturbed: {found}"
         assert site.mints(KEY) - start == operation.mints, f"{operation}, undisturbed: mints"
-        return tuple(sent.what for sent in site.gate.changes)
+        return changes
 
 
 def cut(shared: Servers, operation: Operation, nth: int, moment: Moment) -> Cut:
@@ -147,10 +178,12 @@ def _after(site: Site, operation: Operation, moment: Moment) -> Iterator[str]:
     protected = operation.strategy == "alternating" and operation.name in {"rotate", "retire", "rename"}
     if protected and not site.sandbox.accepts(site.held(KEY) or ""):
         yield "right after the kill, the delivered secret is dead"
-    after = DELETES if operation.command == DELETES else ("apply", "--yes")
+    after = operation.command if operation.command in {DELETES, FORGET} else ("apply", "--yes")
     run = site.run(*after)
     if run.code != 0:
         yield f"the next apply ends with {run.code}: {run.out} {run.err}"
+    if operation.command == FORGET:
+        _adopt_again(site)
     if moment is Moment.LATE:
         # A first write that lands when the next run has already found nothing to do is the work of the run after it.
         time.sleep(max(0.0, landed - time.monotonic()) + 0.2)

@@ -1,4 +1,4 @@
-"""An incident: every key is rotated at once, by name, under the API's limit of requests per minute."""
+"""An incident: every key is rotated at once, by name or all of them, under the API's limit of requests per minute."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,13 +44,18 @@ class Came:
     """Lines that say how long the run waits."""
     behind: tuple[str, ...]
     """Keys whose file holds the secret of before, or one that the API does not accept."""
+    alive: tuple[str, ...]
+    """Keys whose secret of before is still accepted."""
+    untold: tuple[str, ...]
+    """Keys of which `history --all --since 1h` does not tell the reason, as text and as JSON."""
     err: str
 
 
-def incident(keys: int, limit: int, *, alternating: int = 0, used: int = 0, ago: float = 0.0) -> Came:
+def incident(keys: int, limit: int, *, alternating: int = 0, used: int = 0, ago: float = 0.0, leaked: str = "") -> Came:
     """Adopt so many keys, then rotate them all under `limit` requests per minute.
 
     `alternating`: how many of them have two slots. `used`: how many requests someone else made `ago` seconds before.
+    `leaked`: every secret leaked, for this reason: one command names no key; otherwise each key is named.
     """
     with tempfile.TemporaryDirectory(prefix="keyturn-incident-") as made, Sandbox(seed=1) as sandbox:
         folder = Path(made)
@@ -75,12 +80,15 @@ def incident(keys: int, limit: int, *, alternating: int = 0, used: int = 0, ago:
         sandbox.change(minute_limit=limit)
         sandbox.clear_requests()
         started = time.monotonic()
-        program = [sys.executable, "-m", "keyturn.cli", "rotate", *names, "--yes", "-f", str(file)]
-        done = run(program, seconds=LONGEST, env=env, cwd=folder)
+        which = ["--all", "--compromised", "--reason", leaked] if leaked else names
+        keyturn = [sys.executable, "-m", "keyturn.cli"]
+        done = run([*keyturn, "rotate", *which, "--yes", "-f", str(file)], seconds=LONGEST, env=env, cwd=folder)
         seconds = time.monotonic() - started
         for text in (done.stdout, done.stderr):
             assert not any(leak in text for leak in LEAKS), text
         seen = [one.status for one in sandbox.requests if one.path.startswith("/v2")]
+        asked = [*keyturn, "history", "--all", "--since", "1h", "-f", str(file)]
+        told = [run([*asked, "--format", form], env=env, cwd=folder).stdout for form in ("text", "json")]
         return Came(
             code=done.returncode,
             seconds=seconds,
@@ -89,8 +97,22 @@ def incident(keys: int, limit: int, *, alternating: int = 0, used: int = 0, ago:
             mints=_mints(sandbox) - minted,
             said=len(WAITS.findall(done.stderr)),
             behind=tuple(n for n in names if _held(folder, n) == before[n] or not sandbox.accepts(_held(folder, n))),
+            alive=tuple(name for name in names if sandbox.accepts(before[name])),
+            untold=_untold(names, leaked, *told) if leaked else (),
             err=done.stderr + done.stdout,
         )
+
+
+def _untold(names: Sequence[str], reason: str, text: str, document: str) -> tuple[str, ...]:
+    """Return the keys whose history does not give the reason, in either form."""
+    lines = [line for line in text.splitlines() if reason in line]
+    histories = {one["key"]: one["events"] for one in json.loads(document)["keys"]}
+    causes = {name: [event["cause"] or {} for event in histories.get(name, ())] for name in names}
+    return tuple(
+        name
+        for name in names
+        if not any(name in line for line in lines) or reason not in [cause.get("reason") for cause in causes[name]]
+    )
 
 
 def _manifest(folder: Path, sandbox: Sandbox, strategies: Mapping[str, str]) -> Path:

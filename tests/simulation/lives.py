@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
-from keyturn.core.model import Delivery, DesiredKey, Rotation, Strategy
+from keyturn.core.model import Adopt, AdoptSecret, Delivery, DesiredKey, Rotation, SlotName, Strategy
 from keyturn.core.reasons import Condition
 from keyturn.core.record import Record
 from keyturn.core.results import KeyReport, Options
@@ -68,7 +69,14 @@ class Hand:
     which: int = 0
 
 
-Event = Apply | Pass | Edit | Hand
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """At rest, the key is forgotten, with what strikes that run; then its API keys are adopted again."""
+
+    faults: Mapping[int, Fault] = field(default_factory=dict)
+
+
+Event = Apply | Pass | Edit | Hand | Forget
 RULE = 20
 """By so many characters of what broke two violations are the same."""
 MILD = ("renames", "deletes", "hands-over")
@@ -100,6 +108,8 @@ class Life:
                 self._edit(event)
             case Hand():
                 self._by_hand(event)
+            case Forget(faults):
+                self._forget(faults)
 
     def _apply(self, event: Apply) -> None:
         universe, options = self.universe, event.options
@@ -193,6 +203,32 @@ class Life:
             if held:
                 universe.by_hand(place, held[hand.which % len(held)])
 
+    def _forget(self, faults: Mapping[int, Fault]) -> None:
+        """Forget the key: its record and claims are released, nothing else changes, and it can be adopted again."""
+        universe = self.universe
+        if self.desired.absent or self.end():
+            return
+        self.ours, self.handed, before = True, False, self._record()
+        gone = DesiredKey(before.key, before.owner, absent=True, retain=True, timing=TIMING)
+        universe.frozen = True
+        for strikes in (faults, {}, {}):  # what was late may land over the second run
+            universe.runs += 1
+            world = SimWorld(universe, strikes, TIMING)
+            with suppress(Killed):
+                rules.leak(universe, apply_key(world, gone, Options(forget=True), f"run-{universe.runs}"))
+            self.effects += len(world.trace)
+            universe.advance(1.0 if strikes else TIMING.settle)
+        universe.frozen = False
+        if self._record().deleted_at is None:
+            universe.blame("I1: a forgotten key still has its record")
+        if any(claim.key == before.key and not claim.released_at for claim, _ in universe.claims.values()):
+            universe.blame("I4: a forgotten key still has a claim")
+        uuids = {name: slot.uuid for name, slot in before.slots.items()}
+        a, b = (uuids.get(name, "") for name in SlotName)
+        self.desired = replace(self.desired, adopt=Adopt(AdoptSecret.EXISTING, a, b, before.live))
+        self._apply(Apply())
+        self.desired = replace(self.desired, adopt=None)
+
     def end(self) -> tuple[str, ...]:
         """Let all faults be gone and time pass; return what broke."""
         if not self.universe.wrong:
@@ -231,8 +267,10 @@ def _event(chance: random.Random, *, rough: bool) -> Event:
         return Edit(places=tuple(chance.sample(ALL_PLACES, chance.randint(1, 3))))
     if roll < 0.8:
         return Edit(trigger=str(chance.randint(1, 9)))
-    if roll < 0.87:
+    if roll < 0.85:
         return Edit(absent=chance.random() < 0.5)
+    if roll < 0.87:
+        return Forget(_faults(chance))
     return Hand(chance.choice(ROUGH if rough else MILD), chance.randint(0, 5))
 
 

@@ -16,6 +16,16 @@ def calm(world: Universe) -> None:
     world.steady = frozenset()
 
 
+def freeze(world: Universe) -> None:
+    """From here on no API key and no field may change, unless something sent before is still under way."""
+    world.frozen = not world.late
+
+
+def thaw(world: Universe) -> None:
+    """From here on they may."""
+    world.frozen = False
+
+
 def live_gone(world: Universe) -> None:
     """Someone deletes the live API key."""
     record = world.records["main"][0]

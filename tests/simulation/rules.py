@@ -53,6 +53,8 @@ def begin(universe: Universe, desired: DesiredKey, *, compromised: bool = False)
 
 def watch(universe: Universe, mutation: Mutation) -> None:
     """Check what must hold at every instant (I3, I9)."""
+    if universe.frozen and not isinstance(mutation, Put):
+        universe.blame(f"I9: it did not leave all as it is: {type(mutation).__name__}")
     if stranger := _stranger(universe, mutation):
         universe.blame(f"I9: {stranger} of someone else was changed")
     if mistake := _spare(universe, mutation):
@@ -205,9 +207,12 @@ def _kept(universe: Universe, desired: DesiredKey) -> None:
     if record is None or record.intent:
         universe.blame("I1: no record, or an open intent, at rest")
         return
+    old, _ = universe.records.get(desired.moved_from, (None, 0))
+    if old and (not old.deleted_at or old.moved_to != desired.id or record.moved_from or record.moved_to):
+        universe.blame("I4: a record has not moved to its new id")
     slots = {slot.uuid: name for name, slot in record.slots.items()}
     for key in universe.keys.values():
-        if key.ours and key.uuid not in slots:
+        if key.ours and key.uuid not in slots and not desired.retain:
             universe.blame(f"I4: {key.uuid} ({key.name}) was made by keyturn and is in no record")
     if desired.clean_targets and not desired.retain:
         _cleaned(universe, desired, record.digest_key)
@@ -215,8 +220,8 @@ def _kept(universe: Universe, desired: DesiredKey) -> None:
         if not desired.retain and any(key.ours for key in universe.keys.values()):
             universe.blame("I4: the key was to be deleted")
         mine = (claim for claim, _ in universe.claims.values() if claim.key == desired.id)
-        if any(claim.uuid in universe.dropped and not claim.released_at for claim in mine):
-            universe.blame("I4: a claim on a key that is gone was not released")
+        if any((desired.retain or claim.uuid in universe.dropped) and not claim.released_at for claim in mine):
+            universe.blame("I4: a claim on a key that is gone, or was forgotten, was not released")
         return
     for delivery in desired.deliveries:
         value = universe.fields.get(delivery, "")

@@ -11,7 +11,7 @@ from keyturn.core.model import Adopt, AdoptSecret, Delivery, DesiredKey, Rotatio
 from keyturn.core.record import Claim, Intent, Op, Retire, Slot
 from keyturn.core.results import Options
 from keyturn.engine.executor import apply_key
-from tests.simulation.people import bury, make_keys
+from tests.simulation.people import bury, freeze, make_keys, thaw
 from tests.simulation.play import Act, Scenario
 from tests.simulation.rules import LONG, Stops, watch
 from tests.simulation.sequences import sequences
@@ -26,6 +26,7 @@ VERIFY = Options(verify=True)
 NOTHING = Options()
 ROTATE = Options(rotate=True)
 DELETE = Options(allow_delete=True)
+FORGET = Options(forget=True)
 NONCE = "0badcafe"
 BOTH = (Strategy.IN_PLACE, Strategy.ALTERNATING)
 
@@ -207,6 +208,10 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
     if alternating:
         made.append(stop("forged-retire", _cached(lambda: forged_retire(one))))
         made.append(act("retire", _cached(lambda: _overlapped(one)), Act(one)))
+        gone = DesiredKey(one.id, one.owner, absent=True, retain=True, timing=TIMING)
+        early = Act(gone, FORGET, ends="old-secret-left", by_hand=freeze)
+        retired, forget = replace(later, by_hand=thaw, again=True), Act(gone, FORGET, by_hand=freeze)
+        made.append(act("overlap>forget", _cached(lambda: _overlapped(one, 60.0)), early, retired, forget, last=FORGET))
         put_back = Act(one, after=600.0, by_hand=lambda world: _put_back(world, one))
         made.append(act("retire-rolled-back", rest, Act(one, ROTATE, once=True), put_back, later))
     return [
@@ -328,10 +333,10 @@ def _unsteady(world: Universe) -> None:
     world.steady = frozenset()
 
 
-def _overlapped(desired: DesiredKey) -> Universe:
-    """A world in which a rotation's overlap has just passed."""
+def _overlapped(desired: DesiredKey, passed: float = 2 * 3600.0) -> Universe:
+    """A world so many seconds after a rotation; by default its overlap has just passed."""
     world = settled(desired, steady=True)
     world.runs += 1
     apply_key(SimWorld(world, {}, TIMING), desired, ROTATE, f"run-{world.runs}")
-    world.advance(2 * 3600.0)
+    world.advance(passed)
     return world

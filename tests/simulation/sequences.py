@@ -14,6 +14,7 @@ from tests.simulation.people import (
     closed_now,
     come_back,
     deafen,
+    freeze,
     hear,
     intent_gone,
     live_gone,
@@ -30,6 +31,7 @@ from tests.simulation.people import (
     spares,
     spares_for_gone,
     standby_gone,
+    thaw,
     unless_begun,
     vanish,
 )
@@ -45,6 +47,8 @@ DELETE = Options(allow_delete=True)
 COMPROMISED = Options(rotate=True, compromised=True)
 UNPARK = Options(unpark=True)
 TAKE_OVER = Options(take_over=True)
+FORGET = Options(forget=True)
+FORGET_ALL = Options(forget=True, leave_old=True)
 HOUR = 3600.0
 SET = 7200.0
 """By how many seconds a clock is off that is off."""
@@ -169,6 +173,51 @@ class Rows:
         self.add("hand-off>rename", self.empty, asked, Act(renamed, ends="hand-off"), made)
         self.add("take-over", self.rest, Act(one, TAKE_OVER, by_hand=of_others, again=True), Act(one, ROTATE))
 
+    def forgets(self) -> None:
+        """The key is forgotten and stays as it is; its API keys are adopted again, also from half of a forget."""
+        one, add, rest = self.one, self.add, self.rest
+        live = SlotName.A if self.alternating else None
+        back = Act(replace(one, adopt=Adopt(AdoptSecret.EXISTING, live=live)), by_hand=thaw)
+        gone = DesiredKey(one.id, one.owner, absent=True, retain=True, timing=one.timing)
+        forget = Act(gone, FORGET, by_hand=freeze)
+        add("forget", rest, forget, last=FORGET)
+        add("forget>adopt", rest, forget, back, last=NOTHING)
+        add("forget>back", rest, replace(forget, once=True), back, last=NOTHING)
+        # What cannot be forgotten now is finished first; an unfinished delivery may leave two secrets.
+        begun, refused = Act(one, ROTATE, once=True), replace(forget, once=True)
+        later = replace(back, after=SET, again=True, ends="no-present-secret")
+        add("rotate>forget", rest, begun, refused, later, later, replace(forget, again=True), last=FORGET)
+        left = replace(forget, options=FORGET_ALL)
+        finished = Act(one, after=2 * one.timing.settle, again=True)
+        add("rotated>forget", rest, begun, finished, finished, left, last=FORGET_ALL)
+
+    def moves(self) -> None:
+        """The id of the key is renamed in the manifest: its record moves, and nothing else changes."""
+        one, add = self.one, self.add
+        renamed = replace(one, id="renamed", moved_from=one.id)
+
+        def rest() -> Universe:
+            world = self.rest()
+            world.others = frozenset({(one.owner, renamed.id)})
+            return world
+
+        back = replace(one, moved_from=renamed.id)
+        move = Act(renamed, by_hand=freeze)
+        add("id-moved", rest, move, last=NOTHING)
+        add("id-moved>rotate", rest, replace(move, once=True), Act(renamed, ROTATE, by_hand=thaw), last=NOTHING)
+        add("id-moved>back", rest, move, Act(back), Act(one), last=NOTHING)
+        add(
+            "id-moved>absent",
+            rest,
+            replace(move, once=True),
+            Act(replace(renamed, absent=True), DELETE, by_hand=_let_go),
+        )
+        begun = Act(one, ROTATE, once=True)
+        early = Act(renamed, ends="move-unfinished")
+        add("rotate>id-moved", rest, begun, early, Act(back, after=SET), Act(renamed), last=NOTHING)
+        theirs = Act(renamed, once=True, token=Token(foreign=True))
+        add("id-moved>another-team", rest, theirs, move, last=NOTHING)
+
     def teams(self) -> None:
         """A run has another team's token: it changes nothing, and the next one with the right token goes on."""
         one, add, rest = self.one, self.add, self.rest
@@ -227,6 +276,11 @@ class Rows:
             self.add("clock-wrong-retire", self.rest, Act(one, ROTATE), early, Act(one))
 
 
+def _let_go(world: Universe) -> None:
+    calm(world)
+    thaw(world)
+
+
 def sequences(one: DesiredKey, label: str, empty: Start, at_rest: Callable[[DesiredKey], Start]) -> list[Scenario]:
     """Return all of one strategy."""
     rows = Rows(one, label, empty, at_rest)
@@ -236,6 +290,8 @@ def sequences(one: DesiredKey, label: str, empty: Start, at_rest: Callable[[Desi
     rows.hands()
     rows.brakes()
     rows.owners()
+    rows.forgets()
+    rows.moves()
     rows.teams()
     rows.pools()
     rows.returns()

@@ -204,6 +204,46 @@ def mint_has_to_look_like_a_key() -> tuple[Swap, ...]:
     return ((Record, "digests", frozenset()),)
 
 
+def forgotten_unfinished() -> tuple[Swap, ...]:
+    """A key is forgotten while an intent is open."""
+    return without("delete.unfinished")
+
+
+def forgotten_with_old_secret() -> tuple[Swap, ...]:
+    """A key is forgotten although an old secret is to be killed."""
+    return without("delete.old_secret")
+
+
+def forgotten_and_deleted() -> tuple[Swap, ...]:
+    """A key that is forgotten loses its API keys."""
+    real = delete.release_key
+
+    def release_key(state: State, uuid: str, name: SlotName) -> Decision | None:
+        return real(replace(state, desired=replace(state.desired, retain=False)), uuid, name)
+
+    return ((delete, "release_key", release_key),)
+
+
+def half_forgotten() -> tuple[Swap, ...]:
+    """Claims that a forget has released stay so although the entry is back."""
+    return without("delete.claimed_again")
+
+
+def moved_unfenced() -> tuple[Swap, ...]:
+    """The record is copied while runs may still work on the old one."""
+    return without("move.fence")
+
+
+def claims_not_moved() -> tuple[Swap, ...]:
+    """The claims stay with the old id."""
+    return without("move.claims")
+
+
+def old_record_left() -> tuple[Swap, ...]:
+    """The record of the old id stays as it is."""
+    return without("move.leave")
+
+
 ALTERNATING, IN_PLACE = "alternating", "in-place"
 SLIPS: Mapping[str, Mutant] = {
     mutant.name: mutant
@@ -242,6 +282,13 @@ SLIPS: Mapping[str, Mutant] = {
         Mutant("a secret of earlier is forgotten", secret_forgotten, (("adopt-regenerate", IN_PLACE),), 2),
         Mutant("a first delivery is not noted", first_delivery_unnoted, (("adopt-regenerate", IN_PLACE),)),
         Mutant("a name of others is taken", name_of_others_taken, (("name-taken", ALTERNATING),)),
+        Mutant("unfinished work is forgotten", forgotten_unfinished, (("rotate>forget", IN_PLACE),)),
+        Mutant("an old secret is forgotten", forgotten_with_old_secret, (("overlap>forget", ALTERNATING),)),
+        Mutant("a forgotten key is deleted", forgotten_and_deleted, (("forget", IN_PLACE),)),
+        Mutant("a key is half forgotten", half_forgotten, (("forget>back", ALTERNATING),)),
+        Mutant("a record moves unfenced", moved_unfenced, (("id-moved", IN_PLACE),)),
+        Mutant("claims do not move", claims_not_moved, (("id-moved>rotate", IN_PLACE),)),
+        Mutant("the old record stays", old_record_left, (("id-moved", IN_PLACE),)),
         Mutant("a mint has to look like a key", mint_has_to_look_like_a_key, (("odd-format", IN_PLACE),)),
     )
 }

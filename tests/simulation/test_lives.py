@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from keyturn.core.model import Strategy
 from keyturn.core.results import Options
 from tests.simulation.faults import Class, faults_at
-from tests.simulation.lives import ALL_PLACES, MILD, ROUGH, Apply, Edit, Hand, Life, Pass
+from tests.simulation.lives import ALL_PLACES, MILD, ROUGH, Apply, Edit, Forget, Hand, Life, Pass
 from tests.simulation.sequences import SET
 
 FAULTS = some.dictionaries(
@@ -46,6 +46,11 @@ class AnyLife(RuleBasedStateMachine):
     def let_go(self, absent: bool) -> None:
         """Take the entry out, or back in."""
         self.life.live(Edit(absent=absent))
+
+    @rule(faults=FAULTS)
+    def forget(self, faults: dict[int, object]) -> None:
+        """Forget the key, disturbed, and adopt its API keys again."""
+        self.life.live(Forget(faults))  # type: ignore[arg-type]
 
     @rule(seconds=some.sampled_from((1.0, 100.0, 4000.0, 86400.0, 2700000.0)))
     def wait(self, seconds: float) -> None:

@@ -165,6 +165,8 @@ class Universe:
     """Spare API keys of the pool, each with the secret that the person saw who made it."""
     away: dict[str, Key] = field(default_factory=dict)
     """API keys that live on though no list shows them."""
+    frozen: bool = False
+    """The key is being forgotten, or its record moves: no API key and no field may change."""
     noted: int = 0
     """The version of the record at a moment that a later act comes back to."""
     wrong: tuple[str, ...] = ()
@@ -179,7 +181,7 @@ class Universe:
             self.mints, self.given, dict(self.left), self.overlap, self.wanted, self.leaked, self.told,
             self.by_others, self.dropped, self.known,
             self.held_dead, self.readonly, self.deaf, self.odd, self.others,
-            dict(self.spares), dict(self.away),
+            dict(self.spares), dict(self.away), self.frozen,
             self.noted, self.wrong, self.watch,
         )  # fmt: skip
 
@@ -194,7 +196,7 @@ class Universe:
             self.random, self.made, self.runs, self.failed_runs, self.create_gone, self.unfenced, self.foreign_keys,
             self.foreign_fields, self.steady, self.mints, self.given, self.left, self.overlap, self.wanted,
             self.leaked, self.told, self.by_others, self.dropped, self.known, self.held_dead, self.readonly, self.deaf,
-            self.odd, self.others, self.spares, self.away, self.noted, self.wrong,
+            self.odd, self.others, self.spares, self.away, self.frozen, self.noted, self.wrong,
         )  # fmt: skip
         return repr([sorted(map(repr, part)) if isinstance(part, frozenset) else part for part in parts])
 

@@ -27,7 +27,8 @@ def test_every_decision_of_a_plan_is_explained(strategy: str) -> None:
     assert replace(plan, basis="") == replace(unexplained, basis="")
     assert decisions[-1].kind == "End"
     assert decisions[-1].sentence == plan.end.why
-    assert {one.asked[:3] for one in decisions} == {("chain.decided", "ownership.team", "ownership.owner")}
+    first = ("chain.decided", "move.moved_away", "ownership.team", "ownership.owner")
+    assert {one.asked[:4] for one in decisions} == {first}
     assert all(one.sentence and one.by == one.asked[-1] for one in decisions)
     opened = next(one for one in decisions if one.by == "rotate.open_rotate")
     assert opened.sentence.startswith("rotates: asked for on the command line")

@@ -272,3 +272,23 @@ def test_a_mistake_in_the_defaults_is_told_once() -> None:
 def test_required_fields_of_the_top_are_told() -> None:
     """At the start of the file."""
     assert [(each.line, each.path) for each in mistakes("limits: {}")] == [(1, "apiVersion"), (1, "keys"), (1, "name")]
+
+
+def test_an_id_before_is_no_entry_and_of_one_key() -> None:
+    """An id from which a key was moved has no entry, and only one key has its record; it has the form of an id."""
+    kept = with_key("moved: {from: bot}")
+    assert "keys.bot.moved.from: the id 'bot' still has an entry; remove it, or remove `moved`" in told(kept)
+    places = [f"deliver: [{{target: vault, path: p{number}, field: K}}]" for number in range(2)]
+    keys = "".join(f"  b{number}: {{moved: {{from: old}}, {place}}}\n" for number, place in enumerate(places))
+    assert told(f"{TOP}keys:\n{keys}") == (
+        "keys.b1.moved.from: the key 'b0' was moved from 'old' too; only one has its record"
+    )
+    assert "keys.bot.moved.from" in told(with_key("moved: {from: ../other}"))
+    assert "keys.bot.moved" in told(with_key("moved:"))
+
+
+def test_a_move_does_not_change_the_entry() -> None:
+    """The line may come and go: a parked key stays parked, and no fingerprint of earlier versions changes."""
+    plain, moved = (read(with_key(*lines)).keys[0] for lines in ((), ("moved: {from: before}",)))
+    assert moved.moved_from == "before"
+    assert moved.fingerprint == plain.fingerprint

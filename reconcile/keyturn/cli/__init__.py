@@ -17,6 +17,7 @@ COMMANDS: Final = {
     "apply": "Make each key match the manifest, after confirmation.",
     "rotate": "Rotate keys now.",
     "adopt": "Take over an existing API key.",
+    "forget": "Stop managing keys, and leave them alive.",
     "smoke": "Test the delivered secrets.",
     "status": "Show the condition of each key.",
     "history": "Show the history of a key.",

@@ -227,6 +227,8 @@ class DesiredKey:
     trigger: str = ""
     pool: Pool | None = None
     """Where a missing API key is taken from."""
+    moved_from: str = ""
+    """The id under which the key's record was before the entry was renamed."""
     retain: bool = False
     """`absent` with `retain`: the API keys stay, only their claims are released (Pulumi's `on_delete: retain`)."""
     fingerprint: str = ""

@@ -78,6 +78,10 @@ class Remedy(StrEnum):
     ALLOW_REMOVALS = "allow-removals"
     ALLOW_UNPROVEN = "allow-unproven"
     DELETE_EXTRA = "delete-extra"
+    FINISH_FIRST = "finish-first"
+    LEAVE_OLD = "leave-old"
+    FINISH_MOVE = "finish-move"
+    ONE_RECORD = "one-record"
     SIGN_RECORDS = "sign-records"
     AGREE = "agree"
     UNPARK = "unpark"
@@ -185,6 +189,20 @@ class Reason(StrEnum):
     TOO_MANY_DELETES = "too-many-deletes", Condition.HELD, Remedy.ALLOW_DELETE, "More API keys would go than allowed."
     TOO_MANY_ROTATIONS = (
         "too-many-rotations", Condition.HELD, Remedy.ALLOW_ROTATIONS, "More keys would get new secrets than allowed."
+    )  # fmt: skip
+    MOVED_AWAY = (
+        "moved-away", Condition.HELD, Remedy.FINISH_MOVE, "The record is moving to another id."
+    )  # fmt: skip
+    MOVED_BOTH = "moved-both", Condition.HELD, Remedy.ONE_RECORD, "Both the old id and the new one have a record."
+    MOVED_OF_OTHERS = "moved-of-others", Condition.HELD, Remedy.NONE, "The record to move belongs to another owner."
+    MOVE_UNFINISHED = (
+        "move-unfinished", Condition.HELD, Remedy.FINISH_FIRST, "The record to move has unfinished work."
+    )  # fmt: skip
+    FORGET_UNFINISHED = (
+        "forget-unfinished", Condition.HELD, Remedy.FINISH_FIRST, "A key to forget has unfinished work."
+    )  # fmt: skip
+    OLD_SECRET_LEFT = (
+        "old-secret-left", Condition.HELD, Remedy.LEAVE_OLD, "A key to forget has an old secret that is to die."
     )  # fmt: skip
     EXTRA = "extra", Condition.HELD, Remedy.DELETE_EXTRA, "An API key would go that a create without an answer left."
     UNPROVEN = (

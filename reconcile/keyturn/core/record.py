@@ -28,6 +28,8 @@ Digest = Annotated[str, Field(pattern=r"^([0-9a-f]{16}|[0-9a-f]{64})$")]
 """The digest of a secret, as it is noted or in full."""
 Word = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 """An identifier of the API or of a run. It becomes a part of URLs and paths."""
+KeyId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+"""The id of another key. It becomes a part of paths."""
 
 T = TypeVar("T", bound="Record | Claim")
 
@@ -193,6 +195,10 @@ class Record:
     """Why the live secret could not be proven when it was committed; empty once it was."""
     hook_due: bool = False
     """A delivery was committed, and the hook of the entry has not succeeded since."""
+    moved_from: KeyId | Literal[""] = ""
+    """The key from whose id this record is being moved; empty once that is done."""
+    moved_to: KeyId | Literal[""] = ""
+    """The key to whose id this record is being moved, or was: no run works on it any more."""
     deleted_at: datetime | None = None
     """Set on a tombstone: the key is gone, its record stays so that versions go on counting."""
     former: tuple[Digest, ...] = ()

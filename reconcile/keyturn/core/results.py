@@ -28,6 +28,8 @@ class Options:
     create left) and `allow_unproven` (API keys that may not be this key's) are the run's brakes, released for this key.
     `confirmed`: an operator answers for it that the API keys and secrets to adopt are this key's.
     `same_team`: an operator, or another key of the run, says that the account token is of the key's own team.
+    `forget`: the record without an entry is released, and nothing else is touched; with `leave_old` also if an old
+    secret then lives on.
     """
 
     verify: bool = False
@@ -40,6 +42,8 @@ class Options:
     take_over: bool = False
     same_team: bool = False
     unpark: bool = False
+    forget: bool = False
+    leave_old: bool = False
     allow_delete: bool = False
     allow_extra: bool = False
     allow_unproven: bool = False

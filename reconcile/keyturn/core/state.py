@@ -55,6 +55,14 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """The record under the id that a key had before, with its version; `record` None: there is none."""
+
+    record: Record | None
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """What the world showed. A delivery without a reading, a uuid without a claim entry: not looked at yet."""
 
@@ -73,6 +81,8 @@ class Observed:
     """Digests whose verdict a plan assumed: the secret was not sent anywhere."""
     in_hand: frozenset[str] = frozenset()
     """Digests of the secrets that this run can deliver."""
+    source: Source | None = None
+    """The record of the id from which this key's record moves; None: not read yet."""
     given: str | None = None
     """Digest of the secret to adopt, if the operator gave it to this run."""
     unfenced: frozenset[Delivery] = frozenset()

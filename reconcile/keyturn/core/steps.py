@@ -57,6 +57,13 @@ class LookAround:
 
 
 @dataclass(frozen=True, slots=True)
+class LookSource:
+    """Read the record of the id that the key had before."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
 class Relist:
     """List the keys again, not from this run's cache."""
 
@@ -104,6 +111,14 @@ class WriteRecord:
     kind: Write
     shown: Planned | None = None
     then: End | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WriteSource:
+    """Write the record of the id that the key had before, over the version that was read."""
+
+    record: Record
+    shown: Planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,17 +194,19 @@ class Remove:
     shown: Planned
 
 
-Reads = Look | LookBack | LookAround | LookClaim | Relist
+Reads = Look | LookBack | LookAround | LookClaim | LookSource | Relist
 Step = (
     Look
     | LookBack
     | LookAround
     | LookClaim
+    | LookSource
     | Relist
     | Check
     | Preflight
     | Wait
     | WriteRecord
+    | WriteSource
     | WriteClaim
     | Create
     | Regenerate

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from keyturn.core.model import ApiKey, Delivery, SmokeResult, Verdict
 from keyturn.core.record import Claim, Op
-from keyturn.core.state import Attempt, Clock, Failed, Reading, Spread, State
+from keyturn.core.state import Attempt, Clock, Failed, Reading, Source, Spread, State
 from keyturn.core.steps import (
     Check,
     Create,
@@ -20,6 +20,7 @@ from keyturn.core.steps import (
     LookAround,
     LookBack,
     LookClaim,
+    LookSource,
     Preflight,
     Purpose,
     Regenerate,
@@ -31,6 +32,7 @@ from keyturn.core.steps import (
     Write,
     WriteClaim,
     WriteRecord,
+    WriteSource,
 )
 
 
@@ -105,7 +107,7 @@ class Delivered:
     assumed: Mapping[Delivery, Reading] | None = None
 
 
-Outcome = Done | Looked | LookedAround | Claimed | Listed | Checked | Written | Made | Delivered | Failed
+Outcome = Done | Looked | LookedAround | Claimed | Source | Listed | Checked | Written | Made | Delivered | Failed
 
 
 def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901, PLR0912 - one case per step
@@ -120,6 +122,10 @@ def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901,
             return replace(state, observed=replace(seen, holders={**seen.holders, digest: holder}))
         case LookClaim(uuid), Claimed(claim):
             return replace(state, observed=replace(seen, claims={**seen.claims, uuid: claim}))
+        case LookSource(), Source():
+            return replace(state, observed=replace(seen, source=outcome))
+        case WriteSource(record), Written(version):
+            return replace(state, observed=replace(seen, source=Source(record, version)))
         case Relist(), Listed(keys):
             return relisted(state, keys)
         case Check(digest), Checked(result, assumed):
@@ -337,7 +343,7 @@ def _failed(state: State, step: Step, outcome: Failed) -> State:
 def assume(state: State, step: Step) -> Outcome:
     """Return the outcome that a plan takes for granted. Reads are not assumed but made: see the executor."""
     match step:
-        case WriteRecord():
+        case WriteRecord() | WriteSource():
             return Written(state.version, state.clock)
         case Create():
             # As the API has answered since May 2026; apply tries it all the same, and uses it if it works.

@@ -16,7 +16,7 @@ from keyturn.core.errors import (
 from keyturn.core.model import Delivery, SmokeResult, Verdict
 from keyturn.core.record import Claim, DeliveryState
 from keyturn.core.secret import is_account_token, looks_like_key
-from keyturn.core.state import Failed, Reading, State
+from keyturn.core.state import Failed, Reading, Source, State
 from keyturn.core.steps import (
     Check,
     Create,
@@ -26,6 +26,7 @@ from keyturn.core.steps import (
     LookAround,
     LookBack,
     LookClaim,
+    LookSource,
     Preflight,
     Purpose,
     Regenerate,
@@ -36,6 +37,7 @@ from keyturn.core.steps import (
     Wait,
     WriteClaim,
     WriteRecord,
+    WriteSource,
 )
 from keyturn.core.transition import (
     Checked,
@@ -87,6 +89,9 @@ def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # n
             stored = world.read_claim(uuid)
             hand.claims[uuid] = stored.version
             return Claimed(stored.claim)
+        case LookSource(key):
+            found = world.read_record(key)
+            return Source(found.record.at_home(state.desired.homes) if found.record else None, found.version)
         case Relist():
             return Listed(world.list_keys(fresh=True))
         case Check():
@@ -98,6 +103,9 @@ def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # n
             raise AssertionError(message)
         case WriteRecord(record):
             return Written(world.write_record(record.homed(state.desired.homes), state.version), state.clock)
+        case WriteSource(record):
+            version = state.observed.source.version if state.observed.source else ""
+            return Written(world.write_record(record.homed(state.desired.homes), version), state.clock)
         case WriteClaim(claim):
             return _claim(world, claim, hand)
         case Create() | Regenerate():

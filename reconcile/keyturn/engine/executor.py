@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from keyturn.core.conditions import conditions, facts
 from keyturn.core.errors import Conflict, KeyturnError, LeaseLost, RateLimited, RunStopped, TargetUnavailable
 from keyturn.core.machine import next_step
-from keyturn.core.model import DesiredKey
+from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Reason
 from keyturn.core.results import End, KeyReport, Options, Planned, Progress
 from keyturn.core.state import Failed, Run, State
@@ -25,6 +25,7 @@ from keyturn.core.steps import (
     Write,
     WriteClaim,
     WriteRecord,
+    WriteSource,
 )
 from keyturn.core.transition import Delivered, Done, Outcome, advance
 from keyturn.core.world import StoredRecord, World
@@ -122,12 +123,12 @@ def _go(work: _Working, state: State, step: Step) -> State:
     except LeaseLost:
         return _reread(work, state)
     except Conflict:
-        if isinstance(step, WriteRecord | WriteClaim):
+        if isinstance(step, WriteRecord | WriteSource | WriteClaim):
             return _reread(work, state)
         raise
     except TargetUnavailable:
         # A record write without an answer: what the store holds now tells whether it landed.
-        if not isinstance(step, WriteRecord):
+        if not isinstance(step, WriteRecord | WriteSource):
             raise
         return _reread(work, state)
     if isinstance(step, Wait) and step.reread:
@@ -217,3 +218,10 @@ def _tell(work: _Working, state: State, step: Step) -> None:
 def unmanaged_key(key: str, owner: str) -> DesiredKey:
     """Return the desired state of a record without an entry: nothing, but a due retire still runs."""
     return DesiredKey(id=key, owner=owner)
+
+
+def released_key(desired: Desired, key: str) -> DesiredKey:
+    """Return the desired state of a record without an entry that is to be forgotten: released, and all left alive."""
+    return DesiredKey(
+        id=key, owner=desired.owner, absent=True, retain=True, timing=desired.timing, permit=desired.permit
+    )

@@ -14,6 +14,7 @@ from keyturn.core.steps import (
     LookAround,
     LookBack,
     LookClaim,
+    LookSource,
     Preflight,
     Relist,
     Wait,
@@ -52,6 +53,8 @@ def sentence(decision: Decision) -> str:
             return "reads the records of the other keys"
         case LookClaim(uuid):
             return f"reads the claim on the API key {uuid}"
+        case LookSource(key):
+            return f"reads the record of {key!r}"
         case Relist():
             return "lists the API keys again"
         case Check(purpose=purpose):

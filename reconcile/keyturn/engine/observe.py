@@ -120,5 +120,7 @@ def refresh(world: World, state: State, stored: StoredRecord) -> State:
         honoured=run.honoured or (mine and record is not None and record.requested is not None),
     )
     alive = world.run_alive(intent.run) if intent and not mine else None
-    observed = replace(state.observed, readings={}, claims={}, gone=frozenset(), relisted=False, holder_alive=alive)
+    observed = replace(
+        state.observed, readings={}, claims={}, source=None, gone=frozenset(), relisted=False, holder_alive=alive
+    )
     return replace(state, record=record, version=stored.version, run=run, observed=observed, clock=now)

@@ -25,6 +25,7 @@ from keyturn.core.steps import (
     LookAround,
     LookBack,
     LookClaim,
+    LookSource,
     Purpose,
     Regenerate,
     Relist,
@@ -32,6 +33,7 @@ from keyturn.core.steps import (
     Step,
     Wait,
     WriteRecord,
+    WriteSource,
 )
 from keyturn.core.transition import Listed, Outcome, advance, assume
 from keyturn.core.world import World
@@ -52,10 +54,11 @@ QUIET = {
     (Change.RECORD, "deliveries-differ"),
     (Change.RECORD, "name-differs"),
     (Change.RECORD, "absent"),
+    (Change.RECORD, "moved"),
 }
 FINISHES = "finishes"
 """The code of a retire that is carried out, by this run or for one that opened it."""
-READS = (Look, LookAround, LookBack, LookClaim, Relist)
+READS = (Look, LookAround, LookBack, LookClaim, LookSource, Relist)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,7 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
         known = conditions(facts(seen, end))
         return Planning(KeyPlan(desired.id, (), end, "unknown", conditions=known, record=seen.record), seen)
     changes = worth_showing([item for step in steps for item in shown(step)])
-    if not changes and any(isinstance(step, WriteRecord) for step in steps):
+    if not changes and any(isinstance(step, WriteRecord | WriteSource) for step in steps):
         changes = [Planned(Change.RECORD, "record", "writes its record: no API key and no delivery changes")]
     if hooks.due(desired, seen.record):
         changes.append(Planned(Change.RECORD, "hook", "runs the hook after a delivery"))

@@ -114,7 +114,7 @@ class Runner:
             stopped=call.stopped.why if call.stopped else "",
             stop=call.stopped,
             exit_code=exit_code(call, braked.plans) or int(short),
-            notes=self._cause.notes() if call.work and not call.unknown else (),
+            notes=(*(self._cause.notes() if call.work and not call.unknown else ()), *worklist.path_moves(planned)),
             pools=pools,
             policy=self._desired.permit.where[""] if self._desired.permit else "",
         )
@@ -207,7 +207,7 @@ class Runner:
                 raise InputError(f"the manifest has no key {name!r}", remedy=remedy)
         if keys:
             return Call(tuple(key for key in self._desired.keys if key.id in keys), options, limits, unpark)
-        unmanaged = self._unmanaged(known)
+        unmanaged = self._unmanaged({*known, *(key.moved_from for key in self._desired.keys)})
         lost = (self._entryless(key) for key, record in unmanaged.items() if has_retire(record))
         return Call((*self._desired.keys, *lost), options, limits, unpark, unmanaged=tuple(unmanaged))
 

@@ -20,6 +20,7 @@ from keyturn.core.results import Change, End, KeyPlan, KeyReport, Options, PoolS
 from keyturn.engine.planning import Planning
 
 RESTING = frozenset({Condition.READY, Condition.OVERLAP, Condition.WAITING, Condition.DUE})
+KEEP = "set clean_targets: false"
 PATIENT = frozenset({
     Reason.HAND_OFF, Reason.NO_STANDBY, Reason.ANOTHER_RUN, Reason.RETIRE_FIRST, Reason.INTERRUPTED
 })  # fmt: skip
@@ -195,6 +196,22 @@ def wants(results: Sequence[KeyPlan] | Sequence[KeyReport]) -> dict[str, int]:
 def rotated(report: KeyReport) -> bool:
     """Tell whether this run began the overlap that the key is in."""
     return any(change.change is Change.ROTATE for change in report.done)
+
+
+def path_moves(planned: Iterable[Planning]) -> tuple[str, ...]:
+    """Return a note if a key loses one delivery and gets a new one in the same run: its consumers have no overlap."""
+    moved: list[str] = []
+    for one in planned:
+        known = {item.delivery for item in one.record.deliveries} if one.record else set()
+        changes = {kind: [item.delivery for item in one.plan.changes if item.change is kind] for kind in Change}
+        new = [str(place) for place in changes[Change.DELIVER] if place not in known]
+        old = [str(place) for place in changes[Change.REMOVE]]
+        if new and old:
+            moved.append(f"{one.plan.key} from {', '.join(old)} to {', '.join(new)}")
+    if not moved:
+        return ()
+    what = f"Deliveries move: {'; '.join(moved)}. Consumers that still read the old place lose the secret in this run."
+    return (f"{what} To let them move first, list both places, and drop the old one later; or {KEEP}.",)
 
 
 def _digest(desired: Desired, planned: Sequence[Planning]) -> str:

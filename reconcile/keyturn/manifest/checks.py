@@ -25,6 +25,19 @@ def check(reading: Reading) -> None:
         _check_adopt(reading, path, entry)
         _check_deliveries(reading, key, entry)
     _check_pools(reading)
+    _check_moves(reading)
+
+
+def _check_moves(reading: Reading) -> None:
+    """Note each id that a key had before and that still has an entry, or from which two keys were moved."""
+    first: dict[str, str] = {}
+    for key, entry in reading.model.keys.items():
+        old = entry.moved.origin if entry.moved else ""
+        path: Path = ("keys", key, "moved", "from")
+        if old in reading.model.keys:
+            reading.mistake(path, f"the id {old!r} still has an entry; remove it, or remove `moved`")
+        elif old and first.setdefault(old, key) != key:
+            reading.mistake(path, f"the key {first[old]!r} was moved from {old!r} too; only one has its record")
 
 
 def _check_pools(reading: Reading) -> None:

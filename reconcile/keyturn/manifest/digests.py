@@ -20,6 +20,7 @@ def fingerprint(desired: DesiredKey) -> str:
         plain = dataclasses.replace(plain, hook=dataclasses.replace(plain.hook, allowed=False))
     entry = dataclasses.asdict(plain)
     # Omit newer fields unless they are used: otherwise every entry would look changed after an upgrade.
+    del entry["moved_from"]  # it says nothing of the key itself
     newer = {"pool", "permit", "hook"}
     return _digest({name: entry[name] for name in entry if name not in newer or entry[name] is not None})
 

@@ -329,6 +329,7 @@ def _desired_key(key: str, owner: str, entry: KeyEntry, timing: Timing, commands
         name=entry.name or key,
         absent=entry.state == "absent",
         adopt=_adopt(entry.adopt),
+        moved_from=entry.moved.origin if entry.moved else "",
         deliveries=tuple(Delivery(place.target, place.path, place.field) for place in entry.deliver),
         rotation=Rotation(
             strategy=Strategy(rotation.strategy or "in-place"),

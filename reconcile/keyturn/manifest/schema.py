@@ -164,12 +164,19 @@ class Defaults(_Entry):
     after_delivery: HookEntry | None = Field(None, description="Program that is run after each verified delivery.")
 
 
+class MovedEntry(_Entry):
+    """The key had another id before: its record, claims and history go on under the new one."""
+
+    origin: Id = Field(alias="from", description="The id that the key had before. It has no entry any more.")
+
+
 class KeyEntry(Defaults):
     """One key."""
 
     name: Name = Field("", description="Name in DigitalOcean. Default: the id. `alternating` adds -a and -b.")
     state: Literal["present", "absent"] = "present"
     adopt: Annotated[AdoptEntry | None, BeforeValidator(_given)] = None
+    moved: Annotated[MovedEntry | None, BeforeValidator(_given)] = None
     deliver: list[DeliverEntry] = Field(
         [], description="Deliveries of the secret. At least one, unless the key is absent."
     )

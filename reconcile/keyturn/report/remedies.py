@@ -44,6 +44,12 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.ALLOW_UNPROVEN: "compare the API key in the control panel with `keyturn history {key}`; if it is this "
     "key's, give it the name that the entry asks for, or `keyturn apply --allow-unproven {number}`",
     Remedy.DELETE_EXTRA: "`keyturn apply --allow-delete {number}` allows it; or delete it in the control panel",
+    Remedy.FINISH_FIRST: "put the entry of that id back, let `keyturn apply` finish it, then make this change again",
+    Remedy.FINISH_MOVE: "let `keyturn apply` finish the move, with the entry of the new id in the manifest",
+    Remedy.ONE_RECORD: "decide which record is to go on: remove `moved` from the entry and `keyturn forget` the old "
+    "id; or remove the entry and `keyturn forget {key}`, then put it back",
+    Remedy.LEAVE_OLD: "let `keyturn apply` retire it when the overlap is over; a compromised one is replaced by "
+    "`keyturn rotate {key}` with the entry put back; `keyturn forget {key} --leave-old-secret` leaves it alive",
     Remedy.SIGN_RECORDS: "find out who changed it; if what it says is right, `keyturn sign {key}`",
     Remedy.AGREE: "read the plan, then answer y, or run with `--yes`",
     Remedy.UNPARK: "remove the cause, then `keyturn apply {key} --unpark {key}`",

@@ -11,6 +11,7 @@ from keyturn.core.machine import (
     deliver,
     drift,
     minting,
+    move,
     ownership,
     pool,
     rename,
@@ -86,8 +87,12 @@ def under(op: Op) -> Condition:
 
 ENTRY: Chain = (
     decided,
+    move.moved_away,
     ownership.team,
     ownership.owner,
+    Branch("move", when=move.concerned),
+    when(delete.forgetting, delete.unfinished),
+    when(delete.forgetting, delete.old_secret),
     Branch("hold", when=held),
     Branch("absent", when=absent),
     Branch("unmanaged", when=unmanaged),
@@ -119,6 +124,7 @@ AT_REST: Chain = (
 
 CHAINS: dict[str, Chain] = {
     "entry": ENTRY,
+    "move": move.MOVE,
     "hold": ownership.HOLD,
     "absent": delete.ABSENT,
     "delete-key": delete.DELETE_KEY,

@@ -8,19 +8,62 @@ from keyturn.core.machine.deliver import cleaned
 from keyturn.core.machine.deliveries import recorded
 from keyturn.core.machine.facts import found, intent_of, intent_slot, note, record_of
 from keyturn.core.machine.guards import failed, relisted, seen, settled
-from keyturn.core.machine.ownership import drop_extra, gate, new_intent, release
+from keyturn.core.machine.ownership import contested, drop_extra, gate, new_intent, release
 from keyturn.core.machine.policy import Branch, Chain, when
 from keyturn.core.machine.provenance import made
 from keyturn.core.machine.retire import no_record
 from keyturn.core.machine.strategy import single
 from keyturn.core.model import Cause, SlotName
 from keyturn.core.reasons import Reason
-from keyturn.core.record import Op
+from keyturn.core.record import Op, Record
 from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
-from keyturn.core.steps import Decision, DeleteKey, Write, WriteRecord
+from keyturn.core.steps import Decision, DeleteKey, Write, WriteClaim, WriteRecord
 
 # The entry says `state: absent`.
+
+
+FORGOTTEN = "forgotten"
+"""The trigger of an intent that releases a key and leaves everything alive."""
+
+
+def forgetting(state: State) -> bool:
+    """Tell whether an operator stops managing a key that has no entry any more."""
+    return state.options.forget
+
+
+def forgotten(state: State) -> bool:
+    """Tell whether the open intent releases the key, and leaves everything alive."""
+    cause = intent_of(state).cause
+    return deleting(state) and cause is not None and cause.trigger == FORGOTTEN
+
+
+def unfinished(state: State) -> Decision | None:
+    """Forget no key with an open intent, before anything is written: nobody would finish what was begun."""
+    record = state.record
+    intent = record.intent if record and not record.deleted_at else None
+    if intent is None or forgotten(state):
+        return None
+    slot = f" of slot {intent.slot}" if intent.slot else ""
+    why = f"run {intent.run} left an open {intent.op}{slot}; nobody would finish it"
+    return End(Reason.FORGET_UNFINISHED, why, since=intent.since)
+
+
+def old_secret(state: State) -> Decision | None:
+    """Forget no key with an old or leaked secret that is to die, unless an operator leaves it alive."""
+    record = state.record
+    if record is None or record.deleted_at or state.options.leave_old:
+        return None
+    left = _left_alive(record)
+    return End(Reason.OLD_SECRET_LEFT, f"{left}; nobody would kill it") if left else None
+
+
+def _left_alive(record: Record) -> str:
+    """Say which secret is to die and still works; empty if none."""
+    retire, asked = record.retire, record.requested
+    if retire and retire.slot is not record.live and (slot := record.slot(retire.slot)):
+        return f"the old secret of slot {retire.slot} ({slot.name}) still works"
+    return "the secret that was reported as compromised still works" if asked and asked.compromised else ""
 
 
 def deleting(state: State) -> bool:
@@ -42,12 +85,27 @@ def open_delete(state: State) -> Decision | None:
     """Open the intent over whatever is open; the trace of an open create goes into it."""
     intent = record_of(state).intent
     shown = Planned(Change.RECORD, "absent", "starts to remove the key")
+    cause = None
+    if state.desired.retain:
+        cause = Cause(FORGOTTEN, state.options.by, state.options.reason, _leaves(state))
+        shown = Planned(Change.RECORD, "forgets", f"stops managing the key; {cause.evidence}")
     creating = intent if intent and intent.op is Op.CREATE else None
-    fresh = new_intent(state, Op.DELETE, nonce=creating.nonce if creating else "")
+    fresh = new_intent(state, Op.DELETE, nonce=creating.nonce if creating else "", cause=cause)
     fresh = replace(fresh, digest=intent.digest if intent else None)
     if creating:
         fresh = replace(fresh, spare=creating.spare, since=min(creating.since, fresh.since))
     return WriteRecord(replace(record_of(state), intent=fresh), Write.OPEN, shown)
+
+
+def _leaves(state: State) -> str:
+    """Say what stays as it is."""
+    record = record_of(state)
+    keys = [f"{slot.name} ({slot.uuid})" for slot in record.slots.values()]
+    places = [str(item.delivery) for item in record.deliveries if item.digest]
+    parts = [f"the API keys {', '.join(keys)}"] if keys else []
+    parts += [f"the secrets at {', '.join(places)}"] if places else []
+    left = f"; {old}" if (old := _left_alive(record)) else ""
+    return (f"left as they are: {' and '.join(parts)}" if parts else "it has no API key and no delivery") + left
 
 
 ABSENT: Chain = (
@@ -117,7 +175,10 @@ def tombstone(state: State) -> Decision | None:
         parked=None,
         deleted_at=state.clock.now,
     )
-    return WriteRecord(note(gone, state, "deleted", Cause("entry")), Write.COMMIT)
+    if not state.desired.retain:
+        return WriteRecord(note(gone, state, "deleted", Cause("entry")), Write.COMMIT)
+    cause = intent_of(state).cause or Cause(FORGOTTEN, state.options.by, state.options.reason)
+    return WriteRecord(note(gone, state, "forgotten; nothing else was touched", cause), Write.COMMIT)
 
 
 DELETE_KEY: Chain = (
@@ -148,7 +209,28 @@ def close_taken_back(state: State) -> Decision | None:
     return WriteRecord(replace(record_of(state), intent=None, deliveries=unsure), Write.CLOSE)
 
 
-TAKEN_BACK: Chain = (when(deleting, relisted), when(deleting, left_behind), untaken_spare, close_taken_back)
+def claimed_again(state: State) -> Decision | None:
+    """Claim again what this key released while it was being forgotten; stop if another key has claimed it since.
+
+    Only a claim that names this key is taken again: a record alone is no proof that an API key is this key's.
+    """
+    for uuid in sorted(record_of(state).uuids):
+        if needs := contested(state, uuid):
+            return needs
+        found = state.observed.claims[uuid]
+        if found and found.released_at and (found.owner, found.key) == (state.desired.owner, state.desired.id):
+            shown = Planned(Change.ADOPT, "claims", f"claims the API key {uuid} again", uuid=uuid)
+            return WriteClaim(replace(found, released_at=None), shown)
+    return None
+
+
+TAKEN_BACK: Chain = (
+    when(deleting, relisted),
+    when(deleting, left_behind),
+    untaken_spare,
+    when(forgotten, claimed_again),
+    close_taken_back,
+)
 
 
 def drop_slot(state: State) -> Decision | None:

@@ -202,7 +202,9 @@ def concerns(state: State) -> bool:
 def no_record(state: State) -> Decision | None:
     """Rest if there is no record, or a tombstone."""
     record = state.record
-    return End(Reason.ABSENT, "is absent") if record is None or record.deleted_at else None
+    if record is not None and not record.deleted_at:
+        return None
+    return End(Reason.ABSENT, "is not managed" if state.options.forget else "is absent")
 
 
 def retiring(state: State) -> bool:
