@@ -133,6 +133,15 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Freeze:
+    """A time in which nothing scheduled starts: from `since` to just before `until`, aware moments in UTC."""
+
+    since: datetime
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rotation:
     """How and when a key rotates; `every` None means only on demand."""
 
@@ -140,6 +149,8 @@ class Rotation:
     every: timedelta | None = None
     overlap: timedelta = timedelta(hours=24)
     window: Window | None = None
+    freezes: tuple[Freeze, ...] = ()
+    """Those of the whole manifest."""
 
 
 class AdoptSecret(StrEnum):
@@ -247,6 +258,7 @@ class Desired:
     timing: Timing = Timing()
     permit: Permit | None = None
     """What the operator's policy allows; None without a policy."""
+    freezes: tuple[Freeze, ...] = ()
 
 
 class WireKind(StrEnum):

@@ -114,7 +114,7 @@ class Runner:
             stopped=call.stopped.why if call.stopped else "",
             stop=call.stopped,
             exit_code=exit_code(call, braked.plans) or int(short),
-            notes=self._cause.notes() if call.work and not call.unknown else (),
+            notes=(*worklist.freeze_notes(self._desired, self._now()), *self._notes(call)),
             pools=pools,
             policy=self._desired.permit.where[""] if self._desired.permit else "",
         )
@@ -214,7 +214,8 @@ class Runner:
     def _entryless(self, key: str) -> DesiredKey:
         """Return what is desired of a record without an entry; it settles as long as everything else here."""
         entryless = self._engine.unmanaged(key, self._desired.owner)
-        return replace(entryless, timing=self._desired.timing, permit=self._desired.permit)
+        rotation = replace(entryless.rotation, freezes=self._desired.freezes)
+        return replace(entryless, timing=self._desired.timing, permit=self._desired.permit, rotation=rotation)
 
     def _unmanaged(self, known: Collection[str]) -> dict[str, Record]:
         """Return this owner's records that have no entry; what cannot be read is said, and left alone."""
@@ -363,6 +364,9 @@ class Runner:
         """Tell whether an apply of this plan would wait for an overlap that is about to end."""
         ends = {key.key: key.end for key in plan.plans}
         return any(worklist.soon([key for key in self._desired.keys if key.id in ends], ends, self._now()))
+
+    def _notes(self, call: Call) -> tuple[str, ...]:
+        return self._cause.notes() if call.work and not call.unknown else ()
 
     def _halted(self, call: Call) -> End | None:
         """Return why no further key is started, None where it may be."""

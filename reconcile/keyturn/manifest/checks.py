@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from keyturn.manifest.durations import show_duration
 from keyturn.manifest.mistakes import Path, suggest
 from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.schema import KeyEntry
 
+LONGEST_FREEZE = timedelta(days=366)
+
 
 def check(reading: Reading) -> None:
     """Note all combinations in one manifest that do not fit together."""
     _check_timing(reading)
+    _check_freezes(reading)
     for key, entry in reading.present():
         if reading.mistakes.full:
             return
@@ -24,6 +28,16 @@ def check(reading: Reading) -> None:
         _check_adopt(reading, path, entry)
         _check_deliveries(reading, key, entry)
     _check_pools(reading)
+
+
+def _check_freezes(reading: Reading) -> None:
+    """Note each freeze that ends before it begins, or that is so long that its year must be wrong."""
+    for number, freeze in enumerate(reading.model.freeze) if reading.good(("freeze",)) else ():
+        path: Path = ("freeze", number, "until")
+        if freeze.until <= freeze.since:
+            reading.mistake(path, "must be later than `from`")
+        elif freeze.until - freeze.since > LONGEST_FREEZE:
+            reading.mistake(path, "must be at most 366 days after `from`; check the year")
 
 
 def _check_pools(reading: Reading) -> None:
