@@ -19,6 +19,7 @@ COMMANDS: Final = {
     "adopt": "Take over an existing API key.",
     "smoke": "Test the delivered secrets.",
     "status": "Show the condition of each key.",
+    "schedule": "Show what will happen when.",
     "history": "Show the history of a key.",
     "sign": "Sign records that have no valid signature.",
     "targets": "List the kinds of target and their settings.",

@@ -6,7 +6,19 @@ import click
 
 from keyturn.cli import options
 
-KINDS = ("manifest", "policy", "plan", "explanation", "record", "report", "status", "history", "histories", "smoke")
+KINDS = (
+    "manifest",
+    "policy",
+    "plan",
+    "explanation",
+    "record",
+    "report",
+    "status",
+    "schedule",
+    "history",
+    "histories",
+    "smoke",
+)
 
 
 @click.command("schema", help="Print the JSON Schema of a kind of document.")
