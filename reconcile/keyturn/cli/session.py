@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -138,6 +138,21 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
     # After a prompt, pin the digest of the confirmed plan. `--yes` accepts the plan as it is at apply time.
     binding = order.reviewed or (() if order.yes else plans)
     digests = {plan.owner: plan.digest for plan in binding}
+    reports, stopped = apply_once(manifests_, order, digests)
+    code = report(screen, reports)
+    if stopped is None:
+        return code
+    screen.error(f"Stopped by signal {stopped}; the next `keyturn apply` continues from there.")
+    return 128 + stopped
+
+
+def apply_once(
+    manifests_: Sequence[Opened], order: Order, digests: Mapping[str, str]
+) -> tuple[list[RunReport], int | None]:
+    """Apply each manifest once, as `apply` and each look of `run` do. Return the reports, and a signal that came.
+
+    `digests`: by owner, what the plan has to be; no digest accepts the plan as it is at apply time.
+    """
     with Signals() as signals:
         reports = [
             one.runner.apply(
@@ -152,11 +167,7 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
             )
             for one in manifests_
         ]
-    code = report(screen, reports)
-    if signals.stop_requested is None:
-        return code
-    screen.error(f"Stopped by signal {signals.stop_requested}; the next `keyturn apply` continues from there.")
-    return 128 + signals.stop_requested
+    return reports, signals.stop_requested
 
 
 def report(screen: Screen, reports: Sequence[RunReport]) -> int:

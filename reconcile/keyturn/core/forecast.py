@@ -26,6 +26,9 @@ UNREAD = frozenset({Condition.FAILED, Condition.UNKNOWN, Condition.LOGIN_REFUSED
 """Conditions in which the forecast of a key rests on less than all that could be read."""
 
 
+_FAR = datetime.max.replace(tzinfo=UTC)
+
+
 class What(StrEnum):
     """What will happen."""
 
@@ -80,6 +83,11 @@ def forecast(subjects: Iterable[Subject], now: datetime, until: datetime) -> For
             notes.append(f"{subject.status.key}: only its next {MOST} moments are told")
         coming += found
     return Forecast(tuple(sorted(coming, key=_order)), tuple(notes))
+
+
+def first(subject: Subject, now: datetime) -> Coming | None:
+    """Return the first thing that will happen to a key, at `now` if it is overdue; None if nothing is foretold."""
+    return next(_of_key(subject, now.astimezone(UTC), _FAR), None)
 
 
 def subjects(desired: Desired, found: Iterable[KeyStatus]) -> tuple[Subject, ...]:
