@@ -12,11 +12,12 @@ from enum import StrEnum
 from typing import Protocol
 
 from keyturn.core import forecast
+from keyturn.core.brakes import OWNERSHIP
 from keyturn.core.errors import KeyturnError
-from keyturn.core.forecast import Coming, Subject
+from keyturn.core.forecast import Coming
 from keyturn.core.model import Desired
-from keyturn.core.reasons import Condition
-from keyturn.core.results import KeyStatus, RunStatus
+from keyturn.core.reasons import Condition, mixed
+from keyturn.core.results import RunStatus
 
 FIRST_RETRY = timedelta(seconds=15)
 """The first pause after a look that failed, or that left something due undone; each further one is twice as long."""
@@ -120,7 +121,7 @@ class Loop:
         self.snapshot = Snapshot()
         self._manifests: tuple[Desired, ...] = ()
         self._held = False
-        self._statuses: dict[str, dict[str, KeyStatus]] = {}
+        self._coming: dict[str, Coming] = {}
         self._due: dict[str, datetime] = {}
         self._next_full = datetime.min.replace(tzinfo=UTC)
         self._failures = 0
@@ -156,9 +157,7 @@ class Loop:
         self._work.say("The manifest was read again.")
         self._held = False
         self._next_full = self._work.now()
-        self._due = {}
-        owners = {one.owner for one in self._manifests}
-        self._statuses = {owner: keys for owner, keys in self._statuses.items() if owner in owners}
+        self._coming, self._due = {}, {}
         self.snapshot = replace(self.snapshot, problem="")
 
     def _stand_by(self, holder: str, now: datetime) -> None:
@@ -199,7 +198,7 @@ class Loop:
         if keys is ALL and not trouble:
             self._next_full = max(began + self.every, now + self.every / 10)
         self._keep(looked, whole=keys is ALL)
-        self._plan(now, looked.deferred)
+        self._plan(now, looked, whole=keys is ALL)
         if trouble:
             self._failed(trouble, now)
         elif not _lost(looked):
@@ -211,37 +210,41 @@ class Loop:
 
     def _keep(self, looked: Looked, *, whole: bool) -> None:
         """Keep the status of each key that was looked at."""
+        before = {run.owner: run for run in self.snapshot.statuses}
         for owner, run in looked.runs.items():
-            before = {} if whole else self._statuses.get(owner, {})
-            self._statuses[owner] = before | {key.key: key for key in run.keys}
-        order = [one.owner for one in self._manifests]
-        runs = {run.owner: run for run in self.snapshot.statuses} | dict(looked.runs)
-        self.snapshot = replace(
-            self.snapshot,
-            statuses=tuple(
-                replace(runs[owner], keys=tuple(self._statuses[owner].values()))
-                for owner in order
-                if owner in runs and owner in self._statuses
-            ),
-        )
+            old = before.get(owner)
+            if old is None or whole:
+                before[owner] = run
+                continue
+            keys = tuple(({key.key: key for key in old.keys} | {key.key: key for key in run.keys}).values())
+            code = mixed((*(key.exit_code for key in keys), OWNERSHIP if run.stop else 0))
+            before[owner] = replace(old, keys=keys, exit_code=code, stopped=run.stopped, stop=run.stop)
+        kept = tuple(before[one.owner] for one in self._manifests if one.owner in before)
+        self.snapshot = replace(self.snapshot, statuses=kept)
 
-    def _plan(self, now: datetime, deferred: frozenset[str]) -> None:
+    def _plan(self, now: datetime, looked: Looked, *, whole: bool) -> None:
         """Note when each key is due next. What is due and was not done, or was deferred, is tried again later."""
-        subjects = (subject for one in self._manifests for subject in self._subjects(one))
-        coming = [found for subject in subjects if (found := forecast.first(subject, now))]
-        left = frozenset(one.key for one in coming if one.at <= now) - deferred
+        if whole and looked.runs:
+            self._coming, self._due = {}, {}
+        left: list[str] = []
+        for one in self._manifests:
+            for subject in forecast.subjects(one, looked.runs[one.owner].keys if one.owner in looked.runs else ()):
+                key, found = subject.status.key, forecast.first(subject, now)
+                self._coming.pop(key, None)
+                self._due.pop(key, None)
+                if found is None:
+                    continue
+                self._coming[key], self._due[key] = found, found.at
+                if found.at <= now and key in looked.deferred:
+                    self._due[key] = self._next_full
+                elif found.at <= now:
+                    left.append(key)
         self._retries = self._retries + 1 if left else 0
-        again = now + self._pause(self._retries)
-        self._due = {
-            one.key: one.at if one.at > now else self._next_full if one.key in deferred else again for one in coming
-        }
-        following = min(coming, key=lambda one: one.at, default=None)
+        self._due |= dict.fromkeys(left, now + self._pause(self._retries))
+        following = min(self._coming.values(), key=lambda one: one.at, default=None)
         if following and following != self.snapshot.next_due and following.at > now:
             self._work.say(f"Next: {following.what} {following.key} at {following.at:%Y-%m-%d %H:%M:%S} UTC.")
         self.snapshot = replace(self.snapshot, next_due=following)
-
-    def _subjects(self, one: Desired) -> tuple[Subject, ...]:
-        return forecast.subjects(one, self._statuses.get(one.owner, {}).values())
 
     def _failed(self, why: str, now: datetime) -> None:
         self._failures += 1
