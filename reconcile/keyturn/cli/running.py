@@ -7,10 +7,10 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from keyturn import __version__
 from keyturn.cli.console import Screen
@@ -20,7 +20,7 @@ from keyturn.core.model import Desired
 from keyturn.core.reasons import mixed
 from keyturn.core.results import Options, RunReport, RunStatus
 from keyturn.core.sanitize import plain
-from keyturn.engine.loop import ALL, Health, Looked, Loop
+from keyturn.engine.loop import ALL, Health, Looked, Snapshot
 from keyturn.engine.run_lock import ManifestLock
 from keyturn.engine.runner import Runner
 from keyturn.engine.signals import Signals
@@ -154,6 +154,18 @@ class FileWork:
         return (*_seen(self._path), *_seen(_policy_file(self._screen)))
 
 
+class Looping(Protocol):
+    """What is shown of a loop."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What it last saw."""
+
+    @property
+    def every(self) -> timedelta:
+        """Its interval."""
+
+
 def _policy_file(screen: Screen) -> Path | None:
     return Path(screen.policy) if screen.policy else None
 
@@ -172,7 +184,9 @@ def _seen(path: Path | None) -> Seen:
     return tuple((name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in found)
 
 
-def pages(loop: Loop, now: Callable[[], datetime], metrics: Render | None = None, html: Render | None = None) -> Pages:
+def pages(
+    loop: Looping, now: Callable[[], datetime], metrics: Render | None = None, html: Render | None = None
+) -> Pages:
     """Return what the server of this loop serves; `metrics` and `html` are those of the reports by default."""
 
     def health() -> tuple[bool, dict[str, object]]:
