@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -16,9 +17,10 @@ from keyturn.core.results import Change, KeyPlan, KeyReport, Options
 from keyturn.engine.executor import apply_key, unmanaged_key
 from keyturn.engine.planning import plan_key
 from keyturn.manifest.digests import fingerprint
+from tests.simulation.faults import Fault, Kind
 from tests.simulation.scenarios import NOTHING, OVERLAP, TIMING, entry, settled
 from tests.simulation.universe import START, Universe
-from tests.simulation.world import SimWorld
+from tests.simulation.world import Killed, SimWorld
 from tests.support.manifests import KEYS, TOP, read, told
 
 DAY = timedelta(days=1)
@@ -260,3 +262,26 @@ class TestManifest:
         """It is shown wherever something waits."""
         text = '\nfreeze: [{from: "2026-12-18T18:00:00Z", until: "2026-12-19T18:00:00Z"}]\n'
         assert "freeze[0].reason: is required" in told(TOP + KEYS + text)
+
+
+def test_what_was_begun_is_finished_in_a_freeze() -> None:
+    """A rotation that was cut at any of its effects just before the freeze."""
+    desired = frozen_entry(freeze(1.5, 30))
+    start = settled(desired)
+    after(start, 1.49)
+    options = Options(rotate=True, reason="test")
+    whole = start.copy()
+    world = SimWorld(whole, {}, TIMING)
+    apply_key(world, desired, options, "whole")
+    assert len(world.trace) > 15
+    for cut in range(len(world.trace)):
+        universe = start.copy()
+        with suppress(Killed):
+            apply_key(SimWorld(universe, {cut: Fault(Kind.CUT)}, TIMING), desired, options, f"cut-{cut}")
+        begun = universe.records["main"][0].intent is not None or universe.records["main"][0].requested is not None
+        after(universe, 2)
+        report = [applied(universe, desired) for _ in range(3)][-1]
+        record = universe.records["main"][0]
+        assert (record.intent, record.requested, report.exit_code) == (None, None, 0), cut
+        assert record.generation == (2 if begun else record.generation), cut
+        assert universe.accepted(universe.fields[desired.deliveries[0]]), cut

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -14,11 +13,12 @@ from typing import Protocol, Self
 
 from keyturn import __version__
 from keyturn.cli.console import Screen
+from keyturn.cli.metrics import report, status_of
 from keyturn.cli.pages import Pages, Render
 from keyturn.cli.session import Opened, Order, apply_once, policy_of
 from keyturn.core.model import Desired
 from keyturn.core.reasons import mixed
-from keyturn.core.results import Options, RunReport, RunStatus
+from keyturn.core.results import Options, RunReport
 from keyturn.core.sanitize import plain
 from keyturn.engine.loop import ALL, Health, Looked, Snapshot
 from keyturn.engine.run_lock import ManifestLock
@@ -206,30 +206,10 @@ def pages(
         }
 
     def status() -> StatusDocument | None:
-        return status_of(loop.snapshot.statuses, loop.snapshot.last_success)
+        seen = loop.snapshot
+        return status_of(seen.statuses, seen.last_success) if seen.last_success else None
 
-    return Pages(health, status, metrics or _report("openmetrics"), html or _report("html"))
-
-
-def status_of(runs: Sequence[RunStatus], at: datetime | None) -> StatusDocument | None:
-    """Return the document of these runs, None if there was no good look yet."""
-    if at is None:
-        return None
-    keys = tuple(key for run in runs for key in run.keys)
-    pools = tuple(pool for run in runs for pool in run.pools)
-    stopped = tuple(run.stopped for run in runs if run.stopped)
-    return StatusDocument(at, mixed(run.exit_code for run in runs), keys, None, pools, stopped)
-
-
-def _report(name: str) -> Render:
-    """Return the function of `keyturn.report` that renders a status in this format. It is imported at its first use."""
-
-    def render(document: StatusDocument) -> str:
-        text = getattr(importlib.import_module(f"keyturn.report.{name}"), f"status_{name}")(document)
-        assert isinstance(text, str)  # noqa: S101 - a module of ours
-        return text
-
-    return render
+    return Pages(health, status, metrics or report("openmetrics"), html or report("html"))
 
 
 def _text(at: datetime | None) -> str | None:
