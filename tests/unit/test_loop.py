@@ -110,7 +110,7 @@ class FakeWork:
             key, key, ends[0].condition, ends[0].why, Strategy.IN_PLACE, conditions=ends, minted_at=self.keys[key]
         )
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, *, wrong: bool = False) -> None:
         """Remember it."""
         self.said.append(text)
 

@@ -116,9 +116,10 @@ class FileWork:
             runs = {one.desired.owner: one.runner.status(one.keys, self._order.options) for one in opened}
         return Looked(runs, frozenset(key for one in reports for key in one.deferred))
 
-    def say(self, text: str) -> None:
-        """Tell the operator, with the time."""
-        self._screen.say(f"{self.now():%Y-%m-%d %H:%M:%S} {text}")
+    def say(self, text: str, *, wrong: bool = False) -> None:
+        """Tell the operator, with the time; with `-q` only what is wrong."""
+        tell = self._screen.error if wrong else self._screen.say
+        tell(f"{self.now():%Y-%m-%d %H:%M:%S} {text}")
 
     @contextmanager
     def _opened(self, manifests: Sequence[Desired], keys: frozenset[str]) -> Iterator[tuple[Opened, ...]]:

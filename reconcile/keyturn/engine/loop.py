@@ -69,8 +69,8 @@ class Work(Protocol):
     def look(self, manifests: tuple[Desired, ...], keys: frozenset[str]) -> Looked:
         """Apply these keys (none: all of them), and return their status after it."""
 
-    def say(self, text: str) -> None:
-        """Tell the operator."""
+    def say(self, text: str, *, wrong: bool = False) -> None:
+        """Tell the operator; what is `wrong` is told to a quiet one too."""
 
 
 class Health(StrEnum):
@@ -151,7 +151,7 @@ class Loop:
         except KeyturnError as error:
             self._held = self._work.policy_changed()
             kept = "nothing is applied until it is fixed" if self._held else "the last good one is still applied"
-            self._work.say(f"The manifest was changed and cannot be used; {kept}.\n{error}")
+            self._work.say(f"The manifest was changed and cannot be used; {kept}.\n{error}", wrong=True)
             self.snapshot = replace(self.snapshot, problem=str(error))
             return
         self._work.say("The manifest was read again.")
@@ -251,7 +251,7 @@ class Loop:
         self._next_full = now + self._pause(self._failures)
         self._due = {key: max(at, self._next_full) if at <= now else at for key, at in self._due.items()}
         if why != self.snapshot.trouble:
-            self._work.say(f"{why}\nIt is tried again, from {self._next_full:%H:%M:%S} UTC on.")
+            self._work.say(f"{why}\nIt is tried again, from {self._next_full:%H:%M:%S} UTC on.", wrong=True)
         self.snapshot = replace(self.snapshot, trouble=why)
 
     def _pause(self, number: int) -> timedelta:
