@@ -151,6 +151,7 @@ def test_it_outlives_an_api_that_is_away(nursery: ForkServer) -> None:
             (url,) = re.findall(r"Serves (http://127\.0\.0\.1:\d+/),", run.err)
             made.sandbox.arm("*", "error-503", times=None)
             until(run, lambda: httpx.get(f"{url}healthz", timeout=20, trust_env=False).json()["status"] == "failing")
+            until(run, lambda: "It is tried again" in run.err)
             before = generation(made)
             made.sandbox.clear_faults()
             until(run, lambda: generation(made) > before)

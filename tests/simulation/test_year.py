@@ -137,7 +137,7 @@ class YearWork:
     def process(self) -> Runner:
         """Return the runner of a new process."""
         world = SimWorld(self.universe, {}, TIMING)
-        return Runner(world, self.desired, lambda _: None, runs=Runs([]), workers=1)
+        return Runner(world, self.desired, lambda _: None, runs=Runs([]), workers=1, linger=False)
 
     def look(self, manifests: tuple[Desired, ...], keys: frozenset[str]) -> Looked:
         """Apply, and compare what was done with what was foretold."""

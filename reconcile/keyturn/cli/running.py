@@ -132,7 +132,8 @@ class FileWork:
                 if mine or keys == ALL:
                     world = open_world(desired, os.environ, base, beside=world, hear=self._screen.progress)
                     stack.enter_context(world)
-                    result.append(Opened(desired, world, Runner(world, desired, self._screen.progress), mine))
+                    runner = Runner(world, desired, self._screen.progress, linger=False)
+                    result.append(Opened(desired, world, runner, mine))
             yield tuple(result)
 
     def _tell(self, reports: Sequence[RunReport]) -> None:

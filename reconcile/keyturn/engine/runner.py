@@ -76,14 +76,16 @@ class Runner:
         engine: Engine | None = None,
         runs: Runs | None = None,
         workers: int = WORKERS,
+        linger: bool = True,
     ) -> None:
-        """Prepare; nothing is read yet."""
+        """Prepare; nothing is read yet. `linger`: an apply waits for an overlap that the next run would just miss."""
         self._world = world
         self._desired = desired
         self._listener = listener
         self._engine = engine or Engine()
         self._runs = runs or Runs()
         self._workers = workers
+        self._linger = linger
         self._cause = CommonCause(world, desired.owner)
 
     def plan(
@@ -150,7 +152,7 @@ class Runner:
             reports = {report.key: report for report in self._apply(call, call.work, braked, run.id)}
             if wait:
                 self._wait_for_persons(call, reports, run.id)
-            if not expected_digest:
+            if self._linger and not expected_digest:
                 self._wait_for_overlaps(call, reports, run.id)
             run.unfinished = any(report.exit_code for report in reports.values())
         ordered = tuple(reports[key.id] for key in call.work)
