@@ -166,6 +166,7 @@ class YearWork:
             assert NAMES[told.what] is done.change or done.change is Change.ROTATE, (told, done)
             self.late[done.key] = max(self.late.get(done.key, timedelta()), done.began - max(told.at, self.since))
             assert done.began >= told.at, (told, done)
+            assert done.key in self.deferred or done.began - told.at < timedelta(minutes=1), (told, done)
         self.done.append(done)
 
 
