@@ -192,3 +192,21 @@ def test_schedule_tells_what_will_happen(nursery: ForkServer) -> None:
         assert len(calendar.events) == 6
         assert "frozen until" in made.run("plan").stdout
         assert "must be a duration" in made.run("schedule", "--until", "soon", code=3).stderr
+
+
+def test_a_policy_that_is_tightened_stops_the_loop(nursery: ForkServer) -> None:
+    """The last good manifest is not applied against the operator's new word."""
+    with desk(nursery) as made:
+        ready(made)
+        policy = made.folder / "policy.yaml"
+        made.run("policy", "init", "--out", str(policy))
+        good = policy.read_text()
+        with running(made, "--policy", str(policy)) as run:
+            until(run, lambda: generation(made) >= 1)
+            policy.write_text(good.replace("bot", "other"))
+            until(run, lambda: "nothing is applied until it is fixed" in run.err)
+            before = generation(made)
+            time.sleep(5)
+            assert generation(made) == before
+            policy.write_text(good)
+            until(run, lambda: generation(made) > before)
