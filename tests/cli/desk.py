@@ -53,6 +53,8 @@ class Desk:
     """Where the API is; the sandbox's own URL unless a relay stands before it."""
     variables: dict[str, str] = field(default_factory=dict)
     """Further variables of the environment."""
+    runtime: str = "runtime"
+    """Where runs lock their files, below the folder: another one is another machine."""
     printed: list[str] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -104,7 +106,11 @@ class Desk:
         streams.mkdir()
         (streams / "in").write_text(stdin)
         api = self.api or self.sandbox.url
-        urls = {"KEYTURN_API_URL": api, "KEYTURN_INFERENCE_URL": api, "XDG_RUNTIME_DIR": str(self.folder / "runtime")}
+        urls = {
+            "KEYTURN_API_URL": api,
+            "KEYTURN_INFERENCE_URL": api,
+            "XDG_RUNTIME_DIR": str(self.folder / self.runtime),
+        }
         env = bare_environment(**urls, **self.variables, DIGITALOCEAN_TOKEN=self.token or self.sandbox.token)
         return self.nursery.run((*args, "-f", str(self.write())), env, self.folder, streams)
 

@@ -57,6 +57,14 @@ def _waits(made: Desk) -> None:
     _edit_record(made, lambda record: record.update(failures={"count": 2, "next_try_at": soon}))
 
 
+def _frozen(made: Desk) -> None:
+    """Let a rotation be due in a freeze."""
+    _aged(made)
+    now = datetime.now(UTC)
+    since, until = (f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in (now - timedelta(days=1), now + timedelta(days=1)))
+    made.more = {"freeze": [{"from": since, "until": until, "reason": "holidays"}]}
+
+
 def _intent(made: Desk, left: timedelta) -> None:
     """Leave an open rotation of another run, whose lease ends after `left`."""
     now = datetime.now(UTC)
@@ -163,6 +171,7 @@ CASES = (
     Case(
         "drifted", "drifted", 1, lambda made: made.put("bot", "oops"), how="-no-key", healed="ready", pulumi="drifted",
     ),
+    Case("waiting", "frozen", 0, _frozen, MONTH),
     Case("drifted", "emptied", 1, lambda made: made.put("bot", ""), healed="ready", pulumi="drifted"),
     Case(
         "refused", "refused", 1, lambda made: made.sandbox.by_hand("regenerate", _uuid(made)),

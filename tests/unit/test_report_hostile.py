@@ -9,12 +9,14 @@ import re
 import pytest
 from rich.console import Console
 
+from keyturn.core.forecast import Coming, What
 from keyturn.report.documents import (
     Checked,
     Document,
     HistoryDocument,
     PlanDocument,
     ReportDocument,
+    ScheduleDocument,
     SmokeDocument,
     StatusDocument,
     dump,
@@ -23,6 +25,7 @@ from keyturn.report.lines import Line, paint_plain, paint_rich
 from keyturn.report.markdown import plan_markdown, run_markdown
 from keyturn.report.plan import plan_lines
 from keyturn.report.run import run_lines
+from keyturn.report.schedule import schedule_lines
 from keyturn.report.status import history_lines, smoke_lines, status_lines
 from tests.support.hostile import NAMES, breaches
 from tests.support.outcomes import NOW, events, run_plan, run_report, statuses, unowned
@@ -38,9 +41,16 @@ def stories(name: str) -> list[list[Line]]:
         plan_lines([run_plan(name)]),
         run_lines([run_report(name)]),
         status_lines(StatusDocument(NOW, 1, statuses(name), unowned(name))),
+        schedule_lines(schedule_document(name)),
         history_lines(events(name)),
         smoke_lines(checks),
     ]
+
+
+def schedule_document(name: str) -> ScheduleDocument:
+    """Return a schedule with a moment of each kind."""
+    coming = tuple(Coming(NOW, what, name, "bot", NOW, name, 3) for what in What)
+    return ScheduleDocument(NOW, NOW, 0, coming, (name,))
 
 
 def documents(name: str) -> list[Document]:
@@ -50,6 +60,7 @@ def documents(name: str) -> list[Document]:
         PlanDocument(NOW, 4, (run_plan(name),)),
         ReportDocument(NOW, 1, (run_report(name),)),
         StatusDocument(NOW, 1, statuses(name), unowned(name)),
+        schedule_document(name),
         HistoryDocument("bot", name, 3, events(name)),
         SmokeDocument(1, checks),
     ]

@@ -20,6 +20,8 @@ COMMANDS: Final = {
     "forget": "Stop managing keys, and leave them alive.",
     "smoke": "Test the delivered secrets.",
     "status": "Show the condition of each key.",
+    "schedule": "Show what will happen when.",
+    "run": "Apply what is due, when it is due, until a signal.",
     "history": "Show the history of a key.",
     "sign": "Sign records that have no valid signature.",
     "targets": "List the kinds of target and their settings.",

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 @options.take_over
 @options.unpark
 @options.lock_timeout
+@click.option(
+    "--metrics-file",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="After the run, write metrics of all keys for node exporter's textfile collector.",
+)
 @options.yes
 @options.formatted("text", "json", "markdown")
 @options.talking
@@ -44,6 +50,7 @@ def command(  # noqa: PLR0913 - each is an option
     take_over: bool,
     unpark: tuple[str, ...],
     lock_timeout: float,
+    metrics_file: str | None,
     yes: bool,
 ) -> int:
     """Apply the manifest, or exactly a saved plan."""
@@ -70,7 +77,12 @@ def command(  # noqa: PLR0913 - each is an option
         done = Options(
             verify=verify, take_over=take_over, same_team=take_over, by=options.person(), lock_timeout=lock_timeout
         )
-        return change(screen, manifests, Order(done, consent, yes=yes, wait=wait, reviewed=reviewed))
+        code = change(screen, manifests, Order(done, consent, yes=yes, wait=wait, reviewed=reviewed))
+        if metrics_file:
+            from keyturn.cli.metrics import write_metrics
+
+            write_metrics(Path(metrics_file), manifests)
+    return code
 
 
 def _flags(consent: Consent) -> str:

@@ -34,8 +34,8 @@ def read_bounded(path: Path) -> str:
         raise InputError("this file is not text in UTF-8", where=str(path)) from None
 
 
-def write_private(path: Path, text: str) -> None:
-    """Replace a file as a whole, readable by this user only; a symbolic link is not followed.
+def write_private(path: Path, text: str, *, mode: int = 0o600) -> None:
+    """Replace a file as a whole, by default readable by this user only; a symbolic link is not followed.
 
     Raises:
         InputError: it cannot be written, or there is something other than a regular file.
@@ -53,6 +53,7 @@ def write_private(path: Path, text: str) -> None:
             with os.fdopen(handle, "w", encoding="utf-8") as stream:
                 stream.write(text)
                 stream.flush()
+                os.fchmod(handle, mode)
                 os.fsync(handle)
             Path(fresh).replace(path)
         except BaseException:

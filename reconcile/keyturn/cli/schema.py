@@ -14,6 +14,7 @@ KINDS = (
     "record",
     "report",
     "status",
+    "schedule",
     "history",
     "histories",
     "smoke",

@@ -174,7 +174,9 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
 def apply_once(
     manifests_: Sequence[Opened], order: Order, digests: Mapping[str, str]
 ) -> tuple[list[RunReport], int | None]:
-    """Apply each manifest once and tell its receivers. Return the reports, and a signal that came.
+    """Apply each manifest once, as `apply` and each look of `run` do, and tell its receivers.
+
+    Return the reports, and a signal that came.
 
     `digests`: by owner, what the plan has to be; no digest accepts the plan as it is at apply time. Raises like
     `check_set_up`.

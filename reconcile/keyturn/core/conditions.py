@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from keyturn.core.model import GOOD, Delivery, SmokeResult, Verdict
+from keyturn.core import schedule
+from keyturn.core.model import GOOD, Delivery, Freeze, SmokeResult, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Record
 from keyturn.core.results import Change, End, Planned, by_urgency
@@ -41,6 +42,7 @@ class Facts:
     end: End = field(default_factory=lambda: End(Reason.AT_REST))
     due_since: datetime | None = None
     problems: tuple[str, ...] = ()
+    freezes: tuple[Freeze, ...] = ()
 
 
 def facts(state: State, end: End, changes: tuple[Planned, ...] = (), due_since: datetime | None = None) -> Facts:
@@ -57,6 +59,7 @@ def facts(state: State, end: End, changes: tuple[Planned, ...] = (), due_since: 
         end,
         due_since,
         state.run.problems,
+        desired.rotation.freezes,
     )
 
 
@@ -153,6 +156,9 @@ def _recorded(known: Facts, record: Record) -> Iterator[End]:
         yield End(Reason.UNFINISHED, f"a run left an open {intent.op}", since=intent.since)
     if retire and retire.at > known.now:
         yield End(Reason.OVERLAP, "the old secret works until the overlap ends", retire.at)
+    elif retire and not retire.at_once and (freeze := schedule.frozen(known.freezes, known.now)):
+        until = schedule.thawed(known.freezes, known.now)
+        yield End(Reason.FROZEN, schedule.frozen_text("a retire", freeze), until, since=retire.at)
     elif retire and not retire.at_once:
         yield End(Reason.RETIRE_DUE, "an old secret is to be retired", since=retire.at)
     leaked = [retire.at] if retire and retire.at_once else []

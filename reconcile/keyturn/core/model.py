@@ -134,6 +134,15 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
+class Freeze:
+    """A time in which nothing scheduled starts: from `since` to just before `until`, aware moments in UTC."""
+
+    since: datetime
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Rotation:
     """How and when a key rotates; `every` None means only on demand."""
 
@@ -141,6 +150,8 @@ class Rotation:
     every: timedelta | None = None
     overlap: timedelta = timedelta(hours=24)
     window: Window | None = None
+    freezes: tuple[Freeze, ...] = ()
+    """Those of the whole manifest."""
 
 
 class AdoptSecret(StrEnum):
@@ -289,6 +300,7 @@ class Desired:
     """Programs that the operator does not permit; before anything is planned they are refused."""
     unset: tuple[Mistake, ...] = ()
     """What the environment lacks to tell the receivers; before anything is planned it is refused."""
+    freezes: tuple[Freeze, ...] = ()
 
 
 class WireKind(StrEnum):

@@ -131,6 +131,7 @@ class Reason(StrEnum):
     OVERLAP = "overlap", Condition.OVERLAP, Remedy.NONE, "The old secret works until the overlap ends."
     BACK_OFF = "back-off", Condition.WAITING, Remedy.LATER, "After failures the next try waits."
     DEFERRED = "deferred", Condition.WAITING, Remedy.LATER, "More rotations are due than one run may start."
+    FROZEN = "frozen", Condition.WAITING, Remedy.LATER, "A rotation or a retire is due, and the manifest freezes it."
     RETIRE_FIRST = "retire-first", Condition.FAILED, Remedy.FIX_TARGET, "A rotation waits for a retire that cannot be."
     ANOTHER_RUN = "another-run", Condition.BUSY, Remedy.LATER, "Another run is working on the key."
 

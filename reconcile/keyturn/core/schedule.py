@@ -1,24 +1,27 @@
-"""PURE: when a scheduled rotation may start.
+"""PURE: when a scheduled rotation may start, and when an old secret may be retired.
 
 All moments are aware datetimes; what is returned is in UTC. A window opens at each cron moment of its time zone and
 stays open for its duration, measured in elapsed time. At a change of the clocks a fixed time that the day skips opens
 when the gap ends, and one that the day has twice opens at the first.
+
+In a freeze nothing scheduled starts. A freeze that ends while a window is open lets a rotation start at its end.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
 from keyturn.core.errors import InputError
-from keyturn.core.model import Rotation, Window
+from keyturn.core.model import Freeze, Rotation, Window
 
 
 def due(rotation: Rotation, minted_at: datetime, now: datetime) -> bool:
-    """Tell whether a scheduled rotation may start now: old enough, and inside a window where one is given."""
-    if rotation.every is None or now - minted_at < rotation.every:
+    """Tell whether a scheduled rotation may start now: old enough, in no freeze, inside a window where one is given."""
+    if rotation.every is None or now - minted_at < rotation.every or frozen(rotation.freezes, now):
         return False
     return rotation.window is None or window_open(rotation.window, now)
 
@@ -27,14 +30,46 @@ def due_since(rotation: Rotation, minted_at: datetime) -> datetime | None:
     """Return the first moment at which the rotation could have started; None where it is only on demand."""
     if rotation.every is None:
         return None
-    return _first_open(rotation.window, (minted_at + rotation.every).astimezone(UTC))
+    return _first_start(rotation, minted_at + rotation.every)
 
 
 def next_rotation(rotation: Rotation, minted_at: datetime, now: datetime) -> datetime | None:
     """Return when a scheduled rotation may next start, `now` where it is due; None where it is only on demand."""
     if rotation.every is None:
         return None
-    return _first_open(rotation.window, max(minted_at + rotation.every, now).astimezone(UTC))
+    return _first_start(rotation, max(minted_at + rotation.every, now))
+
+
+def held_back(rotation: Rotation, minted_at: datetime, now: datetime) -> Freeze | None:
+    """Return the freeze that alone keeps a scheduled rotation from starting now, None if there is no such freeze."""
+    freeze = frozen(rotation.freezes, now)
+    if freeze is None or rotation.every is None:
+        return None
+    return freeze if _first_open(rotation.window, minted_at + rotation.every) <= now else None
+
+
+def frozen(freezes: Sequence[Freeze], now: datetime) -> Freeze | None:
+    """Return the freeze at this moment, of several the one that ends last; None if there is none."""
+    return max((one for one in freezes if one.since <= now < one.until), key=lambda one: one.until, default=None)
+
+
+def frozen_text(what: str, freeze: Freeze) -> str:
+    """Return the sentence that something is due and frozen, with the freeze's end and reason."""
+    return f"{what} is due, frozen until {freeze.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC ({freeze.reason})"
+
+
+def thawed(freezes: Sequence[Freeze], moment: datetime) -> datetime:
+    """Return the first moment from `moment` on that is in no freeze, in UTC."""
+    moment = moment.astimezone(UTC)
+    while freeze := frozen(freezes, moment):
+        moment = freeze.until.astimezone(UTC)
+    return moment
+
+
+def closing(window: Window, now: datetime) -> datetime | None:
+    """Return when the window that is open now closes, None if it is shut. Of several openings, the first counts."""
+    opening = next_opening(window, now - window.duration)
+    return opening + window.duration if opening <= now else None
 
 
 def window_open(window: Window, now: datetime) -> bool:
@@ -61,9 +96,19 @@ def next_opening(window: Window, after: datetime) -> datetime:
 
 
 def _first_open(window: Window | None, moment: datetime) -> datetime:
+    moment = moment.astimezone(UTC)
     if window is None or window_open(window, moment):
         return moment
     return next_opening(window, moment)
+
+
+def _first_start(rotation: Rotation, moment: datetime) -> datetime:
+    """Return the first moment from `moment` on that is in no freeze and inside the window."""
+    # Each turn passes the end of at least one freeze.
+    while True:
+        moment = thawed(rotation.freezes, _first_open(rotation.window, moment))
+        if rotation.window is None or window_open(rotation.window, moment):
+            return moment
 
 
 def shown(length: timedelta) -> str:

@@ -6,11 +6,17 @@ from dataclasses import replace
 from datetime import datetime
 
 from keyturn.core import schedule
-from keyturn.core.model import DesiredKey
+from keyturn.core.model import DesiredKey, Rotation
 from keyturn.core.reasons import mixed
 from keyturn.core.record import Record
 from keyturn.core.results import End, KeyStatus
 from keyturn.core.state import Reading, State
+
+
+def _retire_at(record: Record, rotation: Rotation) -> datetime | None:
+    if record.retire is None or record.retire.at_once:
+        return record.retire.at if record.retire else None
+    return schedule.thawed(rotation.freezes, record.retire.at)
 
 
 def status(
@@ -49,7 +55,7 @@ def status(
         generation=record.generation,
         minted_at=minted,
         next_rotation_at=schedule.next_rotation(rotation, minted, now) if rotation.every and minted else None,
-        retire_at=record.retire.at if record.retire else None,
+        retire_at=_retire_at(record, rotation),
         requested=record.requested is not None,
         deliveries=tuple(
             (place, record.live_digest is not None and held.get(place, Reading()).digest == record.live_digest)

@@ -96,7 +96,9 @@ def as_recorded(world: World, desired: DesiredKey, end: End) -> Planning:
         record = world.read_record(desired.id).record
     except Exception:  # noqa: BLE001 - the end says why nothing is known
         return failed_planning(desired.id, end)
-    known = Facts(record, desired.deliveries, frozenset(), {}, {}, world.now(), end=end)
+    known = Facts(
+        record, desired.deliveries, frozenset(), {}, {}, world.now(), end=end, freezes=desired.rotation.freezes
+    )
     return failed_planning(desired.id, end, conditions(known), record)
 
 

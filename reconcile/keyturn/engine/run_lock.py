@@ -6,6 +6,7 @@ The lock is `flock`: the kernel releases it when the process ends, however it en
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import os
 import re
@@ -110,6 +111,53 @@ class Runs:
                 with suppress(OSError):
                     return not _lockable(directory / run)
         return None
+
+
+class ManifestLock:
+    """The lock of the one `run` that works on a manifest on this machine; `name` tells one manifest from another.
+
+    On another machine the leases of the records keep two runs apart, key by key.
+    """
+
+    def __init__(self, name: str, directories: Sequence[Path] | None = None) -> None:
+        """Use these directories, by default `runtime_directories` of the process's environment."""
+        self._name = f"manifest-{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+        self._directories = tuple(runtime_directories(os.environ) if directories is None else directories)
+        self._file: int | None = None
+
+    def take(self) -> str:
+        """Lock; return who holds it instead, or nothing: it is this process's, or there is no private directory."""
+        if self._file is not None:
+            return ""
+        for directory in self._directories:
+            with suppress(OSError):
+                directory.mkdir(mode=0o700, exist_ok=True)
+                if not _obstacle(directory):
+                    return self._take(directory / self._name)
+        _LOG.info("no lock file can be made: a second run on this machine is not noticed")
+        return ""
+
+    def _take(self, path: Path) -> str:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(file, 20)
+            os.close(file)
+            return f"another run (process {int(holder)})" if holder.isdigit() else "another run"
+        except OSError:
+            os.close(file)
+            raise
+        os.truncate(file, 0)
+        os.write(file, str(os.getpid()).encode())
+        self._file = file
+        return ""
+
+    def release(self) -> None:
+        """Unlock. The file stays: removing it could let two processes lock two files of the same name."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
 
 
 def runtime_directories(environment: Mapping[str, str]) -> tuple[Path, ...]:

@@ -76,14 +76,16 @@ class Runner:
         engine: Engine | None = None,
         runs: Runs | None = None,
         workers: int = WORKERS,
+        linger: bool = True,
     ) -> None:
-        """Prepare; nothing is read yet."""
+        """Prepare; nothing is read yet. `linger`: an apply waits for an overlap that the next run would just miss."""
         self._world = world
         self._desired = desired
         self._listener = listener
         self._engine = engine or Engine()
         self._runs = runs or Runs()
         self._workers = workers
+        self._linger = linger
         self._cause = CommonCause(world, desired.owner)
 
     def plan(
@@ -114,7 +116,7 @@ class Runner:
             stopped=call.stopped.why if call.stopped else "",
             stop=call.stopped,
             exit_code=exit_code(call, braked.plans) or int(short),
-            notes=(*(self._cause.notes() if call.work and not call.unknown else ()), *worklist.path_moves(planned)),
+            notes=self._notes(call, planned),
             pools=pools,
             policy=self._desired.permit.where[""] if self._desired.permit else "",
         )
@@ -150,7 +152,7 @@ class Runner:
             reports = {report.key: report for report in self._apply(call, call.work, braked, run.id)}
             if wait:
                 self._wait_for_persons(call, reports, run.id)
-            if not expected_digest:
+            if self._linger and not expected_digest:
                 self._wait_for_overlaps(call, reports, run.id)
             run.unfinished = any(report.exit_code for report in reports.values())
         ordered = tuple(reports[key.id] for key in call.work)
@@ -214,7 +216,8 @@ class Runner:
     def _entryless(self, key: str) -> DesiredKey:
         """Return what is desired of a record without an entry; it settles as long as everything else here."""
         entryless = self._engine.unmanaged(key, self._desired.owner)
-        return replace(entryless, timing=self._desired.timing, permit=self._desired.permit)
+        rotation = replace(entryless.rotation, freezes=self._desired.freezes)
+        return replace(entryless, timing=self._desired.timing, permit=self._desired.permit, rotation=rotation)
 
     def _unmanaged(self, known: Collection[str]) -> dict[str, Record]:
         """Return this owner's records that have no entry; what cannot be read is said, and left alone."""
@@ -363,6 +366,11 @@ class Runner:
         """Tell whether an apply of this plan would wait for an overlap that is about to end."""
         ends = {key.key: key.end for key in plan.plans}
         return any(worklist.soon([key for key in self._desired.keys if key.id in ends], ends, self._now()))
+
+    def _notes(self, call: Call, planned: Sequence[Planning]) -> tuple[str, ...]:
+        frozen = worklist.freeze_notes(self._desired, self._now())
+        cause = self._cause.notes() if call.work and not call.unknown else ()
+        return (*frozen, *cause, *worklist.path_moves(planned))
 
     def _halted(self, call: Call) -> End | None:
         """Return why no further key is started, None where it may be."""

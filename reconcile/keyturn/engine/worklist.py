@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from keyturn.core import brakes
+from keyturn.core import brakes, schedule
 from keyturn.core.brakes import Limits
 from keyturn.core.configuration import configuration
 from keyturn.core.errors import OwnershipError
@@ -116,6 +116,15 @@ def exit_code(call: Call, results: Sequence[KeyPlan] | Sequence[KeyReport]) -> i
 def bound(plan: RunPlan, desired: Desired, planned: Sequence[Planning]) -> RunPlan:
     """Return the plan with what it was made with, and with the digest that a saved plan is checked by."""
     return replace(plan, configuration=configuration(desired), digest=_digest(desired, planned))
+
+
+def freeze_notes(desired: Desired, now: datetime) -> tuple[str, ...]:
+    """Say that the manifest is frozen now, and what that holds back; nothing if it is not."""
+    freeze = schedule.frozen(desired.freezes, now)
+    if freeze is None:
+        return ()
+    until = f"{schedule.thawed(desired.freezes, now):%Y-%m-%d %H:%M} UTC"
+    return (f"frozen until {until} ({freeze.reason}): no scheduled rotation and no retire after an overlap starts",)
 
 
 def check_permitted(permit: Permit | None, options: Options, limits: Limits) -> None:

@@ -6,16 +6,20 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 from keyturn.manifest.durations import show_duration
 from keyturn.manifest.mistakes import Path, suggest
 from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.schema import DeliverEntry, KeyEntry
 
+LONGEST_FREEZE = timedelta(days=366)
+
 
 def check(reading: Reading) -> None:
     """Note all combinations in one manifest that do not fit together."""
     _check_timing(reading)
+    _check_freezes(reading)
     for key, entry in reading.present():
         if reading.mistakes.full:
             return
@@ -38,6 +42,16 @@ def _check_moves(reading: Reading) -> None:
             reading.mistake(path, f"the id {old!r} still has an entry; remove it, or remove `moved`")
         elif old and first.setdefault(old, key) != key:
             reading.mistake(path, f"the key {first[old]!r} was moved from {old!r} too; only one has its record")
+
+
+def _check_freezes(reading: Reading) -> None:
+    """Note each freeze that ends before it begins, or that is so long that its year must be wrong."""
+    for number, freeze in enumerate(reading.model.freeze) if reading.good(("freeze",)) else ():
+        path: Path = ("freeze", number, "until")
+        if freeze.until <= freeze.since:
+            reading.mistake(path, "must be later than `from`")
+        elif freeze.until - freeze.since > LONGEST_FREEZE:
+            reading.mistake(path, "must be at most 366 days after `from`; check the year")
 
 
 def _check_pools(reading: Reading) -> None:

@@ -14,11 +14,12 @@ _DIGITS = 16
 
 
 def fingerprint(desired: DesiredKey) -> str:
-    """Return 16 hex digits of the SHA-256 of an entry with its defaults, without owner, timing and policy."""
+    """Return 16 hex digits of the SHA-256 of an entry with its defaults, without owner, timing, freezes and policy."""
     plain = dataclasses.replace(desired, owner="", timing=Timing(), fingerprint="", homes={}, permit=None)
     if plain.hook:
         plain = dataclasses.replace(plain, hook=dataclasses.replace(plain.hook, allowed=False))
     entry = dataclasses.asdict(plain)
+    del entry["rotation"]["freezes"]  # the manifest's, not the entry's: a freeze unparks no key
     # Omit newer fields unless they are used: otherwise every entry would look changed after an upgrade.
     del entry["moved_from"]  # it says nothing of the key itself
     newer = {"pool", "permit", "hook"}

@@ -15,6 +15,7 @@ from keyturn.core.model import (
     Delivery,
     Desired,
     DesiredKey,
+    Freeze,
     Origin,
     Pool,
     RecordsConfig,
@@ -304,24 +305,28 @@ def _desired(reading: Reading) -> Desired:
     assert reading.records is not None  # noqa: S101  (its absence is a mistake)
     timing = Timing(**{name: value.total_seconds() for name, value in model.timing})
     # The record store has not moved: otherwise no record would be found there.
+    freezes = tuple(Freeze(one.since, one.until, one.reason) for one in model.freeze)
     homes = {name: target.homes for name, target in reading.targets.items() if name != reading.records.target}
     return Desired(
         owner=model.name,
         targets=tuple(reading.targets.values()),
         records=reading.records,
         keys=tuple(
-            dataclasses.replace(_desired_key(key, model.name, entry, timing, reading.commands), homes=homes)
+            dataclasses.replace(_desired_key(key, model.name, entry, timing, freezes, reading.commands), homes=homes)
             for key, entry in model.keys.items()
         ),
         rotations_per_run=model.limits.rotations_per_run,
         timing=timing,
+        freezes=freezes,
         receivers=reading.receivers,
         unpermitted=unpermitted(reading),
         unset=tuple(reading.unset),
     )
 
 
-def _desired_key(key: str, owner: str, entry: KeyEntry, timing: Timing, commands: Collection[str]) -> DesiredKey:
+def _desired_key(
+    key: str, owner: str, entry: KeyEntry, timing: Timing, freezes: tuple[Freeze, ...], commands: Collection[str]
+) -> DesiredKey:
     rotation, smoke, window = entry.rotation, entry.smoke, entry.rotation.window
     desired = DesiredKey(
         id=key,
@@ -336,6 +341,7 @@ def _desired_key(key: str, owner: str, entry: KeyEntry, timing: Timing, commands
             every=rotation.every,
             overlap=rotation.overlap,
             window=Window(window.cron, window.duration, window.timezone) if window else None,
+            freezes=freezes,
         ),
         smoke=Smoke(smoke.model, Api(smoke.api), tuple(smoke.expect_models), Origin(smoke.origin)),
         clean_targets=entry.clean_targets,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
@@ -21,6 +22,7 @@ Kinds = Mapping[str, type[Target]]
 
 ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 UUID = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+MOMENT = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2})?(Z|[+-][0-9]{2}:[0-9]{2})$"
 NAME_LENGTH = 128
 
 _SECOND = timedelta(seconds=1)
@@ -70,6 +72,16 @@ def _zone(text: str) -> str:
     return text
 
 
+def _moment(text: object) -> datetime:
+    wrong = "must be a moment with its offset from UTC, such as 2026-12-18T18:00:00+01:00 or 2026-12-18T17:00:00Z"
+    if not isinstance(text, str) or not re.match(MOMENT, text, re.ASCII) or text.endswith("\n"):
+        raise ValueError(wrong)
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(wrong) from None
+
+
 def _given(value: object) -> object:
     if value is None:
         raise ValueError("is empty; fill it in or remove it")
@@ -90,6 +102,11 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     WithJsonSchema({"type": "string", "pattern": PATTERN, "examples": ["30d", "24h", "5m", "30s", "1h30m"]}),
+]
+Moment = Annotated[
+    datetime,
+    BeforeValidator(_moment),
+    WithJsonSchema({"type": "string", "pattern": MOMENT, "examples": ["2026-12-18T18:00:00+01:00"]}),
 ]
 Wait = Annotated[Duration, AfterValidator(_between(_SECOND, _HOUR))]
 
@@ -204,6 +221,14 @@ class LimitsEntry(_Entry):
     rotations_per_run: int = Field(20, ge=0, le=100_000)
 
 
+class FreezeEntry(_Entry):
+    """A time in which no scheduled rotation starts."""
+
+    since: Moment = Field(alias="from", description="First moment of the freeze, with its offset from UTC.")
+    until: Moment = Field(description="First moment after the freeze, at most 366 days after `from`.")
+    reason: Name = Field(description="Shown wherever the freeze holds something back.")
+
+
 class TimingEntry(_Entry):
     """Limits on waiting times."""
 
@@ -229,6 +254,9 @@ class Manifest(_Entry):
     limits: LimitsEntry = LimitsEntry()
     timing: TimingEntry = TimingEntry()
     notify: Receivers = Field([], description="Receivers of notices.")
+    freeze: list[FreezeEntry] = Field(
+        [], max_length=100, description="When no scheduled rotation starts, and no old secret is retired."
+    )
 
 
 def manifest_schema(kinds: Kinds) -> dict[str, object]:

@@ -15,6 +15,7 @@ from pydantic.json_schema import GenerateJsonSchema
 from keyturn import __version__
 from keyturn.core.configuration import Configuration
 from keyturn.core.errors import InputError
+from keyturn.core.forecast import Coming
 from keyturn.core.literals import masked
 from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
 from keyturn.core.reasons import Condition
@@ -128,6 +129,23 @@ class StatusDocument:
 
 
 @dataclass(frozen=True, slots=True)
+class ScheduleDocument:
+    """What will happen from `at` to `until`, in the order of time; each rotation is assumed to succeed.
+
+    `notes`: what the schedule cannot tell.
+    """
+
+    at: datetime
+    until: datetime
+    exit_code: int
+    coming: tuple[Coming, ...]
+    notes: tuple[str, ...] = ()
+    kind: Literal["schedule"] = "schedule"
+    schema: Literal[1] = 1
+    keyturn: str = __version__
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryDocument:
     """The events of one key, oldest first."""
 
@@ -190,6 +208,7 @@ Document = (
     | ExplanationDocument
     | ReportDocument
     | StatusDocument
+    | ScheduleDocument
     | HistoryDocument
     | HistoriesDocument
     | SmokeDocument
@@ -200,6 +219,7 @@ _TYPES: Mapping[str, type[Document]] = {
     "explanation": ExplanationDocument,
     "report": ReportDocument,
     "status": StatusDocument,
+    "schedule": ScheduleDocument,
     "history": HistoryDocument,
     "histories": HistoriesDocument,
     "smoke": SmokeDocument,

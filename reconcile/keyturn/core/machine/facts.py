@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
-from keyturn.core.model import UNJUDGED, Cause, Event, SlotName, Verdict
+from keyturn.core import schedule
+from keyturn.core.model import UNJUDGED, Cause, Event, Freeze, SlotName, Verdict
 from keyturn.core.record import HISTORY, Intent, Record, Slot
 from keyturn.core.state import State
 
@@ -50,6 +52,28 @@ def note(
     by = state.options.by or state.run.id
     event = Event(state.clock.now, what, by, cause, slot, generation, proof)
     return replace(record, history=(*record.history, event)[-HISTORY:])
+
+
+def retire_frozen(state: State) -> Freeze | None:
+    """Return the freeze that delays a retire now, None if nothing does.
+
+    A retire kills a secret that a forgotten consumer may still use, and in a freeze nobody looks after that. A
+    compromised secret dies all the same, and so does one that stands in the way of a rotation that was asked for.
+    """
+    record, options = record_of(state), state.options
+    wanted = (options.rotate and not state.run.honoured) or record.requested is not None
+    triggered = bool(state.desired.trigger) and state.desired.trigger != record.trigger
+    if wanted or triggered or record.live_digest is None or (record.retire and record.retire.at_once):
+        return None
+    return schedule.frozen(state.desired.rotation.freezes, state.clock.now)
+
+
+def retire_at(state: State) -> datetime | None:
+    """Return when the old secret may be retired, after a freeze that delays it; None if there is none."""
+    retire = record_of(state).retire
+    if retire is None or retire.at_once:
+        return retire.at if retire else None
+    return schedule.thawed(state.desired.rotation.freezes, retire.at)
 
 
 def found(state: State) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from keyturn.core import schedule
 from keyturn.core.machine import handoff, parking, rotate
 from keyturn.core.machine.deliveries import arrived, behind, login_or, places, unwanted, wanted
-from keyturn.core.machine.facts import record_of
+from keyturn.core.machine.facts import record_of, retire_at, retire_frozen
 from keyturn.core.machine.gone import surplus
 from keyturn.core.machine.in_use import in_use
 from keyturn.core.machine.policy import Chain
@@ -48,10 +48,22 @@ def rotation_waits(state: State) -> End | None:
     return rotate.waits(state)
 
 
+def frozen(state: State) -> End | None:
+    """A rotation or a retire is due, and a freeze of the manifest keeps it from starting."""
+    record, rotation, now = record_of(state), state.desired.rotation, state.clock.now
+    slot = record.slot(record.live)
+    if record.retire and record.retire.at <= now and (freeze := retire_frozen(state)):
+        return End(Reason.FROZEN, schedule.frozen_text("a retire", freeze), retire_at(state))
+    if slot and slot.minted_at and (freeze := schedule.held_back(rotation, slot.minted_at, now)):
+        until = schedule.next_rotation(rotation, slot.minted_at, now)
+        return End(Reason.FROZEN, schedule.frozen_text("a rotation", freeze), until)
+    return None
+
+
 def overlap(state: State) -> End | None:
     """The old secret still works."""
     retire = record_of(state).retire
-    return End(Reason.OVERLAP, "the old secret is retired after the overlap", retire.at) if retire else None
+    return End(Reason.OVERLAP, "the old secret is retired after the overlap", retire_at(state)) if retire else None
 
 
 def ready(state: State) -> End:
@@ -64,7 +76,7 @@ def ready(state: State) -> End:
     return End(Reason.AT_REST, "nothing to do", until)
 
 
-CONDITION: Chain = (parked, in_use, hand_off, rotation_blocked, pending, rotation_waits, overlap, ready)
+CONDITION: Chain = (parked, in_use, hand_off, rotation_blocked, pending, rotation_waits, frozen, overlap, ready)
 
 
 def _wrong(state: State) -> list[str]:

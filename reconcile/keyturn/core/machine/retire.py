@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from keyturn.core.machine.deliveries import places, recorded
-from keyturn.core.machine.facts import idle, intent_of, intent_slot, note, record_of, verdict
+from keyturn.core.machine.facts import (
+    idle,
+    intent_of,
+    intent_slot,
+    note,
+    record_of,
+    retire_at,
+    retire_frozen,
+    verdict,
+)
 from keyturn.core.machine.guards import failed, seen, settled
 from keyturn.core.machine.minting import MAY_REGENERATE
 from keyturn.core.machine.ownership import gated, new_intent
@@ -20,9 +29,9 @@ from keyturn.core.steps import Check, Decision, LookBack, Purpose, Regenerate, W
 
 
 def due(state: State) -> bool:
-    """Tell whether an old secret waits to be killed, and its time has come."""
+    """Tell whether an old secret waits to be killed, its time has come, and no freeze delays it."""
     retire = record_of(state).retire
-    return retire is not None and retire.at <= state.clock.now
+    return retire is not None and retire.at <= state.clock.now and not retire_frozen(state)
 
 
 def holders(state: State) -> tuple[Delivery, ...]:
@@ -228,8 +237,7 @@ def not_retired(state: State) -> Decision | None:
 
 def untouched(state: State) -> Decision | None:
     """Leave everything else as it is."""
-    retire = record_of(state).retire
-    return End(Reason.UNMANAGED, "is in no manifest; nothing of it is touched", retire.at if retire else None)
+    return End(Reason.UNMANAGED, "is in no manifest; nothing of it is touched", retire_at(state))
 
 
 UNMANAGED: Chain = (

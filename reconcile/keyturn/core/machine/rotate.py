@@ -214,6 +214,12 @@ def preflight(state: State) -> Decision | None:
     return None if state.run.preflighted else Preflight(places(state))
 
 
+def in_freeze(state: State) -> str:
+    """Say that the manifest is frozen, although this rotation starts: nothing but a scheduled one waits."""
+    freeze = schedule.frozen(state.desired.rotation.freezes, state.clock.now)
+    return f"; the manifest is frozen until {freeze.until:%Y-%m-%d %H:%M} UTC ({freeze.reason})" if freeze else ""
+
+
 def open_rotate(state: State) -> Decision | None:
     """Open the intent. It is always finished, or its request kept: from here on the trigger is honoured."""
     why = reason(state)
@@ -222,6 +228,7 @@ def open_rotate(state: State) -> Decision | None:
     record, slot = record_of(state), slot_to_mint(state)
     code, sentence = why
     outage = "" if slot is not record.live else "; until its consumers reload they are refused"
+    outage += in_freeze(state)
     shown = Planned(Change.ROTATE, code, f"rotates: {sentence}{outage}", slot=slot, uuid=record.slots[slot].uuid)
     ours = consented(state)
     # What only a reading has shown is written down: should nothing be minted now, the next run reads again.
