@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "smoke": "Test the delivered secrets.",
     "status": "Show the condition of each key.",
     "history": "Show the history of a key.",
+    "doctor": "Examine the set-up, and say what to do about each problem.",
     "sign": "Sign records that have no valid signature.",
     "targets": "List the kinds of target and their settings.",
     "sandbox": "Run a local DigitalOcean that behaves like the real one.",
