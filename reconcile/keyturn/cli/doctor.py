@@ -102,8 +102,11 @@ def _environment(path: Path) -> Iterator[Check]:
     from keyturn.core.variables import strange
 
     yield _ok("environment", f"keyturn {__version__}, Python {platform.python_version()}, {platform.system()}")
-    used = set(re.findall(r"KEYTURN_[A-Z0-9_]+", _text(path)))
+    text = _text(path)
+    used = set(re.findall(r"KEYTURN_[A-Z0-9_]+", text))
     for name, meant in strange(os.environ.keys(), used):
+        if not (meant or text):  # a manifest that is not here may read it
+            continue
         remedy = f'If {meant} is meant, type: export {meant}="${name}"; unset {name}' if meant else f"unset {name}"
         yield warned("environment", f"{name} is set, and keyturn does not read it", remedy)
 

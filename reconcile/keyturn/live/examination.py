@@ -103,7 +103,7 @@ def examine_records(
         try:
             found = store.read_document(f"{keys}/{name}")
         except KeyturnError as error:
-            broken.append(error)
+            broken.append(_for_all(error, desired.records.prefix, name))
         else:
             if found.text is not None:
                 stored = Stored(f"{keys}/{name}", found.text, found.version, store.capabilities.counts)
@@ -116,17 +116,24 @@ def examine_records(
     if not broken:
         yield Check(RECORDS, f"{place} is readable: {count(len(records), 'record')}, {len(mine)} of this manifest")
     if isinstance(store, Probing) and not broken:
+        name = next(iter((*known, *names)), "none")
         try:
-            for name in known[:1] or names[:1]:
-                store.probe_document(f"{keys}/{name}")
-                store.probe_document(f"{desired.records.prefix}/slots/{name}")
+            store.probe_document(f"{keys}/{name}")
+            store.probe_document(f"{desired.records.prefix}/slots/{name}")
         except KeyturnError as error:
-            yield failure(RECORDS, error)
+            yield failure(RECORDS, _for_all(error, desired.records.prefix, name))
         else:
             yield Check(RECORDS, f"{place} is writable")
     yield from _signatures(documents, signatures)
     yield from _team(mine, account)
     yield from _unlisted(mine, known)
+
+
+def _for_all(error: KeyturnError, prefix: str, name: str) -> KeyturnError:
+    """Return the error with a remedy for all documents: a policy names the prefix, not each of them."""
+    for folder in ("keys", "slots"):
+        error.remedy = error.remedy.replace(f"{prefix}/{folder}/{name}", f"{prefix}/*")
+    return error
 
 
 def _parsed(documents: Iterable[tuple[str, Stored]], broken: list[KeyturnError]) -> Iterator[Record]:
