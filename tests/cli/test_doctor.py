@@ -291,7 +291,7 @@ CASES: dict[str, Case] = {
         3,
     ),
     "secret refused": Case(
-        lambda bench: _dead(bench),
+        _dead,
         "`(keyturn apply report-bot --verify)`",
         lambda bench, found: _type(bench, found, "--yes"),
         1,

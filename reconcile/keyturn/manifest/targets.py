@@ -90,7 +90,8 @@ def _note_refused(reading: Reading, target: Path, mistake: InputError, environme
         with suppress(InputError):
             origin = origin_of(value)
             if _TYPED.fullmatch(shown):  # a shell expands it as the manifest does
-                text = re.sub(rf"(export \w+=){re.escape(origin)}(?![\w:])", lambda found: f'{found[1]}"{shown}"', text)
+                command = re.compile(rf"(?<=[A-Z]=){re.escape(origin)}(?![\w:])")
+                text = f'"{shown}"'.join(command.split(text))
             text = text.replace(f"={origin}", "=…").replace(origin, f"the origin of {shown}")
         for name in variables_in(shown):
             held = environment.get(name, "")
