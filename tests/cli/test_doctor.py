@@ -19,7 +19,7 @@ import jsonschema
 import pytest
 
 from keyturn.cli.schema import schema_text
-from keyturn.live import access
+from keyturn.live import live_world
 from keyturn.sandbox.state import SCOPES, USUAL
 from tests.cli.conftest import Stage
 from tests.support.openbao import tree
@@ -129,7 +129,7 @@ def _upgraded(bench: Bench, found: re.Match[str]) -> None:
 
 def _set_clock(bench: Bench, _: re.Match[str]) -> None:
     ahead = timedelta(seconds=bench.stage.sandbox.now - time.time())
-    bench.monkeypatch.setattr(access, "now", lambda: datetime.now(UTC) + ahead)
+    bench.monkeypatch.setattr(live_world, "_now", lambda: datetime.now(UTC) + ahead)
 
 
 def _blocked(bench: Bench) -> None:

@@ -81,7 +81,8 @@ def test_duplicates_are_told_apart_by_uuid() -> None:
     """One keeps the name; apply renames the other, and a comment says so."""
     drafted, desired = draft("bot", "bot", "bot-2")
     assert sorted(key.name for key in desired.keys) == ["bot", "bot-2", "bot-3"]
-    assert "now called bot, of the same name as another: apply gives it the name below" in drafted.text
+    why = "now called bot, of the same name as another: `keyturn adopt bot-3` confirms it and gives it the name below"
+    assert why in drafted.text
 
 
 def test_a_secret_as_a_name_is_not_repeated() -> None:

@@ -10,8 +10,8 @@ from keyturn.core.errors import ApiForbidden, KeyturnError
 from keyturn.core.machine.ownership import MAX_SKEW
 from keyturn.core.model import ApiKey, Timing
 from keyturn.core.origins import parse_origin
-from keyturn.live.access import API, TOKENS, Hear, budget_of, span, token_of, url_of
 from keyturn.live.digitalocean import ControlApi
+from keyturn.live.live_world import API, TOKENS, Hear, budget_of, span, token_of, url_of
 from keyturn.targets.base import proxy_for
 
 PART = "account"

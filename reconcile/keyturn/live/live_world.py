@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from keyturn.core import record as records
-from keyturn.core.errors import InputError, TargetMisfit
+from keyturn.core.errors import CredentialError, InputError, TargetMisfit
 from keyturn.core.model import Api, ApiKey, Delivery, Desired, WireAnswer
-from keyturn.core.origins import parse_origin
+from keyturn.core.origins import check_transport, parse_origin
 from keyturn.core.record import Claim, Record
+from keyturn.core.results import Progress
 from keyturn.core.secret import Secret
 from keyturn.core.world import Guard, Held, Minted, StoredClaim, StoredRecord
 from keyturn.engine.observe import PREFIXES
 from keyturn.engine.run_lock import Runs
+from keyturn.engine.signals import stop_requested
 from keyturn.engine.threads import run_all
-from keyturn.live import access
-from keyturn.live.access import API, INFERENCE, Hear, budget_of, token_of, url_of
-from keyturn.live.digitalocean import ControlApi, InferenceApi
+from keyturn.live.digitalocean import ControlApi, InferenceApi, RateBudget
 from keyturn.live.key_list import KeyList
 from keyturn.live.open_targets import Targets
 from keyturn.live.signatures import Signatures, Stored, unsigned
 from keyturn.targets.base import Document, Target, proxy_for
 
+Hear = Callable[[Progress], None]
+
+TOKENS = ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN")
+API = ("KEYTURN_API_URL", "https://api.digitalocean.com")
 BLOCKED_SECONDS = 10.0
 """Seconds for which one answer about the account's balance is used for all keys."""
+INFERENCE = ("KEYTURN_INFERENCE_URL", "https://inference.do-ai.run")
 PREFIX = re.compile(r"[A-Za-z0-9_-]{4,}")
+_IN_SECONDS = 120
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""A clock that continues while the machine sleeps, if the system has one (Linux)."""
 
 
 def open_world(
@@ -67,6 +77,17 @@ def open_world(
     control = ControlApi(api, token, timing=desired.timing, budget=budget, proxy=through[0])
     clients = control, InferenceApi(inference, timing=desired.timing, proxy=through[1])
     return LiveWorld(*clients, targets, Runs(), beside.listing if beside else None, prefixes, signatures)
+
+
+def token_of(environment: Mapping[str, str]) -> Secret:
+    """Return the account token. Raises CredentialError if there is none."""
+    token = next((text for name in TOKENS if (text := environment.get(name, "").strip())), "")
+    if not token:
+        raise CredentialError(
+            "no DigitalOcean token found",
+            remedy=f"Set {TOKENS[0]} to a token with the scopes genai:read, genai:update and account:read.",
+        )
+    return Secret(token)
 
 
 class LiveWorld:
@@ -115,11 +136,11 @@ class LiveWorld:
     # This machine.
     def now(self) -> datetime:
         """Return the wall clock, in UTC."""
-        return access.now()
+        return _now()
 
     def uptime(self) -> float:
         """Return the seconds since boot, including sleep if the system counts it."""
-        return access.uptime()
+        return _uptime()
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -338,5 +359,43 @@ def key_prefixes(environment: Mapping[str, str]) -> tuple[str, ...]:
     return found
 
 
+def budget_of(hear: Hear) -> RateBudget:
+    """Return a budget whose waits `hear` is told of."""
+
+    def told(seconds: float) -> None:
+        """Report a wait. An error of the listener must not interrupt the work on a key."""
+        with suppress(Exception):
+            hear(Progress("", f"waits {span(seconds)} for the API's rate limit", _now()))
+
+    return RateBudget(time.sleep, _now, hear=told, stop=_stopping, ticks=_uptime)
+
+
+def span(seconds: float) -> str:
+    """Format a wait in seconds, or in minutes from two minutes on."""
+    return f"{math.ceil(seconds)} s" if seconds <= _IN_SECONDS else f"{math.ceil(seconds / 60)} min"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _uptime() -> float:
+    return time.clock_gettime(_CLOCK)
+
+
+def _stopping() -> bool:
+    return stop_requested() is not None
+
+
 def _unguarded() -> None:
     """Permit a write."""
+
+
+def url_of(environment: Mapping[str, str], variable: str, default: str) -> str:
+    """Return the URL of one of the two APIs. It has to be https or on this machine (the sandbox). Raises InputError."""
+    url = environment.get(variable, "").strip() or default
+    try:
+        check_transport(parse_origin(url))
+    except InputError as error:
+        raise InputError(error.what, where=variable, remedy=error.remedy) from None
+    return url

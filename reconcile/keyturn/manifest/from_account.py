@@ -117,7 +117,8 @@ def _entries(keys: Sequence[ApiKey]) -> Iterator[str]:
         reserved = {name.casefold() for name in names}
         made = _id(key, taken, reserved)
         why = "of the same name as another" if _sayable(key.name) else "a name that a manifest cannot say"
-        yield _entry(key, made, made, f"now called {_comment(key.name)}, {why}: apply gives it the name below")
+        confirm = f"`keyturn adopt {made}` confirms it and gives it the name below"
+        yield _entry(key, made, made, f"now called {_comment(key.name)}, {why}: {confirm}")
 
 
 def _entry(key: ApiKey, made: str, name: str, why: str) -> str:
