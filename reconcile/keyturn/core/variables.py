@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from typing import Final
 
 OWN: Final[Mapping[str, str]] = {
+    "KEYTURN_ALLOWED_COMMANDS": "programs that a manifest may run",
     "KEYTURN_ALLOWED_ORIGINS": "further origins that may receive credentials",
     "KEYTURN_ALLOWED_PREFIXES": "values of `auth.env_prefix` that a manifest may use",
     "KEYTURN_ALLOWED_ROOTS": "directories outside the manifest's own that a target of files may use",
@@ -19,6 +20,9 @@ OWN: Final[Mapping[str, str]] = {
 """The variables named KEYTURN_… that keyturn reads, with their meaning. `${KEYTURN_…}` in a manifest names others."""
 
 PREFIX: Final = "KEYTURN_"
+
+FAMILIES: Final = ("KEYTURN_NOTIFY_",)
+"""Variables that begin so are read, and the rest of their name is the manifest's."""
 
 INSTEAD: Final[Mapping[str, str]] = {
     "BAO_ADDR": "VAULT_ADDR",
@@ -36,7 +40,8 @@ def strange(environment: Collection[str], used: Collection[str]) -> Iterator[tup
     `environment` holds the names that are set, `used` those that the manifests name in `${…}`.
     """
     for name in sorted(environment):
-        if name.startswith(PREFIX) and name not in OWN and name not in used:
+        known = name in OWN or name in used or name.startswith(FAMILIES)
+        if name.startswith(PREFIX) and not known:
             near = get_close_matches(name, [*OWN, *used], n=1, cutoff=0.8)
             yield name, near[0] if near else ""
         elif (meant := INSTEAD.get(name)) and meant not in environment:
