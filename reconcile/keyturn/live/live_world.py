@@ -82,12 +82,10 @@ def open_world(
 def token_of(environment: Mapping[str, str]) -> Secret:
     """Return the account token. Raises CredentialError if there is none."""
     token = next((text for name in TOKENS if (text := environment.get(name, "").strip())), "")
-    if not token:
-        raise CredentialError(
-            "no DigitalOcean token found",
-            remedy=f"Set {TOKENS[0]} to a token with the scopes genai:read, genai:update and account:read.",
-        )
-    return Secret(token)
+    if token:
+        return Secret(token)
+    remedy = f"Set {TOKENS[0]} to a token with the scopes genai:read, genai:update and account:read."
+    raise CredentialError("no DigitalOcean token found", remedy=remedy)
 
 
 class LiveWorld:
