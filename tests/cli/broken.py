@@ -175,6 +175,7 @@ def _type(bench: Bench, found: re.Match[str], *more: str) -> None:
 
 def _dead(bench: Bench) -> None:
     uuid = next(key.uuid for key in bench.stage.sandbox.state.live_keys("sandbox") if key.name == "report-bot")
+    bench.stage.edit("propagation: 5s", "propagation: 1s")
     bench.stage.sandbox.by_hand("regenerate", uuid)
 
 

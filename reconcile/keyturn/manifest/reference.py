@@ -30,6 +30,9 @@ _WINDOW = {"cron": "0 2 * * SUN", "duration": "2h", "timezone": "Europe/Berlin"}
 _DELIVER = [{"target": "vault", "path": "apps/checkout", "field": "API_KEY"}]
 _KEY = {"adopt": {"secret": "existing"}, "rotation": _ROTATION, "smoke": _SMOKE, "deliver": _DELIVER}
 _VAULT = {"type": "vault", "address": "https://vault.example.com:8200"}
+_FREEZE = {"from": "2026-12-18T18:00:00+01:00", "until": "2027-01-04T08:00:00+01:00", "reason": "year end"}
+_COMMAND = ["/usr/local/bin/restart-bot", "checkout"]
+_RECEIVERS = {"Webhook": "webhook", "Slack": "slack", "Command": "command", "DeadMan": "dead-man"}
 
 NOTES: Final[Mapping[str, Note]] = {
     "Manifest.apiVersion": Note("keyturn/v1", "Version of the format."),
@@ -44,6 +47,11 @@ NOTES: Final[Mapping[str, Note]] = {
     "Manifest.keys": Note({"checkout-bot": _KEY}, "The keys, by a stable id. Never change an id: it names the record."),
     "Manifest.limits": Note({"rotations_per_run": 20}, "Limits of one run."),
     "Manifest.timing": Note({"delivery": "10m"}, "Limits on waiting times."),
+    "Manifest.freeze": Note([_FREEZE]),
+    "Manifest.notify": Note([{"type": "slack", "name": "ops"}]),
+    "FreezeEntry.from": Note(_FREEZE["from"]),
+    "FreezeEntry.until": Note(_FREEZE["until"]),
+    "FreezeEntry.reason": Note(_FREEZE["reason"]),
     "RecordsEntry.target": Note("vault"),
     "RecordsEntry.prefix": Note("keyturn", "Path below which the records are."),
     "Defaults.rotation": Note(_ROTATION, "How and when keys rotate."),
@@ -60,6 +68,17 @@ NOTES: Final[Mapping[str, Note]] = {
     "KeyEntry.smoke": Note(_SMOKE, "How a secret is tested before and after it is delivered."),
     "KeyEntry.clean_targets": Note(example=False),
     "KeyEntry.pool": Note(_POOL),
+    "Defaults.after_delivery": Note({"command": _COMMAND}),
+    "KeyEntry.after_delivery": Note({"command": _COMMAND}),
+    "KeyEntry.moved": Note({"from": "shop-bot"}, "The key had another id before: its record and history go on."),
+    "MovedEntry.from": Note("shop-bot"),
+    "HookEntry.command": Note(_COMMAND),
+    "HookEntry.timeout": Note("1m"),
+    **{f"{kind}Entry.type": Note(word, "The kind of receiver.") for kind, word in _RECEIVERS.items()},
+    **{f"{kind}Entry.name": Note("ops") for kind in _RECEIVERS},
+    **{f"{kind}Entry.on": Note(["failed", "parked"]) for kind in _RECEIVERS},
+    **{f"{kind}Entry.url": Note("https://hooks.example.com/keyturn") for kind in _RECEIVERS},
+    "CommandEntry.command": Note(["/usr/local/bin/tell-ops"]),
     "AdoptEntry.secret": Note(
         "existing",
         "`existing`: keep the present secret, which a delivery has to hold. `regenerate`: make a new one at the first "
