@@ -63,6 +63,7 @@ TITLES = {
     "aws-secrets-manager": "`targets.NAME`, type `aws-secrets-manager`",
     "onepassword-connect": "`targets.NAME`, type `onepassword-connect`",
     "onepassword-connect.AuthSettings": "`targets.NAME.auth`, type `onepassword-connect`",
+    "kubernetes": "`targets.NAME`, type `kubernetes`",
     "dotenv": "`targets.NAME`, type `dotenv`",
 }
 """The sections in their order; an object without a title here follows with its own name."""

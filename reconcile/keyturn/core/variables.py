@@ -8,6 +8,7 @@ from typing import Final
 
 OWN: Final[Mapping[str, str]] = {
     "KEYTURN_ALLOWED_COMMANDS": "programs that a manifest may run",
+    "KEYTURN_ALLOWED_CONTEXTS": "contexts of KUBECONFIG that a manifest may use",
     "KEYTURN_ALLOWED_ORIGINS": "further origins that may receive credentials",
     "KEYTURN_ALLOWED_PREFIXES": "values of `auth.env_prefix` that a manifest may use",
     "KEYTURN_ALLOWED_ROOTS": "directories outside the manifest's own that a target of files may use",
@@ -20,6 +21,9 @@ OWN: Final[Mapping[str, str]] = {
 """The variables named KEYTURN_… that keyturn reads, with their meaning. `${KEYTURN_…}` in a manifest names others."""
 
 PREFIX: Final = "KEYTURN_"
+
+GIVEN: Final = ("KEYTURN_GENERATION", "KEYTURN_KEY", "KEYTURN_OWNER", "KEYTURN_PLACES")
+"""Variables that keyturn sets for a program that it runs."""
 
 FAMILIES: Final = ("KEYTURN_NOTIFY_",)
 """Variables that begin so are read, and the rest of their name is the manifest's."""
@@ -40,7 +44,7 @@ def strange(environment: Collection[str], used: Collection[str]) -> Iterator[tup
     `environment` holds the names that are set, `used` those that the manifests name in `${…}`.
     """
     for name in sorted(environment):
-        known = name in OWN or name in used or name.startswith(FAMILIES)
+        known = name in OWN or name in GIVEN or name in used or name.startswith(FAMILIES)
         if name.startswith(PREFIX) and not known:
             near = get_close_matches(name, [*OWN, *used], n=1, cutoff=0.8)
             yield name, near[0] if near else ""
