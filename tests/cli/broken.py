@@ -192,6 +192,19 @@ def _scoped(bench: Bench, found: re.Match[str]) -> None:
     bench.token(*found.groups())
 
 
+def _without_key(bench: Bench) -> None:
+    uuid = next(key.uuid for key in bench.stage.sandbox.state.live_keys("sandbox") if key.name == "report-bot")
+    bench.stage.sandbox.by_hand("delete", uuid)
+
+
+def _made(bench: Bench, found: re.Match[str]) -> None:
+    """Note the names, then make what the next examination names."""
+    bench.stage.run(*found[1].split()[1:], "--yes", code=1)
+    [told] = [check for check in bench.doctor()["checks"] if check["mark"] == "fail"]
+    assert "make the API keys in the control panel, with exactly these names" in told["remedy"]
+    bench.stage.make_keys(*re.findall(r"'([^']+)'", told["what"]))
+
+
 CASES: dict[str, Case] = {
     "no token": Case(
         lambda bench: bench.monkeypatch.delenv("DIGITALOCEAN_TOKEN"),
@@ -282,6 +295,7 @@ CASES: dict[str, Case] = {
         4,
         applied=True,
     ),
+    "no API key": Case(_without_key, "`(keyturn apply report-bot)`, which notes the names", _made, 1),
     "no manifest": Case(
         lambda bench: bench.stage.manifest.rename(bench.stage.folder / "away"),
         "`(keyturn init)` creates",

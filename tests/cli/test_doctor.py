@@ -119,7 +119,7 @@ def test_the_faces(bench: Bench) -> None:
     assert stage.run("doctor", "-q").stdout == ""
     bench.export("VAULT_TOKEN", "wrong")
     told = stage.run("doctor", "-q", code=5).stdout
-    assert told.startswith("target vault\n  fail  target vault: the server refuses this token")
+    assert told.startswith("target vault\n  fail  the server refuses this token")
     assert "\n        do The token has expired or was revoked: set a new one in VAULT_TOKEN.\n" in told
     assert "did you mean report-bot?" in stage.run("doctor", "report-bat", code=3).stderr
 

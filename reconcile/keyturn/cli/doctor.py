@@ -305,7 +305,7 @@ def _conditions(run: RunStatus, *, named: bool, verify: bool) -> Iterator[Check]
             yield failed("keys", f"{key.key}: {end.why or end.code.meaning} [{end.code}]", text, end.exit_code)
         if key in fine and (named or key.condition is not Condition.READY):
             yield _ok("keys", f"{key.key}: {key.condition}{f', {key.why}' if key.why else ''}")
-    if not named:
+    if fine and not named:
         yield _ok("keys", f"{len(fine)} of {count(len(run.keys), 'key')} need no action")
     results = [result for key in run.keys for _, result in key.results]
     accepted = sum(result.verdict is Verdict.ACCEPTED for result in results)

@@ -30,8 +30,12 @@ class Check:
 
 
 def failure(part: str, error: KeyturnError) -> Check:
-    """Return the check that ended with this error: its place, sentence and evidence, its remedy, its exit code."""
-    text = f"{error.where}: {error.what}" if error.where else error.what
+    """Return the check that ended with this error: its place, sentence and evidence, its remedy, its exit code.
+
+    The place is not repeated where it is the part itself.
+    """
+    where = error.where.removeprefix(part).removeprefix(", ") if error.where.startswith(part) else error.where
+    text = f"{where}: {error.what}" if where else error.what
     if error.evidence:
         text = f"{text} ({error.evidence})"
     return Check(part, text, Mark.FAIL, error.remedy, error.exit_code)
