@@ -225,13 +225,13 @@ class Manifest(_Entry):
 
 def manifest_schema(kinds: Kinds) -> dict[str, object]:
     """Return the JSON Schema (draft 2020-12) of a manifest with these kinds of target."""
-    schema: dict[str, object] = Manifest.model_json_schema(schema_generator=_AsWritten)
+    schema: dict[str, object] = Manifest.model_json_schema(schema_generator=AsWritten)
     definitions = schema["$defs"]
     assert isinstance(definitions, dict)  # noqa: S101  (for the type checker: Manifest has sub-models)
     choices = []
     for kind in sorted(kinds):
         settings = kinds[kind].settings_model.model_json_schema(
-            ref_template=f"#/$defs/{kind}.{{model}}", schema_generator=_AsWritten
+            ref_template=f"#/$defs/{kind}.{{model}}", schema_generator=AsWritten
         )
         definitions |= {f"{kind}.{name}": value for name, value in settings.pop("$defs", {}).items()}
         settings["properties"] = {"type": {"const": kind}, **settings.get("properties", {})}
@@ -246,7 +246,7 @@ def manifest_schema(kinds: Kinds) -> dict[str, object]:
     return {**head, **annotate(schema)}
 
 
-class _AsWritten(GenerateJsonSchema):
+class AsWritten(GenerateJsonSchema):
     """Defaults as an operator writes them: durations such as `24h`, and nothing for what is not written."""
 
     def encode_default(self, dft: object) -> object:
