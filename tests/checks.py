@@ -33,6 +33,7 @@ UNCALLED = {
     "reconcile/keyturn/manifest/parse.py": {
         "load_text": "beside `load` and `load_data`: a manifest that is in no file, for who uses keyturn as a library"
     },
+    "reconcile/keyturn/manifest/schema.py": {"encode_default": "pydantic calls it when it makes a schema"},
     "reconcile/keyturn/report/documents.py": {"field_is_required": "pydantic calls it when it makes a schema"},
     "reconcile/keyturn/sandbox/service.py": {"accepts": "public, in docs/sandbox.md: for the tests of others"},
     "reconcile/keyturn/sandbox/serve.py": {"connection_made": "asyncio calls it"},

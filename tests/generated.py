@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from keyturn.cli import main as keyturn
 from keyturn.cli.schema import KINDS
 from keyturn.core.reasons import Condition, Reason
 from keyturn.report.remedies import REMEDIES
-from tests import wings
+from tests import manifest_page, wings
 from tests.support.process import bare_environment, run
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def generated() -> dict[Path, str]:
     schemas = {Path("schemas") / f"{name}.v1.json": schema(name) for name in KINDS}
     pages = {
         Path("docs/cli.md"): "\n".join([PREFACE, *reference(keyturn, None)]),
+        Path("docs/manifest.md"): manifest_page.page(json.loads(schemas[Path("schemas/manifest.v1.json")])),
         Path("docs/reasons.md"): "\n".join(reasons()) + "\n",
         wings.PAGE: wings.drawn((ROOT / wings.PAGE).read_text(encoding="utf-8")),
     }

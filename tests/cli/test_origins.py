@@ -20,7 +20,9 @@ def test_what_init_writes_is_valid_in_a_bare_environment(tmp_path: Path) -> None
     done = run([*KEYTURN, "validate"], env=bare_environment(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "platform-keys: 1 key, 1 target. OK.\n"
-    assert "keyturn.yaml:9:14: targets.vault.address: no credential may be sent to http://127.0.0.1:8200" in done.stderr
+    assert (
+        "keyturn.yaml:10:14: targets.vault.address: no credential may be sent to http://127.0.0.1:8200" in done.stderr
+    )
     assert "export VAULT_ADDR=http://127.0.0.1:8200," in done.stderr
     assert run([*KEYTURN, "validate", "-q"], env=bare_environment(), cwd=tmp_path).stderr == ""
     consent = bare_environment(VAULT_ADDR="http://127.0.0.1:8200")

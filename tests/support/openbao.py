@@ -171,6 +171,10 @@ class OpenBao:
         self.call("POST", f"sys/mounts/{MOUNT}", {"type": "kv", "options": {"version": "2"}})
         wait_until(self._engine_is_ready, "OpenBao's KV engine")
 
+    def wait_for_engine(self, mount: str) -> None:
+        """Return when a KV engine, version 2, answers at this mount."""
+        wait_until(lambda: self._request("GET", f"{mount}/config").status_code == httpx.codes.OK, f"engine {mount}")
+
     def _engine_is_ready(self) -> bool:
         """Tell whether the engine answers; right after its mount it upgrades its storage and refuses with 400."""
         return self._request("GET", f"{MOUNT}/config").status_code == httpx.codes.OK

@@ -120,7 +120,7 @@ def test_what_a_variable_stands_for_is_not_shown() -> None:
     assert "hidden" not in str(address)
     assert address.text == (
         "no credential may be sent to the origin of ${KEYTURN_A} (VAULT_ADDR is not set). "
-        "If it is right, type: export VAULT_ADDR=…"
+        'If it is right, type: export VAULT_ADDR="${KEYTURN_A}"'
     )
 
 

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "schedule": "Show what will happen when.",
     "run": "Apply what is due, when it is due, until a signal.",
     "history": "Show the history of a key.",
+    "doctor": "Examine the set-up, and say what to do about each problem.",
     "sign": "Sign records that have no valid signature.",
     "targets": "List the kinds of target and their settings.",
     "sandbox": "Run a local DigitalOcean that behaves like the real one.",

@@ -66,24 +66,28 @@ def open_world(
         CredentialError: no account token.
         InputError: an invalid URL, origin, proxy or prefix of keys, or a missing library of a target.
     """
-    token = next((text for name in TOKENS if (text := environment.get(name, "").strip())), "")
-    if not token:
-        raise CredentialError(
-            "no DigitalOcean token found",
-            remedy=f"Set {TOKENS[0]} to a token with the scopes genai:read, genai:update and account:read.",
-        )
-    api, inference = (_url(environment, *place) for place in (API, INFERENCE))
+    token = token_of(environment)
+    api, inference = (url_of(environment, *place) for place in (API, INFERENCE))
     targets = Targets(desired, environment, base)
     targets.check_libraries()
     prefixes = (*key_prefixes(environment), *(desired.permit.key_prefixes if desired.permit else ()))
     signatures = Signatures.of(environment)
     if beside and beside.control.request == desired.timing.request:
         return LiveWorld(beside.control, beside.inference, targets, Runs(), beside.listing, prefixes, signatures)
-    budget = beside.control.budget if beside else _budget(hear)
+    budget = beside.control.budget if beside else budget_of(hear)
     through = [proxy_for(str(parse_origin(url)), environment) for url in (api, inference)]
-    control = ControlApi(api, Secret(token), timing=desired.timing, budget=budget, proxy=through[0])
+    control = ControlApi(api, token, timing=desired.timing, budget=budget, proxy=through[0])
     clients = control, InferenceApi(inference, timing=desired.timing, proxy=through[1])
     return LiveWorld(*clients, targets, Runs(), beside.listing if beside else None, prefixes, signatures)
+
+
+def token_of(environment: Mapping[str, str]) -> Secret:
+    """Return the account token. Raises CredentialError if there is none."""
+    token = next((text for name in TOKENS if (text := environment.get(name, "").strip())), "")
+    if token:
+        return Secret(token)
+    remedy = f"Set {TOKENS[0]} to a token with the scopes genai:read, genai:update and account:read."
+    raise CredentialError("no DigitalOcean token found", remedy=remedy)
 
 
 class LiveWorld:
@@ -347,7 +351,9 @@ class LiveWorld:
         return f"{self._targets.records.target}:{path}"
 
 
-def _budget(hear: Hear) -> RateBudget:
+def budget_of(hear: Hear) -> RateBudget:
+    """Return a budget whose waits `hear` is told of."""
+
     def told(seconds: float) -> None:
         """Report a wait. An error of the listener must not interrupt the work on a key."""
         with suppress(Exception):
@@ -377,7 +383,7 @@ def _unguarded() -> None:
     """Permit a write."""
 
 
-def _url(environment: Mapping[str, str], variable: str, default: str) -> str:
+def url_of(environment: Mapping[str, str], variable: str, default: str) -> str:
     """Return the URL of one of the two APIs. It has to be https or on this machine (the sandbox). Raises InputError."""
     url = environment.get(variable, "").strip() or default
     try:

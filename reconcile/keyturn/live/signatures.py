@@ -122,6 +122,11 @@ class Signatures:
         return hmac.compare_digest(mac, found[2])
 
 
+def signed(stored: Stored) -> bool:
+    """Tell whether a document has a signature, whatever it is worth."""
+    return bool(_SIGNED.search(stored.text))
+
+
 def unsigned(text: str) -> str:
     """Return the text of a document without its signature."""
     return _SIGNED.sub("}", text)

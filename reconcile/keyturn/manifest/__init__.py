@@ -12,7 +12,7 @@ from keyturn.manifest.draft import draft
 from keyturn.manifest.parse import INSTALLED, Checked, check_all, load, load_all, load_data, load_text
 from keyturn.manifest.policy import Policy, PolicyFile
 from keyturn.manifest.policy import read_policy as read_policy_of
-from keyturn.manifest.schema import Kinds
+from keyturn.manifest.schema import AsWritten, Kinds
 from keyturn.manifest.schema import manifest_schema as schema_of
 
 __all__ = [
@@ -53,5 +53,5 @@ def check_policy(policy: Policy, desired: Desired, *, base: Path, kinds: Kinds =
 
 def policy_schema() -> dict[str, object]:
     """Return the JSON Schema (draft 2020-12) of an operator's policy."""
-    schema = PolicyFile.model_json_schema()
+    schema = PolicyFile.model_json_schema(schema_generator=AsWritten)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "policy.v1.json", **schema}

@@ -9,12 +9,14 @@ from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
+from pydantic.json_schema import GenerateJsonSchema
 
 from keyturn.core.errors import InputError
 from keyturn.core.model import Timing, Window
 from keyturn.core.schedule import next_opening
 from keyturn.manifest.durations import PATTERN, parse_duration, show_duration
 from keyturn.manifest.receivers import HookEntry, Receivers
+from keyturn.manifest.reference import annotate
 from keyturn.targets.base import Target, check_path
 
 Kinds = Mapping[str, type[Target]]
@@ -261,12 +263,14 @@ class Manifest(_Entry):
 
 def manifest_schema(kinds: Kinds) -> dict[str, object]:
     """Return the JSON Schema (draft 2020-12) of a manifest with these kinds of target."""
-    schema: dict[str, object] = Manifest.model_json_schema()
+    schema: dict[str, object] = Manifest.model_json_schema(schema_generator=AsWritten)
     definitions = schema["$defs"]
     assert isinstance(definitions, dict)  # noqa: S101  (for the type checker: Manifest has sub-models)
     choices = []
     for kind in sorted(kinds):
-        settings = kinds[kind].settings_model.model_json_schema(ref_template=f"#/$defs/{kind}.{{model}}")
+        settings = kinds[kind].settings_model.model_json_schema(
+            ref_template=f"#/$defs/{kind}.{{model}}", schema_generator=AsWritten
+        )
         definitions |= {f"{kind}.{name}": value for name, value in settings.pop("$defs", {}).items()}
         settings["properties"] = {"type": {"const": kind}, **settings.get("properties", {})}
         settings["required"] = ["type", *settings.get("required", [])]
@@ -275,9 +279,16 @@ def manifest_schema(kinds: Kinds) -> dict[str, object]:
     if choices:
         other = definitions["TargetEntry"]
         other["properties"]["type"] = {**other["properties"]["type"], "not": {"enum": sorted(kinds)}}
-        definitions["TargetEntry"] = {"anyOf": [*choices, {**other, "title": "OtherTarget"}]}
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "manifest.v1.json",
-        **schema,
-    }
+        definitions["TargetEntry"] = {"anyOf": [*choices, other]}
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "manifest.v1.json", "title": "keyturn"}
+    return {**head, **annotate(schema)}
+
+
+class AsWritten(GenerateJsonSchema):
+    """Defaults as an operator writes them: durations such as `24h`, and nothing for what is not written."""
+
+    def encode_default(self, dft: object) -> object:
+        """Return a default as it is written."""
+        if isinstance(dft, timedelta):
+            return show_duration(dft)
+        return {} if isinstance(dft, BaseModel) else super().encode_default(dft)

@@ -21,6 +21,9 @@ from keyturn.manifest.tree import Fields, Node, Scalar
 from keyturn.targets.base import NoConsent, Target
 from keyturn.targets.places import file_mistakes_of, place_of, store_of
 
+_TYPED = re.compile(r"\$\{KEYTURN_[A-Z0-9_]+(?::-https?://[A-Za-z0-9.:-]+)?\}", re.ASCII)
+"""A variable of a manifest that may stand in a command for a shell: its default cannot be more than an address."""
+
 
 def read_targets(reading: Reading, environment: Mapping[str, str]) -> None:
     """Add each target of a known type to `reading`, and note its mistakes."""
@@ -86,6 +89,9 @@ def _note_refused(reading: Reading, target: Path, mistake: InputError, environme
     for value, shown in _from_variables(reading.node(target)):
         with suppress(InputError):
             origin = origin_of(value)
+            if _TYPED.fullmatch(shown):  # a shell expands it as the manifest does
+                command = re.compile(rf"(?<=[A-Z]=){re.escape(origin)}(?![\w:])")
+                text = f'"{shown}"'.join(command.split(text))
             text = text.replace(f"={origin}", "=…").replace(origin, f"the origin of {shown}")
         for name in variables_in(shown):
             held = environment.get(name, "")

@@ -13,8 +13,9 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from keyturn import __version__
+from keyturn.core.checkup import Check
 from keyturn.core.configuration import Configuration
-from keyturn.core.errors import InputError
+from keyturn.core.errors import InputError, Mistake
 from keyturn.core.forecast import Coming
 from keyturn.core.literals import masked
 from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
@@ -201,6 +202,44 @@ class SmokeDocument:
     keyturn: str = __version__
 
 
+@dataclass(frozen=True, slots=True)
+class DoctorDocument:
+    """What an examination of the set-up found, in the order in which it was examined."""
+
+    at: datetime
+    exit_code: int
+    checks: tuple[Check, ...]
+    kind: Literal["doctor"] = "doctor"
+    schema: Literal[1] = 1
+    keyturn: str = __version__
+
+
+@dataclass(frozen=True, slots=True)
+class ValidManifest:
+    """A manifest without a mistake: its owner, and how many keys and targets it has."""
+
+    owner: str
+    keys: int
+    targets: int
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationDocument:
+    """What a check of manifests found.
+
+    `unsure`: settings that this environment lacks, and that other commands need; they are no mistakes.
+    """
+
+    exit_code: int
+    manifests: tuple[ValidManifest, ...]
+    mistakes: tuple[Mistake, ...] = ()
+    violations: tuple[Mistake, ...] = ()
+    unsure: tuple[Mistake, ...] = ()
+    kind: Literal["validation"] = "validation"
+    schema: Literal[1] = 1
+    keyturn: str = __version__
+
+
 Parsed = TypeVar("Parsed", SavedPlan, ReportDocument)
 Document = (
     Notice
@@ -212,6 +251,8 @@ Document = (
     | HistoryDocument
     | HistoriesDocument
     | SmokeDocument
+    | DoctorDocument
+    | ValidationDocument
 )
 
 _TYPES: Mapping[str, type[Document]] = {
@@ -224,6 +265,8 @@ _TYPES: Mapping[str, type[Document]] = {
     "histories": HistoriesDocument,
     "smoke": SmokeDocument,
     "notice": Notice,
+    "doctor": DoctorDocument,
+    "validation": ValidationDocument,
 }
 KINDS = ("record", *_TYPES)
 

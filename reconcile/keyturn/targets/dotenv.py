@@ -120,6 +120,16 @@ class DotenvTarget(WithoutServer):
             self._held(_decoded(content, where), field, where)
             spot.try_out(content)
 
+    def probe(self, path: str) -> None:
+        """Write the file's content to a new file in its directory, and remove the new file."""
+        where = f"target {self._name}, {check_path(path)}"
+        with opened(self._root, path, where) as spot, spot.locked(self._request):
+            spot.try_out(spot.read() or b"")
+
+    def probe_document(self, path: str) -> None:
+        """Check the directory of the records."""
+        self._records.probe_document(path)
+
     def read_document(self, path: str) -> Document:
         """Read a document."""
         return self._records.read_document(path)

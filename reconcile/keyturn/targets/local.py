@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from keyturn.core.errors import Conflict, InputError, TargetMisfit
+from keyturn.core.errors import Conflict, InputError, TargetForbidden, TargetMisfit
 from keyturn.targets.base import (
     Capabilities,
     Document,
@@ -129,6 +129,21 @@ class LocalTarget(WithoutDeliveries, WithoutServer):
     def check_documents(self, prefix: str) -> None:
         """Check the path. A directory does not delete files on its own."""
         self._file(prefix)
+
+    def probe(self, path: str) -> None:
+        """Refuse: it holds no secrets."""
+        self._refuse_delivery(path, "")
+
+    def probe_document(self, path: str) -> None:
+        """Check that this user may write into the directory of a document, or into the nearest one that exists."""
+        folder = self._file(path).parent
+        there = next(one for one in (folder, *folder.parents) if one.exists())
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise TargetForbidden(
+                "the directory of records is not writable",
+                where=f"{self._where}, {there}",
+                remedy="Allow this user to write it.",
+            )
 
     def close(self) -> None:
         """Do nothing: no file is kept open."""

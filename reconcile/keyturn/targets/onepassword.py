@@ -62,7 +62,7 @@ class OnePasswordSettings(TargetSettings):
     """Settings of a vault behind a 1Password Connect server."""
 
     host: str = Field(description="Scheme, host and port of the server. The token is sent only to OP_CONNECT_HOST.")
-    vault: str = Field(min_length=1, pattern=r"^[^\x00-\x1f\"\\]+$", description="Name or id of the vault.")
+    vault: str = Field(min_length=1, pattern=r'^[^\x00-\x1f"\\]+$', description="Name or id of the vault.")
     create: bool = Field(default=False, description="Create an item if it does not exist.")
     ca_cert: str = Field(default="", description="File of the certificate authority, unless OP_CONNECT_CACERT is set.")
     auth: AuthSettings = Field(default=AuthSettings(), description="The variable of the token.")

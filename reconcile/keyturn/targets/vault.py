@@ -138,15 +138,23 @@ class VaultTarget:
         if entry.fields is not None:
             self._store.write(path, entry.fields, entry.version, unguarded)
             return
-        self._store.probe_write(path, unguarded)
+        self.probe(path)
+
+    def probe(self, path: str) -> None:
+        """Try a write that fails only its compare-and-set, and query the capabilities. Nothing is changed."""
+        self._store.probe_write(check_path(path), unguarded)
         may = self._store.capabilities(path)
         if may and "root" not in may and not may >= NEEDED:
             raise TargetForbidden(
-                "this login lacks capabilities that deliveries need",
+                f"this login lacks {', '.join(sorted(NEEDED - may))}, which keyturn needs",
                 where=self._store.where(path),
                 evidence=f"it has {', '.join(sorted(may))}",
-                remedy=f"It lacks {', '.join(sorted(NEEDED - may))}.",
+                remedy=self._store.policy(path, *sorted(NEEDED)),
             )
+
+    def probe_document(self, path: str) -> None:
+        """Do the same: a document is a path like any other."""
+        self.probe(path)
 
     def read_document(self, path: str) -> Document:
         """Read a document."""

@@ -141,14 +141,17 @@ class KeyValue:
         return "" if after in {"", "0", "0s"} else after
 
     def _ask(self, action: Action, ask: Ask, guard: Guard | None = None) -> Answer:
-        self._check_mount()
+        self._check_mount(action.remedy)
         answer = self._server.ask(action, ask, guard)
         if "no handler for route" in answer.errors:
-            raise self._no_mount("it is gone")
+            raise self._no_mount("it is gone", action.remedy)
         return answer
 
-    def _check_mount(self) -> None:
-        """Check once that the mount is KV v2. On version 1, each path would look absent and accept any write."""
+    def _check_mount(self, needed: str) -> None:
+        """Check once that the mount is KV v2. On version 1, each path would look absent and accept any write.
+
+        `needed` is what a policy has to allow for the request that is about to be sent.
+        """
         if self._known:
             return
         action = Action(f"target {self._name}", f"look up the mount {self._shown}")
@@ -156,11 +159,12 @@ class KeyValue:
             action, lambda client: client.adapter.get(f"/v1/sys/internal/ui/mounts/{self._mount}")
         )
         if answer.status != OK:
-            raise self._no_mount(f"status {answer.status}")
+            raise self._no_mount(f"status {answer.status}", needed)
         mount = _parse(_Mount, answer, action)
         if mount.path.strip("/") != self._mount:
             hidden = self._shown != self._mount
-            raise self._no_mount("it has a shorter path" if hidden else f"the mount is {mount.path.strip('/')}")
+            why = "it has a shorter path" if hidden else f"the mount is {mount.path.strip('/')}"
+            raise self._no_mount(why, needed)
         version = (mount.options or {}).get("version", "1")
         if mount.type != "kv" or version != "2":
             found = f"KV version {version}" if mount.type == "kv" else f"of type {mount.type}"
@@ -168,17 +172,21 @@ class KeyValue:
                 f"the mount {self._shown} is not KV version 2",
                 where=f"target {self._name}",
                 evidence=f"it is {found}, which cannot compare and set",
-                remedy="Use another mount, or upgrade this one: vault kv enable-versioning.",
+                remedy=f"Use another mount, or upgrade this one: vault kv enable-versioning {self._shown}.",
             )
         self._known = True
 
-    def _no_mount(self, evidence: str) -> TargetMisfit:
+    def _no_mount(self, evidence: str, needed: str) -> TargetMisfit:
         return TargetMisfit(
             f"there is no mount {self._shown} that this login may use",
             where=f"target {self._name}",
             evidence=evidence,
-            remedy="Check `mount`. If it is right, the login's policy allows nothing below it.",
+            remedy=f"Check `mount`. If it is right, the login's policy allows nothing below it. {needed}",
         )
+
+    def policy(self, path: str, *capabilities: str) -> str:
+        """Return the line that a policy needs for these capabilities on the data of a path."""
+        return _policy(f"{self._shown}/data/{path}", *capabilities)
 
     def _action(self, verb: str, path: str, part: str, *capabilities: str) -> Action:
         below = f"{self._shown}/{part}/{path}"

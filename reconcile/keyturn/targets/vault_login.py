@@ -179,7 +179,7 @@ def _credential(text: str, source: str) -> Secret:
     """Return a credential that can be sent in a header or a body."""
     stripped = text.strip()
     if not stripped:
-        raise CredentialError(f"{source} is not set or is empty", remedy="The login to Vault needs it.")
+        raise CredentialError(f"{source} is not set or is empty", remedy="Set it: the login to Vault needs it.")
     if not stripped.isascii() or not stripped.isprintable() or " " in stripped:
         raise CredentialError(
             f"{source} does not hold a credential", evidence="it contains spaces or unprintable characters"

@@ -100,6 +100,10 @@ class RateBudget:
             self._sleep(pause)
             waited += pause
 
+    def left(self) -> int | None:
+        """Return how many requests of this hour the API has left, as its last answer said; None before any answer."""
+        return self._remaining
+
     def throttled(self) -> float:
         """Return the seconds that the next request has to wait, or 0.0. Report a long wait."""
         with self._lock:

@@ -1,0 +1,45 @@
+"""The variables that keyturn reads are known by name; one that is not read is told with the one that may be meant."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import keyturn
+from keyturn.core.variables import FAMILIES, GIVEN, OWN, strange
+
+SOURCES = Path(keyturn.__file__).parent
+NOT_READ = {"KEYTURN_NAME", "KEYTURN_PENDING", "KEYTURN_VAULT"}
+"""Placeholders of messages, a variable of the starter's manifest, and a line of the inference API."""
+
+
+def test_every_variable_that_the_code_names_is_known() -> None:
+    """Otherwise `keyturn doctor` would take it for a misspelt one."""
+    text = "".join(file.read_text(encoding="utf-8") for file in SOURCES.rglob("*.py"))
+    named = set(re.findall(r"KEYTURN_[A-Z_]*[A-Z]", text)) - NOT_READ
+    unknown = {
+        name
+        for name in named
+        if name not in (*OWN, *GIVEN) and not name.startswith(tuple(one[:-1] for one in FAMILIES))
+    }
+    assert unknown == set()
+
+
+def test_what_is_set_and_not_read() -> None:
+    """A near name is meant; a variable of a manifest or of a family is read; one of another program has its own."""
+    environment = {
+        "KEYTURN_POLICI": "x",
+        "KEYTURN_SOMETHING": "x",
+        "KEYTURN_VAULT": "x",
+        "KEYTURN_NOTIFY_OPS_URL": "x",
+        "KEYTURN_RECORD_KEY": "x",
+        "BAO_TOKEN": "x",
+        "BAO_ADDR": "x",
+        "VAULT_ADDR": "x",
+        "HOME": "x",
+    }
+    assert list(strange(environment, {"KEYTURN_VAULT"})) == [
+        ("BAO_TOKEN", "VAULT_TOKEN"),
+        ("KEYTURN_POLICI", "KEYTURN_POLICY"),
+        ("KEYTURN_SOMETHING", ""),
+    ]
