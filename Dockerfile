@@ -14,8 +14,8 @@ RUN /opt/build/bin/python -m pip install --require-hashes --only-binary :all: -r
 COPY pyproject.toml README.md LICENSE /source/
 COPY reconcile/ /source/reconcile/
 COPY provider/ /source/provider/
-RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /opt/wheels /source
-RUN /opt/keyturn/bin/python -m pip install --no-deps --no-index /opt/wheels/keyturn-*.whl
+RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /opt/dist /source
+RUN /opt/keyturn/bin/python -m pip install --no-deps --no-index /opt/dist/keyturn-*.whl
 
 FROM ${BASE}
 COPY --from=build /opt/keyturn /opt/keyturn

@@ -74,7 +74,7 @@ def add_contents(app: Sphinx, name: str, source: list[str]) -> None:
         source[0] += "\n" + contents(set(app.env.found_docs))
 
 
-def without_folders(app: Sphinx, name: str, source: list[str]) -> None:
+def without_folders(_: Sphinx, name: str, source: list[str]) -> None:
     """Let a link to a folder be its text: a site has no listing of it."""
     here = (ROOT / name).parent
 

@@ -7,6 +7,7 @@ import shlex
 import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import click
@@ -61,8 +62,8 @@ def calls(page: Path, root: Path = ROOT) -> Iterator[tuple[str, list[str]]]:
     for block in blocks(page, root):
         if block.language in SHELL | {"", "console"}:
             joined = block.text.replace("\\\n", " ")
-            for number, line in enumerate(joined.splitlines()):
-                for words in _calls(line.removeprefix("$ ")):
+            for number, typed in enumerate(joined.splitlines()):
+                for words in _calls(typed.removeprefix("$ ")):
                     yield f"{block.page}:{block.line + number}", words
     prose = _BLOCK.sub(lambda found: "\n" * found[0].count("\n"), text)
     for found in _SPAN.finditer(prose):
@@ -117,5 +118,5 @@ def is_pending(words: list[str]) -> bool:
         return True
     flat = [part for word in words for part in word.split("=")]
     pairs = {f"{words[0]} {word}" for word in flat[1:]} if words else set()
-    triples = {f"{words[0]} {a} {b}" for a, b in zip(flat[1:], flat[2:], strict=False)} if words else set()
+    triples = {f"{words[0]} {a} {b}" for a, b in pairwise(flat[1:])} if words else set()
     return bool(pairs & set(pending.OPTIONS) or triples & set(pending.VALUES))

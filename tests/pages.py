@@ -14,7 +14,9 @@ HOMES = ("", "reconcile/keyturn", "provider/pulumi_keyturn")
 _FENCE = re.compile(r"^( *)(```|~~~).*?^\1\2`*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 _BARE = re.compile(r"<([a-z]+:[^>\s]+)>")
-_OUTSIDE = re.compile(r"https://(?:[a-z0-9-]+\.)+[a-z]{2,}(?:/[\w./~%@:+-]*)?(?:\?[\w=&%.-]+)?(?:#[\w./-]+)?|mailto:\S+@\S+")
+_OUTSIDE = re.compile(
+    r"https://(?:[a-z0-9-]+\.)+[a-z]{2,}(?:/[\w./~%@:+-]*)?(?:\?[\w=&%.-]+)?(?:#[\w./-]+)?|mailto:\S+@\S+"
+)
 _SPAN = re.compile(r"`([^`\n]+)`")
 _HEADING = re.compile(r"^#+ (.+?) *#*$", re.MULTILINE)
 _OURS = re.compile(r"(?:docs|examples|provider|reconcile|requirements|schemas|tests)/[\w./*-]*")

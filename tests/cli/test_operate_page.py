@@ -180,7 +180,9 @@ def test_places_owners_and_upgrades(managed: Stage, tmp_path: Path) -> None:
 def test_from_a_hand_made_key(stage: Stage) -> None:
     """Its secret stays, from the vault as well as from standard input."""
     key = stage.sandbox.panel_create("report-bot")
-    stage.edit("    adopt: {secret: regenerate}\n    rotation: {strategy: in-place", "    rotation: {strategy: in-place")
+    stage.edit(
+        "    adopt: {secret: regenerate}\n    rotation: {strategy: in-place", "    rotation: {strategy: in-place"
+    )
     follow(stage, "From a hand-made key", None, stdin=key.secret + "\n")
     stage.run("adopt", "report-bot", "--secret", "stdin", "--yes", stdin=key.secret + "\n")
     assert stage.delivered("report") == key.secret

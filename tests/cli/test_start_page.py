@@ -1,6 +1,6 @@
 """docs/start.md as a whole: every command of it, in its order, against the sandbox and an OpenBao of its own.
 
-The hosts and the parts that a person plays are replaced as SUBSTITUTES and the two functions below say; nothing else is.
+The hosts and the operator's part are replaced as `Reader` says; nothing else is.
 """
 
 from __future__ import annotations

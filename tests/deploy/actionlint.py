@@ -54,7 +54,7 @@ def _build(go: str, program: Path) -> None:
     print("building actionlint: this takes half a minute, once", file=sys.stderr, flush=True)
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"} or name.startswith("GO")}
     unfinished = program.with_suffix(".unfinished")
-    build = [go, "build", "-trimpath", "-buildvcs=false", "-o", unfinished, PACKAGE]
+    build: list[str | Path] = [go, "build", "-trimpath", "-buildvcs=false", "-o", unfinished, PACKAGE]
     try:
         done = run(build, cwd=MODULE, env={**kept, "GOFLAGS": "", "GOWORK": "off"}, seconds=LONGEST)
     except subprocess.TimeoutExpired:

@@ -64,7 +64,9 @@ def test_the_manifests_on_the_pages_are_valid() -> None:
 def test_the_kustomization_names_every_file() -> None:
     """None is forgotten, and what the pod mounts is generated."""
     kustomization = document("kustomization.yaml")
-    assert sorted(kustomization["resources"]) == sorted(path.name for path in FILES if path.name != "kustomization.yaml")
+    assert sorted(kustomization["resources"]) == sorted(
+        path.name for path in FILES if path.name != "kustomization.yaml"
+    )
     [generated] = kustomization["configMapGenerator"]
     assert all((HERE / name).is_file() for name in generated["files"])
     mounted = {volume["configMap"]["name"] for volume in pod()["volumes"] if "configMap" in volume}

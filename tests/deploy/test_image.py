@@ -67,10 +67,10 @@ def test_its_own_installs_work(tmp_path: Path) -> None:
     for name in ("pyproject.toml", "README.md", "LICENSE", "reconcile", "provider"):
         (tmp_path / "source" / name).symlink_to(ROOT / name)
     target = tmp_path / "installed"
-    build, install = (next(line for line in RUNS if word in line) for word in ("pip wheel", "/opt/wheels/keyturn-"))
+    build, install = (next(line for line in RUNS if word in line) for word in ("pip wheel", "/opt/dist/keyturn-"))
     for line in (build, f"{install} --target {target}"):
         command = re.sub(r"/opt/\w+/bin/python", shlex.quote(sys.executable), line)
-        command = command.replace("/opt/wheels", str(tmp_path / "wheels")).replace("/source", str(tmp_path / "source"))
+        command = command.replace("/opt/dist", str(tmp_path / "wheels")).replace("/source", str(tmp_path / "source"))
         done = run(["bash", "-c", command], env=bare_environment(PIP_DISABLE_PIP_VERSION_CHECK="1"), seconds=120)
         assert done.returncode == 0, done.stderr
     assert len(list((tmp_path / "wheels").iterdir())) == 1

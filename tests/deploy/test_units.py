@@ -90,4 +90,6 @@ def test_the_start_script_hands_credentials_over(tmp_path: Path) -> None:
     assert os.access(START, os.X_OK)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["credentials", "keyturn"]
     with pytest.raises(subprocess.CalledProcessError):  # without credentials it does not start
-        subprocess.run(["sh", str(START), "plan"], check=True, env={"PATH": os.environ["PATH"]}, capture_output=True)
+        subprocess.run(
+            ["/bin/sh", str(START), "plan"], check=True, env={"PATH": os.environ["PATH"]}, capture_output=True
+        )

@@ -54,7 +54,9 @@ def test_the_linter_catches_what_it_should(workflow_linter: Path, tmp_path: Path
     """A context that is not there, and an expression of a stranger in a script."""
     text = WORKFLOWS[0].read_text()
     wrong = tmp_path / "wrong.yml"
-    wrong.write_text(text.replace("run: keyturn apply", "run: echo ${{ github.head_ref }} ${{ nonsense.x }} && keyturn apply"))
+    wrong.write_text(
+        text.replace("run: keyturn apply", "run: echo ${{ github.head_ref }} ${{ nonsense.x }} && keyturn apply")
+    )
     said = lint(workflow_linter, wrong)
     assert "nonsense" in said
     assert "potentially untrusted" in said

@@ -69,7 +69,7 @@ def test_other_pages_name_no_variable_that_is_not_there() -> None:
     wrong = {}
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").rglob("*.*")]:
         if page.suffix in {".md", ".yml", ".yaml", ".service"} and page != ROOT / "docs/environment.md":
-            names = {name for name in re.findall(r"\b(?:KEYTURN|DIGITALOCEAN)_[A-Z][A-Z0-9_]*[A-Z0-9]\b", page.read_text())}
+            names = set(re.findall(r"\b(?:KEYTURN|DIGITALOCEAN)_[A-Z][A-Z0-9_]*[A-Z0-9]\b", page.read_text()))
             if names - known:
                 wrong[str(page.relative_to(ROOT))] = sorted(names - known)
     assert wrong == {}

@@ -29,7 +29,9 @@ BARE = re.compile(r"(?<![\w./'-])['\"]?(?:pulumi[-_])?keyturn(?:\[[\w,]*\])?(?:[
 @pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_call_of_keyturn_exists(page: Path) -> None:
     """Command, options and values of options, in blocks and in code spans."""
-    wrong = [f"{place}: keyturn {' '.join(words)}: {why}" for place, words in calls(page) if (why := mistake(main, words))]
+    wrong = [
+        f"{place}: keyturn {' '.join(words)}: {why}" for place, words in calls(page) if (why := mistake(main, words))
+    ]
     assert wrong == []
 
 
