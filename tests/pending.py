@@ -27,6 +27,20 @@ VALUES: tuple[str, ...] = (
 )
 """Values of options that exist."""
 
+VARIABLES: tuple[str, ...] = (
+    "BAO_ADDR",
+    "BAO_CACERT",
+    "BAO_TOKEN",
+    "DIGITALOCEAN_API_TOKEN",
+    "KEYTURN_ALLOWED_COMMANDS",
+    "KEYTURN_GENERATION",
+    "KEYTURN_KEY",
+    "KEYTURN_NOTIFY_",
+    "KEYTURN_OWNER",
+    "KEYTURN_PLACES",
+)
+"""Names of variables that the code will hold, read or not."""
+
 FIELDS: tuple[str, ...] = (
     "freeze",
     "moved",
