@@ -21,6 +21,20 @@ PAGE = ROOT / "docs/operate.md"
 BOTS = ("checkout-bot", "report-bot")
 
 
+CARRIED_OUT = {
+    "One key leaked": 3,
+    "All keys leaked": 3,
+    "The vault was restored from an old snapshot": 4,
+    "A record was lost": 5,
+    "The wrong team": 1,
+    "From a hand-made key": 1,
+    "Parked": 3,
+    "Stop managing a key": 2,
+    "Upgrade": 2,
+}
+"""The runbooks of the tests below, with how many commands they type."""
+
+
 def commands(heading: str) -> list[list[str]]:
     """Return the commands of a runbook, those that are pending left out."""
     texts = [block.text for block in blocks(PAGE) if block.language == "sh" and block.heading == heading]
@@ -63,6 +77,12 @@ def test_the_conditions_are_those_of_the_catalogue() -> None:
     """Each one, in its order, with its exit code and its meaning."""
     rows = re.findall(r"^\| `([a-z-]+)` \| (\d) \| (.+?) \| (.+?) \|$", PAGE.read_text(), re.MULTILINE)
     assert [row[:3] for row in rows] == [(str(one), str(one.exit_code), one.meaning) for one in Condition]
+
+
+def test_every_command_of_a_runbook_is_carried_out() -> None:
+    """A command that is added to the page has to be added to a test."""
+    headings = {block.heading for block in blocks(PAGE) if block.language == "sh"}
+    assert {heading: len(commands(heading)) for heading in headings} == CARRIED_OUT
 
 
 def test_one_key_leaked(managed: Stage) -> None:
