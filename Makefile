@@ -14,7 +14,7 @@ PYTEST := -m pytest -n 2 --dist loadscope
 PIP := -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit unit-all test coverage engine fuzz simulate decisions bench prove transcript check generate lock release
+.PHONY: help demo unit unit-all test coverage engine fuzz simulate decisions bench prove transcript check generate site lock release
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -68,10 +68,15 @@ check: $(STAMP) ## style, types, layers, generated files, documentation, functio
 generate: $(STAMP) ## the schemas, the CLI reference and the picture of the wings, from the code
 	$(BIN)/python -m tests.generated
 
+site: $(STAMP) ## the documentation as a site, in build/site; a warning is an error (20 s)
+	$(BIN)/sphinx-build -q -W --keep-going -j auto -c docs -d build/doctrees . build/site
+	@echo "build/site/index.html"
+
 lock: $(STAMP) ## the locks again, from pyproject.toml and requirements/*.in
 	$(COMPILE) $(EXTRAS:%=--extra %) --output-file requirements/dev.txt pyproject.toml requirements/dev.in
 	$(COMPILE) $(UNIT_EXTRAS:%=--extra %) --constraint requirements/dev.txt \
 	  --output-file requirements/unit.txt pyproject.toml requirements/unit.in
+	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/build.txt requirements/build.in
 	$(COMPILE) $(DEMO_EXTRAS:%=--extra %) --constraint requirements/dev.txt \
 	  --output-file requirements/demo.txt pyproject.toml requirements/demo.in
 	for extra in $(RUNTIME_EXTRAS); do \

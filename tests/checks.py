@@ -122,10 +122,11 @@ def generated_files_are_fresh() -> Iterator[str]:
 
 
 def links_lead_somewhere() -> Iterator[str]:
-    """Every relative link of every page names a file that exists, and a heading in it."""
+    """Every relative link of every page names a file that exists, and a heading in it; the others have their form."""
     for path in files():
         if path.suffix == ".md":
             yield from pages.broken_links(ROOT, path)
+            yield from pages.malformed_links(ROOT, path)
 
 
 def named_paths_exist() -> Iterator[str]:

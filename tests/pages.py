@@ -13,6 +13,10 @@ HOMES = ("", "reconcile/keyturn", "provider/pulumi_keyturn")
 """Where a path of a map may start."""
 _FENCE = re.compile(r"^( *)(```|~~~).*?^\1\2`*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
+_BARE = re.compile(r"<([a-z]+:[^>\s]+)>")
+_OUTSIDE = re.compile(
+    r"https://(?:[a-z0-9-]+\.)+[a-z]{2,}(?:/[\w./~%@:+-]*)?(?:\?[\w=&%.-]+)?(?:#[\w./-]+)?|mailto:\S+@\S+"
+)
 _SPAN = re.compile(r"`([^`\n]+)`")
 _HEADING = re.compile(r"^#+ (.+?) *#*$", re.MULTILINE)
 _OURS = re.compile(r"(?:docs|examples|provider|reconcile|requirements|schemas|tests)/[\w./*-]*")
@@ -24,6 +28,14 @@ def links(text: str) -> Iterator[str]:
     for target in _LINK.findall(_without_code(text)):
         if not re.match(r"[a-z]+:", target):
             yield target
+
+
+def malformed_links(root: Path, page: Path) -> Iterator[str]:
+    """Yield the links out of the repository that no browser could follow; nothing is asked."""
+    text = _without_code((root / page).read_text(encoding="utf-8"))
+    for link in [*_LINK.findall(text), *_BARE.findall(text)]:
+        if re.match(r"[a-z]+:", link) and not _OUTSIDE.fullmatch(link):
+            yield f"{page}: the link {link} is no address: https://HOST/PATH, or mailto:"
 
 
 def anchors(text: str) -> frozenset[str]:

@@ -102,6 +102,15 @@ class Runner:
         claims |= {"environment": environment, "aud": self.stage.openbao.address, "exp": now + 300}
         return jwt.encode(claims, self._key, algorithm="RS256")
 
+    def policy(self, role: str) -> str:
+        """Return what an operator put into the variable of an environment: drafted once, with one delete allowed."""
+        draft = self.stage.folder / f"policy-{role}.yaml"
+        if role and not draft.exists():
+            public = {"KEYTURN_VAULT": self.stage.openbao.address, "KEYTURN_VAULT_ROLE": role}
+            assert self.step(f'keyturn policy init --out "{draft}"', **public).returncode == 0
+            draft.write_text(draft.read_text().replace("deletes: 0", "deletes: 1"))
+        return draft.read_text() if role else ""
+
     def step(self, script: str, **variables: str) -> CompletedProcess[str]:
         """Run one step as the real runner does: `bash -e`, in the folder of the checkout."""
         done = run(["bash", "-e", "-c", script], env=self.env | variables, cwd=self.stage.folder)
@@ -115,6 +124,7 @@ class Runner:
         public |= {name: value for name, value in loaded["env"].items() if name != "VAULT_ADDR"}
         given = secrets | {"VAULT_JWT_FILE": str(self.temp / "vault.jwt")}
         one, done = loaded["jobs"][job], {}
+        given |= {"KEYTURN_POLICY": str(self.temp / "policy.yaml"), "POLICY": self.policy(one.get("environment", ""))}
         public["STUB_JWT"] = self.identity(one["environment"]) if "environment" in one else ""
         for step in one["steps"]:
             if "run" in step:
@@ -157,6 +167,7 @@ def test_a_pull_request_gets_its_plan_as_a_comment(stage: Stage, secrets: dict[s
         assert {name: answer.returncode for name, answer in done.items()} == {
             "Install": 0,
             "Identity token": 0,
+            "Policy": 0,
             "Plan": 0,
             "Comment": 0,
         }, done
@@ -205,6 +216,15 @@ def test_a_merge_is_applied_and_the_night_keeps_it_so(stage: Stage, secrets: dic
     assert machine.job("apply.yml", "apply", **secrets)["Apply"].returncode == 4
     assert machine.job("apply.yml", "apply", **secrets | {"ALLOW_DELETE": "1"})["Apply"].returncode == 0
     assert stage.delivered("report") is None
+
+
+def test_a_policy_that_nobody_wrote_stops_the_run(stage: Stage, secrets: dict[str, str]) -> None:
+    """An environment without the variable: the run ends with 3, not without a policy."""
+    machine = Runner(stage)
+    assert machine.step('printf "%s\\n" "$POLICY" > "$RUNNER_TEMP/policy.yaml"', POLICY="").returncode == 0
+    public = stage.variables | {"KEYTURN_POLICY": str(machine.temp / "policy.yaml"), "KEYTURN_VAULT_ROLE": "keyturn"}
+    assert machine.step("keyturn apply --yes", **public).returncode == 3
+    assert len(stage.sandbox.requests) == 0
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -256,7 +276,7 @@ def test_no_page_installs_a_name_that_anyone_may_register() -> None:
     root = WORKFLOWS.parents[1]
     pages = [root / "README.md", *(root / "docs").rglob("*.md"), *(root / "examples").rglob("*")]
     pages += [*(root / "reconcile").rglob("*.py"), *(root / "provider").rglob("*.py")]
-    bare = re.compile(r"pip install [^\n]*?['\" ](?:pulumi[-_])?keyturn(?![\w./-])")
+    bare = re.compile(r"pip install [^\n]*?['\" ](?:pulumi[-_])?keyturn(?!(?:\[[a-z]+\])? @ git\+https:)(?![\w./-])")
     found = [str(page) for page in pages if page.is_file() and bare.search(page.read_text(errors="replace"))]
     assert found == []
     readme = (root / "README.md").read_text()
@@ -283,5 +303,5 @@ def test_the_readme_says_what_the_forge_does_not_protect() -> None:
 
 def test_the_readme_names_every_workflow() -> None:
     """No file is forgotten in the table."""
-    named = re.findall(r"\]\((\w+\.yml)\)", (WORKFLOWS / "README.md").read_text())
+    named = re.findall(r"^\| \[[^]]+\]\(([\w-]+\.yml)\)", (WORKFLOWS / "README.md").read_text(), re.MULTILINE)
     assert sorted(named) == sorted(path.name for path in WORKFLOWS.glob("*.yml"))

@@ -1,0 +1,26 @@
+# keyturn for schedulers of containers. docs: examples/docker/README.md
+# Name the base by its digest in production: --build-arg BASE=docker.io/library/python:3.12-slim-bookworm@sha256:…
+ARG BASE=docker.io/library/python:3.12-slim-bookworm
+
+FROM ${BASE} AS build
+# one lock: runtime-vault.txt, runtime-aws.txt and so on, or runtime.txt for all
+ARG LOCK=runtime-vault.txt
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+COPY requirements/ /source/requirements/
+RUN python -m venv /opt/keyturn
+RUN /opt/keyturn/bin/python -m pip install --require-hashes --only-binary :all: -r /source/requirements/${LOCK}
+RUN python -m venv /opt/build
+RUN /opt/build/bin/python -m pip install --require-hashes --only-binary :all: -r /source/requirements/build.txt
+COPY pyproject.toml README.md LICENSE /source/
+COPY reconcile/ /source/reconcile/
+COPY provider/ /source/provider/
+RUN /opt/build/bin/python -m pip wheel --no-deps --no-build-isolation --wheel-dir /opt/dist /source
+RUN /opt/keyturn/bin/python -m pip install --no-deps --no-index /opt/dist/keyturn-*.whl
+
+FROM ${BASE}
+COPY --from=build /opt/keyturn /opt/keyturn
+ENV PATH=/opt/keyturn/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONSAFEPATH=1
+WORKDIR /work
+USER 65532:65532
+ENTRYPOINT ["/opt/keyturn/bin/keyturn"]
+CMD ["--help"]

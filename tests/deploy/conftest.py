@@ -1,0 +1,37 @@
+"""The linter of workflows, built before any test's time runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.actionlint import NoLinter, actionlint
+
+LINTER = pytest.StashKey["Path | NoLinter | RuntimeError"]()
+"""The program, or why there is none."""
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build it if a test needs it, and say so though output is kept."""
+    needed = any("workflow_linter" in getattr(item, "fixturenames", ()) for item in session.items)
+    if session.config.option.collectonly or not needed:
+        return
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        try:
+            session.stash[LINTER] = actionlint()
+        except (NoLinter, RuntimeError) as error:
+            session.stash[LINTER] = error
+
+
+@pytest.fixture(scope="session")
+def workflow_linter(request: pytest.FixtureRequest) -> Path:
+    """The path of actionlint. Without Go its tests are skipped, and pytest says why; with CI set they fail."""
+    found = request.session.stash[LINTER]
+    if isinstance(found, Path):
+        return found
+    if isinstance(found, NoLinter) and not os.environ.get("CI"):
+        pytest.skip(f"*** {found} ***")
+    pytest.fail(str(found))
