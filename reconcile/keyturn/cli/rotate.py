@@ -13,7 +13,7 @@ COMPROMISED = (
 
 
 @click.command("rotate", help="Rotate keys now, regardless of their schedule.")
-@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+@options.keys_argument(required=True)
 @options.manifests
 @click.option("--compromised", is_flag=True, help="The secret has leaked: no overlap, the old one dies immediately.")
 @click.option("--reason", default="", metavar="TEXT", help="Reason, for the key's history.")
@@ -21,7 +21,7 @@ COMPROMISED = (
 @options.yes
 @options.formatted("text", "json", "markdown")
 @options.talking
-def command(*, keys: tuple[str, ...], file: str, compromised: bool, reason: str, lock_timeout: float, yes: bool) -> int:
+def command(*, keys: tuple[str, ...], file: tuple[str, ...], compromised: bool, reason: str, lock_timeout: float, yes: bool) -> int:
     """Rotate."""
     from keyturn.cli.session import Order, change, opened
     from keyturn.core.literals import masked
@@ -32,4 +32,4 @@ def command(*, keys: tuple[str, ...], file: str, compromised: bool, reason: str,
     screen = options.screen()
     asked = Options(rotate=True, compromised=compromised, reason=reason, by=options.person(), lock_timeout=lock_timeout)
     with opened(screen, file, (), keys) as manifests:
-        return change(screen, manifests, Order(asked, yes=yes, warning=COMPROMISED if compromised else ""))
+        return change(screen, manifests, Order(asked, yes=yes, warning=COMPROMISED if compromised else "", command="rotate"))

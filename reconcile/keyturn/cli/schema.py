@@ -6,11 +6,24 @@ import click
 
 from keyturn.cli import options
 
-KINDS = ("manifest", "policy", "plan", "explanation", "record", "report", "status", "history", "histories", "smoke")
+KINDS = (
+    "manifest",
+    "policy",
+    "plan",
+    "explanation",
+    "record",
+    "report",
+    "status",
+    "history",
+    "histories",
+    "smoke",
+    "error",
+    "targets",
+)
 
 
-@click.command("schema", help="Print the JSON Schema of a kind of document.")
-@click.argument("kind", type=click.Choice(KINDS))
+@click.command("schema", help=f"Print the JSON Schema of a kind of document: {', '.join(KINDS)}.")
+@click.argument("kind", type=click.Choice(KINDS), metavar="KIND")
 @options.talking
 def command(*, kind: str) -> int:
     """Print it."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @options.verify
 @options.formatted("text", "json")
 @options.talking
-def command(*, keys: tuple[str, ...], file: str, every: bool, verify: bool) -> int:
+def command(*, keys: tuple[str, ...], file: tuple[str, ...], every: bool, verify: bool) -> int:
     """Read and show."""
     from datetime import UTC, datetime
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import click
 
@@ -13,13 +12,14 @@ from keyturn.cli import options
 @click.command("validate", help="Check the manifest offline, and report all mistakes at once, each with its position.")
 @options.manifests
 @options.talking
-def command(*, file: str) -> int:
+def command(*, file: tuple[str, ...]) -> int:
     """Load the manifest, and report its size and any missing environment."""
+    from keyturn.cli.files import sources
     from keyturn.cli.session import policy_of
     from keyturn.manifest import check_all
     from keyturn.report.lines import count, line
 
-    checked = check_all(Path(file), os.environ, policy=policy_of(options.screen()))
+    checked = check_all(sources(file), os.environ, policy=policy_of(options.screen()))
     if checked.unsure:
         options.screen().say("The environment lacks settings that `plan` and `apply` need:")
     for mistake in checked.unsure:

@@ -28,11 +28,13 @@ from keyturn.core.results import (
     RunPlan,
     RunReport,
     RunStatus,
+    Stage,
     by_urgency,
 )
 from keyturn.core.status import status
 from keyturn.core.world import World
 from keyturn.engine import executor, worklist
+from keyturn.engine.announce import APPLY, PLAN, Announcer
 from keyturn.engine.common_cause import CommonCause
 from keyturn.engine.ended import ended
 from keyturn.engine.planning import Planning, as_recorded, failed_planning, plan_key
@@ -84,6 +86,7 @@ class Runner:
         self._engine = engine or Engine()
         self._runs = runs or Runs()
         self._workers = workers
+        self._announcer = Announcer(self._hear, self._now, workers)
         self._cause = CommonCause(world, desired.owner)
 
     def plan(
@@ -283,7 +286,7 @@ class Runner:
             except Exception as error:  # noqa: BLE001 - one key's failure never stops the others
                 return failed_planning(key.id, ended(error))
 
-        return map_in_threads(work, see, self._hear, self._workers)
+        return self._announcer.each(PLAN, work, {key.id for key in work}, see)
 
     def _brake(self, call: Call, planned: Sequence[Planning]) -> Braked:
         asked = call.options.rotate or call.options.compromised
@@ -294,10 +297,11 @@ class Runner:
     def _apply(self, call: Call, work: Sequence[DesiredKey], braked: Braked, run: str) -> tuple[KeyReport, ...]:
         """Apply each key that is free and has something to do; the others end as their plan did."""
         plans = {plan.key: plan for plan in braked.plans}
+        busy = {key for key in braked.free if key in plans and to_do(plans[key], call.options)}
 
         def do(key: DesiredKey, say: Listener) -> KeyReport:
             plan = plans[key.id]
-            if key.id not in braked.free or not to_do(plan, call.options):
+            if key.id not in busy:
                 return KeyReport(key.id, (), plan.end, conditions=plan.conditions)
             if end := self._halted(call):
                 return KeyReport(key.id, (), end, conditions=by_urgency((end, *plan.conditions)))
@@ -311,7 +315,7 @@ class Runner:
             call.saw(key.id, report.smoke.verdict if report.smoke else None)
             return report
 
-        return map_in_threads(work, do, self._hear, self._workers)
+        return self._announcer.each(APPLY, work, {key.id for key in work if key.id in busy}, do)
 
     def _again(self, call: Call, waiting: Sequence[DesiredKey], run: str, *, patient: bool) -> tuple[KeyReport, ...]:
         """Look at waiting keys once more and apply those that need not wait.
@@ -354,7 +358,8 @@ class Runner:
             first = due[0][1]
             ready = [key for key, at in due if at <= first + GRACE]
             if (seconds := (due[len(ready) - 1][1] - self._now()).total_seconds()) > 0:
-                self._say(f"Waits {seconds:.0f} s for the overlap of {', '.join(key.id for key in ready)} to end.")
+                text = f"Waits {seconds:.0f} s for the overlap of {', '.join(key.id for key in ready)} to end."
+                self._hear(Progress("", text, now := self._now(), Stage.WAIT, until=now + timedelta(seconds=seconds)))
                 pause(self._world.sleep, seconds)
             tried |= {key.id for key in ready}
             reports |= {report.key: report for report in self._again(call, ready, run, patient=False)}

@@ -14,7 +14,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from keyturn import __version__
 from keyturn.core.configuration import Configuration
-from keyturn.core.errors import InputError
+from keyturn.core.errors import InputError, KeyturnError, ManifestError, Mistake, PolicyError
 from keyturn.core.literals import masked
 from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
 from keyturn.core.record import record_schema
@@ -177,6 +177,58 @@ class SmokeDocument:
     keyturn: str = __version__
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorDocument:
+    """Why a command ended without a document of its own.
+
+    `error` is the whole text; the other fields are its parts, as far as they are known. `mistakes`: each mistake of a
+    manifest, or each violation of the policy.
+    """
+
+    at: datetime
+    exit_code: int
+    error: str
+    where: str = ""
+    evidence: str = ""
+    remedy: str = ""
+    mistakes: tuple[Mistake, ...] = ()
+    kind: Literal["error"] = "error"
+    schema: Literal[1] = 1
+    keyturn: str = __version__
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSetting:
+    """One setting of a kind of target, such as `auth.method`."""
+
+    name: str
+    required: bool
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetKind:
+    """One installed kind of target. `problem`: why it cannot be used, such as a missing library; else empty."""
+
+    type: str
+    package: str
+    compare_and_set: bool = False
+    versions: bool = False
+    records: bool = False
+    settings: tuple[TargetSetting, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetsDocument:
+    """The installed kinds of target."""
+
+    targets: tuple[TargetKind, ...]
+    kind: Literal["targets"] = "targets"
+    schema: Literal[1] = 1
+    keyturn: str = __version__
+
+
 Parsed = TypeVar("Parsed", SavedPlan, ReportDocument)
 Document = (
     PlanDocument
@@ -186,6 +238,8 @@ Document = (
     | HistoryDocument
     | HistoriesDocument
     | SmokeDocument
+    | ErrorDocument
+    | TargetsDocument
 )
 
 _TYPES: Mapping[str, type[Document]] = {
@@ -196,6 +250,8 @@ _TYPES: Mapping[str, type[Document]] = {
     "history": HistoryDocument,
     "histories": HistoriesDocument,
     "smoke": SmokeDocument,
+    "error": ErrorDocument,
+    "targets": TargetsDocument,
 }
 KINDS = ("record", *_TYPES)
 
@@ -209,6 +265,17 @@ def dump(document: Document) -> str:
     adapter: TypeAdapter[Document] = TypeAdapter(type(document))
     text = json.dumps(_masked(adapter.dump_python(document, mode="json")), indent=2)
     return re.sub(r"#(?=#\w*\[)", r"\\u0023", text) + "\n"
+
+
+def error_document(at: datetime, exit_code: int, text: str, error: BaseException | None = None) -> ErrorDocument:
+    """Return the document of a command that ended with `text`; only an error of keyturn adds its parts."""
+    if isinstance(error, ManifestError):
+        return ErrorDocument(at, exit_code, text, mistakes=error.mistakes)
+    if isinstance(error, PolicyError):
+        return ErrorDocument(at, exit_code, text, mistakes=error.violations)
+    if isinstance(error, KeyturnError):
+        return ErrorDocument(at, exit_code, text, error.where, error.evidence, error.remedy)
+    return ErrorDocument(at, exit_code, text)
 
 
 def parse_plan(text: str, *, where: str) -> SavedPlan:
