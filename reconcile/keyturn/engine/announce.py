@@ -52,7 +52,7 @@ class Announcer:
             say(Progress(key.id, why, self.now(), Stage.END, code=code))
             return result
 
-        return map_in_threads(work, announced, self.hear, self.workers)
+        return map_in_threads(work, announced, self.hear, self.workers, only_reads=what == PLAN)
 
 
 def _failure(result: object) -> tuple[int, str]:

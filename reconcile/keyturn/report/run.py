@@ -90,7 +90,8 @@ def _key_lines(key: KeyReport, shared: Common, *, steps: bool) -> list[Line]:
     if done := done_text(key):
         rows.append(line("  ", Span(key.key, Tone.NAME), "  ", Span(done)))
         rows += change_lines(key.done, whole=True) if steps else []
-        rows += [line("    now  ", *condition_spans(end)) for end in wrong]
+        calm = {Condition.READY, Condition.OVERLAP}  # the sentence above says how long the old secret works
+        rows += [line("    now  ", *condition_spans(end)) for end in found if end.condition not in calm]
     else:
         first = condition_spans(wrong[0]) if wrong else (Span(key.now.condition.value),)
         rows.append(line("  ", Span(key.key, Tone.NAME), "  ", *first))
