@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from keyturn import __version__
 from keyturn.cli import COMMANDS, main
-from keyturn.cli.schema import KINDS
+from keyturn.cli.schema import KINDS, schema_text
 from keyturn.report.documents import KINDS as DOCUMENT_KINDS
 from tests.support.process import bare_environment, run, start
 
@@ -143,7 +143,6 @@ def test_shared_options_may_stand_before_the_command(before: list[str], tmp_path
         (["rotate"], "Missing argument"),
         (["history", "-f", "missing.yaml", "bot"], "missing.yaml: there is no such file"),
     ],
-    ids=" ".join,
 )
 def test_an_error_is_a_document_too(
     args: list[str], error: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

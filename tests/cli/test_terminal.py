@@ -214,12 +214,14 @@ def test_ctrl_c_is_answered_at_once(made: Desk, presses: int) -> None:
 def test_ctrl_c_in_a_plan_waits_for_nothing(made: Desk) -> None:
     """A server that does not answer holds nobody up: a plan only reads."""
     made.run("apply", "--yes")
-    made.sandbox.change(latency=20.0)
+    made.more["timing"] = {}
+    made.sandbox.arm("models", "slow", times=None, delay=10.0)
     made.sandbox.clear_requests()
     command = [*KEYTURN, "plan", "--verify", "--format", "json"]
     with start(command, env=environment(made), cwd=made.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None
-        wait_until(lambda: bool(made.sandbox.requests), "a request", seconds=20)
+        wait_until(lambda: any(seen.op == "list" for seen in made.sandbox.requests), "a list", seconds=20)
+        time.sleep(0.5)
         pressed = time.monotonic()
         child.send_signal(signal.SIGINT)
         document = json.loads(child.stdout.read())
