@@ -172,9 +172,8 @@ def test_the_kinds_of_target_are_a_document_too() -> None:
 @pytest.mark.parametrize("args", [["-h"], ["targets"], ["targets", "--format", "json"]], ids=" ".join)
 def test_a_full_disk_is_told_in_one_sentence(args: list[str]) -> None:
     """What cannot be written is 1, without a traceback."""
-    with Path("/dev/full").open("w") as full, start(
-        [sys.executable, "-m", "keyturn.cli", *args], stdout=full, stderr=subprocess.PIPE
-    ) as child:
+    command = [sys.executable, "-m", "keyturn.cli", *args]
+    with Path("/dev/full").open("w") as full, start(command, stdout=full.fileno(), stderr=subprocess.PIPE) as child:
         assert child.stderr is not None
         said = child.stderr.read()
         assert child.wait(30) == 1

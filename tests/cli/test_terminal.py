@@ -14,7 +14,8 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 import jsonschema
 import pytest
@@ -24,6 +25,7 @@ from tests.real.run import ForkServer
 from tests.support.process import bare_environment, run, start, wait_until
 
 KEYTURN = [sys.executable, "-m", "keyturn.cli"]
+NONE: Mapping[str, str] = MappingProxyType({})
 ERASED = "\x1b[2K"
 
 
@@ -36,7 +38,7 @@ def made(nursery: ForkServer) -> Iterator[Desk]:
         yield found
 
 
-def on_a_terminal(made: Desk, *args: str, width: int = 80, **variables: str) -> tuple[int, str]:
+def on_a_terminal(made: Desk, *args: str, width: int = 80, variables: Mapping[str, str] = NONE) -> tuple[int, str]:
     """Run a command on a terminal; return its exit code and all that it painted."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, width, 0, 0))
@@ -50,7 +52,7 @@ def on_a_terminal(made: Desk, *args: str, width: int = 80, **variables: str) -> 
                 return
             painted.append(part)
 
-    env = environment(made) | {"TERM": "xterm"} | variables
+    env = environment(made) | {"TERM": "xterm", **variables}
     with start([*KEYTURN, *args], env=env, cwd=made.folder, stdin=theirs, stdout=theirs, stderr=theirs) as child:
         os.close(theirs)
         reader = threading.Thread(target=read)
@@ -94,7 +96,7 @@ def test_a_run_on_a_terminal_is_a_live_view(made: Desk) -> None:
 )
 def test_no_live_view(made: Desk, args: tuple[str, ...], variables: dict[str, str]) -> None:
     """Where nobody looks, or a terminal cannot move its cursor, there are plain lines."""
-    code, text = on_a_terminal(made, "apply", "--yes", *args, **variables)
+    code, text = on_a_terminal(made, "apply", "--yes", *args, variables=variables)
     assert code == 0
     assert ERASED not in text
     assert "\x1b[1A" not in text
@@ -104,7 +106,7 @@ def test_no_live_view(made: Desk, args: tuple[str, ...], variables: dict[str, st
 def test_no_color_is_about_colour_only(made: Desk) -> None:
     """The live view stays, without colours."""
     made.sandbox.change(latency=0.05)
-    code, text = on_a_terminal(made, "apply", "--yes", NO_COLOR="1")
+    code, text = on_a_terminal(made, "apply", "--yes", variables={"NO_COLOR": "1"})
     assert code == 0
     assert ERASED in text
     assert not re.search(r"\x1b\[(?:\d+;)*3\dm", text)
@@ -112,7 +114,7 @@ def test_no_color_is_about_colour_only(made: Desk) -> None:
 
 def test_a_narrow_terminal_gets_folded_lines(made: Desk) -> None:
     """Sixty columns: no line is longer, except one that holds a longer word."""
-    code, text = on_a_terminal(made, "plan", width=60, NO_COLOR="1")
+    code, text = on_a_terminal(made, "plan", width=60, variables={"NO_COLOR": "1"})
     assert code == 0
     after = text[text.rindex(ERASED) + len(ERASED) :] if ERASED in text else text
     rows = after.replace("\r", "").splitlines()
@@ -169,7 +171,7 @@ def test_two_manifests_in_one_run(made: Desk) -> None:
         entries = {"keys": {key: keys[key] for key in mine}}
         (made.folder / f"{name}.yaml").write_text(json.dumps(text | {"name": name} | entries))
     made.keys.clear()
-    code, text_ = on_a_terminal(made, "apply", "--yes", "-f", "one.yaml", "-f", "two.yaml", CI="1")
+    code, text_ = on_a_terminal(made, "apply", "--yes", "-f", "one.yaml", "-f", "two.yaml", variables={"CI": "1"})
     assert code == 0, text_
     assert made.held("bot-0")
     assert made.held("bot-1")
@@ -196,7 +198,9 @@ def test_ctrl_c_is_answered_at_once(made: Desk, presses: int) -> None:
         for press in range(presses):
             child.send_signal(signal.SIGINT)
             answer = child.stderr.readline()
-            assert answer.startswith("Left at once." if press else "Ctrl-C: begins no further key, and finishes"), answer
+            assert answer.startswith("Left at once." if press else "Ctrl-C: begins no further key, and finishes"), (
+                answer
+            )
         assert time.monotonic() - pressed < 2
         document = json.loads(child.stdout.read())
         assert child.wait(60) == 130
@@ -218,7 +222,9 @@ def test_ctrl_c_in_a_plan_waits_for_nothing(made: Desk) -> None:
     made.sandbox.arm("models", "slow", times=None, delay=10.0)
     made.sandbox.clear_requests()
     command = [*KEYTURN, "plan", "--verify", "--format", "json"]
-    with start(command, env=environment(made), cwd=made.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+    with start(
+        command, env=environment(made), cwd=made.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
         assert child.stdout is not None
         wait_until(lambda: any(seen.op == "list" for seen in made.sandbox.requests), "a list", seconds=20)
         time.sleep(0.5)

@@ -107,9 +107,7 @@ def test_a_key_is_not_completed_twice(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "- a", "keys: [a, b]", "keys: 1", "keys: {a: [", "\x00", "a: b: c"])
-def test_no_manifest_no_names_and_no_words(
-    content: str, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_manifest_no_names_and_no_words(content: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A Tab key has no place for messages."""
     Path("keyturn.yaml").write_text(content)
     found = names("plan")

@@ -76,7 +76,7 @@ def test_leaving_with_the_only_copy_of_a_secret_takes_one_press_more(capsys: pyt
 
 def test_a_stopped_rotation_that_wrote_nothing_says_so() -> None:
     """The next apply continues what the records know of; for the rest, the command has to be run again."""
-    asked = Record("b", "owner", "00", requested=Requested(NOW, "on demand", "root"))
+    asked = Record("b", "owner", "00", requested=Requested("root", "on demand", NOW))
     begun = KeyReport("b", (), STOPPED, record=asked)
     fresh = KeyReport("a", (), STOPPED, record=Record("a", "owner", "00"))
     done = KeyReport("c", (Planned(Change.ROTATE, "requested", "rotates"),), End(Reason.AT_REST))

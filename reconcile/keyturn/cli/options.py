@@ -67,7 +67,8 @@ def talking(command: Command) -> Command:
             count=True,
             expose_value=False,
             callback=_set("verbose"),
-            help="Show each step, whole uuids and log records. -vv adds HTTP requests and tracebacks.",
+            help="Show log records, and in plans and reports each step and whole uuids. -vv adds HTTP requests and "
+            "tracebacks.",
         ),
     ):
         command = option(command)
@@ -175,7 +176,7 @@ unpark = click.option(
     multiple=True,
     metavar="KEY",
     shell_complete=_key_names,
-    help="Retry this parked key; only keys given with --unpark are worked on."
+    help="Retry this parked key; only keys given with --unpark are worked on.",
 )
 
 

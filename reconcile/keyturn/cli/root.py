@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from types import FrameType
 from typing import Any, Final, NoReturn
 
@@ -63,7 +64,9 @@ class Root(click.Group):
         try:
             return super().parse_args(ctx, _in_order(_spelled(args)))
         except click.NoSuchOption as error:
-            text = f"{error.format_message()} The options of a command are written behind it: keyturn COMMAND [OPTIONS]."
+            text = (
+                f"{error.format_message()} The options of a command are written behind it: keyturn COMMAND [OPTIONS]."
+            )
             raise click.UsageError(text, ctx) from None
 
     def resolve_command(
@@ -142,7 +145,7 @@ class Root(click.Group):
 
 
 def fail(screen: Screen, code: int, text: str, error: BaseException | None = None) -> int:
-    """Show an error on stderr and, with `--format json`, as a document on stdout if there is none yet. Return `code`."""
+    """Show an error on stderr and, with `--format json`, also as a document on stdout. Return `code`."""
     screen.error(text)
     fail_document(screen, code, text, error)
     return code
@@ -225,7 +228,7 @@ def _in_order(args: Sequence[str]) -> list[str]:
 def _wants_json(args: Sequence[str]) -> bool:
     """Tell whether the arguments ask for JSON; they may be too wrong to be parsed."""
     found = list(args)[: list(args).index("--")] if "--" in args else list(args)
-    return "--format=json" in found or any(pair == ("--format", "json") for pair in zip(found, found[1:], strict=False))
+    return "--format=json" in found or ("--format", "json") in pairwise(found)
 
 
 def _handle_signals() -> Any:  # noqa: ANN401 - a thunk

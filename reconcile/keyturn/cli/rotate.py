@@ -21,7 +21,9 @@ COMPROMISED = (
 @options.yes
 @options.formatted("text", "json", "markdown")
 @options.talking
-def command(*, keys: tuple[str, ...], file: tuple[str, ...], compromised: bool, reason: str, lock_timeout: float, yes: bool) -> int:
+def command(
+    *, keys: tuple[str, ...], file: tuple[str, ...], compromised: bool, reason: str, lock_timeout: float, yes: bool
+) -> int:
     """Rotate."""
     from keyturn.cli.session import Order, change, opened
     from keyturn.core.literals import masked
@@ -32,4 +34,6 @@ def command(*, keys: tuple[str, ...], file: tuple[str, ...], compromised: bool, 
     screen = options.screen()
     asked = Options(rotate=True, compromised=compromised, reason=reason, by=options.person(), lock_timeout=lock_timeout)
     with opened(screen, file, (), keys) as manifests:
-        return change(screen, manifests, Order(asked, yes=yes, warning=COMPROMISED if compromised else "", command="rotate"))
+        return change(
+            screen, manifests, Order(asked, yes=yes, warning=COMPROMISED if compromised else "", command="rotate")
+        )

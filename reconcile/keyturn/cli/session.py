@@ -74,9 +74,11 @@ class Order:
 def opened(
     screen: Screen, file: str | Sequence[str], named: Sequence[str] = (), keys: Sequence[str] = ()
 ) -> Iterator[tuple[Opened, ...]]:
-    """Load the manifests of all `-f`, check that all keys in `named` exist, and open a world per manifest that has one of `keys`.
+    """Load the manifests of all `-f`, check that all keys in `named` exist, and open those that have one of `keys`.
 
-    No `keys` means all. Raises InputError for a key that no manifest has, PolicyError for what a policy does not allow.
+    Each is opened with a world and a runner. No `keys` means all.
+
+    Raises InputError for a key that no manifest has, PolicyError for what a policy does not allow.
     """
     screen.log()
     files = expand(sources(file))
@@ -84,7 +86,9 @@ def opened(
     known = [key.id for desired in every for key in desired.keys]
     for key in (*named, *keys):
         if key not in known:
-            raise InputError(f"there is no key {key!r} in the manifest", where=names(file), remedy=_did_you_mean(key, known))
+            raise InputError(
+                f"there is no key {key!r} in the manifest", where=names(file), remedy=_did_you_mean(key, known)
+            )
     with ExitStack() as stack:
         result: list[Opened] = []
         world = None  # one token, so one rate budget

@@ -65,7 +65,8 @@ def command(*, keys: tuple[str, ...], file: tuple[str, ...], secret: str | None)
     if screen.format == "json":
         screen.document(dump(SmokeDocument(code, tuple(checked), tuple(found))))
     else:
-        screen.result(smoke_lines([(each.key, each.delivery, each.result) for each in checked], found, stopped))
+        tried = [(each.key, each.delivery, each.result) for each in checked]
+        screen.result(smoke_lines(tried, found, stopped), calm=code == 0)
     return code
 
 

@@ -64,7 +64,9 @@ class Stopping:
             longest += max(timing.delivery for timing in self._timings)
             what = f"delivers the new secret of {_names(board.holds)}, of which there is no other copy yet"
         again = f" {LEAVE}" if number == signal.SIGINT else ""
-        return f"{name}: begins no further key, and {what}. That takes up to {span(longest)}; then the run stops.{again}"
+        return (
+            f"{name}: begins no further key, and {what}. That takes up to {span(longest)}; then the run stops.{again}"
+        )
 
 
 def leave(code: int) -> None:

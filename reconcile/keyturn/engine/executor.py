@@ -214,9 +214,9 @@ def _open_words(state: State) -> str:
 
 
 def _tell(work: _Working, state: State, step: Step) -> None:
-    """Say the next step, and before the step whether its secret is about to be, or no longer is, in this process only.
+    """Say the next step, and before it whether the only copy of a secret that consumers need is in this process.
 
-    Only a mint that kills the live secret counts: nobody misses the secret of a slot that is not live.
+    Only a mint that kills the live secret makes such a copy: no consumer needs the secret of another slot.
     """
     text = step.why if isinstance(step, Wait) else "; ".join(item.why for item in shown(step))
     if isinstance(step, Check):

@@ -86,7 +86,11 @@ def _retired(changes: list[Planned], record: Record | None) -> str:
         return "began to retire the old secret"
     proofs = [event.proof for event in record.history if event.proof and event.slot in slots]
     proof = PROOFS.get(proofs[-1], "") if proofs else ""
-    words = f"old secret of slot {' and '.join(sorted(slot.value for slot in slots))} retired" if slots else "old secret retired"
+    words = (
+        f"old secret of slot {' and '.join(sorted(slot.value for slot in slots))} retired"
+        if slots
+        else "old secret retired"
+    )
     return f"{words}: {proof}" if proof else words
 
 

@@ -74,13 +74,13 @@ class Board:
         return ", ".join(parts)
 
     def lines(self, now: datetime, height: int) -> list[Line]:
-        """Return the counter, the waits of the whole run and the keys at work, in at most `height` lines (3 or more)."""
+        """Return the counter, the wait of the whole run and the keys at work, in at most `height` lines, 3 or more."""
         result = [line(Span(text, Tone.HEAD))] if (text := self.counter(now)) else []
         text, until = self.waits.get("", ("", now))
         if until > now and not _of_limit(text):
             result.append(line(Span(f"{text} {span((until - now).total_seconds())} left.", Tone.WARN)))
         room = max(1, height - len(result) - 1)
-        oldest = sorted(list(self.working.items()), key=lambda item: item[1].since)
+        oldest = sorted(self.working.items(), key=lambda item: item[1].since)
         rows = [
             (
                 Span(key, Tone.NAME),
@@ -101,8 +101,9 @@ class Board:
         return one.text or ("reads" if self.work == "plan" else "begins")
 
     def _limit(self, now: datetime) -> float:
-        """Return for how many seconds the API's rate limit holds back the run, or else most of its keys; else 0."""
-        left = {key: (until - now).total_seconds() for key, (text, until) in list(self.waits.items()) if _of_limit(text)}
+        """Return for how many seconds the API's rate limit holds back the run, or each of its keys; else 0."""
+        waits = tuple(self.waits.items())
+        left = {key: (until - now).total_seconds() for key, (text, until) in waits if _of_limit(text)}
         return max(0.0, left.get("", 0.0), min(left.values()) if left and set(self.working) <= set(left) else 0.0)
 
 
