@@ -49,6 +49,13 @@ def test_a_plan_says_what_where_why_and_how_it_ends() -> None:
     assert f"    rotate   slot b {UUID}  the secret" in whole
 
 
+def test_a_brief_plan_has_a_line_per_key() -> None:
+    """Nobody reads twelve hundred lines that are about to be done."""
+    keys = [KeyPlan(f"bot-{number}", (ROTATE, DELIVER, DELIVER), WAIT, "", mints=True) for number in range(2)]
+    text = paint_plain(plan_lines([plan(*keys)], brief=True))
+    assert text.startswith("platform\n  bot-0  rotate, deliver\n  bot-1  rotate, deliver\n\n6 changes to 2 keys")
+
+
 def test_a_plan_speaks_of_the_future() -> None:
     """Nothing of it has happened yet."""
     text = paint_plain(plan_lines([plan(KeyPlan("bot", (DELETE,), WAIT, "", deletes=1))]))

@@ -32,6 +32,9 @@ from keyturn.report.markdown import run_markdown
 from keyturn.report.plan import plan_lines
 from keyturn.report.run import run_lines
 
+BRIEF = 20
+"""With `--yes`, the plans of more keys than this are shown with one line per key."""
+
 NOT_AGREED = End(Reason.NOT_AGREED, "the plan was not confirmed; nothing was changed")
 
 
@@ -134,9 +137,11 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
     """Plan, show the plan, confirm, apply and report. Return the exit code."""
     plans = plan_all(manifests_, order)
     asks = not order.yes and sys.stdin.isatty()
-    screen.inform(plan_lines(plans, before_apply=True, whole=screen.verbose > 0), needed=asks)
+    changed = sum(1 for plan in plans for key in plan.plans if key.changes)
+    brief = order.yes and not screen.verbose and changed > BRIEF
+    screen.inform(plan_lines(plans, before_apply=True, whole=screen.verbose > 0, brief=brief), needed=asks)
     _check_reviewed(order.reviewed, plans)
-    changes = any(key.changes for plan in plans for key in plan.plans)
+    changes = changed > 0
     code = mixed(plan.exit_code for plan in plans)
     soon = order.yes and any(one.runner.retires_soon(plan) for one, plan in zip(manifests_, plans, strict=True))
     if not (changes or order.wait or soon) and (code == 0 or not order.yes):

@@ -29,18 +29,24 @@ CONDITION_TONES = {condition: PAINTS[condition.tone] for condition in Condition}
 _CHANGE_TONES = {Change.DELETE: Tone.BAD, Change.REMOVE: Tone.BAD, Change.ROTATE: Tone.WARN, Change.RETIRE: Tone.WARN}
 
 
-def plan_lines(plans: Iterable[RunPlan], *, before_apply: bool = False, whole: bool = False) -> list[Line]:
+def plan_lines(
+    plans: Iterable[RunPlan], *, before_apply: bool = False, whole: bool = False, brief: bool = False
+) -> list[Line]:
     """Return the plans of one or more manifests as lines.
 
     `before_apply`: without the API keys to make, since they may be made only once the apply has asked for them.
     `whole`: with whole uuids; else their first eight characters are shown, which tell one API key from another.
+    `brief`: one line per key, with the kinds of its changes.
     """
     result: list[Line] = []
     for plan in plans:
         result += [line(Span(plan.owner, Tone.HEAD)), *_head(plan), *note_lines(plan)]
         shared = common([(key.key, key.conditions) for key in plan.plans])
         for key in plan.plans:
-            if not is_quiet(key) and (key.changes or shared.own(key.conditions or (key.end,))):
+            if brief and key.changes:
+                kinds = dict.fromkeys(change.change.value for change in key.changes)
+                result.append(line("  ", Span(key.key, Tone.NAME), f"  {', '.join(kinds)}"))
+            elif not is_quiet(key) and (key.changes or shared.own(key.conditions or (key.end,))):
                 result += [line(), line("  ", Span(key.key, Tone.NAME)), *now_lines(key, shared)]
                 result += [*change_lines(key.changes, whole=whole), *([end_line(key.end)] if key.changes else [])]
         result += [line(), *found] if (found := common_lines(shared, indent=2)) else []
