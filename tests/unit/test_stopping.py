@@ -28,12 +28,19 @@ class Desk:
         for key in keys:
             self.screen.board.hear(Progress(key, "smoke-checks", NOW, Stage.STEP, holds=holds))
         self.left: list[object] = []
+        self.now = 100.0
         self.stopping = Stopping(
             self.screen,
             [Timing(delivery=300, propagation=60, request=30)],
             lambda code, text: self.left.append((code, text[:12])),
             self.left.append,
+            lambda: self.now,
         )
+
+    def press(self, number: int, times: int, *, after: float = 2.0) -> None:
+        """Press for the `times`th time, so many seconds after the last."""
+        self.now += after
+        self.stopping.answer(number, times)
 
 
 def test_a_press_is_answered_with_what_is_finished(capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,23 +61,33 @@ def test_a_press_is_answered_with_what_is_finished(capsys: pytest.CaptureFixture
 def test_another_press_leaves_at_once() -> None:
     """With the exit code of the signal; another SIGTERM does not."""
     desk = Desk("rb")
-    desk.stopping.answer(signal.SIGTERM, 2)
+    desk.press(signal.SIGTERM, 2)
     assert desk.left == []
-    desk.stopping.answer(signal.SIGINT, 2)
+    desk.press(signal.SIGINT, 2)
     assert desk.left == [(130, "Left at once"), 130]
+
+
+def test_a_press_by_habit_does_not_leave() -> None:
+    """Pressed twice at once, the second is no answer to a message that nobody can have read."""
+    desk = Desk("rb")
+    desk.press(signal.SIGINT, 1)
+    desk.press(signal.SIGINT, 2, after=0.3)
+    assert desk.left == []
+    desk.press(signal.SIGINT, 3)
+    assert desk.left[-1] == 130
 
 
 def test_leaving_with_the_only_copy_of_a_secret_takes_one_press_more(capsys: pytest.CaptureFixture[str]) -> None:
     """The second press says what would be lost."""
     desk = Desk("rb", holds=True)
-    desk.stopping.answer(signal.SIGINT, 1)
+    desk.press(signal.SIGINT, 1)
     text = capsys.readouterr().err
     assert "delivers the new secret of rb, of which there is no other copy yet" in text
     assert "up to 7 min" in text
-    desk.stopping.answer(signal.SIGINT, 2)
+    desk.press(signal.SIGINT, 2)
     assert desk.left == []
     assert "the only copy of the new secret of rb is in this process" in capsys.readouterr().err
-    desk.stopping.answer(signal.SIGINT, 3)
+    desk.press(signal.SIGINT, 3)
     assert desk.left[-1] == 130
 
 

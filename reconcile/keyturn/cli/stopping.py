@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -15,6 +16,8 @@ from keyturn.report.progress import span
 
 NAMES: Final = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "SIGHUP"}
 NAMED: Final = 5
+READ: Final = 1.0
+"""Seconds within which a further press is no answer to what was said: nobody has read it yet."""
 LEAVE: Final = (
     "Press Ctrl-C again to leave at once: what was begun is in the records, and the next `keyturn apply` continues it."
 )
@@ -24,22 +27,32 @@ class Stopping:
     """Answers each signal of a run: `answer` is called in a thread of its own, while the run goes on."""
 
     def __init__(
-        self, screen: Screen, timings: Sequence[Timing], left: Callable[[int, str], None], leave: Callable[[int], None]
+        self,
+        screen: Screen,
+        timings: Sequence[Timing],
+        left: Callable[[int, str], None],
+        leave: Callable[[int], None],
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare. `left` is told the exit code and why before `leave` ends the process."""
+        """Prepare. `left` is told the exit code and why before `leave` ends the process; `ticks` counts seconds."""
         self._screen = screen
         self._timings = timings
         self._left = left
         self._leave = leave
+        self._ticks = ticks
+        self._said = 0.0
         self._warned = False
 
     def answer(self, number: int, times: int) -> None:
         """Say what is being finished and for how long, or leave; `times` counts the signals of this number."""
         board = self._screen.board
         if times == 1:
+            self._said = self._ticks()
             self._screen.error(self._first(number))
+        elif self._ticks() - self._said < READ:
+            return
         elif number == signal.SIGINT and board.holds and not self._warned:
-            self._warned = True
+            self._warned, self._said = True, self._ticks()
             self._screen.error(
                 f"Not yet: the only copy of the new secret of {_names(board.holds)} is in this process. Leaving now "
                 "loses it, and its consumers are refused until the next `keyturn apply` makes another. Press Ctrl-C "
