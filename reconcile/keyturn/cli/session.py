@@ -184,7 +184,9 @@ def report(screen: Screen, reports: Sequence[RunReport]) -> int:
     elif screen.format == "markdown":
         screen.document(run_markdown(reports))
     else:
-        calm = code == 0 and not any(key.done for one in reports for key in one.reports)
+        done = any(key.done for one in reports for key in one.reports)
+        few = any(pool.few for one in reports for pool in one.pools)
+        calm = code == 0 and not (done or few)
         screen.result(run_lines(reports, steps=screen.verbose > 0, needed=screen.quiet), calm=calm)
     return code
 
