@@ -28,7 +28,16 @@ SHIPPED = ("reconcile/", "provider/")
 CALLERS = (*SHIPPED, "examples/")
 UNCALLED = {
     "reconcile/keyturn/cli/root.py": dict.fromkeys(
-        ("list_commands", "get_command", "format_commands", "shell_complete", "invoke"), "click calls it"
+        (
+            "list_commands",
+            "get_command",
+            "format_commands",
+            "shell_complete",
+            "invoke",
+            "parse_args",
+            "resolve_command",
+        ),
+        "click calls it",
     ),
     "reconcile/keyturn/manifest/parse.py": {
         "load_text": "beside `load` and `load_data`: a manifest that is in no file, for who uses keyturn as a library"

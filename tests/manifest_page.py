@@ -127,7 +127,7 @@ def _link(ref: str) -> str:
     if name in HIDDEN:
         return "target"
     title = TITLES.get(name, f"`{name}`")
-    anchor = re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
+    anchor = re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
     return f"[{title.strip('`').replace('`', '')}](#{anchor})"
 
 

@@ -18,7 +18,7 @@ from keyturn.core.brakes import Limits
 from keyturn.core.errors import OwnershipError
 from keyturn.core.model import DesiredKey, Origin
 from keyturn.core.record import Record
-from keyturn.core.results import End, KeyReport, Options, Progress
+from keyturn.core.results import End, KeyReport, Options, Progress, Stage
 from keyturn.core.world import StoredRecord, World
 from keyturn.engine import executor
 from keyturn.engine.run_lock import Runs
@@ -215,7 +215,8 @@ def _gone(world: LiveWorld, record: Record) -> bool:
 
 
 def _progress(line: Progress) -> None:
-    messages.say(f"{line.key}: {line.text}")
+    if line.text and line.stage is not Stage.WAIT:
+        messages.say(f"{line.key}: {line.text}")
 
 
 def _waiting(end: End) -> str:

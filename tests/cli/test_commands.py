@@ -301,10 +301,14 @@ def test_schema(stage: Stage, kind: str) -> None:
 
 
 def test_quiet_and_verbose(stage: Stage) -> None:
-    """`-q` leaves only the result; `-v` and `-vv` add lines to stderr, never to stdout."""
+    """`-q` leaves only what needs someone, at rest nothing; `-v` and `-vv` add log records to stderr."""
     stage.make_keys()
-    assert stage.run("apply", "report-bot", "--yes", "-q").stderr == ""
-    quiet = stage.run("plan", "report-bot", "-q")
+    first = stage.run("apply", "report-bot", "--yes", "-q")
+    assert "report-bot  adopted (slot a); rotated to generation 1 on slot a; delivered to 1 place; " in first.stdout
+    assert first.stderr == ""
+    for command in (["plan"], ["apply", "--yes"], ["apply", "--yes", "--verify"]):
+        quiet = stage.run(*command, "report-bot", "-q")
+        assert (quiet.stdout, quiet.stderr) == ("", "")
     loud = stage.run("plan", "report-bot", "-vv")
-    assert (quiet.stdout, quiet.stderr) == (loud.stdout, "")
+    assert "Nothing to do for 1 key." in loud.stdout
     assert "httpx" in loud.stderr

@@ -38,9 +38,9 @@ def test_a_reader_that_leaves_changes_no_exit_code() -> None:
 
 
 def test_a_terminal_gets_colours_and_no_markup() -> None:
-    """On a terminal a name in brackets stays a name in brackets, and no line is broken for it."""
+    """On a terminal a name in brackets stays a name in brackets. A long line is folded between words, never in one."""
     shown = on_a_terminal()
-    assert "\x1b[1;31m[bold]bot[/bold]\x1b[0m :smiley: " + "x" * 300 in shown
+    assert "\x1b[1;31m[bold]bot[/bold]\x1b[0m :smiley:\r\n      " + "x" * 300 in shown
 
 
 def test_no_color() -> None:
@@ -95,6 +95,7 @@ def test_the_sandbox_stops_by_signal(number: signal.Signals, code: int) -> None:
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_command_that_reads_stops_by_signal(number: signal.Signals, code: int, tmp_path: Path) -> None:
     """A plan that waits for a silent server ends at once, in one line, without a traceback."""
+    (tmp_path / "keyturn.yaml").write_text("")
     program = f"""
 import os, sys, time
 import keyturn.cli.session as work

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
+from keyturn.cli.stopping import NAMES
 from tests.real.environment import PATIENT, TIMING, Servers, Site, together
 from tests.real.promise import breaches
 from tests.real.relay import Moment
@@ -76,7 +77,7 @@ def _signalled(site: Site, strategy: str, number: signal.Signals, what: str) -> 
     hold.let_go()
     assert run.wait() == CODES[number]
     assert "stopped with an open rotate" in run.out
-    assert f"signal {int(number)}" in run.err
+    assert f"Stopped by {NAMES[number]}" in run.err
     return before
 
 

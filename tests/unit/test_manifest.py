@@ -148,7 +148,7 @@ def test_plain_data_follows_the_same_rules() -> None:
     assert load_data(data, "the inputs", ENVIRONMENT, kinds=KINDS).keys[0].id == "p.s.n"
     with pytest.raises(ManifestError) as caught:
         load_data({**data, "name": ""}, "the inputs", ENVIRONMENT, kinds=KINDS)
-    assert str(caught.value) == "the inputs:0:0: name: may not be empty"
+    assert str(caught.value) == "the inputs: name: may not be empty"
     with pytest.raises(ManifestError, match=r"vault\.address: no credential may be sent to .*VAULT_ADDR is not set"):
         load_data(data, "the inputs", {}, kinds=KINDS)
 

@@ -276,7 +276,7 @@ OWNERS = {
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", ":0:0: the policy is empty"),
+        ("", ": the policy is empty"),
         ("# nothing\n", ": the file is empty"),
         ("- a\n", ":1:1: "),
         ("owners: {}\n", ":1:1: apiVersion: is required"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from keyturn.core.model import Delivery, SlotName, SmokeResult, Verdict
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import Change, End, KeyPlan, KeyReport, Planned, RunPlan, RunReport
 from keyturn.report.documents import StatusDocument
-from keyturn.report.lines import Span, columns, length, line, moment, paint_plain
+from keyturn.report.lines import Span, Tone, columns, fold, length, line, moment, paint_plain
 from keyturn.report.markdown import LIMIT, plan_markdown, run_markdown
 from keyturn.report.plan import plan_lines
 from keyturn.report.remedies import of_verdict
@@ -24,6 +25,7 @@ ROTATE = Planned(Change.ROTATE, "rotation-due", "the secret is 31 days old", Slo
 DELIVER = Planned(
     Change.DELIVER, "new-secret", "the new secret goes there", delivery=Delivery("vault", "apps/x", "KEY")
 )
+DELETE = Planned(Change.DELETE, "absent", "the entry says absent", SlotName.A, UUID)
 WAIT = End(Reason.OVERLAP, "the old secret is retired then", NOW)
 
 
@@ -39,12 +41,27 @@ def test_a_plan_says_what_where_why_and_how_it_ends() -> None:
         "platform\n"
         "\n"
         "  bot\n"
-        f"    rotate   slot b {UUID}  the secret is 31 days old [rotation-due]\n"
-        "    deliver  vault:apps/x#KEY                             the new secret goes there [new-secret]\n"
+        f"    rotate   slot b {UUID[:8]}   the secret is 31 days old [rotation-due]\n"
+        "    deliver  vault:apps/x#KEY  the new secret goes there [new-secret]\n"
         "    then overlap until 2026-08-24 12:00 UTC: the old secret is retired then [overlap]\n"
         "\n"
         "2 changes to 1 key of 1; new secrets for 1 key.\n"
     )
+    whole = paint_plain(plan_lines([plan(KeyPlan("bot", (ROTATE, DELIVER), WAIT, "", mints=True))], whole=True))
+    assert f"    rotate   slot b {UUID}  the secret" in whole
+
+
+def test_a_brief_plan_has_a_line_per_key() -> None:
+    """Nobody reads twelve hundred lines that are about to be done."""
+    keys = [KeyPlan(f"bot-{number}", (ROTATE, DELIVER, DELIVER), WAIT, "", mints=True) for number in range(2)]
+    text = paint_plain(plan_lines([plan(*keys)], brief=True))
+    assert text.startswith("platform\n  bot-0  rotate, deliver\n  bot-1  rotate, deliver\n\n6 changes to 2 keys")
+
+
+def test_a_plan_speaks_of_the_future() -> None:
+    """Nothing of it has happened yet."""
+    text = paint_plain(plan_lines([plan(KeyPlan("bot", (DELETE,), WAIT, "", deletes=1))]))
+    assert text.endswith("1 change to 1 key of 1; deletes 1 API key.\n")
 
 
 def test_a_plan_without_changes_is_short() -> None:
@@ -56,19 +73,45 @@ def test_a_plan_without_changes_is_short() -> None:
 
 
 def test_a_report_tells_what_was_done_and_what_is_wrong() -> None:
-    """Done changes, the smoke-check and problems stand below their key."""
+    """A sentence of what was done; below it a bad smoke-check and problems; the steps only if asked for."""
     smoke = SmokeResult(Verdict.REFUSED, "refused 3 times", None, 0.1)
     report = RunReport("platform", "r", (KeyReport("bot", (ROTATE,), WAIT, ("OldSecretAlive",), smoke, 1),))
-    assert paint_plain(run_lines([report])) == (
-        "platform\n"
-        "\n"
-        "  bot  overlap until 2026-08-24 12:00 UTC: the old secret is retired then [overlap]\n"
-        f"    rotate  slot b {UUID}  the secret is 31 days old [rotation-due]\n"
+    head = "platform\n  bot  rotated\n"
+    tail = (
         f"    smoke-check  refused in 100 ms: refused 3 times; {of_verdict(Verdict.REFUSED, 'bot')}\n"
         "    problem  OldSecretAlive\n"
         "\n"
-        "1 key; 1 overlap; 1 mint; 1 problem.\n"
+        "1 key: 1 rotated; 1 overlap; 1 problem.\n"
     )
+    assert paint_plain(run_lines([report])) == head + tail
+    step = f"    rotate  slot b {UUID}  the secret is 31 days old [rotation-due]\n"
+    assert paint_plain(run_lines([report], steps=True)) == head + step + tail
+
+
+def test_a_report_counts_what_is_unchanged() -> None:
+    """Keys at rest, and keys that only wait, have no line; if only what is needed is shown, there is nothing at all."""
+    quiet = [KeyReport(f"bot-{number}", (), End(Reason.AT_REST)) for number in range(300)]
+    report = RunReport("platform", "r", (*quiet, KeyReport("late", (), WAIT)))
+    assert paint_plain(run_lines([report])) == "platform\n\n301 keys: nothing changed; 1 overlap; 300 ready.\n"
+    assert run_lines([report], needed=True) == []
+    failed = replace(report, reports=(*quiet, KeyReport("bad", (), End(Reason.NO_ANSWER, "sealed"))))
+    assert "  bad  unknown: sealed [no-answer]\n    do   wait, or run `keyturn apply bad` again later\n" in paint_plain(
+        run_lines([failed], needed=True)
+    )
+
+
+def test_long_lines_fold_between_words() -> None:
+    """With a hanging indent, and with their tones; a word and a command between backticks stay whole."""
+    row = line("  ", Span("bot", Tone.NAME), "  do  run `keyturn apply bot --take-over` and wait for it to end")
+    folded = fold([row], 30)
+    assert paint_plain(folded).splitlines() == [
+        "  bot  do  run",
+        "      `keyturn apply bot --take-over`",
+        "      and wait for it to end",
+    ]
+    assert folded[0][1] == Span("bot", Tone.NAME)
+    assert fold([row], 200) == [row]
+    assert paint_plain(fold([line("x" * 50)], 20)) == "x" * 50 + "\n"
 
 
 def test_deferred_unmanaged_and_stopped_are_told() -> None:
@@ -88,9 +131,11 @@ def test_the_markdown_of_a_plan_is_a_table() -> None:
 
 
 def test_the_markdown_of_a_report_is_a_table() -> None:
-    """A report has the ends in bold."""
-    text = run_markdown([RunReport("platform", "r", (KeyReport("bot", (ROTATE,), WAIT),))])
-    assert "| `bot` | **overlap** |" in text
+    """What was done in words, what is wrong in bold."""
+    bad = KeyReport("bad", (), End(Reason.NO_ANSWER, "sealed"))
+    text = run_markdown([RunReport("platform", "r", (KeyReport("bot", (ROTATE,), WAIT), bad))])
+    assert "| `bot` | done | rotated |\n" in text
+    assert "| `bad` | **unknown** | `sealed` |\n" in text
 
 
 def test_a_long_plan_still_fits_a_comment() -> None:
@@ -165,5 +210,5 @@ def test_moments() -> None:
 def test_every_condition_and_change_can_be_told() -> None:
     """No enum member is forgotten by a renderer."""
     told = paint_plain(plan_lines([run_plan()])) + paint_plain(run_lines([run_report()]))
-    assert all(word.value in told for word in (*Condition, *Change))
+    assert all(word.value in told for word in (*Condition, *Change) if word is not Condition.READY)
     assert line("x")[0].text == "x"

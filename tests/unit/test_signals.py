@@ -31,6 +31,24 @@ def test_the_first_signal_is_the_one_that_counts() -> None:
         assert signals.stop_requested == signal.SIGTERM
 
 
+def test_every_signal_is_told_at_once_in_a_thread_of_its_own() -> None:
+    """With its number, and how many there were of it; an error of the listener stops nothing."""
+    told: list[tuple[int, int, bool]] = []
+    heard = threading.Semaphore(0)
+
+    def hear(number: int, times: int) -> None:
+        told.append((number, times, threading.current_thread() is threading.main_thread()))
+        heard.release()
+        raise KeyError
+
+    with Signals(hear):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGINT):
+            os.kill(os.getpid(), number)
+            assert heard.acquire(timeout=20)
+    assert told == [(signal.SIGINT, 1, False), (signal.SIGTERM, 1, False), (signal.SIGINT, 2, False)]
+    assert not any(thread.name == "signals" for thread in threading.enumerate())
+
+
 def test_the_handlers_are_given_back() -> None:
     """After the block a signal does what it did before, also after an error."""
     before = [signal.getsignal(number) for number in STOPPING]

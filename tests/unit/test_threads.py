@@ -74,6 +74,26 @@ def test_an_interrupted_caller_starts_nothing_more() -> None:
     assert len(started) < 5
 
 
+def test_an_interrupted_caller_does_not_wait_for_what_only_reads() -> None:
+    """A server that does not answer holds nobody up."""
+    answer, ended = threading.Event(), threading.Event()
+
+    def work(_item: int, say: object) -> None:
+        assert callable(say)
+        say("line")
+        answer.wait(20)
+        ended.set()
+
+    def hear(_line: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        map_in_threads([0], work, hear, 1, only_reads=True)
+    assert not ended.is_set()
+    answer.set()
+    assert ended.wait(20)
+
+
 def test_tasks_run_at_the_same_time() -> None:
     """Three that wait for each other all get there."""
     barrier = threading.Barrier(3, timeout=20)

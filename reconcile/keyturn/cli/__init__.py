@@ -28,6 +28,7 @@ COMMANDS: Final = {
     "targets": "List the kinds of target and their settings.",
     "sandbox": "Run a local DigitalOcean that behaves like the real one.",
     "schema": "Print a JSON Schema.",
+    "completion": "Print the completion script of a shell.",
     "demo": "Show the life of a key in one minute.",
 }
 
@@ -41,4 +42,4 @@ main = Root(
         "4 stopped by a brake, an owner or a policy; 5 login refused."
     ),
 )
-click.version_option(__version__, prog_name="keyturn", message="%(prog)s %(version)s")(main)
+click.version_option(__version__, "-V", "--version", prog_name="keyturn", message="%(prog)s %(version)s")(main)

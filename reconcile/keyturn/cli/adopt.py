@@ -10,7 +10,7 @@ SLOTS = 2
 
 
 @click.command("adopt", help="Take over the existing API key of a manifest's entry.")
-@click.argument("key")
+@options.key_argument
 @options.manifests
 @click.option(
     "--uuid", "uuids", multiple=True, metavar="UUID", help="UUID of the API key. Give it twice for slots a and b."
@@ -30,7 +30,7 @@ SLOTS = 2
 def command(
     *,
     key: str,
-    file: str,
+    file: tuple[str, ...],
     uuids: tuple[str, ...],
     live: str | None,
     secret: str | None,
@@ -39,10 +39,12 @@ def command(
     yes: bool,
 ) -> int:
     """Adopt."""
+    from keyturn.cli.files import no_secret_beside
     from keyturn.cli.session import Order, change, opened
     from keyturn.core.model import Adopt, AdoptSecret, SlotName
     from keyturn.core.results import Options
 
+    no_secret_beside(file, secret)
     if len(uuids) > SLOTS:
         raise click.UsageError("a key has at most two slots: use --uuid once or twice")
     screen = options.screen()
@@ -64,4 +66,4 @@ def command(
             by=options.person(),
             lock_timeout=lock_timeout,
         )
-        return change(screen, manifests, Order(asked, yes=yes))
+        return change(screen, manifests, Order(asked, yes=yes, command="adopt"))

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def command(  # noqa: PLR0913 - each is an option
     *,
     keys: tuple[str, ...],
-    file: str,
+    file: tuple[str, ...],
     saved: str | None,
     verify: bool,
     wait: bool,
@@ -54,7 +54,7 @@ def command(  # noqa: PLR0913 - each is an option
     yes: bool,
 ) -> int:
     """Apply the manifest, or exactly a saved plan."""
-    from keyturn.cli.files import read_bounded
+    from keyturn.cli.files import named, read_bounded
     from keyturn.cli.session import Order, change, opened
     from keyturn.core.results import Options
     from keyturn.report.documents import Consent, parse_plan
@@ -73,7 +73,7 @@ def command(  # noqa: PLR0913 - each is an option
     with opened(screen, file, unpark, keys) as manifests:
         missing = sorted({run.owner for run in reviewed} ^ {one.desired.owner for one in manifests}) if saved else []
         if missing:
-            raise click.UsageError(f"the plan and {file} have different manifests: {', '.join(missing)}")
+            raise click.UsageError(f"the plan and {named(file)} have different manifests: {', '.join(missing)}")
         done = Options(
             verify=verify, take_over=take_over, same_team=take_over, by=options.person(), lock_timeout=lock_timeout
         )

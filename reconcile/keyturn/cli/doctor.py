@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,6 @@ from keyturn.cli import options
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
-    from pathlib import Path
 
     from keyturn.cli.console import Screen
     from keyturn.core.checkup import Check
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keyturn.core.results import RunStatus
     from keyturn.live.account import Account
     from keyturn.live.open_targets import Targets
-    from keyturn.manifest import Policy
+    from keyturn.manifest import Policy, Source
 
 TOLD = 20
 """How many mistakes of a manifest are told; `keyturn validate` tells all."""
@@ -35,18 +35,19 @@ TOLD = 20
 @click.option("--verify", is_flag=True, help="Also request a tiny completion with each delivered secret.")
 @options.formatted("text", "json")
 @options.talking
-def command(*, keys: tuple[str, ...], file: str, verify: bool) -> int:
+def command(*, keys: tuple[str, ...], file: tuple[str, ...], verify: bool) -> int:
     """Examine and show."""
     from datetime import UTC, datetime
-    from pathlib import Path
 
+    from keyturn.cli.files import sources
     from keyturn.core.reasons import mixed
     from keyturn.report.doctor import doctor_lines
-    from keyturn.report.documents import DoctorDocument, dump
+    from keyturn.report.documents import dump
+    from keyturn.report.set_up import DoctorDocument
 
     screen = options.screen()
     screen.log()
-    checks = tuple(_examine(screen, Path(file), keys, verify=verify))
+    checks = tuple(_examine(screen, sources(file), keys, verify=verify))
     code = mixed(check.exit_code for check in checks)
     if screen.format == "json":
         screen.document(dump(DoctorDocument(datetime.now(UTC), code, checks)))
@@ -55,20 +56,21 @@ def command(*, keys: tuple[str, ...], file: str, verify: bool) -> int:
     return code
 
 
-def _examine(screen: Screen, path: Path, keys: Sequence[str], *, verify: bool) -> Iterator[Check]:
+def _examine(screen: Screen, files: Sequence[Source], keys: Sequence[str], *, verify: bool) -> Iterator[Check]:
     """Yield every check. Raises InputError for a key that no manifest has."""
     import os
 
     from keyturn.core.model import Timing
     from keyturn.live.account import Account, examine_account
+    from keyturn.manifest import base_of, expand
 
-    yield from _environment(path)
+    yield from _environment(files)
     policy, told = _policy(screen)
     yield from told
     outside = bool(told)
     manifests: tuple[Desired, ...] = ()
     unsure: tuple[Mistake, ...] = ()
-    for found in _manifests(path, policy, keys):
+    for found in _manifests(files, policy, keys):
         if isinstance(found, _Read):
             manifests, unsure, outside = found.manifests, found.unsure, outside or found.outside
         else:
@@ -80,8 +82,7 @@ def _examine(screen: Screen, path: Path, keys: Sequence[str], *, verify: bool) -
         yield _ok("policy", "none is in force: a manifest may do all that the credentials of this environment allow")
     account = Account()
     yield from examine_account(os.environ, manifests[0].timing if manifests else Timing(), account)
-    base = path if path.is_dir() else path.parent
-    for desired in manifests:
+    for desired, base in zip(manifests, map(base_of, expand(files) if manifests else ()), strict=True):
         if keys and not any(key.id in keys for key in desired.keys):
             continue
         if outside:  # no credential goes anywhere that the policy might not allow
@@ -91,7 +92,7 @@ def _examine(screen: Screen, path: Path, keys: Sequence[str], *, verify: bool) -
         yield from _Examination(desired, base, mine, unsure, account, verify=verify).checks()
 
 
-def _environment(path: Path) -> Iterator[Check]:
+def _environment(files: Sequence[Source]) -> Iterator[Check]:
     """Yield the versions, and the variables that are set and not read."""
     import os
     import platform
@@ -102,7 +103,7 @@ def _environment(path: Path) -> Iterator[Check]:
     from keyturn.core.variables import strange
 
     yield _ok("environment", f"keyturn {__version__}, Python {platform.python_version()}, {platform.system()}")
-    text = _text(path)
+    text = _text(files)
     used = set(re.findall(r"KEYTURN_[A-Z0-9_]+", text))
     for name, meant in strange(os.environ.keys(), used):
         if not (meant or text):  # a manifest that is not here may read it
@@ -111,19 +112,23 @@ def _environment(path: Path) -> Iterator[Check]:
         yield warned("environment", f"{name} is set, and keyturn does not read it", remedy)
 
 
-def _text(path: Path) -> str:
+def _text(sources: Sequence[Source]) -> str:
     """Return the text of the manifests; what cannot be read is told elsewhere."""
     from contextlib import suppress
 
     from keyturn.cli.files import read_bounded
     from keyturn.core.errors import InputError
+    from keyturn.manifest import expand
 
-    files = [file for file in path.iterdir() if file.suffix in {".yaml", ".yml"}] if path.is_dir() else [path]
     text = ""
-    for file in files:
-        with suppress(InputError):
-            text += read_bounded(file)
+    with suppress(InputError):
+        for source in expand(sources):
+            text += read_bounded(source) if isinstance(source, Path) else source.content.decode(errors="replace")
     return text
+
+
+def _named(sources: Sequence[Source]) -> str:
+    return ", ".join(str(one) if isinstance(one, Path) else one.name for one in sources)
 
 
 def _policy(screen: Screen) -> tuple[Policy | None, list[Check]]:
@@ -150,7 +155,7 @@ class _Read:
         self.outside = outside
 
 
-def _manifests(path: Path, policy: Policy | None, keys: Sequence[str]) -> Iterator[Check | _Read]:
+def _manifests(files: Sequence[Source], policy: Policy | None, keys: Sequence[str]) -> Iterator[Check | _Read]:
     """Yield the checks of the manifests, then the manifests. Raises InputError for an unknown key."""
     import os
 
@@ -163,13 +168,13 @@ def _manifests(path: Path, policy: Policy | None, keys: Sequence[str]) -> Iterat
     outside = False
     try:
         try:
-            checked = check_all(path, os.environ, policy=policy)
+            checked = check_all(files, os.environ, policy=policy)
         except PolicyError as error:
             outside = True
             remedy = "Change the manifest, or let the operator change the policy."
             for violation in error.violations[:TOLD]:
                 yield failed("policy", str(violation), remedy, error.exit_code)
-            checked = check_all(path, os.environ)
+            checked = check_all(files, os.environ)
     except ManifestError as error:
         for mistake in error.mistakes[:TOLD]:
             what, _, remedy = str(mistake).partition("; ")
@@ -178,7 +183,9 @@ def _manifests(path: Path, policy: Policy | None, keys: Sequence[str]) -> Iterat
     known = [key.id for desired in checked.manifests for key in desired.keys]
     for key in keys:
         if key not in known:
-            raise InputError(f"there is no key {key!r} in the manifest", where=str(path), remedy=suggest(key, known))
+            raise InputError(
+                f"there is no key {key!r} in the manifest", where=_named(files), remedy=suggest(key, known)
+            )
     for desired in checked.manifests:
         many = f"{count(len(desired.keys), 'key')}, {count(len(desired.targets), 'target')}"
         yield _ok("manifest", f"{desired.owner}: {many}, no mistake")

@@ -4,14 +4,55 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import click
+
 from keyturn.core.errors import InputError
+from keyturn.manifest import Source, Text
 
 LARGEST = 8 * 1024 * 1024
 """Bytes of a file that a command reads for its caller."""
+
+
+LARGEST_MANIFEST = 1024 * 1024
+"""Bytes of a manifest; reading one byte more lets its parser say that it is larger."""
+STDIN = "-"
+
+
+def sources(file: str | Sequence[str]) -> tuple[Source, ...]:
+    """Return what each `-f` names; `-` is standard input, which is read here. Raises InputError if it is named twice.
+
+    What stands on standard input has its relative paths at the working directory.
+    """
+    names = [file] if isinstance(file, str) else list(file)
+    if names.count(STDIN) > 1:
+        raise InputError("standard input is named twice", where="-f -", remedy="Name it once.")
+    return tuple(_standard_input() if name == STDIN else Path(name) for name in names)
+
+
+def named(file: str | Sequence[str]) -> str:
+    """Return the names of all `-f` in one text."""
+    return file if isinstance(file, str) else ", ".join(file)
+
+
+def no_secret_beside(file: str | Sequence[str], secret: str | None) -> None:
+    """Raise UsageError if both the manifest and the secret are to be read from standard input."""
+    if secret == "stdin" and STDIN in ([file] if isinstance(file, str) else file):
+        raise click.UsageError("standard input holds the manifest (-f -) or the secret (--secret stdin), not both")
+
+
+def _standard_input() -> Text:
+    """Read a manifest from standard input. Raises InputError if it cannot be read."""
+    try:
+        return Text(sys.stdin.buffer.read(LARGEST_MANIFEST + 1))
+    except (OSError, AttributeError) as error:  # it may have been closed before the program began
+        evidence = error.strerror or "" if isinstance(error, OSError) else "it is closed"
+        raise InputError("standard input cannot be read", where="-f -", evidence=evidence) from None
 
 
 def read_bounded(path: Path) -> str:

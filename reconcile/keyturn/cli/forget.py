@@ -35,9 +35,10 @@ WARNING = (
 @options.formatted("text", "json", "markdown")
 @options.talking
 def command(
-    *, keys: tuple[str, ...], file: str, leave_old_secret: bool, reason: str, lock_timeout: float, yes: bool
+    *, keys: tuple[str, ...], file: tuple[str, ...], leave_old_secret: bool, reason: str, lock_timeout: float, yes: bool
 ) -> int:
     """Forget."""
+    from keyturn.cli.files import named
     from keyturn.cli.session import Order, change, opened
     from keyturn.core.literals import masked
     from keyturn.core.results import Options
@@ -49,11 +50,11 @@ def command(
         forget=True, leave_old=leave_old_secret, reason=reason, by=options.person(), lock_timeout=lock_timeout
     )
     with opened(screen, file) as manifests:
-        released = tuple(_released(screen, manifests, keys, file))
-        return change(screen, released, Order(asked, yes=yes, warning=WARNING))
+        released = tuple(_released(screen, manifests, keys, named(file)))
+        return change(screen, released, Order(asked, yes=yes, warning=WARNING, command="forget"))
 
 
-def _released(screen: Screen, manifests: Sequence[Opened], keys: Sequence[str], file: str) -> Iterator[Opened]:
+def _released(screen: Screen, manifests: Sequence[Opened], keys: Sequence[str], where: str) -> Iterator[Opened]:
     """Yield each manifest that owns records of these keys, with an entry for each that only releases it.
 
     Raises InputError for a key with an entry or without a record, OwnershipError for a record of another owner.
@@ -67,7 +68,7 @@ def _released(screen: Screen, manifests: Sequence[Opened], keys: Sequence[str], 
     entries = {key.id for one in manifests for key in one.desired.keys}
     if kept := [key for key in keys if key in entries]:
         remedy = f"Remove the entry, then run `keyturn forget {kept[0]}` again."
-        raise InputError(f"the key {kept[0]!r} has an entry in the manifest", where=file, remedy=remedy)
+        raise InputError(f"the key {kept[0]!r} has an entry in the manifest", where=where, remedy=remedy)
     owners = _owners(manifests, dict.fromkeys(keys))
     for number, one in enumerate(manifests):
         mine = tuple(key for key, owner in owners.items() if owner == number)

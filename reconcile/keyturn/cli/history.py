@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--since", default="", help="Only events of the last TIME, such as 30d or 12h.", metavar="TIME")
 @options.formatted("text", "json")
 @options.talking
-def command(*, keys: tuple[str, ...], file: str, every: bool, since: str) -> int:
+def command(*, keys: tuple[str, ...], file: tuple[str, ...], every: bool, since: str) -> int:
     """Read the records and show their events."""
     from datetime import UTC, datetime
 

@@ -54,7 +54,12 @@ def talking(command: Command) -> Command:
             help="Plain text, without colors.",
         ),
         click.option(
-            "-q", "--quiet", is_flag=True, expose_value=False, callback=_set("quiet"), help="Show errors only."
+            "-q",
+            "--quiet",
+            is_flag=True,
+            expose_value=False,
+            callback=_set("quiet"),
+            help="Show only what needs someone: nothing at all if everything is at rest or only waits for its time.",
         ),
         click.option(
             "-v",
@@ -62,7 +67,8 @@ def talking(command: Command) -> Command:
             count=True,
             expose_value=False,
             callback=_set("verbose"),
-            help="Show more. -vv adds HTTP requests and tracebacks.",
+            help="Show log records, and in plans and reports each step and whole uuids. -vv adds HTTP requests and "
+            "tracebacks.",
         ),
     ):
         command = option(command)
@@ -82,6 +88,19 @@ def formatted(*formats: str) -> Callable[[Command], Command]:
     )
 
 
+def _key_names(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    from keyturn.cli.key_names import complete
+
+    return complete(ctx, param, incomplete)
+
+
+def keys_argument(*, required: bool = False) -> Callable[[Command], Command]:
+    """Add KEY..., completed from the manifest."""
+    metavar = "KEY..." if required else "[KEY]..."
+    return click.argument("keys", nargs=-1, required=required, metavar=metavar, shell_complete=_key_names)
+
+
+key_argument = click.argument("key", shell_complete=_key_names)
 manifest_file = click.option(
     "-f",
     "--file",
@@ -103,12 +122,25 @@ policy_file = click.option(
 )
 
 
+manifest_files = click.option(
+    "-f",
+    "--file",
+    "file",
+    multiple=True,
+    default=["keyturn.yaml"],
+    show_default=True,
+    type=click.Path(allow_dash=True),
+    metavar="PATH",
+    help="A manifest, a directory of manifests, or - for standard input. May be repeated.",
+)
+
+
 def manifests(command: Command) -> Command:
-    """Add -f and --policy."""
-    return manifest_file(policy_file(command))
+    """Add -f, which may be repeated, and --policy. The parameter `file` is a tuple of paths."""
+    return manifest_files(policy_file(command))
 
 
-some_keys = click.argument("keys", nargs=-1, metavar="[KEY]...")
+some_keys = keys_argument()
 verify = click.option("--verify", is_flag=True, help="Also read each delivery and test its secret.")
 yes = click.option("--yes", is_flag=True, help="Apply the plan without confirmation.")
 take_over = click.option(
@@ -140,7 +172,11 @@ def brakes(command: Command) -> Command:
 
 
 unpark = click.option(
-    "--unpark", multiple=True, metavar="KEY", help="Retry this parked key; only keys given with --unpark are worked on."
+    "--unpark",
+    multiple=True,
+    metavar="KEY",
+    shell_complete=_key_names,
+    help="Retry this parked key; only keys given with --unpark are worked on.",
 )
 
 

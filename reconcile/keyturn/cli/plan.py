@@ -34,7 +34,7 @@ CHANGES = 2
 def command(  # noqa: PLR0913 - each is an option
     *,
     keys: tuple[str, ...],
-    file: str,
+    file: tuple[str, ...],
     verify: bool,
     allow_delete: int,
     allow_rotations: int,
@@ -77,7 +77,8 @@ def command(  # noqa: PLR0913 - each is an option
     elif screen.format == "markdown":
         screen.document(plan_markdown(plans))
     else:
-        screen.result(plan_lines(plans))
+        calm = code == 0 and not any(key.changes for plan in plans for key in plan.plans)
+        screen.result(plan_lines(plans, whole=screen.verbose > 0), calm=calm)
     return code
 
 

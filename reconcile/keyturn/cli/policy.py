@@ -18,15 +18,16 @@ def command() -> None:
 
 
 @command.command("init", help="Print a policy that allows exactly what the manifest does now.", context_settings=HELP)
-@options.manifest_file
+@options.manifest_files
 @click.option("--out", type=click.Path(dir_okay=False), help="Write it to this new file.")
 @options.talking
-def init(*, file: str, out: str | None) -> int:
+def init(*, file: tuple[str, ...], out: str | None) -> int:
     """Load the manifests and draft a policy for their owners."""
+    from keyturn.cli.files import sources
     from keyturn.core.errors import ManifestError
     from keyturn.manifest import check_all, draft
 
-    checked = check_all(Path(file), os.environ)
+    checked = check_all(sources(file), os.environ)
     text = draft(checked.manifests)
     if "${" in text:  # a policy has values, not variables
         raise ManifestError(checked.unsure)

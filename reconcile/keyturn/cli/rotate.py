@@ -27,7 +27,7 @@ UNKNOWN = frozenset({Condition.UNKNOWN, Condition.LOGIN_REFUSED})
 @click.command(
     "rotate", help="Rotate keys now, regardless of their schedule: those named, every key, or those in a condition."
 )
-@click.argument("keys", nargs=-1, metavar="[KEY]...")
+@options.some_keys
 @options.manifests
 @click.option("--all", "every", is_flag=True, help="Rotate every key of the manifest.")
 @click.option(
@@ -46,7 +46,7 @@ UNKNOWN = frozenset({Condition.UNKNOWN, Condition.LOGIN_REFUSED})
 def command(
     *,
     keys: tuple[str, ...],
-    file: str,
+    file: tuple[str, ...],
     every: bool,
     only: tuple[str, ...],
     compromised: bool,
@@ -69,7 +69,7 @@ def command(
         chosen, unseen = _in_condition(screen, manifests, only) if only else (manifests, 0)
         if not keys:
             _permitted(chosen, asked)
-        order = Order(asked, yes=yes, warning=COMPROMISED if compromised else "")
+        order = Order(asked, yes=yes, warning=COMPROMISED if compromised else "", command="rotate")
         if only and not chosen:
             screen.say(f"No key is in the condition {' or '.join(only)}, as far as is known.")
         return mixed((change(screen, chosen, order) if chosen else report(screen, ()), unseen))

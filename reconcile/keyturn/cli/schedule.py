@@ -46,7 +46,7 @@ def _length(_ctx: click.Context, _param: click.Parameter, value: str) -> timedel
 )
 @options.formatted("text", "json", "ics")
 @options.talking
-def command(*, keys: tuple[str, ...], file: str, until: timedelta) -> int:
+def command(*, keys: tuple[str, ...], file: tuple[str, ...], until: timedelta) -> int:
     """Read, forecast, show."""
     from datetime import UTC, datetime
 

@@ -22,6 +22,8 @@ ABOUT: Final = {
     "smoke": "keyturn smoke --format json",
     "notice": "what receivers of `notify` get",
     "doctor": "keyturn doctor --format json",
+    "error": "any command that fails, with --format json",
+    "targets": "keyturn targets --format json",
     "validation": "keyturn validate --format json",
 }
 """Each kind of document, and where it comes from."""

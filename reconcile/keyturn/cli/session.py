@@ -9,9 +9,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from keyturn.cli.console import Screen
+from keyturn.cli.files import named as names
+from keyturn.cli.files import sources
+from keyturn.cli.root import fail_document
+from keyturn.cli.stopping import Stopping, ended, leave
 from keyturn.core.brakes import Allowed
 from keyturn.core.configuration import differences
 from keyturn.core.errors import InputError, ManifestError, OwnershipError, PolicyError
@@ -19,14 +24,17 @@ from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Reason, mixed
 from keyturn.core.results import End, KeyReport, Options, RunPlan, RunReport, by_urgency
 from keyturn.engine.runner import Runner
-from keyturn.engine.signals import Signals
+from keyturn.engine.signals import Heard, Signals
 from keyturn.live.live_world import LiveWorld, open_world
 from keyturn.live.notices import Notices
-from keyturn.manifest import Policy, load_all, read_policy
+from keyturn.manifest import Policy, base_of, expand, load_all, read_policy
 from keyturn.report.documents import Consent, ReportDocument, SavedRun, dump
 from keyturn.report.markdown import run_markdown
 from keyturn.report.plan import plan_lines
 from keyturn.report.run import run_lines
+
+BRIEF = 20
+"""With `--yes`, the plans of more keys than this are shown with one line per key."""
 
 NOT_AGREED = End(Reason.NOT_AGREED, "the plan was not confirmed; nothing was changed")
 
@@ -75,28 +83,33 @@ class Order:
     """The plans of a saved plan; none if nothing was saved."""
     warning: str = ""
     """A warning that is shown before the confirmation."""
+    command: str = ""
+    """The command, if the next apply does not do what it was to do: an order that nothing has recorded yet."""
 
 
 @contextmanager
 def opened(
-    screen: Screen, file: str, named: Sequence[str] = (), keys: Sequence[str] = ()
+    screen: Screen, file: str | Sequence[str], named: Sequence[str] = (), keys: Sequence[str] = ()
 ) -> Iterator[tuple[Opened, ...]]:
-    """Load the manifests, check that all keys in `named` exist, and open a world per manifest that has one of `keys`.
+    """Load the manifests of all `-f`, check that all keys in `named` exist, and open those that have one of `keys`.
 
-    No `keys` means all. Raises InputError for a key that no manifest has, PolicyError for what a policy does not allow.
+    Each is opened with a world and a runner. No `keys` means all.
+
+    Raises InputError for a key that no manifest has, PolicyError for what a policy does not allow.
     """
     screen.log()
-    path = Path(file)
-    every = load_all(path, os.environ, policy=policy_of(screen))
+    files = expand(sources(file))
+    every = load_all(files, os.environ, policy=policy_of(screen))
     known = [key.id for desired in every for key in desired.keys]
     for key in (*named, *keys):
         if key not in known:
-            raise InputError(f"there is no key {key!r} in the manifest", where=file, remedy=_did_you_mean(key, known))
-    base = path if path.is_dir() else path.parent
+            raise InputError(
+                f"there is no key {key!r} in the manifest", where=names(file), remedy=_did_you_mean(key, known)
+            )
     with ExitStack() as stack:
         result: list[Opened] = []
         world = None  # one token, so one rate budget
-        for desired in every:
+        for desired, base in zip(every, map(base_of, files), strict=True):
             mine = tuple(key.id for key in desired.keys if key.id in keys)
             if mine or not keys:
                 world = open_world(desired, os.environ, base, beside=world, hear=screen.progress)
@@ -147,9 +160,12 @@ def check_set_up(desired: Desired) -> None:
 def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
     """Plan, show the plan, confirm, apply and report. Return the exit code."""
     plans = plan_all(manifests_, order)
-    screen.inform(plan_lines(plans, before_apply=True))
+    asks = not order.yes and sys.stdin.isatty()
+    changed = sum(1 for plan in plans for key in plan.plans if key.changes)
+    brief = order.yes and not screen.verbose and changed > BRIEF
+    screen.inform(plan_lines(plans, before_apply=True, whole=screen.verbose > 0, brief=brief), needed=asks)
     _check_reviewed(order.reviewed, plans)
-    changes = any(key.changes for plan in plans for key in plan.plans)
+    changes = changed > 0
     code = mixed(plan.exit_code for plan in plans)
     pairs = list(zip(manifests_, plans, strict=True))
     soon = order.yes and any(one.runner.retires_soon(plan) for one, plan in pairs)
@@ -163,28 +179,29 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
     # After a prompt, pin the digest of the confirmed plan. `--yes` accepts the plan as it is at apply time.
     binding = order.reviewed or (() if order.yes else plans)
     digests = {plan.owner: plan.digest for plan in binding}
-    reports, stopped = apply_once(manifests_, order, digests)
+    stopping = Stopping(screen, [one.desired.timing for one in manifests_], partial(fail_document, screen), leave)
+    reports, stopped = apply_once(manifests_, order, digests, stopping.answer)
     code = report(screen, reports)
     if stopped is None:
         return code
-    screen.error(f"Stopped by signal {stopped}; the next `keyturn apply` continues from there.")
+    screen.error(ended(stopped, reports, command=order.command))
     return 128 + stopped
 
 
 def apply_once(
-    manifests_: Sequence[Opened], order: Order, digests: Mapping[str, str]
+    manifests_: Sequence[Opened], order: Order, digests: Mapping[str, str], heard: Heard | None = None
 ) -> tuple[list[RunReport], int | None]:
     """Apply each manifest once, as `apply` and each look of `run` do, and tell its receivers.
 
     Return the reports, and a signal that came.
 
-    `digests`: by owner, what the plan has to be; no digest accepts the plan as it is at apply time. Raises like
-    `check_set_up`.
+    `digests`: by owner, what the plan has to be; no digest accepts the plan as it is at apply time. `heard`: is told
+    of each signal at once. Raises like `check_set_up`.
     """
     for one in manifests_:
         check_set_up(one.desired)
         one.begin()
-    with Signals() as signals:
+    with Signals(heard) as signals:
         reports = [
             one.runner.apply(
                 one.keys,
@@ -209,7 +226,10 @@ def report(screen: Screen, reports: Sequence[RunReport]) -> int:
     elif screen.format == "markdown":
         screen.document(run_markdown(reports))
     else:
-        screen.result(run_lines(reports))
+        done = any(key.done for one in reports for key in one.reports)
+        few = any(pool.few for one in reports for pool in one.pools)
+        calm = code == 0 and not (done or few)
+        screen.result(run_lines(reports, steps=screen.verbose > 0, needed=screen.quiet), calm=calm)
     return code
 
 
@@ -247,6 +267,7 @@ def confirmed(screen: Screen, question: str) -> bool:
     """Ask on the terminal. Without a terminal the answer is no."""
     if not sys.stdin.isatty():
         return False
+    screen.rest()
     screen.error(question)
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 

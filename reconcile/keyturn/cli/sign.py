@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @options.manifests
 @click.option("--yes", is_flag=True, help="Sign without confirmation.")
 @options.talking
-def command(*, keys: tuple[str, ...], file: str, yes: bool) -> int:
+def command(*, keys: tuple[str, ...], file: tuple[str, ...], yes: bool) -> int:
     """Show, ask, sign."""
     from keyturn.cli.session import confirmed, opened
     from keyturn.core.errors import InputError

@@ -32,8 +32,9 @@ EMPTY = "it holds no secret"
 )
 @options.formatted("text", "json")
 @options.talking
-def command(*, keys: tuple[str, ...], file: str, secret: str | None) -> int:
+def command(*, keys: tuple[str, ...], file: tuple[str, ...], secret: str | None) -> int:
     """Test all deliveries, or the one secret."""
+    from keyturn.cli.files import no_secret_beside
     from keyturn.cli.session import opened
     from keyturn.core.model import GOOD, Smoke
     from keyturn.core.reasons import mixed
@@ -41,6 +42,7 @@ def command(*, keys: tuple[str, ...], file: str, secret: str | None) -> int:
     from keyturn.report.documents import Checked, SmokeDocument, dump
     from keyturn.report.status import smoke_lines
 
+    no_secret_beside(file, secret)
     if secret and len(keys) > 1:
         raise click.UsageError("--secret stdin tests one secret: use one KEY or none")
     screen = options.screen()
@@ -63,7 +65,8 @@ def command(*, keys: tuple[str, ...], file: str, secret: str | None) -> int:
     if screen.format == "json":
         screen.document(dump(SmokeDocument(code, tuple(checked), tuple(found))))
     else:
-        screen.result(smoke_lines([(each.key, each.delivery, each.result) for each in checked], found, stopped))
+        tried = [(each.key, each.delivery, each.result) for each in checked]
+        screen.result(smoke_lines(tried, found, stopped), calm=code == 0)
     return code
 
 

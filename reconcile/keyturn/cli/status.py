@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @options.verify
 @options.formatted("text", "json", "markdown", "html", "openmetrics")
 @options.talking
-def command(*, keys: tuple[str, ...], file: str, every: bool, only: tuple[str, ...], verify: bool) -> int:
+def command(*, keys: tuple[str, ...], file: tuple[str, ...], every: bool, only: tuple[str, ...], verify: bool) -> int:
     """Read and show."""
     from datetime import UTC, datetime
 

@@ -15,41 +15,60 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from keyturn.report.lines import Line
+    from keyturn.report.set_up import TargetKind
 
 
 @click.command("targets", help="List the kinds of target with their capabilities and settings.")
+@options.formatted("text", "json")
 @options.talking
 def command() -> int:
     """List the installed kinds."""
-    options.screen().result(_lines())
+    from keyturn.report.documents import dump
+    from keyturn.report.set_up import TargetsDocument
+    from keyturn.targets.registry import kinds
+
+    screen = options.screen()
+    found = tuple(_kind(name) for name in kinds())
+    if screen.format == "json":
+        screen.document(dump(TargetsDocument(found)))
+    else:
+        screen.result(row for one in found for row in _lines(one))
     return 0
 
 
-def _lines() -> Iterator[Line]:
+def _kind(name: str) -> TargetKind:
+    """Describe a kind; one that cannot be used is listed with the reason."""
     from keyturn.core.errors import InputError
-    from keyturn.report.lines import Span, Tone, columns, line
-    from keyturn.targets.registry import find, kinds, package
+    from keyturn.report.set_up import TargetKind, TargetSetting
+    from keyturn.targets.registry import find, package
 
-    for name in kinds():
-        try:
-            kind, source = find(name), package(name)
-        except InputError as error:
-            yield line(Span(name, Tone.NAME), f": {error}")
-            continue
-        able = kind.capabilities
-        abilities = {
-            "compare-and-set": able.compare_and_set,
-            "versions": able.versions,
-            "records": able.documents,
-        }
-        words = ", ".join(word for word, can in abilities.items() if can)
-        stranger = "" if source == "keyturn" else f" (from {source})"
-        yield line(Span(name, Tone.NAME), f"{stranger}: {words or 'deliveries only'}")
-        rows = [
-            (Span(title), Span("required" if field.is_required() else "optional"), Span(field.description or ""))
-            for title, field in _settings(kind.settings_model)
-        ]
-        yield from columns(rows, indent=2) if rows else []
+    try:
+        kind, source = find(name), package(name)
+    except InputError as error:
+        return TargetKind(name, "", problem=str(error))
+    able = kind.capabilities
+    settings = tuple(
+        TargetSetting(title, field.is_required(), field.description or "")
+        for title, field in _settings(kind.settings_model)
+    )
+    return TargetKind(name, source, able.compare_and_set, able.versions, able.documents, settings)
+
+
+def _lines(one: TargetKind) -> Iterator[Line]:
+    from keyturn.report.lines import Span, Tone, columns, line
+
+    if one.problem:
+        yield line(Span(one.type, Tone.NAME), f": {one.problem}")
+        return
+    abilities = {"compare-and-set": one.compare_and_set, "versions": one.versions, "records": one.records}
+    words = ", ".join(word for word, can in abilities.items() if can)
+    stranger = "" if one.package == "keyturn" else f" (from {one.package})"
+    yield line(Span(one.type, Tone.NAME), f"{stranger}: {words or 'deliveries only'}")
+    rows = [
+        (Span(each.name), Span("required" if each.required else "optional"), Span(each.description))
+        for each in one.settings
+    ]
+    yield from columns(rows, indent=2) if rows else []
 
 
 def _settings(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -21,8 +20,9 @@ if TYPE_CHECKING:
 @options.manifests
 @options.formatted("text", "json")
 @options.talking
-def command(*, file: str) -> int:
+def command(*, file: tuple[str, ...]) -> int:
     """Load the manifest, and report its size and any missing environment."""
+    from keyturn.cli.files import sources
     from keyturn.cli.session import policy_of
     from keyturn.core.errors import ManifestError, PolicyError
     from keyturn.manifest import check_all
@@ -30,7 +30,7 @@ def command(*, file: str) -> int:
 
     screen = options.screen()
     try:
-        checked = check_all(Path(file), os.environ, policy=policy_of(screen))
+        checked = check_all(sources(file), os.environ, policy=policy_of(screen))
     except ManifestError as error:
         if screen.format != "json":
             raise
@@ -60,7 +60,8 @@ def _document(
     unsure: Sequence[Mistake] = (),
 ) -> int:
     """Show the document, and return its exit code."""
-    from keyturn.report.documents import ValidationDocument, ValidManifest, dump
+    from keyturn.report.documents import dump
+    from keyturn.report.set_up import ValidationDocument, ValidManifest
 
     valid = tuple(ValidManifest(one.owner, len(one.keys), len(one.targets)) for one in manifests)
     document = ValidationDocument(code, valid, tuple(mistakes), tuple(violations), tuple(unsure))

@@ -72,9 +72,10 @@ class Mistake:
     text: str
 
     def __str__(self) -> str:
-        """Show as `file:line:column: path: text`, the form that editors follow."""
+        """Show as `file:line:column: path: text`, the form that editors follow; without a line only the file."""
+        place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         path = f"{self.path}: " if self.path else ""
-        return f"{self.file}:{self.line}:{self.column}: {path}{self.text}"
+        return f"{place}: {path}{self.text}"
 
 
 class ManifestError(InputError):

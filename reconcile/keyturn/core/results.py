@@ -241,6 +241,23 @@ class KeyStatus:
         return self.conditions or (End(self.code, self.why, self.until, self.make, self.since),)
 
 
+class Stage(StrEnum):
+    """What a progress message is about."""
+
+    SAY = "say"
+    """A message for people: always shown."""
+    BEGIN = "begin"
+    """Work on `number` keys begins; `text` names it."""
+    START = "start"
+    """The work on one key begins."""
+    STEP = "step"
+    """One key's next step; without a text only `holds` is news."""
+    WAIT = "wait"
+    """A wait until `until`: of one key, or without a key of the whole run."""
+    END = "end"
+    """The work on one key ended; `code` is its exit code, `text` says why if it is not 0."""
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """A progress message."""
@@ -248,6 +265,15 @@ class Progress:
     key: str
     text: str
     at: datetime
+    stage: Stage = Stage.SAY
+    number: int = 0
+    """How many keys a BEGIN is about."""
+    until: datetime | None = None
+    """When a WAIT ends at the latest."""
+    code: int = 0
+    """The exit code of a key at its END."""
+    holds: bool = False
+    """Whether the only copy of a secret that consumers need is in this process: leaving now would lose it."""
 
 
 @dataclass(frozen=True, slots=True)

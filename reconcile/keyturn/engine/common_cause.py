@@ -60,10 +60,10 @@ class CommonCause:
             call.verdicts |= {key: seen[key].verdict for key in live}
         return brakes.all_refused(call.verdicts.values())
 
-    def notes(self) -> tuple[str, ...]:
+    def notes(self, call: Call) -> tuple[str, ...]:
         """Return what this run cannot know."""
         with suppress(KeyturnError):
-            if not self._world.account():
+            if call.work and not call.unknown and not self._world.account():
                 return (BLIND,)
         return ()
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
 from keyturn.core.conditions import conditions, facts
 from keyturn.core.errors import Conflict, KeyturnError, LeaseLost, RateLimited, RunStopped, TargetUnavailable
 from keyturn.core.machine import next_step
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Reason
-from keyturn.core.results import End, KeyReport, Options, Planned, Progress
+from keyturn.core.results import End, KeyReport, Options, Planned, Progress, Stage
 from keyturn.core.state import Failed, Run, State
 from keyturn.core.steps import (
     Check,
@@ -57,6 +58,8 @@ class _Working:
     hand: Hand = field(default_factory=Hand)
     done: list[Planned] = field(default_factory=list)
     rereads: int = 0
+    holds: bool = False
+    """Whether the listener was told that the only copy of a secret is in this process."""
     held_since: float | None = None
     """Uptime since which the API's rate limit has held the next step back."""
 
@@ -170,6 +173,10 @@ def _held_back(work: _Working, state: State, pause: float) -> bool:
     if pause <= 0 or (work.held_since is not None and not _held(work)):
         return False
     work.held_since = work.world.uptime() if work.held_since is None else work.held_since
+    now = work.world.now()
+    limit = "waits for the API's rate limit"
+    until = now + timedelta(seconds=pause)
+    work.listener(Progress(state.desired.id, limit, now, Stage.WAIT, until=until, holds=work.holds))
     _sleep(work, min(pause, max(SLICE, (timing.lease - timing.request) / 4)))
     return True
 
@@ -208,11 +215,18 @@ def _open_words(state: State) -> str:
 
 
 def _tell(work: _Working, state: State, step: Step) -> None:
+    """Say the next step, and before it whether the only copy of a secret that consumers need is in this process.
+
+    Only a mint that kills the live secret makes such a copy: no consumer needs the secret of another slot.
+    """
     text = step.why if isinstance(step, Wait) else "; ".join(item.why for item in shown(step))
     if isinstance(step, Check):
         text = "smoke-checks"
-    if text:
-        work.listener(Progress(state.desired.id, text, state.clock.now))
+    mints = isinstance(step, Create | Regenerate) and step.hold_signals
+    holds = mints or not work.hand.durable
+    if text or holds != work.holds:
+        work.holds = holds
+        work.listener(Progress(state.desired.id, text, state.clock.now, Stage.STEP, holds=holds))
 
 
 def unmanaged_key(key: str, owner: str) -> DesiredKey:

@@ -28,11 +28,13 @@ from keyturn.core.results import (
     RunPlan,
     RunReport,
     RunStatus,
+    Stage,
     by_urgency,
 )
 from keyturn.core.status import status
 from keyturn.core.world import World
 from keyturn.engine import executor, hooks, worklist
+from keyturn.engine.announce import APPLY, PLAN, Announcer
 from keyturn.engine.common_cause import CommonCause
 from keyturn.engine.ended import ended
 from keyturn.engine.planning import Planning, as_recorded, failed_planning, plan_key
@@ -86,6 +88,7 @@ class Runner:
         self._runs = runs or Runs()
         self._workers = workers
         self._linger = linger
+        self._announcer = Announcer(self._hear, self._now, workers)
         self._cause = CommonCause(world, desired.owner)
 
     def plan(
@@ -116,7 +119,7 @@ class Runner:
             stopped=call.stopped.why if call.stopped else "",
             stop=call.stopped,
             exit_code=exit_code(call, braked.plans) or int(short),
-            notes=self._notes(call, planned),
+            notes=worklist.notes(self._desired, planned, self._now()) + self._cause.notes(call),
             pools=pools,
             policy=self._desired.permit.where[""] if self._desired.permit else "",
         )
@@ -286,7 +289,7 @@ class Runner:
             except Exception as error:  # noqa: BLE001 - one key's failure never stops the others
                 return failed_planning(key.id, ended(error))
 
-        return map_in_threads(work, see, self._hear, self._workers)
+        return self._announcer.each(PLAN, work, {key.id for key in work}, see)
 
     def _brake(self, call: Call, planned: Sequence[Planning]) -> Braked:
         asked = call.options.rotate or call.options.compromised
@@ -297,10 +300,11 @@ class Runner:
     def _apply(self, call: Call, work: Sequence[DesiredKey], braked: Braked, run: str) -> tuple[KeyReport, ...]:
         """Apply each key that is free and has something to do; the others end as their plan did."""
         plans = {plan.key: plan for plan in braked.plans}
+        busy = {key for key in braked.free if key in plans and to_do(plans[key], call.options)}
 
         def do(key: DesiredKey, say: Listener) -> KeyReport:
             plan = plans[key.id]
-            if key.id not in braked.free or not to_do(plan, call.options):
+            if key.id not in busy:
                 return KeyReport(key.id, (), plan.end, conditions=plan.conditions, record=plan.record)
             if end := self._halted(call):
                 return KeyReport(key.id, (), end, conditions=by_urgency((end, *plan.conditions)))
@@ -314,7 +318,7 @@ class Runner:
             call.saw(key.id, report.smoke.verdict if report.smoke else None)
             return hooks.after_delivery(self._world, key, report, say)
 
-        return map_in_threads(work, do, self._hear, self._workers)
+        return self._announcer.each(APPLY, work, {key.id for key in work if key.id in busy}, do)
 
     def _again(self, call: Call, waiting: Sequence[DesiredKey], run: str, *, patient: bool) -> tuple[KeyReport, ...]:
         """Look at waiting keys once more and apply those that need not wait.
@@ -357,7 +361,8 @@ class Runner:
             first = due[0][1]
             ready = [key for key, at in due if at <= first + GRACE]
             if (seconds := (due[len(ready) - 1][1] - self._now()).total_seconds()) > 0:
-                self._say(f"Waits {seconds:.0f} s for the overlap of {', '.join(key.id for key in ready)} to end.")
+                text = f"Waits {seconds:.0f} s for the overlap of {', '.join(key.id for key in ready)} to end."
+                self._hear(Progress("", text, now := self._now(), Stage.WAIT, until=now + timedelta(seconds=seconds)))
                 pause(self._world.sleep, seconds)
             tried |= {key.id for key in ready}
             reports |= {report.key: report for report in self._again(call, ready, run, patient=False)}
@@ -366,11 +371,6 @@ class Runner:
         """Tell whether an apply of this plan would wait for an overlap that is about to end."""
         ends = {key.key: key.end for key in plan.plans}
         return any(worklist.soon([key for key in self._desired.keys if key.id in ends], ends, self._now()))
-
-    def _notes(self, call: Call, planned: Sequence[Planning]) -> tuple[str, ...]:
-        frozen = worklist.freeze_notes(self._desired, self._now())
-        cause = self._cause.notes() if call.work and not call.unknown else ()
-        return (*frozen, *cause, *worklist.path_moves(planned))
 
     def _halted(self, call: Call) -> End | None:
         """Return why no further key is started, None where it may be."""

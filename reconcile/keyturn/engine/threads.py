@@ -15,22 +15,28 @@ L = TypeVar("L")
 Say = Callable[[L], None]
 
 
-def map_in_threads(items: Sequence[T], work: Callable[[T, Say[L]], R], hear: Say[L], workers: int) -> tuple[R, ...]:
+def map_in_threads(
+    items: Sequence[T], work: Callable[[T, Say[L]], R], hear: Say[L], workers: int, *, only_reads: bool = False
+) -> tuple[R, ...]:
     """Work on every item and return the results in the items' order.
 
     What the workers say is heard in the calling thread only: a terminal that is slow, or gone, never holds up a worker
     that has a fresh secret in its hands. Raises what `work` raises, when all have ended.
+
+    If the caller is interrupted, nothing more is started. What is under way ends first, unless it `only_reads`: then
+    nobody waits for it.
     """
     said: SimpleQueue[tuple[L] | None] = SimpleQueue()
-    with ThreadPoolExecutor(max(1, min(workers, len(items))), thread_name_prefix="keyturn") as pool:
+    pool = ThreadPoolExecutor(max(1, min(workers, len(items))), thread_name_prefix="keyturn")
+    try:
         results = [pool.submit(work, item, lambda line: said.put((line,))) for item in items]
         for result in results:
             result.add_done_callback(lambda _: said.put(None))
-        try:
-            _hear_all(said, hear, len(results))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        _hear_all(said, hear, len(results))
+    except BaseException:
+        pool.shutdown(wait=not only_reads, cancel_futures=True)
+        raise
+    pool.shutdown()
     return tuple(result.result() for result in results)
 
 

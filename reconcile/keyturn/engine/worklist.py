@@ -118,6 +118,11 @@ def bound(plan: RunPlan, desired: Desired, planned: Sequence[Planning]) -> RunPl
     return replace(plan, configuration=configuration(desired), digest=_digest(desired, planned))
 
 
+def notes(desired: Desired, planned: Iterable[Planning], now: datetime) -> tuple[str, ...]:
+    """Return what a plan has to say beside its changes."""
+    return freeze_notes(desired, now) + path_moves(planned)
+
+
 def freeze_notes(desired: Desired, now: datetime) -> tuple[str, ...]:
     """Say that the manifest is frozen now, and what that holds back; nothing if it is not."""
     freeze = schedule.frozen(desired.freezes, now)

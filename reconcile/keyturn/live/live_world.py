@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -21,7 +21,7 @@ from keyturn.core.errors import CredentialError, InputError, TargetMisfit
 from keyturn.core.model import Api, ApiKey, Delivery, Desired, WireAnswer
 from keyturn.core.origins import check_transport, parse_origin
 from keyturn.core.record import Claim, Record
-from keyturn.core.results import Progress
+from keyturn.core.results import Progress, Stage
 from keyturn.core.secret import Secret
 from keyturn.core.world import Guard, Held, Minted, StoredClaim, StoredRecord
 from keyturn.engine.run_lock import Runs
@@ -357,7 +357,9 @@ def budget_of(hear: Hear) -> RateBudget:
     def told(seconds: float) -> None:
         """Report a wait. An error of the listener must not interrupt the work on a key."""
         with suppress(Exception):
-            hear(Progress("", f"waits {span(seconds)} for the API's rate limit", _now()))
+            now = _now()
+            text = f"waits {span(seconds)} for the API's rate limit"
+            hear(Progress("", text, now, Stage.WAIT, until=now + timedelta(seconds=seconds)))
 
     return RateBudget(time.sleep, _now, hear=told, stop=_stopping, ticks=_uptime)
 

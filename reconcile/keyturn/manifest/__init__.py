@@ -14,14 +14,19 @@ from keyturn.manifest.policy import Policy, PolicyFile
 from keyturn.manifest.policy import read_policy as read_policy_of
 from keyturn.manifest.schema import AsWritten, Kinds
 from keyturn.manifest.schema import manifest_schema as schema_of
+from keyturn.manifest.sources import Source, Text, base_of, expand
 
 __all__ = [
     "Checked",
     "Kinds",
     "Policy",
+    "Source",
+    "Text",
+    "base_of",
     "check_all",
     "check_policy",
     "draft",
+    "expand",
     "fingerprint",
     "load",
     "load_all",

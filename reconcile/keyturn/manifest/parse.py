@@ -37,6 +37,7 @@ from keyturn.manifest.notify import hook_of, permit_all, read_receivers, unpermi
 from keyturn.manifest.policy import Policy
 from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.schema import AdoptEntry, Defaults, KeyEntry, Kinds, Manifest
+from keyturn.manifest.sources import Source, expand, unreadable
 from keyturn.manifest.targets import read_targets
 from keyturn.manifest.tree import LIMIT_BYTES, LIMIT_NODES, Entry, Fields, Node, from_plain, parse, scalars
 from keyturn.targets import registry
@@ -77,15 +78,20 @@ def load(path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = INSTA
 
 
 def load_all(
-    path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED, policy: Policy | None = None
+    sources: FilePath | Sequence[Source],
+    environment: Mapping[str, str],
+    *,
+    kinds: Kinds = INSTALLED,
+    policy: Policy | None = None,
 ) -> tuple[Desired, ...]:
-    """Return the desired state of each manifest (`*.yaml`, `*.yml`) in directory `path`, or of the one in file `path`.
+    """Return the desired state of each manifest in these files and directories, in their order.
 
     Raises:
+        InputError: a manifest is named twice.
         ManifestError: all mistakes of all files, including names that may occur only once across files.
         PolicyError: all that the policy does not allow.
     """
-    readings, mistakes = _read_files(path, environment, kinds)
+    readings, mistakes = _read_files(sources, environment, kinds)
     return _finish(readings, mistakes, policy)
 
 
@@ -98,15 +104,20 @@ class Checked:
 
 
 def check_all(
-    path: FilePath, environment: Mapping[str, str], *, kinds: Kinds = INSTALLED, policy: Policy | None = None
+    sources: FilePath | Sequence[Source],
+    environment: Mapping[str, str],
+    *,
+    kinds: Kinds = INSTALLED,
+    policy: Policy | None = None,
 ) -> Checked:
     """Read manifests like `load_all`, but do not count a setting that `environment` lacks as a mistake.
 
     Raises:
+        InputError: a manifest is named twice.
         ManifestError: all mistakes of all files, except those that another environment would fix.
         PolicyError: all that the policy does not allow, without the targets whose settings the environment lacks.
     """
-    readings, mistakes = _read_files(path, environment, kinds, offline=True)
+    readings, mistakes = _read_files(sources, environment, kinds, offline=True)
     manifests = _finish(readings, mistakes, policy)
     return Checked(manifests, tuple(sorted(one for each in readings for one in each.mistakes.unsure.values())))
 
@@ -148,25 +159,28 @@ def load_data(
 
 
 def _read_files(
-    path: FilePath, environment: Mapping[str, str], kinds: Kinds, *, offline: bool = False
+    sources: FilePath | Sequence[Source], environment: Mapping[str, str], kinds: Kinds, *, offline: bool = False
 ) -> tuple[list[Reading], list[Mistake]]:
-    """Read a file or all manifests of a directory. Also return the mistakes of files that cannot be read at all."""
-    if not path.is_dir():
-        return [_read_file(path, environment, kinds, offline=offline)], []
-    try:
-        files = sorted(file for file in path.iterdir() if file.suffix in {".yaml", ".yml"} and file.name[0] != ".")
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    if not files:
-        raise ManifestError([Mistake(str(path), 0, 0, "", "there is no manifest (*.yaml, *.yml) in this directory")])
+    """Read all manifests. Of several, also return the mistakes of those that cannot be read at all."""
+    files = expand(sources)
+    if len(files) == 1:
+        return [_read_source(files[0], environment, kinds, offline=offline)], []
     readings: list[Reading] = []
     mistakes: list[Mistake] = []
     for file in files:
         try:
-            readings.append(_read_file(file, environment, kinds, offline=offline))
+            readings.append(_read_source(file, environment, kinds, offline=offline))
         except ManifestError as error:
             mistakes.extend(error.mistakes)
     return readings, mistakes
+
+
+def _read_source(source: Source, environment: Mapping[str, str], kinds: Kinds, *, offline: bool = False) -> Reading:
+    if isinstance(source, FilePath):
+        return _read_file(source, environment, kinds, offline=offline)
+    mistakes = Mistakes(source.name, offline=offline)
+    there = _Installed(source.base) if kinds is INSTALLED else kinds
+    return _read(parse(source.content, mistakes), mistakes, environment, there, source.base)
 
 
 def _read_file(path: FilePath, environment: Mapping[str, str], kinds: Kinds, *, offline: bool = False) -> Reading:
@@ -180,14 +194,10 @@ def _read_file(path: FilePath, environment: Mapping[str, str], kinds: Kinds, *, 
         text = "this is a directory; use one of its manifests"
         raise ManifestError([Mistake(str(path), 0, 0, "", text)]) from None
     except OSError as error:
-        raise _unreadable(path, error) from None
+        raise unreadable(path, error) from None
     mistakes = Mistakes(str(path), offline=offline)
     there = _Installed(path.parent) if kinds is INSTALLED else kinds
     return _read(parse(source, mistakes), mistakes, environment, there, path.parent)
-
-
-def _unreadable(path: FilePath, error: OSError) -> ManifestError:
-    return ManifestError([Mistake(str(path), 0, 0, "", f"cannot be read: {error.strerror}")])
 
 
 def _finish(

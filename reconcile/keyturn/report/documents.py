@@ -13,9 +13,8 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.json_schema import GenerateJsonSchema
 
 from keyturn import __version__
-from keyturn.core.checkup import Check
 from keyturn.core.configuration import Configuration
-from keyturn.core.errors import InputError, Mistake
+from keyturn.core.errors import InputError, KeyturnError, ManifestError, Mistake, PolicyError
 from keyturn.core.forecast import Coming
 from keyturn.core.literals import masked
 from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
@@ -23,6 +22,7 @@ from keyturn.core.reasons import Condition
 from keyturn.core.record import record_schema
 from keyturn.core.results import End, Explanation, KeyStatus, PoolState, RunPlan, RunReport
 from keyturn.report.notices import Notice
+from keyturn.report.set_up import DoctorDocument, TargetsDocument, ValidationDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,39 +203,21 @@ class SmokeDocument:
 
 
 @dataclass(frozen=True, slots=True)
-class DoctorDocument:
-    """What an examination of the set-up found, in the order in which it was examined."""
+class ErrorDocument:
+    """Why a command ended without a document of its own.
+
+    `error` is the whole text; the other fields are its parts, as far as they are known. `mistakes`: each mistake of a
+    manifest, or each violation of the policy.
+    """
 
     at: datetime
     exit_code: int
-    checks: tuple[Check, ...]
-    kind: Literal["doctor"] = "doctor"
-    schema: Literal[1] = 1
-    keyturn: str = __version__
-
-
-@dataclass(frozen=True, slots=True)
-class ValidManifest:
-    """A manifest without a mistake: its owner, and how many keys and targets it has."""
-
-    owner: str
-    keys: int
-    targets: int
-
-
-@dataclass(frozen=True, slots=True)
-class ValidationDocument:
-    """What a check of manifests found.
-
-    `unsure`: settings that this environment lacks, and that other commands need; they are no mistakes.
-    """
-
-    exit_code: int
-    manifests: tuple[ValidManifest, ...]
+    error: str
+    where: str = ""
+    evidence: str = ""
+    remedy: str = ""
     mistakes: tuple[Mistake, ...] = ()
-    violations: tuple[Mistake, ...] = ()
-    unsure: tuple[Mistake, ...] = ()
-    kind: Literal["validation"] = "validation"
+    kind: Literal["error"] = "error"
     schema: Literal[1] = 1
     keyturn: str = __version__
 
@@ -253,6 +235,8 @@ Document = (
     | SmokeDocument
     | DoctorDocument
     | ValidationDocument
+    | ErrorDocument
+    | TargetsDocument
 )
 
 _TYPES: Mapping[str, type[Document]] = {
@@ -267,6 +251,8 @@ _TYPES: Mapping[str, type[Document]] = {
     "notice": Notice,
     "doctor": DoctorDocument,
     "validation": ValidationDocument,
+    "error": ErrorDocument,
+    "targets": TargetsDocument,
 }
 KINDS = ("record", *_TYPES)
 
@@ -280,6 +266,17 @@ def dump(document: Document) -> str:
     adapter: TypeAdapter[Document] = TypeAdapter(type(document))
     text = json.dumps(_masked(adapter.dump_python(document, mode="json")), indent=2)
     return re.sub(r"#(?=#\w*\[)", r"\\u0023", text) + "\n"
+
+
+def error_document(at: datetime, exit_code: int, text: str, error: BaseException | None = None) -> ErrorDocument:
+    """Return the document of a command that ended with `text`; only an error of keyturn adds its parts."""
+    if isinstance(error, ManifestError):
+        return ErrorDocument(at, exit_code, text, mistakes=error.mistakes)
+    if isinstance(error, PolicyError):
+        return ErrorDocument(at, exit_code, text, mistakes=error.violations)
+    if isinstance(error, KeyturnError):
+        return ErrorDocument(at, exit_code, text, error.where, error.evidence, error.remedy)
+    return ErrorDocument(at, exit_code, text)
 
 
 def parse_plan(text: str, *, where: str) -> SavedPlan:

@@ -6,7 +6,7 @@ A span's text is made safe when it is made, so that no painter can forget it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 LONGEST = 100_000
 """Characters of one line: a sentence may name many places, a hostile one may not fill a disk."""
+
+HANGING = 4
+"""By how many characters the further lines of a folded line are indented."""
+
+_WORDS = re.compile(r"(?:`[^`]*`|[^\s`]|`)+")
 
 
 class Tone(StrEnum):
@@ -73,6 +78,47 @@ def paint_rich(lines: Iterable[Line]) -> Text:
             text.append(part.text, style=part.tone.value)
         text.append("\n")
     return text
+
+
+def fold(lines: Iterable[Line], width: int) -> list[Line]:
+    """Return the lines with those that are longer than `width` characters folded between words, further lines indented.
+
+    A word, and what stands between backticks, stays whole: an operator copies it.
+    """
+    result: list[Line] = []
+    for row in lines:
+        text = "".join(part.text for part in row)
+        if len(text.rstrip()) <= width:
+            result.append(row)
+            continue
+        lead = len(text) - len(text.lstrip())
+        indent = min(lead + HANGING, width // 2)
+        start, room = 0, width
+        for end in _breaks(text, lead):
+            if end[1] - start > room and end[0] > start:
+                result.append(_cut(row, start, end[0], 0 if not start else indent))
+                start, room = end[0] + len(text[end[0] :]) - len(text[end[0] :].lstrip()), width - indent
+        result.append(_cut(row, start, len(text), 0 if not start else indent))
+    return result
+
+
+def _breaks(text: str, lead: int) -> Iterator[tuple[int, int]]:
+    """Yield where each word that may begin a line is preceded by spaces, and where it ends."""
+    before = lead
+    for word in _WORDS.finditer(text, lead):
+        yield before, word.end()
+        before = word.end()
+
+
+def _cut(row: Line, start: int, end: int, indent: int) -> Line:
+    """Return the characters of a line from `start` to `end` in their tones, indented."""
+    parts: list[Span] = [Span(" " * indent)] if indent else []
+    at = 0
+    for part in row:
+        piece = part.text[max(0, start - at) : max(0, end - at)]
+        at += len(part.text)
+        parts += [Span(piece, part.tone)] if piece else []
+    return tuple(parts)
 
 
 def columns(rows: Sequence[Sequence[Span]], *, indent: int = 0, gap: int = 2) -> list[Line]:

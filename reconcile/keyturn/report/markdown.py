@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from keyturn.core.reasons import Condition
+from keyturn.core.model import GOOD
 from keyturn.core.results import End, KeyPlan, KeyReport, Planned, RunPlan, RunReport
 from keyturn.core.sanitize import code_span
 from keyturn.report import plan as plan_words
 from keyturn.report import run as run_words
+from keyturn.report.done import done_text
 from keyturn.report.handoff import CLICKS, FIRST, PANEL
 from keyturn.report.lines import count, moment, safe
 from keyturn.report.pools import pool_text
@@ -48,12 +49,12 @@ def run_markdown(reports: Iterable[RunReport]) -> str:
     """Return the reports as headed tables."""
     parts: list[str] = []
     for report in reports:
-        rows = [row for key in report.reports if not run_words.is_quiet(key) for row in _run_rows(key)]
+        rows = [row for key in report.reports for row in _run_rows(key)]
         parts += [
             f"### keyturn: {code(report.owner)}",
             *_heads(report),
             run_words.run_summary(report),
-            *_table(("key", "what", "where", "why"), rows),
+            *_table(("key", "what", "details"), rows),
             *_notes(report),
         ]
     return "\n\n".join(parts) + "\n"
@@ -108,27 +109,21 @@ def _end_row(key: str, what: str, end: End) -> str:
 
 
 def _run_rows(report: KeyReport) -> list[str]:
+    """Return what was done to a key, what is wrong with it, and what to do about it."""
     found = report.conditions or (report.end,)
-    rows = [_change_row(report.key, change) for change in report.done]
-    rows += [
-        _end_row(report.key, f"**{end.condition.value}**", end)
-        for end in found
-        if end is found[0] or end.condition is not Condition.READY
-    ]
-    rows += [_cells((code(report.key), "do", "", code(text))) for text in remedies(found, report.key)]
-    if report.smoke:
-        said = [end.code for end in found]
-        rows.append(
-            _cells(
-                (
-                    code(report.key),
-                    "smoke-check",
-                    "",
-                    code(run_words.smoke_words(report.smoke, said=said, key=report.key)),
-                )
-            )
-        )
-    return rows + [_cells((code(report.key), "**problem**", "", code(problem))) for problem in report.problems]
+    key, done = code(report.key), done_text(report)
+    rows = [_cells((key, "done", done))] if done else []
+    rows += [_cells((key, f"**{end.condition.value}**", _since(end))) for end in found if end.exit_code]
+    rows += [_cells((key, "do", code(text))) for text in remedies(found, report.key)]
+    if report.smoke and report.smoke.verdict not in GOOD:
+        words = run_words.smoke_words(report.smoke, said=[end.code for end in found], key=report.key)
+        rows.append(_cells((key, "smoke-check", code(words))))
+    return rows + [_cells((key, "**problem**", code(problem))) for problem in report.problems]
+
+
+def _since(end: End) -> str:
+    """Return why a condition is so, and since when."""
+    return " ".join(part for part in (code(end.why), f"since {moment(end.since)}" if end.since else "") if part)
 
 
 def _heads(run: RunPlan | RunReport) -> list[str]:

@@ -15,6 +15,9 @@ from keyturn.report.lines import Line, Span, Tone, columns, count, line, moment
 from keyturn.report.pools import pool_lines
 from keyturn.report.remedies import remedies, remedy
 
+SHORT = 8
+"""Characters of a uuid that tell one API key from another."""
+
 PAINTS = {
     reasons.Tone.GOOD: Tone.GOOD,
     reasons.Tone.CALM: Tone.PLAIN,
@@ -26,19 +29,26 @@ CONDITION_TONES = {condition: PAINTS[condition.tone] for condition in Condition}
 _CHANGE_TONES = {Change.DELETE: Tone.BAD, Change.REMOVE: Tone.BAD, Change.ROTATE: Tone.WARN, Change.RETIRE: Tone.WARN}
 
 
-def plan_lines(plans: Iterable[RunPlan], *, before_apply: bool = False) -> list[Line]:
+def plan_lines(
+    plans: Iterable[RunPlan], *, before_apply: bool = False, whole: bool = False, brief: bool = False
+) -> list[Line]:
     """Return the plans of one or more manifests as lines.
 
     `before_apply`: without the API keys to make, since they may be made only once the apply has asked for them.
+    `whole`: with whole uuids; else their first eight characters are shown, which tell one API key from another.
+    `brief`: one line per key, with the kinds of its changes.
     """
     result: list[Line] = []
     for plan in plans:
         result += [line(Span(plan.owner, Tone.HEAD)), *_head(plan), *note_lines(plan)]
         shared = common([(key.key, key.conditions) for key in plan.plans])
         for key in plan.plans:
-            if not is_quiet(key) and (key.changes or shared.own(key.conditions or (key.end,))):
+            if brief and key.changes:
+                kinds = dict.fromkeys(change.change.value for change in key.changes)
+                result.append(line("  ", Span(key.key, Tone.NAME), f"  {', '.join(kinds)}"))
+            elif not is_quiet(key) and (key.changes or shared.own(key.conditions or (key.end,))):
                 result += [line(), line("  ", Span(key.key, Tone.NAME)), *now_lines(key, shared)]
-                result += [*change_lines(key.changes), *([end_line(key.end)] if key.changes else [])]
+                result += [*change_lines(key.changes, whole=whole), *([end_line(key.end)] if key.changes else [])]
         result += [line(), *found] if (found := common_lines(shared, indent=2)) else []
         result += [line(), *_foot(plan, hand_off=not before_apply)]
     return result
@@ -75,12 +85,12 @@ def is_quiet(plan: KeyPlan) -> bool:
     return not plan.changes and plan.now.condition is Condition.READY
 
 
-def change_lines(changes: Iterable[Planned], indent: int = 4) -> list[Line]:
-    """Return one line per change: what, where, why and its code."""
+def change_lines(changes: Iterable[Planned], indent: int = 4, *, whole: bool = False) -> list[Line]:
+    """Return one line per change: what, where, why and its code; `whole`: with whole uuids."""
     rows = [
         (
             Span(change.change.value, _CHANGE_TONES.get(change.change, Tone.PLAIN)),
-            Span(where(change)),
+            Span(where(change, whole=whole)),
             Span(f"{change.why} [{change.code}]" if change.code else change.why),
         )
         for change in changes
@@ -88,11 +98,12 @@ def change_lines(changes: Iterable[Planned], indent: int = 4) -> list[Line]:
     return columns(rows, indent=indent) if rows else []
 
 
-def where(change: Planned) -> str:
-    """Return what a change is done to: a delivery, or a slot with its uuid."""
+def where(change: Planned, *, whole: bool = True) -> str:
+    """Return what a change is done to: a delivery, or a slot with its uuid, or the first characters of that."""
     if change.delivery:
         return str(change.delivery)
-    return " ".join(part for part in (f"slot {change.slot.value}" if change.slot else "", change.uuid) if part)
+    uuid = change.uuid if whole else change.uuid[:SHORT]
+    return " ".join(part for part in (f"slot {change.slot.value}" if change.slot else "", uuid) if part)
 
 
 def now_lines(plan: KeyPlan, shared: Common) -> list[Line]:
@@ -158,7 +169,7 @@ def plan_summary(plan: RunPlan) -> str:
     if mints:
         parts.append(f"new secrets for {count(mints, 'key')}")
     if deletes:
-        parts.append(count(deletes, "API key") + " deleted")
+        parts.append("deletes " + count(deletes, "API key"))
     return "; ".join(parts) + "."
 
 

@@ -6,31 +6,44 @@ from collections.abc import Iterable
 
 from keyturn.core.model import GOOD, SmokeResult, Verdict
 from keyturn.core.reasons import Condition, Reason
-from keyturn.core.results import KeyReport, RunReport
+from keyturn.core.results import Change, KeyReport, RunReport
 from keyturn.report.common import Common, common
+from keyturn.report.done import done_text
 from keyturn.report.lines import Line, Span, Tone, count, line
 from keyturn.report.plan import change_lines, common_lines, condition_spans, note_lines, rest_lines
 from keyturn.report.remedies import of_verdict, remedies
 
+PAST = {
+    Change.ADOPT: "adopted",
+    Change.CREATE: "created",
+    Change.ROTATE: "rotated",
+    Change.DELIVER: "delivered",
+    Change.REMOVE: "removed from a place",
+    Change.RETIRE: "retired",
+    Change.RENAME: "renamed",
+    Change.DELETE: "deleted",
+    Change.RELEASE: "released",
+}
+"""What is counted of a run, in the past tense: keys to which it was done."""
 
-def run_lines(reports: Iterable[RunReport]) -> list[Line]:
-    """Return the reports of one or more manifests as lines."""
+
+def run_lines(reports: Iterable[RunReport], *, steps: bool = False, needed: bool = False) -> list[Line]:
+    """Return the reports of one or more manifests as lines: what was done, what is wrong, and what to do about it.
+
+    `steps` adds each step with whole uuids. `needed` leaves out what needs nobody: keys that only wait, and counts.
+    """
     result: list[Line] = []
     for report in reports:
-        result += [line(Span(report.owner, Tone.HEAD)), *note_lines(report)]
         shared = common([(key.key, key.conditions) for key in report.reports])
-        for key in report.reports:
-            own = shared.own(key.conditions or (key.end,))
-            if not is_quiet(key) and (own or key.done or key.smoke or key.problems):
-                result += [line(), *_key_lines(key, shared)]
+        told = [rows for key in report.reports if (rows := _key_lines(key, shared, steps=steps))]
+        rest = [*common_lines(shared, indent=2), *rest_lines(report)]
+        if needed and not (told or rest or report.exit_code):
+            continue
+        result += [line(Span(report.owner, Tone.HEAD)), *note_lines(report)]
+        result += [row for rows in told for row in rows]
         result += [line(), *found] if (found := common_lines(shared, indent=2)) else []
         result += [line(), *rest_lines(report), line(Span(run_summary(report), Tone.HEAD))]
     return result
-
-
-def is_quiet(report: KeyReport) -> bool:
-    """Tell whether a key has nothing to show: nothing done, nothing wrong, at rest."""
-    return not report.done and not report.problems and report.now.condition is Condition.READY
 
 
 def smoke_words(result: SmokeResult, *, said: Iterable[Reason] = (), key: str = "KEY") -> str:
@@ -54,31 +67,38 @@ def smoke_tone(verdict: Verdict) -> Tone:
 
 
 def run_summary(report: RunReport) -> str:
-    """Return one sentence of counts."""
+    """Return one sentence of counts: what was done, then the conditions of all keys."""
     ends = [key.now.condition for key in report.reports]
-    parts = [f"{count(len(ends), 'key')}"]
-    parts += [f"{ends.count(condition)} {condition.value}" for condition in Condition if condition in ends]
-    mints = sum(key.mints for key in report.reports)
-    if mints:
-        parts.append(count(mints, "mint"))
+    kinds = [{change.change for change in key.done} for key in report.reports]
+    counted = ((PAST[change], sum(change in found for found in kinds)) for change in PAST)
+    done = [f"{number} {word}" for word, number in counted if number]
     problems = sum(len(key.problems) for key in report.reports)
-    if problems:
-        parts.append(count(problems, "problem"))
+    parts = [f"{count(len(ends), 'key')}: {', '.join(done) or 'nothing changed'}"]
+    parts += [f"{ends.count(condition)} {condition.value}" for condition in Condition if condition in ends]
+    parts += [count(problems, "problem")] if problems else []
     return "; ".join(parts) + "."
 
 
-def _key_lines(key: KeyReport, shared: Common) -> list[Line]:
+def _key_lines(key: KeyReport, shared: Common, *, steps: bool) -> list[Line]:
+    """Return the lines of a key; none if nothing was done and nothing is wrong that no other line says."""
     found = shared.own(key.conditions or (key.end,))
-    also = [end for end in found[1:] if end.condition is not Condition.READY]
-    first = condition_spans(found[0]) if found else ()
-    result = [line("  ", Span(key.key, Tone.NAME), "  ", *first), *change_lines(key.done)]
-    result += [line("    also ", *condition_spans(end)) for end in also]
-    result += [line("    do   ", text) for text in remedies(found, key.key)]
-    if key.smoke:
+    wrong = [end for end in found if end.exit_code]
+    smoke = key.smoke if key.smoke and key.smoke.verdict not in GOOD else None
+    if not (key.done or wrong or smoke or key.problems):
+        return []
+    rows: list[Line] = []
+    if done := done_text(key):
+        rows.append(line("  ", Span(key.key, Tone.NAME), "  ", Span(done)))
+        rows += change_lines(key.done, whole=True) if steps else []
+        calm = {Condition.READY, Condition.OVERLAP}  # the sentence above says how long the old secret works
+        rows += [line("    now  ", *condition_spans(end)) for end in found if end.condition not in calm]
+    else:
+        first = condition_spans(wrong[0]) if wrong else (Span(key.now.condition.value),)
+        rows.append(line("  ", Span(key.key, Tone.NAME), "  ", *first))
+        rows += [line("    also ", *condition_spans(end)) for end in wrong[1:]]
+    rows += [line("    do   ", text) for text in remedies(found, key.key)]
+    if smoke:
         said = [end.code for end in key.conditions or (key.end,)]
-        result.append(
-            line(
-                "    smoke-check  ", Span(smoke_words(key.smoke, said=said, key=key.key), smoke_tone(key.smoke.verdict))
-            )
-        )
-    return result + [line("    ", Span("problem", Tone.BAD), f"  {problem}") for problem in key.problems]
+        words = smoke_words(smoke, said=said, key=key.key)
+        rows.append(line("    smoke-check  ", Span(words, smoke_tone(smoke.verdict))))
+    return rows + [line("    ", Span("problem", Tone.BAD), f"  {problem}") for problem in key.problems]

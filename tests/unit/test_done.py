@@ -1,0 +1,91 @@
+"""What was done to a key, in one sentence with its proof."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from keyturn.core.model import Api, Delivery, Event, SlotName, SmokeResult, Strategy, Verdict
+from keyturn.core.reasons import Reason
+from keyturn.core.record import Intent, Op, Record, Retire, Slot
+from keyturn.core.results import Change, End, KeyReport, Planned
+from keyturn.report.done import done_text
+
+NOW = datetime(2026, 8, 24, 12, 0, tzinfo=UTC)
+PLACES = [Delivery("vault", f"apps/{number}", "KEY") for number in range(2)]
+RECORD = Record(
+    "bot",
+    "owner",
+    "00",
+    generation=4,
+    live=SlotName.B,
+    strategy=Strategy.ALTERNATING,
+    slots={SlotName.A: Slot("uuid-a", "bot-a"), SlotName.B: Slot("uuid-b", "bot-b")},
+)
+ACCEPTED = SmokeResult(Verdict.ACCEPTED, "completion", Api.CHAT, 0.007)
+ROTATE = Planned(Change.ROTATE, "due", "rotates", SlotName.B, "uuid-b")
+DELIVER = tuple(Planned(Change.DELIVER, "replaces", "delivers", delivery=place) for place in PLACES)
+RETIRE = Planned(Change.RETIRE, "overlap-over", "retires", SlotName.A, "uuid-a")
+
+
+def text(*done: Planned, record: Record | None = RECORD, smoke: SmokeResult | None = None) -> str:
+    """Return the sentence."""
+    return done_text(KeyReport("bot", done, End(Reason.AT_REST), record=record, smoke=smoke))
+
+
+def test_a_rotation_with_its_proof() -> None:
+    """Generation, slot, places, verdict, and until when the old secret works."""
+    record = replace(RECORD, retire=Retire(SlotName.A, NOW))
+    assert text(ROTATE, *DELIVER, record=record, smoke=ACCEPTED) == (
+        "rotated to generation 4 on slot b; delivered to 2 places; accepted by chat in 7 ms; "
+        "the old secret, of slot a, works until 2026-08-24 12:00 UTC"
+    )
+
+
+def test_a_rotation_in_place_ends_the_old_secret() -> None:
+    """The first generation had none."""
+    record = replace(RECORD, strategy=Strategy.IN_PLACE)
+    assert text(ROTATE, record=record) == "rotated to generation 4 on slot b, which ended the old secret"
+    assert text(ROTATE, record=replace(record, generation=1)) == "rotated to generation 1 on slot b"
+
+
+def test_a_rotation_that_is_not_finished_is_not_called_one() -> None:
+    """The record still has its intent."""
+    intent = Intent(op=Op.ROTATE, slot=SlotName.B, nonce="0", run="r", since=NOW, lease_until=NOW)
+    assert text(ROTATE, record=replace(RECORD, intent=intent)) == "rotation begun and not finished"
+    assert text(replace(ROTATE, code="compromised"), record=None) == "rotated (compromised)"
+
+
+@pytest.mark.parametrize(
+    ("proof", "words"),
+    [("proven", ": it is refused now"), ("by-contract", ": the API promises that it is dead"), ("", "")],
+)
+def test_a_retire_with_its_proof(proof: str, words: str) -> None:
+    """That of the last event about the slot."""
+    events = (Event(NOW, "old", slot=SlotName.A, proof="alive"), Event(NOW, "retired", slot=SlotName.A, proof=proof))
+    history = events if proof else ()
+    assert text(RETIRE, record=replace(RECORD, history=history)) == f"old secret of slot a retired{words}"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (Change.ADOPT, "adopted (slot a)"),
+        (Change.CREATE, "1 API key created (slot a)"),
+        (Change.DELETE, "1 API key deleted (slot a)"),
+        (Change.REMOVE, "removed from 1 place"),
+        (Change.HAND_OFF, "noted which API keys an operator has to make"),
+    ],
+)
+def test_other_changes(change: Change, words: str) -> None:
+    """In the past tense."""
+    place = PLACES[0] if change is Change.REMOVE else None
+    assert text(Planned(change, "code", "why", SlotName.A, "uuid", place)) == words
+
+
+def test_every_change_has_words() -> None:
+    """And nothing done has none."""
+    assert all(text(Planned(change, "code", "why")) for change in Change)
+    assert text() == ""
