@@ -132,10 +132,10 @@ def policy_of(screen: Screen) -> Policy | None:
 
 
 def plan_all(manifests_: Sequence[Opened], order: Order) -> list[RunPlan]:
-    """Plan each manifest. Raises like `check_set_up`."""
+    """Plan each manifest. Raises PolicyError for a program that may not be run."""
     consent = order.consent
     for one in manifests_:
-        check_set_up(one.desired)
+        check_programs(one.desired)
     return [
         one.runner.plan(
             one.keys,
@@ -149,16 +149,26 @@ def plan_all(manifests_: Sequence[Opened], order: Order) -> list[RunPlan]:
     ]
 
 
-def check_set_up(desired: Desired) -> None:
-    """Raise PolicyError for a program that may not be run, ManifestError for a receiver that cannot be told."""
+def check_programs(desired: Desired) -> None:
+    """Raise PolicyError for a program that may not be run."""
     if desired.unpermitted:
         raise PolicyError(desired.unpermitted)
+
+
+def check_set_up(desired: Desired) -> None:
+    """Raise PolicyError for a program that may not be run, ManifestError for a receiver that cannot be told.
+
+    A plan tells nobody, so that its environment needs no secret of a receiver.
+    """
+    check_programs(desired)
     if desired.unset:
         raise ManifestError(desired.unset)
 
 
 def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
-    """Plan, show the plan, confirm, apply and report. Return the exit code."""
+    """Plan, show the plan, confirm, apply and report. Return the exit code. Raises like `check_set_up`."""
+    for one in manifests_:
+        check_set_up(one.desired)
     plans = plan_all(manifests_, order)
     asks = not order.yes and sys.stdin.isatty()
     changed = sum(1 for plan in plans for key in plan.plans if key.changes)
