@@ -50,10 +50,8 @@ def test_an_allowed_origin_may_have_it() -> None:
 )
 def test_any_other_origin_is_refused(address: str, own: str) -> None:
     """Exit code 3; the words say what to set."""
-    said = (
-        r"^target v, address: no credential may be sent to.*"
-        r"export VAULT_ADDR=https://[a-z.]+:\d+, .*KEYTURN_ALLOWED_ORIGINS"
-    )
+    line = r"KEYTURN_ALLOWED_ORIGINS='vault=https://[a-z.]+:\d+'" if own else r"VAULT_ADDR=https://[a-z.]+:\d+"
+    said = f"^target v, address: no credential may be sent to.*type: export {line}$"
     with pytest.raises(NoConsent, match=said) as caught:
         check(address, own)
     assert caught.value.exit_code == 3

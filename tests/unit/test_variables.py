@@ -9,8 +9,8 @@ import keyturn
 from keyturn.core.variables import FAMILIES, GIVEN, OWN, strange
 
 SOURCES = Path(keyturn.__file__).parent
-NOT_READ = {"KEYTURN_NAME", "KEYTURN_PENDING", "KEYTURN_VAULT"}
-"""Placeholders of messages, a variable of the starter's manifest, and a line of the inference API."""
+NOT_READ = {"KEYTURN_COMPLETE", "KEYTURN_NAME", "KEYTURN_PENDING", "KEYTURN_VAULT"}
+"""A part of the variable by which shells complete, and placeholders, variables and labels of other programs."""
 
 
 def test_every_variable_that_the_code_names_is_known() -> None:
