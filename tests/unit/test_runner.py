@@ -18,6 +18,7 @@ from keyturn.core.errors import (
 from keyturn.core.model import ApiKey
 from keyturn.core.reasons import Condition
 from keyturn.core.results import Change, KeyReport, Options, Progress
+from keyturn.engine.announce import APPLY
 from keyturn.engine.run_lock import Runs
 from tests.support.rig import DONE, NOW, MakeRig, make_rig, plan, record
 
@@ -148,13 +149,18 @@ class TestTalk:
         made = rig("a", plans={"a": plan("a", Change.RENAME)})
         released = threading.Event()
 
+        heard: list[bool] = []
+
         def stuck(line: Progress) -> None:
-            assert released.wait(20)
-            raise BrokenPipeError
+            if line.key and any(heard):
+                heard.append(released.wait(20))
+                raise BrokenPipeError
+            heard.append(line.text == APPLY)
 
         made.runner._listener = stuck
         made.engine.on_apply = lambda key: released.set()
         assert made.runner.apply([], Options()).exit_code == 0
+        assert heard[-1], "the key ended only after the screen was free"
 
 
 class TestBrakes:
