@@ -127,7 +127,7 @@ def test_a_nightly_run_at_rest_writes_nothing(made: Desk) -> None:
     """With `-q` there is no mail; what needs someone is told, and only that."""
     first = made.run("apply", "--yes", "-q")
     assert "10 keys: 10 adopted" in first.stdout
-    for args in (["apply", "--yes", "--verify"], ["plan"]):
+    for args in (["apply", "--yes", "--verify"], ["plan"], ["status", "--verify"], ["validate"]):
         night = made.run(*args, "-q")
         assert (night.stdout, night.stderr) == ("", "")
     made.put("bot-3", "of another system")

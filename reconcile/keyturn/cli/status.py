@@ -77,7 +77,7 @@ def _show(screen: Screen, document: StatusDocument) -> None:
         case _:
             from keyturn.report.status import status_lines
 
-            screen.result(status_lines(document, _width()))
+            screen.result(status_lines(document, _width()), calm=document.exit_code == 0)
 
 
 def _width() -> int | None:

@@ -47,7 +47,7 @@ def command(*, file: tuple[str, ...]) -> int:
         screen.say(f"  {mistake}")
     for desired in checked.manifests:
         what = f"{count(len(desired.keys), 'key')}, {count(len(desired.targets), 'target')}"
-        screen.result([line(f"{desired.owner}: {what}. OK.")])
+        screen.result([line(f"{desired.owner}: {what}. OK.")], calm=True)
     return 0
 
 
