@@ -140,7 +140,8 @@ def test_shared_options_may_stand_before_the_command(before: list[str], tmp_path
         (["apply", "--nothing"], "No such option"),
         (["status", "--verify", "-f", "wrong.yaml"], "wrong.yaml:1:5: not YAML"),
         (["smoke", "a", "b", "--secret", "stdin"], "tests one secret"),
-        (["rotate"], "Missing argument"),
+        (["rotate"], "name one KEY or more"),
+        (["forget"], "Missing argument"),
         (["history", "-f", "missing.yaml", "bot"], "missing.yaml: there is no such file"),
     ],
 )
