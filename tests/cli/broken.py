@@ -233,7 +233,7 @@ CASES: dict[str, Case] = {
     ),
     "another team": Case(_other_team, r"Use a token of the team ([0-9a-f-]{36})\.", _their_own, 4, applied=True),
     "no VAULT_ADDR": Case(
-        lambda bench: bench.monkeypatch.delenv("VAULT_ADDR"), r"type: export (\w+)=([^ ,]+),", _export, 3
+        lambda bench: bench.monkeypatch.delenv("VAULT_ADDR"), r"type: export (\w+)=([^ ,]+)", _export, 3
     ),
     "no VAULT_TOKEN": Case(
         lambda bench: bench.monkeypatch.delenv("VAULT_TOKEN"),

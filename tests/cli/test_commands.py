@@ -234,7 +234,7 @@ def test_a_plan_explains_its_decisions(stage: Stage) -> None:
     stage.make_keys()
     text = stage.run("plan", "--explain", "report-bot", code=None).stdout
     assert text.startswith("report-bot\n  1. ")
-    assert "asked: chain.decided → ownership.team → ownership.owner → " in text
+    assert "asked: chain.decided → move.moved_away → ownership.team → ownership.owner → " in text
     document = stage.json("plan", "--explain", "report-bot", code=None)
     valid(document, "explanation")
     last = document["keys"][0]["decisions"][-1]

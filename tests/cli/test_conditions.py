@@ -322,6 +322,7 @@ def _steady(text: str) -> str:
     for pattern, word in (
         (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]{22}\b", "UUID"),
         (r"(?<=slot [ab] )[0-9a-f]{8}\b *", "UUID  "),
+        (r"(?<=delete   )[0-9a-f]{8}\b +", "UUID  "),
         (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?(?: UTC|\+00:00|Z)?", "MOMENT"),
         (r"\bin \d+ ms\b", "in N ms"),
         (r'"seconds": [\d.e-]+', '"seconds": 0.0'),
