@@ -114,6 +114,8 @@ def test_a_rotation_that_fails_parks_and_recovers(nursery: ForkServer) -> None:
         made.variables["KEYTURN_NOTIFY_SWITCH_URL"] = f"{listener.url}/alive"
         pager = {"type": "command", "name": "page", "command": [page, "--now"], "on": ["parked"]}
         made.more["notify"] += [pager, switch]
+        time.sleep(1.1)  # the overlap of the adoption: a rotation would only be noted before its end
+        made.run(*APPLY)
         listener.log.clear()
         made.sandbox.arm("regenerate", "error-503", times=None)
         for _ in range(2):
