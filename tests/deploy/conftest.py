@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.actionlint import NoLinter, actionlint
+from tests.support.go_program import NoGo, built
 
-LINTER = pytest.StashKey["Path | NoLinter | RuntimeError"]()
+MODULE = Path(__file__).parent / "actionlint"
+PACKAGE = "github.com/rhysd/actionlint/cmd/actionlint"
+LINTER = pytest.StashKey["Path | NoGo | RuntimeError"]()
 """The program, or why there is none."""
 
 
@@ -21,8 +23,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     capture = session.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         try:
-            session.stash[LINTER] = actionlint()
-        except (NoLinter, RuntimeError) as error:
+            session.stash[LINTER] = built(MODULE, PACKAGE)
+        except (NoGo, RuntimeError) as error:
             session.stash[LINTER] = error
 
 
@@ -32,6 +34,6 @@ def workflow_linter(request: pytest.FixtureRequest) -> Path:
     found = request.session.stash[LINTER]
     if isinstance(found, Path):
         return found
-    if isinstance(found, NoLinter) and not os.environ.get("CI"):
+    if isinstance(found, NoGo) and not os.environ.get("CI"):
         pytest.skip(f"*** {found} ***")
     pytest.fail(str(found))

@@ -6,31 +6,20 @@ neither `pulumi` nor Go gets a loud line, and skipped tests; where `CI` is set t
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tests.support.process import run
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.support.go_program import FLAGS, NoGo, find, go, locked
 
 HERE = Path(__file__).parent
 CACHE = HERE / ".build"
 MODULES = {"pulumi": HERE / "pulumi", "pulumi-language-python": HERE / "language"}
 SDK = "github.com/pulumi/pulumi/sdk/v3"
-FLAGS = ("-trimpath", "-buildvcs=false")
 LAUNCHERS = ("python/cmd/pulumi-language-python-exec", "python/dist/pulumi-resource-pulumi-python")
 """Scripts of the SDK's module that start Python programs and dynamic providers."""
-LONGEST = 3600
-"""Seconds that a build may take: six minutes on two idle cores, and they are seldom idle."""
 
 
 class NoEngine(Exception):
@@ -46,17 +35,19 @@ def engine() -> Path:
     """
     if found := shutil.which("pulumi"):
         return Path(found).resolve().parent
-    go = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin")
-    if go is None:
-        raise NoEngine("neither `pulumi` nor `go` was found, so no engine test can run; install one of them")
-    home = CACHE / _digest(_go(go, HERE, "env", "GOVERSION").encode())
-    with _locked():
+    try:
+        compiler = find("the engine")
+    except NoGo:
+        why = "neither `pulumi` nor `go` was found, so no engine test can run; install one of them"
+        raise NoEngine(why) from None
+    home = CACHE / _digest(go(compiler, HERE, "env", "GOVERSION").encode())
+    with locked(CACHE):
         if not home.is_dir():
-            _build(go, home)
+            _build(compiler, home)
     return home
 
 
-def _build(go: str, home: Path) -> None:
+def _build(compiler: str, home: Path) -> None:
     for old in CACHE.iterdir():
         if old.is_dir():
             shutil.rmtree(old)
@@ -65,11 +56,11 @@ def _build(go: str, home: Path) -> None:
         folder.mkdir()
         for program, module in MODULES.items():
             print(f"building {program}: this takes minutes, once", file=sys.stderr, flush=True)
-            (package,) = _go(go, module, "list", "tool").split()
-            version = _go(go, module, "list", "-m", "-f", "{{.Version}}", SDK)
+            (package,) = go(compiler, module, "list", "tool").split()
+            version = go(compiler, module, "list", "-m", "-f", "{{.Version}}", SDK)
             linked = f"-s -w -X {SDK}/go/common/version.Version={version}"
-            _go(go, module, "build", *FLAGS, "-ldflags", linked, "-o", str(folder / program), package)
-        sdk = Path(_go(go, MODULES["pulumi"], "list", "-m", "-f", "{{.Dir}}", SDK))
+            go(compiler, module, "build", *FLAGS, "-ldflags", linked, "-o", str(folder / program), package)
+        sdk = Path(go(compiler, MODULES["pulumi"], "list", "-m", "-f", "{{.Dir}}", SDK))
         for launcher in LAUNCHERS:
             copied = folder / Path(launcher).name
             shutil.copyfile(sdk / launcher, copied)
@@ -77,29 +68,9 @@ def _build(go: str, home: Path) -> None:
         folder.rename(home)
 
 
-def _go(go: str, module: Path, *arguments: str) -> str:
-    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"} or name.startswith("GO")}
-    try:
-        done = run([go, *arguments], cwd=module, env={**kept, "GOFLAGS": "", "GOWORK": "off"}, seconds=LONGEST)
-    except subprocess.TimeoutExpired:
-        raise RuntimeError(f"go {arguments[0]} took longer than {LONGEST} s") from None
-    if done.returncode:
-        raise RuntimeError(f"go {' '.join(arguments)} failed:\n{done.stderr[-2000:]}")
-    return done.stdout.strip()
-
-
 def _digest(compiler: bytes) -> str:
     sums = [path.read_bytes() for module in MODULES.values() for path in (module / "go.mod", module / "go.sum")]
     return hashlib.sha256(b"\0".join([compiler, " ".join(FLAGS).encode(), *sums])).hexdigest()[:16]
-
-
-@contextmanager
-def _locked() -> Iterator[None]:
-    """Let one process build at a time: `make test` runs several."""
-    CACHE.mkdir(exist_ok=True)
-    with (CACHE / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def main() -> int:

@@ -27,37 +27,44 @@ class NoGo(Exception):
     """There is no Go to build a program with."""
 
 
-def built(module: Path, *, linked: str = "-s -w") -> Path:
-    """Return the program of the Go module in a folder, building it where needed. `linked` are flags of the linker.
+def built(module: Path, package: str = ".", *, linked: str = "-s -w") -> Path:
+    """Return the program of a Go module in a folder, building it if needed. `linked` are flags of the linker.
 
     Raises:
         NoGo: there is no Go.
         RuntimeError: the build failed; the error holds the end of what it said.
     """
-    compiler = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin")
-    if compiler is None:
-        raise NoGo(f"`go` was not found, so {module.name} cannot be built; install it")
+    compiler = find(module.name)
+    sources = [path.read_bytes() for path in sorted((*module.glob("go.*"), *module.glob("*.go")))]
+    version = go(compiler, module, "env", "GOVERSION")
+    digest = hashlib.sha256(b"\0".join([" ".join([version, package, linked, *FLAGS]).encode(), *sources])).hexdigest()
     cache = module / ".build"
-    version = _go(compiler, module, "env", "GOVERSION")
-    sources = [path.read_bytes() for path in sorted(module.glob("go.*")) + sorted(module.glob("*.go"))]
-    digest = hashlib.sha256(b"\0".join([" ".join([version, linked, *FLAGS]).encode(), *sources])).hexdigest()[:16]
-    program = cache / digest
-    with _locked(cache):
+    with locked(cache):
+        program = cache / digest[:16]
         if not program.is_file():
             for old in cache.iterdir():
-                if old.name != "lock":
+                if old.is_file() and old.name != "lock":
                     old.unlink()
             print(f"building {module.name}: this takes minutes, once", file=sys.stderr, flush=True)
-            with tempfile.TemporaryDirectory(dir=module.parent) as unfinished:
+            with tempfile.TemporaryDirectory(dir=cache) as unfinished:
                 made = Path(unfinished) / "program"
-                _go(compiler, module, "build", *FLAGS, "-ldflags", linked, "-o", str(made), ".")
+                go(compiler, module, "build", *FLAGS, "-ldflags", linked, "-o", str(made), package, CGO_ENABLED="0")
                 made.rename(program)
     return program
 
 
-def _go(compiler: str, module: Path, *arguments: str) -> str:
+def find(wanted: str) -> str:
+    """Return the Go compiler. Raises NoGo, which says what needs it."""
+    compiler = shutil.which("go", path=f"{os.environ.get('PATH', '')}:/usr/local/go/bin")
+    if compiler is None:
+        raise NoGo(f"`go` was not found, so {wanted} cannot be built; install it")
+    return compiler
+
+
+def go(compiler: str, module: Path, *arguments: str, **variables: str) -> str:
+    """Run a command of Go in a module, with further variables; return its output. Raises RuntimeError if it fails."""
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME"} or name.startswith("GO")}
-    environment = {**kept, "GOFLAGS": "", "GOWORK": "off", "CGO_ENABLED": "0"}
+    environment = {**kept, "GOFLAGS": "", "GOWORK": "off", **variables}
     try:
         done = run([compiler, *arguments], cwd=module, env=environment, seconds=LONGEST)
     except subprocess.TimeoutExpired:
@@ -68,8 +75,8 @@ def _go(compiler: str, module: Path, *arguments: str) -> str:
 
 
 @contextmanager
-def _locked(cache: Path) -> Iterator[None]:
-    """Let one process build at a time: `make test` runs several."""
+def locked(cache: Path) -> Iterator[None]:
+    """Let one process build at a time: `make test` runs several. The folder is made if it is not there."""
     cache.mkdir(exist_ok=True)
     with (cache / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

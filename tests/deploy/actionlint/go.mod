@@ -1,4 +1,4 @@
-// The linter of GitHub workflows, for the tests; built by `python -m tests.deploy.actionlint`.
+// The linter of GitHub workflows, for the tests.
 module keyturn.test/deploy/actionlint
 
 go 1.24
