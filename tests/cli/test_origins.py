@@ -23,7 +23,7 @@ def test_what_init_writes_is_valid_in_a_bare_environment(tmp_path: Path) -> None
     assert (
         "keyturn.yaml:10:14: targets.vault.address: no credential may be sent to http://127.0.0.1:8200" in done.stderr
     )
-    assert "export VAULT_ADDR=http://127.0.0.1:8200," in done.stderr
+    assert "export VAULT_ADDR=http://127.0.0.1:8200\n" in done.stderr
     assert run([*KEYTURN, "validate", "-q"], env=bare_environment(), cwd=tmp_path).stderr == ""
     consent = bare_environment(VAULT_ADDR="http://127.0.0.1:8200")
     assert run([*KEYTURN, "validate"], env=consent, cwd=tmp_path).stderr == ""
