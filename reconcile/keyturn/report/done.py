@@ -17,6 +17,9 @@ PROOFS = {
 }
 """What is known of an old secret's death, by the proof of its event."""
 
+SPOKEN = frozenset({"forgets", "moved", "requested"})
+"""Codes of record writes that an operator asked for: what was written is told, not only that it was."""
+
 
 def done_text(report: KeyReport) -> str:
     """Return what was done to a key, its proof and how long its old secret works; empty if nothing was done."""
@@ -43,6 +46,8 @@ def _parts(report: KeyReport) -> Iterator[str]:
             yield _rotated(changes, record)
         elif kind is Change.RETIRE:
             yield _retired(changes, record)
+        elif spoken := [change.why for change in changes if change.code in SPOKEN]:
+            yield from spoken
         else:
             yield _words(kind, changes)
     if Change.ROTATE in by_kind or Change.DELIVER in by_kind or Change.ADOPT in by_kind:
