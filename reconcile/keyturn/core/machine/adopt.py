@@ -285,9 +285,9 @@ def not_accepted(state: State) -> Decision | None:
     (digest,) = present(state)
     result = state.observed.verdicts[digest]
     if unjudged(state, digest):
-        return End(Reason.of(result.verdict.value), f"the present secret is {result.facts}")
+        return End(Reason.of(result.verdict.value), f"the smoke-check of the present secret: {result.facts}")
     if result.verdict is Verdict.REFUSED:
-        why = f"the present secret is {result.facts}"
+        why = f"the smoke-check of the present secret: {result.facts}"
         return End(Reason.PRESENT_SECRET_REFUSED, why)
     return None
 
