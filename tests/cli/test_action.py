@@ -113,6 +113,16 @@ def test_no_expression_is_in_a_script() -> None:
     assert re.findall(r"uses: (?!actions/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$).*", text, re.MULTILINE) == []
 
 
+def test_a_checkout_replaces_no_module(tmp_path: Path) -> None:
+    """The step that installs runs elsewhere, and Python ignores the directory that it starts in."""
+    (step,) = [step for step in ACTION["runs"]["steps"] if step.get("name") == "Install"]
+    assert step["working-directory"] == "${{ runner.temp }}"
+    calls = re.findall(r"python\"? (-\S+)", step["run"])
+    assert calls == ["-I", "-I"]
+    (tmp_path / "venv.py").write_text("raise SystemExit('of the checkout')")
+    assert run([sys.executable, "-I", "-m", "venv", "--help"], cwd=tmp_path).returncode == 0
+
+
 def test_the_page_has_every_input() -> None:
     """With its default, in the action's order."""
     rows = re.findall(r"^\| `([a-z-]+)` \| (.+?) \| .+ \|$", README.partition("## With the action")[2], re.MULTILINE)
@@ -129,7 +139,7 @@ def test_it_installs_from_its_own_checkout(tmp_path: Path) -> None:
     log = tmp_path / "log"
     fake = tmp_path / "keyturn/bin"
     stub = (
-        f'#!/bin/sh\ncase "$*" in "-m venv "*) mkdir -p "{fake}"; cp "$0" "{fake}/python";;'
+        f'#!/bin/sh\ncase "$*" in "-I -m venv "*) mkdir -p "{fake}"; cp "$0" "{fake}/python";;'
         f' *) echo "$*" >> "{log}";; esac\n'
     )
     (tools / "python").write_text(stub)

@@ -128,19 +128,11 @@ def test_nothing_but_the_field_is_changed(place: KubernetesPlace) -> None:
     assert "keyturn" in {manager["manager"] for manager in found["metadata"]["managedFields"]}
 
 
-def test_a_namespace_in_the_path(place: KubernetesPlace, cluster: Cluster) -> None:
-    """Without `namespace` in the settings a path is NAMESPACE/NAME, and there are no records."""
-    known = place.target()._server._login._environment
-    context = TargetContext(name="all", settings={"address": cluster.origin}, environment=known, request=20)
-    target = KubernetesTarget(context)
-    target.write(f"{place.namespace}/app", FIELD, NEW, None, free)
-    assert place.fields("app") == {FIELD: NEW.reveal()}
-    for path in ("app", "a/b/c", f"{place.namespace}/Upper"):
-        with pytest.raises(InputError, match="is not a Secret"):
-            target.read(path, FIELD)
-    with pytest.raises(TargetMisfit, match="need a target with a `namespace`"):
-        target.read_document("keyturn/x")
-    target.close()
+@pytest.mark.parametrize("path", ["a/b", "Upper", "-x", "a_b", "x" * 254])
+def test_a_path_is_the_name_of_a_secret(place: KubernetesPlace, path: str) -> None:
+    """One place has one name: a path cannot lead into another namespace, which has a target of its own."""
+    with pytest.raises(InputError, match="is not the name of a Secret"):
+        place.target().read(path, FIELD)
 
 
 def test_a_namespace_that_is_missing_is_named(cluster: Cluster, tmp_path: Path) -> None:

@@ -143,11 +143,15 @@ def test_a_create_that_is_refused_becomes_an_apply() -> None:
 
 
 def test_a_list_comes_in_pages_and_without_values() -> None:
-    """An empty one holds null."""
+    """An empty one holds null; one that repeats itself ends."""
     item = {"metadata": {"name": "x", "annotations": {"keyturn.dev/path": "a/b"}}}
     first = {"kind": "PartialObjectMetadataList", "metadata": {"continue": "next"}, "items": [item]}
     last: dict[str, object] = {"kind": "PartialObjectMetadataList", "metadata": {}, "items": None}
     with served(reply(200, json.dumps(first)), reply(200, json.dumps(last))) as (secrets, raw):
-        assert secrets.list("payments", "a=b") == ({"keyturn.dev/path": "a/b"},)
+        assert secrets.list("payments", "a=b", "keyturn.dev/path") == ("a/b",)
         assert b"continue=next" in raw.requests[1]
         assert all(b"as=PartialObjectMetadataList" in request for request in raw.requests)
+    with served(reply(200, json.dumps(first))) as (secrets, raw):
+        with pytest.raises(TargetUnavailable, match="does not end"):
+            secrets.list("payments", "a=b", "keyturn.dev/path")
+        assert len(raw.requests) == 2

@@ -134,6 +134,7 @@ def test_it_can_only_be_read(url: str) -> None:
     """No other method, and no other page."""
     assert httpx.post(url + "healthz", timeout=20, trust_env=False).status_code == 405
     assert get(url, "openapi.json").status_code == 404
+    assert get(url, "metrics/", host="evil.example").status_code == 404
 
 
 def test_on_another_address_any_name_is_answered(told: Told) -> None:

@@ -27,7 +27,8 @@ __all__ = ["certificate", "serve"]
 
 NOW = datetime(2026, 11, 30, 2, tzinfo=UTC)
 TEXT = "bot: <!channel> & co"
-NOTICE = Notice("ntc_1", NOW, Event.PARKED, "bot", "team", Condition.PARKED, "parked", TEXT, "", NOW, "run")
+ID = f"ntc_{1:032x}"
+NOTICE = Notice(ID, NOW, Event.PARKED, "bot", "team", Condition.PARKED, "parked", TEXT, "", NOW, "run")
 CHAT = Receiver("slack", "chat", ("parked",))
 
 
@@ -55,7 +56,7 @@ def test_a_certificate_is_checked(
         connection.sendall(reply(200))
 
     sent = send(serve(script) + "/hook")["chat"]
-    assert (sent.ids, bool(got)) == (({"ntc_1"}, True) if trusted else (set(), False))
+    assert (sent.ids, bool(got)) == (({ID}, True) if trusted else (set(), False))
     assert sent.why == ("" if trusted else "no answer (ConnectError)")
 
 
@@ -80,7 +81,7 @@ def test_all_receivers_together_are_bounded(monkeypatch: pytest.MonkeyPatch, tmp
         began = time.monotonic()
         sent = send(server.url, slow, quick, never)
         assert time.monotonic() - began < 4
-    assert sent["quick"].ids == {"ntc_1"}
+    assert sent["quick"].ids == {ID}
     assert "no answer" in sent["chat"].why
     assert "was killed" in sent["slow"].why
     assert sent["never"].why == "the operator does not permit its program"
@@ -91,7 +92,7 @@ def test_all_receivers_together_are_bounded(monkeypatch: pytest.MonkeyPatch, tmp
 def test_a_message_mentions_nobody() -> None:
     """And a URL that is a secret is in no reason."""
     with Listener() as listener:
-        assert send(f"{listener.url}/T00/B00")["chat"].ids == {"ntc_1"}
+        assert send(f"{listener.url}/T00/B00")["chat"].ids == {ID}
     assert "&lt;!channel&gt; &amp; co" in listener.log[0].notice["text"]
     assert "/T00/B00" not in repr(send(f"{listener.url}/T00/B00"))
     assert "/T00/B00" not in repr(send("https://[::1/T00/B00"))

@@ -139,6 +139,8 @@ def test_a_default_is_shown() -> None:
         ("mount: '${KEYTURN_X'", "only variables named KEYTURN_"),
         ("mount: '${KEYTURN_X:-${VAULT_TOKEN}}'", "only variables named KEYTURN_"),
         ("mount: '${KEYTURN_X:=y}'", "only variables named KEYTURN_"),
+        ("mount: '${KEYTURN_RECORD_KEY}'", "KEYTURN_RECORD_KEY is a variable of keyturn itself"),
+        ("mount: '${KEYTURN_NOTIFY_OPS_SECRET:-x}'", "KEYTURN_NOTIFY_OPS_SECRET is a variable of keyturn itself"),
         ("mount: '${KEYTURN_NONE}'", "KEYTURN_NONE: not set or empty, and without a default"),
         ("mount: '${KEYTURN_SECRET}'", "contains a secret"),
         ("mount: '${KEYTURN_ODD}'", "invisible character"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from pathlib import Path
 
 import click
@@ -123,3 +124,18 @@ def test_completion_reads_files_only(folder: Path) -> None:
     for path in ("/dev/stdin", "/dev/zero"):
         context.params = {"file": (path,)}
         assert complete(context, click.Argument(["keys"]), "") == []
+
+
+@pytest.mark.parametrize("keys", ['"bot;touch${IFS}PWN;": {}', '"bot\\e]0;x\\a": {}', '"-rf": {}'])
+def test_a_name_that_is_no_key_is_not_completed(folder: Path, keys: str) -> None:
+    """A shell puts a completion into the command line as it is."""
+    (folder / "hostile.yaml").write_text(f"keys:\n  bot-1: {{}}\n  {keys}\n")
+    assert names("-f", "hostile.yaml", "plan") == ["bot-1"]
+
+
+def test_a_manifest_that_is_nested_without_end_takes_no_time(folder: Path) -> None:
+    """The parser would take minutes."""
+    (folder / "deep.yaml").write_text("keys: {bot-1: {}}\nx: " + "[" * 1_000_000)
+    begun = time.monotonic()
+    names("-f", "deep.yaml", "plan")
+    assert time.monotonic() - begun < 5

@@ -43,6 +43,23 @@ def _poorer(rule: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {**rule, "timing": {**rule["timing"], name: "31d" if name == "every" else "20h"}}
 
 
+def test_a_policy_names_the_receivers(files: tuple[Path, Path]) -> None:
+    """By name, or by the URL if the manifest has one: a name decides whose secrets and whose switch are used."""
+    receivers = [
+        {"type": "slack", "name": "chat"},
+        {"type": "webhook", "name": "ops", "url": "https://x.example.com/a"},
+    ]
+    manifest = yaml.safe_load(files[0].read_text())
+    files[0].write_text(json.dumps({**manifest, "notify": receivers}))
+    text = draft(load_all(files[0], ENVIRONMENT))
+    files[1].write_text(text)
+    assert load(files).receivers[1].name == "ops"
+    files[1].write_text(text.replace("https://x.example.com/a", "https://x.example.com/b"))
+    assert ["notify[1]: the policy allows no receiver" in line for line in refused(files)] == [True]
+    files[1].write_text(text.replace("- chat\n", "- cha\n"))
+    assert ["notify[0]: the policy allows no receiver" in line for line in refused(files)] == [True]
+
+
 @pytest.mark.parametrize("name", ["1e5", "yes", "null", "a*b", r"a\?b", "ключ", "- x: y", "#x", "'", '"', "~", "0x1f"])
 def test_a_draft_survives_strange_names(tmp_path: Path, name: str) -> None:
     """As a text, and matched by itself alone."""

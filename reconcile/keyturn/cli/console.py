@@ -41,6 +41,7 @@ class Screen:
         self._lock = threading.RLock()
         self._board: Board | None = None
         self._live: LiveView | None = None
+        self._limited = False
         self._counted: datetime | None = None
 
     def result(self, lines: Iterable[Line], *, calm: bool = False) -> None:
@@ -166,10 +167,14 @@ class Screen:
 
         many = self.board.total > FEW and not self.verbose
         if step.stage is Stage.WAIT and (step.key or many):
+            if limited := self.board.limited(step.at) and not self._limited:
+                self._counted = None  # a run that stands still says so at once
             self._count(step.at)
+            self._limited = limited or self._limited
         elif step.stage in {Stage.SAY, Stage.WAIT} or (step.stage is Stage.STEP and step.text and not many):
             self.error(_stamped(step))
         elif step.stage is Stage.END:
+            self._limited = False
             if step.text and many:
                 self.error(_stamped(step))
             self._count(step.at)

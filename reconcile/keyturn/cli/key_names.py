@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,11 @@ import click
 
 LARGEST: Final = 1024 * 1024
 """Bytes of a manifest that is looked into."""
+DEEPEST: Final = 24
+"""No manifest is nested deeper; the parser gets slow where one is."""
 MOST_FILES: Final = 100
+ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""A key of a manifest."""
 
 
 def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -20,7 +25,8 @@ def complete(ctx: click.Context, _param: click.Parameter, incomplete: str) -> li
         files = ctx.params.get("file") or ["keyturn.yaml"]
         typed = ctx.params.get("keys") or ()
         found = dict.fromkeys(name for file in files for name in _names(Path(file)))
-        return [name for name in found if name.startswith(incomplete) and name not in typed]
+        # A shell puts a name into the command line as it is: only what a manifest may have as a key is offered.
+        return [name for name in found if ID.fullmatch(name) and name.startswith(incomplete) and name not in typed]
     return []
 
 
@@ -41,6 +47,8 @@ def _keys(source: bytes) -> list[str]:
     events = yaml.parse(source, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     depth, at_name, field, found = 0, True, "", list[str]()
     for event in events:
+        if depth > DEEPEST:
+            break
         if depth in {1, 2} and isinstance(event, yaml.ScalarEvent) and at_name:
             if depth == 1:
                 field = event.value

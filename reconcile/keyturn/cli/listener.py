@@ -98,13 +98,15 @@ def application(pages: Pages, address: Address) -> ASGIApp:
             return PlainTextResponse("There was no look yet.\n", 503)
         return Response(render(status), media_type=media_type)
 
-    return Starlette(
+    found = Starlette(
         routes=[
             Route("/healthz", guarded(health)),
             Route("/metrics", guarded(lambda: rendered(pages.metrics, OPENMETRICS))),
             Route("/", guarded(lambda: rendered(pages.html, "text/html; charset=utf-8"))),
         ]
     )
+    found.router.redirect_slashes = False  # a redirect would repeat the Host of the request
+    return found
 
 
 class Listener:

@@ -38,13 +38,18 @@ INSTEAD: Final[Mapping[str, str]] = {
 """Variables of other programs that keyturn does not read, and the one that it reads instead."""
 
 
+def read(name: str) -> bool:
+    """Tell whether keyturn itself reads or sets this variable: a manifest may not."""
+    return name in OWN or name in GIVEN or name.startswith(FAMILIES)
+
+
 def strange(environment: Collection[str], used: Collection[str]) -> Iterator[tuple[str, str]]:
     """Yield each variable that is set and not read, with the name of the one that may be meant, or an empty text.
 
     `environment` holds the names that are set, `used` those that the manifests name in `${…}`.
     """
     for name in sorted(environment):
-        known = name in OWN or name in GIVEN or name in used or name.startswith(FAMILIES)
+        known = read(name) or name in used
         if name.startswith(PREFIX) and not known:
             near = get_close_matches(name, [*OWN, *used], n=1, cutoff=0.8)
             yield name, near[0] if near else ""

@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """The PATH of every such program, whatever that of keyturn is."""
 
+PATIENCE = 2.0
+"""Seconds that a killed program has to end."""
+
 
 def run(command: Sequence[str], variables: Mapping[str, str], *, seconds: float, stdin: str = "") -> str:
     """Run a program with exactly these variables and PATH, and return why it failed; empty if it ended with 0.
 
-    After `seconds`, the program and everything in its process group are killed; before, what it leaves running in the
-    background goes on. Its output is discarded: it could hold
-    a secret. It starts in the root directory, so that no relative name leads into a checkout. Raises nothing.
+    After `seconds`, the program and everything in its process group are killed. What it leaves running in the
+    background when it ends in time goes on. Its output is discarded: it could hold a secret. It starts in the root
+    directory, so that no relative name leads into a checkout. Raises nothing.
     """
     try:
         process = subprocess.Popen(
@@ -38,7 +42,11 @@ def run(command: Sequence[str], variables: Mapping[str, str], *, seconds: float,
     except subprocess.TimeoutExpired:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        try:
+            process.wait(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:  # it runs as another user
+            threading.Thread(target=process.wait, name="program", daemon=True).start()
+            return f"{command[0]} did not end within {seconds:.0f} s and cannot be killed: it goes on"
         return f"{command[0]} did not end within {seconds:.0f} s and was killed"
     if process.returncode < 0:
         return f"{command[0]} was ended by signal {-process.returncode}"

@@ -141,7 +141,8 @@ def _slack(notice: Notice) -> bytes:
     """Return a message: no link and no mention is in it."""
 
     def escaped(text: str) -> str:
-        return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        plain = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+        return plain.replace("://", ":\u200b//").replace("@", "@\u200b")
 
     title = f"*{notice.event}*" if notice.event in _BOLD else notice.event.value
     rows = [f"{title}  {escaped(notice.owner)}: {escaped(notice.text)}"]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from keyturn.core.literals import looks_secret, names_secret
 from keyturn.core.sanitize import unsafe
+from keyturn.core.variables import read
 from keyturn.manifest.mistakes import Mistakes, Path, Place
 from keyturn.manifest.tree import Entry, Fields, Items, Node, Scalar
 
@@ -113,6 +114,10 @@ class _Reader:
             self.mistakes.settle(scalar.place, path, _WHICH)
             return scalar
         found = tuple(_VARIABLE.finditer(text))
+        if own := next((one["name"] for one in found if read(one["name"])), ""):
+            text = f"{own} is a variable of keyturn itself; choose another name"
+            self.mistakes.settle(scalar.place, path, text)
+            return scalar
         unset = [one for one in found if not self.environment.get(one["name"])]
         missing = [one["name"] for one in unset if one["fallback"] is None]
         if missing:

@@ -12,7 +12,7 @@ from keyturn.core.model import Desired, DesiredKey, Strategy
 from keyturn.core.permits import literal
 from keyturn.manifest.durations import show_duration
 from keyturn.manifest.policy import VERSION, TimingRule
-from keyturn.manifest.violations import api_names, needed, programs
+from keyturn.manifest.violations import address, api_names, needed, programs
 
 _HEAD = """\
 # What manifests of keyturn may do. Keep this file where nobody who writes a manifest can change it.
@@ -40,6 +40,7 @@ def _rule(desired: Desired) -> dict[str, object]:
         "deliver": _Lines(dict.fromkeys(deliveries)),
         "allow": list(dict.fromkeys(word for key in desired.keys for word, _ in needed(key))),
         "commands": _Lines(dict.fromkeys(program for _, program in programs(desired))),
+        "notify": _Lines(dict.fromkeys(literal(address(receiver)) for receiver in desired.receivers)),
         "limits": {
             "rotations": desired.rotations_per_run,
             "deletes": sum(len(api_names(key)) for key in desired.keys if key.absent),

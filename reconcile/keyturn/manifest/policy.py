@@ -94,6 +94,9 @@ class OwnerRule(_Rule):
     commands: list[Program] = Field(
         [], description="Programs that hooks and receivers may run, each by its exact absolute path."
     )
+    notify: list[Pattern] = Field(
+        [], description="Patterns of the receivers of notices: of their names, or of the URL if the manifest has one."
+    )
     limits: LimitsRule = LimitsRule()
     timing: TimingRule = TimingRule()
 

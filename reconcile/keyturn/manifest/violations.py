@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path as FilePath
 
 from keyturn.core.errors import Mistake
-from keyturn.core.model import AdoptSecret, Delivery, Desired, DesiredKey, Origin, Strategy, TargetConfig
+from keyturn.core.model import AdoptSecret, Delivery, Desired, DesiredKey, Origin, Receiver, Strategy, TargetConfig
 from keyturn.core.permits import EXISTING, NO_CLEANING, SKIP, admits, sort_out
 from keyturn.manifest.durations import show_duration
 from keyturn.manifest.mistakes import Mistakes, Path, Place
@@ -72,6 +72,14 @@ def _violations(policy: Policy, desired: Desired, around: Surroundings) -> Itera
     for path, program in programs(desired):
         if program not in rule.model.commands:
             yield path, f"the policy does not allow the program {program}", rule.at("commands")
+    for index, receiver in enumerate(desired.receivers):
+        if not admits(rule.model.notify, told := address(receiver)):
+            yield ("notify", index), f"the policy allows no receiver {told!r}", rule.at("notify")
+
+
+def address(receiver: Receiver) -> str:
+    """Return what a policy calls a receiver: its URL if the manifest has one, which decides where notices go."""
+    return receiver.url or receiver.name
 
 
 def programs(desired: Desired) -> Iterator[tuple[Path, str]]:

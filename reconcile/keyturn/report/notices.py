@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from keyturn.core import schedule
 from keyturn.core.model import Desired, DesiredKey
@@ -71,7 +73,7 @@ class Notice:
     next, empty if nothing.
     """
 
-    id: str
+    id: Annotated[str, Field(pattern=r"^ntc_[0-9a-f]{32}$")]
     at: datetime
     event: Event
     key: str

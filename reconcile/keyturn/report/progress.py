@@ -73,6 +73,10 @@ class Board:
             parts.append(f"{span(left)} to wait for the API's limit")
         return ", ".join(parts)
 
+    def limited(self, now: datetime) -> bool:
+        """Tell whether the API's rate limit holds back the run, or each key at work."""
+        return self._limit(now) > 0
+
     def lines(self, now: datetime, height: int) -> list[Line]:
         """Return the counter, the wait of the whole run and the keys at work, in at most `height` lines, 3 or more."""
         result = [line(Span(text, Tone.HEAD))] if (text := self.counter(now)) else []

@@ -64,11 +64,7 @@ class KubernetesSettings(TargetSettings):
         description="Scheme, host and port of the API server. Default: the cluster of the pod that keyturn runs in. A "
         "credential is sent only there: it is that of the pod, or of the context of KUBECONFIG with this server.",
     )
-    namespace: Namespace | None = Field(
-        default=None,
-        description="Namespace of the Secrets: a path is then the name of a Secret. Without it a path is "
-        "NAMESPACE/NAME, and the target cannot hold records.",
-    )
+    namespace: Namespace = Field(description="Namespace of the Secrets. A path is the name of a Secret in it.")
 
     def place(self, base: Path) -> Items:
         """Return all settings, with the address as an origin."""
@@ -82,7 +78,7 @@ class KubernetesSettings(TargetSettings):
 
 
 class KubernetesTarget:
-    """The Secrets of one cluster, or of one namespace."""
+    """The Secrets of one namespace."""
 
     kind: ClassVar[str] = "kubernetes"
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -106,7 +102,6 @@ class KubernetesTarget:
             f"target {context.name}",
         )
         self._secrets = Secrets(self._server, context.name)
-        self._name = context.name
         self._namespace = settings.namespace
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[str, str]] = {}
@@ -180,7 +175,7 @@ class KubernetesTarget:
     def list_documents(self, prefix: str) -> tuple[str, ...]:
         """List the documents, including deleted ones that their finalizer keeps."""
         namespace = self._record(prefix).namespace
-        paths = [one.get(PATH, "") for one in self._secrets.list(namespace, f"{FOLDER}={_hash(prefix)}")]
+        paths = self._secrets.list(namespace, f"{FOLDER}={_hash(prefix)}", PATH)
         return tuple(sorted(path.rpartition("/")[2] for path in paths if path.rpartition("/")[0] == prefix))
 
     def check_documents(self, prefix: str) -> None:
@@ -264,28 +259,16 @@ class KubernetesTarget:
                 where=path,
                 evidence="a field has at most 253 of A-Z a-z 0-9 - _ . and is not . or .. at its start",
             )
-        namespace, _, name = path.rpartition("/")
-        if bool(namespace) == bool(self._namespace) or not _named(name) or (namespace and not _named(namespace)):
-            form = "NAME: the target has a namespace" if self._namespace else "NAMESPACE/NAME"
+        if len(path) > _LONGEST or not _NAME.fullmatch(path):
             raise InputError(
-                f"the path {path!r} is not a Secret",
-                evidence=f"it is {form}; names have lower-case letters, digits, - and .",
+                f"the path {path!r} is not the name of a Secret",
+                evidence="names have lower-case letters, digits, - and .",
             )
-        return Place(self._namespace or namespace, name)
+        return Place(self._namespace, path)
 
     def _record(self, path: str) -> Place:
         check_path(path)
-        if self._namespace is None:
-            raise TargetMisfit(
-                "records need a target with a `namespace`",
-                where=f"target {self._name}",
-                remedy="Name the namespace of keyturn itself, not one of its consumers.",
-            )
         return Place(self._namespace, f"keyturn-{_hash(path)}")
-
-
-def _named(name: str) -> bool:
-    return len(name) <= _LONGEST and bool(_NAME.fullmatch(name))
 
 
 def _hash(path: str) -> str:

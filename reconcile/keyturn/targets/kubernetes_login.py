@@ -37,6 +37,8 @@ IN_CLUSTER = "https://kubernetes.default.svc"
 
 HOST, PORT = "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+OURS = "KEYTURN_"
+"""Variables that no credential plugin gets."""
 KEPT = 60.0
 """Seconds for which a token of a file is used before the file is read again: the kubelet renews it."""
 
@@ -158,7 +160,11 @@ class Login:
         try:
             done = subprocess.run(
                 [command or named, *words],
-                env={**self._environment, **added, "KUBERNETES_EXEC_INFO": json.dumps(asked)},
+                env={
+                    **{name: self._environment[name] for name in self._environment if not name.startswith(OURS)},
+                    **added,
+                    "KUBERNETES_EXEC_INFO": json.dumps(asked),
+                },
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=self._seconds,

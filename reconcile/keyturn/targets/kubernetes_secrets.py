@@ -31,8 +31,10 @@ MANAGER = "keyturn"
 NAMES_ONLY = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 PAGE = 500
 """Objects per page of a list, the page size of kubectl."""
-PAGES = 1000
-"""So many pages are read at most."""
+PAGES = 200
+"""So many pages are read at most: 100,000 records."""
+LONGEST = 1000
+"""Characters of an annotation that are kept."""
 
 _VERSION = re.compile(r"[1-9][0-9]*")
 
@@ -162,21 +164,23 @@ class Secrets:
             return None
         return _entry(answer, action, writing=True)
 
-    def list(self, namespace: str, label: str) -> tuple[Mapping[str, str], ...]:
-        """Return the annotations of the Secrets with this label. Their values are not read."""
+    def list(self, namespace: str, label: str, annotation: str) -> tuple[str, ...]:
+        """Return this annotation of the Secrets with this label, empty if one has none. No values are read."""
         action = Action(
             f"target {self._name}, namespace {namespace}",
             f"list the secrets of the namespace {namespace}",
             _rule("list"),
         )
-        found: list[Mapping[str, str]] = []
+        found: list[str] = []
         params = {"labelSelector": label, "limit": str(PAGE)}
         for _ in range(PAGES):
             request = Request("GET", f"/api/v1/namespaces/{namespace}/secrets", params, accept=NAMES_ONLY)
             page = _parsed(_List, self._server.ask(action, request), action)
-            found += [item.metadata.annotations for item in page.items or ()]
+            found += [item.metadata.annotations.get(annotation, "")[:LONGEST] for item in page.items or ()]
             if not page.metadata.token:
                 return tuple(found)
+            if page.metadata.token == params.get("continue") or len(page.items or ()) > PAGE:
+                break
             params = {**params, "continue": page.metadata.token}
         raise TargetUnavailable(f"could not {action.doing}: the list does not end", where=action.where)
 
