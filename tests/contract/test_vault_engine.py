@@ -77,7 +77,7 @@ def test_the_remedy_for_a_deleted_document_works(records: VaultRecords) -> None:
     target, path = records.target(), records.path()
     version = target.write_document(path, '{"n": 1}', "0", free)
     records.lose(path)
-    with pytest.raises(TargetMisfit, match=f"undelete -versions={version}"):
+    with pytest.raises(TargetMisfit, match=f"undelete -mount=secret -versions={version} {path}"):
         target.read_document(path)
     records.server.call("POST", f"secret/undelete/{path}", {"versions": [version]})
     assert target.read_document(path).text == '{"n": 1}'

@@ -189,6 +189,9 @@ def _manifests(files: Sequence[Source], policy: Policy | None, keys: Sequence[st
     for desired in checked.manifests:
         many = f"{count(len(desired.keys), 'key')}, {count(len(desired.targets), 'target')}"
         yield _ok("manifest", f"{desired.owner}: {many}, no mistake")
+        for mistake in desired.unpermitted:
+            what, _, remedy = str(mistake).partition(". ")
+            yield failed("manifest", what, remedy, PolicyError.exit_code)
     for mistake in checked.unsure:
         what, _, remedy = str(mistake).partition(". ")
         yield failed("manifest", what, remedy or "Set it.", InputError.exit_code)

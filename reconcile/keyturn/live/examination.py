@@ -7,12 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from keyturn.core.checkup import Check, failed, failure, skipped, warned
-from keyturn.core.errors import CredentialError, KeyturnError, TargetUnavailable
+from keyturn.core.errors import CredentialError, KeyturnError, TargetMisfit, TargetUnavailable
 from keyturn.core.model import Delivery, Desired
 from keyturn.core.record import Record, parse_record
 from keyturn.live.account import Account
 from keyturn.live.open_targets import Targets
-from keyturn.live.signatures import VARIABLE, Signatures, Stored, signed
+from keyturn.live.signatures import OFF, VARIABLE, Signatures, Stored, signed
 from keyturn.report.lines import count
 from keyturn.targets.base import Target
 from keyturn.targets.probing import Probing
@@ -137,13 +137,18 @@ def _for_all(error: KeyturnError, prefix: str, name: str) -> KeyturnError:
 
 
 def _parsed(documents: Iterable[tuple[str, Stored]], broken: list[KeyturnError]) -> Iterator[Record]:
-    for _, stored in documents:
+    for name, stored in documents:
         try:
             record = parse_record(stored.text, where=stored.path)
         except KeyturnError as error:
             broken.append(error)
         else:
-            if not record.deleted_at:
+            if record.key != name:
+                what, found = "this is the record of another key", f"it names {record.key!r}"
+                broken.append(
+                    TargetMisfit(what, where=stored.path, evidence=found, remedy="Find out who put it there.")
+                )
+            elif not record.deleted_at:
                 yield record
 
 
@@ -151,7 +156,9 @@ def _signatures(documents: Sequence[tuple[str, Stored]], signatures: Signatures)
     """Judge the signatures. Records that were signed and are not checked any more are a failure."""
     with_signature = [name for name, stored in documents if signed(stored)]
     if not signatures:
-        if with_signature:
+        if signatures.off:
+            yield Check(RECORDS, f"{VARIABLE} is {OFF}: no signature is checked or written")
+        elif with_signature:
             yield failed(
                 RECORDS,
                 f"{_some(with_signature)}: signed, but {VARIABLE} is not set, so no signature is checked or written",

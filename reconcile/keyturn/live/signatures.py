@@ -63,6 +63,11 @@ class Signatures:
             )
         return cls([bytes.fromhex(key) for key in keys])
 
+    @property
+    def off(self) -> bool:
+        """Whether an operator gave signatures up."""
+        return self._off
+
     def __bool__(self) -> bool:
         """Whether there is a key."""
         return bool(self._keys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
@@ -105,7 +106,7 @@ def _refused(reading: Reading, path: Path, program: str) -> Iterator[Mistake]:
     if program not in reading.commands:
         text = (
             f"the program {program} may not be run: it is neither in {COMMANDS} nor in `commands` of a policy. "
-            "If it is right, add it to one of them"
+            f"If it is right, type: export {COMMANDS}={shlex.quote(os.pathsep.join((*reading.commands, program)))}"
         )
         yield _mistake(reading, path, text)
 

@@ -32,7 +32,9 @@ class Common:
         for cause, keys in self.keys.items():
             more = f" and {count(len(keys) - NAMED, 'more key', 'more keys')}" if len(keys) > NAMED else ""
             end = self.ends[cause]
-            yield ", ".join(keys[:NAMED]) + more, end, remedy(end, " ".join(keys) if not more else "KEY …")
+            several = " ".join(keys) if not more else "KEY …"
+            told = remedy(end, several)  # an adoption is of one key
+            yield ", ".join(keys[:NAMED]) + more, end, remedy(end, "KEY") if "keyturn adopt" in told else told
 
 
 def common(found: Sequence[tuple[str, Sequence[End]]]) -> Common:

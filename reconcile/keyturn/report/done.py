@@ -26,6 +26,14 @@ def done_text(report: KeyReport) -> str:
     return "; ".join(_parts(report)) if report.done else ""
 
 
+def finished(report: KeyReport) -> frozenset[Change]:
+    """Return what was done to a key, without a rotation or a retire that was begun and is still open."""
+    record, kinds = report.record, frozenset(change.change for change in report.done)
+    op = record.intent.op if record and record.intent else None
+    begun = {Change.ROTATE} if op in {Op.ROTATE, Op.CREATE} else {Change.RETIRE} if op is Op.RETIRE else set()
+    return kinds - begun
+
+
 def smoke_proof(report: KeyReport) -> str:
     """Return `accepted by chat in 7 ms` for a good answer of the smoke-check, else an empty text."""
     smoke = report.smoke

@@ -8,7 +8,7 @@ from keyturn.core.model import GOOD, SmokeResult, Verdict
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import Change, KeyReport, RunReport
 from keyturn.report.common import Common, common
-from keyturn.report.done import done_text
+from keyturn.report.done import done_text, finished
 from keyturn.report.lines import Line, Span, Tone, count, line
 from keyturn.report.plan import change_lines, common_lines, condition_spans, note_lines, rest_lines
 from keyturn.report.remedies import of_verdict, remedies
@@ -69,7 +69,7 @@ def smoke_tone(verdict: Verdict) -> Tone:
 def run_summary(report: RunReport) -> str:
     """Return one sentence of counts: what was done, then the conditions of all keys."""
     ends = [key.now.condition for key in report.reports]
-    kinds = [{change.change for change in key.done} for key in report.reports]
+    kinds = [finished(key) for key in report.reports]
     counted = ((PAST[change], sum(change in found for found in kinds)) for change in PAST)
     done = [f"{number} {word}" for word, number in counted if number]
     problems = sum(len(key.problems) for key in report.reports)

@@ -237,7 +237,7 @@ class VaultTarget:
             remedy=(
                 "Nothing was changed. Restore an earlier version: vault kv rollback."
                 if entry.destroyed
-                else f"Nothing was changed. Restore it: vault kv undelete -versions={entry.version}."
+                else f"Nothing was changed. Restore it: {self._store.undelete(path, entry.version)}"
             ),
         )
 
@@ -249,7 +249,7 @@ class VaultTarget:
                 evidence=f"version {entry.version} at {entry.vanishes}",
                 remedy=(
                     "Set delete_version_after to 0s for the mount and for this path (vault kv metadata put), then "
-                    f"type: vault kv undelete -versions={entry.version}."
+                    f"type: {self._store.undelete(path, entry.version)}"
                 ),
             )
 

@@ -70,6 +70,10 @@ class KeyValue:
         """Return the location for messages."""
         return f"target {self._name}, {self._shown}/{path}"
 
+    def undelete(self, path: str, version: int) -> str:
+        """Return the command that restores a deleted version."""
+        return f"vault kv undelete -mount={self._shown} -versions={version} {path}"
+
     def read(self, path: str, version: int | None = None) -> Entry:
         """Read the newest version, or an earlier one."""
         action = self._action("read", path, "data", "create", "read", "update")

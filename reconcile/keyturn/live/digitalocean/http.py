@@ -117,7 +117,10 @@ class HttpClient:
             failure = NotAccepted(f"not sent: no connection within {self._seconds:g} s", where=self.url)
         except _REFUSED as error:
             failure = NotAccepted(
-                "could not connect", where=self.url, evidence=redact(str(error) or _kind(error), bearer)
+                "could not connect",
+                where=self.url,
+                evidence=redact(str(error) or _kind(error), bearer),
+                remedy="Check the network, and KEYTURN_API_URL if it is set.",
             )
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, ValueError) as error:
             late = watchdog.expired or isinstance(error, httpx.TimeoutException)

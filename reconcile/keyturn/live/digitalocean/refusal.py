@@ -25,7 +25,7 @@ def refusal(answer: Answer, what: str, scope: str, where: str, *, creating: bool
                 f"{what}: the account token is refused",
                 where=where,
                 evidence=evidence,
-                remedy="Create a new token in the control panel, under API.",
+                remedy="Create a new token in the control panel, under API, and set DIGITALOCEAN_TOKEN.",
                 status=status,
             )
         case 403:
