@@ -29,6 +29,7 @@ def test_nothing_but_the_record_changes(nursery: ForkServer) -> None:
         _adopted(made, strategy="alternating")
         del made.keys["bot"]
         assert "left alone: bot" in made.run("plan").stdout
+        assert "not in the manifest: put its entry back, or `keyturn forget bot`" in made.run("status").stdout
         held, keys, secrets = made.held("bot"), dict(made.sandbox.state.keys), dict(made.sandbox.state.secrets)
         answer = made.run("forget", "bot", "--yes", "--reason", "to team b")
         assert "stops managing the key; left as they are: the API keys bot-a (" in answer.stdout

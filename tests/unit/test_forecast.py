@@ -79,6 +79,9 @@ def test_a_freeze_moves_rotations_and_retires() -> None:
     )
     expected = [("rotate", 20), ("retire", 25), ("rotate", 60), ("retire", 61), ("rotate", 90)]
     assert ahead(Subject("o", status(), frozen)) == expected
+    coming = forecast.forecast([Subject("o", status(), frozen)], NOW, NOW + 70 * DAY).coming
+    moved = [one.why.partition(", moved by a freeze from ")[2] for one in coming]
+    assert moved == ["", *(f"{NOW + days * DAY:%Y-%m-%d %H:%M} UTC" for days in (21, 50)), ""]
 
 
 def test_what_was_asked_for_waits_for_no_freeze() -> None:

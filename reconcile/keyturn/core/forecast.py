@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 
@@ -138,6 +138,10 @@ def _unsure(subject: Subject) -> str:
     return ""
 
 
+def _moved(why: str, planned: datetime, at: datetime) -> str:
+    return f"{why}, moved by a freeze from {planned:%Y-%m-%d %H:%M} UTC" if planned < at else why
+
+
 def _of_key(subject: Subject, now: datetime, until: datetime) -> Iterator[Coming]:
     status, rotation = subject.status, subject.rotation
     if STUCK & {end.condition for end in status.every}:
@@ -149,14 +153,16 @@ def _of_key(subject: Subject, now: datetime, until: datetime) -> Iterator[Coming
     hurried = asked or Reason.COMPROMISED in codes
     for _ in range(MOST):
         if retire is not None:
-            at = max(retire, now)
-            at, retire = at if hurried else schedule.thawed(rotation.freezes, at), None
-            one = Coming(at, What.RETIRE, subject.owner, status.key, why="the overlap is over")
+            planned = max(retire, now)
+            at, retire = planned if hurried else schedule.thawed(rotation.freezes, planned), None
+            why = _moved("the overlap is over", planned, at)
+            one = Coming(at, What.RETIRE, subject.owner, status.key, why=why)
         elif asked:
             one, asked, hurried = Coming(start, What.ROTATE, subject.owner, status.key, why="asked for"), False, False
         elif minted and rotation.every and (following := schedule.next_rotation(rotation, minted, start)):
             closes = schedule.closing(rotation.window, following) if rotation.window else None
-            why = f"every {schedule.shown(rotation.every)}"
+            planned = schedule.next_rotation(replace(rotation, freezes=()), minted, start) or following
+            why = _moved(f"every {schedule.shown(rotation.every)}", planned, following)
             one = Coming(following, What.ROTATE, subject.owner, status.key, closes, why)
         else:
             return

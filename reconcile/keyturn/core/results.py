@@ -234,6 +234,8 @@ class KeyStatus:
     """The exit code of all conditions."""
     owner: str = ""
     """The owner of the record: the `name` of the manifest."""
+    entry: bool = True
+    """The manifest has an entry for it; without one only its record is left."""
 
     @property
     def every(self) -> tuple[End, ...]:

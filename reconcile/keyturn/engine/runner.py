@@ -187,11 +187,11 @@ class Runner:
             if one.seen is None:
                 with suppress(Exception):  # an error of its own is told by the plan
                     record = self._world.read_record(key.id).record
-            return status(key, plan.conditions or (plan.end,), record, one.seen, self._now())
+            told = status(key, plan.conditions or (plan.end,), record, one.seen, self._now())
+            return replace(told, entry=key.id not in call.unmanaged)
 
         found = [tell(*item) for item in zip(call.work, plans, planned, strict=True)]
-        for key, one in zip(idle, self._planned(call, idle), strict=True):
-            found.append(tell(key, one.plan, one))
+        found += [tell(key, one.plan, one) for key, one in zip(idle, self._planned(call, idle), strict=True)]
         codes = [key.exit_code for key in found]
         return RunStatus(
             owner=self._desired.owner,

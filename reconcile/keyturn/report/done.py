@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from keyturn.core.model import GOOD, SlotName, Strategy, Verdict
+from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Record
 from keyturn.core.results import Change, KeyReport, Planned
 from keyturn.report.lines import count, moment
@@ -62,7 +63,10 @@ def _parts(report: KeyReport) -> Iterator[str]:
         yield from [proof] if (proof := smoke_proof(report)) else []
         if record and record.retire:
             old = f"the old secret, of slot {record.retire.slot.value},"
-            yield f"{old} dies now" if record.retire.at_once else f"{old} works until {moment(record.retire.at)}"
+            # A freeze may move the end: the condition knows it.
+            ends = [end.until for end in report.conditions if end.code is Reason.OVERLAP and end.until]
+            until = ends[0] if ends else record.retire.at
+            yield f"{old} dies now" if record.retire.at_once else f"{old} works until {moment(until)}"
 
 
 def _words(kind: Change, changes: list[Planned]) -> str:

@@ -86,6 +86,8 @@ def _do(key: KeyStatus) -> str:
 
 def _found(key: KeyStatus, now: datetime) -> str:
     rows = [f"<li>{ends_html(end, now)}</li>" for end in key.every]
+    if not key.entry:
+        rows.append("<li>not in the manifest: only its record is left</li>")
     if key.requested:
         rows.append("<li>a rotation was asked for and is not finished</li>")
     if is_remembered(key) and key.recorded_at:

@@ -19,6 +19,8 @@ from keyturn.report.pools import pool_lines
 from keyturn.report.remedies import remedies, remedy
 from keyturn.report.run import smoke_tone, smoke_words
 
+UNMANAGED = "not in the manifest: put its entry back, or `keyturn forget {key}`"
+"""What is said of a key of which only the record is left."""
 LIVE = "LIVE"
 HEADS = ("KEY", "STATE", "SINCE", LIVE, "GEN", "AGE", "NEXT ROTATION", "DELIVERED", "READ", "WHERE")
 NARROW = ("KEY", "STATE", "AGE", "NEXT ROTATION", "DELIVERED")
@@ -173,6 +175,8 @@ def _notes(key: KeyStatus, shared: Common, *, where: bool) -> list[Line]:
         notes += [] if named else [line("where: ", place(key))]
     if is_remembered(key) and key.recorded_at:
         notes.append(line(f"the rest is as recorded at {moment(key.recorded_at)}"))
+    if not key.entry:
+        notes.append(line(UNMANAGED.format(key=key.key)))
     if key.requested:
         notes.append(line("a rotation was asked for and is not finished"))
     said = [end.code for end in key.every]
