@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 import httpx
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support.go_program import built
-from tests.support.process import bare_environment, free_port, run, start, wait_until
+from tests.support.process import bare_environment, free_port, start, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,8 +133,11 @@ class Cluster:
             f"--initial-cluster=default={between}",
         )
         key = self.home / "sa.key"
-        made = run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", key])
-        assert made.returncode == 0, made.stderr
+        key.write_bytes(
+            ec.generate_private_key(ec.SECP256R1()).private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()
+            )
+        )
         tokens = self.home / "tokens.csv"
         tokens.write_text(f"{self.admin},admin,admin,system:masters\n")
         certificates = self.home / "certs"
