@@ -14,7 +14,7 @@ from keyturn.cli import main as keyturn
 from keyturn.sandbox import Sandbox
 
 KEYS = 300
-RUNS = 5
+RUNS = 15
 LIMIT = 1.1
 HEAD = """\
 apiVersion: keyturn/v1
