@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,27 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             session.stash[LINTER] = built(MODULE, PACKAGE)
         except (NoGo, RuntimeError) as error:
             session.stash[LINTER] = error
+
+
+def _tool(name: str) -> str:
+    """Return the path of a program. Without it its tests are skipped, and pytest says why; with CI set they fail."""
+    if found := shutil.which(name):
+        return found
+    if not os.environ.get("CI"):
+        pytest.skip(f"*** this machine has no {name} ***")
+    pytest.fail(f"this machine has no {name}")
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> str:
+    """The path of kubectl."""
+    return _tool("kubectl")
+
+
+@pytest.fixture(scope="session")
+def systemd_analyze() -> str:
+    """The path of systemd-analyze."""
+    return _tool("systemd-analyze")
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import pytest
 import yaml
 
 from tests.blocks import ROOT, blocks
+from tests.support.process import run
 
 HERE = ROOT / "examples/kubernetes"
 FILES = sorted(path for path in HERE.glob("*.yaml") if path.name not in {"keyturn.yaml", "policy.yaml"})
@@ -73,10 +72,10 @@ def test_the_kustomization_names_every_file() -> None:
     assert mounted == {generated["name"]}
 
 
-@pytest.mark.skipif(shutil.which("kubectl") is None, reason="this machine has no kubectl")
-def test_kustomize_builds_it() -> None:
+def test_kustomize_builds_it(kubectl: str) -> None:
     """Each document of the result is valid, too; the ConfigMap gets its name everywhere."""
-    done = subprocess.run(["kubectl", "kustomize", str(HERE)], check=True, capture_output=True, text=True)  # noqa: S607
+    done = run([kubectl, "kustomize", HERE])
+    assert done.returncode == 0, done.stderr
     documents = list(yaml.safe_load_all(done.stdout))
     for one in documents:
         kubernetes_validate.validate(one, VERSIONS[-1], strict=True)

@@ -16,7 +16,6 @@ from tests.support.process import run
 
 HERE = ROOT / "examples/systemd"
 SERVICE, TIMER, START = HERE / "keyturn.service", HERE / "keyturn.timer", HERE / "keyturn-run"
-ANALYZE = shutil.which("systemd-analyze")
 EXPOSURE = 15
 """Tenths of what `systemd-analyze security` may find."""
 
@@ -29,32 +28,28 @@ def settings() -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.skipif(ANALYZE is None, reason="this machine has no systemd-analyze")
-def test_systemd_can_read_them(tmp_path: Path) -> None:
+def test_systemd_can_read_them(tmp_path: Path, systemd_analyze: str) -> None:
     """`verify` finds no mistake; the program is where the unit says, because it is put there for the check."""
-    assert ANALYZE
     started = tmp_path / "keyturn-run"
     shutil.copy(START, started)
     for unit in (SERVICE, TIMER):
         text = unit.read_text().replace("/usr/local/lib/keyturn/keyturn-run", str(started))
         (tmp_path / unit.name).write_text(text)
     units = [tmp_path / SERVICE.name, tmp_path / TIMER.name]
-    done = run([ANALYZE, "verify", "--man=no", *units], env={"PATH": os.environ["PATH"]})
+    done = run([systemd_analyze, "verify", "--man=no", *units], env={"PATH": os.environ["PATH"]})
     assert (done.returncode, done.stderr) == (0, "")
     (tmp_path / SERVICE.name).write_text(units[0].read_text().replace("Type=oneshot", "Type=sometimes"))
-    assert "sometimes" in run([ANALYZE, "verify", "--man=no", *units], env={"PATH": os.environ["PATH"]}).stderr
+    assert "sometimes" in run([systemd_analyze, "verify", "--man=no", *units], env={"PATH": os.environ["PATH"]}).stderr
 
 
-@pytest.mark.skipif(ANALYZE is None, reason="this machine has no systemd-analyze")
-def test_the_service_is_hardened(tmp_path: Path) -> None:
+def test_the_service_is_hardened(tmp_path: Path, systemd_analyze: str) -> None:
     """The exposure that systemd finds is small, and grows if a line goes."""
-    assert ANALYZE
     options = ["security", "--offline=true", f"--threshold={EXPOSURE}", "--no-pager"]
-    done = run([ANALYZE, *options, SERVICE])
+    done = run([systemd_analyze, *options, SERVICE])
     assert done.returncode == 0, done.stdout[-300:]
     softer = tmp_path / SERVICE.name
     softer.write_text(SERVICE.read_text().replace("SystemCallFilter=", "# ").replace("PrivateUsers=yes", ""))
-    assert run([ANALYZE, *options, softer]).returncode != 0
+    assert run([systemd_analyze, *options, softer]).returncode != 0
 
 
 def test_the_units_parse_and_fit_each_other() -> None:
