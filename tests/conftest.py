@@ -110,12 +110,7 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     Without Go tests are skipped; with CI set they fail.
     """
     from tests.cluster.control_plane import Cluster
-    from tests.support.go_program import NoGo
+    from tests.support.go_program import given
 
-    program = request.session.stash[CLUSTER]
-    if isinstance(program, NoGo) and not os.environ.get("CI"):
-        pytest.skip(f"*** {program} ***")
-    if isinstance(program, Exception):
-        pytest.fail(str(program))
-    with Cluster(program, tmp_path_factory.mktemp("cluster")) as server:
+    with Cluster(given(request.session.stash[CLUSTER]), tmp_path_factory.mktemp("cluster")) as server:
         yield server

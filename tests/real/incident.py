@@ -26,7 +26,7 @@ FIELD = "MODEL_ACCESS_KEY"
 MODEL = "llama3.3-70b-instruct"
 FREE = 10**9
 LONGEST = 600.0
-WAITS = re.compile(r"to wait for the API.s limit")
+WAITS = re.compile(r"waits \d+ s for the API's rate limit|to wait for the API's limit")
 
 
 @dataclass(frozen=True, slots=True)

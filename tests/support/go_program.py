@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.process import run
 
 if TYPE_CHECKING:
@@ -51,6 +53,15 @@ def built(module: Path, package: str = ".", *, linked: str = "-s -w") -> Path:
                 go(compiler, module, "build", *FLAGS, "-ldflags", linked, "-o", str(made), package, CGO_ENABLED="0")
                 made.rename(program)
     return program
+
+
+def given(found: Path | Exception) -> Path:
+    """Return a program. Without Go the test that needs it is skipped, and pytest says why; with CI set it fails."""
+    if isinstance(found, Path):
+        return found
+    if isinstance(found, NoGo) and not os.environ.get("CI"):
+        pytest.skip(f"*** {found} ***")
+    pytest.fail(str(found))
 
 
 def find(wanted: str) -> str:
