@@ -12,9 +12,9 @@ Script = Callable[[socket.socket], None]
 
 
 def reply(status: int, body: bytes | str = b"", headers: Mapping[str, str] | None = None) -> bytes:
-    """Return the bytes of an HTTP/1.1 answer."""
+    """Return the bytes of an HTTP/1.1 answer, after which the connection closes: no client may keep it."""
     content = body.encode() if isinstance(body, str) else body
-    lines = [f"HTTP/1.1 {status} Whatever", f"Content-Length: {len(content)}"]
+    lines = [f"HTTP/1.1 {status} Whatever", "Connection: close", f"Content-Length: {len(content)}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     return "\r\n".join([*lines, "", ""]).encode() + content
 
