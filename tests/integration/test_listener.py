@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
 
+from keyturn.cli import connections
 from keyturn.cli.listener import OPENMETRICS, Address, Listener, parse_address
 from keyturn.cli.running import pages
 from keyturn.core.errors import InputError
@@ -151,6 +154,91 @@ def test_a_port_in_use_is_said(told: Told) -> None:
         port = int(first.url.rstrip("/").rpartition(":")[2])
         with pytest.raises(InputError, match="cannot listen on this address"):
             stack.enter_context(Listener(pages(told, lambda: NOW, metrics, html), Address("127.0.0.1", port)))
+
+
+def connect(url: str, text: bytes) -> socket.socket:
+    """Return a connection on which this was sent."""
+    found = socket.create_connection(("127.0.0.1", int(url.rstrip("/").rpartition(":")[2])), timeout=10)
+    found.sendall(text)
+    return found
+
+
+def ended(client: socket.socket) -> bool:
+    """Tell whether the server ends this connection within ten seconds, whatever it sends before."""
+    with suppress(ConnectionError):
+        while client.recv(65536):
+            pass
+    return True
+
+
+@pytest.mark.finding("D1", before="with 100 slow clients, /healthz answered 503", now="200; the oldest of them ends")
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HT", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-A: "])
+def test_slow_clients_do_not_keep_the_health_from_being_told(url: str, sent: bytes) -> None:
+    """However many have connected and sent half a header."""
+    with ExitStack() as stack:
+        clients = [stack.enter_context(connect(url, sent)) for _ in range(100)]
+        assert get(url, "healthz").status_code == 200
+        assert ended(clients[0])
+        assert get(url, "").status_code == 200
+
+
+@pytest.mark.finding("D1", before="a client that sent a byte a second was heard for ever", now="10 s for all of it")
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999\r\n\r\n",
+    ],
+)
+def test_a_client_has_one_deadline_for_everything(
+    told: Told, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    """Each further byte would have put it off: of the header, and of a body that nobody asked for."""
+    monkeypatch.setattr(connections, "SECONDS", 0.5)
+    with Listener(pages(told, lambda: NOW, metrics, html), LOOPBACK) as listener, connect(listener.url, sent) as client:
+        began = time.monotonic()
+        with suppress(ConnectionError):
+            while time.monotonic() - began < 5:
+                client.sendall(b"x")
+                time.sleep(0.05)
+        assert time.monotonic() - began < 4
+
+
+def test_an_answer_that_nobody_reads_ends_too(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is longer than what the system buffers."""
+    monkeypatch.setattr(connections, "SECONDS", 0.5)
+    long = pages(told, lambda: NOW, metrics, lambda _: "x" * 20_000_000)
+    with Listener(long, LOOPBACK) as listener:
+        client = connect(listener.url, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        time.sleep(1)
+        got = 0
+        with client, suppress(ConnectionError):
+            while part := client.recv(1 << 20):
+                got += len(part)
+        assert 0 < got < 20_000_000
+
+
+def test_a_header_has_a_limit(url: str) -> None:
+    """Beyond it the connection ends; one request is answered on each."""
+    with connect(url, b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 12_000) as client:
+        assert client.recv(100).startswith(b"HTTP/1.1 400 ")
+        assert ended(client)
+    assert get(url, "healthz").headers["connection"] == "close"
+
+
+def test_a_page_is_rendered_once_per_look(told: Told) -> None:
+    """A crowd of readers costs no more than one."""
+    seen: list[StatusDocument] = []
+
+    def slow(document: StatusDocument) -> str:
+        seen.append(document)
+        return html(document)
+
+    with Listener(pages(told, lambda: NOW, metrics, slow), LOOPBACK) as listener:
+        assert {get(listener.url, "").status_code for _ in range(3)} == {200}
+        told.snapshot = Snapshot(told.snapshot.statuses, NOW, NOW)
+        assert get(listener.url, "").status_code == 200
+    assert len(seen) == 2
 
 
 @pytest.mark.parametrize(

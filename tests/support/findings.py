@@ -52,6 +52,7 @@ FINDINGS = {
     "B5": "a record makes any field a delivery",
     "B6": "an empty field that was declared is ours for ever",
     "B7": "smaller gaps of manifests and targets",
+    "D1": "slow clients silence the health of a run",
 }
 """Each finding in one line."""
 

@@ -11,15 +11,16 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from keyturn.cli.connections import bounded_server
 from keyturn.cli.pages import Pages, Render
 from keyturn.core.errors import InputError
+from keyturn.report.documents import StatusDocument
 
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
@@ -80,33 +81,54 @@ def application(pages: Pages, address: Address) -> ASGIApp:
         host = request.headers.get("host", "")
         return (host if host.endswith("]") else host.rpartition(":")[0] or host) not in LOCAL_NAMES
 
-    def guarded(answer: Callable[[], Response]) -> Callable[[Request], Response]:
-        def respond(request: Request) -> Response:
-            if refused(request):
-                return told(PlainTextResponse("This server answers to localhost only.\n", 421))
-            return told(answer())
-
-        return respond
+    def answered(request: Request, answer: Callable[[], Response]) -> Response:
+        if refused(request):
+            return told(PlainTextResponse("This server answers to localhost only.\n", 421))
+        return told(answer())
 
     def health() -> Response:
         well, what = pages.health()
         return JSONResponse(what, 200 if well else 503)
 
-    def rendered(render: Render, media_type: str) -> Response:
-        status = pages.status()
-        if status is None:
-            return PlainTextResponse("There was no look yet.\n", 503)
-        return Response(render(status), media_type=media_type)
+    async def healthz(request: Request) -> Response:
+        return answered(request, health)  # in the loop of the server: no page that is rendered delays it
+
+    def page(render: Render, media_type: str) -> Callable[[Request], Response]:
+        rendered = _Rendered(render)
+
+        def answer() -> Response:
+            status = pages.status()
+            if status is None:
+                return PlainTextResponse("There was no look yet.\n", 503)
+            return Response(rendered.text(status), media_type=media_type)
+
+        return lambda request: answered(request, answer)
 
     found = Starlette(
         routes=[
-            Route("/healthz", guarded(health)),
-            Route("/metrics", guarded(lambda: rendered(pages.metrics, OPENMETRICS))),
-            Route("/", guarded(lambda: rendered(pages.html, "text/html; charset=utf-8"))),
+            Route("/healthz", healthz),
+            Route("/metrics", page(pages.metrics, OPENMETRICS)),
+            Route("/", page(pages.html, "text/html; charset=utf-8")),
         ]
     )
     found.router.redirect_slashes = False  # a redirect would repeat the Host of the request
     return found
+
+
+class _Rendered:
+    """A page that is rendered once per status, however often it is asked for. Thread-safe."""
+
+    def __init__(self, render: Render) -> None:
+        self._render = render
+        self._lock = threading.Lock()
+        self._of: StatusDocument | None = None
+        self._text = ""
+
+    def text(self, status: StatusDocument) -> str:
+        with self._lock:
+            if status is not self._of:
+                self._text, self._of = self._render(status), status
+            return self._text
 
 
 class Listener:
@@ -123,21 +145,7 @@ class Listener:
         self._socket = _listen(self._address)
         host, port = self._socket.getsockname()[:2]
         self.url = f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                application(self._pages, self._address),
-                ws="none",
-                loop="asyncio",
-                lifespan="off",
-                log_config=None,
-                log_level="critical",
-                access_log=False,
-                server_header=False,
-                limit_concurrency=50,
-                timeout_keep_alive=5,
-                timeout_graceful_shutdown=1,
-            )
-        )
+        self._server = bounded_server(application(self._pages, self._address))
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, name="keyturn-http", daemon=True
         )

@@ -207,9 +207,14 @@ def pages(
             "keyturn": __version__,
         }
 
+    last: tuple[object, StatusDocument | None] = (None, None)
+
     def status() -> StatusDocument | None:
+        nonlocal last  # one document per snapshot: a page is rendered once for it
         seen = loop.snapshot
-        return status_of(seen.statuses, seen.last_success) if seen.last_success else None
+        if last[0] is not seen:
+            last = seen, status_of(seen.statuses, seen.last_success) if seen.last_success else None
+        return last[1]
 
     return Pages(health, status, metrics or report("openmetrics"), html or report("html"))
 
