@@ -284,31 +284,48 @@ def test_a_program_runs_only_if_the_operator_permits_it(nursery: ForkServer, tmp
         assert permitted == program
 
 
+@pytest.mark.finding("D3", before="a receiver without its variable stopped all manifests", now="only its notices wait")
 def test_a_receiver_that_the_operator_has_not_set_up(nursery: ForkServer) -> None:
-    """A stranger's manifest reaches no host and reads no variable: apply refuses; what sends nothing goes on."""
+    """A stranger's manifest reaches no host and reads no variable, and it holds up no key: only its notices wait."""
     with Listener() as listener, desk(nursery) as made:
         made.existing("bot")
-        made.more["notify"] = [{"type": "webhook", "name": "ops", "url": f"{listener.url}/hook", "on": ALL}]
-        for variables, words in (
-            ({}, "the secret that signs the notices of this receiver is not set"),
-            ({"KEYTURN_NOTIFY_OPS_SECRET": "whsec_c2hvcnQ="}, "this is not a secret for webhooks"),
-            ({"KEYTURN_NOTIFY_OPS_SECRET": SECRET}, f"no notice may be sent to {listener.url}"),
+        made.more["notify"] = [
+            {"type": "webhook", "name": "ops", "url": f"{listener.url}/hook", "on": ALL},
+            {"type": "slack", "name": "chat", "on": ALL},
+            {"type": "dead-man", "name": "switch"},
+        ]
+        made.variables = {"KEYTURN_NOTIFY_CHAT_URL": f"{listener.url}{SLACK}"}
+        made.run(*APPLY)
+        other = {"KEYTURN_ALLOWED_ORIGINS": f"vault={listener.url}"}
+        for number, (variables, words) in enumerate(
             (
-                {"KEYTURN_NOTIFY_OPS_SECRET": SECRET, "KEYTURN_ALLOWED_ORIGINS": f"vault={listener.url}"},
-                f"no notice may be sent to {listener.url}",
+                ({}, "the secret that signs the notices of this receiver is not set"),
+                ({"KEYTURN_NOTIFY_OPS_SECRET": "whsec_c2hvcnQ="}, "this is not a secret for webhooks"),
+                ({"KEYTURN_NOTIFY_OPS_SECRET": SECRET}, f"no notice may be sent to {listener.url}"),
+                ({"KEYTURN_NOTIFY_OPS_SECRET": SECRET, **other}, f"no notice may be sent to {listener.url}"),
             ),
+            start=2,  # the first secret is the first one
         ):
-            made.variables = variables
-            for command in (APPLY, ROTATE):
-                assert words in made.run(*command, code=3).stderr
+            made.variables = {"KEYTURN_NOTIFY_CHAT_URL": f"{listener.url}{SLACK}", **variables}
+            answer = made.run(*ROTATE)
+            assert f"A receiver is not set up, and its notices wait: {made.folder}/keyturn.yaml:" in answer.stdout
+            assert words in answer.stdout
+            assert "KEYTURN_NOTIFY_SWITCH_URL: the URL of this receiver is not set" in answer.stdout
+            assert f"{number} notices wait for receiver ops" in answer.stdout
+            checked = made.run("validate")
+            assert words in checked.stderr
+            assert "KEYTURN_NOTIFY_SWITCH_URL" in checked.stderr
+        assert [got.path for got in listener.log] == [SLACK] * 5, "the others are told"
+        assert words in made.run("doctor", code=3).stdout
         made.run("plan")
-        made.run("validate")
-        made.run("status", code=None)
+        made.run("status")
         made.variables["KEYTURN_ALLOWED_ORIGINS"] = f"notify={listener.url}"
         listener.status, listener.location = 307, f"{listener.url}/elsewhere"
         answer = made.run(*APPLY)
         assert "it answered with HTTP 307" in answer.stdout, "no redirect is followed"
-        assert {got.path for got in listener.log} == {"/hook"}
+        listener.status, listener.location = 204, ""
+        made.run(*APPLY)
+        assert [one["event"] for one in listener.notices()][-5:] == ["rotated"] * 5, "nothing is lost"
         _no_secret(made, listener)
 
 

@@ -190,9 +190,7 @@ def test_slow_clients_do_not_keep_the_health_from_being_told(url: str, sent: byt
         b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999\r\n\r\n",
     ],
 )
-def test_a_client_has_one_deadline_for_everything(
-    told: Told, monkeypatch: pytest.MonkeyPatch, sent: bytes
-) -> None:
+def test_a_client_has_one_deadline_for_everything(told: Told, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
     """Each further byte would have put it off: of the header, and of a body that nobody asked for."""
     monkeypatch.setattr(connections, "SECONDS", 0.5)
     with Listener(pages(told, lambda: NOW, metrics, html), LOOPBACK) as listener, connect(listener.url, sent) as client:

@@ -215,12 +215,86 @@ def test_the_notebook_changes_by_compare_and_set() -> None:
     writes = store.writes
     book.change("team", lambda notes: notes)
     assert store.writes == writes
-    with pytest.raises(TargetMisfit, match="of this owner"):
-        book.open("other")
+    assert book.open("other") == (Notes("other", lost="they are those of another owner"), str(store.version))
     with pytest.raises(TargetMisfit, match="so nothing is delivered to it"):
         refuse_document({"document": store.text}, "here")
     store.error = Forged("its signature does not hold")
-    assert book.open("team") == (Notes("team"), str(store.version))
+    assert book.open("team") == (Notes("team", lost="its signature does not hold"), str(store.version))
+
+
+FORGED = {
+    "nobody": ('["chat"]', "[]"),
+    "a name that no receiver has": ('["chat"]', '["chat\\u001b[2J"]'),
+    "another owner": ('"owner": "team", "condition"', '"owner": "other", "condition"'),
+    "a text": ('"text": "text"', '"text": "a\\nb"'),
+    "a long text": ('"text": "text"', f'"text": "{"x" * 501}"'),
+    "a negative count": ('"made": 1', '"made": -1'),
+    "a negative generation": ('"generation": 1', '"generation": -9'),
+    "an absurd count": ('"made": 1', f'"made": {"9" * 5000}'),
+    "a negative loss": ('"dropped": {}', '"dropped": {"chat": -5}'),
+    "no JSON": ("{", ""),
+    "deep JSON": ('"keys": {', f'"keys": {"[" * 5000}'),
+    "another kind": ('"kind": "notices"', '"kind": "record"'),
+}
+
+
+@pytest.mark.finding(
+    "D4", before="a notice that waits for `to: []` was lost without a word", now="begun again, and said"
+)
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+def test_a_forged_notebook_mutes_nobody_and_is_said(forged: tuple[str, str]) -> None:
+    """What keyturn never writes makes it count for nothing: everything that is wrong is told, and the report says why."""
+    store = Store()
+    hearing = replace(DESIRED, receivers=(Receiver("slack", "chat", ("failed", "parked")),))
+    whole = Notes("team", {"bot": Told(1, ("failed/failed@",))}, (Waiting(notice(1), ("chat",)),), 1)
+    store.notebook.change("team", lambda _: whole)
+    assert store.text is not None
+    assert store.text != (text := store.text.replace(*forged))
+    store.text = text
+    assert "forged or damaged" in Notices(hearing, store.notebook, {}).waiting()[0]
+    Notices(hearing, store.notebook, {}).begin(lambda _: record(1))
+    report = RunReport("team", "run", (KeyReport("bot", (), FAILED, conditions=(FAILED,), record=record(1)),))
+    said = Notices(hearing, store.notebook, {}).end(report, whole=True).notes
+    assert "forged or damaged, and were begun again; what waited in them is lost: " in said[0]
+    assert "1 notice waits for receiver chat" in said[1]
+    (waiting,) = store.notebook.open("team")[0].outbox
+    assert (waiting.notice.event, waiting.notice.text, waiting.to) == ("failed", "bot: no", ("chat",))
+    assert "forged" not in repr(Notices(hearing, store.notebook, {}).end(report, whole=True).notes), "it is said once"
+
+
+def test_the_notebook_of_a_later_version_is_left_alone() -> None:
+    """What is wrong is told all the same, whatever the event, under one id per day."""
+    store = Store()
+    store.text = '{"kind": "notices", "schema": 2, "owner": "team", "book": []}'
+    notices = Notices(replace(DESIRED, receivers=(Receiver("slack", "chat", ("parked",)),)), store.notebook, {})
+    notices.begin(lambda _: None)
+    report = RunReport("team", "run", (KeyReport("bot", (), PARKED, conditions=(PARKED,)),))
+    said = notices.end(report, whole=True).notes
+    assert "a later keyturn wrote these notes" in said[0]
+    assert "Receiver chat: " in said[1], "the parked key was not held back"
+    assert store.writes == 0
+
+
+@pytest.mark.finding("D4", before="a generation in the notebook muted all later rotations", now="the record counts")
+def test_more_rotations_were_told_than_there_were() -> None:
+    """The notebook was forged, or the record restored: the rotation of this run is told, and the next ones."""
+    mints = KeyReport("bot", (), READY, conditions=(READY,), record=record(5), mints=1)
+    found, after = changes(RunReport("team", "run", (mints,)), DESIRED, {"bot": Told(10**9)}, NOW, 0)
+    assert [one.event for one in found] == ["rotated"]
+    assert after["bot"] == Told(5)
+    store = Store()
+    store.notebook.change("team", lambda notes: replace(notes, keys={"bot": Told(10**9)}))
+    notices = Notices(replace(DESIRED, receivers=(Receiver("slack", "chat", ("failed",)),)), store.notebook, {})
+    said = notices.end(RunReport("team", "run", (mints,)), whole=True).notes
+    assert said == ("The notes of notices knew more rotations than the records have, and follow the records now: bot",)
+
+
+def test_the_count_of_notices_rolled_back_repeats_no_id() -> None:
+    """A receiver ignores an id that it has seen."""
+    report = RunReport("team", "run", (KeyReport("bot", (), FAILED, conditions=(FAILED,)),))
+    (one,), _ = changes(report, DESIRED, {}, NOW, 0)
+    (two,), _ = changes(replace(report, run="later"), DESIRED, {}, NOW, 0)
+    assert one.id != two.id
 
 
 def test_nothing_is_read_without_receivers_and_nothing_is_ever_raised() -> None:

@@ -137,14 +137,15 @@ class FileWork:
             yield tuple(result)
 
     def _tell(self, reports: Sequence[RunReport]) -> None:
-        """Show the report of a manifest if something was done, or if something else is wrong than before."""
+        """Show the report of a manifest if something was done, or if it says something else than before."""
         for one in reports:
             ends = tuple((key.key, key.now.code, key.problems) for key in one.reports if key.exit_code)
             done = any(key.done for key in one.reports)
-            if done or (ends, one.stopped) != self._told.get(one.owner, ((), "")):
+            now = (ends, one.stopped, one.notes)
+            if done or now != self._told.get(one.owner, ((), "", ())):
                 self.say(f"{one.owner}:")
                 self._screen.result(run_lines([one]))
-            self._told[one.owner] = (ends, one.stopped)
+            self._told[one.owner] = now
 
     def _place(self, one: Desired) -> str:
         """Return where the records are, to tell two manifests of the same owner name apart."""

@@ -150,25 +150,18 @@ def plan_all(manifests_: Sequence[Opened], order: Order) -> list[RunPlan]:
 
 
 def check_programs(desired: Desired) -> None:
-    """Raise PolicyError for a program that may not be run."""
+    """Raise PolicyError for a program that may not be run.
+
+    A receiver that is not set up stops nothing: its notices wait, and the report says so.
+    """
     if desired.unpermitted:
         raise PolicyError(desired.unpermitted)
 
 
-def check_set_up(desired: Desired) -> None:
-    """Raise PolicyError for a program that may not be run, ManifestError for a receiver that cannot be told.
-
-    A plan tells nobody, so that its environment needs no secret of a receiver.
-    """
-    check_programs(desired)
-    if desired.unset:
-        raise ManifestError(desired.unset)
-
-
 def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
-    """Plan, show the plan, confirm, apply and report. Return the exit code. Raises like `check_set_up`."""
+    """Plan, show the plan, confirm, apply and report. Return the exit code. Raises like `check_programs`."""
     for one in manifests_:
-        check_set_up(one.desired)
+        check_programs(one.desired)
     plans = plan_all(manifests_, order)
     asks = not order.yes and sys.stdin.isatty()
     changed = sum(1 for plan in plans for key in plan.plans if key.changes)
@@ -206,10 +199,10 @@ def apply_once(
     Return the reports, and a signal that came.
 
     `digests`: by owner, what the plan has to be; no digest accepts the plan as it is at apply time. `heard`: is told
-    of each signal at once. Raises like `check_set_up`.
+    of each signal at once. Raises like `check_programs`.
     """
     for one in manifests_:
-        check_set_up(one.desired)
+        check_programs(one.desired)
         one.begin()
     with Signals(heard) as signals:
         reports = [

@@ -299,7 +299,7 @@ class Desired:
     unpermitted: tuple[Mistake, ...] = ()
     """Programs that the operator does not permit; before anything is planned they are refused."""
     unset: tuple[Mistake, ...] = ()
-    """What the environment lacks to tell the receivers; before anything is changed it is refused."""
+    """What the environment lacks to tell the receivers: their notices wait, and each report says so."""
     freezes: tuple[Freeze, ...] = ()
 
 

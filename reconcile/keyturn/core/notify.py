@@ -13,6 +13,8 @@ KIND = "notify"
 """The kind of the entries of KEYTURN_ALLOWED_ORIGINS that permit receivers."""
 COMMANDS = "KEYTURN_ALLOWED_COMMANDS"
 """The variable with the programs that may be run, separated as in PATH."""
+NAME = r"^[a-z][a-z0-9-]{0,31}$"
+"""What a receiver may be called."""
 PREFIX = "whsec_"
 LEAST, MOST = 24, 64
 """How many bytes a secret has, as Standard Webhooks says."""
@@ -28,7 +30,8 @@ def url_of(name: str, environment: Mapping[str, str]) -> str:
     where = variable(name, "URL")
     url = environment.get(where, "").strip()
     if not url:
-        raise InputError("the URL of this receiver is not set", where=where)
+        remedy = "Set it, or take the receiver out of the manifest."
+        raise InputError("the URL of this receiver is not set", where=where, remedy=remedy)
     try:
         check_transport(parse_origin(url))
     except InputError as error:

@@ -1,21 +1,26 @@
 """The notebook of a manifest's notices: what was told of each key, and which notices wait for which receivers.
 
 It is one document beside the records. A notice is in it before it is sent, and it leaves when its receivers have it: a
-run that is killed in between loses nothing, and what is sent a second time has the same id.
+run that is killed in between loses nothing, and what is sent a second time has the same id. One that is forged or damaged
+counts for nothing: it is begun again, which tells too much at worst, and the next report says so.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from keyturn.core.errors import Conflict, Forged, TargetMisfit
+from keyturn.core.notify import NAME
+from keyturn.core.sanitize import plain
 from keyturn.live.signatures import Stored
-from keyturn.report.notices import Notice, Told
+from keyturn.report.notices import LONGEST, Notice, Told
 from keyturn.targets.base import Document
 
 TRIES = 5
@@ -37,7 +42,7 @@ class Waiting:
 class Notes:
     """The document. `made`: how many notices there were ever. `dropped`: how many each receiver never got.
 
-    `key` is empty: it tells a delivery that this path is one of keyturn's own.
+    `lost`: why the document before it counted for nothing; empty as soon as a report said it. `key` is empty: it tells a delivery that this path is one of keyturn's own.
     """
 
     owner: str
@@ -45,6 +50,7 @@ class Notes:
     outbox: tuple[Waiting, ...] = ()
     made: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
+    lost: str = ""
     key: Literal[""] = ""
     kind: Literal["notices"] = "notices"
     schema: Literal[1] = 1
@@ -86,25 +92,28 @@ class Notebook:
     where: str
 
     def open(self, owner: str) -> tuple[Notes, str]:
-        """Return the notes and their version; empty notes if there are none, or if their signature does not hold.
+        """Return the notes and their version; new notes if there are none, or if the document counts for nothing.
 
-        Raises KeyturnError: the store does not answer, or this is not the document of this owner.
+        Raises KeyturnError: the store does not answer, or a later version of keyturn wrote the document.
         """
         try:
             found = self.read()
-        except Forged:  # to begin again tells too much at worst
+        except Forged as error:
             stored = self.stored()
-            return Notes(owner), stored.version if stored else ""
+            return Notes(owner, lost=error.evidence or error.what), stored.version if stored else ""
         if found.text is None:
             return Notes(owner), found.version
         try:
             notes = _NOTES.validate_json(found.text)
         except ValidationError:
-            notes = None
-        if notes is None or notes.owner != owner:
-            remedy = "Use the version of keyturn that wrote it, or restore the document."
-            raise TargetMisfit("this is not a notebook of notices of this owner", where=self.where, remedy=remedy)
-        return notes, found.version
+            if _later(found.text):
+                remedy = "Use the version of keyturn that wrote it."
+                raise TargetMisfit("a later keyturn wrote these notes", where=self.where, remedy=remedy) from None
+            return Notes(owner, lost="they cannot be read"), found.version
+        if notes.owner != owner:
+            return Notes(owner, lost="they are those of another owner"), found.version
+        wrong = _wrong(notes)
+        return (Notes(owner, lost=wrong) if wrong else notes), found.version
 
     def change(self, owner: str, by: Callable[[Notes], Notes]) -> Notes:
         """Change the notes by compare-and-set, and return them. Nothing is written if nothing changes.
@@ -122,3 +131,25 @@ class Notebook:
                 continue
             return after
         raise Conflict("the notes of notices keep changing", where=self.where)
+
+
+def _wrong(notes: Notes) -> str:
+    """Say what keyturn never writes into its notes; empty if there is nothing of the kind."""
+    named = {*notes.dropped, *(name for one in notes.outbox for name in one.to)}
+    if not all(re.fullmatch(NAME, name) for name in named) or not all(one.to for one in notes.outbox):
+        return "a notice waits for nobody, or for a name that no receiver can have"
+    if any(one.notice.owner != notes.owner for one in notes.outbox):
+        return "a notice of another owner waits"
+    if any(plain(text, LONGEST) != text for one in notes.outbox for text in (one.notice.text, one.notice.do)):
+        return "the text of a notice is none of keyturn's"
+    if min(notes.made, *notes.dropped.values(), *(one.generation for one in notes.keys.values()), 0) < 0:
+        return "a number is negative"
+    return ""
+
+
+def _later(text: str) -> bool:
+    """Tell whether this is the document of a later version."""
+    with suppress(ValueError, RecursionError):
+        found = json.loads(text)
+        return isinstance(found, dict) and isinstance(found.get("schema"), int) and found["schema"] > 1
+    return False

@@ -14,7 +14,7 @@ from keyturn.core.results import RunReport
 from keyturn.live.notebook import Notebook, Notes, Waiting
 from keyturn.live.receivers import DEAD_MAN, Sent, send_all
 from keyturn.report.lines import count
-from keyturn.report.notices import Event, Notice, Told, changes, first
+from keyturn.report.notices import FEW, GOOD, Notice, Told, ahead, changes, first
 
 
 class Notices:
@@ -68,20 +68,29 @@ class Notices:
         if not self._hearing:
             return []
         try:
-            return _waiting(self._notebook.open(self._desired.owner)[0], {})
+            notes = self._notebook.open(self._desired.owner)[0]
+            return [*_lost(notes), *_waiting(notes.without({}, self._names), {})]
         except KeyturnError as error:
             return [f"It is not known whether notices wait: {error}"]
 
     def _told(self, report: RunReport, *, whole: bool) -> list[str]:
         jobs: dict[str, list[Notice]] = {}
-        said: list[str] = []
+        said = [f"A receiver is not set up, and its notices wait: {one}" for one in self._desired.unset]
         notes: Notes | None = None
         if self._hearing:
+            before = Notes("")
+
+            def change(now: Notes) -> Notes:
+                nonlocal before
+                before = now
+                return self._with(now, report, whole=whole)
+
             try:
-                notes = self._notebook.change(self._desired.owner, lambda notes: self._with(notes, report, whole=whole))
+                notes = self._notebook.change(self._desired.owner, change)
+                said += [*_lost(before), *_ahead(before, report)]
                 outbox: Sequence[Waiting] = notes.outbox
             except KeyturnError as error:
-                said.append(f"What was told cannot be stored, so only failures are told, once a day: {error}")
+                said.append(f"What was told cannot be stored, so only what is wrong is told, once a day: {error}")
                 outbox = self._unstored(report)
             for one in outbox:
                 for name in one.to:
@@ -90,7 +99,6 @@ class Notices:
         if whole and report.exit_code == 0:
             jobs |= {name: [] for name in switches}
         sent = send_all(jobs, self._desired.receivers, self._environment) if jobs else {}
-        missed = [name for name in switches if _why(sent, name)]
         missed = [name for name in switches if _why(sent, name)]
         said += [f"The dead man's switch {name} was not called: {sent[name].why}" for name in missed]
         if notes is None:
@@ -109,18 +117,31 @@ class Notices:
             known = {key.id for key in self._desired.keys} | told.keys()
             keys = {key: one for key, one in keys.items() if key in known}
         fresh = [one for notice in found if (one := Waiting(notice, self._wanted(notice))).to]
-        after = replace(notes, keys=keys, outbox=(*notes.outbox, *fresh), made=notes.made + len(found))
+        after = replace(notes, keys=keys, outbox=(*notes.outbox, *fresh), made=notes.made + len(found), lost="")
         return after.without({}, self._names)
 
     def _unstored(self, report: RunReport) -> Sequence[Waiting]:
-        """Return the failures of a run whose notes cannot be read. Their ids are the same for the whole day."""
+        """Return what is wrong after a run whose notes cannot be read. The ids are the same for the whole day."""
         now = self._now()
-        found, _ = changes(report, self._desired, {}, now, -now.toordinal())
-        same = [replace(one, at=now) for one in found if one.event is Event.FAILED]
+        found, _ = changes(replace(report, run=""), self._desired, {}, now, -now.toordinal())
+        same = [replace(one, run=report.run) for one in found if one.event not in GOOD]
         return [Waiting(notice, to) for notice in same if (to := self._wanted(notice))]
 
     def _wanted(self, notice: Notice) -> tuple[str, ...]:
         return tuple(one.name for one in self._hearing if notice.event in one.on)
+
+
+def _lost(notes: Notes) -> list[str]:
+    """Say that the notes before these counted for nothing."""
+    said = "The notes of notices were forged or damaged, and were begun again; what waited in them is lost"
+    return [f"{said}: {notes.lost}"] if notes.lost else []
+
+
+def _ahead(notes: Notes, report: RunReport) -> list[str]:
+    """Say of which keys the notes knew rotations that never were."""
+    found = [one.key for one in report.reports if ahead(notes.keys.get(one.key), one.record)]
+    told = "The notes of notices knew more rotations than the records have, and follow the records now"
+    return [f"{told}: {', '.join(found[:FEW])}{' …' if found[FEW:] else ''}"] if found else []
 
 
 def _why(sent: Mapping[str, Sent], name: str) -> str:

@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema
 
 from keyturn.core.errors import InputError
+from keyturn.core.notify import NAME
 from keyturn.core.origins import check_transport, parse_origin
 from keyturn.manifest.durations import PATTERN, parse_duration, show_duration
 
 _LEAST, _MOST = timedelta(seconds=1), timedelta(minutes=10)
 RECEIVERS = 10
 """The most receivers of a manifest."""
-NAME = r"^[a-z][a-z0-9-]{0,31}$"
 
 
 def _program(text: str) -> str:

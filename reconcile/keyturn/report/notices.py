@@ -122,13 +122,18 @@ def first(record: Record | None) -> Told:
     return Told(record.generation if record and not record.deleted_at else 0)
 
 
+def ahead(told: Told | None, record: Record | None) -> bool:
+    """Tell whether more rotations count as told than there were: the record was restored, or what was told is forged."""
+    return told is not None and record is not None and told.generation > record.generation
+
+
 def changes(
     report: RunReport, desired: Desired, told: Mapping[str, Told], now: datetime, number: int
 ) -> tuple[tuple[Notice, ...], dict[str, Told]]:
     """Return the notices of a run, and what is told of each of its keys after them.
 
-    A key without an entry in `told` has been told of so far. `number` is how many notices there were before: it makes
-    the ids unique, and the same if the same run is looked at again.
+    A key without an entry in `told` has been told of so far. `number` is how many notices there were before: with the
+    run it makes the ids unique, and the same if the same run is looked at again.
     """
     entries = {key.id: key for key in desired.keys}
     after: dict[str, Told] = {}
@@ -169,8 +174,11 @@ def _key(report: KeyReport, entry: DesiredKey | None, told: Told, now: datetime)
     """Return what is new of one key, and what is told of it afterwards."""
     known = report.conditions or (report.end,)
     record = report.record
-    found = list(_rotations(report.key, record, told.generation, known[0]))
-    generation = max(told.generation, record.generation if record else 0)
+    before_run = told.generation
+    if record and ahead(told, record):
+        before_run = record.generation - report.mints
+    found = list(_rotations(report.key, record, before_run, known[0]))
+    generation = record.generation if record else told.generation
     if any(end.code in SILENT for end in known):
         return found, Told(generation, told.open)
     bad = [*_bad(report.key, known, record), *_overdue(report.key, entry, record, known, now)]
@@ -236,7 +244,7 @@ def _notice(group: list[_Found], report: RunReport, now: datetime, number: int) 
     said = one.text if len({each.text for each in group}) == 1 else _SAID.get(one.event) or one.end.code.meaning
     text = f"{whose} {said}" if good else f"{whose}: {said}"
     do = [] if good else remedies([one.end], "KEY" if several else one.key)
-    seed = json.dumps([report.owner, number, one.event, one.reason, keys, str(one.since), one.number])
+    seed = json.dumps([report.owner, report.run, number, one.event, one.reason, keys, str(one.since), one.number])
     return Notice(
         id=f"ntc_{hashlib.sha256(seed.encode()).hexdigest()[:32]}",
         at=now,
