@@ -53,6 +53,7 @@ FINDINGS = {
     "B6": "an empty field that was declared is ours for ever",
     "B7": "smaller gaps of manifests and targets",
     "D1": "slow clients silence the health of a run",
+    "D2": "chained freezes hold a rotation back for ever",
     "D3": "one receiver stops every key",
     "D4": "a forged notebook mutes a receiver",
 }

@@ -80,6 +80,24 @@ class TestSchedule:
         assert schedule.held_back(rotation(found, window=sunday), START, START + 4 * DAY) is None
         assert schedule.held_back(rotation(found, window=sunday), START, START + 9 * DAY) is found
 
+    @pytest.mark.finding(
+        "D2", before="a chain of freezes held a rotation back for ever", now="366 days, or the policy's"
+    )
+    @pytest.mark.parametrize("gap", [0.0, 0.02])
+    @pytest.mark.parametrize("window", [None, Window("0 0 * * *", HOUR)])
+    def test_freezes_hold_back_what_is_due_for_a_limited_time(self, gap: float, window: Window | None) -> None:
+        """However many follow each other, and although each leaves a moment in which no run looks."""
+        chain = tuple(freeze(20 * number + 0.01, 20 * number + 20 - gap) for number in range(100))
+        plan = rotation(*(replace(one, most=30 * DAY) for one in chain), window=window)
+        due_at = START + 3 * DAY
+        assert schedule.held_back(plan, START, due_at + 2 * DAY)
+        assert schedule.next_rotation(plan, START, due_at + 21 * DAY) == due_at + 30 * DAY
+        assert schedule.due(plan, START, due_at + 30 * DAY)
+        assert schedule.held_back(plan, START, due_at + 30 * DAY) is None
+        longest = rotation(*chain, window=window)
+        assert not schedule.due(longest, START, due_at + 360 * DAY)
+        assert schedule.due(longest, START, due_at + 366 * DAY)
+
     @settings(max_examples=200, deadline=None)
     @given(
         st.lists(st.tuples(st.integers(0, 200), st.integers(1, 100)), max_size=6),
@@ -134,7 +152,10 @@ class TestMachine:
         assert not plan.changes
         assert (plan.end.code, plan.end.condition, plan.exit_code) == (Reason.FROZEN, Condition.WAITING, 0)
         assert plan.end.until == START + 6 * DAY
-        assert plan.end.why == "a rotation is due, frozen until 2025-03-07 00:00 UTC (holidays)"
+        assert (
+            plan.end.why
+            == "a rotation has been due since 2025-03-04 00:00 UTC, frozen until 2025-03-07 00:00 UTC (holidays)"
+        )
         assert not applied(universe, desired).done
         after(universe, 6)
         assert applied(universe, desired).done[0].change is Change.ROTATE
@@ -149,6 +170,25 @@ class TestMachine:
         assert change.why == "rotates: test; the manifest is frozen until 2025-03-07 00:00 UTC (holidays)"
         assert applied(universe, desired, options).done[0].change is Change.ROTATE
 
+    def test_what_was_held_back_for_the_longest_time_starts_in_the_freeze(self) -> None:
+        """The status says since when it has been due; the old secret dies in the same freeze, when its time is up."""
+        desired = frozen_entry(
+            *(replace(freeze(10 * number + 1, 10 * number + 11), most=5 * DAY) for number in range(9))
+        )
+        universe = settled(desired)
+        after(universe, 7.9)
+        plan = planned(universe, desired)
+        assert (plan.end.code, plan.end.since, plan.end.until) == (Reason.FROZEN, START + 3 * DAY, START + 8 * DAY)
+        after(universe, 8)
+        assert "; the manifest is frozen until 2025-03-12 00:00 UTC" in planned(universe, desired).changes[0].why
+        assert applied(universe, desired).done[0].change is Change.ROTATE
+        after(universe, 8 + OVERLAP / DAY + 4.9)
+        (waits,) = [one for one in planned(universe, desired).conditions if one.code is Reason.FROZEN]
+        assert waits.since
+        assert waits.until == waits.since + 5 * DAY
+        after(universe, 8 + OVERLAP / DAY + 5.1)
+        assert Change.RETIRE in {change.change for change in applied(universe, desired).done}
+
     def test_a_retire_waits_for_the_end_of_the_freeze(self) -> None:
         """The old secret works on, and the report says so."""
         desired = frozen_entry(freeze(3.12, 8))
@@ -159,7 +199,10 @@ class TestMachine:
         plan = planned(universe, desired)
         assert not plan.changes
         assert [one.code for one in plan.conditions] == [Reason.FROZEN]
-        assert plan.end.why == "a retire is due, frozen until 2025-03-09 00:00 UTC (holidays)"
+        assert (
+            plan.end.why
+            == "a retire has been due since 2025-03-04 03:24 UTC, frozen until 2025-03-09 00:00 UTC (holidays)"
+        )
         assert plan.end.until == START + 8 * DAY
         after(universe, 8)
         assert Change.RETIRE in {change.change for change in applied(universe, desired).done}
@@ -257,6 +300,13 @@ class TestManifest:
         """With the place."""
         text = f'\nfreeze: [{{from: "{since}", until: "{until}", reason: "x"}}]\n'
         assert wrong in told(TOP + KEYS + text)
+
+    def test_freezes_that_join_last_no_longer_than_one(self) -> None:
+        """They count as one."""
+        spans = (("2026-01-01T00:00:00Z", "2026-12-18T18:00:00Z"), ("2026-12-18T18:00:00Z", "2027-02-18T18:00:00Z"))
+        rows = ", ".join(f'{{from: "{since}", until: "{until}", reason: "x"}}' for since, until in spans)
+        wrong = "freeze[0].until: with the freezes that follow without a gap, it lasts more than 366 days"
+        assert wrong in told(f"{TOP}{KEYS}\nfreeze: [{rows}]\n")
 
     def test_a_reason_is_required(self) -> None:
         """It is shown wherever something waits."""

@@ -31,6 +31,7 @@ records: {target: vault, prefix: keyturn}
 pool: {prefix: spare-}
 limits: {rotations_per_run: 30}
 timing: {lease: 100s, settle: 40s, request: 35s}
+freeze: [{from: "2026-12-01T00:00:00Z", until: "2026-12-31T00:00:00Z", reason: x}]
 keys:
   bot:
     name: checkout-bot
@@ -54,7 +55,7 @@ owners:
     deliver: ["vault:apps/*#KEY", "env:*.env#KEY"]
     allow: [existing, skip, no-cleaning]
     limits: {rotations: 30}
-    timing: {lease: 100s, settle: 40s, request: 35s, overlap: 12h, every: 20d}
+    timing: {lease: 100s, settle: 40s, request: 35s, overlap: 12h, every: 20d, freeze: 31d}
 """
 PERMIT = Permit(("bot-*",), rotations=20, deletes=1, removals=5)
 
@@ -145,32 +146,39 @@ VIOLATIONS = [
         "the policy allows no less than 35s",
         "12: timing.request",
     ),
-    ("name: checkout-bot", "name: team/bot", "12:11: keys.bot.name", NO_NAME.format("team/bot-a"), "5: names"),
+    ("name: checkout-bot", "name: team/bot", "13:11: keys.bot.name", NO_NAME.format("team/bot-a"), "5: names"),
     (
         "overlap: 12h",
         "overlap: 11h",
-        "14:60: keys.bot.rotation.overlap",
+        "15:60: keys.bot.rotation.overlap",
         "the policy allows no less than 12h",
         "12: timing.overlap",
     ),
     (
         "every: 30d",
         "every: 19d",
-        "14:46: keys.bot.rotation.every",
+        "15:46: keys.bot.rotation.every",
         "the policy allows no less than 20d",
         "12: timing.every",
     ),
     (
+        "2026-12-31T00:00:00Z",
+        "2027-01-01T00:00:01Z",
+        "10:10: freeze[0]",
+        "the policy allows no freeze of more than 31d",
+        "12: timing.freeze",
+    ),
+    (
         "path: apps/checkout",
         "path: apps/checkout/more",
-        "18:9: keys.bot.deliver[0]",
+        "19:9: keys.bot.deliver[0]",
         NO_DELIVERY.format("vault:apps/checkout/more#KEY"),
         "9: deliver",
     ),
     (
         "checkout, field: KEY",
         "checkout, field: PASSWORD",
-        "18:9: keys.bot.deliver[0]",
+        "19:9: keys.bot.deliver[0]",
         NO_DELIVERY.format("vault:apps/checkout#PASSWORD"),
         "9: deliver",
     ),

@@ -40,7 +40,10 @@ def _poorer(rule: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {**rule, "targets": {name: rule["targets"][name] for name in ("vault",)}}
     yield {**rule, "limits": {**rule["limits"], "rotations": rule["limits"]["rotations"] - 1}}
     for name in rule["timing"]:
-        yield {**rule, "timing": {**rule["timing"], name: "31d" if name == "every" else "20h"}}
+        yield {
+            **rule,
+            "timing": {**rule["timing"], name: "29d" if name == "freeze" else "31d" if name == "every" else "20h"},
+        }
 
 
 def test_a_policy_names_the_receivers(files: tuple[Path, Path]) -> None:

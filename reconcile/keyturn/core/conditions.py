@@ -156,9 +156,9 @@ def _recorded(known: Facts, record: Record) -> Iterator[End]:
         yield End(Reason.UNFINISHED, f"a run left an open {intent.op}", since=intent.since)
     if retire and retire.at > known.now:
         yield End(Reason.OVERLAP, "the old secret works until the overlap ends", retire.at)
-    elif retire and not retire.at_once and (freeze := schedule.frozen(known.freezes, known.now)):
-        until = schedule.thawed(known.freezes, known.now)
-        yield End(Reason.FROZEN, schedule.frozen_text("a retire", freeze), until, since=retire.at)
+    elif retire and not retire.at_once and (freeze := _frozen(known, retire.at)):
+        until = schedule.thawed(schedule.counting(known.freezes, retire.at), known.now)
+        yield End(Reason.FROZEN, schedule.frozen_text("a retire", freeze, retire.at), until, since=retire.at)
     elif retire and not retire.at_once:
         yield End(Reason.RETIRE_DUE, "an old secret is to be retired", since=retire.at)
     leaked = [retire.at] if retire and retire.at_once else []
@@ -169,6 +169,10 @@ def _recorded(known: Facts, record: Record) -> Iterator[End]:
         yield End(Reason.LAST_RUN_FAILED, why or "the last run failed", since=record.failures.since)
     if leaked:
         yield End(Reason.COMPROMISED, "a compromised secret may still be accepted", since=min(leaked))
+
+
+def _frozen(known: Facts, due_at: datetime) -> Freeze | None:
+    return schedule.frozen(schedule.counting(known.freezes, due_at), known.now)
 
 
 def _tried(known: Facts, record: Record) -> Iterator[End]:

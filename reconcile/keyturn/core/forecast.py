@@ -154,7 +154,8 @@ def _of_key(subject: Subject, now: datetime, until: datetime) -> Iterator[Coming
     for _ in range(MOST):
         if retire is not None:
             planned = max(retire, now)
-            at, retire = planned if hurried else schedule.thawed(rotation.freezes, planned), None
+            freezes = schedule.counting(rotation.freezes, retire)
+            at, retire = planned if hurried else schedule.thawed(freezes, planned), None
             why = _moved("the overlap is over", planned, at)
             one = Coming(at, What.RETIRE, subject.owner, status.key, why=why)
         elif asked:

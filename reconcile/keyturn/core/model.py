@@ -133,13 +133,21 @@ class Window:
     timezone: str = "UTC"
 
 
+LONGEST_FREEZE = timedelta(days=366)
+"""The longest freeze of a manifest, and the longest time for which freezes hold back what is due."""
+
+
 @dataclass(frozen=True, slots=True)
 class Freeze:
-    """A time in which nothing scheduled starts: from `since` to just before `until`, aware moments in UTC."""
+    """A time in which nothing scheduled starts: from `since` to just before `until`, aware moments in UTC.
+
+    What has been due for `most` is not held back any longer, however many freezes there are.
+    """
 
     since: datetime
     until: datetime
     reason: str
+    most: timedelta = LONGEST_FREEZE
 
 
 @dataclass(frozen=True, slots=True)

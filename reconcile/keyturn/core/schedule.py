@@ -4,12 +4,14 @@ All moments are aware datetimes; what is returned is in UTC. A window opens at e
 stays open for its duration, measured in elapsed time. At a change of the clocks a fixed time that the day skips opens
 when the gap ends, and one that the day has twice opens at the first.
 
-In a freeze nothing scheduled starts. A freeze that ends while a window is open lets a rotation start at its end.
+In a freeze nothing scheduled starts. A freeze that ends while a window is open lets a rotation start at its end. All
+freezes together hold back what is due for a limited time (`Freeze.most`): the next freeze begins no new one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -18,10 +20,12 @@ from cronsim import CronSim, CronSimError
 from keyturn.core.errors import InputError
 from keyturn.core.model import Freeze, Rotation, Window
 
+_FAR = datetime.max.replace(tzinfo=UTC)
+
 
 def due(rotation: Rotation, minted_at: datetime, now: datetime) -> bool:
     """Tell whether a scheduled rotation may start now: old enough, in no freeze, inside a window where one is given."""
-    if rotation.every is None or now - minted_at < rotation.every or frozen(rotation.freezes, now):
+    if rotation.every is None or now - minted_at < rotation.every or frozen(_counting(rotation, minted_at), now):
         return False
     return rotation.window is None or window_open(rotation.window, now)
 
@@ -30,22 +34,31 @@ def due_since(rotation: Rotation, minted_at: datetime) -> datetime | None:
     """Return the first moment at which the rotation could have started; None where it is only on demand."""
     if rotation.every is None:
         return None
-    return _first_start(rotation, minted_at + rotation.every)
+    return _first_start(rotation, minted_at, minted_at + rotation.every)
 
 
 def next_rotation(rotation: Rotation, minted_at: datetime, now: datetime) -> datetime | None:
     """Return when a scheduled rotation may next start, `now` where it is due; None where it is only on demand."""
     if rotation.every is None:
         return None
-    return _first_start(rotation, max(minted_at + rotation.every, now))
+    return _first_start(rotation, minted_at, max(minted_at + rotation.every, now))
+
+
+def first_due(rotation: Rotation, minted_at: datetime) -> datetime | None:
+    """Return the first moment at which the rotation could have started without freezes; None if only on demand."""
+    return _first_open(rotation.window, minted_at + rotation.every) if rotation.every else None
 
 
 def held_back(rotation: Rotation, minted_at: datetime, now: datetime) -> Freeze | None:
     """Return the freeze that alone keeps a scheduled rotation from starting now, None if there is no such freeze."""
-    freeze = frozen(rotation.freezes, now)
-    if freeze is None or rotation.every is None:
-        return None
-    return freeze if _first_open(rotation.window, minted_at + rotation.every) <= now else None
+    freeze, since = frozen(_counting(rotation, minted_at), now), first_due(rotation, minted_at)
+    return freeze if freeze and since and since <= now else None
+
+
+def counting(freezes: Sequence[Freeze], due_at: datetime) -> tuple[Freeze, ...]:
+    """Return the freezes as they count for what is due at this moment: none goes on when it has been due for `most`."""
+    ends = [(one, due_at + one.most if due_at < _FAR - one.most else _FAR) for one in freezes]
+    return tuple(one if one.until <= end else replace(one, until=end) for one, end in ends if one.since < end)
 
 
 def frozen(freezes: Sequence[Freeze], now: datetime) -> Freeze | None:
@@ -53,9 +66,10 @@ def frozen(freezes: Sequence[Freeze], now: datetime) -> Freeze | None:
     return max((one for one in freezes if one.since <= now < one.until), key=lambda one: one.until, default=None)
 
 
-def frozen_text(what: str, freeze: Freeze) -> str:
-    """Return the sentence that something is due and frozen, with the freeze's end and reason."""
-    return f"{what} is due, frozen until {freeze.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC ({freeze.reason})"
+def frozen_text(what: str, freeze: Freeze, since: datetime | None) -> str:
+    """Return the sentence that something is due and frozen, with since when, and the freeze's end and reason."""
+    due_since = f"has been due since {since.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if since else "is due"
+    return f"{what} {due_since}, frozen until {freeze.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC ({freeze.reason})"
 
 
 def thawed(freezes: Sequence[Freeze], moment: datetime) -> datetime:
@@ -102,11 +116,17 @@ def _first_open(window: Window | None, moment: datetime) -> datetime:
     return next_opening(window, moment)
 
 
-def _first_start(rotation: Rotation, moment: datetime) -> datetime:
+def _counting(rotation: Rotation, minted_at: datetime) -> tuple[Freeze, ...]:
+    since = first_due(rotation, minted_at) if rotation.freezes else None
+    return counting(rotation.freezes, since) if since else ()
+
+
+def _first_start(rotation: Rotation, minted_at: datetime, moment: datetime) -> datetime:
     """Return the first moment from `moment` on that is in no freeze and inside the window."""
+    freezes = _counting(rotation, minted_at)
     # Each turn passes the end of at least one freeze.
     while True:
-        moment = thawed(rotation.freezes, _first_open(rotation.window, moment))
+        moment = thawed(freezes, _first_open(rotation.window, moment))
         if rotation.window is None or window_open(rotation.window, moment):
             return moment
 

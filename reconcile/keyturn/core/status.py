@@ -16,7 +16,7 @@ from keyturn.core.state import Reading, State
 def _retire_at(record: Record, rotation: Rotation) -> datetime | None:
     if record.retire is None or record.retire.at_once:
         return record.retire.at if record.retire else None
-    return schedule.thawed(rotation.freezes, record.retire.at)
+    return schedule.thawed(schedule.counting(rotation.freezes, record.retire.at), record.retire.at)
 
 
 def status(

@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from keyturn.core.model import LONGEST_FREEZE, Freeze
+from keyturn.core.schedule import thawed
 from keyturn.manifest.durations import show_duration
 from keyturn.manifest.mistakes import Path, suggest
 from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.schema import DeliverEntry, KeyEntry
-
-LONGEST_FREEZE = timedelta(days=366)
 
 
 def check(reading: Reading) -> None:
@@ -46,12 +46,15 @@ def _check_moves(reading: Reading) -> None:
 
 def _check_freezes(reading: Reading) -> None:
     """Note each freeze that ends before it begins, or that is so long that its year must be wrong."""
-    for number, freeze in enumerate(reading.model.freeze) if reading.good(("freeze",)) else ():
+    freezes = tuple(Freeze(one.since, one.until, one.reason) for one in reading.model.freeze)
+    for number, freeze in enumerate(freezes) if reading.good(("freeze",)) else ():
         path: Path = ("freeze", number, "until")
         if freeze.until <= freeze.since:
             reading.mistake(path, "must be later than `from`")
         elif freeze.until - freeze.since > LONGEST_FREEZE:
             reading.mistake(path, "must be at most 366 days after `from`; check the year")
+        elif thawed(freezes, freeze.since) - freeze.since > LONGEST_FREEZE:
+            reading.mistake(path, "with the freezes that follow without a gap, it lasts more than 366 days")
 
 
 def _check_pools(reading: Reading) -> None:

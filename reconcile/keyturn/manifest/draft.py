@@ -10,6 +10,7 @@ import yaml
 
 from keyturn.core.model import Desired, DesiredKey, Strategy
 from keyturn.core.permits import literal
+from keyturn.core.schedule import thawed
 from keyturn.manifest.durations import show_duration
 from keyturn.manifest.policy import VERSION, TimingRule
 from keyturn.manifest.violations import address, api_names, needed, programs
@@ -46,7 +47,7 @@ def _rule(desired: Desired) -> dict[str, object]:
             "deletes": sum(len(api_names(key)) for key in desired.keys if key.absent),
             "removals": 0,
         },
-        "timing": {name: show_duration(least) for name, least in _least(desired).items()},
+        "timing": {name: show_duration(bound) for name, bound in _times(desired).items()},
     }
 
 
@@ -56,12 +57,14 @@ def _names(key: DesiredKey) -> Iterable[str]:
         yield f"{literal(key.pool.prefix)}**"
 
 
-def _least(desired: Desired) -> dict[str, timedelta]:
+def _times(desired: Desired) -> dict[str, timedelta]:
     timing = {name: timedelta(seconds=getattr(desired.timing, name)) for name in ("settle", "lease", "request")}
     overlaps = [key.rotation.overlap for key in desired.keys if key.rotation.strategy is Strategy.ALTERNATING]
     rotations = [key.rotation.every for key in desired.keys if key.rotation.every]
     every = {"every": min(rotations)} if rotations else {}
-    return {**timing, "overlap": min(overlaps, default=TimingRule().overlap), **every}
+    lasting = [thawed(desired.freezes, one.since) - one.since for one in desired.freezes]
+    freeze = {"freeze": max(lasting)} if lasting else {}
+    return {**timing, "overlap": min(overlaps, default=TimingRule().overlap), **every, **freeze}
 
 
 class _Lines(list[str]):

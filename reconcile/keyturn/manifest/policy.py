@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from keyturn.core.errors import ManifestError, Mistake
+from keyturn.core.model import LONGEST_FREEZE
 from keyturn.core.permits import PARTS, Permit, admits, literal
 from keyturn.manifest.distrust import read_untrusted
 from keyturn.manifest.explain import validate
@@ -65,7 +66,7 @@ class LimitsRule(_Rule):
 
 
 class TimingRule(_Rule):
-    """The shortest times that the manifest may set."""
+    """The shortest times that the manifest may set, and the longest freeze."""
 
     settle: Duration = _TIMING.settle
     lease: Duration = _TIMING.lease
@@ -74,6 +75,10 @@ class TimingRule(_Rule):
         RotationEntry.model_fields["overlap"].default, description="Shortest overlap of an `alternating` key."
     )
     every: Duration | None = Field(None, description="Shortest `rotation.every`; absent: any.")
+    freeze: Duration = Field(
+        LONGEST_FREEZE,
+        description="Longest freeze, and the longest time for which all freezes together hold back what is due.",
+    )
 
 
 class OwnerRule(_Rule):

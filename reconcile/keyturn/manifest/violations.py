@@ -8,8 +8,19 @@ from datetime import timedelta
 from pathlib import Path as FilePath
 
 from keyturn.core.errors import Mistake
-from keyturn.core.model import AdoptSecret, Delivery, Desired, DesiredKey, Origin, Receiver, Strategy, TargetConfig
+from keyturn.core.model import (
+    LONGEST_FREEZE,
+    AdoptSecret,
+    Delivery,
+    Desired,
+    DesiredKey,
+    Origin,
+    Receiver,
+    Strategy,
+    TargetConfig,
+)
 from keyturn.core.permits import EXISTING, NO_CLEANING, SKIP, admits, sort_out
+from keyturn.core.schedule import thawed
 from keyturn.manifest.durations import show_duration
 from keyturn.manifest.mistakes import Mistakes, Path, Place
 from keyturn.manifest.policy import Policy, Rule
@@ -47,7 +58,10 @@ def permitted(policy: Policy, desired: Desired) -> Desired:
     """Return the desired state with what the policy allows its runs. The policy names its owner."""
     rule = policy.rule(desired.owner)
     permit = rule.permit if rule else None
-    return replace(desired, permit=permit, keys=tuple(replace(key, permit=permit) for key in desired.keys))
+    most = rule.model.timing.freeze if rule else LONGEST_FREEZE
+    freezes = tuple(replace(one, most=min(one.most, most)) for one in desired.freezes)
+    keys = (replace(key, permit=permit, rotation=replace(key.rotation, freezes=freezes)) for key in desired.keys)
+    return replace(desired, permit=permit, freezes=freezes, keys=tuple(keys))
 
 
 def _violations(policy: Policy, desired: Desired, around: Surroundings) -> Iterator[Violation]:
@@ -67,6 +81,10 @@ def _violations(policy: Policy, desired: Desired, around: Surroundings) -> Itera
         least: timedelta = getattr(rule.model.timing, name)
         if getattr(desired.timing, name) < least.total_seconds():
             yield ("timing", name), f"the policy allows no less than {show_duration(least)}", rule.at("timing", name)
+    for index, freeze in enumerate(desired.freezes):
+        if thawed(desired.freezes, freeze.since) - freeze.since > rule.model.timing.freeze:
+            text = f"the policy allows no freeze of more than {show_duration(rule.model.timing.freeze)}"
+            yield ("freeze", index), text, rule.at("timing", "freeze")
     for key in desired.keys:
         yield from _key(rule, key)
     for path, program in programs(desired):

@@ -63,9 +63,10 @@ def retire_frozen(state: State) -> Freeze | None:
     record, options = record_of(state), state.options
     wanted = (options.rotate and not state.run.honoured) or record.requested is not None
     triggered = bool(state.desired.trigger) and state.desired.trigger != record.trigger
-    if wanted or triggered or record.live_digest is None or (record.retire and record.retire.at_once):
+    if wanted or triggered or record.live_digest is None or record.retire is None or record.retire.at_once:
         return None
-    return schedule.frozen(state.desired.rotation.freezes, state.clock.now)
+    freezes = schedule.counting(state.desired.rotation.freezes, record.retire.at)
+    return schedule.frozen(freezes, state.clock.now)
 
 
 def retire_at(state: State) -> datetime | None:
@@ -73,7 +74,7 @@ def retire_at(state: State) -> datetime | None:
     retire = record_of(state).retire
     if retire is None or retire.at_once:
         return retire.at if retire else None
-    return schedule.thawed(state.desired.rotation.freezes, retire.at)
+    return schedule.thawed(schedule.counting(state.desired.rotation.freezes, retire.at), retire.at)
 
 
 def found(state: State) -> bool:

@@ -53,10 +53,12 @@ def frozen(state: State) -> End | None:
     record, rotation, now = record_of(state), state.desired.rotation, state.clock.now
     slot = record.slot(record.live)
     if record.retire and record.retire.at <= now and (freeze := retire_frozen(state)):
-        return End(Reason.FROZEN, schedule.frozen_text("a retire", freeze), retire_at(state))
+        since = record.retire.at
+        return End(Reason.FROZEN, schedule.frozen_text("a retire", freeze, since), retire_at(state), since=since)
     if slot and slot.minted_at and (freeze := schedule.held_back(rotation, slot.minted_at, now)):
         until = schedule.next_rotation(rotation, slot.minted_at, now)
-        return End(Reason.FROZEN, schedule.frozen_text("a rotation", freeze), until)
+        due = schedule.first_due(rotation, slot.minted_at)
+        return End(Reason.FROZEN, schedule.frozen_text("a rotation", freeze, due), until, since=due)
     return None
 
 
