@@ -16,6 +16,7 @@ except ModuleNotFoundError as missing:
 from pulumi_keyturn.args import (
     AdoptArgs,
     DeliverArgs,
+    FreezeArgs,
     ModelAccessKeyArgs,
     RecordsArgs,
     RotationArgs,
@@ -29,6 +30,7 @@ from pulumi_keyturn.resources import ModelAccessKey, SmokeCheck
 __all__ = [
     "AdoptArgs",
     "DeliverArgs",
+    "FreezeArgs",
     "ModelAccessKey",
     "ModelAccessKeyArgs",
     "RecordsArgs",

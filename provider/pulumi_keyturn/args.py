@@ -85,6 +85,13 @@ class TimingArgs(TypedDict, total=False):
     request: Input[str]
 
 
+FreezeArgs = TypedDict(
+    "FreezeArgs",
+    {"from": Required[Input[str]], "until": Required[Input[str]], "reason": Required[Input[str]]},
+)
+"""A time in which no scheduled rotation and no retire starts: two moments with their offset from UTC, and why."""
+
+
 Targets = Mapping[str, Input[Mapping[str, Input[object]]]]
 """Targets by name: `type` and its settings, without credentials (`keyturn targets` lists them)."""
 
@@ -107,6 +114,8 @@ class ModelAccessKeyArgs(TypedDict, total=False):
     """Any value. A change of it rotates the key."""
     smoke: Input[SmokeArgs]
     timing: Input[TimingArgs]
+    freeze: Input[Sequence[Input[FreezeArgs]]]
+    """When an up starts no scheduled rotation, and retires no old secret."""
     on_delete: Input[Literal["delete", "retain"]]
     """`retain` releases the API keys, and leaves them and the deliveries unchanged. Default: `delete`."""
     clean_targets: Input[bool]

@@ -24,7 +24,7 @@ Props = Mapping[str, object]
 ENTRY = ("name", "adopt", "deliver", "rotation", "smoke", "clean_targets")
 """The inputs with the names of the fields of a manifest's key."""
 
-PLACES = ("targets", "records", "timing")
+PLACES = ("targets", "records", "timing", "freeze")
 """The inputs with the names of top-level fields of a manifest."""
 
 ORIGIN = ("project", "stack", "parent", "resource_name")
@@ -162,10 +162,17 @@ def check_of(props: Props, environment: Mapping[str, str]) -> tuple[Desired, Des
     return desired, desired.keys[0]
 
 
-def rotation(props: Props) -> Rotation:
-    """Return the rotation of a key, from inputs that were checked before."""
+def rotation(props: Props, environment: Mapping[str, str]) -> Rotation:
+    """Return the rotation of a key with its freezes as the policy bounds them, from inputs that were checked before."""
     entry = {"state": "absent", **given(props, ("rotation",))}
-    return _load({"records": {"target": "local"}, "keys": {CHECKED: entry}}, {}).keys[0].rotation
+    data = {"records": {"target": "local"}, "keys": {CHECKED: entry}, **given(props, ("freeze",))}
+    desired = _load(data, {})
+    if desired.freezes and POLICY in environment:
+        from keyturn import manifest
+
+        policy = manifest.read_policy(Path(environment[POLICY]))
+        desired = manifest.permitted(policy, replace(desired, owner=owner(props)))
+    return desired.keys[0].rotation
 
 
 def _names(props: Props, parent: str) -> list[str]:

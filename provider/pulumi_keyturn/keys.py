@@ -49,7 +49,7 @@ def update(olds: Props, news: Props) -> UpdateResult:
 
     If a triggered rotation has to wait, the outputs keep the old trigger, so that the next diff shows it again.
     """
-    if state.only_provider(olds, news, datetime.now(UTC)):
+    if state.only_provider(olds, news, datetime.now(UTC), session.environment()):
         return UpdateResult(state.kept(olds))
     desired, key = inputs.key_of(news, session.environment())
     world = session.world(desired)
@@ -197,7 +197,9 @@ def _failure(key: DesiredKey, report: KeyReport, record: Record | None, left: Le
 def _follow_name(world: _AlreadyRead, key: DesiredKey, options: Options) -> None:
     """Move the record to the new owner of a renamed resource, stack or project. This permits nothing else."""
     only_that = Options(take_over=True, by=key.owner, same_team=options.same_team)
-    _apply(world, executor.unmanaged_key(key.id, key.owner), only_that, messages.half_done)
+    moved = executor.unmanaged_key(key.id, key.owner)
+    moved = replace(moved, rotation=replace(moved.rotation, freezes=key.rotation.freezes))  # it retires nothing early
+    _apply(world, moved, only_that, messages.half_done)
 
 
 def _record(report: KeyReport) -> Record:

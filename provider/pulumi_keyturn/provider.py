@@ -91,7 +91,7 @@ class KeyProvider(ResourceProvider):
     @one_paragraph
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
         """Tell whether an update is due, from inputs, outputs and the clock. It is never a replacement."""
-        why = state.key_update(olds, news, datetime.now(UTC))
+        why = state.key_update(olds, news, datetime.now(UTC), session.environment())
         return _different(str(olds.get("key")), why)
 
     @one_paragraph

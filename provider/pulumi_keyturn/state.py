@@ -6,6 +6,7 @@ Every preview and up checks whether an update is due. That reads nothing and doe
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -28,15 +29,18 @@ SECRET = "secret"
 
 
 # Is an update due?
-def key_update(olds: Props, news: Props, now: datetime) -> str:
-    """PURE: return why a key needs an update. Empty if it is at rest. `olds` are its outputs, `news` its inputs."""
+def key_update(olds: Props, news: Props, now: datetime, environment: Mapping[str, str]) -> str:
+    """Return why a key needs an update. Empty if it is at rest. `olds` are its outputs, `news` its inputs.
+
+    The environment names the policy, which may bound the freezes of the inputs.
+    """
     if changes := inputs.changed(olds, news, (*inputs.KEY, *inputs.ORIGIN)):
         return f"{', '.join(changes)} changed"
     if (health := olds.get("health", HEALTHY)) != HEALTHY:
         return str(health)
     if _past(olds.get("retire_at"), now):
         return "the overlap is over; the old secret is due to be retired"
-    if _past(olds.get("next_rotation_at"), now) and _rotation_due(olds, now):
+    if _past(olds.get("next_rotation_at"), now) and _rotation_due(olds, now, environment):
         return "its rotation is due"
     return _provider(olds, news)
 
@@ -50,9 +54,9 @@ def smoke_check_update(olds: Props, news: Props, now: datetime) -> str:
     return _provider(olds, news)
 
 
-def only_provider(olds: Props, news: Props, now: datetime) -> bool:
-    """PURE: tell whether only the reference to the provider differs. Then only that is updated."""
-    return key_update(olds, news, now) == PROVIDER
+def only_provider(olds: Props, news: Props, now: datetime, environment: Mapping[str, str]) -> bool:
+    """Tell whether only the reference to the provider differs. Then only that is updated."""
+    return key_update(olds, news, now, environment) == PROVIDER
 
 
 def _provider(olds: Props, news: Props) -> str:
@@ -63,12 +67,14 @@ def _past(moment: object, now: datetime) -> bool:
     return isinstance(moment, str) and datetime.fromisoformat(moment) <= now
 
 
-def _rotation_due(olds: Props, now: datetime) -> bool:
-    """Tell whether the rotation is due and its window, if any, is open. It may have closed since."""
+def _rotation_due(olds: Props, now: datetime, environment: Mapping[str, str]) -> bool:
+    """Tell whether the rotation is due, in no freeze and inside its window. It may have closed since."""
     from keyturn.core import schedule
 
     rotated_at = olds.get("rotated_at")
-    return isinstance(rotated_at, str) and schedule.due(inputs.rotation(olds), datetime.fromisoformat(rotated_at), now)
+    if not isinstance(rotated_at, str):
+        return False
+    return schedule.due(inputs.rotation(olds, environment), datetime.fromisoformat(rotated_at), now)
 
 
 # Outputs: the inputs again, because a delete gets nothing else, and the facts of the record.
@@ -99,7 +105,8 @@ def of_found(props: Props, world: LiveWorld, desired: Desired, record: Record) -
         held=held,
         accepted=smoke.alive(world, tried, desired.timing) if tried is not None else None,
     )
-    shown = {**_inputs(props), **_facts(record, inputs.rotation(props)), "health": found}
+    rotation = replace(inputs.rotation(props, {}), freezes=desired.freezes)
+    shown = {**_inputs(props), **_facts(record, rotation), "health": found}
     if props.get("expose_secret") is True and live is not None:
         shown[SECRET] = rpc.wrap_rpc_secret(live.reveal())
     return shown
@@ -118,7 +125,7 @@ def _inputs(props: Props) -> dict[str, object]:
 
 
 def _facts(record: Record, rotation: Rotation) -> dict[str, object]:
-    from keyturn.core import schedule
+    from keyturn.core import schedule, status
 
     live = record.slot(record.live)
     rotated_at = live.minted_at if live else None
@@ -129,7 +136,7 @@ def _facts(record: Record, rotation: Rotation) -> dict[str, object]:
         "generation": record.generation,
         "rotated_at": _moment(rotated_at),
         "next_rotation_at": _moment(following),
-        "retire_at": _moment(record.retire.at if record.retire else None),
+        "retire_at": _moment(status.retire_at(record, rotation)),
         "digest": record.live_digest,
         "deliveries": [_reference(item.delivery, item.version) for item in record.deliveries],
     }

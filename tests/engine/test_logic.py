@@ -22,11 +22,11 @@ from pulumi.output import UNKNOWN
 
 from keyturn.core.model import Delivery, SlotName
 from keyturn.core.reasons import Reason, Remedy
-from keyturn.core.record import DeliveryState, Record, Slot
+from keyturn.core.record import DeliveryState, Record, Retire, Slot
 from keyturn.core.results import End
 from keyturn.core.secret import Secret
 from keyturn.core.world import Held
-from pulumi_keyturn import inputs, messages, state
+from pulumi_keyturn import ModelAccessKey, inputs, messages, state
 from pulumi_keyturn.provider import KeyProvider, SmokeCheckProvider, one_paragraph
 from pulumi_keyturn.remedies import REMEDIES, remedy
 from pulumi_keyturn.session import Uniqueness, family
@@ -107,7 +107,7 @@ def test_a_new_reference_to_the_provider_is_renewed_without_any_call() -> None:
 )
 def test_a_difference_has_a_reason(olds: dict[str, object], news: dict[str, object], why: str) -> None:
     """Inputs, health and the clock call for an update, each in words; what is unknown counts as changed."""
-    assert state.key_update(outputs(**olds), outputs(**news), NOW) == why
+    assert state.key_update(outputs(**olds), outputs(**news), NOW, {}) == why
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,56 @@ def test_a_rotation_is_due_by_age_and_inside_its_window(age: timedelta, window: 
     rotation = {"strategy": "in-place", "every": "30d", **({"window": window} if window else {})}
     since = NOW - age
     times = {"rotated_at": since.isoformat(), "next_rotation_at": (since + timedelta(days=30)).isoformat()}
-    found = state.key_update(outputs(rotation=rotation, **times), outputs(rotation=rotation), NOW)
+    found = state.key_update(outputs(rotation=rotation, **times), outputs(rotation=rotation), NOW, {})
     assert found == ("its rotation is due" if is_due else "")
+
+
+FREEZE = {"from": "2020-01-01T00:00:00Z", "until": "2020-12-31T00:00:00Z", "reason": "holidays"}
+
+
+@pytest.mark.finding("D2", before="no freeze reached a program", now="`freeze`, as long as the policy allows")
+@pytest.mark.parametrize("days", [9, 10])
+def test_a_freeze_holds_a_rotation_back_as_long_as_the_policy_allows(tmp_path: Path, days: int) -> None:
+    """An up in it plans nothing; with the policy's bound exceeded, the rotation is due again."""
+    (tmp_path / "policy.yaml").write_text(
+        'apiVersion: keyturn-policy/v1\nowners: {"pulumi:**": {records: {target: local}, timing: {freeze: 10d}}}\n'
+    )
+    rotation, now = {"strategy": "in-place", "every": "30d"}, datetime(2020, 6, 1, tzinfo=UTC)
+    since = now - timedelta(days=30 + days)
+    times = {"rotated_at": since.isoformat(), "next_rotation_at": (now - timedelta(days=1)).isoformat()}
+    both = {"rotation": rotation, "freeze": [FREEZE]}
+    found = {
+        bool(variables): state.key_update(outputs(**both, **times), outputs(**both), now, variables)
+        for variables in ({}, {"KEYTURN_POLICY": str(tmp_path / "policy.yaml")})
+    }
+    assert found == {False: "", True: "its rotation is due" if days == 10 else ""}
+
+
+def test_a_freeze_moves_the_retire_that_an_up_waits_for() -> None:
+    """Otherwise each up in the freeze would show a change and do nothing."""
+    at = datetime(2020, 6, 1, tzinfo=UTC)
+    slots = {SlotName.A: Slot("u", "bot", minted_at=at)}
+    record = Record("k", "o", "0" * 64, live=SlotName.A, slots=slots, retire=Retire(SlotName.B, at))
+    _, key = inputs.key_of(
+        {
+            "key": "k",
+            "records": {"target": "local"},
+            "targets": {"env": {"type": "dotenv", "root": "."}},
+            "deliver": [{"target": "env", "path": "a.env", "field": "KEY"}],
+            "smoke": {"model": "m"},
+            "freeze": [FREEZE],
+        },
+        {},
+    )
+    assert key.rotation.freezes[0].reason == "holidays"
+    assert state._facts(record, key.rotation)["retire_at"] == "2020-12-31T00:00:00+00:00"
+
+
+@pytest.mark.parametrize("name", ["notify", "after_delivery", "moved", "pool", "limits"])
+def test_what_is_not_there_fails(name: str) -> None:
+    """A program that sets it does not run on without it."""
+    with pytest.raises(ValueError, match=f"bot: unknown input {name}; known: name, "):
+        ModelAccessKey("bot", {name: []})  # type: ignore[misc]
 
 
 def test_a_renamed_resource_keeps_the_id_that_its_old_name_gave_it() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from keyturn.live.live_world import LiveWorld
 
+FREEZE = {"from": "2026-12-01T00:00:00Z", "until": "2026-12-31T00:00:00Z", "reason": "holidays"}
 POLICY = """\
 apiVersion: keyturn-policy/v1
 owners:
@@ -28,6 +29,7 @@ owners:
     targets: {env: {type: dotenv, root: .}}
     deliver: ["env:*.env#KEY"]
     limits: {rotations: 1}
+    timing: {freeze: 7d}
 """
 
 
@@ -79,9 +81,10 @@ def test_a_resource_that_the_policy_allows_is_accepted(policy: Path) -> None:
         ({"deliver": [{"target": "env", "path": "x", "field": "KEY"}]}, "deliver[0]: the delivery env:x#KEY", 7),
         ({"adopt": {"secret": "existing"}}, "adopt.secret: the policy does not allow 'existing'", 3),
         ({"smoke": {"from": "skip"}}, "smoke.from: the policy does not allow 'skip'", 3),
-        ({"timing": {"lease": "60s"}}, "timing.lease: the policy allows no less than 1m30s", 3),
+        ({"timing": {"lease": "60s"}}, "timing.lease: the policy allows no less than 1m30s", 9),
+        ({"freeze": [FREEZE]}, "freeze[0]: the policy allows no freeze of more than 7d", 9),
     ],
-    ids=["owner", "name", "delivery", "existing", "skip", "lease"],
+    ids=["owner", "name", "delivery", "existing", "skip", "lease", "freeze"],
 )
 def test_a_violation_fails_the_resource(policy: Path, changes: dict[str, object], field: str, line: int) -> None:
     """By preview, also if the inputs are those of the last up: the policy may have changed. By up, too."""

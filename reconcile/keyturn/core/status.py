@@ -13,7 +13,8 @@ from keyturn.core.results import End, KeyStatus
 from keyturn.core.state import Reading, State
 
 
-def _retire_at(record: Record, rotation: Rotation) -> datetime | None:
+def retire_at(record: Record, rotation: Rotation) -> datetime | None:
+    """Return when the old secret may be retired, after a freeze that delays it; None if there is none."""
     if record.retire is None or record.retire.at_once:
         return record.retire.at if record.retire else None
     return schedule.thawed(schedule.counting(rotation.freezes, record.retire.at), record.retire.at)
@@ -55,7 +56,7 @@ def status(
         generation=record.generation,
         minted_at=minted,
         next_rotation_at=schedule.next_rotation(rotation, minted, now) if rotation.every and minted else None,
-        retire_at=_retire_at(record, rotation),
+        retire_at=retire_at(record, rotation),
         requested=record.requested is not None,
         deliveries=tuple(
             (place, record.live_digest is not None and held.get(place, Reading()).digest == record.live_digest)
