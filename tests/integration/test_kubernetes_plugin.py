@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -73,9 +74,37 @@ def test_a_plugin_that_fails_is_one_sentence(tmp_path: Path, script: str, why: s
     assert "hush-hush" not in str(caught.value)
 
 
-def test_a_plugin_that_hangs_is_stopped(tmp_path: Path) -> None:
-    """After the deadline of one request."""
+@pytest.mark.finding(
+    "D5", before="a plugin's output filled the memory", now="a mebibyte, and the deadline of a request"
+)
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        ("exec sleep 60", "it did not end within"),
+        ("sleep 60", "it did not end within"),
+        ("sleep 60 &", "it did not end within"),
+        ("exec >&-; exec sleep 60", "it did not end within"),
+        ("exec yes", "more than 1048576 bytes of output"),
+        ("yes & yes", "more than 1048576 bytes of output"),
+    ],
+)
+def test_a_plugin_is_bounded_with_all_that_it_starts(tmp_path: Path, script: str, why: str) -> None:
+    """In time and in size; what it started does not go on."""
+    mark = f"KEYTURN_TEST={tmp_path.name}"
     begun = time.monotonic()
-    with pytest.raises(CredentialError, match="TimeoutExpired"):
-        opened(tmp_path, "#!/bin/sh\nexec sleep 60\n", seconds=0.5).token()
+    with pytest.raises(CredentialError, match=why):
+        opened(tmp_path, f"#!/bin/sh\nexport {mark}\n{script}\n", seconds=1).token()
     assert time.monotonic() - begun < 15
+    while left := _running(mark):
+        assert time.monotonic() - begun < 20, left
+        time.sleep(0.02)
+
+
+def _running(mark: str) -> list[str]:
+    """Return the processes that have this in their environment, but for those that are only to be waited for."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark.encode() in (folder / "environ").read_bytes():
+                found.append(folder.name)
+    return found

@@ -56,6 +56,7 @@ FINDINGS = {
     "D2": "chained freezes hold a rotation back for ever",
     "D3": "one receiver stops every key",
     "D4": "a forged notebook mutes a receiver",
+    "D5": "a credential plugin without bounds",
 }
 """Each finding in one line."""
 

@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import ssl
-import subprocess
 import tempfile
 import threading
 import time
@@ -29,6 +28,7 @@ from keyturn.core.origins import origin_of
 from keyturn.targets.bounded_http import trust
 from keyturn.targets.files import read_small
 from keyturn.targets.origins import NoConsent, bare_origin, listed_in, to_list
+from keyturn.targets.plugin import PluginError, output_of
 
 ALLOWED_CONTEXTS = "KEYTURN_ALLOWED_CONTEXTS"
 KUBECONFIG = "KUBECONFIG"
@@ -158,27 +158,24 @@ class Login:
         version = str(plugin.get("apiVersion", ""))
         asked = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
         try:
-            done = subprocess.run(
+            written = output_of(
                 [command or named, *words],
-                env={
+                {
                     **{name: self._environment[name] for name in self._environment if not name.startswith(OURS)},
                     **added,
                     "KUBERNETES_EXEC_INFO": json.dumps(asked),
                 },
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=self._seconds,
-                check=False,
+                self._seconds,
             )
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
-            why = type(error).__name__
+        except PluginError as error:
+            why = str(error)
         else:
             with suppress(ValueError, RecursionError):
-                found = json.loads(done.stdout)
-                if done.returncode == 0 and isinstance(found, dict) and isinstance(found.get("status"), dict):
+                found = json.loads(written)
+                if isinstance(found, dict) and isinstance(found.get("status"), dict):
                     status: Mapping[str, object] = found["status"]
                     return status
-            why = f"exit code {done.returncode}" if done.returncode else "no ExecCredential on its output"
+            why = "no ExecCredential on its output"
         raise CredentialError(f"its credential plugin {named} failed", where=self.source, evidence=why)
 
     def _path(self) -> str:
