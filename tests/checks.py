@@ -27,6 +27,7 @@ SECRET_ROOMS = (
 SHIPPED = ("reconcile/", "provider/")
 CALLERS = (*SHIPPED, "examples/")
 UNCALLED = {
+    "reconcile/keyturn/cli/connections.py": {"connection_lost": "asyncio calls it"},
     "reconcile/keyturn/cli/root.py": dict.fromkeys(
         (
             "list_commands",

@@ -173,7 +173,7 @@ def test_a_freeze_moves_the_retire_that_an_up_waits_for() -> None:
 def test_what_is_not_there_fails(name: str) -> None:
     """A program that sets it does not run on without it."""
     with pytest.raises(ValueError, match=f"bot: unknown input {name}; known: name, "):
-        ModelAccessKey("bot", {name: []})  # type: ignore[misc]
+        ModelAccessKey("bot", {name: []})  # type: ignore[arg-type]
 
 
 def test_a_renamed_resource_keeps_the_id_that_its_old_name_gave_it() -> None:

@@ -57,6 +57,7 @@ FINDINGS = {
     "D3": "one receiver stops every key",
     "D4": "a forged notebook mutes a receiver",
     "D5": "a credential plugin without bounds",
+    "D7": "an absurd moment in a record ends every report",
 }
 """Each finding in one line."""
 

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from keyturn.core.conditions import conditions, facts
-from keyturn.core.model import Strategy
+from keyturn.core.errors import TargetMisfit
+from keyturn.core.model import Event, SlotName, Strategy
 from keyturn.core.reasons import Reason
-from keyturn.core.record import dump, parse_record
+from keyturn.core.record import Failures, Record, Retire, Slot, dump, parse_record
 from keyturn.core.results import End
 from keyturn.core.state import Clock, Observed, Run, State
 from tests.simulation.scenarios import entry
@@ -58,3 +60,30 @@ def _within(old: object, new: object) -> bool:
     if isinstance(old, list) and isinstance(new, list):
         return len(old) == len(new) and all(map(_within, old, new))
     return old == new
+
+
+@pytest.mark.finding("D7", before="one forged moment ended status and metrics of all keys", now="only its own")
+@pytest.mark.parametrize("moment", ["9999-12-31T23:59:59Z", "9999-12-31T23:59:59-23:59", "2026-01-01T00:00:00"])
+@pytest.mark.parametrize("place", ["slots.a.minted_at", "retire.at", "failures.since", "history.0.at", "deleted_at"])
+def test_a_moment_that_breaks_arithmetic_makes_no_record(place: str, moment: str) -> None:
+    """One without an offset cannot be compared, and no duration can be added to one at the end of time."""
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    whole = Record(
+        "k",
+        "o",
+        "0" * 64,
+        slots={SlotName.A: Slot("u", "bot", minted_at=at)},
+        retire=Retire(SlotName.B, at),
+        failures=Failures(1, None, at),
+        history=(Event(at, "made"),),
+        deleted_at=at,
+    )
+    document = json.loads(dump(whole))
+    assert parse_record(json.dumps(document), where="here") == whole
+    part = document
+    *above, last = place.split(".")
+    for name in above:
+        part = part[int(name) if name.isdigit() else name]
+    part[last] = moment
+    with pytest.raises(TargetMisfit, match="this is not a record"):
+        parse_record(json.dumps(document), where="here")

@@ -243,14 +243,14 @@ FORGED = {
 )
 @pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
 def test_a_forged_notebook_mutes_nobody_and_is_said(forged: tuple[str, str]) -> None:
-    """What keyturn never writes makes it count for nothing: everything that is wrong is told, and the report says why."""
+    """What keyturn never writes makes it count for nothing: what is wrong is told, and the report says it."""
     store = Store()
     hearing = replace(DESIRED, receivers=(Receiver("slack", "chat", ("failed", "parked")),))
     whole = Notes("team", {"bot": Told(1, ("failed/failed@",))}, (Waiting(notice(1), ("chat",)),), 1)
     store.notebook.change("team", lambda _: whole)
     assert store.text is not None
-    assert store.text != (text := store.text.replace(*forged))
-    store.text = text
+    assert forged[0] in store.text
+    store.text = store.text.replace(*forged)
     assert "forged or damaged" in Notices(hearing, store.notebook, {}).waiting()[0]
     Notices(hearing, store.notebook, {}).begin(lambda _: record(1))
     report = RunReport("team", "run", (KeyReport("bot", (), FAILED, conditions=(FAILED,), record=record(1)),))

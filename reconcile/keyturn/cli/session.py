@@ -19,7 +19,7 @@ from keyturn.cli.root import fail_document
 from keyturn.cli.stopping import Stopping, ended, leave
 from keyturn.core.brakes import Allowed
 from keyturn.core.configuration import differences
-from keyturn.core.errors import InputError, ManifestError, OwnershipError, PolicyError
+from keyturn.core.errors import InputError, OwnershipError, PolicyError
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Reason, mixed
 from keyturn.core.results import End, KeyReport, Options, RunPlan, RunReport, by_urgency

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from keyturn.core.errors import Mistake
 from keyturn.core.permits import Permit
+
+_LAST = datetime(9000, 1, 1, tzinfo=UTC)
+
+
+def _plausible(moment: datetime) -> datetime:
+    try:
+        if moment.tzinfo and moment.astimezone(UTC) < _LAST:
+            return moment
+    except OverflowError:
+        pass
+    raise ValueError("must be a moment with its offset, before the year 9000")
+
+
+Moment = Annotated[datetime, AfterValidator(_plausible)]
+"""A moment of a stored document: it can be compared with any other, and a duration can be added to it."""
 
 
 class Strategy(StrEnum):
@@ -364,7 +382,7 @@ class Event:
     by-contract or alive.
     """
 
-    at: datetime
+    at: Moment
     what: str
     by: str = ""
     cause: Cause | None = None

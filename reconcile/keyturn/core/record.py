@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from keyturn.core.errors import TargetMisfit
-from keyturn.core.model import Cause, Delivery, Event, SlotName, Strategy
+from keyturn.core.model import Cause, Delivery, Event, Moment, SlotName, Strategy
 
 HISTORY = 20
 FORMER = 20
@@ -59,9 +58,9 @@ class Slot:
 
     uuid: Word
     name: str
-    created_at: datetime | None = None
+    created_at: Moment | None = None
     digest: Digest | None = None
-    minted_at: datetime | None = None
+    minted_at: Moment | None = None
     held_in: tuple[HeldAt, ...] = ()
 
 
@@ -73,7 +72,7 @@ class DeliveryState:
     generation: int = 0
     version: str = ""
     digest: Digest | None = None
-    at: datetime | None = None
+    at: Moment | None = None
     home: str = ""
     """Where its target was (`TargetConfig.home`): a target that moved under its old name holds nothing of ours."""
     over: Digest | None = None
@@ -93,9 +92,9 @@ class Intent:
     slot: SlotName | None
     nonce: Nonce
     run: Word
-    since: datetime
+    since: Moment
     """By the API's clock."""
-    lease_until: datetime
+    lease_until: Moment
     digest: Digest | None = None
     spare: Word | Literal[""] = ""
     """Of a `create`: the API key of the pool that is to be taken."""
@@ -108,7 +107,7 @@ class Retire:
     """An old secret that still lives, and when it may be killed."""
 
     slot: SlotName
-    at: datetime
+    at: Moment
     at_once: bool = False
     """Compromised: retired without waiting for any delivery."""
 
@@ -125,7 +124,7 @@ class Gone:
     name: SlotName
     live: bool = False
     retire: Retire | None = None
-    at: datetime | None = None
+    at: Moment | None = None
     """When it was found to be gone; None in a record of an earlier version."""
 
 
@@ -135,7 +134,7 @@ class Requested:
 
     by: str
     reason: str
-    at: datetime
+    at: Moment
     compromised: bool = False
 
 
@@ -144,7 +143,7 @@ class Handoff:
     """Keys that an operator has to make in the control panel: exact names, and the uuids that were there before."""
 
     names: tuple[str, ...]
-    since: datetime
+    since: Moment
     known: tuple[Word, ...] = ()
 
 
@@ -153,8 +152,8 @@ class Failures:
     """Runs that failed after sending a mint, and when the next may try."""
 
     count: int = 0
-    next_try_at: datetime | None = None
-    since: datetime | None = None
+    next_try_at: Moment | None = None
+    since: Moment | None = None
     """When the first of them failed; None in a record of an earlier version."""
 
 
@@ -163,7 +162,7 @@ class Parked:
     """Why no more mints are made, since when, and the entry that was parked."""
 
     why: str
-    at: datetime
+    at: Moment
     fingerprint: str = ""
 
 
@@ -199,7 +198,7 @@ class Record:
     """The key from whose id this record is being moved; empty once that is done."""
     moved_to: KeyId | Literal[""] = ""
     """The key to whose id this record is being moved, or was: no run works on it any more."""
-    deleted_at: datetime | None = None
+    deleted_at: Moment | None = None
     """Set on a tombstone: the key is gone, its record stays so that versions go on counting."""
     former: tuple[Digest, ...] = ()
     """Secrets of this key that nothing else of the record names any more, the oldest first."""
@@ -272,8 +271,8 @@ class Claim:
     uuid: Word
     owner: str
     key: str
-    created_at: datetime | None = None
-    released_at: datetime | None = None
+    created_at: Moment | None = None
+    released_at: Moment | None = None
     spare: bool = False
     """Released untouched: nothing of the API key was changed, and nobody relies on it."""
     schema: Literal[1] = 1

@@ -1,8 +1,8 @@
 """The notebook of a manifest's notices: what was told of each key, and which notices wait for which receivers.
 
 It is one document beside the records. A notice is in it before it is sent, and it leaves when its receivers have it: a
-run that is killed in between loses nothing, and what is sent a second time has the same id. One that is forged or damaged
-counts for nothing: it is begun again, which tells too much at worst, and the next report says so.
+run that is killed in between loses nothing, and what is sent a second time has the same id. A notebook that is forged
+or damaged counts for nothing: it is begun again, which tells too much at worst, and the next report says so.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Waiting:
 class Notes:
     """The document. `made`: how many notices there were ever. `dropped`: how many each receiver never got.
 
-    `lost`: why the document before it counted for nothing; empty as soon as a report said it. `key` is empty: it tells a delivery that this path is one of keyturn's own.
+    `lost`: why the document before it counted for nothing; empty as soon as a report said it. `key` is empty: it tells
+    a delivery that this path is one of keyturn's own.
     """
 
     owner: str

@@ -6,7 +6,6 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
 from keyturn.core.model import LONGEST_FREEZE, Freeze
 from keyturn.core.schedule import thawed

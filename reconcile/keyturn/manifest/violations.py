@@ -77,14 +77,7 @@ def _violations(policy: Policy, desired: Desired, around: Surroundings) -> Itera
     if desired.rotations_per_run > limit:
         path: Path = ("limits", "rotations_per_run")
         yield path, f"the policy allows at most {limit}", rule.at("limits", "rotations")
-    for name in ("settle", "lease", "request"):
-        least: timedelta = getattr(rule.model.timing, name)
-        if getattr(desired.timing, name) < least.total_seconds():
-            yield ("timing", name), f"the policy allows no less than {show_duration(least)}", rule.at("timing", name)
-    for index, freeze in enumerate(desired.freezes):
-        if thawed(desired.freezes, freeze.since) - freeze.since > rule.model.timing.freeze:
-            text = f"the policy allows no freeze of more than {show_duration(rule.model.timing.freeze)}"
-            yield ("freeze", index), text, rule.at("timing", "freeze")
+    yield from _times(rule, desired)
     for key in desired.keys:
         yield from _key(rule, key)
     for path, program in programs(desired):
@@ -119,6 +112,17 @@ def _records(rule: Rule, desired: Desired) -> Iterator[Violation]:
     if asked.prefix != records.prefix:
         text = f"the policy keeps the records below {records.prefix!r}, not below {asked.prefix!r}"
         yield ("records", "prefix"), text, rule.at("records", "prefix")
+
+
+def _times(rule: Rule, desired: Desired) -> Iterator[Violation]:
+    for name in ("settle", "lease", "request"):
+        least: timedelta = getattr(rule.model.timing, name)
+        if getattr(desired.timing, name) < least.total_seconds():
+            yield ("timing", name), f"the policy allows no less than {show_duration(least)}", rule.at("timing", name)
+    for index, freeze in enumerate(desired.freezes):
+        if thawed(desired.freezes, freeze.since) - freeze.since > rule.model.timing.freeze:
+            text = f"the policy allows no freeze of more than {show_duration(rule.model.timing.freeze)}"
+            yield ("freeze", index), text, rule.at("timing", "freeze")
 
 
 def _target(rule: Rule, target: TargetConfig, around: Surroundings) -> Iterator[Violation]:

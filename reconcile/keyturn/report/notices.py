@@ -123,7 +123,7 @@ def first(record: Record | None) -> Told:
 
 
 def ahead(told: Told | None, record: Record | None) -> bool:
-    """Tell whether more rotations count as told than there were: the record was restored, or what was told is forged."""
+    """Tell whether more rotations count as told than there were: a record was restored, or what was told is forged."""
     return told is not None and record is not None and told.generation > record.generation
 
 
