@@ -158,7 +158,7 @@ def _recorded(known: Facts, record: Record) -> Iterator[End]:
         yield End(Reason.OVERLAP, "the old secret works until the overlap ends", retire.at)
     elif retire and not retire.at_once and (freeze := _frozen(known, retire.at)):
         until = schedule.thawed(schedule.counting(known.freezes, retire.at), known.now)
-        yield End(Reason.FROZEN, schedule.frozen_text("a retire", freeze, retire.at), until, since=retire.at)
+        yield End(Reason.FROZEN, schedule.frozen_text("a retire", freeze), until, since=retire.at)
     elif retire and not retire.at_once:
         yield End(Reason.RETIRE_DUE, "an old secret is to be retired", since=retire.at)
     leaked = [retire.at] if retire and retire.at_once else []

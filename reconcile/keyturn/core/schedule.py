@@ -66,10 +66,9 @@ def frozen(freezes: Sequence[Freeze], now: datetime) -> Freeze | None:
     return max((one for one in freezes if one.since <= now < one.until), key=lambda one: one.until, default=None)
 
 
-def frozen_text(what: str, freeze: Freeze, since: datetime | None) -> str:
-    """Return the sentence that something is due and frozen, with since when, and the freeze's end and reason."""
-    due_since = f"has been due since {since.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if since else "is due"
-    return f"{what} {due_since}, frozen until {freeze.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC ({freeze.reason})"
+def frozen_text(what: str, freeze: Freeze) -> str:
+    """Return the sentence that something is due and frozen, with the freeze's end and reason."""
+    return f"{what} is due, frozen until {freeze.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC ({freeze.reason})"
 
 
 def thawed(freezes: Sequence[Freeze], moment: datetime) -> datetime:

@@ -54,11 +54,11 @@ def frozen(state: State) -> End | None:
     slot = record.slot(record.live)
     if record.retire and record.retire.at <= now and (freeze := retire_frozen(state)):
         since = record.retire.at
-        return End(Reason.FROZEN, schedule.frozen_text("a retire", freeze, since), retire_at(state), since=since)
+        return End(Reason.FROZEN, schedule.frozen_text("a retire", freeze), retire_at(state), since=since)
     if slot and slot.minted_at and (freeze := schedule.held_back(rotation, slot.minted_at, now)):
         until = schedule.next_rotation(rotation, slot.minted_at, now)
         due = schedule.first_due(rotation, slot.minted_at)
-        return End(Reason.FROZEN, schedule.frozen_text("a rotation", freeze, due), until, since=due)
+        return End(Reason.FROZEN, schedule.frozen_text("a rotation", freeze), until, since=due)
     return None
 
 
