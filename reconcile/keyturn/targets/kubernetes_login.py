@@ -25,10 +25,10 @@ from pathlib import Path
 import yaml
 
 from keyturn.core.errors import CredentialError, InputError
-from keyturn.core.origins import origin_of
+from keyturn.core.origins import origin_of, to_list
 from keyturn.targets.bounded_http import trust
 from keyturn.targets.files import read_small
-from keyturn.targets.origins import NoConsent, bare_origin, listed_in, to_list
+from keyturn.targets.origins import NoConsent, bare_origin, listed_in
 
 ALLOWED_CONTEXTS = "KEYTURN_ALLOWED_CONTEXTS"
 KUBECONFIG = "KUBECONFIG"
