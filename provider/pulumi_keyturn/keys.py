@@ -19,6 +19,7 @@ from keyturn.core.errors import OwnershipError
 from keyturn.core.model import DesiredKey, Origin
 from keyturn.core.record import Record
 from keyturn.core.results import End, KeyReport, Options, Progress, Stage
+from keyturn.core.schedule import utc
 from keyturn.core.world import StoredRecord, World
 from keyturn.engine import executor
 from keyturn.engine.run_lock import Runs
@@ -222,8 +223,4 @@ def _progress(line: Progress) -> None:
 
 
 def _waiting(end: End) -> str:
-    return end.why + (f" ({_moment(end.until)})" if end.until else "")
-
-
-def _moment(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+    return end.why + (f" ({utc(end.until)})" if end.until else "")

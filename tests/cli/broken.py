@@ -201,7 +201,7 @@ def _made(bench: Bench, found: re.Match[str]) -> None:
     """Note the names, then make what the next examination names."""
     bench.stage.run(*found[1].split()[1:], "--yes", code=1)
     [told] = [check for check in bench.doctor()["checks"] if check["mark"] == "fail"]
-    assert "make the API keys in the control panel, with exactly these names" in told["remedy"]
+    assert "make the API key in the control panel, with exactly this name" in told["remedy"]
     bench.stage.make_keys(*re.findall(r"'([^']+)'", told["what"]))
 
 
@@ -295,7 +295,7 @@ CASES: dict[str, Case] = {
         4,
         applied=True,
     ),
-    "no API key": Case(_without_key, "`(keyturn apply report-bot)`, which notes the names", _made, 1),
+    "no API key": Case(_without_key, "`(keyturn apply report-bot)`, which notes what to make", _made, 1),
     "no manifest": Case(
         lambda bench: bench.stage.manifest.rename(bench.stage.folder / "away"),
         "`(keyturn init)` creates",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import re
 from typing import TYPE_CHECKING
 
 import jsonschema
 import pytest
 
+from keyturn.cli import COMMANDS
 from keyturn.cli.schema import KINDS, schema_text
 
 if TYPE_CHECKING:
@@ -218,7 +221,7 @@ def test_the_history_of_all_keys_says_who_and_why(stage: Stage) -> None:
     lines = stage.run("history", "--all", "--since", "1h").stdout.splitlines()
     (rotated,) = [line for line in lines if "INC-42" in line]
     assert "report-bot" in rotated
-    assert "[requested]" in rotated
+    assert rotated.endswith("asked by " + getpass.getuser() + ": INC-42")
     document = stage.json("history", "--all")
     valid(document, "histories")
     causes = [event["cause"] for key in document["keys"] for event in key["events"] if event["cause"]]
@@ -298,6 +301,63 @@ def test_targets_lists_what_is_installed(stage: Stage) -> None:
 def test_schema(stage: Stage, kind: str) -> None:
     """Each schema is one JSON document, valid as a schema."""
     jsonschema.Draft202012Validator.check_schema(json.loads(stage.run("schema", kind).stdout))
+
+
+QUIET = {
+    "init": ["-f", "new.yaml"],
+    "policy": ["init", "--out", "policy.yaml"],
+    "validate": [],
+    "plan": ["report-bot"],
+    "apply": ["report-bot", "--yes"],
+    "rotate": ["--only", "refused", "--yes"],
+    "adopt": ["report-bot", "--yes"],
+    "forget": None,
+    "smoke": [],
+    "status": [],
+    "schedule": [],
+    "run": None,
+    "history": ["report-bot"],
+    "doctor": [],
+    "sign": [],
+    "targets": [],
+    "sandbox": None,
+    "schema": ["plan"],
+    "completion": ["bash"],
+    "demo": None,
+}
+"""The commands as they are called at rest; those without arguments change something, or run until they are stopped."""
+FILES = {"schema", "completion"}
+"""They print a file: `-q` leaves it whole."""
+
+
+def test_quiet_is_silent_at_rest_for_every_command(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And says what needs someone as soon as there is something; JSON stays whole."""
+    assert set(QUIET) == set(COMMANDS), "decide what -q means for a new command"
+    monkeypatch.setenv("KEYTURN_RECORD_KEY", "1a" * 32)
+    stage.make_keys()
+    stage.run("apply", "--yes", code=None)
+    for name, args in QUIET.items():
+        if args is not None:
+            answer = stage.run(name, *args, "-q")
+            assert bool(answer.stdout) == (name in FILES), (name, answer.stdout)
+            assert answer.stderr == "", name
+    assert stage.json("history", "report-bot", "-q")["events"]
+    assert stage.json("schedule", "-q")["coming"]
+    assert stage.run("history", "--all", "-q").stdout == ""
+    stage.openbao.call("POST", f"secret/data/{stage.prefix}/report", {"data": {"MODEL_ACCESS_KEY": "oops"}})
+    told = stage.run("status", "--verify", "-q", code=1).stdout
+    assert "1 key: 1 drifted; 1 key of other conditions not shown" in told
+    assert "checkout-bot" not in told
+
+
+def test_the_plan_and_the_apply_say_by_whom_a_key_is_rotated(stage: Stage) -> None:
+    """In the same words."""
+    stage.make_keys()
+    whose = re.compile(r"asked by [\w-]+")
+    planned = whose.findall(stage.run("plan", "report-bot").stdout)
+    assert planned == [f"asked by {getpass.getuser()}"]
+    assert whose.findall(stage.run("status", "report-bot", code=None).stdout) == planned
+    assert set(whose.findall(stage.run("apply", "report-bot", "--yes").stderr)) == set(planned)
 
 
 def test_quiet_and_verbose(stage: Stage) -> None:

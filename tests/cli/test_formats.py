@@ -37,7 +37,7 @@ def _every_way_in(made: Desk) -> None:
 
     # What is there is adopted: one secret is kept, two are made; the fourth key waits for an operator.
     made.run("plan", code=1)
-    assert "with exactly these names:\n  handed\n" in made.run("apply", "--yes", code=1).stdout
+    assert "with exactly this name:\n  handed\n" in made.run("apply", "--yes", code=1).stdout
     assert made.mints() == 2
     assert made.held("kept") == kept
     seen = made.sandbox.panel_create("handed").secret

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from click.testing import CliRunner
 
 from keyturn import __version__
 from keyturn.cli import COMMANDS, main
+from keyturn.cli.root import SIGINT_CODE, SIGTERM_CODE, WRONG_USAGE
 from keyturn.cli.schema import KINDS, schema_text
 from keyturn.report.documents import KINDS as DOCUMENT_KINDS
 from tests.support.process import bare_environment, run, start
@@ -101,6 +103,23 @@ def test_no_command_shows_the_help(args: list[str]) -> None:
 def test_versions(args: list[str]) -> None:
     """However it is asked for."""
     assert CliRunner().invoke(main, args).stdout == f"keyturn {__version__}\n"
+
+
+def test_the_help_names_every_exit_code() -> None:
+    """Those of signals, too."""
+    shown = " ".join(CliRunner().invoke(main, ["-h"]).stdout.partition("Exit codes: ")[2].split())
+    codes = (0, WRONG_USAGE, SIGINT_CODE, SIGTERM_CODE, 1, 2, 4, 5)
+    assert [code for code in codes if not re.search(rf"(^|; ){code} \w", shown)] == []
+
+
+@pytest.mark.parametrize("args", [["completion"], ["completion", "ksh"]], ids=" ".join)
+def test_a_missing_choice_is_one_sentence(args: list[str]) -> None:
+    """With the choices, and no tab on the screen."""
+    answer = CliRunner().invoke(main, args)
+    assert answer.exit_code == 3
+    assert "bash" in answer.stderr.splitlines()[-1]
+    assert "\t" not in answer.stderr
+    assert "\\" not in answer.stderr
 
 
 def test_help_of_a_command() -> None:

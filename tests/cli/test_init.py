@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jsonschema
+import pytest
 import yaml
 
 from keyturn.cli.schema import schema_text
@@ -32,6 +33,20 @@ def test_the_schema_that_the_first_line_names_is_there(tmp_path: Path) -> None:
     schema = json.loads((tmp_path / found[1]).read_text())
     jsonschema.Draft202012Validator(schema).validate(yaml.safe_load(text))
     assert run([*KEYTURN, "validate", "-f", "."], env=env, cwd=tmp_path).returncode == 0
+
+
+def test_from_zero_to_a_plan_with_the_vault_of_the_environment(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is edited or exported in between; a namespace of the environment is written too."""
+    monkeypatch.delenv("KEYTURN_VAULT")
+    stage.run("init", "-f", "new.yaml")
+    assert stage.run("validate", "-f", "new.yaml").stderr == ""
+    [key] = stage.json("plan", "-f", "new.yaml", code=None)["runs"][0]["plans"]
+    assert key["key"] == "checkout-bot"
+    monkeypatch.setenv("VAULT_NAMESPACE", "team/a/")
+    stage.run("init", "-f", "there.yaml")
+    vault = yaml.safe_load((stage.folder / "there.yaml").read_text())["targets"]["vault"]
+    assert vault == {"type": "vault", "address": stage.openbao.address, "namespace": "team/a", "mount": "secret"}
+    assert stage.run("validate", "-f", "there.yaml").stderr == ""
 
 
 def test_nothing_is_overwritten(stage: Stage) -> None:
@@ -62,7 +77,7 @@ def test_an_account_becomes_a_manifest(stage: Stage) -> None:
     assert "mkdir -p account" in told
     (stage.folder / "account").mkdir()
     args = ("-f", "account/keyturn.yaml")
-    assert "Wrote 6 entries; 1 API keys are left out." in stage.run("init", "--from-account", *args).stderr
+    assert "Wrote 6 entries; 1 API key is left out." in stage.run("init", "--from-account", *args).stderr
     assert stage.run("validate", *args).stdout == "my-keys: 6 keys, 1 target. OK.\n"
     assert not [seen for seen in stage.sandbox.requests if seen.mutating]
     codes = {key["key"]: key["end"]["code"] for key in stage.json("plan", *args, code=4)["runs"][0]["plans"]}
@@ -94,7 +109,7 @@ def test_owned_keys_are_left_out(stage: Stage) -> None:
     stage.make_keys("report-bot", "new-bot")
     stage.run("apply", "report-bot", "--yes")
     told = stage.run("init", "--from-account", "--records", "keyturn.yaml", "-f", "rest.yaml").stderr
-    assert "Wrote 1 entry; 1 API keys are left out." in told
+    assert "Wrote 1 entry; 1 API key is left out." in told
     text = (stage.folder / "rest.yaml").read_text()
     assert list(yaml.safe_load(text)["keys"]) == ["new-bot"]
     assert re.search(r"# Left out: report-bot \([0-9a-f-]{36}\) belongs to the key report-bot of quickstart\n", text)

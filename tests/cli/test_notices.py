@@ -164,7 +164,9 @@ def test_a_receiver_that_is_down_loses_nothing(nursery: ForkServer) -> None:
         assert "it answered with HTTP 503" in made.run(*APPLY).stdout
         refused = [one["id"] for one in listener.notices()]
         listener.status = 204
-        assert "wait" not in made.run(*APPLY).stdout
+        retried = made.run(*APPLY).stdout
+        assert "receiver ops took 2 notices that had waited since " in retried, "what the run has done is said"
+        assert " wait for " not in retried
         sent = [one["id"] for one in listener.notices()][len(refused) :]
         assert sent == refused, "repeats have the same ids"
         assert len(set(sent)) == 2
@@ -190,9 +192,11 @@ def test_a_run_that_is_killed_before_it_tells(nursery: ForkServer) -> None:
         assert listener.log == []
         made.run("plan")
         assert calls.read_text() == "x"
-        made.run(*APPLY)
+        told_again = made.run(*APPLY).stdout
         assert listener.told() == [("rotated", "bot")]
         assert calls.read_text() == "xx", "at least once"
+        assert "bot  ran the hook after the delivery" in told_again
+        assert "1 key: 1 with a hook run; 1 ready." in told_again
         assert not made.record("bot")["hook_due"]
         made.run(*APPLY)
         assert (listener.told(), calls.read_text()) == ([("rotated", "bot")], "xx")
@@ -241,14 +245,16 @@ def test_a_hook(nursery: ForkServer) -> None:
         answer = made.run(*ROTATE, code=1)
         assert "ended with exit code 7; the delivery itself is complete" in answer.stdout
         assert made.sandbox.accepts(made.held("bot"))
-        assert sorted(listener.told()) == [("failed", "bot"), ("rotated", "bot")]
-        assert "hook-failed" in {one["reason"] for one in listener.notices()}
+        (failed,) = listener.notices()
+        assert (failed["event"], failed["reason"], failed["key"]) == ("failed", "hook-failed", "bot")
+        assert failed["since"], "it has been so since the delivery"
         held = made.held("bot")
-        made.run(*APPLY, code=1)
+        (run,) = made.json(*APPLY, code=1)["runs"]
+        assert run["reports"][0]["conditions"][0]["since"] == failed["since"]
         (made.folder / "broken").unlink()
         made.run(*APPLY)
         assert made.held("bot") == held
-        assert listener.told()[2:] == [("recovered", "bot")]
+        assert sorted(listener.told()[1:]) == [("recovered", "bot"), ("rotated", "bot")], "now it is good news"
 
 
 @pytest.mark.parametrize("where", ["hook", "receiver"])
@@ -296,9 +302,9 @@ def test_a_receiver_that_the_operator_has_not_set_up(nursery: ForkServer) -> Non
         elsewhere = {secret: SECRET, "KEYTURN_ALLOWED_ORIGINS": f"vault={listener.url}"}
         for number, (variables, words) in enumerate(
             (
-                ({}, "the secret that signs the notices of this receiver is not set"),
-                ({secret: "whsec_c2hvcnQ="}, "this is not a secret for webhooks"),
-                (elsewhere, f"no notice may be sent to {listener.url}"),
+                ({}, 'export KEYTURN_NOTIFY_OPS_SECRET="whsec_$(openssl rand -base64 32)"'),
+                ({secret: "whsec_c2hvcnQ="}, "the secret of the receiver ops is not one for webhooks"),
+                (elsewhere, f"no notice of the receiver ops may be sent to {listener.url}"),
             ),
             start=1,
         ):
@@ -306,7 +312,7 @@ def test_a_receiver_that_the_operator_has_not_set_up(nursery: ForkServer) -> Non
             answer = made.run(*(ROTATE if number > 1 else APPLY))
             assert f"A receiver is not set up, and its notices wait: {made.folder}/keyturn.yaml:" in answer.stdout
             assert words in answer.stdout
-            assert "KEYTURN_NOTIFY_SWITCH_URL: the URL of this receiver is not set" in answer.stdout
+            assert "KEYTURN_NOTIFY_SWITCH_URL: the URL of the receiver switch is not set" in answer.stdout
             assert f"{number} notice{'s wait' if number > 1 else ' waits'} for receiver ops" in answer.stdout
         assert {words in (checked := made.run("validate").stderr), "KEYTURN_NOTIFY_SWITCH_URL" in checked} == {True}
         assert words in made.run("doctor", code=3).stdout

@@ -59,6 +59,20 @@ def test_every_link_leads_somewhere() -> None:
     assert [folder for folder in folders if not (ROOT / folder).exists()] == []
 
 
+def test_the_secret_that_the_control_panel_showed_dies_before_the_first_delivery(stage: Stage) -> None:
+    """Of an in-place key that an operator made for a hand-off: the call that kills it makes what is delivered."""
+    assert "Of an `in-place` key, the secret that was shown in the control panel is dead before" in README
+    stage.run("apply", "report-bot", "--yes", code=1)
+    stage.make_keys("report-bot")
+    (seen,) = (key.secret for key in stage.sandbox.state.keys.values())
+    stage.run("apply", "report-bot", "--yes")
+    delivered = stage.delivered("report")
+    assert delivered is not None
+    assert (stage.alive(seen), stage.alive(delivered)) == (False, True)
+    secrets = stage.sandbox.state.secrets
+    assert secrets[seen].died_at == secrets[delivered].minted_at
+
+
 def test_what_to_try_by_hand_works(stage: Stage) -> None:
     """The steps of the page, line for line, in a shell, end with an accepted secret and its history."""
     shutil.copytree(ROOT / "examples", stage.folder / "examples")
@@ -76,4 +90,4 @@ def test_what_to_try_by_hand_works(stage: Stage) -> None:
     assert done.returncode == 0, (done.stdout, done.stderr)
     assert re.search(r"MODEL_ACCESS_KEY +sk-do-", done.stdout)
     assert "accepted by chat" in done.stdout
-    assert "generation 2 on slot b, accepted" in done.stdout
+    assert "generation 2 on slot b, accepted by the API" in done.stdout

@@ -79,5 +79,5 @@ def test_a_nightly_run_retires_the_overlap_that_the_last_one_began(nursery: Fork
         assert made.sandbox.accepts(new)
         assert made.held("swap") == new
         assert not made.record("swap")["retire"]
-        assert "by-contract" in made.run("history", "swap").stdout.splitlines()[-1]
+        assert "the API promises that it is dead" in made.run("history", "swap").stdout.splitlines()[-1]
         assert made.leaks() == []

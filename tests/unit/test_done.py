@@ -40,7 +40,7 @@ def test_a_rotation_with_its_proof() -> None:
     record = replace(RECORD, retire=Retire(SlotName.A, NOW))
     assert text(ROTATE, *DELIVER, record=record, smoke=ACCEPTED) == (
         "rotated to generation 4 on slot b; delivered to 2 places; accepted by chat in 7 ms; "
-        "the old secret, of slot a, works until 2026-08-24 12:00 UTC"
+        "the old secret, of slot a, works until 2026-08-24 12:00:00 UTC"
     )
 
 

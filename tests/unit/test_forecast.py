@@ -81,7 +81,7 @@ def test_a_freeze_moves_rotations_and_retires() -> None:
     assert ahead(Subject("o", status(), frozen)) == expected
     coming = forecast.forecast([Subject("o", status(), frozen)], NOW, NOW + 70 * DAY).coming
     moved = [one.why.partition(", moved by a freeze from ")[2] for one in coming]
-    assert moved == ["", *(f"{NOW + days * DAY:%Y-%m-%d %H:%M} UTC" for days in (21, 50)), ""]
+    assert moved == ["", *(f"{NOW + days * DAY:%Y-%m-%d %H:%M:%S} UTC" for days in (21, 50)), ""]
 
 
 def test_what_was_asked_for_waits_for_no_freeze() -> None:
@@ -131,7 +131,7 @@ def test_more_rotations_at_once_than_a_run_may_start_are_noted() -> None:
     keys = [Subject("o", status(f"bot-{number}"), rotation()) for number in range(3)]
     coming = forecast.forecast(keys, NOW, FAR).coming
     assert forecast.crowded(coming, "o", 3) == ""
-    expected = "3 rotations are due at 2026-12-19 12:00 UTC, and one run starts 2: the others come in later runs"
+    expected = "3 rotations are due at 2026-12-19 12:00:00 UTC, and one run starts 2: the others come in later runs"
     assert forecast.crowded(coming, "o", 2) == expected
     assert forecast.crowded(coming, "p", 2) == ""
 
@@ -190,14 +190,15 @@ COMING = (
 
 
 def test_the_text_has_a_row_per_moment() -> None:
-    """And the notes below."""
+    """And the notes below; with `-q` only these."""
+    assert paint_plain(schedule_lines(document(*COMING), notes_only=True)) == "note  a note\n"
     assert paint_plain(schedule_lines(document(*COMING))).splitlines() == [
-        "Sun  2026-11-29 12:00 UTC  rotate  bot       every 30d, window until 2026-11-29 13:00 UTC",
-        "Mon  2026-11-30 12:00 UTC  retire  bot       the overlap is over",
-        "Tue  2026-12-01 12:00 UTC  freeze  platform  until 2026-12-08 12:00 UTC: holidays",
+        "Sun  2026-11-29 12:00:00 UTC  rotate  bot       every 30d, window until 2026-11-29 13:00:00 UTC",
+        "Mon  2026-11-30 12:00:00 UTC  retire  bot       the overlap is over",
+        "Tue  2026-12-01 12:00:00 UTC  freeze  platform  until 2026-12-08 12:00:00 UTC: holidays",
         "note  a note",
     ]
-    assert paint_plain(schedule_lines(document())).startswith("Nothing is due before 2027-02-27 12:00 UTC.")
+    assert paint_plain(schedule_lines(document())).startswith("Nothing is due before 2027-02-27 12:00:00 UTC.")
 
 
 def test_a_calendar_reads_the_events_back() -> None:

@@ -152,7 +152,7 @@ class TestMachine:
         assert not plan.changes
         assert (plan.end.code, plan.end.condition, plan.exit_code) == (Reason.FROZEN, Condition.WAITING, 0)
         assert (plan.end.since, plan.end.until) == (START + 3 * DAY, START + 6 * DAY)
-        assert plan.end.why == "a rotation is due, frozen until 2025-03-07 00:00 UTC (holidays)"
+        assert plan.end.why == "a rotation is due, frozen until 2025-03-07 00:00:00 UTC (holidays)"
         assert not applied(universe, desired).done
         after(universe, 6)
         assert applied(universe, desired).done[0].change is Change.ROTATE
@@ -164,7 +164,7 @@ class TestMachine:
         after(universe, 1)
         options = Options(rotate=True, reason="test")
         change = planned(universe, desired, options).changes[0]
-        assert change.why == "rotates: test; the manifest is frozen until 2025-03-07 00:00 UTC (holidays)"
+        assert change.why == "rotates: test; the manifest is frozen until 2025-03-07 00:00:00 UTC (holidays)"
         assert applied(universe, desired, options).done[0].change is Change.ROTATE
 
     def test_what_was_held_back_for_the_longest_time_starts_in_the_freeze(self) -> None:
@@ -177,7 +177,7 @@ class TestMachine:
         plan = planned(universe, desired)
         assert (plan.end.code, plan.end.since, plan.end.until) == (Reason.FROZEN, START + 3 * DAY, START + 8 * DAY)
         after(universe, 8)
-        assert "; the manifest is frozen until 2025-03-12 00:00 UTC" in planned(universe, desired).changes[0].why
+        assert "; the manifest is frozen until 2025-03-12 00:00:00 UTC" in planned(universe, desired).changes[0].why
         assert applied(universe, desired).done[0].change is Change.ROTATE
         after(universe, 8 + OVERLAP / DAY + 4.9)
         (waits,) = [one for one in planned(universe, desired).conditions if one.code is Reason.FROZEN]
@@ -196,7 +196,7 @@ class TestMachine:
         plan = planned(universe, desired)
         assert not plan.changes
         assert [one.code for one in plan.conditions] == [Reason.FROZEN]
-        assert plan.end.why == "a retire is due, frozen until 2025-03-09 00:00 UTC (holidays)"
+        assert plan.end.why == "a retire is due, frozen until 2025-03-09 00:00:00 UTC (holidays)"
         assert plan.end.until == START + 8 * DAY
         after(universe, 8)
         assert Change.RETIRE in {change.change for change in applied(universe, desired).done}

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import pytest
+
+from keyturn.core import machine
+from keyturn.core.machine.delete import FORGOTTEN
+from keyturn.core.machine.move import MOVED
 from keyturn.core.model import Cause, Event, SlotName, Strategy
 from keyturn.core.record import Record, dump, parse_record
 from keyturn.core.results import Options
 from keyturn.engine.executor import apply_key
+from keyturn.report.done import PROOFS
+from keyturn.report.history import WHY, event_text, histories_lines, history_lines
 from keyturn.report.lines import paint_plain
-from keyturn.report.status import histories_lines, history_lines
 from tests.simulation.scenarios import PLACES, TIMING, VERIFY, entry, settled
 from tests.simulation.universe import Renew, Universe
 from tests.simulation.world import SimWorld
@@ -73,15 +81,59 @@ def test_events_of_an_earlier_version_are_read_and_shown() -> None:
     text = dump(old).replace(',"cause":null,"slot":null,"generation":null,"proof":""', "")
     assert "cause" not in text
     assert parse_record(text, where="here") == old
-    assert "generation 2 on slot b, accepted  root\n" in paint_plain(history_lines(old.history))
+    assert "new secret: generation 2 on slot b, accepted by the API  root\n" in paint_plain(history_lines(old.history))
 
 
-def test_a_line_has_the_trigger_the_person_the_reason_and_the_evidence() -> None:
-    """In the order in which one reads them."""
+def test_a_line_has_the_cause_the_evidence_the_person_and_the_reason() -> None:
+    """In the order in which one reads them; a default reason is none."""
     event = Event(AT, "generation 2 on slot b, accepted", "ada", Cause("compromised", "ada", "pasted in a chat"))
     line = paint_plain(history_lines([event, replace(event, cause=Cause("drift", evidence="v:a held nothing"))]))
-    assert "ada  [compromised]; asked by ada: pasted in a chat\n" in line
-    assert "[drift]; v:a held nothing\n" in line
+    assert "ada  the secret had leaked; asked by ada: pasted in a chat\n" in line
+    assert "ada  a delivery had changed: v:a held nothing\n" in line
+    assert paint_plain(history_lines([replace(event, cause=Cause("requested", "ada", "on demand"))])).endswith(
+        "ada  asked by ada\n"
+    )
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+def test_the_words_of_the_record_are_not_those_of_the_page(strategy: Strategy) -> None:
+    """A leak, a retire, drift: no code is in the text, and what the API said of each secret is."""
+    desired = entry(strategy)
+    universe = settled(desired, Options(rotate=True), Options(rotate=True, compromised=True, by="ada"))
+    universe.by_hand(PLACES[0], "oops")
+    universe.runs += 1
+    apply_key(SimWorld(universe, {}, TIMING), desired, VERIFY, "run-9")
+    text = paint_plain(history_lines(_record(universe).history))
+    assert "accepted by the API" in text
+    assert "the secret had leaked; asked by ada" in text
+    jargon = (*PROOFS, "requested", "regenerated", "on demand", "overlap-over", "adopt]", "[", "drift")
+    assert [word for word in jargon if re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text)] == []
+
+
+@pytest.mark.parametrize(
+    ("what", "shown"),
+    [
+        ("retired slot b: by-contract", "old secret of slot b retired: the API promises that it is dead"),
+        ("generation 3 on slot a, vpc", "new secret: generation 3 on slot a, the smoke-check says vpc"),
+        ("took the spare 1-2 as slot b", "took the API key 1-2 as slot b"),
+        ("took a pasted secret", "took the secret that an operator had pasted"),
+        ("handed off: bot-a, bot-b", "an operator was asked to make bot-a, bot-b in the control panel"),
+        ("renamed 'a' to 'b'", "renamed 'a' to 'b'"),
+        ("failed: no answer; parked", "failed: no answer; no more secrets are made until an operator says so"),
+    ],
+)
+def test_what_events_are_called(what: str, shown: str) -> None:
+    """Those whose words are plain already are left as they are."""
+    assert event_text(Event(AT, what)) == shown
+
+
+def test_every_trigger_has_words() -> None:
+    """Each that the machine writes."""
+    source = "".join(file.read_text() for file in Path(machine.__file__).parent.glob("*.py"))
+    written = {*re.findall(r'Cause\("([a-z-]+)"', source), *re.findall(r'return "([a-z-]+)", f?"', source)}
+    written |= {"compromised", "requested", "drift", "pending", "entry", "due", MOVED, FORGOTTEN}
+    assert {"live-gone", "secret-unknown", "refused", "secret-lost", "trigger", "hand-off"} < written
+    assert written <= set(WHY)
 
 
 def test_events_of_several_keys_are_in_the_order_of_time() -> None:

@@ -167,7 +167,12 @@ def test_a_credential_goes_only_to_its_own_origin() -> None:
     other = "https://other.example.com"
     assert mistake(with_address(other)).text == (
         "no credential may be sent to https://other.example.com:443 (VAULT_ADDR is https://vault.example.com:8200). "
-        "If it is right, type: export KEYTURN_ALLOWED_ORIGINS='vault=https://other.example.com:443'"
+        "If VAULT_ADDR is right, correct the address. "
+        "If the address is right, type: export KEYTURN_ALLOWED_ORIGINS='vault=https://other.example.com:443'"
+    )
+    assert mistake(with_address("${KEYTURN_A:-" + other + "}")).text.partition(". ")[2] == (
+        'If VAULT_ADDR is right, type: export KEYTURN_A="$VAULT_ADDR". '
+        "If the address is right, type: export KEYTURN_ALLOWED_ORIGINS='vault=https://other.example.com:443'"
     )
     assert mistake(with_address(other)).line == 4
     assert read(with_address(other), {"KEYTURN_ALLOWED_ORIGINS": f"https://x, vault={other}:443"}).targets

@@ -69,6 +69,17 @@ def test_only_transitions_are_told() -> None:
     assert heard == expected
 
 
+def test_a_new_secret_of_a_key_that_is_not_well_is_told_once_it_is() -> None:
+    """First what is wrong, as `failed`; a condition that harms nobody holds nothing back."""
+    hook = End(Reason.HOOK_FAILED, "exit code 7", since=NOW)
+    found, told = run(hook, rec=record(2), told=Told(1))
+    assert (found, told.generation) == (["failed"], 1)
+    assert told.open == (f"failed/failed@{int(NOW.timestamp())}",)
+    assert run(hook, rec=record(2), told=told)[0] == []
+    assert sorted(run(READY, rec=record(2), told=told)[0]) == ["recovered", "rotated"]
+    assert run(End(Reason.OVERLAP), rec=record(2), told=Told(1))[0] == ["rotated"]
+
+
 def test_an_unparked_key_is_told_again() -> None:
     """The same words, after it was unparked."""
     told = Told(1, ("parked/parked@1", "failed/failed@"))

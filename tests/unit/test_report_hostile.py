@@ -21,12 +21,13 @@ from keyturn.report.documents import (
     StatusDocument,
     dump,
 )
+from keyturn.report.history import history_lines
 from keyturn.report.lines import Line, paint_plain, paint_rich
 from keyturn.report.markdown import plan_markdown, run_markdown
 from keyturn.report.plan import plan_lines
 from keyturn.report.run import run_lines
 from keyturn.report.schedule import schedule_lines
-from keyturn.report.status import history_lines, smoke_lines, status_lines
+from keyturn.report.status import smoke_lines, status_lines
 from tests.support.hostile import NAMES, breaches
 from tests.support.outcomes import NOW, events, run_plan, run_report, statuses, unowned
 

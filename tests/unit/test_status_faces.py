@@ -54,7 +54,7 @@ def test_each_key_has_its_next_step_and_a_shared_cause_is_said_once() -> None:
     parked = End(Reason.PARKED, "3 runs in a row failed")
     text = paint_plain(status_lines(document(key("one", REFUSED), key("two", REFUSED), key("three", parked))))
     assert text.count(REFUSED.why) == 1
-    assert "one, two\n  refused since 2026-08-24 09:00 UTC: the API refuses the live secret [refused]\n" in text
+    assert "one, two\n  refused since 2026-08-24 09:00:00 UTC: the API refuses the live secret [refused]\n" in text
     assert "  do: `keyturn apply one two --verify`\n" in text
     assert "  do: remove the cause, then `keyturn apply three --unpark three`\n" in text
 
@@ -83,7 +83,7 @@ def test_the_last_known_state_is_shown_with_its_age() -> None:
     """A server that does not answer takes nothing away."""
     text = paint_plain(status_lines(document(key("bot", End(Reason.NO_ANSWER, "no answer"), age=12))))
     assert re.search(r"^bot +unknown +- .* 12d .* 1/1 +recorded +vault:apps/bot", text, re.MULTILINE)
-    assert "  the rest is as recorded at 2026-08-24 10:00 UTC\n" in text
+    assert "  the rest is as recorded at 2026-08-24 10:00:00 UTC\n" in text
 
 
 @pytest.mark.parametrize("width", [200, 130, 90, 60, 40, 1])
@@ -118,9 +118,8 @@ def test_markdown_is_for_a_job_summary() -> None:
     """The totals, a table of what is wrong with its next step, a table of all keys."""
     text = status_markdown(fleet())
     assert text.startswith("### keyturn status\n\n40 keys: 2 refused, 1 gone")
-    assert (
-        "| `pricing` | **held** | since 2026-08-15 12:00 UTC | `the record belongs to 'payments'` | `` `keyturn" in text
-    )
+    row = "| `pricing` | **held** | since 2026-08-15 12:00:00 UTC | `the record belongs to 'payments'` | `` `keyturn"
+    assert row in text
     assert text.count("the server is sealed") == 1
     assert "- `onboarding-b`" in text
     assert text.count("\n| `") > 60

@@ -8,15 +8,21 @@ import pytest
 
 from keyturn.core.model import Adopt, AdoptSecret, DesiredKey, SlotName, Strategy, Timing
 from keyturn.core.reasons import Condition
-from keyturn.core.results import KeyReport, Options
+from keyturn.core.results import KeyReport, Options, RunReport
 from keyturn.engine.executor import apply_key
+from keyturn.report.done import done_text
+from keyturn.report.run import run_summary
 from tests.simulation.faults import Class, Fault, Kind
 from tests.simulation.scenarios import NOTHING, PLACES, ROTATE, TIMING, VERIFY, empty, entry, settled
 from tests.simulation.universe import MARK, Renew, Universe
-from tests.simulation.world import SimWorld
+from tests.simulation.world import Killed, SimWorld
 
 COMPROMISED = Options(rotate=True, compromised=True)
 BOTH = pytest.mark.parametrize("strategy", Strategy)
+LEASE = 600.0
+"""Seconds after which the lease of a run that was cut is over for certain."""
+MOST_POINTS = 100
+"""Effects of a rotation, at most."""
 
 
 class Refusing(SimWorld):
@@ -50,6 +56,10 @@ def go(world: SimWorld, desired: DesiredKey, options: Options = NOTHING, *, afte
 def plain(universe: Universe, desired: DesiredKey) -> SimWorld:
     """A world without faults."""
     return SimWorld(universe, {}, desired.timing)
+
+
+def _generation(universe: Universe) -> int:
+    return universe.records["main"][0].generation
 
 
 def stolen(universe: Universe) -> None:
@@ -158,3 +168,25 @@ def test_a_secret_pasted_onto_the_standby_leaves_the_other_one_its_overlap() -> 
     go(plain(universe, one), one, after=7200)
     assert not universe.accepted(old)
     assert universe.accepted(universe.fields[PLACES[0]])
+
+
+@BOTH
+def test_what_an_earlier_run_left_open_is_told_by_the_run_that_finishes_it(strategy: Strategy) -> None:
+    """Wherever the first run was cut: a rotation that the second one only commits is not "nothing changed"."""
+    desired, words = entry(strategy), set[str]()
+    for point in range(MOST_POINTS):
+        universe = settled(desired)
+        before = _generation(universe)
+        world = SimWorld(universe, {point: Fault(Kind.CUT)}, desired.timing)
+        try:
+            go(world, desired, ROTATE)
+        except Killed:
+            pass
+        else:
+            break
+        begun = universe.records["main"][0].intent is not None
+        report = go(plain(universe, desired), desired, after=LEASE)
+        if begun and _generation(universe) > before:
+            words.add(done_text(report).partition(" to generation")[0])
+            assert "rotated" in run_summary(RunReport(desired.owner, "", (report,)))
+    assert words == {"rotated", "finished the rotation"}

@@ -39,7 +39,7 @@ main = Root(
     epilog=(
         "Exit codes: 0 at rest, or waiting for a scheduled time; 1 failed, or action needed; "
         "2 changes (plan --detailed-exitcode); 3 wrong manifest or command line; "
-        "4 stopped by a brake, an owner or a policy; 5 login refused."
+        "4 stopped by a brake, an owner or a policy; 5 login refused; 130 stopped by Ctrl-C; 143 stopped by SIGTERM."
     ),
 )
 click.version_option(__version__, "-V", "--version", prog_name="keyturn", message="%(prog)s %(version)s")(main)

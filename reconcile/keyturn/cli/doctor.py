@@ -316,7 +316,9 @@ def _conditions(run: RunStatus, *, named: bool, verify: bool) -> Iterator[Check]
         if key in fine and (named or key.condition is not Condition.READY):
             yield _ok("keys", f"{key.key}: {key.condition}{f', {key.why}' if key.why else ''}")
     if fine and not named:
-        yield _ok("keys", f"{len(fine)} of {count(len(run.keys), 'key')} need no action")
+        yield _ok(
+            "keys", f"{len(fine)} of {count(len(run.keys), 'key')} {'needs' if len(fine) == 1 else 'need'} no action"
+        )
     results = [result for key in run.keys for _, result in key.results]
     accepted = sum(result.verdict is Verdict.ACCEPTED for result in results)
     if not verify:

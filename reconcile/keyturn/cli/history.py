@@ -32,7 +32,7 @@ def command(*, keys: tuple[str, ...], file: tuple[str, ...], every: bool, since:
     from keyturn.cli.session import opened
     from keyturn.core.errors import KeyturnError
     from keyturn.report.documents import HistoriesDocument, HistoryDocument, KeyHistory, dump
-    from keyturn.report.status import histories_lines, history_lines
+    from keyturn.report.history import histories_lines, history_lines
 
     if every == bool(keys):
         raise click.UsageError("name one KEY or more, or say --all")
@@ -52,11 +52,11 @@ def command(*, keys: tuple[str, ...], file: tuple[str, ...], every: bool, since:
         if screen.format == "json":
             screen.document(dump(HistoryDocument(one.key, one.owner, one.generation, one.events)))
         else:
-            screen.result(history_lines(one.events))
+            screen.result(history_lines(one.events), calm=True)
     elif screen.format == "json":
         screen.document(dump(HistoriesDocument(now, tuple(found), first)))
     else:
-        screen.result(histories_lines((one.key, event) for one in found for event in one.events))
+        screen.result(histories_lines((one.key, event) for one in found for event in one.events), calm=True)
     return 0
 
 

@@ -25,8 +25,8 @@ ADDRESS = "${KEYTURN_VAULT:-http://127.0.0.1:8200}"
 
 @click.command(
     "init",
-    help="Create a commented manifest, and beside it the schema with which editors check it. An existing file is not "
-    "changed.",
+    help="Create a commented manifest, and beside it the schema with which editors check it. Its Vault is that of "
+    "VAULT_ADDR and VAULT_NAMESPACE, if they are set. An existing file is not changed.",
 )
 @click.option(
     "-f",
@@ -58,12 +58,38 @@ def command(*, file: str, from_account: bool, beside: str | None) -> int:
     if path.exists():
         raise InputError("this file already exists and was not changed", where=str(path), remedy=_ELSEWHERE)
     drafted = _drafted(screen, beside) if from_account else None
-    _write_new(path, drafted.text if drafted else STARTER.read_text(encoding="utf-8"))
+    _write_new(path, drafted.text if drafted else _starter())
     beside_it = " It names keyturn.schema.json, which was there already." if not _schema(path) else ""
     if drafted:
-        screen.say(f"Wrote {count(drafted.entries, 'entry', 'entries')}; {drafted.left_out} API keys are left out.")
+        left = f"; {count(drafted.left_out, 'API key is', 'API keys are')} left out" if drafted.left_out else ""
+        screen.say(f"Wrote {count(drafted.entries, 'entry', 'entries')}{left}.")
     screen.say(f"Wrote {path}.{beside_it} Next: edit it, `keyturn validate`, `keyturn doctor`, `keyturn plan`.")
     return 0
+
+
+def _starter() -> str:
+    """Return the starter manifest, with the Vault of the environment if it names one."""
+    from keyturn.manifest.from_account import quoted
+
+    text = STARTER.read_text(encoding="utf-8")
+    address, namespace = _vault()
+    if address == ADDRESS:
+        return text
+    row = next(row for row in text.splitlines() if ADDRESS in row)
+    more = f"\n    namespace: {quoted(namespace)}" if namespace else ""
+    return text.replace(row, f"    address: {quoted(address)} # that of VAULT_ADDR: its login goes only there{more}")
+
+
+def _vault() -> tuple[str, str]:
+    """Return the address and the namespace of the Vault that the environment names; a template if it names none."""
+    from keyturn.core.errors import InputError
+    from keyturn.targets.origins import bare_origin
+
+    try:
+        address = str(bare_origin(os.environ.get("VAULT_ADDR", "")))
+    except InputError:
+        address = ADDRESS
+    return address, os.environ.get("VAULT_NAMESPACE", "").strip("/")
 
 
 _ELSEWHERE = "Name another file: keyturn init -f FILE."
@@ -103,10 +129,8 @@ def _schema(path: Path) -> bool:
 
 def _drafted(screen: Screen, beside: str | None) -> Drafted:
     """Return a manifest for the API keys of the account. Raises KeyturnError if they cannot be read."""
-    from keyturn.core.errors import InputError
     from keyturn.live.account import open_account
     from keyturn.manifest.from_account import from_account
-    from keyturn.targets.origins import bare_origin
 
     screen.log()
     control = open_account(os.environ, hear=screen.progress)
@@ -114,12 +138,9 @@ def _drafted(screen: Screen, beside: str | None) -> Drafted:
         keys = control.list_keys()
     finally:
         control.close()
-    try:
-        address = str(bare_origin(os.environ.get("VAULT_ADDR", "")))
-    except InputError:
-        address = ADDRESS
+    address, namespace = _vault()
     owned = _owned(screen, Path(beside), keys) if beside else {}
-    return from_account(keys, address=address, namespace=os.environ.get("VAULT_NAMESPACE", "").strip("/"), owned=owned)
+    return from_account(keys, address=address, namespace=namespace, owned=owned)
 
 
 def _owned(screen: Screen, path: Path, keys: Sequence[ApiKey]) -> dict[str, str]:

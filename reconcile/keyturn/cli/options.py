@@ -59,7 +59,8 @@ def talking(command: Command) -> Command:
             is_flag=True,
             expose_value=False,
             callback=_set("quiet"),
-            help="Show only what needs someone: nothing at all if everything is at rest or only waits for its time.",
+            help="Of text, show only changes, failures and what needs someone: nothing at all if there are none. Other "
+            "formats, and commands that print a file, stay whole.",
         ),
         click.option(
             "-v",

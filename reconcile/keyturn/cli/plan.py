@@ -61,11 +61,11 @@ def command(  # noqa: PLR0913 - each is an option
     consent = Consent(allow_delete, allow_rotations, take_over, unpark, allow_removals, allow_unproven)
     if explain and not keys:
         raise click.UsageError("--explain needs a KEY")
+    asked = Options(verify=verify, take_over=take_over, same_team=take_over, by=options.person())
     with opened(screen, file, unpark, keys) as manifests:
         if explain:
-            asked = Options(verify=verify, take_over=take_over, same_team=take_over)
             return _explained(screen, manifests, asked, unpark)
-        plans = plan_all(manifests, Order(Options(verify=verify, take_over=take_over, same_team=take_over), consent))
+        plans = plan_all(manifests, Order(asked, consent))
     code = mixed(plan.exit_code for plan in plans)
     if code == 0 and detailed_exitcode and any(key.changes for plan in plans for key in plan.plans):
         code = CHANGES

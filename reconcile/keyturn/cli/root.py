@@ -189,7 +189,8 @@ def _frames(error: BaseException) -> str:
 def _usage(screen: Screen, error: click.UsageError) -> int:
     if error.ctx:
         screen.error(error.ctx.get_usage() + f"\nTry '{error.ctx.command_path} -h' for help.")
-    return fail(screen, WRONG_USAGE, f"Error: {error.format_message()}", error)
+    # click writes a list of choices as indented lines.
+    return fail(screen, WRONG_USAGE, f"Error: {' '.join(error.format_message().split())}", error)
 
 
 def _stopped(screen: Screen, *, terminated: bool) -> int:

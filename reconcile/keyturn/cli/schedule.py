@@ -68,7 +68,7 @@ def command(*, keys: tuple[str, ...], file: tuple[str, ...], until: timedelta) -
         for note in document.notes:
             screen.say(note)
     else:
-        screen.result(schedule_lines(document))
+        screen.result(schedule_lines(document, notes_only=screen.quiet))
     return document.exit_code
 
 

@@ -31,6 +31,7 @@ def command(*, keys: tuple[str, ...], file: tuple[str, ...], yes: bool) -> int:
     from keyturn.cli.session import confirmed, opened
     from keyturn.core.errors import InputError
     from keyturn.live.signatures import VARIABLE
+    from keyturn.report.lines import count
 
     screen = options.screen()
     with opened(screen, file, (), keys) as manifests:
@@ -39,14 +40,17 @@ def command(*, keys: tuple[str, ...], file: tuple[str, ...], yes: bool) -> int:
         found = [(one.world, *each) for one in manifests for each in _unsigned(one, keys)]
         screen.result(_line(stored, reason, said) for _, stored, reason, said in found)
         if not found:
-            screen.error("Every signature holds.")
+            screen.say("Every signature holds.")
             return 0
-        if not yes and not confirmed(screen, f"Sign {len(found)} documents as they are? [y/N]"):
+        documents = count(len(found), "document")
+        if not yes and not confirmed(
+            screen, f"Sign {documents} as {'it is' if len(found) == 1 else 'they are'}? [y/N]"
+        ):
             screen.error("Nothing was signed. Review what the documents say, and run again with `--yes`.")
             return 1
         for world, stored, _, _ in found:
             world.sign(stored)
-    screen.error(f"Signed {len(found)} documents.")
+    screen.error(f"Signed {documents}.")
     return 0
 
 
@@ -77,12 +81,14 @@ def _reason(world: LiveWorld, stored: Stored) -> str:
 
 def _said(record: Record) -> str:
     """Say what a record would have keyturn do."""
+    from keyturn.report.lines import moment
+
     slots = ", ".join(f"{name} = {slot.name!r} ({slot.uuid})" for name, slot in sorted(record.slots.items()))
     parts = [f"generation {record.generation}", f"live {record.live or 'none'}", slots or "no API key"]
     if record.deliveries:
         parts.append(f"delivered to {', '.join(str(item.delivery) for item in record.deliveries)}")
     if record.retire:
-        parts.append(f"retires slot {record.retire.slot} at {record.retire.at:%Y-%m-%d %H:%M} UTC")
+        parts.append(f"retires slot {record.retire.slot} at {moment(record.retire.at)}")
     if record.intent:
         parts.append(f"unfinished: {record.intent.op} of slot {record.intent.slot or '-'}, nonce {record.intent.nonce}")
     if record.requested:

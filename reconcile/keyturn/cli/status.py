@@ -44,7 +44,7 @@ def command(*, keys: tuple[str, ...], file: tuple[str, ...], every: bool, only: 
 
     screen = options.screen()
     with opened(screen, file, (), keys) as manifests:
-        runs = [one.runner.status(one.keys, Options(verify=verify)) for one in manifests]
+        runs = [one.runner.status(one.keys, Options(verify=verify, by=options.person())) for one in manifests]
         found = tuple(key for run in runs for key in run.keys)
         unowned = _unowned(manifests, found) if every else None
         waiting = [text for one in manifests for text in one.notices.waiting()]
@@ -75,9 +75,11 @@ def _show(screen: Screen, document: StatusDocument) -> None:
 
             screen.document(status_openmetrics(document))
         case _:
+            from keyturn.report.overview import needing_someone
             from keyturn.report.status import status_lines
 
-            screen.result(status_lines(document, _width()), calm=document.exit_code == 0)
+            told = needing_someone(document) if screen.quiet else document
+            screen.result(status_lines(told, _width()), calm=document.exit_code == 0)
 
 
 def _width() -> int | None:

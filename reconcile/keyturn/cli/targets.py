@@ -32,7 +32,7 @@ def command() -> int:
     if screen.format == "json":
         screen.document(dump(TargetsDocument(found)))
     else:
-        screen.result(row for one in found for row in _lines(one))
+        screen.result(row for one in found if one.problem or not screen.quiet for row in _lines(one))
     return 0
 
 

@@ -117,7 +117,7 @@ def crowded(coming: Iterable[Coming], owner: str, limit: int) -> str:
     more = sorted(at for at, number in starts.items() if number > limit)
     if not more:
         return ""
-    first = f"{more[0]:%Y-%m-%d %H:%M} UTC"
+    first = schedule.utc(more[0])
     return f"{starts[more[0]]} rotations are due at {first}, and one run starts {limit}: the others come in later runs"
 
 
@@ -139,7 +139,7 @@ def _unsure(subject: Subject) -> str:
 
 
 def _moved(why: str, planned: datetime, at: datetime) -> str:
-    return f"{why}, moved by a freeze from {planned:%Y-%m-%d %H:%M} UTC" if planned < at else why
+    return f"{why}, moved by a freeze from {schedule.utc(planned)}" if planned < at else why
 
 
 def _of_key(subject: Subject, now: datetime, until: datetime) -> Iterator[Coming]:

@@ -7,7 +7,7 @@ import binascii
 from collections.abc import Mapping
 
 from keyturn.core.errors import InputError
-from keyturn.core.origins import ALLOWED_ORIGINS, allowed_origins, check_transport, parse_origin
+from keyturn.core.origins import ALLOWED_ORIGINS, allowed_origins, check_transport, parse_origin, to_list
 
 KIND = "notify"
 """The kind of the entries of KEYTURN_ALLOWED_ORIGINS that permit receivers."""
@@ -30,12 +30,12 @@ def url_of(name: str, environment: Mapping[str, str]) -> str:
     where = variable(name, "URL")
     url = environment.get(where, "").strip()
     if not url:
-        remedy = "Set it, or take the receiver out of the manifest."
-        raise InputError("the URL of this receiver is not set", where=where, remedy=remedy)
+        remedy = f"Type: export {where}=URL; or take the receiver out of the manifest."
+        raise InputError(f"the URL of the receiver {name} is not set", where=where, remedy=remedy)
     try:
         check_transport(parse_origin(url))
     except InputError as error:
-        raise InputError(error.what, where=where, remedy=error.remedy) from None
+        raise InputError(f"the receiver {name}: {error.what}", where=where, remedy=error.remedy) from None
     return url
 
 
@@ -46,25 +46,29 @@ def secrets_of(name: str, environment: Mapping[str, str]) -> tuple[bytes, ...]:
     """
     where = variable(name, "SECRET")
     parts = [part.strip() for part in environment.get(where, "").split(",") if part.strip()]
-    remedy = 'Make one: echo "whsec_$(openssl rand -base64 32)".'
+    remedy = f'Make one, and give it to the receiver too: export {where}="whsec_$(openssl rand -base64 32)"'
     if not parts:
-        raise InputError("the secret that signs the notices of this receiver is not set", where=where, remedy=remedy)
+        what = f"the secret that signs the notices of the receiver {name} is not set"
+        raise InputError(what, where=where, remedy=remedy)
     found = tuple(_decoded(part) for part in parts)
     if not all(LEAST <= len(secret) <= MOST for secret in found):
         evidence = f"it is {PREFIX} with {LEAST} to {MOST} bytes in base64; a second one may follow after a comma"
-        raise InputError("this is not a secret for webhooks", where=where, evidence=evidence, remedy=remedy)
+        raise InputError(
+            f"the secret of the receiver {name} is not one for webhooks", where=where, evidence=evidence, remedy=remedy
+        )
     return found
 
 
-def check_origin(url: str, environment: Mapping[str, str]) -> None:
-    """Raise InputError unless the operator permits notices to the origin of `url`."""
+def check_origin(name: str, url: str, environment: Mapping[str, str]) -> None:
+    """Raise InputError unless the operator permits notices to the origin of `url`, which the receiver `name` has."""
     origin = str(parse_origin(url))
     if any(one.kind == KIND and one.origin == origin for one in allowed_origins(environment)):
         return
+    permit = to_list(ALLOWED_ORIGINS, f"{KIND}={origin}", environment, ",")
     raise InputError(
-        f"no notice may be sent to {origin}",
+        f"no notice of the receiver {name} may be sent to {origin}",
         evidence=f"{KIND}={origin} is not in {ALLOWED_ORIGINS}",
-        remedy="If it is right, add it there, or omit `url` and set the receiver's KEYTURN_NOTIFY_…_URL.",
+        remedy=f"If it is right, type: {permit}; or omit its `url` and set {variable(name, 'URL')}",
     )
 
 

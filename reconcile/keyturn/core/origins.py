@@ -123,6 +123,12 @@ def allowed_origins(environment: Mapping[str, str]) -> tuple[Permitted, ...]:
         raise InputError(error.what, where=ALLOWED_ORIGINS, remedy=error.remedy) from None
 
 
+def to_list(variable: str, entry: str, environment: Mapping[str, str], separator: str) -> str:
+    """Return the shell command that adds an entry to a variable with a list."""
+    kept = f"${variable}{separator}" if environment.get(variable) else ""
+    return f"export {variable}='{entry}'" if not kept else f'export {variable}="{kept}{entry}"'
+
+
 def _permitted(text: str) -> Permitted:
     found = _KIND.match(text)
     kind = found.group() if found else ""

@@ -51,6 +51,14 @@ class Options:
     lock_timeout: float = 120.0
 
 
+REQUESTED = "requested"
+"""The code of a rotation that is written down, to be made as soon as it may start."""
+LEFT_OPEN = "left-open"
+"""The code of what a run finished for an earlier one."""
+HOOK = "hook"
+"""The code of a hook that is to run, or has run."""
+
+
 class Change(StrEnum):
     """The kinds of effect that a plan shows; each is a mutating call, or a record write that matters to people."""
 

@@ -68,7 +68,7 @@ def frozen(freezes: Sequence[Freeze], now: datetime) -> Freeze | None:
 
 def frozen_text(what: str, freeze: Freeze) -> str:
     """Return the sentence that something is due and frozen, with the freeze's end and reason."""
-    return f"{what} is due, frozen until {freeze.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC ({freeze.reason})"
+    return f"{what} is due, frozen until {utc(freeze.until)} ({freeze.reason})"
 
 
 def thawed(freezes: Sequence[Freeze], moment: datetime) -> datetime:
@@ -128,6 +128,11 @@ def _first_start(rotation: Rotation, minted_at: datetime, moment: datetime) -> d
         moment = thawed(freezes, _first_open(rotation.window, moment))
         if rotation.window is None or window_open(rotation.window, moment):
             return moment
+
+
+def utc(at: datetime) -> str:
+    """Return a moment as `2026-08-24 02:00:05 UTC`: the one form in every text."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def shown(length: timedelta) -> str:

@@ -33,7 +33,7 @@ from keyturn.core.world import StoredRecord, World
 from keyturn.engine.effects import failed, perform
 from keyturn.engine.ended import ended
 from keyturn.engine.observe import Hand, clock, observe, refresh
-from keyturn.engine.planning import ENDLESS, MAX_STEPS, look_closer, shown, worth_showing
+from keyturn.engine.planning import ENDLESS, MAX_STEPS, finished, left_open, look_closer, shown, worth_showing
 from keyturn.engine.signals import stop_requested
 
 Listener = Callable[[Progress], None]
@@ -57,6 +57,8 @@ class _Working:
     stop: Stop
     hand: Hand = field(default_factory=Hand)
     done: list[Planned] = field(default_factory=list)
+    left: str = ""
+    """What an earlier run left open, as `left_open`."""
     rereads: int = 0
     holds: bool = False
     """Whether the listener was told that the only copy of a secret is in this process."""
@@ -81,7 +83,7 @@ def apply_key(
     end: End
     try:
         state = observe(world, desired, options, run, work.hand)
-        steps = 0
+        work.left, steps = left_open(state), 0
         while steps < MAX_STEPS:
             state = replace(state, clock=clock(world, state.run))
             decision = next_step(state)
@@ -142,6 +144,7 @@ def _go(work: _Working, state: State, step: Step) -> State:
     if isinstance(step, WriteRecord) and step.kind in {Write.COMMIT, Write.FAIL}:
         work.hand.durable = True
     work.done.extend(item for item in shown(step) if not _went_wrong(item, outcome))
+    work.done.extend(finished(state, step, work.left, work.done))
     return after
 
 

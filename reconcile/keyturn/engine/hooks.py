@@ -13,7 +13,7 @@ from keyturn.core.errors import Conflict, KeyturnError
 from keyturn.core.model import DesiredKey
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Record
-from keyturn.core.results import End, KeyReport, Progress, by_urgency
+from keyturn.core.results import HOOK, Change, End, KeyReport, Planned, Progress, by_urgency
 from keyturn.core.world import World
 from keyturn.engine import programs
 
@@ -45,7 +45,7 @@ def after_delivery(
     if failure:
         return _failed(report, failure)
     _clear(world, record)
-    return report
+    return replace(report, done=(*report.done, Planned(Change.RECORD, HOOK, "ran the hook after the delivery")))
 
 
 def variables(desired: DesiredKey, record: Record) -> dict[str, str]:
@@ -80,5 +80,9 @@ def _commit(record: Record) -> object:
 
 
 def _failed(report: KeyReport, why: str) -> KeyReport:
-    end = End(Reason.HOOK_FAILED, f"the hook after the delivery failed: {why}; the delivery itself is complete")
+    record = report.record
+    # Nothing records the failure itself: it has been so since the delivery after which the hook is due.
+    since = max((item.at for item in record.deliveries if item.at), default=None) if record else None
+    text = f"the hook after the delivery failed: {why}; the delivery itself is complete"
+    end = End(Reason.HOOK_FAILED, text, since=since)
     return replace(report, conditions=by_urgency((*(report.conditions or (report.end,)), end)))

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from keyturn.core import forecast
+from keyturn.core import forecast, schedule
 from keyturn.core.brakes import OWNERSHIP
 from keyturn.core.errors import KeyturnError
 from keyturn.core.forecast import Coming
@@ -243,7 +243,7 @@ class Loop:
         self._due |= dict.fromkeys(left, now + self._pause(self._retries))
         following = min(self._coming.values(), key=lambda one: one.at, default=None)
         if following and following != self.snapshot.next_due and following.at > now:
-            self._work.say(f"Next: {following.what} {following.key} at {following.at:%Y-%m-%d %H:%M:%S} UTC.")
+            self._work.say(f"Next: {following.what} {following.key} at {schedule.utc(following.at)}.")
         self.snapshot = replace(self.snapshot, next_due=following)
 
     def _failed(self, why: str, now: datetime) -> None:
@@ -251,7 +251,7 @@ class Loop:
         self._next_full = now + self._pause(self._failures)
         self._due = {key: max(at, self._next_full) if at <= now else at for key, at in self._due.items()}
         if why != self.snapshot.trouble:
-            self._work.say(f"{why}\nIt is tried again, from {self._next_full:%H:%M:%S} UTC on.", wrong=True)
+            self._work.say(f"{why}\nIt is tried again, from {schedule.utc(self._next_full)} on.", wrong=True)
         self.snapshot = replace(self.snapshot, trouble=why)
 
     def _pause(self, number: int) -> timedelta:

@@ -14,8 +14,8 @@ from keyturn.core.machine import next_step
 from keyturn.core.machine.provenance import unproven
 from keyturn.core.model import UNJUDGED, DesiredKey, Origin, Verdict
 from keyturn.core.reasons import Reason
-from keyturn.core.record import Record
-from keyturn.core.results import Change, End, KeyPlan, Options, Planned
+from keyturn.core.record import Op, Record
+from keyturn.core.results import HOOK, LEFT_OPEN, Change, End, KeyPlan, Options, Planned
 from keyturn.core.state import Failed, State
 from keyturn.core.steps import (
     Check,
@@ -32,6 +32,7 @@ from keyturn.core.steps import (
     Rename,
     Step,
     Wait,
+    Write,
     WriteRecord,
     WriteSource,
 )
@@ -58,6 +59,14 @@ QUIET = {
 }
 FINISHES = "finishes"
 """The code of a retire that is carried out, by this run or for one that opened it."""
+NOUNS = {
+    Op.CREATE: "creation of an API key",
+    Op.ROTATE: "rotation",
+    Op.RETIRE: "retire of an old secret",
+    Op.RENAME: "change of a name",
+    Op.DELIVER: "delivery",
+    Op.DELETE: "removal",
+}
 READS = (Look, LookAround, LookBack, LookClaim, LookSource, Relist)
 
 
@@ -142,9 +151,10 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
         return Planning(KeyPlan(desired.id, (), end, "unknown", conditions=known, record=seen.record), seen)
     changes = worth_showing([item for step in steps for item in shown(step)])
     if not changes and any(isinstance(step, WriteRecord | WriteSource) for step in steps):
-        changes = [Planned(Change.RECORD, "record", "writes its record: no API key and no delivery changes")]
+        writes = "finishes what an earlier run left open" if left_open(first) else "writes its record"
+        changes = [Planned(Change.RECORD, "record", f"{writes}: no API key and no delivery changes")]
     if hooks.due(desired, seen.record):
-        changes.append(Planned(Change.RECORD, "hook", "runs the hook after a delivery"))
+        changes.append(Planned(Change.RECORD, HOOK, "runs the hook after a delivery"))
     rotations = [item for item in changes if item.change is Change.ROTATE]
     scheduled = bool(rotations) and all(item.code == "due" for item in rotations)
     due_since = _due_since(first) if scheduled else None
@@ -178,6 +188,25 @@ def worth_showing(changes: Sequence[Planned]) -> list[Planned]:
     opened = {change.slot for change in changes if change.change is Change.RETIRE and change.code != FINISHES}
     told = [change for change in changes if (change.change, change.code) not in QUIET]
     return [one for one in told if not (one.change is Change.RETIRE and one.code == FINISHES and one.slot in opened)]
+
+
+def left_open(state: State) -> str:
+    """Return what tells the operation that an earlier run left open from any other; empty if there is none."""
+    intent = state.record.intent if state.record else None
+    return intent.nonce if intent else ""
+
+
+def finished(state: State, step: Step, left: str, done: Sequence[Planned]) -> tuple[Planned, ...]:
+    """Return what a step finishes that an earlier run `left` open, unless what was `done` by this run says it."""
+    intent = state.record.intent if state.record else None
+    committed = isinstance(step, WriteRecord) and step.kind is Write.COMMIT
+    if intent is None or not committed or not left or intent.nonce != left:
+        return ()
+    change = Change(intent.op.value)
+    if any(item.change is change for item in done):
+        return ()
+    kind = change if change is Change.ROTATE else Change.RECORD
+    return (Planned(kind, LEFT_OPEN, f"finished the {NOUNS[intent.op]} that an earlier run left open", intent.slot),)
 
 
 def _read(world: World, state: State, step: Step, hand: Hand, record: Record | None) -> Outcome | None:

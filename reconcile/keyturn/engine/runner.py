@@ -341,7 +341,7 @@ class Runner:
         told: list[str] = []
         while not self._halted(call) and (waiting := worklist.waiting(call.work, reports)):
             names = [name for key in waiting for name in reports[key.id].end.make]
-            wanted = handoff_text(names, last=f"keyturn looks for them every {POLL:.0f} s. Ctrl-C stops it.")
+            wanted = handoff_text(names, last=f"keyturn looks every {POLL:.0f} s. Ctrl-C stops it.")
             if wanted != told:
                 told = wanted
                 self._say("\n".join(wanted))

@@ -128,7 +128,7 @@ def freeze_notes(desired: Desired, now: datetime) -> tuple[str, ...]:
     freeze = schedule.frozen(desired.freezes, now)
     if freeze is None:
         return ()
-    until = f"{schedule.thawed(desired.freezes, now):%Y-%m-%d %H:%M} UTC"
+    until = schedule.utc(schedule.thawed(desired.freezes, now))
     return (f"frozen until {until} ({freeze.reason}): no scheduled rotation and no retire after an overlap starts",)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +13,7 @@ from keyturn.core.record import Record
 from keyturn.core.results import RunReport
 from keyturn.live.notebook import Notebook, Notes, Waiting
 from keyturn.live.receivers import DEAD_MAN, Sent, send_all
-from keyturn.report.lines import count
+from keyturn.report.lines import count, moment
 from keyturn.report.notices import FEW, GOOD, Notice, Told, ahead, changes, first
 
 
@@ -77,13 +77,14 @@ class Notices:
         jobs: dict[str, list[Notice]] = {}
         said = [f"A receiver is not set up, and its notices wait: {one}" for one in self._desired.unset]
         notes: Notes | None = None
+        now = self._now()
         if self._hearing:
             before = Notes("")
 
-            def change(now: Notes) -> Notes:
+            def change(found: Notes) -> Notes:
                 nonlocal before
-                before = now
-                return self._with(now, report, whole=whole)
+                before = found
+                return self._with(found, report, now, whole=whole)
 
             try:
                 notes = self._notebook.change(self._desired.owner, change)
@@ -106,12 +107,13 @@ class Notices:
             return [*said, *(f"Receiver {name}: {sent[name].why}" for name in failed)]
         if jobs.keys() & self._names:
             taken = {name: frozenset(sent[name].ids) for name in sent if name in self._names}
-            notes = self._notebook.change(self._desired.owner, lambda now: now.without(taken, self._names))
+            notes = self._notebook.change(self._desired.owner, lambda notes: notes.without(taken, self._names))
+            said += _arrived(jobs, taken, now)
         return [*said, *_waiting(notes, sent)]
 
-    def _with(self, notes: Notes, report: RunReport, *, whole: bool) -> Notes:
+    def _with(self, notes: Notes, report: RunReport, now: datetime, *, whole: bool) -> Notes:
         """Return the notes with what is new in a report; a run over all keys forgets those that are gone."""
-        found, told = changes(report, self._desired, notes.keys, self._now(), notes.made)
+        found, told = changes(report, self._desired, notes.keys, now, notes.made)
         keys: dict[str, Told] = {**notes.keys, **told}
         if whole:
             known = {key.id for key in self._desired.keys} | told.keys()
@@ -148,6 +150,16 @@ def _why(sent: Mapping[str, Sent], name: str) -> str:
     return sent[name].why if name in sent else ""
 
 
+def _arrived(jobs: Mapping[str, Sequence[Notice]], taken: Mapping[str, Collection[str]], now: datetime) -> list[str]:
+    """Return a sentence per receiver that took notices which had waited since before `now`."""
+    late = {name: [one for one in jobs[name] if one.id in ids and one.at < now] for name, ids in taken.items()}
+    return [
+        f"receiver {name} took {count(len(some), 'notice')} that had waited since {moment(some[0].at)}"
+        for name, some in late.items()
+        if some
+    ]
+
+
 def _waiting(notes: Notes, sent: Mapping[str, Sent]) -> list[str]:
     """Return a sentence per receiver that lacks notices, or has lost some."""
     said = []
@@ -157,7 +169,7 @@ def _waiting(notes: Notes, sent: Mapping[str, Sent]) -> list[str]:
         why = f": {_why(sent, name)}" if _why(sent, name) else ""
         if mine:
             wait = "waits" if len(mine) == 1 else "wait"
-            since = f"{mine[0].at:%Y-%m-%d %H:%M} UTC"
+            since = moment(mine[0].at)
             said.append(f"{count(len(mine), 'notice')} {wait} for receiver {name} since {since}{why}")
         if lost := notes.dropped.get(name):
             said.append(f"{count(lost, 'notice')} for receiver {name} {'was' if lost == 1 else 'were'} dropped")

@@ -20,6 +20,7 @@ from keyturn.core.notify import check_origin, secrets_of, url_of
 from keyturn.core.origins import parse_origin
 from keyturn.engine import programs
 from keyturn.report.documents import dump
+from keyturn.report.lines import moment
 from keyturn.report.notices import Event, Notice
 from keyturn.targets.base import proxy_for
 from keyturn.targets.bounded_http import BoundedTransport
@@ -96,7 +97,7 @@ def _post(receiver: Receiver, notices: Sequence[Notice], environment: Mapping[st
     """Post each notice. A receiver that refuses one is still sent the next one; one that does not answer is not."""
     url = receiver.url or url_of(receiver.name, environment)
     if receiver.url:
-        check_origin(url, environment)
+        check_origin(receiver.name, url, environment)
     keys = secrets_of(receiver.name, environment) if receiver.kind == "webhook" else ()
     proxy = proxy_for(str(parse_origin(url)), environment)
     transport = BoundedTransport(seconds=REQUEST, verify=httpx.create_ssl_context(), proxy=proxy)
@@ -147,5 +148,5 @@ def _slack(notice: Notice) -> bytes:
     title = f"*{notice.event}*" if notice.event in _BOLD else notice.event.value
     rows = [f"{title}  {escaped(notice.owner)}: {escaped(notice.text)}"]
     rows += [f"→ {escaped(notice.do)}"] if notice.do else []
-    rows += [f"since {notice.since:%Y-%m-%d %H:%M} UTC"] if notice.since else []
+    rows += [f"since {moment(notice.since)}"] if notice.since else []
     return json.dumps({"text": "\n".join(rows)}).encode()

@@ -130,4 +130,5 @@ class _Reader:
             self.mistakes.settle(scalar.place, path, "the variable contains a secret or an invisible character")
             return scalar
         # A default is part of the manifest, so it may be shown.
-        return Scalar(value, scalar.place, value if len(unset) == len(found) else scalar.shown)
+        whole = unset[0]["name"] if [one[0] for one in unset] == [text] else ""
+        return Scalar(value, scalar.place, value if len(unset) == len(found) else scalar.shown, whole)

@@ -79,12 +79,12 @@ def from_account(
     mine = [key for key in live if key.uuid not in known and _UUID.fullmatch(key.uuid)]
     spares = [key for key in mine if _SPARE.match(key.name)]
     entries = [key for key in mine if key not in spares]
-    text = _HEAD.replace("{address}", _quoted(address))
+    text = _HEAD.replace("{address}", quoted(address))
     if namespace:
-        text += f"    namespace: {_quoted(namespace)}\n"
+        text += f"    namespace: {quoted(namespace)}\n"
     if spares:
         found = _SPARE.match(spares[0].name)
-        prefix = _quoted(found[0] if found else "spare-")
+        prefix = quoted(found[0] if found else "spare-")
         text += _POOL.format(names=", ".join(_comment(key.name) for key in spares), prefix=prefix)
     text += _DEFAULTS
     left = [
@@ -105,8 +105,10 @@ def _entries(keys: Sequence[ApiKey]) -> Iterator[str]:
     single = [key for key in keys if _sayable(key.name) and names[key.name] == 1]
     others = [key for key in keys if key not in single]
     taken: set[str] = set()
+    by_name = {key.name: key for key in single}
     for key in single:
-        yield _entry(key, _id(key, taken, ()), key.name, "")
+        made = _id(key, taken, ())
+        yield _pair(key, made, by_name) + _entry(key, made, key.name, "")
     first: set[str] = set()
     for key in others:
         if _sayable(key.name) and key.name not in first:
@@ -123,12 +125,32 @@ def _entries(keys: Sequence[ApiKey]) -> Iterator[str]:
 
 def _entry(key: ApiKey, made: str, name: str, why: str) -> str:
     since = f" # created {key.created_at:%Y-%m-%d}" if key.created_at else ""
-    quoted = made if _WORD.fullmatch(made) and made.lower() not in _RESERVED else _quoted(made)
     return (
-        f"  {quoted}:{since}\n" + (f"    # {why}\n" if why else "") + f"    name: {_quoted(name)}\n"
-        f"    adopt: {{secret: existing, a: {_quoted(key.uuid)}}} # or regenerate\n"
+        f"  {_key(made)}:{since}\n" + (f"    # {why}\n" if why else "") + f"    name: {quoted(name)}\n"
+        f"    adopt: {{secret: existing, a: {quoted(key.uuid)}}} # or regenerate\n"
         f"    deliver:\n"
         f"      - {{target: vault, path: apps/{made}, field: API_KEY}} # TO DO: where its consumers read it\n"
+    )
+
+
+def _key(made: str) -> str:
+    return made if _WORD.fullmatch(made) and made.lower() not in _RESERVED else quoted(made)
+
+
+def _pair(a: ApiKey, made: str, by_name: Mapping[str, ApiKey]) -> str:
+    """Return a comment for an API key NAME-a with a NAME-b beside it: the two may be one alternating key."""
+    name, b = a.name[:-2], by_name.get(f"{a.name[:-2]}-b")
+    if not a.name.endswith("-a") or not made.endswith("-a") or b is None or not name.strip() or name in by_name:
+        return ""
+    return (
+        f"  # TO DO: {_comment(a.name)} and {_comment(b.name)} may be one alternating key. If so, write this instead:\n"
+        f"  # {_key(made[:-2])}:\n"
+        f"  #   name: {quoted(name)}\n"
+        f"  #   adopt: {{secret: existing, a: {quoted(a.uuid)}, b: {quoted(b.uuid)}, live: a}}\n"
+        "  #   # live: the one whose secret is in use\n"
+        f"  #   deliver:\n"
+        f"  #     - {{target: vault, path: apps/{made[:-2]}, field: API_KEY}} # TO DO: where its consumers read it\n"
+        "  #   rotation: {strategy: alternating, every: 30d}\n"
     )
 
 
@@ -156,7 +178,7 @@ def _sayable(name: str) -> bool:
     )
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """Return a text as a YAML scalar in double quotes, on one line."""
     dumped: str = yaml.dump(text, Dumper=yaml.SafeDumper, default_style='"', allow_unicode=True, width=10**9)
     return dumped.rstrip("\n")

@@ -90,7 +90,7 @@ def _lacking(receiver: Receiver, environment: Mapping[str, str]) -> Iterator[tup
         return
     try:
         if receiver.url:
-            check_origin(receiver.url, environment)
+            check_origin(receiver.name, receiver.url, environment)
         else:
             url_of(receiver.name, environment)
     except InputError as error:

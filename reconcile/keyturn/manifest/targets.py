@@ -19,6 +19,7 @@ from keyturn.manifest.mistakes import Path, suggest
 from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.tree import Fields, Node, Scalar
 from keyturn.targets.base import NoConsent, Target
+from keyturn.targets.origins import CORRECT
 from keyturn.targets.places import file_mistakes_of, place_of, store_of
 
 _TYPED = re.compile(r"\$\{KEYTURN_[A-Z0-9_]+(?::-https?://[A-Za-z0-9.:-]+)?\}", re.ASCII)
@@ -85,7 +86,9 @@ def _refused(
 def _note_refused(reading: Reading, target: Path, mistake: InputError, environment: Mapping[str, str]) -> None:
     """Note that a manifest may not name a place. No value of a variable is shown."""
     path, mistake.where = (*target, *mistake.where.split(".")), ""
-    text = str(mistake)
+    text, setting = str(mistake), reading.node(path)
+    if isinstance(mistake, NoConsent) and mistake.own and isinstance(setting, Scalar) and setting.unset:
+        text = text.replace(CORRECT, f'type: export {setting.unset}="${mistake.own}"')
     for value, shown in _from_variables(reading.node(target)):
         with suppress(InputError):
             origin = origin_of(value)

@@ -33,11 +33,12 @@ _BIDIRECTIONAL = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One value. `shown` is its text before variables were expanded."""
+    """One value. `shown` is its text before variables were expanded, and `unset` a variable whose default it is."""
 
     value: Plain
     place: Place
     shown: str = ""
+    unset: str = ""
 
 
 @dataclass(frozen=True, slots=True)

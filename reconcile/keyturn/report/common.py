@@ -10,7 +10,7 @@ from keyturn.report.lines import count
 from keyturn.report.remedies import remedy
 
 NAMED = 5
-"""How many keys are named; more are counted."""
+"""How many keys are named beside a cause; more are counted."""
 
 Cause = tuple[str, str]
 """The reason and its sentence: equal for keys that share the cause."""
@@ -32,9 +32,7 @@ class Common:
         for cause, keys in self.keys.items():
             more = f" and {count(len(keys) - NAMED, 'more key', 'more keys')}" if len(keys) > NAMED else ""
             end = self.ends[cause]
-            several = " ".join(keys) if not more else "KEY …"
-            told = remedy(end, several)  # an adoption is of one key
-            yield ", ".join(keys[:NAMED]) + more, end, remedy(end, "KEY") if "keyturn adopt" in told else told
+            yield ", ".join(keys[:NAMED]) + more, end, remedy(end, *keys)
 
 
 def common(found: Sequence[tuple[str, Sequence[End]]]) -> Common:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from keyturn.core.model import GOOD, SlotName, Strategy, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Record
-from keyturn.core.results import Change, KeyReport, Planned
+from keyturn.core.results import HOOK, LEFT_OPEN, REQUESTED, Change, KeyReport, Planned
 from keyturn.report.lines import count, moment
 
 PROOFS = {
@@ -18,8 +18,27 @@ PROOFS = {
 }
 """What is known of an old secret's death, by the proof of its event."""
 
-SPOKEN = frozenset({"forgets", "moved", "requested"})
-"""Codes of record writes that an operator asked for: what was written is told, not only that it was."""
+SPOKEN = frozenset({"forgets", "moved", LEFT_OPEN, HOOK})
+"""Codes of changes whose own words are told, not only that the record was written."""
+PAST = {
+    Change.ADOPT: "adopted",
+    Change.CREATE: "created",
+    Change.ROTATE: "rotated",
+    Change.DELIVER: "delivered",
+    Change.REMOVE: "removed from a place",
+    Change.RETIRE: "retired",
+    Change.RENAME: "renamed",
+    Change.DELETE: "deleted",
+    Change.RELEASE: "released",
+    Change.HAND_OFF: "handed off",
+    Change.RECORD: "updated",
+}
+"""What is counted of a run, in the past tense: keys to which it was done."""
+CODED = {"forgets": "forgotten", "moved": "moved", LEFT_OPEN: "finished", HOOK: "with a hook run", REQUESTED: "noted"}
+"""The same for changes of a record, by their code."""
+COUNTED = tuple(dict.fromkeys((*PAST.values(), *CODED.values())))
+"""In the order in which they are counted."""
+LEFT = ", which an earlier run left open"
 
 
 def done_text(report: KeyReport) -> str:
@@ -27,12 +46,28 @@ def done_text(report: KeyReport) -> str:
     return "; ".join(_parts(report)) if report.done else ""
 
 
-def finished(report: KeyReport) -> frozenset[Change]:
-    """Return what was done to a key, without a rotation or a retire that was begun and is still open."""
-    record, kinds = report.record, frozenset(change.change for change in report.done)
+def finished(report: KeyReport) -> frozenset[str]:
+    """Return what was done to a key, as words of COUNTED, without a rotation or a retire that is still open."""
+    record = report.record
     op = record.intent.op if record and record.intent else None
     begun = {Change.ROTATE} if op in {Op.ROTATE, Op.CREATE} else {Change.RETIRE} if op is Op.RETIRE else set()
-    return kinds - begun
+    return frozenset(
+        CODED.get(change.code, PAST[change.change]) if change.change is Change.RECORD else PAST[change.change]
+        for change in report.done
+        if change.change not in begun and not (_notes(change) and _rotates(report))
+    )
+
+
+def waits_for(report: KeyReport) -> str:
+    """Return what to do about a rotation that was written down and has to wait; empty if there is none, or more to do.
+
+    Other ends that make it wait have a remedy of their own.
+    """
+    noted = any(_notes(change) for change in report.done) and not _rotates(report)
+    if not noted or report.exit_code or report.end.until is None:
+        return ""
+    after = f"`keyturn apply {report.key}` after {moment(report.end.until)} starts it"
+    return f"{after}; if the secret has leaked, `keyturn rotate {report.key} --compromised` does not wait"
 
 
 def smoke_proof(report: KeyReport) -> str:
@@ -55,8 +90,8 @@ def _parts(report: KeyReport) -> Iterator[str]:
             yield _rotated(changes, record)
         elif kind is Change.RETIRE:
             yield _retired(changes, record)
-        elif spoken := [change.why for change in changes if change.code in SPOKEN]:
-            yield from spoken
+        elif kind is Change.RECORD:
+            yield from _recorded(changes, report)
         else:
             yield _words(kind, changes)
     if Change.ROTATE in by_kind or Change.DELIVER in by_kind or Change.ADOPT in by_kind:
@@ -67,6 +102,30 @@ def _parts(report: KeyReport) -> Iterator[str]:
             ends = [end.until for end in report.conditions if end.code is Reason.OVERLAP and end.until]
             until = ends[0] if ends else record.retire.at
             yield f"{old} dies now" if record.retire.at_once else f"{old} works until {moment(until)}"
+
+
+def _notes(change: Planned) -> bool:
+    """Tell whether a change only writes down a rotation that was asked for."""
+    return change.change is Change.RECORD and change.code == REQUESTED
+
+
+def _rotates(report: KeyReport) -> bool:
+    return any(change.change is Change.ROTATE for change in report.done)
+
+
+def _recorded(changes: list[Planned], report: KeyReport) -> Iterator[str]:
+    """Yield what was written into a record, if an operator asked for it or an earlier run left it; else that it was."""
+    end = report.end
+    told = [change for change in changes if not (_notes(change) and _rotates(report))]
+    for change in told:
+        if change.code in SPOKEN:
+            yield change.why
+        elif _notes(change):
+            ends = end.code is Reason.OVERLAP and end.until
+            why = f"it starts when the overlap ends, {moment(end.until)}" if ends and end.until else end.why
+            yield f"rotation noted, not begun: {why}"
+    if told and not any(change.code in SPOKEN or _notes(change) for change in told):
+        yield "record updated"
 
 
 def _words(kind: Change, changes: list[Planned]) -> str:
@@ -83,7 +142,6 @@ def _words(kind: Change, changes: list[Planned]) -> str:
         Change.REMOVE: f"removed from {places}",
         Change.DELETE: f"{count(number, 'API key')} deleted{of_slot}",
         Change.RELEASE: "released",
-        Change.RECORD: "record updated",
     }.get(kind, f"{kind.value} done")
 
 
@@ -93,6 +151,8 @@ def _rotated(changes: list[Planned], record: Record | None) -> str:
         return f"rotated{leaked}"
     if record.intent and record.intent.op in {Op.ROTATE, Op.CREATE}:
         return f"rotation begun and not finished{leaked}"
+    if all(change.code == LEFT_OPEN for change in changes):
+        return f"finished the rotation to generation {record.generation} on slot {_slot(record.live)}{leaked}{LEFT}"
     killed = ", which ended the old secret" if record.strategy is Strategy.IN_PLACE and record.generation > 1 else ""
     return f"rotated to generation {record.generation} on slot {_slot(record.live)}{leaked}{killed}"
 

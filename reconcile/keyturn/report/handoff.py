@@ -15,20 +15,23 @@ CLICKS = (
 """As the control panel was in November 2026."""
 
 
-LAST = "Then run keyturn apply again, or let keyturn apply --wait look for them."
-FIRST = "Run keyturn apply first: only what is made after it has noted these names is taken over without `adopt`."
+LAST = "Then run keyturn apply again, or let keyturn apply --wait look until it is done."
+FIRST = (
+    "Run keyturn apply first: it notes what to make, and only what is made after that is taken over without `adopt`."
+)
 
 
-def handoff_text(names: Iterable[str], *, last: str = LAST) -> list[str]:
+def handoff_text(asked: Iterable[str], *, last: str = LAST) -> list[str]:
     """Return what an operator has to do, line by line; empty if nothing. `last` is the line that ends it."""
-    wanted = list(dict.fromkeys(names))
+    wanted = list(dict.fromkeys(asked))
     if not wanted:
         return []
+    names, them = ("this name", "it") if len(wanted) == 1 else ("these names", "them")
     return [
-        f"Make {count(len(wanted), 'model access key')} in the control panel, with exactly these names:",
+        f"Make {count(len(wanted), 'model access key')} in the control panel, with exactly {names}:",
         *(f"  {name}" for name in wanted),
         f"At {PANEL}: {CLICKS}.",
-        "No secret has to be copied: keyturn takes the keys over and regenerates them.",
+        f"No secret has to be copied: keyturn takes {them} over and regenerates {them}.",
         last,
     ]
 

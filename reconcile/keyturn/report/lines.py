@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from keyturn.core.sanitize import plain
+from keyturn.core.schedule import utc
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -139,8 +140,8 @@ def count(number: int, noun: str, plural: str = "") -> str:
 
 
 def moment(at: datetime) -> str:
-    """Return a time as `2026-08-24 02:00:05 UTC`; without seconds if they are zero."""
-    return f"{at:%Y-%m-%d %H:%M} UTC" if not at.second else f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    """Return a moment as `2026-08-24 02:00:05 UTC`."""
+    return utc(at)
 
 
 def length(span_of_time: timedelta) -> str:

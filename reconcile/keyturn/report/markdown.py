@@ -9,7 +9,7 @@ from keyturn.core.results import End, KeyPlan, KeyReport, Planned, RunPlan, RunR
 from keyturn.core.sanitize import code_span
 from keyturn.report import plan as plan_words
 from keyturn.report import run as run_words
-from keyturn.report.done import done_text
+from keyturn.report.done import done_text, waits_for
 from keyturn.report.handoff import CLICKS, FIRST, PANEL
 from keyturn.report.lines import count, moment, safe
 from keyturn.report.pools import pool_text
@@ -114,7 +114,7 @@ def _run_rows(report: KeyReport) -> list[str]:
     key, done = code(report.key), done_text(report)
     rows = [_cells((key, "done", done))] if done else []
     rows += [_cells((key, f"**{end.condition.value}**", _since(end))) for end in found if end.exit_code]
-    rows += [_cells((key, "do", code(text))) for text in remedies(found, report.key)]
+    rows += [_cells((key, "do", code(text))) for text in (*remedies(found, report.key), waits_for(report)) if text]
     if report.smoke and report.smoke.verdict not in GOOD:
         words = run_words.smoke_words(report.smoke, said=[end.code for end in found], key=report.key)
         rows.append(_cells((key, "smoke-check", code(words))))

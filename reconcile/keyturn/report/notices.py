@@ -15,11 +15,12 @@ from pydantic import Field
 from keyturn.core import schedule
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.model import Event as HistoryEvent
-from keyturn.core.reasons import Condition, Reason
+from keyturn.core.reasons import Condition, Reason, Tone
 from keyturn.core.record import Record
 from keyturn.core.results import End, KeyReport, RunReport
 from keyturn.core.sanitize import plain
-from keyturn.report.remedies import remedies
+from keyturn.report.history import secret_text
+from keyturn.report.remedies import remedy
 
 OVERDUE = timedelta(hours=24)
 """So long after its moment a rotation that has not happened is overdue."""
@@ -173,12 +174,12 @@ def _with_stop(report: KeyReport, stop: End | None) -> KeyReport:
 def _key(report: KeyReport, entry: DesiredKey | None, told: Told, now: datetime) -> tuple[list[_Found], Told]:
     """Return what is new of one key, and what is told of it afterwards."""
     known = report.conditions or (report.end,)
-    record = report.record
-    before_run = told.generation
-    if record and ahead(told, record):
-        before_run = record.generation - report.mints
-    found = list(_rotations(report.key, record, before_run, known[0]))
-    generation = record.generation if record else told.generation
+    record, worst = report.record, known[0]
+    before_run = record.generation - report.mints if record and ahead(told, record) else told.generation
+    # A new secret is good news only of a key that is well: else what is wrong with it is told, and this once it is.
+    well = worst.condition.tone is not Tone.BAD
+    found = list(_rotations(report.key, record, before_run, worst)) if well else []
+    generation = record.generation if record and well else before_run
     if any(end.code in SILENT for end in known):
         return found, Told(generation, told.open)
     bad = [*_bad(report.key, known, record), *_overdue(report.key, entry, record, known, now)]
@@ -204,7 +205,15 @@ def _rotations(key: str, record: Record | None, told: int, now: End) -> Iterator
         event = events[number]
         why = f" ({event.cause.reason})" if event.cause and event.cause.reason else ""
         code = event.cause.trigger if event.cause else Event.ROTATED
-        yield _Found(key, Event.ROTATED, now, code, f"has a new secret: {event.what}{why}", event.at, number)
+        yield _Found(
+            key,
+            Event.ROTATED,
+            now,
+            code,
+            f"has a new secret: {secret_text(event) or event.what}{why}",
+            event.at,
+            number,
+        )
 
 
 def _bad(key: str, known: Iterable[End], record: Record | None) -> Iterator[_Found]:
@@ -215,7 +224,8 @@ def _bad(key: str, known: Iterable[End], record: Record | None) -> Iterator[_Fou
         if event is None or event in seen or (event is Event.FAILED and Event.PARKED in seen):
             continue
         seen.add(event)
-        since = record.failures.since if event is Event.FAILED and record else end.since
+        counted = event is Event.FAILED and record and end.code is not Reason.HOOK_FAILED
+        since = record.failures.since if counted and record else end.since
         yield _Found(key, event, end, end.code, end.why, since)
 
 
@@ -228,7 +238,7 @@ def _overdue(
         return
     due = schedule.due_since(entry.rotation, live.minted_at)
     if due and now - due > OVERDUE:
-        why = f"its rotation has been due since {due:%Y-%m-%d %H:%M} UTC and has not happened"
+        why = f"its rotation has been due since {schedule.utc(due)} and has not happened"
         yield _Found(key, Event.OVERDUE, End(Reason.DUE, why, since=due), Reason.DUE, why, due)
 
 
@@ -243,7 +253,9 @@ def _notice(group: list[_Found], report: RunReport, now: datetime, number: int) 
     whose = f"{len(keys)} keys ({', '.join(keys[:NAMED])}{more})" if several else one.key
     said = one.text if len({each.text for each in group}) == 1 else _SAID.get(one.event) or one.end.code.meaning
     text = f"{whose} {said}" if good else f"{whose}: {said}"
-    do = [] if good else remedies([one.end], "KEY" if several else one.key)
+    do = "" if good else remedy(one.end, *keys)
+    if len(do) > LONGEST:  # a command that is cut could name a wrong key
+        do = f"for each of the {len(keys)} keys: {remedy(one.end, 'KEY')}"
     seed = json.dumps([report.owner, report.run, number, one.event, one.reason, keys, str(one.since), one.number])
     return Notice(
         id=f"ntc_{hashlib.sha256(seed.encode()).hexdigest()[:32]}",
@@ -254,7 +266,7 @@ def _notice(group: list[_Found], report: RunReport, now: datetime, number: int) 
         condition=one.end.condition,
         reason=str(one.reason),
         text=plain(text, LONGEST),
-        do=plain("; ".join(do), LONGEST),
+        do=plain(do, LONGEST),
         since=one.since,
         run=report.run,
         keys=keys[:LISTED],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -61,6 +61,12 @@ def status_document(
         only=tuple(condition for condition in Condition if condition in only),
         hidden=len(every) - len(shown),
     )
+
+
+def needing_someone(document: StatusDocument) -> StatusDocument:
+    """Return the document with only the keys that make the exit code; the others are counted as hidden."""
+    kept = tuple(key for key in document.keys if key.exit_code)
+    return replace(document, keys=kept, hidden=document.hidden + len(document.keys) - len(kept))
 
 
 def worst_first(keys: Iterable[KeyStatus]) -> list[KeyStatus]:

@@ -50,7 +50,7 @@ def plan_lines(
                 result += [line(), line("  ", Span(key.key, Tone.NAME)), *now_lines(key, shared)]
                 result += [*change_lines(key.changes, whole=whole), *([end_line(key.end)] if key.changes else [])]
         result += [line(), *found] if (found := common_lines(shared, indent=2)) else []
-        result += [line(), *_foot(plan, hand_off=not before_apply)]
+        result += _foot(plan, hand_off=not before_apply)
     return result
 
 
@@ -194,5 +194,10 @@ def rest_lines(run: RunPlan | RunReport, *, hand_off: bool = True) -> list[Line]
     return result + handoff_lines(key.wanted for key in keys if hand_off)
 
 
+def foot(rest: list[Line], summary: str) -> list[Line]:
+    """Return the end of a plan or a report: an empty line, what concerns the whole run, and the summary."""
+    return [*([] if rest and not rest[0] else [line()]), *rest, line(Span(summary, Tone.HEAD))]
+
+
 def _foot(plan: RunPlan, *, hand_off: bool) -> list[Line]:
-    return [*rest_lines(plan, hand_off=hand_off), line(Span(plan_summary(plan), Tone.HEAD))]
+    return foot(rest_lines(plan, hand_off=hand_off), plan_summary(plan))

@@ -71,15 +71,29 @@ REMEDIES: Mapping[Remedy, str] = {
 }
 """A line per remedy; `{key}` is the key's id, `{number}` how many are asked about."""
 
-UNNOTED = "`keyturn apply {key}`, which notes the names; then make the API keys, and apply again"
+MAKE_ONE = "make the API key in the control panel, with exactly this name, then `keyturn apply {key}`"
+"""Instead of MAKE_KEYS, if there is only one to make."""
+UNNOTED = "`keyturn apply {key}`, which notes what to make; then make it, and apply again"
 """Instead of MAKE_KEYS, until an apply has noted the names."""
 
 
-def remedy(end: End, key: str) -> str:
-    """Return what an operator types or does next; empty if nothing."""
-    if end.make and end.since is None:
-        return UNNOTED.format(key=key)
-    return REMEDIES[end.remedy].format(key=key, number=end.number or "N")
+WHOLE = frozenset({Remedy.AGAIN, Remedy.LATER, Remedy.VERIFY, Remedy.FIX_TARGET})
+"""Remedies that do no harm to other keys: of many keys, no name is given."""
+FEW = 5
+"""How many keys are named where none has to be."""
+
+
+def remedy(end: End, *keys: str) -> str:
+    """Return what an operator types or does next about these keys, as commands that can be pasted; empty if nothing."""
+    text = UNNOTED if end.make and end.since is None else REMEDIES[end.remedy]
+    if text is REMEDIES[Remedy.MAKE_KEYS] and len(end.make) == len(keys) == 1:
+        text = MAKE_ONE
+    if len(keys) > 1 and "keyturn adopt" in text:  # it is of one key
+        return f"for each key, here {keys[0]}: {remedy(end, keys[0])}"
+    if len(keys) > FEW and end.remedy in WHOLE:
+        return text.replace(" {key}", "")
+    text = text.replace("--unpark {key}", " ".join(f"--unpark {key}" for key in keys))
+    return text.format(key=" ".join(keys), number=end.number or "N")
 
 
 def remedies(ends: Iterable[End], key: str) -> list[str]:

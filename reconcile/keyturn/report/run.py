@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 
 from keyturn.core.model import GOOD, SmokeResult, Verdict
 from keyturn.core.reasons import Condition, Reason
-from keyturn.core.results import Change, KeyReport, RunReport
+from keyturn.core.results import KeyReport, RunReport
 from keyturn.report.common import Common, common
-from keyturn.report.done import done_text, finished
+from keyturn.report.done import COUNTED, done_text, finished, waits_for
 from keyturn.report.lines import Line, Span, Tone, count, line
-from keyturn.report.plan import change_lines, common_lines, condition_spans, note_lines, rest_lines
+from keyturn.report.plan import change_lines, common_lines, condition_spans, foot, note_lines, rest_lines
 from keyturn.report.remedies import of_verdict, remedies
-
-PAST = {
-    Change.ADOPT: "adopted",
-    Change.CREATE: "created",
-    Change.ROTATE: "rotated",
-    Change.DELIVER: "delivered",
-    Change.REMOVE: "removed from a place",
-    Change.RETIRE: "retired",
-    Change.RENAME: "renamed",
-    Change.DELETE: "deleted",
-    Change.RELEASE: "released",
-}
-"""What is counted of a run, in the past tense: keys to which it was done."""
 
 
 def run_lines(reports: Iterable[RunReport], *, steps: bool = False, needed: bool = False) -> list[Line]:
@@ -42,7 +31,7 @@ def run_lines(reports: Iterable[RunReport], *, steps: bool = False, needed: bool
         result += [line(Span(report.owner, Tone.HEAD)), *note_lines(report)]
         result += [row for rows in told for row in rows]
         result += [line(), *found] if (found := common_lines(shared, indent=2)) else []
-        result += [line(), *rest_lines(report), line(Span(run_summary(report), Tone.HEAD))]
+        result += foot(rest_lines(report), run_summary(report))
     return result
 
 
@@ -69,9 +58,8 @@ def smoke_tone(verdict: Verdict) -> Tone:
 def run_summary(report: RunReport) -> str:
     """Return one sentence of counts: what was done, then the conditions of all keys."""
     ends = [key.now.condition for key in report.reports]
-    kinds = [finished(key) for key in report.reports]
-    counted = ((PAST[change], sum(change in found for found in kinds)) for change in PAST)
-    done = [f"{number} {word}" for word, number in counted if number]
+    numbers = Counter(chain.from_iterable(map(finished, report.reports)))
+    done = [f"{numbers[word]} {word}" for word in COUNTED if numbers[word]]
     problems = sum(len(key.problems) for key in report.reports)
     parts = [f"{count(len(ends), 'key')}: {', '.join(done) or 'nothing changed'}"]
     parts += [f"{ends.count(condition)} {condition.value}" for condition in Condition if condition in ends]
@@ -96,7 +84,7 @@ def _key_lines(key: KeyReport, shared: Common, *, steps: bool) -> list[Line]:
         first = condition_spans(wrong[0]) if wrong else (Span(key.now.condition.value),)
         rows.append(line("  ", Span(key.key, Tone.NAME), "  ", *first))
         rows += [line("    also ", *condition_spans(end)) for end in wrong[1:]]
-    rows += [line("    do   ", text) for text in remedies(found, key.key)]
+    rows += [line("    do   ", text) for text in (*remedies(found, key.key), waits_for(key)) if text]
     if smoke:
         said = [end.code for end in key.conditions or (key.end,)]
         words = smoke_words(smoke, said=said, key=key.key)

@@ -9,11 +9,11 @@ from keyturn.report.lines import Line, Span, Tone, columns, line, moment
 _TONES = {What.ROTATE: Tone.WARN, What.RETIRE: Tone.PLAIN, What.FREEZE: Tone.HEAD}
 
 
-def schedule_lines(document: ScheduleDocument) -> list[Line]:
-    """Return a row per moment, then what the schedule cannot tell."""
+def schedule_lines(document: ScheduleDocument, *, notes_only: bool = False) -> list[Line]:
+    """Return a row per moment, then what the schedule cannot tell; `notes_only`: only that."""
     rows = [_row(one) for one in document.coming]
     result = columns(rows) if rows else [line(f"Nothing is due before {moment(document.until)}.")]
-    return [*result, *(line(Span("note  ", Tone.DIM), note) for note in document.notes)]
+    return [*([] if notes_only else result), *(line(Span("note  ", Tone.DIM), note) for note in document.notes)]
 
 
 def details(one: Coming) -> str:
@@ -27,7 +27,7 @@ def details(one: Coming) -> str:
 def _row(one: Coming) -> tuple[Span, ...]:
     return (
         Span(f"{one.at:%a}", Tone.DIM),
-        Span(moment(one.at.replace(microsecond=0))),
+        Span(moment(one.at)),
         Span(one.what, _TONES[one.what]),
         Span(one.key or one.owner, Tone.NAME),
         Span(details(one)),

@@ -1,11 +1,11 @@
-"""The state of keys as a table, a key's history as lines, smoke-checks as a table."""
+"""The state of keys as a table, and smoke-checks as a table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
+from keyturn.core.model import ApiKey, Delivery, SmokeResult
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import End, KeyStatus
 from keyturn.report.common import Common, common
@@ -67,32 +67,6 @@ def _keys(keys: Sequence[KeyStatus], now: datetime, shared: Common, width: int |
     for key, row in zip(keys, table, strict=True):
         result += [row, *_notes(key, shared, where="WHERE" not in heads)]
     return result
-
-
-def history_lines(events: Iterable[Event]) -> list[Line]:
-    """Return one line per event, in the order of the record."""
-    return columns([_event(event) for event in events])
-
-
-def histories_lines(events: Iterable[tuple[str, Event]]) -> list[Line]:
-    """Return one line per event of several keys, the oldest first; each is given with its key."""
-    ordered = sorted(events, key=lambda item: (item[1].at, item[0]))
-    rows = [(moment_, Span(key, Tone.NAME), *rest) for key, event in ordered for moment_, *rest in [_event(event)]]
-    return columns(rows) if rows else []
-
-
-def _event(event: Event) -> tuple[Span, ...]:
-    return Span(moment(event.at), Tone.DIM), Span(event.what), Span(event.by), Span(_cause(event))
-
-
-def _cause(event: Event) -> str:
-    """Return why it happened: the trigger, who asked and their reason, what was found."""
-    cause = event.cause
-    if cause is None:
-        return ""
-    asked = f"asked by {cause.by}" if cause.by else ""
-    told = ": ".join(part for part in (asked, cause.reason) if part)
-    return "; ".join(part for part in (f"[{cause.trigger}]", told, cause.evidence) if part)
 
 
 def smoke_lines(

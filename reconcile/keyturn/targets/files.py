@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from keyturn.core.errors import InputError
-from keyturn.targets.origins import NoConsent, listed_in, to_list
+from keyturn.core.origins import to_list
+from keyturn.targets.origins import NoConsent, listed_in
 
 ALLOWED_ROOTS = "KEYTURN_ALLOWED_ROOTS"
 LARGEST_AUTHORITY = 1 << 20

@@ -24,10 +24,10 @@ from pathlib import Path
 import yaml
 
 from keyturn.core.errors import CredentialError, InputError
-from keyturn.core.origins import origin_of
+from keyturn.core.origins import origin_of, to_list
 from keyturn.targets.bounded_http import trust
 from keyturn.targets.files import read_small
-from keyturn.targets.origins import NoConsent, bare_origin, listed_in, to_list
+from keyturn.targets.origins import NoConsent, bare_origin, listed_in
 from keyturn.targets.plugin import PluginError, output_of
 
 ALLOWED_CONTEXTS = "KEYTURN_ALLOWED_CONTEXTS"

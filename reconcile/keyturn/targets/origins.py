@@ -7,13 +7,20 @@ from urllib.parse import urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from keyturn.core.errors import InputError
-from keyturn.core.origins import ALLOWED_ORIGINS, Origin, allowed_origins, check_transport, parse_origin
+from keyturn.core.origins import ALLOWED_ORIGINS, Origin, allowed_origins, check_transport, parse_origin, to_list
 
 ALLOWED_PREFIXES = "KEYTURN_ALLOWED_PREFIXES"
 
 
+CORRECT = "correct the address"
+"""What to do if the credential's own origin is right."""
+
+
 class NoConsent(InputError):
     """The environment does not permit this origin for a credential. Only a change of the environment can fix it."""
+
+    own = ""
+    """The variable that names the credential's own origin, if it is another one."""
 
 
 def origin_mistakes(
@@ -48,7 +55,11 @@ def origin_mistakes(
         evidence = f"{ALLOWED_ORIGINS} lists it without a kind of credential"
     if kind and (mine or listed):  # another server beside that of the variable, or an entry that permits nothing
         remedy = f"If it is right, type: {to_list(ALLOWED_ORIGINS, f'{kind}={origin}', environment, ',')}"
-    yield NoConsent(f"no credential may be sent to {origin}", where=setting, evidence=evidence, remedy=remedy)
+    if mine:
+        remedy = f"If {variable} is right, {CORRECT}. {remedy.replace('it is', 'the address is', 1)}"
+    mistake = NoConsent(f"no credential may be sent to {origin}", where=setting, evidence=evidence, remedy=remedy)
+    mistake.own = variable if mine else ""
+    yield mistake
 
 
 def prefix_mistakes(setting: str, prefix: str, environment: Mapping[str, str]) -> Iterator[InputError]:
@@ -68,12 +79,6 @@ def prefix_mistakes(setting: str, prefix: str, environment: Mapping[str, str]) -
 def listed_in(variable: str, environment: Mapping[str, str], separator: str) -> tuple[str, ...]:
     """Return the entries of a variable with a list."""
     return tuple(part.strip() for part in environment.get(variable, "").split(separator) if part.strip())
-
-
-def to_list(variable: str, entry: str, environment: Mapping[str, str], separator: str) -> str:
-    """Return the shell command that adds an entry to a variable with a list."""
-    kept = f"${variable}{separator}" if environment.get(variable) else ""
-    return f"export {variable}='{entry}'" if not kept else f'export {variable}="{kept}{entry}"'
 
 
 def bare_origin(address: str) -> Origin:

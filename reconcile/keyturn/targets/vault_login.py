@@ -10,10 +10,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from keyturn.core.errors import CredentialError, InputError
-from keyturn.core.origins import ALLOWED_ORIGINS, Permitted, allowed_origins, origin_of
+from keyturn.core.origins import ALLOWED_ORIGINS, Permitted, allowed_origins, origin_of, to_list
 from keyturn.core.secret import Secret
 from keyturn.targets.base import NoConsent, check_path
-from keyturn.targets.origins import to_list
 
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 """The file with the token of a pod's service account (Kubernetes documentation, "Accessing the API from a Pod")."""
@@ -80,7 +79,7 @@ def namespace_mistakes(
     listed = [one for one in allowed_origins(environment) if one.kind == "vault" and one.origin == origin]
     permitted = {(one.namespace, one.mount or login.method) for one in listed}
     named = environment.get(f"{login.env_prefix}VAULT_ADDR", "")
-    evidence = "it is not listed"
+    evidence, own, variable = "it is not listed", "", ""
     if named and origin_of(named) == origin:
         variables = [f"{login.env_prefix}{name}" for name in NAMESPACE]
         variable = next((name for name in variables if environment.get(name)), variables[0])
@@ -100,6 +99,8 @@ def namespace_mistakes(
     else:
         return
     remedy = f"If it is right, type: {to_list(ALLOWED_ORIGINS, str(wanted), environment, ',')}"
+    if where == "namespace" and own:
+        remedy = f"If {variable} is right, write `namespace: {own}`. {remedy.replace('it is', 'the manifest is', 1)}"
     yield NoConsent(f"no credential may be sent to {what} of {origin}", where=where, evidence=evidence, remedy=remedy)
 
 

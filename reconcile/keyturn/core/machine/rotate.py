@@ -50,7 +50,7 @@ def reason(state: State) -> Why | None:
     if rotation.every and minted and schedule.due(rotation, minted, state.clock.now):
         return (
             "due",
-            f"its secret is from {minted:%Y-%m-%d %H:%M} UTC, and rotates every {schedule.shown(rotation.every)}",
+            f"its secret is from {schedule.utc(minted)}, and rotates every {schedule.shown(rotation.every)}",
         )
     return None
 
@@ -217,7 +217,7 @@ def preflight(state: State) -> Decision | None:
 def in_freeze(state: State) -> str:
     """Say that the manifest is frozen, although this rotation starts: nothing but a scheduled one waits."""
     freeze = schedule.frozen(state.desired.rotation.freezes, state.clock.now)
-    return f"; the manifest is frozen until {freeze.until:%Y-%m-%d %H:%M} UTC ({freeze.reason})" if freeze else ""
+    return f"; the manifest is frozen until {schedule.utc(freeze.until)} ({freeze.reason})" if freeze else ""
 
 
 def open_rotate(state: State) -> Decision | None:
