@@ -166,7 +166,9 @@ def test_preflight_leaves_everything_as_it_is(deliveries: DeliveryPlace) -> None
     assert deliveries.fields(absent) is None
 
 
-def test_the_first_write_after_a_preflight_reads_nothing(prepared: DeliveryPlace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_first_write_after_a_preflight_reads_nothing(
+    prepared: DeliveryPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It goes over what the preflight has left: a new secret is delivered by one write. The next write reads again."""
     target, path = prepared.target(), prepared.path()
     prepared.seed(path, {**prepared.others, FIELD: OLD.reveal()})
