@@ -373,6 +373,22 @@ def test_a_dying_secret_gets_its_time(listing: Answers, answer: bool | None) -> 
     assert world.time <= 60
 
 
+def test_two_refusals_a_second_apart_prove_a_death_that_the_api_has_promised() -> None:
+    """The API answered the regenerate, so no more is asked for; one 401 alone may be a sick server's."""
+    world = FakeWorld(listing=always(NO))
+    assert alive(world, SECRET, TIMING, dying=True) is False
+    assert world.times("models") == [0, 1]
+
+
+@pytest.mark.parametrize(("later", "answer"), [(LISTED, True), (NO, False)])
+def test_a_refusal_that_is_taken_back_proves_nothing(later: WireAnswer, answer: bool) -> None:
+    """Refused in one place, accepted in the next: it gets its time, and lives on if it is accepted at the end."""
+    at_first = turns(NO, *[LISTED] * 99)
+    world = FakeWorld(listing=lambda now: at_first(now) if now < 40 else later)
+    assert alive(world, SECRET, TIMING, dying=True) is answer
+    assert 40 <= world.time <= 62
+
+
 @pytest.mark.parametrize("dying", [True, False])
 @pytest.mark.parametrize(("control", "blocked"), [(True, True), (False, None)])
 def test_no_death_is_proven_while_the_account_is_blocked(dying: bool, control: bool, blocked: bool | None) -> None:
