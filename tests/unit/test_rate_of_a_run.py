@@ -104,7 +104,7 @@ class FarWorld(SimWorld):
     """A simulated world of one key whose calls take time, and whose account has others."""
 
     def __init__(self, universe: Universe, account: Account) -> None:
-        """Go on from when the key came to rest."""
+        """Continue from the moment when the key came to rest."""
         super().__init__(universe, {}, TIMING)
         self.account_of_all = account
         self.began = universe.now
