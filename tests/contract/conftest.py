@@ -35,6 +35,8 @@ DELIVERIES: Mapping[str, Opener] = {
 }
 FENCED = ("aws-secrets-manager", "dotenv", "dotenv-json", "dotenv-shell", "kubernetes", "vault")
 """Those of them that compare and set."""
+PREPARED = ("kubernetes", "vault")
+"""Those of them that write over what a preflight has seen, without another read."""
 DOCUMENTS: Mapping[str, Opener] = {
     "aws-secrets-manager": place_aws.place,
     "dotenv": place_dotenv.dotenv,
@@ -85,6 +87,13 @@ def deliveries(request: pytest.FixtureRequest) -> Iterator[DeliveryPlace]:
 @pytest.fixture(params=FENCED)
 def fenced(request: pytest.FixtureRequest) -> Iterator[DeliveryPlace]:
     """A place for deliveries, of every target that compares and sets."""
+    with DELIVERIES[note(request, "deliveries")](Started(request)) as place:
+        yield place  # type: ignore[misc]  # the table says that it is one
+
+
+@pytest.fixture(params=PREPARED)
+def prepared(request: pytest.FixtureRequest) -> Iterator[DeliveryPlace]:
+    """A place for deliveries, of every target whose preflight saves the next write a read."""
     with DELIVERIES[note(request, "deliveries")](Started(request)) as place:
         yield place  # type: ignore[misc]  # the table says that it is one
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator
+from itertools import count
 from uuid import uuid4
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from keyturn.core.errors import CredentialError, InputError, KeyturnError, TargetError, TargetMisfit, TargetUnavailable
 from keyturn.core.errors import TargetForbidden as Forbidden
 from keyturn.core.secret import Secret
+from keyturn.targets import aws_store
 from keyturn.targets.aws import AwsTarget
-from keyturn.targets.base import TargetContext
+from keyturn.targets.base import TRIES, TargetContext
 from tests.contract.place_aws import AwsPlace
 from tests.contract.test_documents import free
 from tests.support.moto import Moto
@@ -22,6 +24,11 @@ from tests.support.raw_http import RawServer
 FIELD = "KEY"
 OLD, NEW = Secret("sk-do-old"), Secret("sk-do-new")
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "eu-central-1"}
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aws_store, "SLOWER", 0.001)
 
 
 @pytest.fixture
@@ -150,6 +157,23 @@ def test_a_refused_write_is_definite(serve: Serve, code: str) -> None:
     target.close()
 
 
+def test_a_call_that_aws_did_not_take_is_sent_again(serve: Serve) -> None:
+    """Many keys at once are more than AWS takes in a second: the lease is asked before each try."""
+    refused, guarded = count(), count()
+
+    def script(asked: str) -> bytes:
+        if next(refused) % 3:
+            return answer("ThrottlingException")
+        return found() if asked == "GetSecretValue" else done()
+
+    target, server = serve(script)
+    assert target.write("a", FIELD, NEW, OLD, lambda: (next(guarded), None)[1])
+    sent = len(server.requests)
+    assert sent == next(refused) == 10
+    assert next(guarded) == 6, "one write and one move of the label, each sent three times"
+    target.close()
+
+
 def test_a_create_without_an_answer_is_unknown(serve: Serve) -> None:
     """It makes its value current at once."""
     script = {"CreateSecret": None}
@@ -172,7 +196,7 @@ def test_a_label_that_cannot_be_dropped_harms_nothing(serve: Serve) -> None:
 
     target, _ = serve(script)
     assert target.write("a", FIELD, NEW, OLD, free)
-    assert len(moves) == 2
+    assert len(moves) == 1 + TRIES
     target.close()
 
 

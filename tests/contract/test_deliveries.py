@@ -166,6 +166,51 @@ def test_preflight_leaves_everything_as_it_is(deliveries: DeliveryPlace) -> None
     assert deliveries.fields(absent) is None
 
 
+def test_the_first_write_after_a_preflight_reads_nothing(
+    prepared: DeliveryPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It goes over what the preflight has left: a new secret is delivered by one write. The next write reads again."""
+    target, path = prepared.target(), prepared.path()
+    prepared.seed(path, {**prepared.others, FIELD: OLD.reveal()})
+    target.preflight(path, FIELD)
+    store = getattr(target, "_secrets", None) or target._store  # type: ignore[attr-defined]
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "read", lambda *_: pytest.fail("it was read once more"))
+        version = target.write(path, FIELD, NEW, OLD, free)
+    assert prepared.fields(path) == {**prepared.others, FIELD: NEW.reveal()}
+    assert target.read(path, FIELD).version == version
+    target.write(path, FIELD, OLD, NEW, free)
+    assert prepared.fields(path) == {**prepared.others, FIELD: OLD.reveal()}
+
+
+def test_what_changed_after_a_preflight_is_merged(prepared: DeliveryPlace) -> None:
+    """Other fields that someone wrote meanwhile stay, also where two keys share the path."""
+    target, path = prepared.target(), prepared.path()
+    prepared.seed(path, {FIELD: OLD.reveal(), "other": "1"})
+    target.preflight(path, FIELD)
+    prepared.seed(path, {FIELD: OLD.reveal(), "other": "2", "SECOND": OLD.reveal()})
+    target.write(path, FIELD, NEW, OLD, free)
+    assert prepared.fields(path) == {FIELD: NEW.reveal(), "other": "2", "SECOND": OLD.reveal()}
+    target.preflight(path, FIELD)
+    target.preflight(path, "SECOND")
+    target.write(path, FIELD, OLD, NEW, free)
+    target.write(path, "SECOND", NEW, OLD, free)
+    assert prepared.fields(path) == {FIELD: OLD.reveal(), "other": "2", "SECOND": NEW.reveal()}
+
+
+@pytest.mark.parametrize("held", [FOREIGN, None])
+def test_our_field_changed_after_a_preflight_conflicts(prepared: DeliveryPlace, held: str | None) -> None:
+    """What someone wrote or removed meanwhile stays so."""
+    target, path = prepared.target(), prepared.path()
+    prepared.seed(path, {FIELD: OLD.reveal(), "other": "kept"})
+    target.preflight(path, FIELD)
+    now = {"other": "kept", **({FIELD: held} if held else {})}
+    prepared.seed(path, now)
+    with pytest.raises(Conflict):
+        target.write(path, FIELD, NEW, OLD, free)
+    assert prepared.fields(path) == now
+
+
 def test_of_many_writers_of_one_field_one_wins(fenced: DeliveryPlace) -> None:
     """All expect the same old secret: one replaces it, the others conflict."""
     target, path = fenced.target(), fenced.path()

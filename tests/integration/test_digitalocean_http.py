@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
 
 import pytest
@@ -60,6 +61,17 @@ def test_a_reset_is_ambiguous() -> None:
 
     with RawServer(reset) as server, pytest.raises(Ambiguous):
         client(server.url).send("PUT", "/x", TOKEN)
+
+
+def test_without_another_thread_a_request_is_still_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many keys are at work: the one that has a fresh secret must not fail for lack of a watchdog."""
+
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with RawServer(reply(200, b"{}")) as server:
+        monkeypatch.setattr(threading.Timer, "start", refuse)
+        assert client(server.url).send("PUT", "/x", TOKEN).status == 200
 
 
 def test_silence_is_ambiguous() -> None:

@@ -53,11 +53,13 @@ class Kind(StrEnum):
     SPREADS = "spreads"
     """A new secret takes a while to be accepted everywhere, an old one to be refused."""
     FLAPS = "flaps"
-    """The same, and where it is asked first it is accepted at once."""
+    """The same, and where it is asked first the new one is accepted at once, and the old one refused."""
     MUTE = "mute"
     """Each mint from here on takes effect, and its answer is lost."""
     UNDEAD = "undead"
     """The API answers 200 to a regenerate, and the old secret lives on."""
+    FEIGNS = "feigns"
+    """The same, and where it is asked first the old secret is refused."""
     FORWARD = "forward"
     """From here on this machine's wall clock is two hours ahead."""
     BACK = "back"
@@ -90,7 +92,7 @@ _BY_CLASS: dict[Class, tuple[Kind, ...]] = {
     Class.MINT: (
         Kind.CUT, Kind.CUT_AFTER, Kind.CUT_LATE, Kind.LOST, Kind.LATE, Kind.NEVER,
         Kind.NO, Kind.LIMIT, Kind.LIMITS, Kind.DOWN, Kind.SLOW, Kind.STALL, Kind.SPREADS, Kind.FLAPS, Kind.MUTE,
-        Kind.UNDEAD, Kind.FORWARD, Kind.BACK,
+        Kind.UNDEAD, Kind.FEIGNS, Kind.FORWARD, Kind.BACK,
     ),
     Class.CHANGE: (
         Kind.CUT, Kind.CUT_AFTER, Kind.CUT_LATE, Kind.LOST, Kind.LATE, Kind.NEVER,
@@ -107,7 +109,7 @@ _BY_CLASS: dict[Class, tuple[Kind, ...]] = {
 }  # fmt: skip
 FINE = frozenset({
     Kind.SLOW, Kind.STALL, Kind.NO, Kind.LIMIT, Kind.LIMITS, Kind.ONCE, Kind.SPREADS, Kind.FLAPS, Kind.MUTE,
-    Kind.UNDEAD, Kind.FORWARD, Kind.BACK,
+    Kind.UNDEAD, Kind.FEIGNS, Kind.FORWARD, Kind.BACK,
 })  # fmt: skip
 """Left out where faults come in pairs, or beside many others."""
 LIMITS = frozenset({Kind.LIMIT, Kind.LIMITS})

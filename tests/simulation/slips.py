@@ -14,7 +14,7 @@ from keyturn.core.model import ApiKey, SlotName
 from keyturn.core.record import DeliveryState, Op, Record, Retire
 from keyturn.core.state import State
 from keyturn.core.steps import Decision, DeleteKey
-from keyturn.engine import effects, executor
+from keyturn.engine import effects, executor, smoke
 from tests.simulation.mutants import Mutant, Swap, edited, everywhere, instead, without
 from tests.simulation.world import SimWorld
 
@@ -125,6 +125,11 @@ def no_second_opinion() -> tuple[Swap, ...]:
 def accepted_once() -> tuple[Swap, ...]:
     """One answer proves a new secret."""
     return ((effects, "STRICT_TIMES", 1),)
+
+
+def refused_once() -> tuple[Swap, ...]:
+    """One answer proves that an old secret is dead."""
+    return ((smoke, "DEAD", 1),)
 
 
 def compromised_is_plain() -> tuple[Swap, ...]:
@@ -257,6 +262,7 @@ SLIPS: Mapping[str, Mutant] = {
         Mutant("there is no preflight", no_preflight, (("closed", IN_PLACE),)),
         Mutant("there is no second opinion", no_second_opinion, (("rotate", ALTERNATING),), 2),
         Mutant("a secret accepted once is proven", accepted_once, (("rotate", ALTERNATING),)),
+        Mutant("a secret refused once is dead", refused_once, (("retire", ALTERNATING),)),
         Mutant("a compromised key is rotated as any other", compromised_is_plain, (("compromised", ALTERNATING),)),
         Mutant("removed places may hold no secret", removed_places_not_looked_at, (("rotate>moved", ALTERNATING),)),
         Mutant("models need not be the same", models_not_compared, (("models-differ", ALTERNATING),)),

@@ -35,6 +35,8 @@ class Key:
     """Its secrets may use a second model too."""
     flaps: int = 0
     """How many questions are answered well before `accepted_from`: it is known in some places only."""
+    refusals: int = 0
+    """How many questions about the old secret are answered as if it were dead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Renew:
     delay: float = 0.0
     flaps: int = 0
     undead: bool = False
+    refusals: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,11 +225,14 @@ class Universe:
         )
 
     def asked(self, secret: str) -> bool:
-        """Tell whether the API accepts a secret this time: one that is not known everywhere may be, once."""
+        """Tell whether the API accepts a secret this time: what is not known everywhere may be, once."""
         for key in self.keys.values():
             if key.secret == secret and key.flaps:
                 self.keys[key.uuid] = replace(key, flaps=key.flaps - 1)
                 return True
+            if key.old == secret and key.refusals:
+                self.keys[key.uuid] = replace(key, refusals=key.refusals - 1)
+                return False
         return self.accepted(secret)
 
     def lasting(self, secret: str) -> bool:
@@ -307,7 +313,7 @@ class Universe:
         if key is None:
             return False
         match mutation:
-            case Renew(uuid, secret, delay, flaps, undead):
+            case Renew(uuid, secret, delay, flaps, undead, refusals):
                 known = self.now + delay
                 self.keys[uuid] = replace(
                     key,
@@ -316,6 +322,7 @@ class Universe:
                     old=key.secret,
                     old_until=inf if undead else known,
                     flaps=0 if self.deaf else flaps,
+                    refusals=refusals,
                 )
                 self.mints |= {secret}
             case Rename(uuid, name):

@@ -207,9 +207,11 @@ class SimWorld:
         """Make the mutation, as a fault changes it."""
         mutation = make(self.timing.propagation / 2 if strikes in {Kind.SPREADS, Kind.FLAPS} else 0.0)
         self.mute = self.mute or strikes is Kind.MUTE
+        if isinstance(mutation, Renew) and strikes in {Kind.FLAPS, Kind.FEIGNS}:
+            mutation = replace(mutation, refusals=1)
         if strikes is Kind.FLAPS and isinstance(mutation, Renew | MakeKey):
             return replace(mutation, flaps=ONE_LOOK)
-        if strikes is Kind.UNDEAD and isinstance(mutation, Renew):
+        if strikes in {Kind.UNDEAD, Kind.FEIGNS} and isinstance(mutation, Renew):
             self.undead = sending.provable(self.universe)
             return replace(mutation, undead=True)
         return mutation

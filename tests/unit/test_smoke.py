@@ -363,14 +363,23 @@ def test_alive(listing: Answers, answer: bool | None, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("listing", "answer"),
-    [(always(LISTED), True), (until(20, LISTED, NO), False), (always(NO), False), (always(GONE), None)],
+    ("listing", "answer", "seconds"),
+    [(always(LISTED), True, 60), (until(20, LISTED, NO), False, 31), (always(NO), False, 1), (always(GONE), None, 60)],
 )
-def test_a_dying_secret_gets_its_time(listing: Answers, answer: bool | None) -> None:
-    """After its key was regenerated a secret is alive only if it still is after `timing.propagation`."""
+def test_a_dying_secret_gets_its_time(listing: Answers, answer: bool | None, seconds: float) -> None:
+    """It is dead after two 401, a second apart, and alive only if accepted after `timing.propagation`."""
     world = FakeWorld(listing=listing)
     assert alive(world, SECRET, TIMING, dying=True) is answer
-    assert world.time <= 60
+    assert world.time == seconds
+
+
+@pytest.mark.parametrize(("later", "answer"), [(LISTED, True), (NO, False)])
+def test_a_refusal_that_is_taken_back_proves_nothing(later: WireAnswer, answer: bool) -> None:
+    """Refused in one place, accepted in the next: it gets its time, and lives on if it is accepted at the end."""
+    at_first = turns(NO, *[LISTED] * 99)
+    world = FakeWorld(listing=lambda now: at_first(now) if now < 40 else later)
+    assert alive(world, SECRET, TIMING, dying=True) is answer
+    assert 40 <= world.time <= 62
 
 
 @pytest.mark.parametrize("dying", [True, False])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import count
 
 import pytest
 
@@ -130,3 +131,20 @@ def test_no_tasks_are_done_at_once() -> None:
     before = threading.active_count()
     run_all([])
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("given", [1, 3])
+def test_where_the_system_gives_fewer_threads_fewer_workers_do_it_all(
+    monkeypatch: pytest.MonkeyPatch, given: int
+) -> None:
+    """Every item is worked on, and once."""
+    start, started, done = threading.Thread.start, count(), count()
+
+    def some(thread: threading.Thread) -> None:
+        if next(started) >= given:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", some)
+    assert map_in_threads(range(20), lambda item, _: (next(done), item)[1], lambda line: None, 8) == tuple(range(20))
+    assert next(done) == 20

@@ -6,6 +6,7 @@ After a run that was killed in between, the next run calls the hook; it may do s
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -18,6 +19,9 @@ from keyturn.core.world import World
 from keyturn.engine import programs
 
 TRIES = 3
+AT_ONCE = 8
+"""Programs that run at the same time, however many keys are at work."""
+_places = threading.BoundedSemaphore(AT_ONCE)
 
 
 def due(desired: DesiredKey, record: Record | None) -> bool:
@@ -41,7 +45,8 @@ def after_delivery(
     if not hook.allowed:
         return _failed(report, "the operator does not permit this program")
     listener(Progress(desired.id, "runs the hook after the delivery", world.now()))
-    failure = programs.run(hook.command, variables(desired, record), seconds=hook.timeout)
+    with _places:
+        failure = programs.run(hook.command, variables(desired, record), seconds=hook.timeout)
     if failure:
         return _failed(report, failure)
     _clear(world, record)

@@ -40,13 +40,12 @@ from keyturn.engine.ended import ended
 from keyturn.engine.planning import Planning, as_recorded, failed_planning, plan_key
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.signals import pause, stop_requested
-from keyturn.engine.threads import map_in_threads
+from keyturn.engine.threads import WORKERS, map_in_threads
 from keyturn.engine.worklist import Call, bound, check_digest, exit_code, has_retire, rotated, still, to_do
 from keyturn.report.handoff import handoff_text
 
 Listener = Callable[[Progress], None]
 
-WORKERS = 8
 POLL = 10.0
 """Seconds between two looks for keys that an operator has to make (`--wait`)."""
 GRACE = timedelta(seconds=5)

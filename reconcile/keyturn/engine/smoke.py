@@ -6,6 +6,8 @@ How long it waits:
   one `timing.propagation` or more after the start, with growing pauses between.
 - Any other secret is `refused` after three 401 spread over 5 s (or `timing.propagation`, if that is shorter): it had
   all the time it needs, and 5 s outlast a single sick server.
+- A secret whose API key was regenerated a moment ago is dead after two 401 in a row, a second apart: the API has
+  promised it, and one 401 alone may be a sick server's. While it is still accepted it has `timing.propagation`.
 - `refused` is only said if nothing else explains it. If the control API does not answer either, it is `unreachable`;
   if the API says that the account is blocked for lack of balance, it is `balance`. The trouble is not the key's.
 """
@@ -34,6 +36,8 @@ from keyturn.core.secret import Secret, is_account_token
 
 TRIES = 3
 SHORT_SPREAD = 5.0
+DEAD = 2
+"""So many refusals in a row prove that a secret is dead which the API was told to kill."""
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 15.0
 _NEAREST = 3
@@ -130,7 +134,8 @@ def alive(world: Inference, secret: Secret, timing: Timing, *, dying: bool = Fal
     """Tell whether a secret is accepted: True accepted, False refused (three 401), None unknown.
 
     An accepted secret is True at once, unless it is `dying` (its key was regenerated a moment ago): then it is True
-    only if it is still accepted after `timing.propagation`. While the account is blocked a refusal proves nothing.
+    only if it is still accepted after `timing.propagation`, and False after two 401 in a row. While the account is
+    blocked a refusal proves nothing.
     """
     if is_account_token(secret):
         return False
@@ -144,7 +149,7 @@ def alive(world: Inference, secret: Secret, timing: Timing, *, dying: bool = Fal
         now = world.uptime()
         if kind is WireKind.UNAUTHORIZED:
             refused += 1
-            if refused >= TRIES and now >= short:
+            if refused >= DEAD if dying else refused >= TRIES and now >= short:
                 return None if maybe_blocked(world) else False
         elif kind is WireKind.OK:
             refused = 0
@@ -152,7 +157,7 @@ def alive(world: Inference, secret: Secret, timing: Timing, *, dying: bool = Fal
                 return True
         elif now >= end:
             return None
-        world.sleep(pauses.next(now))
+        world.sleep(pauses.first if dying and refused else pauses.next(now))
 
 
 def maybe_blocked(world: Control) -> bool:
@@ -176,14 +181,14 @@ class _Pauses:
 
     def __init__(self, start: float, end: float) -> None:
         self._end = end
-        self._first = min(_FIRST_PAUSE, (end - start) / TRIES)
-        self._size = self._first
+        self.first = min(_FIRST_PAUSE, (end - start) / TRIES)
+        self._size = self.first
 
     def next(self, now: float) -> float:
         """Return the seconds to pause from `now`."""
         left = self._end - now
         if left <= 0:
-            return self._first
+            return self.first
         pause = min(self._size, left)
         self._size = min(self._size * 2, _LONGEST_PAUSE)
         return pause

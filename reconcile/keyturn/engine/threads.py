@@ -1,10 +1,11 @@
-"""Side by side: many keys with a few worker threads, and the deliveries of one key with a thread each."""
+"""Side by side: many keys with worker threads, and the deliveries of one key with a thread each."""
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -13,6 +14,9 @@ R = TypeVar("R")
 L = TypeVar("L")
 
 Say = Callable[[L], None]
+
+WORKERS = 64
+"""Keys at work at once: many, since most of them wait, and only the API's rate limit is to hold a run back."""
 
 
 def map_in_threads(
@@ -24,16 +28,37 @@ def map_in_threads(
     that has a fresh secret in its hands. Raises what `work` raises, when all have ended.
 
     If the caller is interrupted, nothing more is started. What is under way ends first, unless it `only_reads`: then
-    nobody waits for it.
+    nobody waits for it. Where the system gives fewer threads, there are fewer workers.
     """
     said: SimpleQueue[tuple[L] | None] = SimpleQueue()
-    pool = ThreadPoolExecutor(max(1, min(workers, len(items))), thread_name_prefix="keyturn")
+    results: list[Future[R]] = [Future() for _ in items]
+    waiting = deque(zip(items, results, strict=True))
+
+    def labour() -> None:
+        while True:
+            try:
+                item, result = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                result.set_result(work(item, lambda line: said.put((line,))))
+            except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
+                result.set_exception(error)
+            said.put(None)
+
+    workers = max(1, min(workers, len(items)))
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="keyturn")
     try:
-        results = [pool.submit(work, item, lambda line: said.put((line,))) for item in items]
-        for result in results:
-            result.add_done_callback(lambda _: said.put(None))
+        for number in range(workers):
+            try:
+                pool.submit(labour)
+            except RuntimeError:
+                if number == 0:
+                    raise
+                break
         _hear_all(said, hear, len(results))
     except BaseException:
+        waiting.clear()
         pool.shutdown(wait=not only_reads, cancel_futures=True)
         raise
     pool.shutdown()

@@ -16,8 +16,8 @@ from botocore.exceptions import ClientError
 
 from keyturn.core.errors import KeyturnError, TargetError, TargetMisfit
 from keyturn.targets.aws_login import Login
-from keyturn.targets.aws_words import code_of, in_words, scheduled
-from keyturn.targets.base import Guard
+from keyturn.targets.aws_words import THROTTLED, code_of, in_words, scheduled
+from keyturn.targets.base import Guard, tries
 from keyturn.targets.servers import Action
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ LARGEST = 65_536
 
 PAGE = 100
 MOST_PAGES = 100
+
+SLOWER = 0.2
+"""Seconds until a call is sent again that AWS did not take because there were too many; doubled each time."""
 
 NOT_FOUND = "ResourceNotFoundException"
 EXISTS = "ResourceExistsException"
@@ -213,7 +216,10 @@ class Store:
         return Action(self.where(path), f"{doing} this secret", remedy, decides)
 
     def _ask(self, action: Action, ask: Ask, *tolerated: str, guard: Guard | None = None) -> Answer | str:
-        """Send one request. Return the code of a tolerated error; raise any other as our own."""
+        """Send one request, and again if AWS asks to slow down. Return the code of a tolerated error.
+
+        Raise any other error as our own.
+        """
         failure: KeyturnError
         try:
             client = self._login.client()
@@ -226,14 +232,18 @@ class Store:
                 self._request,
             )
         else:
-            if guard:
-                guard()
-            try:
-                return ask(client)
-            except Exception as error:  # noqa: BLE001  (as above)
-                if isinstance(error, ClientError) and code_of(error) in tolerated:
-                    return code_of(error)
-                failure = in_words(action, error, self._request)
+            for _ in tries(SLOWER):
+                if guard:
+                    guard()
+                try:
+                    return ask(client)
+                except Exception as error:  # noqa: BLE001  (as above)
+                    code = code_of(error) if isinstance(error, ClientError) else ""
+                    if code in tolerated:
+                        return code
+                    failure = in_words(action, error, self._request)
+                if code not in THROTTLED:
+                    break
         raise failure
 
 

@@ -60,7 +60,8 @@ def trust(authority: str, where: str) -> ssl.SSLContext:
 class Watchdog:
     """Shuts down the connection of one request if it is still in use after `seconds`. Starts with its `with` block.
 
-    If the process stood still past the deadline, what arrived in time is read first.
+    If the process stood still past the deadline, what arrived in time is read first. Where the system gives no more
+    threads, a request goes without: its reads still have their timeouts, and a fresh secret gets where it has to.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -73,7 +74,8 @@ class Watchdog:
 
     def __enter__(self) -> Self:
         self._deadline = time.monotonic() + self._seconds
-        self._timer.start()
+        with suppress(RuntimeError):
+            self._timer.start()
         return self
 
     def __exit__(

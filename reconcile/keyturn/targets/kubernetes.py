@@ -38,6 +38,7 @@ from keyturn.targets.kubernetes_secrets import Entry, Place, Secrets, encoded
 from keyturn.targets.kubernetes_server import Endpoint, Server
 from keyturn.targets.origins import proxy_for
 from keyturn.targets.places import Items, TargetSettings, flat, normal_origin
+from keyturn.targets.prepared import Prepared
 
 OPAQUE = "Opaque"
 RECORD = "keyturn.dev/record"
@@ -103,6 +104,7 @@ class KubernetesTarget:
         )
         self._secrets = Secrets(self._server, context.name)
         self._namespace = settings.namespace
+        self._prepared: Prepared[Entry] = Prepared()
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[str, str]] = {}
 
@@ -136,6 +138,7 @@ class KubernetesTarget:
             entry = self._secrets.read(place)
             self._held(entry, place, field)
             if self._written(place, entry, field, Secret(secrets.token_hex(16)), unguarded, dry=True):
+                self._prepared.keep(path, entry)
                 return
         raise Conflict("this Secret keeps changing", where=self._secrets.where(place), remedy="Run again.")
 
@@ -189,15 +192,15 @@ class KubernetesTarget:
     def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> str:
         place = self._place(path, field)
 
-        def read() -> tuple[Value, Entry]:
-            entry = self._secrets.read(place)
-            return Value(self._held(entry, place, field), entry.version), entry
+        def value(entry: Entry) -> Value:
+            return Value(self._held(entry, place, field), entry.version)
 
         def write_over(entry: Entry) -> str | None:
             written = self._written(place, entry, field, secret, guard)
             return written.version if written else None
 
         where = self._secrets.where(place)
+        read = self._prepared.reader(path, expected, lambda: self._secrets.read(place), value)
         return merge(read, write_over, field=field, secret=secret, expected=expected, where=where)
 
     def _written(

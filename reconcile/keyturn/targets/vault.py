@@ -32,6 +32,7 @@ from keyturn.targets.documents import DOCUMENT, refuse_document, refuse_null
 from keyturn.targets.files import authority, authority_mistakes
 from keyturn.targets.origins import origin_mistakes, prefix_mistakes, proxy_for
 from keyturn.targets.places import Items, TargetSettings, flat, normal_origin, normal_path
+from keyturn.targets.prepared import Prepared
 from keyturn.targets.vault_login import AuthSettings, Login, PlainPath, namespace_mistakes
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class VaultTarget:
         self._server = Server(endpoint, login, f"target {context.name}")
         shown = context.shown.get("mount", settings.mount)
         self._store = KeyValue(self._server, settings.mount, context.name, shown)
+        self._prepared: Prepared[Entry] = Prepared()
 
     def read(self, path: str, field: str) -> Value:
         """Read a field. It is absent if the path was deleted; the version is then the one to write over."""
@@ -136,7 +138,8 @@ class VaultTarget:
         entry = self._store.read(_place(path, field))
         self._held(entry, path, field)
         if entry.fields is not None:
-            self._store.write(path, entry.fields, entry.version, unguarded)
+            if written := self._store.write(path, entry.fields, entry.version, unguarded):
+                self._prepared.keep(path, written)
             return
         self.probe(path)
 
@@ -211,9 +214,8 @@ class VaultTarget:
         """Set our field, or remove it if `secret` is None. Return the new version."""
         _place(path, field)
 
-        def read() -> tuple[Value, Entry]:
-            entry = self._store.read(path)
-            return Value(self._held(entry, path, field), str(entry.version)), entry
+        def value(entry: Entry) -> Value:
+            return Value(self._held(entry, path, field), str(entry.version))
 
         def write_over(entry: Entry) -> str | None:
             fields = {name: value for name, value in (entry.fields or {}).items() if name != field}
@@ -222,6 +224,7 @@ class VaultTarget:
             written = self._store.write(path, fields, entry.version, guard)
             return str(written.version) if written else None
 
+        read = self._prepared.reader(path, expected, lambda: self._store.read(path), value)
         return merge(read, write_over, field=field, secret=secret, expected=expected, where=self._store.where(path))
 
     def _held(self, entry: Entry, path: str, field: str) -> Secret | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -24,7 +24,7 @@ NO_VERSION = 2**31 - 1
 class Entry:
     """A path at one version. `fields` is None if it is absent or deleted; `vanishes` is the time of its deletion."""
 
-    fields: Mapping[str, object] | None
+    fields: Mapping[str, object] | None = field(repr=False)
     version: int
     destroyed: bool = False
     vanishes: str = ""
