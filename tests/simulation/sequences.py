@@ -37,7 +37,7 @@ from tests.simulation.people import (
 )
 from tests.simulation.play import Act, Scenario
 from tests.simulation.rules import SPARE, Stops
-from tests.simulation.universe import Universe
+from tests.simulation.universe import Universe, also
 from tests.simulation.world import Token
 
 NOTHING = Options()
@@ -106,6 +106,24 @@ class Rows:
         add("rename>rotate", rest, Act(renamed, once=True), Act(renamed, ROTATE))
         add("rotate>trigger", rest, begun, Act(replace(one, trigger="2")))
         add("trigger>rotate", rest, Act(replace(one, trigger="2"), once=True), Act(replace(one, trigger="2"), ROTATE))
+
+    def names_of_places(self) -> None:
+        """The entry names the same places otherwise: each delivery goes to another name of where it was."""
+        one, add, rest = self.one, self.add, self.rest
+        same = replace(one, deliveries=tuple(map(also, one.deliveries)))
+        both = replace(one, deliveries=(*one.deliveries, *same.deliveries))
+        half = replace(one, deliveries=(*same.deliveries, ELSEWHERE))
+        begun = Act(one, ROTATE, once=True)
+        # Who drops a delivery accepts that its place is emptied: until it is filled again there is an outage.
+        renamed = Act(same, by_hand=calm)
+        add("aliased", rest, renamed)
+        add("aliased>rotate", rest, replace(renamed, once=True), Act(same, ROTATE))
+        # A secret that nothing notes is not known to be ours by the new name: an operator says that it may go.
+        asked = replace(renamed, ends="secret-in-use")
+        add("rotate>aliased", rest, begun, asked, Act(same, TAKE_OVER, again=True))
+        add("rotated>aliased", rest, Act(one, ROTATE), renamed)
+        add("aliased+moved", rest, Act(half, by_hand=calm))
+        add("aliased-both", self.at_rest(both), Act(both, ROTATE), Act(one, by_hand=calm))
 
     def alarms(self) -> None:
         """A secret leaked, or its API key goes, while something else is under way."""
@@ -285,6 +303,7 @@ def sequences(one: DesiredKey, label: str, empty: Start, at_rest: Callable[[Desi
     """Return all of one strategy."""
     rows = Rows(one, label, empty, at_rest)
     rows.changes_of_mind()
+    rows.names_of_places()
     rows.alarms()
     rows.soon()
     rows.hands()

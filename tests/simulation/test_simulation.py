@@ -49,7 +49,7 @@ class TestAlternating:
 class TestMore:
     """Two runs at once, and whole lives."""
 
-    @pytest.mark.parametrize("job", [*meetings(1, 1), *whole_lives(300)], ids=_id)
+    @pytest.mark.parametrize("job", [*meetings(1, 1), *whole_lives(250), *whole_lives(50, maker="renamed")], ids=_id)
     def test_keeps_its_promise(self, job: Job, request: pytest.FixtureRequest) -> None:
         """No history of this share violates any of I1 to I9."""
         _keeps_its_promise(job, request)

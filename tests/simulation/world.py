@@ -34,6 +34,7 @@ from tests.simulation.universe import (
     Rename,
     Renew,
     Universe,
+    real,
     secret_or_none,
 )
 
@@ -307,6 +308,7 @@ class SimWorld:
     # Deliveries.
     def read_delivery(self, delivery: Delivery) -> Held:
         """Read a field."""
+        delivery = real(delivery)
         self._reading(Class.READ, delivery.target)
         universe = self.universe
         universe.read[delivery] = True
@@ -315,19 +317,20 @@ class SimWorld:
 
     def read_delivery_version(self, delivery: Delivery, version: str) -> Secret | None:
         """Read a field as it was."""
+        delivery = real(delivery)
         self._reading(Class.READ, delivery.target)
         return secret_or_none(self.universe.kept.get((delivery, int(version))))
 
     def write_delivery(self, delivery: Delivery, secret: Secret, expected: Secret | None, guard: Guard) -> str:
         """Write a field."""
-        self._fill(delivery, secret.reveal(), expected, guard)
+        self._fill(real(delivery), secret.reveal(), expected, guard)
         return str(self.universe.version(delivery))
 
     def remove_delivery(self, delivery: Delivery, expected: Secret, guard: Guard) -> None:
         """Remove a field."""
-        if delivery in self.universe.fields:
+        if real(delivery) in self.universe.fields:
             sending.removal(self.universe, delivery)
-            self._fill(delivery, "", expected, guard)
+            self._fill(real(delivery), "", expected, guard)
 
     def _fill(self, delivery: Delivery, value: str, expected: Secret | None, guard: Guard) -> None:
         def make(_: float) -> Mutation:
@@ -344,7 +347,7 @@ class SimWorld:
 
     def preflight(self, delivery: Delivery) -> None:
         """Rewrite what is there, where that can be fenced."""
-        universe = self.universe
+        delivery, universe = real(delivery), self.universe
         if delivery.target in universe.unfenced or delivery not in universe.fields:
             self._reading(Class.READ, delivery.target)
             return
@@ -357,7 +360,7 @@ class SimWorld:
 
     def fenced(self, delivery: Delivery) -> bool:
         """As the target is."""
-        return delivery.target not in self.universe.unfenced
+        return real(delivery).target not in self.universe.unfenced
 
     # Records and claims.
     def read_record(self, key: str) -> StoredRecord:

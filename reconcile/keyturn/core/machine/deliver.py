@@ -13,6 +13,7 @@ from keyturn.core.machine.deliveries import (
     consented,
     earlier,
     login_or,
+    merged,
     places,
     unwanted,
     wanted,
@@ -116,8 +117,9 @@ def late_write(state: State) -> bool:
 
 
 def readable_unwanted(state: State) -> tuple[Delivery, ...]:
-    """Return the deliveries to clean now; what cannot be read is cleaned by a later run."""
-    return tuple(item for item in unwanted(state) if not state.observed.readings[item].problem)
+    """Return the deliveries to clean now; what cannot be read is cleaned by a later run, another name never is."""
+    readings = state.observed.readings
+    return tuple(item for item in unwanted(state) if not (readings[item].problem or merged(state, item)))
 
 
 def cleaned(deliveries: Callable[[State], Iterable[Delivery]]) -> Policy:
@@ -158,6 +160,7 @@ def commit(state: State) -> Decision | None:
         held = DeliveryState(item, record.generation, reading.version, live, state.clock.now)
         old = record.delivery(item) or DeliveryState(item)
         states.append(held if reading.digest == live else replace(old, digest=None, version=""))
+    names = ", ".join(str(item) for item in unwanted(state) if merged(state, item))
     done = note(
         replace(
             record,
@@ -166,7 +169,7 @@ def commit(state: State) -> Decision | None:
             hook_due=record.hook_due or state.desired.hook is not None,
         ),
         state,
-        "deliveries brought up to date",
+        "deliveries brought up to date" + (f"; left as another name of one of them: {names}" if names else ""),
         intent_of(state).cause,
     )
     return WriteRecord(done, Write.COMMIT)
