@@ -15,7 +15,7 @@ from keyturn.core.results import KeyReport, Options
 from keyturn.engine.executor import apply_key
 from keyturn.engine.planning import plan_key
 from tests.simulation import rules, telling
-from tests.simulation.faults import Class, Fault, faults_at
+from tests.simulation.faults import STOPS, Class, Fault, faults_at
 from tests.simulation.people import of_others
 from tests.simulation.scenarios import OVERLAP, PLACES, TIMING, empty, entry
 from tests.simulation.sequences import SET
@@ -26,7 +26,7 @@ DAY = 86400.0
 MONTHLY = timedelta(days=30)
 ALL_PLACES = (*PLACES, Delivery("plain", "file", "key"))
 EVERY_FAULT = tuple({fault for kind in Class for fault in faults_at(kind)})
-_ORDERED = tuple(sorted(EVERY_FAULT))
+_ORDERED = tuple(sorted(fault for fault in EVERY_FAULT if fault.kind not in STOPS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,8 @@ class Life:
         world = SimWorld(universe, event.faults, TIMING, skew=event.skew)
         report: KeyReport | None = None
         try:
-            report = apply_key(world, self.desired, options, f"run-{universe.runs}")
+            run = f"run-{universe.runs}"
+            report = apply_key(world, self.desired, options, run, stop=lambda: world.stopping)
         except Killed:
             pass
         except Exception as error:  # noqa: BLE001 - whatever is raised is a violation
@@ -266,7 +267,22 @@ def renamed(number: int) -> tuple[Strategy, tuple[Event, ...]]:
     )
 
 
-MAKERS: Mapping[str, Callable[[int], tuple[Strategy, tuple[Event, ...]]]] = {"life": dream, "renamed": renamed}
+def stopped(number: int) -> tuple[Strategy, tuple[Event, ...]]:
+    """Make a life in which every second run is asked to stop."""
+    chance, (strategy, events) = random.Random(-number), dream(number)
+
+    def also_stopped(event: Apply) -> Apply:
+        stop = Fault(chance.choice(sorted(STOPS)))
+        return replace(event, faults={**event.faults, chance.randint(0, 30): stop}) if chance.random() < 0.5 else event
+
+    return strategy, tuple(also_stopped(event) if isinstance(event, Apply) else event for event in events)
+
+
+MAKERS: Mapping[str, Callable[[int], tuple[Strategy, tuple[Event, ...]]]] = {
+    "life": dream,
+    "renamed": renamed,
+    "stopped": stopped,
+}
 """What makes a life from a number, by the word before the number in a seed."""
 
 

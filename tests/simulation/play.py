@@ -144,7 +144,7 @@ def run(
     options = scenario.last if place.tries and not act.again else act.options
     usual = _mints(twin, act, options, setting) if twin else 0
     try:
-        report = apply_key(world, act.desired, options, f"run-{universe.runs}", told.append)
+        report = apply_key(world, act.desired, options, f"run-{universe.runs}", told.append, lambda: world.stopping)
         if calm and _edited(scenario, place) and report.end.code in rules.ASKED:
             agreed = replace(options, allow_extra=True, allow_unproven=True)
             fresh = SimWorld(universe, {}, act.desired.timing, skew=act.skew, token=act.token)

@@ -14,7 +14,7 @@ from keyturn.core.machine.policy import Conditional
 from keyturn.core.model import ApiKey, SlotName
 from keyturn.core.record import DeliveryState, Op, Record, Retire
 from keyturn.core.state import State
-from keyturn.core.steps import Decision, DeleteKey
+from keyturn.core.steps import Decision, DeleteKey, WriteRecord
 from keyturn.engine import effects, executor
 from tests.simulation.mutants import Mutant, Swap, edited, everywhere, instead, without
 from tests.simulation.world import SimWorld
@@ -112,6 +112,16 @@ def names_not_told_apart() -> tuple[Swap, ...]:
 def other_name_emptied_again() -> tuple[Swap, ...]:
     """A place that filled when another one was written is emptied."""
     return everywhere(deliveries, "merged", lambda state, delivery: False)
+
+
+def released_too_early() -> tuple[Swap, ...]:
+    """A run that is asked to stop releases its lease although something that it sent may still land."""
+    real = ownership.release_lease
+
+    def release_lease(state: State) -> WriteRecord | None:
+        return real(replace(state, run=replace(state.run, unsettled_until=0.0)))
+
+    return everywhere(ownership, "release_lease", release_lease)
 
 
 def never_parked() -> tuple[Swap, ...]:
@@ -266,6 +276,9 @@ SLIPS: Mapping[str, Mutant] = {
         Mutant("a moved delivery is cleaned too early", cleaned_at_once, (("moved", ALTERNATING),)),
         Mutant("two names are two places", names_not_told_apart, (("aliased", IN_PLACE),)),
         Mutant("another name is emptied again", other_name_emptied_again, (("aliased", ALTERNATING),)),
+        Mutant(
+            "a stopped run releases too early", released_too_early, (("rotate", IN_PLACE), ("rotate", ALTERNATING)), 2
+        ),
         Mutant("a key is never parked", never_parked, (("parked", ALTERNATING),)),
         Mutant("a run mints without end", mints_without_end, (("rotate", IN_PLACE),)),
         Mutant("there is no preflight", no_preflight, (("closed", IN_PLACE),)),

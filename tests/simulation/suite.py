@@ -123,14 +123,21 @@ def whole_lives(count: int, first: int = 0, *, maker: str = "life") -> Iterator[
         yield Job("lives", maker, "either", part=(start, start + 50))
 
 
+def _of_kinds(count: int, first: int = 0) -> Iterator[Job]:
+    """Return lives with a twist."""
+    for maker in lives.MAKERS:
+        if maker != "life":
+            yield from whole_lives(count, first, maker=maker)
+
+
 def batches(histories: int) -> Iterator[list[Job]]:
     """Return the jobs, the always played first; the later ones are for those who ask for more histories."""
     others = [where for where in sorted(table()) if where not in IN_PAIRS]
-    yield [*pairs(*IN_PAIRS), *singles(), *meetings(2, 4), *whole_lives(1000), *whole_lives(300, maker="renamed")]
+    yield [*pairs(*IN_PAIRS), *singles(), *meetings(2, 4), *whole_lives(1000), *_of_kinds(300)]
     if histories > MANY:
         yield list(pairs(*others))
     for number in range(1, 1000):
-        yield [*whole_lives(5000, number * 5000), *whole_lives(500, number * 500, maker="renamed")]
+        yield [*whole_lives(5000, number * 5000), *_of_kinds(500, number * 500)]
 
 
 def work(job: Job) -> Result:

@@ -102,7 +102,7 @@ class SimWorld:
         """Within how many seconds what is late lands."""
         self.refusing = False
         self.down: set[str] = set()
-        self.mute = False
+        self.mute = self.stopping = self.dozing = False
         self.blocked: bool | None = None
         """Whether the account is blocked for lack of balance; None: the token may not know."""
         self.undead = False
@@ -128,6 +128,7 @@ class SimWorld:
     def sleep(self, seconds: float) -> None:
         """Let virtual time pass."""
         self.universe.advance(seconds)
+        self.stopping |= self.dozing
 
     def random_hex(self, size: int) -> str:
         """Chance that can be repeated."""
@@ -151,6 +152,8 @@ class SimWorld:
             raise Killed
         if fault.kind is Kind.DOWN:
             self.down.add(where)
+        self.stopping |= fault.kind is Kind.STOP
+        self.dozing |= fault.kind is Kind.STOP_ASLEEP
         if fault.kind is Kind.STALL:
             self.universe.advance(self.timing.lease + 1)
         if fault.kind in {Kind.FORWARD, Kind.BACK}:
@@ -220,7 +223,6 @@ class SimWorld:
         if not any(record.intent and record.intent.run == self.run for record, _ in self.universe.records.values()):
             self.universe.blame(f"I6: {self.run} changed the {where} while another run held the key")
 
-    # The operator.
     def key_prefixes(self) -> tuple[str, ...]:
         """No others."""
         return ()
@@ -308,18 +310,16 @@ class SimWorld:
     # Deliveries.
     def read_delivery(self, delivery: Delivery) -> Held:
         """Read a field."""
-        delivery = real(delivery)
+        delivery, universe = real(delivery), self.universe
         self._reading(Class.READ, delivery.target)
-        universe = self.universe
         universe.read[delivery] = True
         version = "" if delivery.target in universe.unfenced else str(universe.version(delivery))
         return Held(secret_or_none(universe.fields.get(delivery)), version)
 
     def read_delivery_version(self, delivery: Delivery, version: str) -> Secret | None:
         """Read a field as it was."""
-        delivery = real(delivery)
-        self._reading(Class.READ, delivery.target)
-        return secret_or_none(self.universe.kept.get((delivery, int(version))))
+        self._reading(Class.READ, real(delivery).target)
+        return secret_or_none(self.universe.kept.get((real(delivery), int(version))))
 
     def write_delivery(self, delivery: Delivery, secret: Secret, expected: Secret | None, guard: Guard) -> str:
         """Write a field."""

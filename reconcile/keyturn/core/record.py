@@ -108,6 +108,8 @@ class Intent:
     """Of a `create`: the API key of the pool that is to be taken."""
     cause: Cause | None = None
     """Why it was opened, for the history."""
+    released: bool = False
+    """Its run was asked to stop, and nothing that it sent is still under way: the next one goes on at once."""
 
 
 @dataclass(frozen=True, slots=True)

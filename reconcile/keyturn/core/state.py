@@ -174,6 +174,8 @@ class Run:
     mints: int = 0
     unanswered: int = 0
     """How many of the mints had no clear answer."""
+    unclear: str = ""
+    """What the last of them came to instead."""
     counted: bool = False
     """This run's failure is counted in the record."""
     preflighted: bool = False

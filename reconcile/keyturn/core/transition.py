@@ -305,7 +305,8 @@ def _remembered(state: State, step: WriteRecord, outcome: Written) -> State:
             opened = run.attempt.opened if kept else True
             return replace(after, run=replace(run, attempt=Attempt(fresh=True, opened=opened), honoured=honoured))
         case Write.TAKE:
-            until = state.clock.uptime + state.desired.timing.settle
+            released = before is not None and before.intent is not None and before.intent.released
+            until = state.clock.uptime + (0.0 if released else state.desired.timing.settle)
             return replace(
                 after,
                 run=replace(run, attempt=Attempt(found=True), unsettled_until=until, lacked=frozenset()),
@@ -324,7 +325,7 @@ def _remembered(state: State, step: WriteRecord, outcome: Written) -> State:
             return replace(after, run=replace(run, counted=True))
         case Write.REQUEST:
             return replace(after, run=replace(run, honoured=True))
-        case Write.ADOPT | Write.EXTEND | Write.NOTE | Write.KEEP:
+        case Write.ADOPT | Write.EXTEND | Write.NOTE | Write.KEEP | Write.RELEASE:
             return after
 
 
@@ -354,6 +355,7 @@ def _failed(state: State, step: Step, outcome: Failed) -> State:
                 attempt=replace(attempt, fresh=False, found=True, minted=None),
                 mints=run.mints + 1,
                 unanswered=run.unanswered + 1,
+                unclear=outcome.why,
                 unsettled_until=until,
             ),
         )
