@@ -18,6 +18,7 @@ from tests.simulation.people import (
     hear,
     intent_gone,
     live_gone,
+    live_stolen,
     made_anew,
     make_keys,
     more_models,
@@ -132,6 +133,10 @@ class Rows:
         add("compromised", rest, leaked)
         add("rotate>compromised", rest, begun, leaked)
         add("compromised>rotate", rest, replace(leaked, once=True, again=False), Act(one, ROTATE))
+        moved = replace(one, deliveries=(ELSEWHERE,))
+        begun_there = replace(leaked, desired=moved, once=True)
+        stolen = Act(moved, VERIFY, by_hand=live_stolen, again=True)
+        add("compromised+moved>stolen", rest, begun_there, stolen, last=VERIFY)
         add("compromised>absent", rest, replace(leaked, once=True), Act(replace(one, absent=True), DELETE))
         add("rotate>gone", rest, begun, Act(one, by_hand=live_gone))
         add("rotate>intent-gone", rest, begun, Act(one, by_hand=intent_gone))

@@ -124,6 +124,14 @@ def released_too_early() -> tuple[Swap, ...]:
     return everywhere(ownership, "release_lease", release_lease)
 
 
+def cleaned_untried() -> tuple[Swap, ...]:
+    """What is no longer wanted is removed although the API refuses the live secret."""
+    return (
+        *instead("deliver.cleaned(readable_unwanted)", cleaned(readable_unwanted)),
+        *everywhere(deliver, "cleanable", deliveries.arrived),
+    )
+
+
 def never_parked() -> tuple[Swap, ...]:
     """However often it failed, it is minted again."""
     return ((parking, "PARK_AFTER", ENOUGH),)
@@ -278,6 +286,11 @@ SLIPS: Mapping[str, Mutant] = {
         Mutant("another name is emptied again", other_name_emptied_again, (("aliased", ALTERNATING),)),
         Mutant(
             "a stopped run releases too early", released_too_early, (("rotate", IN_PLACE), ("rotate", ALTERNATING)), 2
+        ),
+        Mutant(
+            "old copies go before the live secret is tried",
+            cleaned_untried,
+            (("compromised+moved>stolen", ALTERNATING),),
         ),
         Mutant("a key is never parked", never_parked, (("parked", ALTERNATING),)),
         Mutant("a run mints without end", mints_without_end, (("rotate", IN_PLACE),)),

@@ -17,6 +17,8 @@ from keyturn.core.errors import TargetMisfit
 from keyturn.core.model import Cause, Delivery, Event, SlotName, Strategy
 
 HISTORY = 20
+FORGOTTEN = "forgotten"
+"""The trigger of an intent that releases a key and leaves everything alive."""
 FORMER = 20
 """How many secrets of earlier a record remembers."""
 
@@ -217,6 +219,12 @@ class Record:
     def slot(self, name: SlotName | None) -> Slot | None:
         """Return the slot of that name, None if there is none."""
         return self.slots.get(name) if name else None
+
+    @property
+    def forgotten(self) -> bool:
+        """Whether this is the tombstone of a key that lives on unmanaged."""
+        cause = self.history[-1].cause if self.deleted_at and self.history else None
+        return cause is not None and cause.trigger == FORGOTTEN
 
     @property
     def uuids(self) -> frozenset[str]:
