@@ -131,11 +131,13 @@ def tried(state: State) -> Decision | None:
 
 
 def cleanable(state: State) -> bool:
-    """Tell whether every wanted delivery holds the live secret and the API was not seen to refuse it.
+    """Tell whether every wanted delivery holds the live secret, and nothing speaks against that one.
 
-    Otherwise what is no longer wanted may hold the only secret that works.
+    If the API was seen to refuse it, what is no longer wanted may hold the only secret that works. One that leaked is
+    replaced first.
     """
-    return arrived(state) and verdict(state, record_of(state).live_digest) is not Verdict.REFUSED
+    refused = verdict(state, record_of(state).live_digest) is Verdict.REFUSED
+    return arrived(state) and not refused and not compromised(state)
 
 
 def cleaned(deliveries: Callable[[State], Iterable[Delivery]]) -> Policy:
