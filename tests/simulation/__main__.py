@@ -113,8 +113,9 @@ def _mutants() -> int:
 
 def _again(seed: str) -> int:
     """Play one history again and tell what happens."""
-    if seed.startswith("life:"):
-        begins, events = lives.dream(int(seed.removeprefix("life:")))
+    maker, _, number = seed.partition(":")
+    if maker in lives.MAKERS:
+        begins, events = lives.MAKERS[maker](int(number))
         wrong, _ = lives.judge(begins, events)
         print(begins)
         for event in lives.shrink(begins, events) if wrong else events:

@@ -11,10 +11,10 @@ from keyturn.core.model import DesiredKey, Timing
 from keyturn.core.results import KeyReport, Options
 from keyturn.engine.executor import apply_key
 from tests.simulation import rules
-from tests.simulation.faults import Class, Fault, Kind, parse
+from tests.simulation.faults import Class, Fault, Killed, Kind, parse
 from tests.simulation.play import Scenario, Tally, Violation
 from tests.simulation.universe import Universe
-from tests.simulation.world import Killed, SimWorld
+from tests.simulation.world import SimWorld
 
 BRISK = Timing(delivery=6, settle=5, lease=14, propagation=5, request=3)
 """Shorter waits, so that fewer of them are met while the other run stands still."""

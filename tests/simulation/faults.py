@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
+class Killed(BaseException):
+    """The process died; nothing of its memory is left."""
+
+
 class Class(StrEnum):
     """What kind of effect a point is: decides which faults it can suffer."""
 
@@ -64,6 +68,10 @@ class Kind(StrEnum):
     """From here on this machine's wall clock is two hours ahead."""
     BACK = "back"
     """From here on this machine's wall clock is two hours behind."""
+    STOP = "stop"
+    """A signal asks the run to stop."""
+    STOP_ASLEEP = "stop-asleep"
+    """The same, when the run waits the next time."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -88,11 +96,11 @@ _SOON = (1, 2, 3, 4, 6, 8, 11, 15, 0)
 _BY_CLASS: dict[Class, tuple[Kind, ...]] = {
     Class.LIST: (Kind.CUT, Kind.NO, Kind.LIMIT, Kind.LIMITS, Kind.DOWN, Kind.STALL),
     Class.READ: (Kind.CUT, Kind.NO, Kind.DOWN, Kind.STALL, Kind.FORWARD, Kind.BACK),
-    Class.ASK: (Kind.CUT, Kind.DOWN, Kind.NO, Kind.REFUSED, Kind.ONCE),
+    Class.ASK: (Kind.CUT, Kind.DOWN, Kind.NO, Kind.REFUSED, Kind.ONCE, Kind.STOP),
     Class.MINT: (
         Kind.CUT, Kind.CUT_AFTER, Kind.CUT_LATE, Kind.LOST, Kind.LATE, Kind.NEVER,
         Kind.NO, Kind.LIMIT, Kind.LIMITS, Kind.DOWN, Kind.SLOW, Kind.STALL, Kind.SPREADS, Kind.FLAPS, Kind.MUTE,
-        Kind.UNDEAD, Kind.FEIGNS, Kind.FORWARD, Kind.BACK,
+        Kind.UNDEAD, Kind.FEIGNS, Kind.FORWARD, Kind.BACK, Kind.STOP,
     ),
     Class.CHANGE: (
         Kind.CUT, Kind.CUT_AFTER, Kind.CUT_LATE, Kind.LOST, Kind.LATE, Kind.NEVER,
@@ -100,20 +108,22 @@ _BY_CLASS: dict[Class, tuple[Kind, ...]] = {
     ),
     Class.DELIVER: (
         Kind.CUT, Kind.CUT_AFTER, Kind.CUT_LATE, Kind.LOST, Kind.LATE, Kind.NEVER,
-        Kind.NO, Kind.DOWN, Kind.SLOW, Kind.STALL,
+        Kind.NO, Kind.DOWN, Kind.SLOW, Kind.STALL, Kind.STOP,
     ),
     Class.WRITE: (
         Kind.CUT, Kind.CUT_AFTER, Kind.CUT_LATE, Kind.LOST, Kind.LATE, Kind.NEVER,
-        Kind.NO, Kind.DOWN, Kind.SLOW, Kind.STALL, Kind.FORWARD, Kind.BACK,
+        Kind.NO, Kind.DOWN, Kind.SLOW, Kind.STALL, Kind.FORWARD, Kind.BACK, Kind.STOP, Kind.STOP_ASLEEP,
     ),
 }  # fmt: skip
 FINE = frozenset({
     Kind.SLOW, Kind.STALL, Kind.NO, Kind.LIMIT, Kind.LIMITS, Kind.ONCE, Kind.SPREADS, Kind.FLAPS, Kind.MUTE,
-    Kind.UNDEAD, Kind.FEIGNS, Kind.FORWARD, Kind.BACK,
+    Kind.UNDEAD, Kind.FEIGNS, Kind.FORWARD, Kind.BACK, Kind.STOP,
 })  # fmt: skip
 """Left out where faults come in pairs, or beside many others."""
 LIMITS = frozenset({Kind.LIMIT, Kind.LIMITS})
 """They hold a run up, and change nothing else."""
+STOPS = frozenset({Kind.STOP, Kind.STOP_ASLEEP})
+"""They end a run in order."""
 LATE_KINDS = frozenset({Kind.CUT_LATE, Kind.LATE})
 
 

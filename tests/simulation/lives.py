@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -15,18 +15,18 @@ from keyturn.core.results import KeyReport, Options
 from keyturn.engine.executor import apply_key
 from keyturn.engine.planning import plan_key
 from tests.simulation import rules, telling
-from tests.simulation.faults import Class, Fault, faults_at
+from tests.simulation.faults import STOPS, Class, Fault, Killed, faults_at
 from tests.simulation.people import of_others
 from tests.simulation.scenarios import OVERLAP, PLACES, TIMING, empty, entry
 from tests.simulation.sequences import SET
-from tests.simulation.universe import MARK, Rename, Renew, Universe
-from tests.simulation.world import Killed, SimWorld
+from tests.simulation.universe import MARK, Rename, Renew, Universe, also, places, real
+from tests.simulation.world import SimWorld
 
 DAY = 86400.0
 MONTHLY = timedelta(days=30)
 ALL_PLACES = (*PLACES, Delivery("plain", "file", "key"))
 EVERY_FAULT = tuple({fault for kind in Class for fault in faults_at(kind)})
-_ORDERED = tuple(sorted(EVERY_FAULT))
+_ORDERED = tuple(sorted(fault for fault in EVERY_FAULT if fault.kind not in STOPS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,8 @@ class Life:
         world = SimWorld(universe, event.faults, TIMING, skew=event.skew)
         report: KeyReport | None = None
         try:
-            report = apply_key(world, self.desired, options, f"run-{universe.runs}")
+            run = f"run-{universe.runs}"
+            report = apply_key(world, self.desired, options, run, stop=lambda: world.stopping)
         except Killed:
             pass
         except Exception as error:  # noqa: BLE001 - whatever is raised is a violation
@@ -152,7 +153,7 @@ class Life:
         if not self.calm or self.desired.absent:
             return
         if self.desired.rotation.strategy is Strategy.ALTERNATING and len(self._record().slots) > 1:
-            self.universe.steady = frozenset(self.desired.deliveries)
+            self.universe.steady = places(self.desired.deliveries)
             self.universe.overlap = OVERLAP.total_seconds()
 
     def _record(self) -> Record:
@@ -165,7 +166,7 @@ class Life:
             self.universe.steady = frozenset()
             desired = replace(desired, rotation=replace(desired.rotation, strategy=edit.strategy))
         if edit.places:
-            self.universe.steady &= frozenset(edit.places)
+            self.universe.steady &= places(item for item in edit.places if item in desired.deliveries)
             desired = replace(desired, deliveries=edit.places)
         if edit.absent is not None:
             self.universe.steady = frozenset()
@@ -180,7 +181,7 @@ class Life:
         ours = [slot.uuid for slot in record.slots.values() if slot.uuid in universe.keys] if record else []
         if not ours:
             return
-        place = self.desired.deliveries[hand.which % len(self.desired.deliveries)]
+        place = real(self.desired.deliveries[hand.which % len(self.desired.deliveries)])
         if hand.does == "renames":
             universe.land(Rename(ours[hand.which % len(ours)], "by-hand"))
             return
@@ -253,6 +254,36 @@ def dream(number: int) -> tuple[Strategy, tuple[Event, ...]]:
         skew = chance.choice((SET, -SET)) if chance.random() < 0.05 else 0.0
         events.append(Apply(_faults(chance), _options(chance), skew))
     return strategy, tuple(events)
+
+
+def renamed(number: int) -> tuple[Strategy, tuple[Event, ...]]:
+    """Make a life in which each new list of deliveries may name a place otherwise than the one before."""
+    chance, (strategy, events) = random.Random(-number), dream(number)
+    return strategy, tuple(
+        replace(event, places=tuple(chance.choice((item, also(item))) for item in event.places))
+        if isinstance(event, Edit) and event.places
+        else event
+        for event in events
+    )
+
+
+def stopped(number: int) -> tuple[Strategy, tuple[Event, ...]]:
+    """Make a life in which every second run is asked to stop."""
+    chance, (strategy, events) = random.Random(-number), dream(number)
+
+    def also_stopped(event: Apply) -> Apply:
+        stop = Fault(chance.choice(sorted(STOPS)))
+        return replace(event, faults={**event.faults, chance.randint(0, 30): stop}) if chance.random() < 0.5 else event
+
+    return strategy, tuple(also_stopped(event) if isinstance(event, Apply) else event for event in events)
+
+
+MAKERS: Mapping[str, Callable[[int], tuple[Strategy, tuple[Event, ...]]]] = {
+    "life": dream,
+    "renamed": renamed,
+    "stopped": stopped,
+}
+"""What makes a life from a number, by the word before the number in a seed."""
 
 
 def _event(chance: random.Random, *, rough: bool) -> Event:

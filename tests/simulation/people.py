@@ -32,6 +32,13 @@ def live_gone(world: Universe) -> None:
     _delete(world, record.live or SlotName.A)
 
 
+def live_stolen(world: Universe) -> None:
+    """Someone regenerates the live API key and keeps the secret."""
+    calm(world)
+    record = world.records["main"][0]
+    world.land(Renew(record.slots[record.live or SlotName.A].uuid, f"{MARK}stolen"))
+
+
 def standby_gone(world: Universe) -> None:
     """Someone deletes the API key that is not live."""
     record = world.records["main"][0]

@@ -10,10 +10,10 @@ from keyturn.core.reasons import Condition
 from keyturn.core.results import KeyReport, Options, Progress
 from keyturn.engine.executor import apply_key
 from tests.simulation import rules
-from tests.simulation.faults import LIMITS, Fault, Kind, faults_at, parse
+from tests.simulation.faults import LIMITS, Fault, Killed, Kind, faults_at, parse
 from tests.simulation.rules import Stops
 from tests.simulation.universe import Universe
-from tests.simulation.world import OWN, Killed, Point, SimWorld, Token
+from tests.simulation.world import OWN, Point, SimWorld, Token
 
 Faults = Mapping[int, Fault]
 WHOLE = (0, 1)
@@ -144,7 +144,7 @@ def run(
     options = scenario.last if place.tries and not act.again else act.options
     usual = _mints(twin, act, options, setting) if twin else 0
     try:
-        report = apply_key(world, act.desired, options, f"run-{universe.runs}", told.append)
+        report = apply_key(world, act.desired, options, f"run-{universe.runs}", told.append, lambda: world.stopping)
         if calm and _edited(scenario, place) and report.end.code in rules.ASKED:
             agreed = replace(options, allow_extra=True, allow_unproven=True)
             fresh = SimWorld(universe, {}, act.desired.timing, skew=act.skew, token=act.token)

@@ -13,7 +13,7 @@ from keyturn.core.results import KeyReport, Options
 from keyturn.core.secret import Secret
 from keyturn.engine.executor import apply_key
 from keyturn.engine.planning import plan_key
-from tests.simulation.universe import MARK, Drop, Fill, Mutation, Put, Rename, Renew, Universe
+from tests.simulation.universe import MARK, Drop, Fill, Mutation, Put, Rename, Renew, Universe, places
 from tests.simulation.world import SimWorld
 
 OURS = ("tests", "main")
@@ -40,14 +40,14 @@ ASKED = frozenset({Reason.EXTRA, Reason.UNPROVEN})
 
 def begin(universe: Universe, desired: DesiredKey, *, compromised: bool = False) -> None:
     """Note what the rules need to know before a run: what the entry wants, and what is known to have leaked."""
-    wanted = frozenset(() if desired.absent else desired.deliveries)
+    wanted = places(() if desired.absent else desired.deliveries)
     back = {place for place in wanted - universe.wanted if universe.late or not universe.fields.get(place)}
     universe.wanted, universe.steady = wanted, universe.steady - back
     record = universe.records.get("main", (None, 0))[0]
     if record and not (record.intent or record.requested or record.unverified):
         universe.held_dead = False
     if compromised:
-        held = (universe.fields.get(item.delivery, "") for item in (record.deliveries if record else ()))
+        held = (universe.held(item.delivery) for item in (record.deliveries if record else ()))
         universe.leaked |= frozenset(value for value in held if universe.lasting(value))
 
 
@@ -224,7 +224,7 @@ def _kept(universe: Universe, desired: DesiredKey) -> None:
             universe.blame("I4: a claim on a key that is gone, or was forgotten, was not released")
         return
     for delivery in desired.deliveries:
-        value = universe.fields.get(delivery, "")
+        value = universe.held(delivery)
         if not universe.accepted(value):
             universe.blame(f"I2: {delivery} holds {'a refused secret' if value else 'nothing'}")
     _slots(universe, desired, record, slots)
@@ -232,7 +232,7 @@ def _kept(universe: Universe, desired: DesiredKey) -> None:
 
 def _cleaned(universe: Universe, desired: DesiredKey, digest_key: str) -> None:
     """Check that no secret that a record knew of, or that lasts, stays where the entry has no delivery."""
-    wanted = () if desired.absent else desired.deliveries
+    wanted = places(() if desired.absent else desired.deliveries)
     for delivery, value in universe.fields.items():
         if delivery in wanted or delivery in universe.by_others:
             continue
@@ -265,5 +265,5 @@ def _slots(universe: Universe, desired: DesiredKey, record: Record, slots: dict[
             universe.blame(f"I4: no claim on {uuid}")
         if name is not record.live and key.secret in delivered & universe.mints:
             universe.blame(f"I3: the old secret of slot {name} was never retired")
-        if name is record.live and any(universe.fields.get(item) != key.secret for item in desired.deliveries):
+        if name is record.live and any(universe.held(item) != key.secret for item in desired.deliveries):
             universe.blame("I2: a delivery does not hold the live secret")

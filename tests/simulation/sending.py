@@ -63,7 +63,7 @@ def mint(universe: Universe, unanswered: int, skew: float) -> None:
 
 def removal(universe: Universe, delivery: Delivery) -> None:
     """Check a removal: where the key lives on, each place that it has now holds a secret that lasts (I2)."""
-    if not universe.lasting(universe.fields.get(delivery, "")):
+    if not universe.lasting(universe.held(delivery)):
         return
     if any(not universe.lasting(universe.fields.get(place, "")) for place in universe.wanted):
         universe.blame(f"I2: {delivery} was emptied before the other places had the secret")

@@ -18,6 +18,7 @@ from tests.simulation.people import (
     hear,
     intent_gone,
     live_gone,
+    live_stolen,
     made_anew,
     make_keys,
     more_models,
@@ -37,7 +38,7 @@ from tests.simulation.people import (
 )
 from tests.simulation.play import Act, Scenario
 from tests.simulation.rules import SPARE, Stops
-from tests.simulation.universe import Universe
+from tests.simulation.universe import Universe, also
 from tests.simulation.world import Token
 
 NOTHING = Options()
@@ -107,6 +108,24 @@ class Rows:
         add("rotate>trigger", rest, begun, Act(replace(one, trigger="2")))
         add("trigger>rotate", rest, Act(replace(one, trigger="2"), once=True), Act(replace(one, trigger="2"), ROTATE))
 
+    def names_of_places(self) -> None:
+        """The entry names the same places otherwise: each delivery goes to another name of where it was."""
+        one, add, rest = self.one, self.add, self.rest
+        same = replace(one, deliveries=tuple(map(also, one.deliveries)))
+        both = replace(one, deliveries=(*one.deliveries, *same.deliveries))
+        half = replace(one, deliveries=(*same.deliveries, ELSEWHERE))
+        begun = Act(one, ROTATE, once=True)
+        # Who drops a delivery accepts that its place is emptied: until it is filled again there is an outage.
+        renamed = Act(same, by_hand=calm)
+        add("aliased", rest, renamed)
+        add("aliased>rotate", rest, replace(renamed, once=True), Act(same, ROTATE))
+        # A secret that nothing notes is not known to be ours by the new name: an operator says that it may go.
+        asked = replace(renamed, ends="secret-in-use")
+        add("rotate>aliased", rest, begun, asked, Act(same, TAKE_OVER, again=True))
+        add("rotated>aliased", rest, Act(one, ROTATE), renamed)
+        add("aliased+moved", rest, Act(half, by_hand=calm))
+        add("aliased-both", self.at_rest(both), Act(both, ROTATE), Act(one, by_hand=calm))
+
     def alarms(self) -> None:
         """A secret leaked, or its API key goes, while something else is under way."""
         one, add, rest = self.one, self.add, self.rest
@@ -114,6 +133,10 @@ class Rows:
         add("compromised", rest, leaked)
         add("rotate>compromised", rest, begun, leaked)
         add("compromised>rotate", rest, replace(leaked, once=True, again=False), Act(one, ROTATE))
+        moved = replace(one, deliveries=(ELSEWHERE,))
+        begun_there = replace(leaked, desired=moved, once=True)
+        stolen = Act(moved, VERIFY, by_hand=live_stolen, again=True)
+        add("compromised+moved>stolen", rest, begun_there, stolen, last=VERIFY)
         add("compromised>absent", rest, replace(leaked, once=True), Act(replace(one, absent=True), DELETE))
         add("rotate>gone", rest, begun, Act(one, by_hand=live_gone))
         add("rotate>intent-gone", rest, begun, Act(one, by_hand=intent_gone))
@@ -285,6 +308,7 @@ def sequences(one: DesiredKey, label: str, empty: Start, at_rest: Callable[[Desi
     """Return all of one strategy."""
     rows = Rows(one, label, empty, at_rest)
     rows.changes_of_mind()
+    rows.names_of_places()
     rows.alarms()
     rows.soon()
     rows.hands()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from keyturn.core import transition
 from keyturn.core.machine import delete, deliver, deliveries, facts, ownership, parking, provenance, source, spread
 from keyturn.core.machine.deliver import cleaned, readable_unwanted
 from keyturn.core.machine.facts import record_of
@@ -13,7 +14,7 @@ from keyturn.core.machine.policy import Conditional
 from keyturn.core.model import ApiKey, SlotName
 from keyturn.core.record import DeliveryState, Op, Record, Retire
 from keyturn.core.state import State
-from keyturn.core.steps import Decision, DeleteKey
+from keyturn.core.steps import Decision, DeleteKey, WriteRecord
 from keyturn.engine import effects, executor, smoke
 from tests.simulation.mutants import Mutant, Swap, edited, everywhere, instead, without
 from tests.simulation.world import SimWorld
@@ -100,6 +101,35 @@ def cleaned_at_once() -> tuple[Swap, ...]:
     """The old place is emptied before the new one has the secret."""
     at_once = instead("deliver.cleaned(readable_unwanted)", cleaned(readable_unwanted))
     return (*at_once, *everywhere(deliveries, "arrived", lambda state: True))
+
+
+def names_not_told_apart() -> tuple[Swap, ...]:
+    """What was emptied is taken for a place of its own."""
+    real = transition._removed
+    return ((transition, "_removed", lambda state, step, **_: real(state, step, assumed=True)),)
+
+
+def other_name_emptied_again() -> tuple[Swap, ...]:
+    """A place that filled when another one was written is emptied."""
+    return everywhere(deliveries, "merged", lambda state, delivery: False)
+
+
+def released_too_early() -> tuple[Swap, ...]:
+    """A run that is asked to stop releases its lease although something that it sent may still land."""
+    real = ownership.release_lease
+
+    def release_lease(state: State) -> WriteRecord | None:
+        return real(replace(state, run=replace(state.run, unsettled_until=0.0)))
+
+    return everywhere(ownership, "release_lease", release_lease)
+
+
+def cleaned_untried() -> tuple[Swap, ...]:
+    """What is no longer wanted is removed although the API refuses the live secret."""
+    return (
+        *instead("deliver.cleaned(readable_unwanted)", cleaned(readable_unwanted)),
+        *everywhere(deliver, "cleanable", deliveries.arrived),
+    )
 
 
 def never_parked() -> tuple[Swap, ...]:
@@ -257,6 +287,16 @@ SLIPS: Mapping[str, Mutant] = {
         Mutant("a repaired place has no overlap", overlap_not_put_off, (("retire-rolled-back", ALTERNATING),)),
         Mutant("a removed delivery is not cleaned", never_cleaned, (("moved", IN_PLACE),)),
         Mutant("a moved delivery is cleaned too early", cleaned_at_once, (("moved", ALTERNATING),)),
+        Mutant("two names are two places", names_not_told_apart, (("aliased", IN_PLACE),)),
+        Mutant("another name is emptied again", other_name_emptied_again, (("aliased", ALTERNATING),)),
+        Mutant(
+            "a stopped run releases too early", released_too_early, (("rotate", IN_PLACE), ("rotate", ALTERNATING)), 2
+        ),
+        Mutant(
+            "old copies go before the live secret is tried",
+            cleaned_untried,
+            (("compromised+moved>stolen", ALTERNATING),),
+        ),
         Mutant("a key is never parked", never_parked, (("parked", ALTERNATING),)),
         Mutant("a run mints without end", mints_without_end, (("rotate", IN_PLACE),)),
         Mutant("there is no preflight", no_preflight, (("closed", IN_PLACE),)),

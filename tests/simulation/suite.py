@@ -117,27 +117,34 @@ def meetings(switches: int, shares: int) -> Iterator[Job]:
             yield Job("two runs", "rotate", strategy, faults=switches, part=(share, shares))
 
 
-def whole_lives(count: int, first: int = 0) -> Iterator[Job]:
+def whole_lives(count: int, first: int = 0, *, maker: str = "life") -> Iterator[Job]:
     """Random lives, in shares of fifty; `part` holds the first number and the one after the last."""
     for start in range(first, first + count, 50):
-        yield Job("lives", "life", "either", part=(start, start + 50))
+        yield Job("lives", maker, "either", part=(start, start + 50))
+
+
+def _of_kinds(count: int, first: int = 0) -> Iterator[Job]:
+    """Return lives with a twist."""
+    for maker in lives.MAKERS:
+        if maker != "life":
+            yield from whole_lives(count, first, maker=maker)
 
 
 def batches(histories: int) -> Iterator[list[Job]]:
     """Return the jobs, the always played first; the later ones are for those who ask for more histories."""
     others = [where for where in sorted(table()) if where not in IN_PAIRS]
-    yield [*pairs(*IN_PAIRS), *singles(), *meetings(2, 4), *whole_lives(1000)]
+    yield [*pairs(*IN_PAIRS), *singles(), *meetings(2, 4), *whole_lives(1000), *_of_kinds(300)]
     if histories > MANY:
         yield list(pairs(*others))
     for number in range(1, 1000):
-        yield list(whole_lives(5000, number * 5000))
+        yield [*whole_lives(5000, number * 5000), *_of_kinds(500, number * 500)]
 
 
 def work(job: Job) -> Result:
     """Play one job."""
     started = time.process_time()
     if job.kind == "lives":
-        tally = _lives(*job.part)
+        tally = _lives(job.operation, *job.part)
     else:
         scenario = table(job.places, unfenced=job.unfenced)[job.operation, job.strategy]
         if job.kind == "two runs":
@@ -159,17 +166,17 @@ def counted(job: Job) -> Result:
     return replace(result, decisions=str(digest))
 
 
-def _lives(first: int, end: int) -> Tally:
+def _lives(maker: str, first: int, end: int) -> Tally:
     tally = Tally()
     for number in range(first, end):
-        strategy, events = lives.dream(number)
+        strategy, events = lives.MAKERS[maker](number)
         wrong, effects = lives.judge(strategy, events)
         tally.histories += 1
         tally.effects += effects
         tally.runs += sum(isinstance(event, lives.Apply) for event in events)
         tally.faults += sum(len(event.faults) for event in events if isinstance(event, lives.Apply))
         if wrong:
-            tally.violations.append(Violation(f"life:{number}", wrong))
+            tally.violations.append(Violation(f"{maker}:{number}", wrong))
     return tally
 
 

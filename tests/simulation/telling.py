@@ -34,13 +34,13 @@ def _harmed(universe: Universe, desired: DesiredKey) -> frozenset[str]:
     return frozenset(
         str(place)
         for place in desired.deliveries
-        if record.delivery(place) and not universe.accepted(universe.fields.get(place, ""))
+        if record.delivery(place) and not universe.accepted(universe.held(place))
     )
 
 
 def _all_accepted(universe: Universe, desired: DesiredKey) -> bool:
     """Tell whether every delivery of the entry holds a secret that the API accepts, also one that is new in it."""
-    return all(universe.accepted(universe.fields.get(place, "")) for place in desired.deliveries)
+    return all(universe.accepted(universe.held(place)) for place in desired.deliveries)
 
 
 def _ours(found: Planning, desired: DesiredKey) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.simulation.beyond import demonstrate
+from tests.simulation.lives import MAKERS
 from tests.simulation.suite import EVERY_MUTANT, IN_PAIRS, Job, always, hunt, meetings, pairs, whole_lives, work
 from tests.support.histories import SIMULATED
 
@@ -49,7 +50,15 @@ class TestAlternating:
 class TestMore:
     """Two runs at once, and whole lives."""
 
-    @pytest.mark.parametrize("job", [*meetings(1, 1), *whole_lives(300)], ids=_id)
+    @pytest.mark.parametrize(
+        "job",
+        [
+            *meetings(1, 1),
+            *whole_lives(200),
+            *(one for maker in MAKERS if maker != "life" for one in whole_lives(50, maker=maker)),
+        ],
+        ids=_id,
+    )
     def test_keeps_its_promise(self, job: Job, request: pytest.FixtureRequest) -> None:
         """No history of this share violates any of I1 to I9."""
         _keeps_its_promise(job, request)

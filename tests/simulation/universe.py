@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -16,6 +16,25 @@ MARK = "sk-do-simulated-"
 """Every secret of the simulation starts so, or holds this (`odd`); wherever this is seen, a secret leaked."""
 PASSWORD = f"pg-{MARK}password"
 """A value of another system, which keyturn did not write."""
+
+
+ALSO = "also-"
+"""How the second name of each target begins."""
+
+
+def also(delivery: Delivery) -> Delivery:
+    """Return the same place by the second name of its target."""
+    return replace(delivery, target=f"{ALSO}{delivery.target}")
+
+
+def real(delivery: Delivery) -> Delivery:
+    """Return the place that a delivery is, by whichever name."""
+    return replace(delivery, target=delivery.target.removeprefix(ALSO))
+
+
+def places(deliveries: Iterable[Delivery]) -> frozenset[Delivery]:
+    """Return the places that deliveries are."""
+    return frozenset(map(real, deliveries))
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +264,11 @@ class Universe:
 
     def version(self, delivery: Delivery) -> int:
         """Return the version of a delivery's path, 0 where nothing was ever written."""
-        return self.versions.get((delivery.target, delivery.path), 0)
+        return self.versions.get((real(delivery).target, delivery.path), 0)
+
+    def held(self, delivery: Delivery) -> str:
+        """Return what a delivery holds, by whichever name of its place."""
+        return self.fields.get(real(delivery), "")
 
     def by_hand(self, delivery: Delivery, value: str) -> None:
         """Write a field as an operator does."""

@@ -22,7 +22,7 @@ from keyturn.core.record import Claim, Record
 from keyturn.core.secret import Secret
 from keyturn.core.world import Guard, Held, Minted, StoredClaim, StoredRecord
 from tests.simulation import sending
-from tests.simulation.faults import LATE_KINDS, Class, Fault, Kind
+from tests.simulation.faults import LATE_KINDS, Class, Fault, Killed, Kind
 from tests.simulation.limit import Limit
 from tests.simulation.universe import (
     START,
@@ -34,6 +34,7 @@ from tests.simulation.universe import (
     Rename,
     Renew,
     Universe,
+    real,
     secret_or_none,
 )
 
@@ -63,10 +64,6 @@ class Token:
 
 
 OWN = Token()
-
-
-class Killed(BaseException):
-    """The process died; nothing of its memory is left."""
 
 
 class SimWorld:
@@ -101,7 +98,7 @@ class SimWorld:
         """Within how many seconds what is late lands."""
         self.refusing = False
         self.down: set[str] = set()
-        self.mute = False
+        self.mute = self.stopping = self.dozing = False
         self.blocked: bool | None = None
         """Whether the account is blocked for lack of balance; None: the token may not know."""
         self.undead = False
@@ -127,6 +124,7 @@ class SimWorld:
     def sleep(self, seconds: float) -> None:
         """Let virtual time pass."""
         self.universe.advance(seconds)
+        self.stopping |= self.dozing
 
     def random_hex(self, size: int) -> str:
         """Chance that can be repeated."""
@@ -150,6 +148,8 @@ class SimWorld:
             raise Killed
         if fault.kind is Kind.DOWN:
             self.down.add(where)
+        self.stopping |= fault.kind is Kind.STOP
+        self.dozing |= fault.kind is Kind.STOP_ASLEEP
         if fault.kind is Kind.STALL:
             self.universe.advance(self.timing.lease + 1)
         if fault.kind in {Kind.FORWARD, Kind.BACK}:
@@ -221,7 +221,6 @@ class SimWorld:
         if not any(record.intent and record.intent.run == self.run for record, _ in self.universe.records.values()):
             self.universe.blame(f"I6: {self.run} changed the {where} while another run held the key")
 
-    # The operator.
     def key_prefixes(self) -> tuple[str, ...]:
         """No others."""
         return ()
@@ -309,27 +308,27 @@ class SimWorld:
     # Deliveries.
     def read_delivery(self, delivery: Delivery) -> Held:
         """Read a field."""
+        delivery, universe = real(delivery), self.universe
         self._reading(Class.READ, delivery.target)
-        universe = self.universe
         universe.read[delivery] = True
         version = "" if delivery.target in universe.unfenced else str(universe.version(delivery))
         return Held(secret_or_none(universe.fields.get(delivery)), version)
 
     def read_delivery_version(self, delivery: Delivery, version: str) -> Secret | None:
         """Read a field as it was."""
-        self._reading(Class.READ, delivery.target)
-        return secret_or_none(self.universe.kept.get((delivery, int(version))))
+        self._reading(Class.READ, real(delivery).target)
+        return secret_or_none(self.universe.kept.get((real(delivery), int(version))))
 
     def write_delivery(self, delivery: Delivery, secret: Secret, expected: Secret | None, guard: Guard) -> str:
         """Write a field."""
-        self._fill(delivery, secret.reveal(), expected, guard)
+        self._fill(real(delivery), secret.reveal(), expected, guard)
         return str(self.universe.version(delivery))
 
     def remove_delivery(self, delivery: Delivery, expected: Secret, guard: Guard) -> None:
         """Remove a field."""
-        if delivery in self.universe.fields:
+        if real(delivery) in self.universe.fields:
             sending.removal(self.universe, delivery)
-            self._fill(delivery, "", expected, guard)
+            self._fill(real(delivery), "", expected, guard)
 
     def _fill(self, delivery: Delivery, value: str, expected: Secret | None, guard: Guard) -> None:
         def make(_: float) -> Mutation:
@@ -346,7 +345,7 @@ class SimWorld:
 
     def preflight(self, delivery: Delivery) -> None:
         """Rewrite what is there, where that can be fenced."""
-        universe = self.universe
+        delivery, universe = real(delivery), self.universe
         if delivery.target in universe.unfenced or delivery not in universe.fields:
             self._reading(Class.READ, delivery.target)
             return
@@ -359,7 +358,7 @@ class SimWorld:
 
     def fenced(self, delivery: Delivery) -> bool:
         """As the target is."""
-        return delivery.target not in self.universe.unfenced
+        return real(delivery).target not in self.universe.unfenced
 
     # Records and claims.
     def read_record(self, key: str) -> StoredRecord:

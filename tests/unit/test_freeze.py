@@ -17,10 +17,10 @@ from keyturn.core.results import Change, KeyPlan, KeyReport, Options
 from keyturn.engine.executor import apply_key, unmanaged_key
 from keyturn.engine.planning import plan_key
 from keyturn.manifest.digests import fingerprint
-from tests.simulation.faults import Fault, Kind
+from tests.simulation.faults import Fault, Killed, Kind
 from tests.simulation.scenarios import NOTHING, OVERLAP, TIMING, entry, settled
 from tests.simulation.universe import START, Universe
-from tests.simulation.world import Killed, SimWorld
+from tests.simulation.world import SimWorld
 from tests.support.manifests import KEYS, TOP, read, told
 
 DAY = timedelta(days=1)

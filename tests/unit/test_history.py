@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 
 from keyturn.core import machine
-from keyturn.core.machine.delete import FORGOTTEN
 from keyturn.core.machine.move import MOVED
 from keyturn.core.model import Cause, Event, SlotName, Strategy
-from keyturn.core.record import Record, dump, parse_record
+from keyturn.core.record import FORGOTTEN, Record, dump, parse_record
 from keyturn.core.results import Options
 from keyturn.engine.executor import apply_key
 from keyturn.report.done import PROOFS

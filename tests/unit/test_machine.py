@@ -20,7 +20,7 @@ from keyturn.core.model import (
     Strategy,
     Verdict,
 )
-from keyturn.core.reasons import Condition
+from keyturn.core.reasons import Condition, Reason
 from keyturn.core.record import Claim, DeliveryState, Failures, Intent, Op, Parked, Record, Retire, Slot
 from keyturn.core.results import End, Options
 from keyturn.core.state import Attempt, Clock, Failed, Observed, Reading, Run, State, Watch
@@ -142,6 +142,22 @@ def test_an_ambiguous_mint_makes_the_intent_a_found_one() -> None:
     assert after.run.attempt.found
     assert not after.run.attempt.fresh
     assert isinstance(next_step(after), Wait)
+
+
+def test_a_run_that_gives_up_minting_says_what_the_last_mint_came_to() -> None:
+    """That its answer was unclear says too little to an operator."""
+    fresh = leased(with_record(state(), intent=intent(Op.ROTATE, B)), Attempt(fresh=True))
+    step = next_step(fresh)
+    assert isinstance(step, Regenerate)
+    twice = replace(fresh, run=replace(fresh.run, unanswered=2, mints=2))
+    after = advance(twice, step, Failed("500 from the load balancer", definite=False))
+    settled = replace(after, clock=replace(after.clock, uptime=after.run.unsettled_until))
+    read = replace(settled, observed=replace(settled.observed, readings={PLACE: Reading("live", "1")}))
+    giving_up = next_step(read)
+    assert isinstance(giving_up, WriteRecord)
+    assert giving_up.then == End(
+        Reason.TOO_MANY_MINTS, "3 mints in one run had no clear answer; the last: 500 from the load balancer"
+    )
 
 
 def test_a_definite_no_closes_only_an_intent_that_this_pass_wrote() -> None:

@@ -12,8 +12,8 @@ import pytest
 from pydantic import BaseModel
 
 from keyturn.core.errors import ManifestError
-from keyturn.core.model import Desired, TargetConfig
-from keyturn.core.record import dump, parse_record
+from keyturn.core.model import Delivery, Desired, SlotName, TargetConfig
+from keyturn.core.record import DeliveryState, HeldAt, Record, Slot, dump, parse_record
 from keyturn.manifest import load_data
 from keyturn.targets.places import place_of, store_of
 
@@ -164,6 +164,22 @@ def test_a_home_in_a_record_of_an_earlier_version_has_not_moved(sample: Path) ->
     written = json.loads(dump(earlier.homed(homes)))
     assert [one["home"] for one in written["deliveries"]] == [homes[d.delivery.target][0] for d in earlier.deliveries]
     assert written["deliveries"] == [] or old["v"] not in str(written)
+
+
+def test_another_name_of_the_same_target_is_the_same_delivery() -> None:
+    """A target may be renamed, or have a second name: by its home the record knows what the entry names now."""
+    old, new = Delivery("v", "app", "KEY"), Delivery("vault", "app", "KEY")
+    noted = DeliveryState(old, 3, "7", "0" * 16, home="here")
+    slot = Slot("uuid-1", "bot", held_in=(HeldAt(old, "7"),))
+    record = Record("bot", "tests", "00" * 32, slots={SlotName.A: slot}, deliveries=(noted,))
+    named = record.at_home({"vault": ("here", "")}, (new,))
+    assert named.deliveries == (replace(noted, delivery=new),)
+    assert named.slots[SlotName.A].held_in == (HeldAt(new, "7"),)
+    both = replace(record, deliveries=(noted, replace(noted, delivery=new)))
+    assert both.at_home({"v": ("here", ""), "vault": ("here", "")}, (new,)).deliveries == both.deliveries[1:]
+    for homes in ({"vault": ("there", "")}, {}):
+        assert record.at_home(homes, (new,)) == record
+    assert record.at_home({"vault": ("here", "")}, (replace(new, path="web"),)) == record
 
 
 class Foreign(BaseModel):

@@ -12,10 +12,10 @@ from keyturn.core.results import KeyReport, Options, RunReport
 from keyturn.engine.executor import apply_key
 from keyturn.report.done import done_text
 from keyturn.report.run import run_summary
-from tests.simulation.faults import Class, Fault, Kind
+from tests.simulation.faults import Class, Fault, Killed, Kind
 from tests.simulation.scenarios import NOTHING, PLACES, ROTATE, TIMING, VERIFY, empty, entry, settled
 from tests.simulation.universe import MARK, Renew, Universe
-from tests.simulation.world import Killed, SimWorld
+from tests.simulation.world import Point, SimWorld
 
 COMPROMISED = Options(rotate=True, compromised=True)
 BOTH = pytest.mark.parametrize("strategy", Strategy)
@@ -60,6 +60,13 @@ def plain(universe: Universe, desired: DesiredKey) -> SimWorld:
 
 def _generation(universe: Universe) -> int:
     return universe.records["main"][0].generation
+
+
+def _points(universe: Universe, desired: DesiredKey) -> list[Point]:
+    """Return the effects of a rotation."""
+    world = plain(universe.copy(), desired)
+    go(world, desired, ROTATE)
+    return world.trace
 
 
 def stolen(universe: Universe) -> None:
@@ -112,6 +119,39 @@ def test_the_shortest_lease_that_the_manifest_takes_is_long_enough(strategy: Str
     world = Slow(empty(), {}, timing)
     assert go(world, one).exit_code == 0
     assert world.writes < 20
+
+
+@BOTH
+@pytest.mark.parametrize("alive", [False, None])
+def test_a_run_that_was_asked_to_stop_leaves_no_lease(strategy: Strategy, alive: bool | None) -> None:
+    """The next one goes on at once, also on another machine; nothing that the first one sent is under way."""
+    desired = entry(strategy)
+    universe = settled(desired)
+    stopped = SimWorld(universe, {}, desired.timing)
+    minted = len(universe.mints)
+    report = apply_key(
+        stopped, desired, ROTATE, "run-stopped", stop=lambda: len(universe.mints) > minted and not universe.late
+    )
+    intent = universe.records["main"][0].intent
+    assert report.end.code == "interrupted"
+    assert intent is not None
+    assert intent.released
+    began = universe.now
+    assert go(SimWorld(universe, {}, desired.timing, alive=alive), desired).exit_code == 0
+    assert universe.now - began < desired.timing.settle
+
+
+@BOTH
+def test_a_run_that_is_asked_to_stop_keeps_its_lease_while_something_is_under_way(strategy: Strategy) -> None:
+    """What had no answer may still land: the next run waits until it cannot any more."""
+    desired = entry(strategy)
+    universe = settled(desired)
+    mint = next(index for index, point in enumerate(_points(universe, desired)) if point[0] is Class.MINT)
+    world = SimWorld(universe, {mint: Fault(Kind.LATE)}, desired.timing)
+    apply_key(world, desired, ROTATE, "run-stopped", stop=lambda: bool(universe.late))
+    intent = universe.records["main"][0].intent
+    assert intent is not None
+    assert not intent.released
 
 
 @BOTH

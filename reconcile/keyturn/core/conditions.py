@@ -70,7 +70,13 @@ def conditions(known: Facts) -> tuple[End, ...]:
     if record is not None and not record.deleted_at and end.code not in NOT_OURS:
         found += tuple(_gone(known, record)) or tuple(_refused(known, record))
         found += [*_drifted(known, record), *_recorded(known, record)]
-        found += [*_tried(known, record), *(End(Reason.OLD_SECRET_ALIVE, problem) for problem in known.problems)]
+        found += [
+            *_old_secret(known, record),
+            *_tried(known, record),
+            *(End(Reason.OLD_SECRET_ALIVE, problem) for problem in known.problems),
+        ]
+    elif record is not None and end.code is Reason.UNMANAGED:
+        found += _old_secret(known, record)
     told = any(one.exit_code for one in found)
     if end.exit_code and not (told and end.code in UNSAID):
         found.insert(0, end)
@@ -145,15 +151,23 @@ def _old(record: Record) -> set[str | None]:
 
 
 def _recorded(known: Facts, record: Record) -> Iterator[End]:
-    """Say what the record alone tells: parked, left open, an old secret that still lives."""
+    """Say what the record alone tells: parked, handed off, left open, failed before."""
     if record.parked and not any(change.code == "unpark" for change in known.changes):
         yield End(Reason.PARKED, record.parked.why, since=record.parked.at)
     if record.handoff and not known.changes and known.end.code is not Reason.SEVERAL_CANDIDATES:
         names, since = record.handoff.names, record.handoff.since
         yield End(Reason.HAND_OFF, f"waits for an operator to make {', '.join(map(repr, names))}", None, names, since)
-    intent, retire = record.intent, record.retire
-    if intent and known.end.code is not Reason.ANOTHER_RUN:
-        yield End(Reason.UNFINISHED, f"a run left an open {intent.op}", since=intent.since)
+    if record.intent and known.end.code is not Reason.ANOTHER_RUN:
+        yield End(Reason.UNFINISHED, f"a run left an open {record.intent.op}", since=record.intent.since)
+    again = any(change.change is Change.ROTATE for change in known.changes)
+    if record.failures.count and again and not record.parked and not known.end.exit_code:
+        why = next((event.what for event in reversed(record.history) if event.what.startswith("failed: ")), "")
+        yield End(Reason.LAST_RUN_FAILED, why or "the last run failed", since=record.failures.since)
+
+
+def _old_secret(known: Facts, record: Record) -> Iterator[End]:
+    """Say that an old or leaked secret still works, and until when; also of a record without an entry."""
+    retire = record.retire
     if retire and retire.at > known.now:
         yield End(Reason.OVERLAP, "the old secret works until the overlap ends", retire.at)
     elif retire and not retire.at_once and (freeze := _frozen(known, retire.at)):
@@ -163,10 +177,6 @@ def _recorded(known: Facts, record: Record) -> Iterator[End]:
         yield End(Reason.RETIRE_DUE, "an old secret is to be retired", since=retire.at)
     leaked = [retire.at] if retire and retire.at_once else []
     leaked += [record.requested.at] if record.requested and record.requested.compromised else []
-    again = any(change.change is Change.ROTATE for change in known.changes)
-    if record.failures.count and again and not record.parked and not known.end.exit_code:
-        why = next((event.what for event in reversed(record.history) if event.what.startswith("failed: ")), "")
-        yield End(Reason.LAST_RUN_FAILED, why or "the last run failed", since=record.failures.since)
     if leaked:
         yield End(Reason.COMPROMISED, "a compromised secret may still be accepted", since=min(leaked))
 

@@ -116,6 +116,11 @@ class Reason(StrEnum):
         member.condition, member.remedy, member.meaning = condition, remedy, meaning
         return member
 
+    @property
+    def word(self) -> str:
+        """The word for people: the condition's, or its own if there is no key, or no entry, that could be ready."""
+        return self.value if self in {Reason.ABSENT, Reason.UNMANAGED} else self.condition.value
+
     @classmethod
     def of(cls, code: str) -> Self:
         """Return the reason with this code, such as the value of a verdict."""

@@ -16,6 +16,8 @@ from keyturn.core.errors import TargetMisfit
 from keyturn.core.model import Cause, Delivery, Event, Moment, SlotName, Strategy
 
 HISTORY = 20
+FORGOTTEN = "forgotten"
+"""The trigger of an intent that releases a key and leaves everything alive."""
 FORMER = 20
 """How many secrets of earlier a record remembers."""
 
@@ -83,6 +85,13 @@ class DeliveryState:
         """Whether it was once read with a secret of this key: what replaced that is drift."""
         return self.at is not None or self.digest is not None
 
+    def same_place(self, delivery: Delivery, homes: Mapping[str, tuple[str, ...]]) -> bool:
+        """Tell whether this is a delivery by another name: targets are the same by home, or else by name."""
+        if (delivery.path, delivery.field) != (self.delivery.path, self.delivery.field):
+            return False
+        known = homes.get(delivery.target, ())
+        return self.home in known if self.home and known else self.delivery.target == delivery.target
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:
@@ -100,6 +109,8 @@ class Intent:
     """Of a `create`: the API key of the pool that is to be taken."""
     cause: Cause | None = None
     """Why it was opened, for the history."""
+    released: bool = False
+    """Its run was asked to stop, and nothing that it sent is still under way: the next one goes on at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +220,12 @@ class Record:
         return self.slots.get(name) if name else None
 
     @property
+    def forgotten(self) -> bool:
+        """Whether this is the tombstone of a key that lives on unmanaged."""
+        cause = self.history[-1].cause if self.deleted_at and self.history else None
+        return cause is not None and cause.trigger == FORGOTTEN
+
+    @property
     def uuids(self) -> frozenset[str]:
         """Every API key that this key has, or had until no list showed it any more."""
         return frozenset(slot.uuid for slot in (*self.slots.values(), *(lost.slot for lost in self.gone)))
@@ -242,22 +259,32 @@ class Record:
         known = (replace(item, home=homes.get(item.delivery.target, (item.home,))[0]) for item in self.deliveries)
         return replace(self, deliveries=tuple(known))
 
-    def at_home(self, homes: Mapping[str, tuple[str, ...]]) -> Record:
-        """Return the record without what it says of targets that have moved since."""
-        moved = {
-            item.delivery
-            for item in self.deliveries
-            if item.home and item.home not in homes.get(item.delivery.target, (item.home,))
-        }
-        if not moved:
+    def at_home(self, homes: Mapping[str, tuple[str, ...]], wanted: tuple[Delivery, ...] = ()) -> Record:
+        """Return the record without what it says of targets that have moved since, in the names of `wanted`.
+
+        A wanted delivery may be one of the record's, by another name of its target.
+        """
+        names = {item.delivery: self._name_now(item, homes, wanted) for item in self.deliveries}
+        if all(now == before for before, now in names.items()):
             return self
-        slots = {
-            name: replace(slot, held_in=tuple(held for held in slot.held_in if held.delivery not in moved))
-            for name, slot in self.slots.items()
-        }
+        renamed = (replace(item, delivery=now) for item in self.deliveries if (now := names[item.delivery]))
         return replace(
-            self, slots=slots, deliveries=tuple(item for item in self.deliveries if item.delivery not in moved)
+            self,
+            slots={name: replace(slot, held_in=_renamed(slot.held_in, names)) for name, slot in self.slots.items()},
+            deliveries=tuple(renamed),
         )
+
+    def _name_now(
+        self, noted: DeliveryState, homes: Mapping[str, tuple[str, ...]], wanted: tuple[Delivery, ...]
+    ) -> Delivery | None:
+        """Return the present name of a delivery, None if its target has moved or if it is noted by that name too."""
+        named = noted.delivery
+        if noted.home and noted.home not in homes.get(named.target, (noted.home,)):
+            return None
+        if named in wanted:
+            return named
+        now = next((one for one in wanted if noted.same_place(one, homes)), named)
+        return None if now != named and self.delivery(now) else now
 
     def delivery(self, delivery: Delivery) -> DeliveryState | None:
         """Return the state of one delivery, None where it was never ours."""
@@ -276,6 +303,10 @@ class Claim:
     spare: bool = False
     """Released untouched: nothing of the API key was changed, and nobody relies on it."""
     schema: Literal[1] = 1
+
+
+def _renamed(held: tuple[HeldAt, ...], names: Mapping[Delivery, Delivery | None]) -> tuple[HeldAt, ...]:
+    return tuple(replace(item, delivery=now) for item in held if (now := names.get(item.delivery, item.delivery)))
 
 
 def dump(document: Record | Claim) -> str:

@@ -246,6 +246,11 @@ class KeyStatus:
     """The manifest has an entry for it; without one only its record is left."""
 
     @property
+    def word(self) -> str:
+        """The condition as people are shown it (`Reason.word`)."""
+        return self.code.word if self.condition is Condition.READY else self.condition.value
+
+    @property
     def every(self) -> tuple[End, ...]:
         """Everything that was found, the most urgent first."""
         return self.conditions or (End(self.code, self.why, self.until, self.make, self.since),)

@@ -174,9 +174,13 @@ class Run:
     mints: int = 0
     unanswered: int = 0
     """How many of the mints had no clear answer."""
+    unclear: str = ""
+    """What the last of them came to instead."""
     counted: bool = False
     """This run's failure is counted in the record."""
     preflighted: bool = False
+    lacked: frozenset[tuple[Delivery, str]] = frozenset()
+    """Deliveries that the entry no longer has, read without this digest when this run wrote it, and only elsewhere."""
     looked_back: frozenset[str] = frozenset()
     """Digests that were looked for in earlier versions of deliveries."""
     gave_up: bool = False

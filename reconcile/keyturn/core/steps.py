@@ -24,6 +24,7 @@ class Write(StrEnum):
     FAIL = "fail"
     REQUEST = "request"
     KEEP = "keep"
+    RELEASE = "release"
 
 
 @dataclass(frozen=True, slots=True)

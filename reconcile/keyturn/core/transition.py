@@ -107,7 +107,16 @@ class Delivered:
     assumed: Mapping[Delivery, Reading] | None = None
 
 
-Outcome = Done | Looked | LookedAround | Claimed | Source | Listed | Checked | Written | Made | Delivered | Failed
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """A delivery was emptied; `assumed`: a plan takes for granted that no other one is the same place."""
+
+    assumed: bool = False
+
+
+Outcome = (
+    Done | Looked | LookedAround | Claimed | Source | Listed | Checked | Written | Made | Delivered | Removed | Failed
+)
 
 
 def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901, PLR0912 - one case per step
@@ -159,8 +168,8 @@ def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901,
             return replace(state, observed=replace(seen, keys=keys), run=replace(run, seen_ours=True))
         case Deliver(), Delivered():
             return _delivered(state, step, outcome)
-        case Remove(delivery), _:
-            return replace(state, observed=replace(seen, readings={**seen.readings, delivery: Reading()}))
+        case Remove(), Removed(assumed):
+            return _removed(state, step, assumed=assumed)
         case _:
             message = f"{type(step).__name__} cannot come to {type(outcome).__name__}"
             raise AssertionError(message)
@@ -240,14 +249,32 @@ def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
         problems=outcome.problems,
     )
     left = {delivery: item for delivery, item in seen.readings.items() if delivery not in step.deliveries}
+    # What is no longer in the entry may be one place with a delivery that is: it is read again before it is emptied.
+    others = {delivery for delivery in left if delivery not in state.desired.deliveries}
+    lacked = {item for item in others if not left[item].problem and left[item].digest != step.digest}
+    left = {delivery: item for delivery, item in left.items() if delivery not in lacked}
     return replace(
         state,
         observed=replace(seen, readings={**left, **(outcome.assumed or {})}),
         run=replace(
             run,
+            lacked=run.lacked | {(delivery, step.digest) for delivery in lacked},
             attempt=replace(run.attempt, spread=spread),
             unsettled_until=uptime + timing.settle if outcome.ambiguous else run.unsettled_until,
         ),
+    )
+
+
+def _removed(state: State, step: Remove, *, assumed: bool) -> State:
+    """Another name of the same place may be among the wanted deliveries: they are read again, and have every try."""
+    seen, run = state.observed, state.run
+    if assumed or state.desired.absent:
+        return replace(state, observed=replace(seen, readings={**seen.readings, step.delivery: Reading()}))
+    left = {item: reading for item, reading in seen.readings.items() if item not in state.desired.deliveries}
+    return replace(
+        state,
+        observed=replace(seen, readings={**left, step.delivery: Reading()}),
+        run=replace(run, attempt=replace(run.attempt, spread=Spread())),
     )
 
 
@@ -278,10 +305,11 @@ def _remembered(state: State, step: WriteRecord, outcome: Written) -> State:
             opened = run.attempt.opened if kept else True
             return replace(after, run=replace(run, attempt=Attempt(fresh=True, opened=opened), honoured=honoured))
         case Write.TAKE:
-            until = state.clock.uptime + state.desired.timing.settle
+            released = before is not None and before.intent is not None and before.intent.released
+            until = state.clock.uptime + (0.0 if released else state.desired.timing.settle)
             return replace(
                 after,
-                run=replace(run, attempt=Attempt(found=True), unsettled_until=until),
+                run=replace(run, attempt=Attempt(found=True), unsettled_until=until, lacked=frozenset()),
                 observed=replace(state.observed, readings={}, in_hand=frozenset()),
             )
         case Write.REOPEN:
@@ -289,14 +317,15 @@ def _remembered(state: State, step: WriteRecord, outcome: Written) -> State:
             return replace(after, run=replace(run, attempt=attempt))
         case Write.COMMIT | Write.CLOSE:
             closed = before.intent.op if before and before.intent else None
-            gave_up = run.gave_up or closed is Op.DELIVER or (run.attempt.spread.attempted and _pending(after))
-            rotated = run.rotated or (before is not None and step.record.generation > before.generation)
-            return replace(after, run=replace(run, attempt=Attempt(), gave_up=gave_up, rotated=rotated))
+            newer = before is not None and step.record.generation > before.generation
+            tried = closed is Op.DELIVER or (run.attempt.spread.attempted and _pending(after))
+            gave_up = tried or (run.gave_up and not newer)
+            return replace(after, run=replace(run, attempt=Attempt(), gave_up=gave_up, rotated=run.rotated or newer))
         case Write.FAIL:
             return replace(after, run=replace(run, counted=True))
         case Write.REQUEST:
             return replace(after, run=replace(run, honoured=True))
-        case Write.ADOPT | Write.EXTEND | Write.NOTE | Write.KEEP:
+        case Write.ADOPT | Write.EXTEND | Write.NOTE | Write.KEEP | Write.RELEASE:
             return after
 
 
@@ -326,6 +355,7 @@ def _failed(state: State, step: Step, outcome: Failed) -> State:
                 attempt=replace(attempt, fresh=False, found=True, minted=None),
                 mints=run.mints + 1,
                 unanswered=run.unanswered + 1,
+                unclear=outcome.why,
                 unsettled_until=until,
             ),
         )
@@ -357,5 +387,7 @@ def assume(state: State, step: Step) -> Outcome:
             return Checked(SmokeResult(Verdict.ACCEPTED), assumed=True)
         case Deliver(digest=digest):
             return Delivered(assumed={place: Reading(digest) for place in step.deliveries})
+        case Remove():
+            return Removed(assumed=True)
         case _:
             return Done()

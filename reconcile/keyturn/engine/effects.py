@@ -14,7 +14,7 @@ from keyturn.core.errors import (
     TargetError,
 )
 from keyturn.core.model import Delivery, SmokeResult, Verdict
-from keyturn.core.record import Claim, DeliveryState
+from keyturn.core.record import Claim
 from keyturn.core.secret import is_account_token, looks_like_key
 from keyturn.core.state import Failed, Reading, Source, State
 from keyturn.core.steps import (
@@ -49,12 +49,14 @@ from keyturn.core.transition import (
     LookedAround,
     Made,
     Outcome,
+    Removed,
     Written,
 )
 from keyturn.core.world import Guard, Held, World
 from keyturn.engine import smoke
 from keyturn.engine.observe import Hand, clock, digest_key
 
+DONE = Done()
 STRICT_TIMES, STRICT_SPREAD = 3, 5.0
 
 
@@ -91,7 +93,10 @@ def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # n
             return Claimed(stored.claim)
         case LookSource(key):
             found = world.read_record(key)
-            return Source(found.record.at_home(state.desired.homes) if found.record else None, found.version)
+            return Source(
+                found.record.at_home(state.desired.homes, state.desired.deliveries) if found.record else None,
+                found.version,
+            )
         case Relist():
             return Listed(world.list_keys(fresh=True))
         case Check():
@@ -119,18 +124,18 @@ def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # n
         case Remove(delivery):
             expected = hand.held.get(delivery)
             if expected is None:
-                return Done()
-            return _tried(lambda: world.remove_delivery(delivery, expected, guard(world, state)))
+                return Removed()
+            return _tried(lambda: world.remove_delivery(delivery, expected, guard(world, state)), Removed())
 
 
-def _tried(effect: Callable[[], object]) -> Outcome:
+def _tried(effect: Callable[[], object], done: Outcome = DONE) -> Outcome:
     try:
         effect()
     except RateLimited:
         raise
     except (ApiError, TargetError) as error:
         return failed(error)
-    return Done()
+    return done
 
 
 def failed(error: KeyturnError) -> Failed:
@@ -199,18 +204,11 @@ def _holder(world: World, state: State, hand: Hand, step: LookAround) -> str:
             continue
         whose = f"the key {other.key!r} of {other.owner!r}"
         for place in step.deliveries:
-            if any(same_place(place, item, homes.get(place.target, ())) for item in other.deliveries):
+            if any(item.same_place(place, homes) for item in other.deliveries):
                 return f"{place} is a delivery of {whose}"
         if secret.digest(other.digest_key) in other.digests:
             return f"the secret is one of {whose}"
     return ""
-
-
-def same_place(place: Delivery, noted: DeliveryState, homes: tuple[str, ...]) -> bool:
-    """Tell whether a delivery is the one that a record notes; targets are the same by home, or else by name."""
-    if (place.path, place.field) != (noted.delivery.path, noted.delivery.field):
-        return False
-    return noted.home in homes if noted.home and homes else noted.delivery.target == place.target
 
 
 def _check(world: World, state: State, step: Check, hand: Hand) -> SmokeResult:

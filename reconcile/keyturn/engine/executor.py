@@ -10,6 +10,7 @@ from datetime import timedelta
 from keyturn.core.conditions import conditions, facts
 from keyturn.core.errors import Conflict, KeyturnError, LeaseLost, RateLimited, RunStopped, TargetUnavailable
 from keyturn.core.machine import next_step
+from keyturn.core.machine.ownership import release_lease
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Reason
 from keyturn.core.results import End, KeyReport, Options, Planned, Progress, Stage
@@ -92,6 +93,7 @@ def apply_key(
                 break
             if stop() and work.hand.durable and _traceable(state):
                 end = End(Reason.INTERRUPTED, _open_words(state))
+                state = _released(work, state)
                 break
             if isinstance(decision, LIMITED) and _held_back(work, state, world.throttled()):
                 continue
@@ -152,6 +154,17 @@ def _traceable(state: State) -> bool:
     """Tell whether the next run would find the secret minted here by its digest; else it would have to mint again."""
     intent = state.record.intent if state.record else None
     return intent is None or state.run.attempt.minted is None or intent.digest == state.run.attempt.minted
+
+
+def _released(work: _Working, state: State) -> State:
+    """Release the lease, so that the next run need not wait for it; without an answer it waits."""
+    step = release_lease(state)
+    if step is None:
+        return state
+    try:
+        return advance(state, step, perform(work.world, state, step, work.hand))
+    except KeyturnError:
+        return state
 
 
 def _sleep(work: _Working, seconds: float) -> Outcome:

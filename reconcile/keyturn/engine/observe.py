@@ -64,7 +64,7 @@ def observe(world: World, desired: DesiredKey, options: Options, run: str, hand:
     began = clock(world)  # before the list, by which it is compared with the API's
     keys = world.list_keys()
     stored = world.read_record(desired.id)
-    record = stored.record.at_home(desired.homes) if stored.record else None
+    record = stored.record.at_home(desired.homes, desired.deliveries) if stored.record else None
     now = clock(world)
     fresh_key = world.random_hex(32)
     start = Run(
@@ -93,7 +93,7 @@ def refresh(world: World, state: State, stored: StoredRecord) -> State:
     """Take a record that was read again: what is open in it is found, not just written (rule 1)."""
     run, before = state.run, state.record
     now, record = clock(world, run), stored.record
-    record = record.at_home(state.desired.homes) if record else None
+    record = record.at_home(state.desired.homes, state.desired.deliveries) if record else None
     intent = record.intent if record else None
     mine = intent is not None and intent.run == run.id
     open_before = before.intent if before else None
@@ -117,6 +117,7 @@ def refresh(world: World, state: State, stored: StoredRecord) -> State:
         ),
         unsettled_until=max(run.unsettled_until, now.uptime + state.desired.timing.settle) if mine else 0.0,
         leased=run.leased if mine else None,
+        lacked=frozenset(),
         honoured=run.honoured or (mine and record is not None and record.requested is not None),
     )
     alive = world.run_alive(intent.run) if intent and not mine else None

@@ -51,7 +51,7 @@ def ends_html(end: End, now: datetime) -> str:
     when = f'<div class="moments">{", ".join(moments)}</div>' if moments else ""
     why = f": {text(end.why)}" if end.why else ""
     return (
-        f'{tone_icon(end.condition.tone)} <span class="state {end.condition.tone.value}">{end.condition.value}</span>'
+        f'{tone_icon(end.condition.tone)} <span class="state {end.condition.tone.value}">{end.code.word}</span>'
         f'{why} <span class="code mono">[{end.code.value}]</span>{when}'
     )
 

@@ -98,9 +98,9 @@ def _plan_rows(plan: KeyPlan) -> list[str]:
     found = plan.conditions or (plan.end,)
     now = [end for end in found if end.exit_code] if plan.changes else found
     changes = [_change_row(plan.key, change) for change in plan.changes]
-    then = [_end_row(plan.key, f"→ {plan.end.condition.value}", plan.end)] if changes else []
+    then = [_end_row(plan.key, f"→ {plan.end.code.word}", plan.end)] if changes else []
     then += [_cells((code(plan.key), "do", "", code(text))) for text in ([] if changes else remedies(now, plan.key))]
-    return [*(_end_row(plan.key, f"now {end.condition.value}", end) for end in now), *changes, *then]
+    return [*(_end_row(plan.key, f"now {end.code.word}", end) for end in now), *changes, *then]
 
 
 def _end_row(key: str, what: str, end: End) -> str:

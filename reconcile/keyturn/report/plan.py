@@ -136,7 +136,7 @@ def condition_spans(end: End) -> tuple[Span, ...]:
     since = f" since {moment(end.since)}" if end.since else ""
     until = f" until {moment(end.until)}" if end.until else ""
     why = f": {end.why}" if end.why else ""
-    return (Span(end.condition.value, CONDITION_TONES[end.condition]), Span(f"{since}{until}{why} [{end.code}]"))
+    return (Span(end.code.word, CONDITION_TONES[end.condition]), Span(f"{since}{until}{why} [{end.code}]"))
 
 
 def explanation_lines(key: str, decisions: Sequence[Explanation], end: End) -> list[Line]:

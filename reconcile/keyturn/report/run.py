@@ -81,7 +81,7 @@ def _key_lines(key: KeyReport, shared: Common, *, steps: bool) -> list[Line]:
         calm = {Condition.READY, Condition.OVERLAP}  # the sentence above says how long the old secret works
         rows += [line("    now  ", *condition_spans(end)) for end in found if end.condition not in calm]
     else:
-        first = condition_spans(wrong[0]) if wrong else (Span(key.now.condition.value),)
+        first = condition_spans(wrong[0]) if wrong else (Span(key.now.code.word),)
         rows.append(line("  ", Span(key.key, Tone.NAME), "  ", *first))
         rows += [line("    also ", *condition_spans(end)) for end in wrong[1:]]
     rows += [line("    do   ", text) for text in (*remedies(found, key.key), waits_for(key)) if text]

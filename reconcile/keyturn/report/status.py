@@ -113,7 +113,7 @@ def _row(key: KeyStatus, now: datetime) -> tuple[Span, ...]:
     """Return the cells of HEADS."""
     return (
         Span(key.key, Tone.NAME),
-        Span(key.condition.value, CONDITION_TONES[key.condition]),
+        Span(key.word, CONDITION_TONES[key.condition]),
         Span(length(now - key.since) if key.since else "-"),
         Span(key.live.value if key.live else "-"),
         Span(str(key.generation)),
@@ -129,7 +129,7 @@ def _short_row(key: KeyStatus) -> Line:
     """Return the line of a key on a terminal without room for columns."""
     at = key.next_rotation_at
     rotates = f", next rotation {moment(at)}" if at else ""
-    state = Span(key.condition.value, CONDITION_TONES[key.condition])
+    state = Span(key.word, CONDITION_TONES[key.condition])
     return line(Span(key.key, Tone.NAME), "  ", state, ", delivered ", _delivered(key), rotates)
 
 

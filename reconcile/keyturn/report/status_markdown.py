@@ -69,7 +69,7 @@ def _cells(cells: Iterable[str]) -> str:
 
 
 def _wrong(key: str, end: End, do: str) -> str:
-    return _cells((code(key), f"**{end.condition.value}**", _when(end), code(end.why), code(do)))
+    return _cells((code(key), f"**{end.code.word}**", _when(end), code(end.why), code(do)))
 
 
 def _when(end: End) -> str:
@@ -88,7 +88,7 @@ def _row(key: KeyStatus, now: datetime) -> str:
     age = length(now - key.minted_at) if key.minted_at else ""
     rotates = moment(key.next_rotation_at) if key.next_rotation_at else ""
     delivered = f"{held} of {len(key.deliveries)}{seen}"
-    return _cells((code(key.key), key.condition.value, age, rotates, delivered, code(place(key))))
+    return _cells((code(key.key), key.word, age, rotates, delivered, code(place(key))))
 
 
 def _make(keys: Sequence[KeyStatus]) -> list[str]:

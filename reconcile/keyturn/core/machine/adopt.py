@@ -16,7 +16,6 @@ from keyturn.core.model import Adopt, AdoptSecret, ApiKey, Cause, Delivery, Slot
 from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, HeldAt, Intent, Op, Record, Requested, Slot
 from keyturn.core.results import Change, End, Planned
-from keyturn.core.sanitize import plain
 from keyturn.core.state import State
 from keyturn.core.steps import Check, Decision, LookAround, Purpose, Write, WriteRecord
 
@@ -123,7 +122,7 @@ def fits(state: State, slot: SlotName, key: ApiKey) -> bool:
 
 def named_otherwise(state: State, slot: SlotName, key: ApiKey) -> End:
     """Say that an API key has another name than the entry asks for."""
-    why = f"the API key {key.uuid} is called {plain(key.name)!r}, and the entry asks for {state.name_of(slot)!r}"
+    why = f"the API key {key.uuid} is called {key.name!r}, and the entry asks for {state.name_of(slot)!r}"
     return End(Reason.NOT_CONFIRMED, f"{why}: it may be another key's")
 
 

@@ -15,16 +15,12 @@ from keyturn.core.machine.retire import no_record
 from keyturn.core.machine.strategy import single
 from keyturn.core.model import Cause, SlotName
 from keyturn.core.reasons import Reason
-from keyturn.core.record import Op, Record
+from keyturn.core.record import FORGOTTEN, Op, Record
 from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Decision, DeleteKey, Write, WriteClaim, WriteRecord
 
 # The entry says `state: absent`.
-
-
-FORGOTTEN = "forgotten"
-"""The trigger of an intent that releases a key and leaves everything alive."""
 
 
 def forgetting(state: State) -> bool:

@@ -13,22 +13,23 @@ from keyturn.core.machine.deliveries import (
     consented,
     earlier,
     login_or,
+    merged,
     places,
     unwanted,
     wanted,
 )
-from keyturn.core.machine.facts import compromised, intent_of, note, record_of
+from keyturn.core.machine.facts import compromised, intent_of, note, record_of, verdict
 from keyturn.core.machine.guards import failed, landed, seen, settled
 from keyturn.core.machine.ownership import new_intent
 from keyturn.core.machine.parking import give_up
 from keyturn.core.machine.policy import Chain, Policy, named, when
 from keyturn.core.machine.spread import SPREAD
-from keyturn.core.model import Cause, Delivery
+from keyturn.core.model import Cause, Delivery, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, Op, Retire
 from keyturn.core.results import Change, Planned
 from keyturn.core.state import Reading, State
-from keyturn.core.steps import Decision, Remove, Write, WriteRecord
+from keyturn.core.steps import Check, Decision, Purpose, Remove, Write, WriteRecord
 
 # At rest.
 
@@ -116,8 +117,27 @@ def late_write(state: State) -> bool:
 
 
 def readable_unwanted(state: State) -> tuple[Delivery, ...]:
-    """Return the deliveries to clean now; what cannot be read is cleaned by a later run."""
-    return tuple(item for item in unwanted(state) if not state.observed.readings[item].problem)
+    """Return the deliveries to clean now; what cannot be read is cleaned by a later run, another name never is."""
+    readings = state.observed.readings
+    return tuple(item for item in unwanted(state) if not (readings[item].problem or merged(state, item)))
+
+
+def tried(state: State) -> Decision | None:
+    """If it was asked for, try the live secret before another copy is removed."""
+    live = record_of(state).live_digest
+    if live is None or not (state.options.verify and unwanted(state)) or verdict(state, live) is not None:
+        return None
+    return Check(live, Purpose.LIVE)
+
+
+def cleanable(state: State) -> bool:
+    """Tell whether every wanted delivery holds the live secret, and nothing speaks against that one.
+
+    If the API was seen to refuse it, what is no longer wanted may hold the only secret that works. One that leaked is
+    replaced first.
+    """
+    refused = verdict(state, record_of(state).live_digest) is Verdict.REFUSED
+    return arrived(state) and not refused and not compromised(state)
 
 
 def cleaned(deliveries: Callable[[State], Iterable[Delivery]]) -> Policy:
@@ -143,7 +163,7 @@ def cleaned(deliveries: Callable[[State], Iterable[Delivery]]) -> Policy:
 def commit(state: State) -> Decision | None:
     """Write down what every delivery holds, as it was read back.
 
-    An unwanted delivery stays in the record until it was read and every wanted one holds the secret.
+    An unwanted delivery stays in the record until it was read and may be cleaned.
     """
     record, readings, live = record_of(state), state.observed.readings, record_of(state).live_digest
     states = [
@@ -151,13 +171,14 @@ def commit(state: State) -> Decision | None:
         for item in record.deliveries
         if state.desired.clean_targets
         and item.delivery in unwanted(state)
-        and (readings[item.delivery].problem or not arrived(state))
+        and (readings[item.delivery].problem or not cleanable(state))
     ]
     for item in places(state):
         reading = readings[item]
         held = DeliveryState(item, record.generation, reading.version, live, state.clock.now)
         old = record.delivery(item) or DeliveryState(item)
         states.append(held if reading.digest == live else replace(old, digest=None, version=""))
+    names = ", ".join(str(item) for item in unwanted(state) if merged(state, item))
     done = note(
         replace(
             record,
@@ -166,7 +187,7 @@ def commit(state: State) -> Decision | None:
             hook_due=record.hook_due or state.desired.hook is not None,
         ),
         state,
-        "deliveries brought up to date",
+        "deliveries brought up to date" + (f"; left as another name of one of them: {names}" if names else ""),
         intent_of(state).cause,
     )
     return WriteRecord(done, Write.COMMIT)
@@ -180,6 +201,7 @@ DELIVER: Chain = (
     no_source,
     *SPREAD,
     when(late_write, landed),
-    when(arrived, cleaned(readable_unwanted)),
+    when(arrived, tried),
+    when(cleanable, cleaned(readable_unwanted)),
     commit,
 )

@@ -26,6 +26,15 @@ def unwanted(state: State) -> tuple[Delivery, ...]:
     return tuple(item for item in recorded(state) if item not in state.desired.deliveries)
 
 
+def merged(state: State, delivery: Delivery) -> bool:
+    """Tell whether a delivery that the entry no longer has is one place with one that it has.
+
+    It was read without the live secret; then this run wrote that only elsewhere; and now it holds it.
+    """
+    live, reading = record_of(state).live_digest, state.observed.readings.get(delivery)
+    return live is not None and (delivery, live) in state.run.lacked and reading is not None and reading.digest == live
+
+
 def recorded(state: State) -> tuple[Delivery, ...]:
     """Return the deliveries of the record."""
     return tuple(item.delivery for item in record_of(state).deliveries)

@@ -57,7 +57,8 @@ def unanswered(state: State) -> Decision | None:
     """Give up after several mints without a clear answer."""
     if state.run.unanswered < MAX_MINTS:
         return None
-    return give_up(state, Reason.TOO_MANY_MINTS, f"{MAX_MINTS} mints in one run had no clear answer")
+    why = f"{MAX_MINTS} mints in one run had no clear answer; the last: {state.run.unclear}"
+    return give_up(state, Reason.TOO_MANY_MINTS, why)
 
 
 def minted_key(state: State) -> tuple[str, ...]:

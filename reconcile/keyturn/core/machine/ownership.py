@@ -111,17 +111,31 @@ def lease(state: State) -> Decision | None:
 
 
 def dead_run(state: State) -> Decision | None:
-    """Take over the intent of a run that is dead, or silent for a whole lease."""
+    """Take over the intent of a run that has released it, is dead, or was silent for a whole lease."""
     intent, watch = intent_of(state), state.run.watch
     if mine(state):
         return None
     clock_right = abs(state.observed.skew) <= MAX_SKEW
     long_past = clock_right and state.clock.now - intent.lease_until > LONG_PAST
     silent = state.clock.uptime - watch.since >= state.desired.timing.lease
-    if not (state.observed.holder_alive is False or long_past or (watch.version == state.version and silent)):
+    dead = state.observed.holder_alive is False or long_past or (watch.version == state.version and silent)
+    if not (intent.released or dead):
         return None
-    taken = replace(intent, run=state.run.id, lease_until=_lease_end(state))
+    taken = replace(intent, run=state.run.id, lease_until=_lease_end(state), released=False)
     return WriteRecord(replace(record_of(state), intent=taken), Write.TAKE)
+
+
+def release_lease(state: State) -> WriteRecord | None:
+    """Return how a run that was asked to stop leaves its open intent: without a lease, if all that it sent has settled.
+
+    What has not settled the next run waits out, as after a crash.
+    """
+    intent = state.record.intent if state.record else None
+    if state.record is None or intent is None or intent.run != state.run.id:
+        return None
+    if state.run.unsettled_until > state.clock.uptime:
+        return None
+    return WriteRecord(replace(state.record, intent=replace(intent, released=True)), Write.RELEASE)
 
 
 def another_run(state: State) -> Decision | None:

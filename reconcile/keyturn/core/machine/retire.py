@@ -213,7 +213,9 @@ def no_record(state: State) -> Decision | None:
     record = state.record
     if record is not None and not record.deleted_at:
         return None
-    return End(Reason.ABSENT, "is not managed" if state.options.forget else "is absent")
+    if record is not None and record.forgotten:
+        return End(Reason.UNMANAGED, "was forgotten: its API keys and the delivered secrets were left as they are")
+    return End(Reason.ABSENT, "is absent")
 
 
 def retiring(state: State) -> bool:

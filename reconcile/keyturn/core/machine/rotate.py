@@ -56,14 +56,13 @@ def reason(state: State) -> Why | None:
 
 
 def lost(state: State) -> bool:
-    """Tell whether every delivery was read, none holds the live secret, and what they hold is refused or nothing."""
+    """Tell whether all deliveries were read, none holds the live secret, and no wanted one holds one that works."""
     record, readings = record_of(state), state.observed.readings
     if not state.desired.deliveries or record.live_digest in state.observed.in_hand:
         return False
-    held = anywhere(state)
-    if any(item not in readings or readings[item].problem for item in held):
+    if any(item not in readings or readings[item].problem for item in anywhere(state)):
         return False
-    mine = (readings[item] for item in held if item not in foreign(state))
+    mine = (readings[item] for item in wanted(state) if item not in foreign(state))
     found = {reading.digest for reading in mine if reading.digest and not reading.unlike}
     return all(verdict(state, digest) is Verdict.REFUSED for digest in found)
 
