@@ -236,7 +236,7 @@ def test_a_suspended_resource_says_what_was_known_of_it() -> None:
 def test_hostile_texts_are_made_safe() -> None:
     """Messages come from servers."""
     secret = "sk-do-v1-" + "a" * 64
-    ready = by_type(key_state(key(), shown(End(Reason.FAILED, f"x\n\x1b[31m{secret}" + "y" * 5000)), NOW).conditions)[
+    ready = by_type(key_state(key(), shown(End(Reason.FAILED, f"x\n\x1b[31m {secret} " + "y" * 5000)), NOW).conditions)[
         "Ready"
     ]
     assert len(ready.message) <= 1000

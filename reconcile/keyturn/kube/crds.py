@@ -131,7 +131,9 @@ def definitions() -> Iterator[Json]:
     account = (resources.AccountSpec, resources.AccountState)
     yield _definition(ACCOUNT, "kta", account, _ACCOUNT_RULES, _ACCOUNT_COLUMNS)
     whole = (resources.ClusterAccountSpec, resources.AccountState)
-    yield _definition(CLUSTER_ACCOUNT, "ckta", whole, _CLUSTER_RULES, _ACCOUNT_COLUMNS, scope="Cluster")
+    cluster = _definition(CLUSTER_ACCOUNT, "ckta", whole, _CLUSTER_RULES, _ACCOUNT_COLUMNS, scope="Cluster")
+    _by(_at(cluster["spec"]["versions"][0]["schema"]["openAPIV3Schema"], "spec.targets"), "name")
+    yield cluster
 
 
 def _definition(
@@ -146,7 +148,7 @@ def _definition(
     spec, state = (_schema(model) for model in models)
     # Before the operator has seen a resource, whoever waits for it must not take it for ready.
     state["default"] = {"observedGeneration": -1}
-    state["properties"]["conditions"] |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}
+    _by(state["properties"]["conditions"], "type")
     root = {
         "type": "object",
         "description": spec["description"],
@@ -270,6 +272,11 @@ def _rule(found: tuple[str, str]) -> Json:
 
 def _described(node: Json) -> Json:
     return {"description": node["description"]} if "description" in node else {}
+
+
+def _by(items: Json, field: str) -> None:
+    """Let a field tell the items of a list apart: none occurs twice, and each is merged with its own."""
+    items |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [field]}
 
 
 def _at(root: Json, path: str) -> Json:

@@ -24,13 +24,17 @@ func main() {
 }
 
 func run() error {
-	var objects []map[string]any
+	var objects []json.RawMessage
 	if err := json.NewDecoder(os.Stdin).Decode(&objects); err != nil {
 		return err
 	}
 	answers := make([]answer, 0, len(objects))
-	for _, object := range objects {
-		found, err := status.Compute(&unstructured.Unstructured{Object: object})
+	for _, text := range objects {
+		var object unstructured.Unstructured
+		if err := object.UnmarshalJSON(text); err != nil {
+			return err
+		}
+		found, err := status.Compute(&object)
 		if err != nil {
 			return err
 		}
