@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import httpx
@@ -37,7 +38,7 @@ class Resources:
             for one in yaml.safe_load_all(path.read_text()):
                 self.cluster.call("POST", PATHS[one["kind"]], one)
         for plural in ("modelaccesskeys", "keyturnaccounts", "clusterkeyturnaccounts"):
-            wait_until(lambda plural=plural: self._served(plural), plural, seconds=60)
+            wait_until(partial(self._served, plural), plural, seconds=60)
         self.account()
         namespace = self.cluster.namespace()
         wait_until(lambda: self._enforced(namespace), "the admission policies", seconds=60)

@@ -71,7 +71,7 @@ TABLE = {
     "consumers are refused": (looked(End(Reason.REFUSED, "x")), "InProgress", "Degraded"),
     "parked": (looked(End(Reason.PARKED, "three failures")), "Failed", "Degraded"),
     "refused, and parked": (looked(End(Reason.REFUSED, "x"), End(Reason.PARKED, "y")), "Failed", "Degraded"),
-    "waits for a person": (looked(HAND_OFF, live=False), "Failed", "Suspended"),
+    "waits for someone": (looked(HAND_OFF, live=False), "Failed", "Suspended"),
     "outside of its prefix": (refused(), "Failed", "Degraded"),
     "suspended": (suspended(), "InProgress", "Suspended"),
 }
@@ -79,7 +79,7 @@ TABLE = {
 
 @pytest.mark.parametrize("case", TABLE)
 def test_flux_waits_for_the_right_thing(kstatus: Judge, case: str) -> None:
-    """What waits for a person fails at once with our message, and a routine rotation is no news."""
+    """What waits for someone fails at once with our message, and a routine rotation is no news."""
     found, wanted, _ = TABLE[case]
     ((status, message),) = kstatus([found])
     assert status == wanted
@@ -89,11 +89,9 @@ def test_flux_waits_for_the_right_thing(kstatus: Judge, case: str) -> None:
 
 @pytest.mark.parametrize("case", TABLE)
 def test_argo_cd_shows_the_right_health(argocd: Judge, case: str) -> None:
-    """What waits for a person is suspended, and what fails is degraded."""
+    """What waits for someone is suspended, and what fails is degraded."""
     found, _, wanted = TABLE[case]
-    ((health, message),) = argocd([found])
-    assert health == wanted
-    assert isinstance(message, str) or health == "Healthy"
+    assert [health for health, _ in argocd([found])] == [wanted]
 
 
 def test_a_hand_off_tells_both_what_to_make(kstatus: Judge, argocd: Judge) -> None:

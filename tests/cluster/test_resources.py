@@ -8,16 +8,19 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from keyturn.core.model import SlotName, SmokeResult, Strategy, Verdict
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import End, KeyStatus, PoolState, RunStatus
+from keyturn.kube.conditions import POOL_LOW, READY, STALLED, VERIFIED
 from keyturn.kube.crds import RULES, Json, definitions
-from keyturn.kube.resources import ClusterAccountResource, KeyResource, read
+from keyturn.kube.resources import ACCOUNT, CLUSTER_ACCOUNT, KEY, ClusterAccountResource, KeyResource, read
 from keyturn.kube.status import account_state, key_state, patch
 from keyturn.kube.translate import translate
+from tests.blocks import ROOT, blocks
 from tests.cluster.resources import DEPLOY, HOME, MERGE, PATHS, Resources, refused, rule
-from tests.support.custom_resources import IN_POD, around, cluster_account_object
+from tests.support.custom_resources import API, IN_POD, around, cluster_account_object
 
 UUID = "0f0c3a6e-5b0e-4c0e-9d6b-3f6f1f9c2a10"
 UNKNOWN = f"{UUID[:-1]}1"
@@ -288,6 +291,24 @@ def test_a_name_has_to_begin_with_the_prefix_of_the_account(resources: Resources
     with pytest.raises(httpx.HTTPStatusError) as caught:
         resources.change(namespace, "bot", {"name": "shop-bot"})
     assert wanted in message(caught)
+
+
+def test_the_examples_of_the_page_are_accepted(resources: Resources) -> None:
+    """Each one of our kinds; and the page names every condition's type."""
+    page = ROOT / "docs/kubernetes.md"
+    seen = []
+    for block in blocks(page):
+        one = yaml.safe_load(block.text) if block.language == "yaml" else {}
+        if one.get("apiVersion") == API:
+            one["metadata"]["name"] += "-example"
+            namespace = resources.cluster.namespace() if one["metadata"].pop("namespace", "") else ""
+            below = f"namespaces/{namespace}/" if namespace else ""
+            resources.cluster.call(
+                "POST", f"{HOME}/{below}{one['kind'].lower()}s?dryRun=All&fieldValidation=Strict", one
+            )
+            seen.append(one["kind"])
+    assert sorted(seen) == sorted((KEY, ACCOUNT, CLUSTER_ACCOUNT))
+    assert all(f"| `{kind}` |" in page.read_text() for kind in (READY, STALLED, VERIFIED, POOL_LOW))
 
 
 def test_a_chart_can_take_the_files_as_templates() -> None:

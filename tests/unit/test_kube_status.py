@@ -30,7 +30,7 @@ def shown(*ends: End, live: bool = True, **more: Any) -> KeyStatus:  # noqa: ANN
     found = ends or (End(Reason.AT_REST),)
     first = found[0]
     base = KeyStatus("payments.bot", "payments-bot", first.condition, first.why, Strategy.ALTERNATING, first.code)
-    known = {"live": SlotName.A, "uuids": ((SlotName.A, UUID),), "generation": 7} if live else {}
+    known: dict[str, Any] = {"live": SlotName.A, "uuids": ((SlotName.A, UUID),), "generation": 7} if live else {}
     return replace(base, conditions=found, **known | more)
 
 

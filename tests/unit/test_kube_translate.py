@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_ids_are_never_shared() -> None:
         ({"deliver": [{}]}, "misconfigured: exactly one of secret and target"),
     ],
 )
-def test_a_bad_resource_stops_no_other(spec: dict[str, object], wanted: str) -> None:
+def test_a_bad_resource_stops_no_other(spec: dict[str, Any], wanted: str) -> None:
     """It is refused with a sentence about its own fields; the others are translated."""
     bad, good = key(**spec), key("good")
     found = translated(cluster_account(), bad, good)
@@ -263,7 +264,7 @@ def test_a_secret_that_was_not_looked_at_is_not_written() -> None:
     assert why(found) == "unreadable: the Secret bot could not be looked at"
 
 
-def older(**spec: object) -> KeyResource:
+def older(**spec: Any) -> KeyResource:  # noqa: ANN401 - fields of a spec
     """Return a resource that was there before the others."""
     return key("older", metadata={"creationTimestamp": "2026-01-01T00:00:00Z"}, **spec)
 
@@ -276,7 +277,7 @@ def older(**spec: object) -> KeyResource:
         {"deliver": [{"secret": {"name": "one"}}]},
     ],
 )
-def test_of_two_that_want_the_same_the_older_gets_it(spec: dict[str, object]) -> None:
+def test_of_two_that_want_the_same_the_older_gets_it(spec: dict[str, Any]) -> None:
     """An API key of one name, an API key of one uuid, a key of a Secret."""
     found = translated(cluster_account(), key(**spec), older(**spec))
     assert why(found).startswith("claimed: ")
@@ -314,7 +315,8 @@ def test_suspended_and_retained_keys_are_left_alone() -> None:
     idle = older(suspend=True, name="payments-one")
     gone = key("gone", metadata=deleted)
     found = translated(cluster_account(), idle, gone, key(name="payments-one"))
-    assert (found.suspended, found.retained) == ({("payments", "older")}, {("payments", "gone")})
+    assert found.suspended == {("payments", "older")}
+    assert found.retained == {("payments", "gone")}
     assert found.refused.keys() == {PAYMENTS}
     assert found.ids == {}
 

@@ -146,7 +146,7 @@ def _definition(
     scope: str = "Namespaced",
 ) -> Json:
     spec, state = (_schema(model) for model in models)
-    # Before the operator has seen a resource, whoever waits for it must not take it for ready.
+    # Without it, kstatus would take a resource for ready that the operator has not seen.
     state["default"] = {"observedGeneration": -1}
     _by(state["properties"]["conditions"], "type")
     root = {
