@@ -7,13 +7,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from keyturn.core.errors import InputError
-from keyturn.core.model import AdoptSecret, Delivery, DesiredKey, Strategy
+from keyturn.core.model import AdoptSecret, Delivery, DesiredKey, Strategy, Window
 from keyturn.core.reasons import Reason
 from keyturn.kube.resources import Account, KeyResource, read
 from keyturn.kube.tenants import ALLOW, SecretFacts, Surroundings
 from keyturn.kube.translate import RECORDS, Translated, id_of, translate
+from keyturn.manifest.violations import api_names
 from keyturn.targets.kubernetes import MANAGED
 from tests.support.custom_resources import IN_POD, account, around, cluster_account, key, key_object
 
@@ -25,6 +28,23 @@ VAULT = {
     "settings": {"address": "http://127.0.0.1:8200"},
     "pathPrefix": "{namespace}/",
 }
+
+
+FIELDS = (
+    st.sampled_from(["", "payments-a", "payments-a-b", "payments-b", "shop-a"]),
+    st.sampled_from(["in-place", "alternating"]),
+    st.sampled_from(["", "1h", "720h"]),
+    st.sampled_from(["", "vault", "again", "no"]),
+    st.sampled_from(["", "K", "L"]),
+)
+
+
+def made(name: str, called: str, strategy: str, every: str, target: str, field: str) -> KeyResource:
+    """Return a resource from random parts; it may well be wrong."""
+    rotation = {"strategy": strategy, "every": every} if every else {"strategy": strategy}
+    place = {"name": target, "path": "payments/x", **({"field": field} if field else {})}
+    deliver = [{"target": place}] if target else [{"secret": {"name": "app", "key": field or "M"}}]
+    return key(name, name=called, rotation=rotation, deliver=deliver)
 
 
 def translated(where: Account, *keys: KeyResource, beside: Surroundings | None = None) -> Translated:
@@ -98,9 +118,12 @@ def test_a_whole_resource() -> None:
 
 def test_defaults_of_the_account_are_below_what_a_key_says() -> None:
     """Field by field."""
-    rotation = {"strategy": "alternating", "every": "720h", "overlap": "24h"}
+    window = {"cron": "0 2 * * *", "duration": "2h"}
+    rotation = {"strategy": "alternating", "every": "720h", "overlap": "24h", "window": window}
     where = cluster_account(defaults={"adopt": {"secret": "regenerate"}, "rotation": rotation, "smoke": {"model": "d"}})
-    one = only(translated(where, key(rotation={"every": "48h"}, smoke={"api": "responses"})))
+    own = {"every": "48h", "window": {"duration": "3h"}}
+    one = only(translated(where, key(rotation=own, smoke={"api": "responses"})))
+    assert one.rotation.window == Window("0 2 * * *", timedelta(hours=3))
     assert (one.rotation.strategy, one.rotation.every) == (Strategy.ALTERNATING, timedelta(days=2))
     assert one.smoke.model == "d"
     assert one.adopt is not None
@@ -309,6 +332,35 @@ def test_slots_of_one_key_are_no_names_for_another() -> None:
     assert why(translated(cluster_account(), pair, key(name="payments-x-b"))).startswith("claimed: ")
 
 
+def test_places_of_two_keys_do_not_overlap() -> None:
+    """Not under two names of one store, and a path has either one value or fields."""
+    where = cluster_account(targets=[VAULT, {**VAULT, "name": "again"}])
+    fields = [{"target": {"name": "vault", "path": "payments/x", "field": "K"}}]
+    first = older(deliver=fields)
+    same = key(deliver=[{"target": {"name": "again", "path": "payments/x", "field": "K"}}])
+    assert why(translated(where, first, same)).endswith("payments/x#K belongs to the ModelAccessKey older")
+    whole = key(deliver=[{"target": {"name": "vault", "path": "payments/x"}}])
+    assert "the path of the delivery payments/x belongs to another" in why(translated(where, first, whole))
+    beside = key(deliver=[{"target": {"name": "vault", "path": "payments/x", "field": "L"}}])
+    assert translated(where, first, beside).refused == {}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), *FIELDS), max_size=5, unique_by=lambda one: one[0]))
+def test_whatever_resources_say_the_walls_hold(found: list[tuple[str, str, str, str, str, str]]) -> None:
+    """The rest always fits together, within the prefix and without two owners of anything."""
+    keys = [made(*one) for one in found]
+    result = translated(cluster_account(targets=[VAULT, {**VAULT, "name": "again"}]), *keys)
+    assert result.problem is None
+    assert result.desired is not None
+    assert result.ids.keys() | result.refused.keys() == {("payments", one[0]) for one in found}
+    assert not result.ids.keys() & result.refused.keys()
+    wanted = [thing for one in result.desired.keys for thing in {one.name, *api_names(one)}]
+    wanted += [str(place).replace("again", "vault") for one in result.desired.keys for place in one.deliveries]
+    assert len(wanted) == len(set(wanted))
+    assert all(name.startswith("payments-") for one in result.desired.keys for name in api_names(one))
+
+
 def test_suspended_and_retained_keys_are_left_alone() -> None:
     """They are no part of the desired state, are not refused, and keep what they have."""
     deleted = {"deletionTimestamp": "2026-11-29T00:00:00Z"}
@@ -337,6 +389,15 @@ def test_a_bad_target_is_a_problem_of_the_account() -> None:
     assert found.problem.code is Reason.MISCONFIGURED
     assert found.problem.why == "spec.targets.vault.address: is required"
     assert found.refused == {}
+
+
+@pytest.mark.parametrize("change", [{"type": "dotenv"}, {"type": "kubernetes"}, {"pathPrefix": "{namespace}"}])
+def test_an_account_that_opens_a_wall_is_not_used(change: dict[str, str]) -> None:
+    """Whatever its definition let through."""
+    found = translated(cluster_account(targets=[VAULT | change]), key())
+    assert found.desired is None
+    assert found.problem is not None
+    assert found.problem.why.startswith("spec.targets.vault")
 
 
 def test_two_accounts_of_one_name_have_different_records() -> None:

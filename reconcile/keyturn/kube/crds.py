@@ -21,6 +21,7 @@ from keyturn.kube.resources import (
     KEY,
     LONGEST_ACCOUNT,
     NAMESPACE,
+    NEVER_OFFERED,
     OF_MANIFEST,
     VERSION,
 )
@@ -82,7 +83,7 @@ _CLUSTER_RULES: Rules = {
     **_ACCOUNT_RULES,
     "spec.targets[].type": (
         (
-            "!(self in ['dotenv', 'kubernetes'])",
+            f"!(self in {list(NEVER_OFFERED)})",
             "must be another kind: Secrets are delivered with `secret`, and files are those of the operator's pod",
         ),
     ),

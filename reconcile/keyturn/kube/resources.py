@@ -23,6 +23,8 @@ GROUP, VERSION = "keyturn.dev", "v1alpha1"
 KEY, ACCOUNT, CLUSTER_ACCOUNT = "ModelAccessKey", "KeyturnAccount", "ClusterKeyturnAccount"
 NAMESPACE = "{namespace}"
 """The placeholder of prefixes: the namespace of the ModelAccessKey."""
+NEVER_OFFERED = ("dotenv", "kubernetes")
+"""Kinds of target that no account offers: files are those of the operator, and Secrets have rules of their own."""
 FIELD = "MODEL_ACCESS_KEY"
 """The key of a Secret, unless the resource names another one."""
 OF_MANIFEST = "x-manifest"
@@ -221,7 +223,7 @@ class OfferedTarget(_Part):
         description="The name that deliveries use."
     )
     type: Annotated[str, StringConstraints(min_length=1, max_length=64)] = Field(
-        description="A kind that `keyturn targets` lists, except dotenv and kubernetes."
+        description=f"A kind that `keyturn targets` lists, except {' and '.join(NEVER_OFFERED)}."
     )
     settings: Values = Field({}, description="Its settings, as in a manifest.")
     path_prefix: Annotated[str, StringConstraints(max_length=256)] = Field(

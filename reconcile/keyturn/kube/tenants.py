@@ -15,8 +15,10 @@ from keyturn.core.results import End
 from keyturn.kube.resources import (
     FIELD,
     NAMESPACE,
+    NEVER_OFFERED,
     Account,
     AccountResource,
+    AdoptDefault,
     ClusterAccountResource,
     KeyResource,
     OfferedTarget,
@@ -83,8 +85,27 @@ def slots(account: Account, key: KeyResource) -> tuple[str, ...]:
 def merged(account: Account, key: KeyResource, part: str) -> dict[str, object]:
     """Return a part of a key's entry: the account's defaults below what the key says."""
     default = getattr(account.spec.defaults, part)
-    below = default.model_dump() if hasattr(default, "model_dump") else default
-    return {**(below or {}), **(getattr(key.spec, part) or {})}
+    below = default.model_dump() if isinstance(default, AdoptDefault) else default
+    return _merged(below or {}, getattr(key.spec, part) or {})
+
+
+def _merged(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
+    """Merge field by field, as the manifest does; lists replace."""
+    found = dict(below)
+    for name, value in above.items():
+        under = found.get(name)
+        found[name] = _merged(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return found
+
+
+def unsafe(account: Account) -> End | None:
+    """Return why an account would open a wall; the definition refuses it too. None if it would not."""
+    for target in account.spec.targets if isinstance(account, ClusterAccountResource) else ():
+        if target.type in NEVER_OFFERED:
+            return End(Reason.MISCONFIGURED, f"spec.targets.{target.name}: an account offers no {target.type}")
+        if not target.path_prefix.endswith("/"):
+            return End(Reason.MISCONFIGURED, f"spec.targets.{target.name}.pathPrefix: must end with /")
+    return None
 
 
 class Walls:
@@ -170,14 +191,17 @@ class Walls:
                 yield End(Reason.FIELD_IN_USE, f"{why}{key.metadata.name!r}")
 
 
-def contested(account: Account, keys: Iterable[KeyResource], refused: Collection[Name]) -> dict[Name, End]:
+def contested(
+    account: Account, keys: Iterable[KeyResource], refused: Collection[Name], homes: Mapping[str, str]
+) -> dict[Name, End]:
     """Return each key that wants an API key, a uuid or a place that belongs to another one.
 
     What a key has, by its status, it keeps, even if it is one of the `refused`. Of the rest the oldest resource takes
-    what it wants, if nothing of it belongs to another one.
+    what it wants, if nothing of it belongs to another one. `homes`: the store of each target of the account.
     """
     order = sorted(keys, key=lambda key: (key.metadata.creation_timestamp, name_of(key)))
     holder: dict[tuple[str, ...], Name] = {}
+    whole: dict[tuple[str, ...], bool] = {}
     for key in order:
         for thing in _held(key):
             holder.setdefault(thing, name_of(key))
@@ -185,14 +209,17 @@ def contested(account: Account, keys: Iterable[KeyResource], refused: Collection
     for key in order:
         if name_of(key) in refused:
             continue
-        wanted = tuple(_wanted(account, key))
+        wanted = tuple(_wanted(account, key, homes))
         lost = next((thing for thing in wanted if holder.get(thing, name_of(key)) != name_of(key)), None)
-        if lost is None:
-            holder |= dict.fromkeys(wanted, name_of(key))
+        # A path has either one value or fields.
+        mixed = next((thing for thing in wanted if whole.get(thing[:-1], not thing[-1]) != (not thing[-1])), None)
+        if lost is not None:
+            found[name_of(key)] = End(Reason.CLAIMED, f"{_shown(lost)} belongs to {_other(holder[lost], key)}")
+        elif mixed is not None:
+            found[name_of(key)] = End(Reason.CLAIMED, f"the path of {_shown(mixed)} belongs to another ModelAccessKey")
         else:
-            namespace, name = holder[lost]
-            other = f"the ModelAccessKey {name}" if namespace == key.metadata.namespace else "another ModelAccessKey"
-            found[name_of(key)] = End(Reason.CLAIMED, f"{' '.join(lost)} belongs to {other}")
+            holder |= dict.fromkeys(wanted, name_of(key))
+            whole |= {thing[:-1]: not thing[-1] for thing in wanted}
     return found
 
 
@@ -205,14 +232,27 @@ def _held(key: KeyResource) -> Iterator[tuple[str, ...]]:
         yield _UUID, one.uuid.lower()
 
 
-def _wanted(account: Account, key: KeyResource) -> Iterator[tuple[str, ...]]:
-    yield from ((_NAME, name) for name in slots(account, key))
+def _wanted(account: Account, key: KeyResource, homes: Mapping[str, str]) -> Iterator[tuple[str, ...]]:
+    """Yield what a key wants for itself; the last part is never empty, but for the whole value of a path."""
+    yield from ((_NAME, name) for name in {api_name(account, key), *slots(account, key)})
     yield from ((_UUID, uuid) for uuid in _uuids(key))
     for place in places(key):
         if place.secret:
-            yield _PLACE, f"{key.metadata.namespace}/{place.secret.name}#{place.secret.key}"
+            yield _PLACE, key.metadata.namespace, place.secret.name, place.secret.key
         elif place.target:
-            yield _PLACE, f"{place.target.name}:{place.target.path}#{place.target.field}"
+            yield _PLACE, homes.get(place.target.name, ""), place.target.path, place.target.field
+
+
+def _shown(thing: tuple[str, ...]) -> str:
+    if thing[0] != _PLACE:
+        return " ".join(thing)
+    _, _, path, field = thing
+    return f"{_PLACE} {path}#{field}" if field else f"{_PLACE} {path}"
+
+
+def _other(name: Name, key: KeyResource) -> str:
+    """Return how a resource is called to another one; those of other namespaces have no name there."""
+    return f"the ModelAccessKey {name[1]}" if name[0] == key.metadata.namespace else "another ModelAccessKey"
 
 
 def _uuids(key: KeyResource) -> tuple[str, ...]:

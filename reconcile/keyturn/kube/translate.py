@@ -15,7 +15,7 @@ from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Reason
 from keyturn.core.results import End
 from keyturn.kube.resources import Account, ClusterAccountResource, KeyResource
-from keyturn.kube.tenants import Name, Surroundings, Walls, api_name, contested, merged, name_of, places
+from keyturn.kube.tenants import Name, Surroundings, Walls, api_name, contested, merged, name_of, places, unsafe
 from keyturn.manifest import fingerprint, load_data
 
 RECORDS = "keyturn.records"
@@ -48,28 +48,31 @@ def translate(
 ) -> Translated:
     """Return the desired state of an account and its keys. `home` is the namespace of the operator, and of the records.
 
-    `environment` is the operator's: it says which places the account's targets may name.
+    `keys` are those whose `accountRef` names the account. `environment` is the operator's: it says which places the
+    targets of the account may name.
     """
     manifest = _Manifest(account, home, environment)
+    if problem := unsafe(account):
+        return Translated(None, problem)
     try:
-        manifest.load(())
+        bare = manifest.load(())
     except ManifestError as error:
         return Translated(None, _wrong(error))
+    homes = {target.name.removeprefix(OFFERED): target.home for target in bare.targets}
     walls = Walls(account, around)
     refused = {name_of(key): why for key in keys if (why := walls.refusal(key))}
-    refused |= contested(account, keys, refused)
+    refused |= contested(account, keys, refused, homes)
     deleted = frozenset(name_of(key) for key in keys if key.metadata.deletion_timestamp)
     retained = frozenset(name_of(key) for key in keys if key.spec.deletion_policy == "Retain") & deleted
     suspended = frozenset(name_of(key) for key in keys if key.spec.suspend) - deleted
     apart = retained | suspended
     good = [key for key in keys if name_of(key) not in apart | refused.keys()]
     try:
-        desired = manifest.load(good)
-    except ManifestError:
-        wrong = manifest.mistakes(good)
-        refused |= wrong
-        good = [key for key in good if name_of(key) not in wrong]
-        desired = manifest.load(good)
+        desired, wrong = manifest.without_mistakes(good)
+    except ManifestError as error:
+        return Translated(None, _wrong(error))
+    refused |= wrong
+    good = [key for key in good if name_of(key) not in wrong]
     bound = tuple(_bound(one, key, walls) for one, key in zip(desired.keys, good, strict=True))
     return Translated(
         replace(desired, keys=bound),
@@ -117,6 +120,17 @@ class _Manifest:
             "keys": entries,
         }
         return load_data(data, self.account.metadata.name, self.environment)
+
+    def without_mistakes(self, keys: Sequence[KeyResource]) -> tuple[Desired, dict[Name, End]]:
+        """Return the desired state without the keys that are wrong, and what is wrong with them.
+
+        Raises ManifestError if the others do not fit together: then nothing is done.
+        """
+        try:
+            return self.load(keys), {}
+        except ManifestError:
+            wrong = self.mistakes(keys)
+        return self.load([key for key in keys if name_of(key) not in wrong]), wrong
 
     def mistakes(self, keys: Sequence[KeyResource]) -> dict[Name, End]:
         """Return what is wrong with keys of which at least one is wrong. They are found by halves."""
