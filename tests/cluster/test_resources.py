@@ -121,6 +121,19 @@ def test_the_name_of_an_account_has_a_limit(resources: Resources) -> None:
     assert "the name is longer than 63 characters" in message(caught)
 
 
+@pytest.mark.parametrize("field", ["namePrefix", "allowedNamespaces"])
+def test_an_account_of_several_namespaces_has_walls(resources: Resources, field: str) -> None:
+    """They are required, and an empty prefix is none."""
+    whole = cluster_account_object("open")
+    del whole["spec"][field]
+    with pytest.raises(httpx.HTTPStatusError) as caught:
+        resources.cluster.call("POST", PATHS["ClusterKeyturnAccount"], whole)
+    assert f"spec.{field}: Required value" in message(caught)
+    with pytest.raises(httpx.HTTPStatusError) as caught:
+        resources.account("open", namePrefix="")
+    assert "spec.namePrefix" in message(caught)
+
+
 def test_the_account_of_a_key_never_changes(resources: Resources, namespace: str) -> None:
     """Neither its name nor its kind; all else may."""
     resources.make(namespace, "moves")

@@ -235,7 +235,7 @@ class ClusterAccountSpec(AccountSpec):
     """A DigitalOcean account for the keys of several namespaces."""
 
     token_secret_ref: TokenRef = Field(description="Where the account token is.")
-    name_prefix: Prefix = Field(
+    name_prefix: Annotated[Prefix, StringConstraints(min_length=1)] = Field(
         description="API keys of other names are never named, adopted or taken. `{namespace}` is the key's."
     )
     allowed_namespaces: Selector = Field(
