@@ -16,7 +16,7 @@ from sphinx.application import Sphinx
 ROOT = Path(__file__).parent.parent
 CONTENTS = {
     "Use": ("start", "operate", "status", "run", "notices", "consumers", "faq"),
-    "Reference": ("manifest", "cli", "reasons", "environment", "targets", "policy", "pulumi", "sandbox"),
+    "Reference": ("manifest", "cli", "reasons", "environment", "targets", "policy", "pulumi", "kubernetes", "sandbox"),
     "Explanation": ("lifecycle", "security", "../SECURITY"),
     "Where it runs": (
         "../examples/github-actions/README",

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import yaml
 
 from keyturn.cli import main as keyturn
 from keyturn.cli.schema import KINDS
 from keyturn.core.reasons import Condition, Reason
+from keyturn.kube.crds import definitions
 from keyturn.report.remedies import REMEDIES
 from tests import manifest_page, wings
 from tests.support.process import bare_environment, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parent.parent
 WIDTH = 100
@@ -41,7 +43,13 @@ def generated() -> dict[Path, str]:
         Path("docs/reasons.md"): "\n".join(reasons()) + "\n",
         wings.PAGE: wings.drawn((ROOT / wings.PAGE).read_text(encoding="utf-8")),
     }
-    return schemas | pages
+    crds = {Path("deploy/crds") / f"{crd['spec']['names']['plural']}.yaml": crd for crd in definitions()}
+    return schemas | pages | {path: custom_resource(crd) for path, crd in crds.items()}
+
+
+def custom_resource(crd: Mapping[str, object]) -> str:
+    """Return a CustomResourceDefinition as YAML."""
+    return f"# Made from the code by `make generate`.\n{yaml.safe_dump(dict(crd), sort_keys=False, width=120)}"
 
 
 def schema(name: str) -> str:

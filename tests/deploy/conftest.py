@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.support.go_program import NoGo, built, given
+from tests.support.tools import tool
 
 MODULE = Path(__file__).parent / "actionlint"
 PACKAGE = "github.com/rhysd/actionlint/cmd/actionlint"
@@ -29,25 +28,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             session.stash[LINTER] = error
 
 
-def _tool(name: str) -> str:
-    """Return the path of a program. Without it its tests are skipped, and pytest says why; with CI set they fail."""
-    if found := shutil.which(name):
-        return found
-    if not os.environ.get("CI"):
-        pytest.skip(f"*** this machine has no {name} ***")
-    pytest.fail(f"this machine has no {name}")
-
-
 @pytest.fixture(scope="session")
 def kubectl() -> str:
     """The path of kubectl."""
-    return _tool("kubectl")
+    return tool("kubectl")
 
 
 @pytest.fixture(scope="session")
 def systemd_analyze() -> str:
     """The path of systemd-analyze."""
-    return _tool("systemd-analyze")
+    return tool("systemd-analyze")
 
 
 @pytest.fixture(scope="session")
