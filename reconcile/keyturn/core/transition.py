@@ -237,8 +237,8 @@ def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
         attempted=True,
         paused=False,
         until=before.until if before.until is not None else uptime + timing.delivery,
-        problems=outcome.problems,
     )
+    unwritten = {item: why for item, why in run.unwritten.items() if item not in step.deliveries}
     left = {delivery: item for delivery, item in seen.readings.items() if delivery not in step.deliveries}
     return replace(
         state,
@@ -246,6 +246,7 @@ def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
         run=replace(
             run,
             attempt=replace(run.attempt, spread=spread),
+            unwritten={**unwritten, **outcome.problems},
             unsettled_until=uptime + timing.settle if outcome.ambiguous else run.unsettled_until,
         ),
     )
@@ -289,7 +290,10 @@ def _remembered(state: State, step: WriteRecord, outcome: Written) -> State:
             return replace(after, run=replace(run, attempt=attempt))
         case Write.COMMIT | Write.CLOSE:
             closed = before.intent.op if before and before.intent else None
-            gave_up = run.gave_up or closed is Op.DELIVER or (run.attempt.spread.attempted and _pending(after))
+            # A compromised secret dies after one try; what this run has in hand is delivered after that.
+            hurried = step.record.retire is not None and step.record.retire.at_once
+            behind = run.attempt.spread.attempted and _pending(after) and not hurried
+            gave_up = run.gave_up or closed is Op.DELIVER or behind
             rotated = run.rotated or (before is not None and step.record.generation > before.generation)
             return replace(after, run=replace(run, attempt=Attempt(), gave_up=gave_up, rotated=rotated))
         case Write.FAIL:
