@@ -34,6 +34,18 @@ class Refusing(SimWorld):
         return super()._point(kind, where)
 
 
+class Failing(SimWorld):
+    """A world in which the next writes to deliveries fail."""
+
+    failing = 0
+
+    def _point(self, kind: Class, where: str) -> Fault | None:
+        if kind is Class.DELIVER and self.failing:
+            self.failing -= 1
+            self.faults = {len(self.trace): Fault(Kind.NO)}
+        return super()._point(kind, where)
+
+
 class Slow(SimWorld):
     """A world in which each write of a record takes a while."""
 
@@ -230,3 +242,32 @@ def test_what_an_earlier_run_left_open_is_told_by_the_run_that_finishes_it(strat
             words.add(done_text(report).partition(" to generation")[0])
             assert "rotated" in run_summary(RunReport(desired.owner, "", (report,)))
     assert words == {"rotated", "finished the rotation"}
+
+
+@BOTH
+def test_a_compromised_secret_dies_after_one_try_and_its_replacement_is_delivered(strategy: Strategy) -> None:
+    """By the same run, which has it in hand; nothing is minted again."""
+    one = entry(strategy)
+    universe = settled(one)
+    leaked = universe.fields[PLACES[0]]
+    world = Failing(universe, {}, TIMING)
+    world.failing = 3
+    before = universe.records["main"][0].generation
+    report = go(world, one, COMPROMISED)
+    assert report.exit_code == 0
+    assert not universe.accepted(leaked)
+    assert {universe.accepted(universe.fields[place]) for place in one.deliveries} == {True}
+    assert universe.records["main"][0].generation == before + 1
+
+
+def test_a_delivery_that_stays_impossible_says_why() -> None:
+    """The old secret is dead all the same."""
+    one = entry(Strategy.ALTERNATING)
+    universe = settled(one)
+    leaked = universe.fields[PLACES[0]]
+    world = Failing(universe, {}, TIMING)
+    world.failing = 10_000
+    report = go(world, one, COMPROMISED)
+    assert report.exit_code == 1
+    assert not universe.accepted(leaked)
+    assert "no answer" in report.end.why

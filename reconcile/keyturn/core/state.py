@@ -120,7 +120,6 @@ class Spread:
     tries: int = 0
     until: float | None = None
     """Uptime at which this run stops trying."""
-    problems: Mapping[Delivery, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +184,8 @@ class Run:
     """Digests that were looked for in earlier versions of deliveries."""
     gave_up: bool = False
     """This run's time for catching up deliveries is over; the rest stays pending."""
+    unwritten: Mapping[Delivery, str] = field(default_factory=dict)
+    """Why the last write to a delivery failed; the last write to any other one succeeded."""
     seen_ours: bool = False
     """This run's list showed an API key of the record, so the account token is of its team; later it may be deleted."""
     honoured: bool = False

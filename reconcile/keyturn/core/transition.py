@@ -246,8 +246,8 @@ def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
         attempted=True,
         paused=False,
         until=before.until if before.until is not None else uptime + timing.delivery,
-        problems=outcome.problems,
     )
+    unwritten = {item: why for item, why in run.unwritten.items() if item not in step.deliveries}
     left = {delivery: item for delivery, item in seen.readings.items() if delivery not in step.deliveries}
     # What is no longer in the entry may be one place with a delivery that is: it is read again before it is emptied.
     others = {delivery for delivery in left if delivery not in state.desired.deliveries}
@@ -260,6 +260,7 @@ def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
             run,
             lacked=run.lacked | {(delivery, step.digest) for delivery in lacked},
             attempt=replace(run.attempt, spread=spread),
+            unwritten={**unwritten, **outcome.problems},
             unsettled_until=uptime + timing.settle if outcome.ambiguous else run.unsettled_until,
         ),
     )
@@ -318,7 +319,9 @@ def _remembered(state: State, step: WriteRecord, outcome: Written) -> State:
         case Write.COMMIT | Write.CLOSE:
             closed = before.intent.op if before and before.intent else None
             newer = before is not None and step.record.generation > before.generation
-            tried = closed is Op.DELIVER or (run.attempt.spread.attempted and _pending(after))
+            # A compromised secret dies after one try; what this run has in hand is delivered after that.
+            hurried = step.record.retire is not None and step.record.retire.at_once
+            tried = closed is Op.DELIVER or (run.attempt.spread.attempted and _pending(after) and not hurried)
             gave_up = tried or (run.gave_up and not newer)
             return replace(after, run=replace(run, attempt=Attempt(), gave_up=gave_up, rotated=run.rotated or newer))
         case Write.FAIL:

@@ -23,6 +23,7 @@ from keyturn.core.machine.guards import failed, landed, seen, settled
 from keyturn.core.machine.ownership import new_intent
 from keyturn.core.machine.parking import give_up
 from keyturn.core.machine.policy import Chain, Policy, named, when
+from keyturn.core.machine.retire import ripe, unforced
 from keyturn.core.machine.spread import SPREAD
 from keyturn.core.model import Cause, Delivery, Verdict
 from keyturn.core.reasons import Reason
@@ -35,8 +36,13 @@ from keyturn.core.steps import Check, Decision, Purpose, Remove, Write, WriteRec
 
 
 def called_for(state: State) -> bool:
-    """Tell whether a delivery lacks the live secret or is no longer wanted, and this run has not tried it before."""
+    """Tell whether a delivery lacks the live secret or is no longer wanted, and this run has not tried it before.
+
+    A compromised secret dies first.
+    """
     if record_of(state).live_digest is None or state.run.gave_up or compromised(state):
+        return False
+    if ripe(state) and not unforced(state):
         return False
     return any(behind(state, item) for item in wanted(state)) or bool(unwanted(state))
 

@@ -185,8 +185,7 @@ def undelivered(state: State) -> Decision | None:
     enough = compromised(state) if protects(state) else len(lacking) < len(places(state))
     if not lacking or enough:
         return None
-    problems = state.run.attempt.spread.problems
-    why = "; ".join(f"{item}: {problems.get(item, 'does not hold it')}" for item in lacking)
+    why = "; ".join(f"{item}: {state.run.unwritten.get(item, 'does not hold it')}" for item in lacking)
     return give_up(state, Reason.DELIVERY_PENDING, f"the new secret could not be delivered everywhere: {why}")
 
 

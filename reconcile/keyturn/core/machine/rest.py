@@ -93,6 +93,7 @@ def _wrong(state: State) -> list[str]:
     for item in places(state):
         problem = readings[item].problem if item in readings else ""
         if live is not None and behind(state, item):
+            problem = problem or state.run.unwritten.get(item, "")
             wrong.append(f"{item} does not hold the live secret" + (f": {problem}" if problem else ""))
         elif problem:
             wrong.append(f"{item}: {problem}")

@@ -37,7 +37,7 @@ def pending(state: State) -> tuple[Delivery, ...]:
 def over(state: State) -> bool:
     """Tell whether delivering is over: all hold it, or this run's time is up.
 
-    A compromised secret has to die: for its replacement there is one try.
+    A compromised secret has to die: before that, its replacement gets one try.
     """
     spread = state.run.attempt.spread
     hurried = compromised(state) and intent_of(state).op is Op.ROTATE and protects(state)
