@@ -11,7 +11,7 @@ import sys
 import time
 from collections import defaultdict
 
-from tests.simulation import lives
+from tests.simulation import lives, struck
 from tests.simulation.beyond import demonstrate
 from tests.simulation.decisions import EXPECTED, counting, expected
 from tests.simulation.duel import fight, meeting
@@ -49,10 +49,11 @@ def main() -> int:
     )
     for violation in sorted(totals.violations, key=lambda one: len(one.seed))[:SHOWN]:
         print(f"  SEED='{violation.seed}': {'; '.join(violation.what)}")
+    broken = _rounds()
     _beyond()
     missed = _mutants()
     differ = _decisions(decisions)
-    return 1 if totals.violations or missed or differ else 0
+    return 1 if totals.violations or broken or missed or differ else 0
 
 
 def _play(histories: int) -> tuple[Tally, dict[tuple[str, str, str], Tally], dict[str, str]]:
@@ -90,6 +91,17 @@ def _row(result: Result) -> tuple[str, str, str]:
     job = result.job
     kind = {1: "one fault", 2: "two faults"}[job.faults] if job.kind == "faults" else job.kind
     return job.operation, job.strategy, kind
+
+
+def _rounds() -> int:
+    """Strike a round of many keys at each effect, and let two processes meet there."""
+    hurt = [struck.struck(index, fault) for index, fault in struck.strikes()]
+    met = [struck.met(index, seconds) for index in struck.meetings() for seconds in (0.0, struck.SETTLE)]
+    wrong = [one for one in (*hurt, *met) if one]
+    print(f"\nrounds of many keys: struck {len(hurt)} times, two met {len(met)} times, {len(wrong)} violations")
+    for one in wrong[:SHOWN]:
+        print(f"  {one.where}: {one.why}")
+    return len(wrong)
 
 
 def _beyond() -> None:

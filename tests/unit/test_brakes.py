@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from keyturn.core import brakes
-from keyturn.core.brakes import Allowed, Limits, brake
+from keyturn.core.brakes import Allowed, Limits, Part, brake
 from keyturn.core.configuration import Configuration, TargetPlace, differences
-from keyturn.core.model import ApiKey, RecordsConfig, SlotName, Timing, Verdict
+from keyturn.core.model import ApiKey, Desired, RecordsConfig, SlotName, Timing, Verdict
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.record import Intent, Op, Record, Slot
 from keyturn.core.results import Change, End, KeyPlan, Planned
@@ -49,6 +49,31 @@ def record(key: str, *, account: str = "team", uuid: str = "", op: Op | None = N
 def ends(braked: brakes.Braked) -> dict[str, tuple[str, int]]:
     """Code and exit code of each plan's end."""
     return {item.key: (item.end.code, item.end.exit_code) for item in braked.plans}
+
+
+class TestParts:
+    """A run that is done in rounds shares its limits among them, and first secrets trickle."""
+
+    def test_first_secrets_over_their_limit_are_deferred_and_heals_are_not_counted_with_them(self) -> None:
+        """No standstill, and no way around the brake for others."""
+        part = Allowed(part=Part(adoptions=2))
+        limits = Limits.under(Desired("o", (), RecordsConfig("v"), (), rotations_per_run=2), 0, 0, part)
+        again = [replace(heal(key), record=replace(record(key), generation=1)) for key in ("x", "y")]
+        first = [plan(key, Change.ADOPT, mints=True) for key in ("a", "b", "c")]
+        braked = brake([*first, *again], limits)
+        assert braked.free == {"a", "b", "x", "y"}
+        assert braked.deferred == ("c",)
+        assert ends(braked)["c"] == ("deferred", 0)
+        left = limits.after(one for one in braked.plans if one.key in braked.free)
+        assert (left.adoptions, left.rotations_per_run) == (0, 0)
+
+    def test_what_earlier_rounds_did_counts(self) -> None:
+        """Also the deliveries that they emptied; never below nothing."""
+        desired = Desired("o", (), RecordsConfig("v"), (), rotations_per_run=3)
+        limits = Limits.under(desired, 0, 0, Allowed(part=Part(rotations=2, removals=99)))
+        assert (limits.rotations, limits.removals) == (1, 0)
+        assert brake([heal("a"), heal("b")], limits).free == set()
+        assert brake([heal("a")], limits).free == {"a"}
 
 
 class TestDeletes:

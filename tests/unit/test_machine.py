@@ -22,8 +22,8 @@ from keyturn.core.model import (
 )
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.record import Claim, DeliveryState, Failures, Intent, Op, Parked, Record, Retire, Slot
-from keyturn.core.results import End, Options
-from keyturn.core.state import Attempt, Clock, Failed, Observed, Reading, Run, State, Watch
+from keyturn.core.results import End, Options, Watch
+from keyturn.core.state import Attempt, Clock, Failed, Observed, Reading, Run, State
 from keyturn.core.steps import Check, Look, LookClaim, Purpose, Regenerate, Relist, Wait, Write, WriteRecord
 from keyturn.core.transition import advance
 

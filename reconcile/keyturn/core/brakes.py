@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Self
 
@@ -13,7 +13,7 @@ from keyturn.core.model import UNJUDGED, AdoptSecret, ApiKey, Desired, Verdict
 from keyturn.core.permits import EXISTING, TAKE_OVER, Permit
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Record
-from keyturn.core.results import Change, End, KeyPlan, Options, by_urgency
+from keyturn.core.results import Change, End, KeyPlan, Options, Watch, by_urgency
 
 TWO = 2
 """From how many keys on a common fate is the API's or the token's doing, not the keys'."""
@@ -29,11 +29,36 @@ _FAR = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One round of a run that is done in rounds.
+
+    `verify`: the keys whose deliveries are read and tried, besides those of the options. `watches`: what earlier rounds
+    saw of runs elsewhere that have a key: a silent one is followed after its lease, though nobody waits for it.
+    `adoptions`: how many keys may get their first secret now, the others in later rounds; None: all or none, as heals.
+    `rotations` and `removals`: what earlier rounds of the same run did. It counts: else a brake would see a thousand
+    keys a few at a time, and let all of them pass.
+    """
+
+    verify: frozenset[str] = frozenset()
+    watches: Mapping[str, Watch] = field(default_factory=dict)
+    adoptions: int | None = None
+    rotations: int = 0
+    removals: int = 0
+
+
+WHOLE_RUN = Part()
+
+
+@dataclass(frozen=True, slots=True)
 class Allowed:
-    """What an operator allows one run: deliveries to empty, and changes to API keys that may not be the key's own."""
+    """What an operator allows one run: deliveries to empty, and changes to API keys that may not be the key's own.
+
+    `part`: which part of a run it is about.
+    """
 
     removals: int = 0
     unproven: int = 0
+    part: Part = WHOLE_RUN
 
 
 NONE_ALLOWED = Allowed()
@@ -43,7 +68,7 @@ NONE_ALLOWED = Allowed()
 class Limits:
     """How much one run may do: the manifest's `rotations_per_run`, raised and allowed by the command line.
 
-    `removals_per_run` is not the manifest's word: a policy may set it.
+    `removals_per_run` is not the manifest's word: a policy may set it. `adoptions` is that of a `Part`.
     """
 
     rotations_per_run: int
@@ -51,26 +76,34 @@ class Limits:
     allow_delete: int = 0
     allowed: Allowed = NONE_ALLOWED
     removals_per_run: int = REMOVALS
+    adoptions: int | None = None
 
     @classmethod
     def under(cls, desired: Desired, allow_rotations: int, allow_delete: int, allowed: Allowed) -> Self:
-        """Return the limits of a run of this manifest with what the command line allows, under the policy."""
-        permit, rotations = desired.permit, desired.rotations_per_run
-        if permit is None:
-            return cls(rotations, allow_rotations, allow_delete, allowed)
-        removals = min(REMOVALS, permit.removals)
-        return cls(min(rotations, permit.rotations), allow_rotations, allow_delete, allowed, removals)
+        """Return the limits of a run of this manifest, or of a part, with what is allowed to it, under the policy."""
+        permit, rotations, removals, part = desired.permit, desired.rotations_per_run, REMOVALS, allowed.part
+        if permit is not None:
+            rotations, removals = min(rotations, permit.rotations), min(removals, permit.removals)
+        adoptions = None if part.adoptions is None else min(part.adoptions, rotations)
+        left = max(0, rotations - part.rotations), max(0, removals - part.removals)
+        return cls(left[0], allow_rotations, allow_delete, allowed, left[1], adoptions)
 
     def after(self, plans: Iterable[KeyPlan]) -> Limits:
         """Return what is left once these plans were carried out."""
         done = list(plans)
-        left = max(0, self.rotations - sum(map(_rotates, done)))
+        first = [plan for plan in done if self.trickles(plan)]
+        left = max(0, self.rotations - sum(_rotates(plan) for plan in done if plan not in first))
         return Limits(
             left,
             allow_delete=max(0, self.allow_delete - sum(plan.deletes for plan in done)),
             allowed=Allowed(unproven=max(0, self.allowed.unproven - sum(len(plan.unproven) for plan in done))),
             removals_per_run=max(0, self.removals - sum(plan.removals for plan in done)),
+            adoptions=None if self.adoptions is None else max(0, self.adoptions - len(first)),
         )
+
+    def trickles(self, plan: KeyPlan) -> bool:
+        """Tell whether a plan counts among the adoptions: it gives a key its first secret, and those are limited."""
+        return self.adoptions is not None and _rotates(plan) and (plan.record is None or not plan.record.generation)
 
     @property
     def rotations(self) -> int:
@@ -129,7 +162,8 @@ def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False) -> B
     Limits are of deletes, of removals, of changes to API keys that may not be the key's own, of adoptions and heals.
 
     Held back is all or none: an operator decides about the whole. `asked`: the rotations were asked for key by key, so
-    none of them is braked. Retires do not count among the rotations.
+    none of them is braked. Retires do not count among the rotations. In a part of a run first secrets trickle: what is
+    over their limit is deferred.
     """
     held: dict[str, End] = {}
     deletes = sum(plan.deletes for plan in plans)
@@ -142,6 +176,8 @@ def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False) -> B
     if removals > limits.removals:
         held |= {plan.key: _too_many_removals(removals, limits) for plan in plans if plan.removals}
     rotations = [] if asked else [plan for plan in plans if plan.key not in held and _rotates(plan)]
+    first = [plan for plan in rotations if limits.trickles(plan)]
+    rotations = [plan for plan in rotations if not limits.trickles(plan)]
     unscheduled = [plan for plan in rotations if not plan.scheduled]
     left = limits.rotations
     if len(unscheduled) > limits.rotations:
@@ -150,6 +186,7 @@ def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False) -> B
         left -= len(unscheduled)
     scheduled = sorted((plan for plan in rotations if plan.scheduled), key=lambda plan: plan.due_since or _FAR)
     deferred = {plan.key: _deferred(len(scheduled), left) for plan in scheduled[left:]}
+    deferred |= {plan.key: _trickled(len(first), limits) for plan in first[limits.adoptions :]}
     ends = held | deferred
     return Braked(
         plans=tuple(_held(plan, ends[plan.key]) if plan.key in ends else plan for plan in plans),
@@ -282,6 +319,11 @@ def _too_many_rotations(count: int, limits: Limits) -> End:
 
 def _deferred(count: int, left: int) -> End:
     why = f"{count} scheduled rotations are due and {left} may start in this run; this one is left for a later run."
+    return End(Reason.DEFERRED, why)
+
+
+def _trickled(count: int, limits: Limits) -> End:
+    why = f"{count} keys wait for their first secret and {limits.adoptions} may start at a time; this one comes later."
     return End(Reason.DEFERRED, why)
 
 

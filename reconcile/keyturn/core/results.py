@@ -20,6 +20,16 @@ _URGENCY = tuple(Condition)
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """What this run saw of another run that may hold the key, in seconds of uptime."""
+
+    version: str = ""
+    since: float = 0.0
+    """Since when the record has had this version."""
+    waiting_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """What an operator asked of this run; the manifest never sets these.
 
@@ -29,7 +39,7 @@ class Options:
     `confirmed`: an operator answers for it that the API keys and secrets to adopt are this key's.
     `same_team`: an operator, or another key of the run, says that the account token is of the key's own team.
     `forget`: the record without an entry is released, and nothing else is touched; with `leave_old` also if an old
-    secret then lives on.
+    secret then lives on. `watch` is what an earlier round of this process saw of a run that has the key.
     """
 
     verify: bool = False
@@ -49,6 +59,7 @@ class Options:
     allow_unproven: bool = False
     secret: Secret | None = None
     lock_timeout: float = 120.0
+    watch: Watch | None = None
 
 
 REQUESTED = "requested"
@@ -196,6 +207,8 @@ class KeyReport(_Judged):
     """The record as it was last read or written, None if it was never read or there is none; in no document."""
     conditions: tuple[End, ...] = ()
     """The condition of the key after the run: everything that was found, the most urgent first."""
+    watch: Annotated[Watch | None, Field(exclude=True)] = None
+    """What was seen of another run that has the key, None if none has; in no document."""
 
     @property
     def exit_code(self) -> int:
@@ -362,3 +375,5 @@ class RunReport:
     pools: tuple[PoolState, ...] = ()
     stop: End | None = None
     """Why the whole run stopped, with its reason; None if it did not."""
+    unread: Annotated[bool, Field(exclude=True)] = False
+    """The account could not be read, so every key failed for that one reason; in no document."""

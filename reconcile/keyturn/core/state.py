@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from keyturn.core.model import ApiKey, Delivery, DesiredKey, SlotName, SmokeResult, Strategy
 from keyturn.core.record import Claim, Record
-from keyturn.core.results import End, Options
+from keyturn.core.results import End, Options, Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +141,6 @@ class Attempt:
     proof: str = ""
     """What is known of the old secret's death: proven, by-contract, alive."""
     spread: Spread = Spread()
-
-
-@dataclass(frozen=True, slots=True)
-class Watch:
-    """What this run saw of another run that may hold the key, in seconds of uptime."""
-
-    version: str = ""
-    since: float = 0.0
-    """Since when the record has had this version."""
-    waiting_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

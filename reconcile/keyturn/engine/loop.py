@@ -18,9 +18,8 @@ from keyturn.core.forecast import Coming
 from keyturn.core.model import Desired
 from keyturn.core.reasons import Condition, mixed
 from keyturn.core.results import RunStatus
+from keyturn.core.rounds import pause
 
-FIRST_RETRY = timedelta(seconds=15)
-"""The first pause after a look that failed, or that left something due undone; each further one is twice as long."""
 STANDBY = timedelta(seconds=5)
 """The pause before the next try to become the one that works on a manifest."""
 MISSED = 3
@@ -240,7 +239,7 @@ class Loop:
                 elif found.at <= now:
                     left.append(key)
         self._retries = self._retries + 1 if left else 0
-        self._due |= dict.fromkeys(left, now + self._pause(self._retries))
+        self._due |= dict.fromkeys(left, now + pause(self._retries, self.every))
         following = min(self._coming.values(), key=lambda one: one.at, default=None)
         if following and following != self.snapshot.next_due and following.at > now:
             self._work.say(f"Next: {following.what} {following.key} at {schedule.utc(following.at)}.")
@@ -248,15 +247,11 @@ class Loop:
 
     def _failed(self, why: str, now: datetime) -> None:
         self._failures += 1
-        self._next_full = now + self._pause(self._failures)
+        self._next_full = now + pause(self._failures, self.every)
         self._due = {key: max(at, self._next_full) if at <= now else at for key, at in self._due.items()}
         if why != self.snapshot.trouble:
             self._work.say(f"{why}\nIt is tried again, from {schedule.utc(self._next_full)} on.", wrong=True)
         self.snapshot = replace(self.snapshot, trouble=why)
-
-    def _pause(self, number: int) -> timedelta:
-        doubled: int = 1 << min(max(number, 1) - 1, 20)
-        return min(FIRST_RETRY * doubled, self.every)
 
 
 def _lost(looked: Looked) -> str:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 
 from keyturn.core.errors import InputError
 from keyturn.core.model import Delivery, DesiredKey
-from keyturn.core.results import Options
+from keyturn.core.results import Options, Watch
 from keyturn.core.secret import KEY_PREFIXES, Secret, is_account_token, looks_like_key
-from keyturn.core.state import Clock, Observed, Run, State, Watch
+from keyturn.core.state import Clock, Observed, Run, State
 from keyturn.core.world import StoredRecord, World
 
 PREFIXES = "KEYTURN_KEY_PREFIXES"
@@ -65,14 +65,15 @@ def observe(world: World, desired: DesiredKey, options: Options, run: str, hand:
     keys = world.list_keys()
     stored = world.read_record(desired.id)
     record = stored.record.at_home(desired.homes, desired.deliveries) if stored.record else None
-    now = clock(world)
+    now, watch = clock(world), options.watch
+    since = watch.since if watch and watch.version == stored.version else now.uptime
     fresh_key = world.random_hex(32)
     start = Run(
         id=run,
         began=began,
         digest_key=record.digest_key if record and not record.deleted_at else fresh_key,
         nonce=world.random_hex(4),
-        watch=Watch(stored.version, now.uptime, now.uptime),
+        watch=Watch(stored.version, since, now.uptime),
     )
     alive = world.run_alive(record.intent.run) if record and record.intent else None
     observed = Observed(
@@ -86,7 +87,7 @@ def observe(world: World, desired: DesiredKey, options: Options, run: str, hand:
         require_key(options.secret, world.key_prefixes())
         given = hand.take(options.secret, start.digest_key)
         observed = replace(observed, given=given, in_hand=frozenset({given}))
-    return State(desired, record, stored.version, observed, start, now, replace(options, secret=None))
+    return State(desired, record, stored.version, observed, start, now, replace(options, secret=None, watch=None))
 
 
 def refresh(world: World, state: State, stored: StoredRecord) -> State:

@@ -146,6 +146,7 @@ class Runner:
         """
         limits = Limits.under(self._desired, allow_rotations, allow_delete, allowed)
         call = self._call(keys, options, limits, unpark)
+        call.part = allowed.part
         planned = self._look(call, call.work)
         if expected_digest and not call.unknown:
             check_digest(self._desired, planned, expected_digest)
@@ -168,6 +169,7 @@ class Runner:
             stop=call.stopped,
             exit_code=exit_code(call, ordered),
             pools=self._pools(call, ordered),
+            unread=call.unknown,
         )
 
     def status(self, keys: Sequence[str], options: Options) -> RunStatus:
@@ -191,13 +193,12 @@ class Runner:
 
         found = [tell(*item) for item in zip(call.work, plans, planned, strict=True)]
         found += [tell(key, one.plan, one) for key, one in zip(idle, self._planned(call, idle), strict=True)]
-        codes = [key.exit_code for key in found]
         return RunStatus(
             owner=self._desired.owner,
             keys=tuple(found),
             stopped=call.stopped.why if call.stopped else "",
             stop=call.stopped,
-            exit_code=mixed([*codes, brakes.OWNERSHIP if call.stopped else 0]),
+            exit_code=mixed([*(key.exit_code for key in found), brakes.OWNERSHIP if call.stopped else 0]),
             pools=self._pools(call, plans),
         )
 
@@ -299,7 +300,7 @@ class Runner:
     def _apply(self, call: Call, work: Sequence[DesiredKey], braked: Braked, run: str) -> tuple[KeyReport, ...]:
         """Apply each key that is free and has something to do; the others end as their plan did."""
         plans = {plan.key: plan for plan in braked.plans}
-        busy = {key for key in braked.free if key in plans and to_do(plans[key], call.options)}
+        busy = {key.id for key in work if key.id in braked.free and to_do(plans[key.id], call.options_of(key))}
 
         def do(key: DesiredKey, say: Listener) -> KeyReport:
             plan = plans[key.id]
@@ -376,8 +377,7 @@ class Runner:
         if call.stopped:
             return End(Reason.RUN_STOPPED, call.stopped.why)
         if stop_requested() is not None:
-            why = "Not started, because a signal asked to stop."
-            return End(Reason.INTERRUPTED, why)
+            return End(Reason.INTERRUPTED, "Not started, because a signal asked to stop.")
         return None
 
     def _pools(self, call: Call, results: Sequence[KeyPlan] | Sequence[KeyReport]) -> tuple[PoolState, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from keyturn.core import brakes, schedule
-from keyturn.core.brakes import Limits
+from keyturn.core.brakes import WHOLE_RUN, Limits, Part
 from keyturn.core.configuration import configuration
 from keyturn.core.errors import OwnershipError
 from keyturn.core.machine.pool import POOL
@@ -48,6 +48,7 @@ class Call:
     """Keys of which another key of the run shows that the token is of their team."""
     without_spare: frozenset[str] = frozenset()
     """Keys whose spare the plan gives to other keys."""
+    part: Part = WHOLE_RUN
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def share_spares(
@@ -67,9 +68,11 @@ class Call:
 
     def options_of(self, key: DesiredKey) -> Options:
         """What was asked for is asked of the manifest's keys, not of records that lost their entry."""
-        asked, same_team = self.options, self.options.same_team or key.id in self.same_team
+        same_team = self.options.same_team or key.id in self.same_team
+        verify, watch = self.options.verify or key.id in self.part.verify, self.part.watches.get(key.id)
+        asked = replace(self.options, verify=verify, watch=watch)
         if key.id in self.unmanaged:
-            return Options(asked.verify, by=asked.by, lock_timeout=asked.lock_timeout, same_team=same_team)
+            return Options(verify, by=asked.by, lock_timeout=asked.lock_timeout, watch=watch, same_team=same_team)
         return replace(asked, unpark=asked.unpark or key.id in self.unpark, same_team=same_team)
 
     def released(self, key: DesiredKey, plan: KeyPlan) -> Options:

@@ -1,0 +1,148 @@
+"""What the rounds promise of brakes: first secrets trickle, a mass of rotations is held until it is released, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from keyturn.core.rounds import Pace, Release
+from tests.simulation.faults import Class
+from tests.simulation.fleet import Fleet, entry, fleet, kept, rested
+from tests.simulation.universe import MARK, Renew
+
+UNVERIFIED = Pace(verify=None)
+SOON = 5.0
+"""Seconds within which what is marked is done."""
+
+
+def adoptions_trickle() -> None:
+    """Five at a time, on the beat, until all have their secret; each is looked at about once."""
+    one = fleet(*(entry(number) for number in range(17)), pace=replace(UNVERIFIED, adoptions=5))
+    worlds = one.go(200)
+    mints = [world.cost[Class.MINT] for world in worlds if world.cost[Class.MINT]]
+    assert mints == [5, 5, 5, 2]
+    assert set(one.account.codes()) <= {"at-rest", "overlap"}
+    assert sum(len(told.keys) for told in one.account.told[: len(mints)]) <= 32
+    assert all(told.brakes == () for told in one.account.told)
+
+
+def broken_adoptions_hold_nobody_up() -> None:
+    """More broken keys than one round begins, and first in the order: the others get their secrets all the same."""
+    broken = [entry(number, target="w") for number in range(7)]
+    good = [entry(number) for number in range(7, 17)]
+    one = fleet(*broken, *good, pace=replace(UNVERIFIED, adoptions=5))
+    one.account.down = frozenset({"w"})
+    one.go(300)
+    assert all(one.account.code(key.id) in {"at-rest", "overlap"} for key in good)
+    one.account.down = frozenset()
+    one.go(1300)
+    kept_or_overlap = {one.account.code(key.id) for key in broken}
+    assert kept_or_overlap <= {"at-rest", "overlap"}, kept_or_overlap
+
+
+def stolen(one: Fleet, count: int) -> None:
+    """Someone regenerates the live API keys of so many keys: their deliveries hold refused secrets."""
+    one.universe.steady = frozenset()
+    for key in list(one.account.keys)[:count]:
+        record = one.universe.records[key][0]
+        live = record.slot(record.live)
+        assert live is not None
+        one.universe.land(Renew(live.uuid, f"{MARK}stolen-{key}"))
+
+
+def mass_healing_is_braked_though_found_in_portions() -> None:
+    """Four are found at a time, six may be healed in a run; the others are held until they are released, once."""
+    one = rested(40)
+    one.account.rotations = 6
+    one.go(30)
+    stolen(one, 40)
+    begun = len(one.universe.mints)
+    one.go(560)
+    assert 0 < len(one.universe.mints) - begun <= 6
+    one.go(1300)
+    held = one.rounds.queue.held
+    assert len(held) >= 28
+    (brake,) = one.account.told[-1].brakes
+    assert brake.code == "too-many-rotations"
+    assert brake.number == len(held)
+    before = one.account.patches.copy()
+    one.go(700)
+    assert not set(one.account.patches - before) & set(held)
+    # Less than what is held releases nothing, and is used up.
+    one.account.given = Release("first", rotations=len(held) - 1)
+    one.go(SOON)
+    assert len(one.rounds.queue.held) == len(held)
+    assert one.account.spent == {"first"}
+    one.account.given = Release("second", rotations=len(held))
+    one.go(60)
+    assert one.rounds.queue.held == {}
+    assert one.account.told[-1].brakes == ()
+    # The same token releases no other time.
+    stolen(one, 40)
+    one.go(1200)
+    assert len(one.rounds.queue.held) >= 20
+
+
+def a_release_that_meets_no_brake_is_used_up() -> None:
+    """It does not lie in wait for the next mistake."""
+    one = rested(20)
+    one.account.rotations = 5
+    one.go(30)
+    one.account.given = Release("early", rotations=100)
+    one.go(60)
+    assert one.account.spent == {"early"}
+    for key in one.account.keys.values():
+        one.account.keys[key.id] = replace(key, trigger="leak", fingerprint="2")
+    one.rounds.mark(one.account.keys)
+    one.go(SOON)
+    assert len(one.rounds.queue.held) == 20
+    assert [brake.code for brake in one.account.told[-1].brakes] == ["too-many-rotations"]
+    one.account.given = Release("now", rotations=20)
+    one.go(60)
+    assert one.rounds.queue.held == {}
+    one.go(2 * 3600)
+    kept(one)
+
+
+def held_keys_are_counted_together() -> None:
+    """A held key that is marked alone does not slip through the brake."""
+    one = rested(20, pace=UNVERIFIED)
+    one.account.rotations = 5
+    one.go(30)
+    for key in one.account.keys.values():
+        one.account.keys[key.id] = replace(key, trigger="leak", fingerprint="2")
+    one.rounds.mark(one.account.keys)
+    one.go(SOON)
+    begun = len(one.universe.mints)
+    for name in list(one.account.keys)[:4]:
+        one.rounds.mark([name])
+        one.go(SOON)
+    assert len(one.universe.mints) == begun
+
+
+def more_rotations_than_a_run_may_start_come_in_the_next_runs() -> None:
+    """Eight from one whole round to the next, though the rounds between are many."""
+    one = rested(20, every=3.0, apart=0.3, pace=UNVERIFIED)
+    one.account.rotations = 8
+    one.go(1.7 * 3600)
+    generations = {key: record.generation for key, (record, _) in one.account.universe.records.items()}
+    assert set(generations.values()) == {2}
+    runs: list[int] = []
+    before = dict.fromkeys(generations, 1)
+    for told in one.account.told:
+        if len(told.keys) == 20:
+            runs.append(0)
+        runs[-1] += sum(key.generation - before[key.key] for key in told.keys)
+        before |= {key.key: key.generation for key in told.keys}
+    assert max(runs) == 8, runs
+    assert sum(runs) == 20
+
+
+BRAKES: tuple[Callable[[], None], ...] = (
+    adoptions_trickle,
+    broken_adoptions_hold_nobody_up,
+    mass_healing_is_braked_though_found_in_portions,
+    a_release_that_meets_no_brake_is_used_up,
+    held_keys_are_counted_together,
+    more_rotations_than_a_run_may_start_come_in_the_next_runs,
+)
