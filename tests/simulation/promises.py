@@ -12,7 +12,7 @@ from keyturn.core.errors import ManifestError, Mistake
 from keyturn.core.model import Delivery
 from keyturn.core.results import KeyStatus
 from tests.simulation.brakes import BRAKES, SOON, UNVERIFIED
-from tests.simulation.faults import Class
+from tests.simulation.faults import Class, Killed
 from tests.simulation.fleet import (
     HOUR,
     Fleet,
@@ -25,7 +25,6 @@ from tests.simulation.fleet import (
     writes,
 )
 from tests.simulation.universe import START
-from tests.simulation.world import Killed
 
 SILENT = 150.0
 """Seconds after which a run that died elsewhere is followed: its lease, a beat, and what its calls may take."""

@@ -8,9 +8,8 @@ from functools import cache
 
 from keyturn.core.model import Delivery
 from keyturn.core.rounds import Pace
-from tests.simulation.faults import Class, Fault, faults_at
+from tests.simulation.faults import Class, Fault, Killed, faults_at
 from tests.simulation.fleet import Fleet, SimAccount, entry, kept, panel, restarted, rested, writes
-from tests.simulation.world import Killed
 
 PACE = Pace(shares=2)
 REST = 3 * 3600.0
