@@ -111,7 +111,7 @@ def test_a_paused_holder_that_wakes_holds_nothing(team: Team) -> None:
 
 
 def test_many_who_begin_together_are_one(team: Team) -> None:
-    """Whoever comes second meets a conflict."""
+    """A second writer meets a conflict."""
     replicas = [team.replica(f"replica-{number}") for number in range(8)]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(Lease.turn, replicas))
