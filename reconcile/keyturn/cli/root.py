@@ -132,6 +132,8 @@ class Root(click.Group):
         """Run the command. Report a failure in one paragraph."""
         from keyturn.cli.hardening import KEY_LOG, harden
 
+        # httpx brings a command line of its own, and rich and pygments with it: they take longer than all of httpx.
+        sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None means: there is none
         screen = ctx.obj
         assert isinstance(screen, Screen)  # noqa: S101 - made by `main`
         if harden(os.environ):

@@ -10,11 +10,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from keyturn.cli.console import Screen
 from keyturn.cli.files import named as names
-from keyturn.cli.files import sources
+from keyturn.cli.files import policy_of, sources
 from keyturn.cli.root import fail_document
 from keyturn.cli.stopping import Stopping, ended, leave
 from keyturn.core.brakes import Allowed
@@ -27,7 +26,7 @@ from keyturn.engine.runner import Runner
 from keyturn.engine.signals import Heard, Signals
 from keyturn.live.live_world import LiveWorld, open_world
 from keyturn.live.notices import Notices
-from keyturn.manifest import Policy, base_of, expand, load_all, read_policy
+from keyturn.manifest import base_of, expand, load_all
 from keyturn.report.documents import Consent, ReportDocument, SavedRun, dump
 from keyturn.report.markdown import run_markdown
 from keyturn.report.plan import plan_lines
@@ -116,19 +115,6 @@ def opened(
                 stack.enter_context(world)
                 result.append(Opened(desired, world, Runner(world, desired, screen.progress), mine))
         yield tuple(result)
-
-
-POLICY = "KEYTURN_POLICY"
-"""The variable with the file of the operator's policy. An empty one would silently permit everything."""
-
-
-def policy_of(screen: Screen) -> Policy | None:
-    """Return the operator's policy, None if none is named. Raises InputError if its name is empty, or ManifestError."""
-    if screen.policy:
-        return read_policy(Path(screen.policy))
-    if screen.policy == "" or os.environ.get(POLICY) == "":
-        raise InputError("the name of the policy is empty", where=POLICY, remedy="Name a file, or unset the variable.")
-    return None
 
 
 def plan_all(manifests_: Sequence[Opened], order: Order) -> list[RunPlan]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -281,8 +282,7 @@ class Claim:
 
 def dump(document: Record | Claim) -> str:
     """Return the document as JSON."""
-    text = _RECORD.dump_json(document) if isinstance(document, Record) else _CLAIM.dump_json(document)
-    return text.decode()
+    return _adapter(type(document)).dump_json(document).decode()
 
 
 def parse_record(text: str, *, where: str) -> Record:
@@ -291,21 +291,22 @@ def parse_record(text: str, *, where: str) -> Record:
     Raises:
         TargetMisfit: not a record, or of a newer schema; its text is not repeated.
     """
-    return _parse(_RECORD, text, where, "record")
+    return _parse(_adapter(Record), text, where, "record")
 
 
 def parse_claim(text: str, *, where: str) -> Claim:
     """Parse a claim; raises TargetMisfit like `parse_record`."""
-    return _parse(_CLAIM, text, where, "claim")
+    return _parse(_adapter(Claim), text, where, "claim")
 
 
 def record_schema() -> dict[str, object]:
     """Return the JSON Schema of a record."""
-    return _RECORD.json_schema()
+    return _adapter(Record).json_schema()
 
 
-_RECORD = TypeAdapter(Record)
-_CLAIM = TypeAdapter(Claim)
+@cache
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(kind)
 
 
 def _parse(adapter: TypeAdapter[T], text: str, where: str, kind: str) -> T:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from functools import cache
+from typing import Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,6 +18,8 @@ from keyturn.core.errors import Conflict, Forged, TargetMisfit
 from keyturn.live.signatures import Stored
 from keyturn.report.notices import Notice, Told
 from keyturn.targets.base import Document
+
+T = TypeVar("T")
 
 TRIES = 5
 MOST = 100
@@ -51,7 +54,7 @@ class Notes:
 
     def bounded(self) -> Notes:
         """Return the notes without the oldest notices that are too many or too large."""
-        sizes = [len(_WAITING.dump_json(one)) for one in self.outbox]
+        sizes = [len(_adapter(Waiting).dump_json(one)) for one in self.outbox]
         first = max(0, len(sizes) - MOST)
         while sum(sizes[first:]) > LARGEST:
             first += 1
@@ -72,8 +75,10 @@ class Notes:
         return replace(self, outbox=tuple(left), dropped=dropped)
 
 
-_WAITING = TypeAdapter(Waiting)
-_NOTES = TypeAdapter(Notes)
+@cache
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    """Return what reads and writes one of the types; few runs need it."""
+    return TypeAdapter(kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ class Notebook:
         if found.text is None:
             return Notes(owner), found.version
         try:
-            notes = _NOTES.validate_json(found.text)
+            notes = _adapter(Notes).validate_json(found.text)
         except ValidationError:
             notes = None
         if notes is None or notes.owner != owner:
@@ -117,7 +122,7 @@ class Notebook:
             if after == notes:
                 return notes
             try:
-                self.write(json.dumps(_NOTES.dump_python(after, mode="json")), version)
+                self.write(json.dumps(_adapter(Notes).dump_python(after, mode="json")), version)
             except Conflict:
                 continue
             return after
