@@ -30,10 +30,9 @@ def _measured(count: int, rounds: int) -> list[Figure]:
             apply: lambda: at.seconds("apply", "--yes", "--quiet"),
         }
         times = interleaved(rounds, tasks) | interleaved(1, {script: lambda: at.peer("script", str(count))})
-    found = [
+    return [
         at_most(f"plan at rest, {count}", LIMIT, times, plan, bare),
         at_most(f"plan at rest, {count}, and a script in threads", LIMIT, times, plan, threads),
         at_least(f"plan at rest, {count}, and a script", FASTER, times, script, plan),
         at_most(f"apply at rest, {count}", APPLY, times, apply, plan),
     ]
-    return found

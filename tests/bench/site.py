@@ -89,7 +89,7 @@ def site(count: int, rotation: str = IN_PLACE, **settings: object) -> Iterator[S
     limits = {"create": "allowed", "minute_limit": 1_000_000, "hour_limit": 1_000_000} | settings
     with tempfile.TemporaryDirectory() as home, Sandbox(**limits) as sandbox, OpenBao(Path(home)) as openbao:  # type: ignore[arg-type]
         folder, log = Path(home), Path(home) / "link.log"
-        command = [sys.executable, "-m", "tests.bench.link", str(FAR), log, sandbox.url, openbao.address]
+        command = [sys.executable, "-m", "tests.bench.link", str(FAR), str(log), sandbox.url, openbao.address]
         with start(command, stdout=subprocess.PIPE) as link:
             assert link.stdout is not None
             control, vault = (f"http://127.0.0.1:{link.stdout.readline().strip()}" for _ in range(2))

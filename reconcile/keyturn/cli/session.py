@@ -176,7 +176,7 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
     binding = order.reviewed or (() if order.yes else plans)
     digests = {plan.owner: plan.digest for plan in binding}
     stopping = Stopping(screen, [one.desired.timing for one in manifests_], partial(fail_document, screen), leave)
-    reports, stopped = apply_once(manifests_, order, digests, stopping.answer)
+    reports, stopped = apply_once(manifests_, order, digests, stopping.answer, planned_now=order.yes)
     code = report(screen, reports)
     if stopped is None:
         return code
@@ -185,14 +185,20 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
 
 
 def apply_once(
-    manifests_: Sequence[Opened], order: Order, digests: Mapping[str, str], heard: Heard | None = None
+    manifests_: Sequence[Opened],
+    order: Order,
+    digests: Mapping[str, str],
+    heard: Heard | None = None,
+    *,
+    planned_now: bool = False,
 ) -> tuple[list[RunReport], int | None]:
     """Apply each manifest once, as `apply` and each look of `run` do, and tell its receivers.
 
     Return the reports, and a signal that came.
 
     `digests`: by owner, what the plan has to be; no digest accepts the plan as it is at apply time. `heard`: is told
-    of each signal at once. Raises like `check_set_up`.
+    of each signal at once. `planned_now`: all were planned a moment ago. The first is applied as it was seen then; the
+    others are planned again, because they may share a pool with it. Raises like `check_set_up`.
     """
     for one in manifests_:
         check_set_up(one.desired)
@@ -208,8 +214,9 @@ def apply_once(
                 unpark=one.among(order.consent.unpark),
                 expected_digest=digests.get(one.desired.owner, ""),
                 wait=order.wait,
+                planned_now=planned_now and number == 0,
             )
-            for one in manifests_
+            for number, one in enumerate(manifests_)
         ]
     return [one.told(done) for one, done in zip(manifests_, reports, strict=True)], signals.stop_requested
 

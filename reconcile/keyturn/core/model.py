@@ -54,7 +54,7 @@ class ApiKey:
     deleted_at: datetime | None = None
 
 
-class Listing(tuple[ApiKey, ...]):
+class Listing(tuple[ApiKey, ...]):  # noqa: SLOT001 - the indexes are kept with it
     """A list of API keys that finds one by its uuid or name without a search: thousands of keys look in one list."""
 
     @classmethod

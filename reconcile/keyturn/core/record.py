@@ -282,7 +282,8 @@ class Claim:
 
 def dump(document: Record | Claim) -> str:
     """Return the document as JSON."""
-    return _adapter(type(document)).dump_json(document).decode()
+    text = _record().dump_json(document) if isinstance(document, Record) else _claim().dump_json(document)
+    return text.decode()
 
 
 def parse_record(text: str, *, where: str) -> Record:
@@ -291,22 +292,27 @@ def parse_record(text: str, *, where: str) -> Record:
     Raises:
         TargetMisfit: not a record, or of a newer schema; its text is not repeated.
     """
-    return _parse(_adapter(Record), text, where, "record")
+    return _parse(_record(), text, where, "record")
 
 
 def parse_claim(text: str, *, where: str) -> Claim:
     """Parse a claim; raises TargetMisfit like `parse_record`."""
-    return _parse(_adapter(Claim), text, where, "claim")
+    return _parse(_claim(), text, where, "claim")
 
 
 def record_schema() -> dict[str, object]:
     """Return the JSON Schema of a record."""
-    return _adapter(Record).json_schema()
+    return _record().json_schema()
 
 
 @cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
-    return TypeAdapter(kind)
+def _record() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)
+
+
+@cache
+def _claim() -> TypeAdapter[Claim]:
+    return TypeAdapter(Claim)
 
 
 def _parse(adapter: TypeAdapter[T], text: str, where: str, kind: str) -> T:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Literal, TypeVar
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -18,8 +18,6 @@ from keyturn.core.errors import Conflict, Forged, TargetMisfit
 from keyturn.live.signatures import Stored
 from keyturn.report.notices import Notice, Told
 from keyturn.targets.base import Document
-
-T = TypeVar("T")
 
 TRIES = 5
 MOST = 100
@@ -54,7 +52,7 @@ class Notes:
 
     def bounded(self) -> Notes:
         """Return the notes without the oldest notices that are too many or too large."""
-        sizes = [len(_adapter(Waiting).dump_json(one)) for one in self.outbox]
+        sizes = [len(_waiting().dump_json(one)) for one in self.outbox]
         first = max(0, len(sizes) - MOST)
         while sum(sizes[first:]) > LARGEST:
             first += 1
@@ -76,9 +74,13 @@ class Notes:
 
 
 @cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
-    """Return what reads and writes one of the types; few runs need it."""
-    return TypeAdapter(kind)
+def _waiting() -> TypeAdapter[Waiting]:
+    return TypeAdapter(Waiting)
+
+
+@cache
+def _notes() -> TypeAdapter[Notes]:
+    return TypeAdapter(Notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,7 @@ class Notebook:
         if found.text is None:
             return Notes(owner), found.version
         try:
-            notes = _adapter(Notes).validate_json(found.text)
+            notes = _notes().validate_json(found.text)
         except ValidationError:
             notes = None
         if notes is None or notes.owner != owner:
@@ -122,7 +124,7 @@ class Notebook:
             if after == notes:
                 return notes
             try:
-                self.write(json.dumps(_adapter(Notes).dump_python(after, mode="json")), version)
+                self.write(json.dumps(_notes().dump_python(after, mode="json")), version)
             except Conflict:
                 continue
             return after

@@ -217,28 +217,28 @@ class _Builder:
 
     def take(self, event: yaml.Event) -> None:
         place = _at(event.start_mark)
-        if isinstance(event, yaml.DocumentStartEvent):
-            self.documents += 1
-            if self.documents > 1:
-                self._stop(place, "a second document; write one manifest per file")
-        elif isinstance(event, yaml.AliasEvent):
-            self._alias(event, place)
-        elif isinstance(event, yaml.ScalarEvent):
+        if isinstance(event, yaml.ScalarEvent):
             self._refuse_tag(event, place)
             node = Scalar(_resolve(event), place, event.value)
             self._remember(event.anchor, node, 1, 0)
             self._attach(node, event.value, 1, 0)
-        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+        elif isinstance(event, yaml.CollectionStartEvent):
             self._refuse_tag(event, place)
             self.stack.append(_Frame(place, event.anchor, isinstance(event, yaml.MappingStartEvent)))
             self._check_depth(place, 0)
-        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+        elif isinstance(event, yaml.CollectionEndEvent):
             frame = self.stack.pop()
             collection: Node = (
                 Fields(frame.entries, frame.place) if frame.mapping else Items(tuple(frame.nodes), frame.place)
             )
             self._remember(frame.anchor, collection, frame.size, frame.height)
             self._attach(collection, None, frame.size, frame.height)
+        elif isinstance(event, yaml.AliasEvent):
+            self._alias(event, place)
+        elif isinstance(event, yaml.DocumentStartEvent):
+            self.documents += 1
+            if self.documents > 1:
+                self._stop(place, "a second document; write one manifest per file")
 
     def _alias(self, event: yaml.AliasEvent, place: Place) -> None:
         anchored = self.anchors.get(event.anchor or "")

@@ -176,14 +176,14 @@ class _Adapter(RawAdapter):
 
     transport: BoundedTransport
 
-    def request(  # type: ignore[override]  # hvac's types know no options by name
+    def request(
         self,
         method: str,
         url: str,
         headers: Mapping[str, str] | None = None,
         raise_exception: bool = True,  # noqa: FBT001, FBT002 - hvac's signature
         *,
-        params: Mapping[str, object] | None = None,
+        params: Mapping[str, str | int | None] | None = None,
         json: object = None,
         **_: object,
     ) -> requests.Response:
@@ -220,6 +220,7 @@ def _new_client(endpoint: Endpoint, transport: BoundedTransport) -> hvac.Client:
         adapter=_Adapter,
         namespace=endpoint.namespace or None,
     )
+    assert isinstance(client.adapter, _Adapter)  # noqa: S101 - as given
     client.adapter.transport = transport
     return client
 
