@@ -15,7 +15,7 @@ from sphinx.application import Sphinx
 
 ROOT = Path(__file__).parent.parent
 CONTENTS = {
-    "Use": ("start", "operate", "status", "run", "notices", "consumers", "faq"),
+    "Use": ("start", "operate", "status", "run", "notices", "consumers", "scale", "faq"),
     "Reference": ("manifest", "cli", "reasons", "environment", "targets", "policy", "pulumi", "kubernetes", "sandbox"),
     "Explanation": ("lifecycle", "security", "../SECURITY"),
     "Where it runs": (

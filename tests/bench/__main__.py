@@ -1,33 +1,34 @@
-"""`python -m tests.bench`: prints how long the front door takes, beside what it cannot do without."""
+"""`python -m tests.bench [FIGURE…]`: prints the figures as a table, and writes build/bench.json.
+
+Without arguments all are measured. The exit code is 1 if a goal is missed.
+"""
 
 from __future__ import annotations
 
 import sys
-import time
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
 
-from tests.support.process import run
+from tests.bench.figures import Figure, table, write
 
-RUNS = 15
-LIMIT = 1.5
-BARE = [sys.executable, "-c", "import click"]
-HELP = [sys.executable, "-m", "keyturn.cli", "-h"]
-
-
-def seconds(command: list[str]) -> float:
-    """Return how long one run of a command takes."""
-    began = time.perf_counter()
-    run(command).check_returncode()
-    return time.perf_counter() - began
+FIGURES = ("door", "validate", "policy", "many", "rest", "outage", "rotations", "pulumi")
+RESULT = Path("build/bench.json")
 
 
-def main() -> int:
-    """Measure in turn, take the best of each, and fail where help is slower than `LIMIT` times `import click`."""
-    bare, front = (min(times) for times in zip(*((seconds(BARE), seconds(HELP)) for _ in range(RUNS)), strict=True))
-    ratio = front / bare
-    print(f"keyturn -h: {front * 1000:.0f} ms, {ratio:.2f} times `import click` ({bare * 1000:.0f} ms); best of {RUNS}")
-    print(f"limit: {LIMIT} times; {'held' if ratio <= LIMIT else 'broken'}")
-    return 0 if ratio <= LIMIT else 1
+def main(names: Sequence[str]) -> int:
+    """Measure these figures, or all."""
+    if unknown := set(names) - set(FIGURES):
+        print(f"there is no figure {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}", file=sys.stderr)
+        return 3
+    found: list[Figure] = []
+    for name in names or FIGURES:
+        print(f"measures {name}", file=sys.stderr)
+        found += import_module(f"tests.bench.{name}").measure()
+    print(table(found))
+    write(RESULT, found)
+    return 0 if all(one.met for one in found) else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

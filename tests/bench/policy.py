@@ -1,20 +1,22 @@
-"""`python -m tests.bench.policy`: prints how long a plan of 300 keys takes with a policy, beside one without."""
+"""A plan with an operator's policy beside the same without one, in seconds of CPU, the sandbox's included."""
 
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from unittest import mock
 
 from click.testing import CliRunner
 
 from keyturn.cli import main as keyturn
 from keyturn.sandbox import Sandbox
+from tests.bench.figures import Figure, at_most, interleaved
 
 KEYS = 300
-RUNS = 15
+ROUNDS = 15
 LIMIT = 1.1
 HEAD = """\
 apiVersion: keyturn/v1
@@ -27,7 +29,7 @@ KEY = "  key-{0}: {{deliver: [{{target: env, path: '{0}.env', field: KEY}}], smo
 
 
 def run(*args: str, code: int) -> float:
-    """Run a command in this process and return its seconds of CPU, the sandbox's included."""
+    """Run a command in this process and return its seconds of CPU."""
     began = time.process_time()
     done = CliRunner().invoke(keyturn, args, prog_name="keyturn")
     seconds = time.process_time() - began
@@ -36,30 +38,14 @@ def run(*args: str, code: int) -> float:
     return seconds
 
 
-def measure(folder: Path) -> tuple[float, float]:
-    """Return the best seconds of CPU of a plan without a policy and with the drafted one, measured in turn.
-
-    Each key needs an API key from the control panel, so a plan ends with 1.
-    """
-    manifest, policy = str(folder / "keyturn.yaml"), str(folder / "policy/policy.yaml")
-    Path(manifest).write_text(HEAD + "".join(map(KEY.format, range(KEYS))), encoding="utf-8")
-    Path(policy).parent.mkdir()
-    run("policy", "init", "-f", manifest, "--out", policy, code=0)
-    plan = ("plan", "-f", manifest)
-    pairs = [(run(*plan, code=1), run(*plan, "--policy", policy, code=1)) for _ in range(RUNS)]
-    return min(bare for bare, _ in pairs), min(held for _, held in pairs)
-
-
-def main() -> int:
-    """Fail if the plan with a policy takes more than `LIMIT` times as long."""
-    with tempfile.TemporaryDirectory() as folder, Sandbox() as sandbox:
-        os.environ.update(sandbox.exports)
-        bare, held = measure(Path(folder))
-    ratio = held / bare
-    print(f"plan of {KEYS} keys: {bare:.2f} s, with a policy {held:.2f} s, {ratio:.2f} times; best of {RUNS}")
-    print(f"limit: {LIMIT} times; {'held' if ratio <= LIMIT else 'broken'}")
-    return 0 if ratio <= LIMIT else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def measure() -> Sequence[Figure]:
+    """Measure both in turn. Each key needs an API key from the control panel, so a plan ends with 1."""
+    with tempfile.TemporaryDirectory() as folder, Sandbox() as sandbox, mock.patch.dict(os.environ, sandbox.exports):
+        manifest, policy = str(Path(folder) / "keyturn.yaml"), str(Path(folder) / "policy/policy.yaml")
+        Path(manifest).write_text(HEAD + "".join(map(KEY.format, range(KEYS))), encoding="utf-8")
+        Path(policy).parent.mkdir()
+        run("policy", "init", "-f", manifest, "--out", policy, code=0)
+        plan = ("plan", "-f", manifest)
+        bare, held = f"plan, {KEYS} keys", "with a policy"
+        tasks = {bare: lambda: run(*plan, code=1), held: lambda: run(*plan, "--policy", policy, code=1)}
+        return [at_most("policy", LIMIT, interleaved(ROUNDS, tasks), held, bare)]

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 
 from keyturn.core.errors import Ambiguous
+from keyturn.core.listing import Listing
 from keyturn.core.model import ApiKey
 from keyturn.live.key_list import KeyList, Keys
 
@@ -89,3 +92,14 @@ def test_a_change_during_a_reading_is_not_lost_and_does_not_wait_for_it() -> Non
     source.go_on.release()
     thread.join(20)
     assert listing.get() == (ApiKey("0", "x"), B)
+
+
+def test_a_list_is_indexed_once_for_all_who_look() -> None:
+    """Each key of a run looks in the same list: the deleted are left out once, not once for each."""
+    dead = replace(A, uuid="3", deleted_at=datetime(2026, 8, 1, tzinfo=UTC))
+    kept = KeyList(lambda: (A, dead, B))
+    found = Listing.of(kept.get())
+    assert found is kept.get()
+    assert found.living is found.living
+    assert (found.living, found.living.living) == ((A, B), (A, B))
+    assert (found.by_uuid["3"], found.by_name["a"], found.living.by_name["a"]) == (dead, (A, dead), (A,))

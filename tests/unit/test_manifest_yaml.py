@@ -5,7 +5,11 @@ from __future__ import annotations
 import time
 
 import pytest
+import yaml
 
+from keyturn.core.errors import ManifestError
+from keyturn.manifest.mistakes import Mistakes
+from keyturn.manifest.tree import parse
 from tests.support.manifests import KEYS, TOP, mistake, mistakes
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -94,3 +98,19 @@ def test_a_hundred_mistakes_are_enough() -> None:
     found = mistakes("".join(f"a{number}: 1\n" for number in range(150)))
     assert len(found) == 101
     assert "and at least 53 more mistakes" in [one.text for one in found]
+
+
+@pytest.mark.parametrize("ending", ["", "a: [1, 2\n", "? !tag x\n", "  rotation: {every: yes}\n", "keys: {}\n"])
+def test_with_and_without_libyaml_a_manifest_is_the_same(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    """The same tree, and the same mistakes at the same places: libyaml is only faster."""
+    source = TOP + KEYS + ending
+    assert yaml.__with_libyaml__
+    read: list[object] = []
+    for libyaml in (True, False):
+        monkeypatch.setattr(yaml, "__with_libyaml__", libyaml)
+        found = Mistakes("keyturn.yaml")
+        try:
+            read.append((parse(source, found), found.found))
+        except ManifestError as error:
+            read.append(error.mistakes)
+    assert read[0] == read[1]

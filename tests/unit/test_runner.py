@@ -70,12 +70,22 @@ class TestCost:
         assert not made.runs.exists()
 
     def test_keys_are_worked_on_side_by_side(self, rig: MakeRig) -> None:
-        """Eight at a time: eight keys that wait for each other all get there."""
-        made = rig(*ids(8), plans={key: plan(key, Change.RENAME) for key in ids(8)})
-        barrier = threading.Barrier(8, timeout=20)
+        """Sixteen at a time: sixteen keys that wait for each other all get there."""
+        made = rig(*ids(16), plans={key: plan(key, Change.RENAME) for key in ids(16)})
+        barrier = threading.Barrier(16, timeout=20)
         made.engine.on_apply = lambda key: cast("None", barrier.wait())
         assert made.runner.apply([], Options()).exit_code == 0
-        assert sorted(made.engine.applied) == list(ids(8))
+        assert sorted(made.engine.applied) == list(ids(16))
+
+    def test_what_was_planned_a_moment_ago_is_not_read_again(self, rig: MakeRig) -> None:
+        """By one apply only: the next one looks for itself."""
+        made = rig("a", "b", plans={"a": plan("a", Change.RENAME)})
+        made.runner.plan([], Options())
+        seen = made.world.calls.copy()
+        made.runner.apply([], Options(), planned_now=True)
+        assert (made.world.calls, made.engine.applied) == (seen, ["a"])
+        made.runner.apply([], Options(), planned_now=True)
+        assert made.world.calls["list"] == seen["list"] + 1
 
 
 class TestIsolation:

@@ -133,7 +133,7 @@ def _named(sources: Sequence[Source]) -> str:
 
 def _policy(screen: Screen) -> tuple[Policy | None, list[Check]]:
     """Return the operator's policy, and the checks that say why it cannot be read."""
-    from keyturn.cli.session import policy_of
+    from keyturn.cli.files import policy_of
     from keyturn.core.checkup import failed
     from keyturn.core.errors import InputError, ManifestError
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import click
 
+from keyturn.cli.console import Screen
 from keyturn.core.errors import InputError
-from keyturn.manifest import Source, Text
+from keyturn.manifest import Policy, Source, Text, read_policy
 
 LARGEST = 8 * 1024 * 1024
 """Bytes of a file that a command reads for its caller."""
@@ -22,6 +23,8 @@ LARGEST = 8 * 1024 * 1024
 LARGEST_MANIFEST = 1024 * 1024
 """Bytes of a manifest; reading one byte more lets its parser say that it is larger."""
 STDIN = "-"
+POLICY = "KEYTURN_POLICY"
+"""The variable with the file of the operator's policy. An empty one would silently permit everything."""
 
 
 def sources(file: str | Sequence[str]) -> tuple[Source, ...]:
@@ -38,6 +41,15 @@ def sources(file: str | Sequence[str]) -> tuple[Source, ...]:
 def named(file: str | Sequence[str]) -> str:
     """Return the names of all `-f` in one text."""
     return file if isinstance(file, str) else ", ".join(file)
+
+
+def policy_of(screen: Screen) -> Policy | None:
+    """Return the operator's policy, None if none is named. Raises InputError if its name is empty, or ManifestError."""
+    if screen.policy:
+        return read_policy(Path(screen.policy))
+    if screen.policy == "" or os.environ.get(POLICY) == "":
+        raise InputError("the name of the policy is empty", where=POLICY, remedy="Name a file, or unset the variable.")
+    return None
 
 
 def no_secret_beside(file: str | Sequence[str], secret: str | None) -> None:

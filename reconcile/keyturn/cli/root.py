@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import gc
 import importlib
 import os
 import signal
@@ -24,6 +25,8 @@ SIGINT_CODE = 130
 SIGTERM_CODE = 143
 DEBUG = 2
 FLAGS: Final = frozenset({"-q", "--quiet", "-v", "-vv", "--verbose", "--no-color"})
+COLLECT: Final = (20_000, 20, 20)
+"""When Python looks for cycles: by default it looks at a large manifest again and again while it is read."""
 VALUES: Final = frozenset({"-f", "--file", "--policy", "--format"})
 """Options of the commands that may also be written before the command."""
 
@@ -132,6 +135,9 @@ class Root(click.Group):
         """Run the command. Report a failure in one paragraph."""
         from keyturn.cli.hardening import KEY_LOG, harden
 
+        gc.set_threshold(*COLLECT)
+        # httpx brings a command line of its own, and rich and pygments with it: they take longer than all of httpx.
+        sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None means: there is none
         screen = ctx.obj
         assert isinstance(screen, Screen)  # noqa: S101 - made by `main`
         if harden(os.environ):

@@ -13,9 +13,10 @@ from typing import Protocol, Self
 
 from keyturn import __version__
 from keyturn.cli.console import Screen
+from keyturn.cli.files import policy_of
 from keyturn.cli.metrics import report, status_of
 from keyturn.cli.pages import Pages, Render
-from keyturn.cli.session import Opened, Order, apply_once, policy_of
+from keyturn.cli.session import Opened, Order, apply_once
 from keyturn.core.model import Desired
 from keyturn.core.reasons import mixed
 from keyturn.core.results import Options, RunReport

@@ -10,11 +10,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from keyturn.cli.console import Screen
 from keyturn.cli.files import named as names
-from keyturn.cli.files import sources
+from keyturn.cli.files import policy_of, sources
 from keyturn.cli.root import fail_document
 from keyturn.cli.stopping import Stopping, ended, leave
 from keyturn.core.brakes import Allowed
@@ -27,7 +26,7 @@ from keyturn.engine.runner import Runner
 from keyturn.engine.signals import Heard, Signals
 from keyturn.live.live_world import LiveWorld, open_world
 from keyturn.live.notices import Notices
-from keyturn.manifest import Policy, base_of, expand, load_all, read_policy
+from keyturn.manifest import base_of, expand, load_all
 from keyturn.report.documents import Consent, ReportDocument, SavedRun, dump
 from keyturn.report.markdown import run_markdown
 from keyturn.report.plan import plan_lines
@@ -118,19 +117,6 @@ def opened(
         yield tuple(result)
 
 
-POLICY = "KEYTURN_POLICY"
-"""The variable with the file of the operator's policy. An empty one would silently permit everything."""
-
-
-def policy_of(screen: Screen) -> Policy | None:
-    """Return the operator's policy, None if none is named. Raises InputError if its name is empty, or ManifestError."""
-    if screen.policy:
-        return read_policy(Path(screen.policy))
-    if screen.policy == "" or os.environ.get(POLICY) == "":
-        raise InputError("the name of the policy is empty", where=POLICY, remedy="Name a file, or unset the variable.")
-    return None
-
-
 def plan_all(manifests_: Sequence[Opened], order: Order) -> list[RunPlan]:
     """Plan each manifest. Raises PolicyError for a program that may not be run."""
     consent = order.consent
@@ -183,7 +169,7 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
     binding = order.reviewed or (() if order.yes else plans)
     digests = {plan.owner: plan.digest for plan in binding}
     stopping = Stopping(screen, [one.desired.timing for one in manifests_], partial(fail_document, screen), leave)
-    reports, stopped = apply_once(manifests_, order, digests, stopping.answer)
+    reports, stopped = apply_once(manifests_, order, digests, stopping.answer, planned_now=order.yes)
     code = report(screen, reports)
     if stopped is None:
         return code
@@ -192,14 +178,20 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
 
 
 def apply_once(
-    manifests_: Sequence[Opened], order: Order, digests: Mapping[str, str], heard: Heard | None = None
+    manifests_: Sequence[Opened],
+    order: Order,
+    digests: Mapping[str, str],
+    heard: Heard | None = None,
+    *,
+    planned_now: bool = False,
 ) -> tuple[list[RunReport], int | None]:
     """Apply each manifest once, as `apply` and each look of `run` do, and tell its receivers.
 
     Return the reports, and a signal that came.
 
     `digests`: by owner, what the plan has to be; no digest accepts the plan as it is at apply time. `heard`: is told
-    of each signal at once. Raises like `check_programs`.
+    of each signal at once. `planned_now`: all were planned a moment ago. The first is applied as it was seen then; the
+    others are planned again, because they may share a pool with it. Raises like `check_programs`.
     """
     for one in manifests_:
         check_programs(one.desired)
@@ -215,8 +207,9 @@ def apply_once(
                 unpark=one.among(order.consent.unpark),
                 expected_digest=digests.get(one.desired.owner, ""),
                 wait=order.wait,
+                planned_now=planned_now and number == 0,
             )
-            for one in manifests_
+            for number, one in enumerate(manifests_)
         ]
     return [one.told(done) for one, done in zip(manifests_, reports, strict=True)], signals.stop_requested
 

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 @options.talking
 def command(*, file: tuple[str, ...]) -> int:
     """Load the manifest, and report its size and any missing environment."""
-    from keyturn.cli.files import sources
-    from keyturn.cli.session import policy_of
+    from keyturn.cli.files import policy_of, sources
     from keyturn.core.errors import ManifestError, PolicyError
     from keyturn.manifest import check_all
     from keyturn.report.lines import count, line

@@ -96,7 +96,10 @@ class Limits:
         return Limits(
             left,
             allow_delete=max(0, self.allow_delete - sum(plan.deletes for plan in done)),
-            allowed=Allowed(unproven=max(0, self.allowed.unproven - sum(len(plan.unproven) for plan in done))),
+            allowed=Allowed(
+                unproven=max(0, self.allowed.unproven - sum(len(plan.unproven) for plan in done)),
+                part=self.allowed.part,
+            ),
             removals_per_run=max(0, self.removals - sum(plan.removals for plan in done)),
             adoptions=None if self.adoptions is None else max(0, self.adoptions - len(first)),
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -311,7 +312,7 @@ def _renamed(held: tuple[HeldAt, ...], names: Mapping[Delivery, Delivery | None]
 
 def dump(document: Record | Claim) -> str:
     """Return the document as JSON."""
-    text = _RECORD.dump_json(document) if isinstance(document, Record) else _CLAIM.dump_json(document)
+    text = _record().dump_json(document) if isinstance(document, Record) else _claim().dump_json(document)
     return text.decode()
 
 
@@ -321,21 +322,27 @@ def parse_record(text: str, *, where: str) -> Record:
     Raises:
         TargetMisfit: not a record, or of a newer schema; its text is not repeated.
     """
-    return _parse(_RECORD, text, where, "record")
+    return _parse(_record(), text, where, "record")
 
 
 def parse_claim(text: str, *, where: str) -> Claim:
     """Parse a claim; raises TargetMisfit like `parse_record`."""
-    return _parse(_CLAIM, text, where, "claim")
+    return _parse(_claim(), text, where, "claim")
 
 
 def record_schema() -> dict[str, object]:
     """Return the JSON Schema of a record."""
-    return _RECORD.json_schema()
+    return _record().json_schema()
 
 
-_RECORD = TypeAdapter(Record)
-_CLAIM = TypeAdapter(Claim)
+@cache
+def _record() -> TypeAdapter[Record]:
+    return TypeAdapter(Record)
+
+
+@cache
+def _claim() -> TypeAdapter[Claim]:
+    return TypeAdapter(Claim)
 
 
 def _parse(adapter: TypeAdapter[T], text: str, where: str, kind: str) -> T:

@@ -43,6 +43,8 @@ def code_span(text: str, limit: int = LIMIT) -> str:
 
 def unsafe(text: str) -> str:
     """Return the first character that may not stand in a name, as `U+202E`; empty where all may."""
+    if text.isascii() and text.isprintable():  # nearly all are, and each value of a manifest is asked about
+        return ""
     return next((f"U+{ord(character):04X}" for character in text if _is_unsafe(character)), "")
 
 

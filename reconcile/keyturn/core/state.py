@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from keyturn.core.listing import Listing
 from keyturn.core.model import ApiKey, Delivery, DesiredKey, SlotName, SmokeResult, Strategy
 from keyturn.core.record import Claim, Record
 from keyturn.core.results import End, Options, Watch
@@ -92,11 +93,11 @@ class Observed:
 
     def key(self, uuid: str) -> ApiKey | None:
         """Return the API key of that uuid, None where the list does not show it."""
-        return next((key for key in self.keys if key.uuid == uuid and uuid not in self.gone), None)
+        return None if uuid in self.gone else Listing.of(self.keys).by_uuid.get(uuid)
 
     def named(self, name: str) -> tuple[ApiKey, ...]:
         """Return the living API keys of exactly that name."""
-        return tuple(key for key in self.keys if key.name == name and key.deleted_at is None)
+        return Listing.of(self.keys).living.by_name.get(name, ())
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from keyturn.core.errors import InputError
+from keyturn.core.listing import Listing
 from keyturn.core.model import Delivery, DesiredKey
 from keyturn.core.results import Options, Watch
 from keyturn.core.secret import KEY_PREFIXES, Secret, is_account_token, looks_like_key
@@ -77,7 +78,7 @@ def observe(world: World, desired: DesiredKey, options: Options, run: str, hand:
     )
     alive = world.run_alive(record.intent.run) if record and record.intent else None
     observed = Observed(
-        keys=tuple(key for key in keys if key.deleted_at is None),
+        keys=Listing.of(keys).living,
         account=world.account(),
         skew=world.clock_skew(),
         unfenced=frozenset(item for item in desired.deliveries if not world.fenced(item)),

@@ -10,6 +10,7 @@ from datetime import datetime
 from keyturn.core import schedule
 from keyturn.core.conditions import NOT_OURS, Facts, conditions, facts
 from keyturn.core.errors import KeyturnError, RunStopped
+from keyturn.core.listing import Listing
 from keyturn.core.machine import next_step
 from keyturn.core.machine.provenance import unproven
 from keyturn.core.model import UNJUDGED, DesiredKey, Origin, Verdict
@@ -272,7 +273,10 @@ def _basis(state: State, changes: Sequence[Planned], end: End) -> str:
     record = state.record
     uuids = {slot.uuid for slot in record.slots.values()} if record else set()
     names = {state.desired.name, f"{state.desired.name}-a", f"{state.desired.name}-b"}
-    concerned = sorted((key.uuid, key.name) for key in state.observed.keys if key.uuid in uuids or key.name in names)
+    listed = Listing.of(state.observed.keys)
+    found = [listed.by_uuid[uuid] for uuid in uuids if uuid in listed.by_uuid]
+    found += [key for name in names for key in listed.by_name.get(name, ())]
+    concerned = sorted({(key.uuid, key.name) for key in found})
     effects = [(item.change, item.code, item.slot, item.uuid, str(item.delivery)) for item in changes]
     text = repr((state.desired.id, state.desired.fingerprint, state.version, concerned, effects, end.code))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

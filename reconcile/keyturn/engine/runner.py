@@ -89,6 +89,7 @@ class Runner:
         self._linger = linger
         self._announcer = Announcer(self._hear, self._now, workers)
         self._cause = CommonCause(world, desired.owner)
+        self._seen: tuple[Call, tuple[Planning, ...], Braked] | None = None
 
     def plan(
         self,
@@ -105,9 +106,7 @@ class Runner:
         Raises InputError if a key is not in the manifest, OwnershipError for what the operator's policy does not allow.
         """
         limits = Limits.under(self._desired, allow_rotations, allow_delete, allowed)
-        call = self._call(keys, options, limits, unpark)
-        planned = self._look(call, call.work)
-        braked = self._brake(call, planned)
+        call, planned, braked = self._seen = self._see(self._call(keys, options, limits, unpark))
         pools = self._pools(call, braked.plans)
         short = any(pool.left < pool.wanted for pool in pools)
         plan = RunPlan(
@@ -124,7 +123,7 @@ class Runner:
         )
         return bound(plan, self._desired, planned)
 
-    def apply(
+    def apply(  # noqa: PLR0913 - what `plan` takes, and how to apply it
         self,
         keys: Sequence[str],
         options: Options,
@@ -135,22 +134,22 @@ class Runner:
         unpark: Collection[str] = (),
         expected_digest: str = "",
         wait: bool = False,
+        planned_now: bool = False,
     ) -> RunReport:
         """Plan these keys as `plan` does, then apply those that no brake holds back.
 
         `wait`: until a signal, look again and again for keys that an operator has to make; nothing is held meanwhile.
+        `planned_now`: `plan` was called with the same a moment ago; what it saw is not read again.
 
         Raises:
             InputError: a key is not in the manifest.
             OwnershipError: the plan's digest is not `expected_digest`, or the policy does not allow what is asked for.
         """
         limits = Limits.under(self._desired, allow_rotations, allow_delete, allowed)
-        call = self._call(keys, options, limits, unpark)
-        call.part = allowed.part
-        planned = self._look(call, call.work)
+        seen, self._seen = self._seen if planned_now else None, None
+        call, planned, braked = seen or self._see(self._call(keys, options, limits, unpark))
         if expected_digest and not call.unknown:
             check_digest(self._desired, planned, expected_digest)
-        braked = self._brake(call, planned)
         with self._runs.hold() as run:
             reports = {report.key: report for report in self._apply(call, call.work, braked, run.id)}
             if wait:
@@ -180,8 +179,7 @@ class Runner:
         call = self._call(keys, options, Limits(self._desired.rotations_per_run))
         working = {key.id for key in call.work}
         idle = tuple(self._entryless(key) for key in call.unmanaged if key not in working)
-        planned = self._look(call, call.work)
-        plans = self._brake(call, planned).plans
+        _, planned, braked = self._see(call)
 
         def tell(key: DesiredKey, plan: KeyPlan, one: Planning) -> KeyStatus:
             record = one.record
@@ -191,7 +189,7 @@ class Runner:
             told = status(key, plan.conditions or (plan.end,), record, one.seen, self._now())
             return replace(told, entry=key.id not in call.unmanaged)
 
-        found = [tell(*item) for item in zip(call.work, plans, planned, strict=True)]
+        found = [tell(*item) for item in zip(call.work, braked.plans, planned, strict=True)]
         found += [tell(key, one.plan, one) for key, one in zip(idle, self._planned(call, idle), strict=True)]
         return RunStatus(
             owner=self._desired.owner,
@@ -199,7 +197,7 @@ class Runner:
             stopped=call.stopped.why if call.stopped else "",
             stop=call.stopped,
             exit_code=mixed([*(key.exit_code for key in found), brakes.OWNERSHIP if call.stopped else 0]),
-            pools=self._pools(call, plans),
+            pools=self._pools(call, braked.plans),
         )
 
     def _call(self, keys: Sequence[str], options: Options, limits: Limits, unpark: Collection[str] = ()) -> Call:
@@ -227,7 +225,8 @@ class Runner:
         try:
             others = tuple(sorted(set(self._world.list_records()) - set(known)))
         except KeyturnError as error:
-            self._say(f"Records without an entry in the manifest could not be listed: {error}")
+            text = f"Records without an entry in the manifest could not be listed: {error}"
+            self._hear(Progress("", text, self._now()))
             return {}
 
         def read(key: str, say: Listener) -> Record | None:
@@ -248,6 +247,11 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - the failure of every key
             return ended(error)
         return None
+
+    def _see(self, call: Call) -> tuple[Call, tuple[Planning, ...], Braked]:
+        """Plan the keys of a call, and hold back what the brakes hold back."""
+        planned = self._look(call, call.work)
+        return call, planned, self._brake(call, planned)
 
     def _look(self, call: Call, work: Sequence[DesiredKey]) -> tuple[Planning, ...]:
         """Plan each key dry, as if every brake were off; then see whether the whole run has to stop."""
@@ -344,7 +348,7 @@ class Runner:
             wanted = handoff_text(names, last=f"keyturn looks every {POLL:.0f} s. Ctrl-C stops it.")
             if wanted != told:
                 told = wanted
-                self._say("\n".join(wanted))
+                self._hear(Progress("", "\n".join(wanted), self._now()))
             pause(self._world.sleep, POLL)
             reports |= {report.key: report for report in self._again(call, waiting, run, patient=True)}
 
@@ -386,9 +390,6 @@ class Runner:
         with suppress(KeyturnError):
             return worklist.pools(call.work, worklist.wants(results), self._world.list_keys())
         return ()
-
-    def _say(self, text: str) -> None:
-        self._hear(Progress("", text, self._now()))
 
     def _hear(self, line: Progress) -> None:
         """Pass a line on; nobody listening any more is no reason to leave a key half done."""

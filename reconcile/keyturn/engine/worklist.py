@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from keyturn.core import brakes, schedule
-from keyturn.core.brakes import WHOLE_RUN, Limits, Part
+from keyturn.core.brakes import Limits, Part
 from keyturn.core.configuration import configuration
 from keyturn.core.errors import OwnershipError
 from keyturn.core.machine.pool import POOL
@@ -48,8 +48,12 @@ class Call:
     """Keys of which another key of the run shows that the token is of their team."""
     without_spare: frozenset[str] = frozenset()
     """Keys whose spare the plan gives to other keys."""
-    part: Part = WHOLE_RUN
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def part(self) -> Part:
+        """Which part of a run it is."""
+        return self.limits.allowed.part
 
     def share_spares(
         self, work: Sequence[DesiredKey], planned: Sequence[Planning], listed: Iterable[ApiKey]

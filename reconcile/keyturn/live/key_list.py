@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from keyturn.core.errors import ApiForbidden, KeyturnError
+from keyturn.core.listing import Listing
 from keyturn.core.model import ApiKey
 
 Keys = tuple[ApiKey, ...]
@@ -64,17 +65,17 @@ class KeyList:
         with self._changing:
             self._changes.append(change)
             if self._listed is not None:
-                self._listed = _Listed(change(self._listed.keys), self._listed.error)
+                self._listed = _Listed(Listing(change(self._listed.keys)), self._listed.error)
 
     def _read_now(self) -> _Listed:
         before = len(self._changes)
         try:
-            listed = _Listed(self._read())
+            listed = _Listed(Listing(self._read()))
         except KeyturnError as error:
             listed = _Listed(error=error)
         with self._changing:
             for change in self._changes[before:]:
-                listed = _Listed(change(listed.keys), listed.error)
+                listed = _Listed(Listing(change(listed.keys)), listed.error)
             self._listed = listed
         self._ended += 1
         return listed

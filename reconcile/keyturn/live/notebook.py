@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
@@ -58,7 +59,7 @@ class Notes:
 
     def bounded(self) -> Notes:
         """Return the notes without the oldest notices that are too many or too large."""
-        sizes = [len(_WAITING.dump_json(one)) for one in self.outbox]
+        sizes = [len(_waiting().dump_json(one)) for one in self.outbox]
         first = max(0, len(sizes) - MOST)
         while sum(sizes[first:]) > LARGEST:
             first += 1
@@ -79,8 +80,14 @@ class Notes:
         return replace(self, outbox=tuple(left), dropped=dropped)
 
 
-_WAITING = TypeAdapter(Waiting)
-_NOTES = TypeAdapter(Notes)
+@cache
+def _waiting() -> TypeAdapter[Waiting]:
+    return TypeAdapter(Waiting)
+
+
+@cache
+def _notes() -> TypeAdapter[Notes]:
+    return TypeAdapter(Notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,7 @@ class Notebook:
         if found.text is None:
             return Notes(owner), found.version
         try:
-            notes = _NOTES.validate_json(found.text)
+            notes = _notes().validate_json(found.text)
         except ValidationError:
             if _later(found.text):
                 remedy = "Use the version of keyturn that wrote it."
@@ -127,7 +134,7 @@ class Notebook:
             if after == notes:
                 return notes
             try:
-                self.write(json.dumps(_NOTES.dump_python(after, mode="json")), version)
+                self.write(json.dumps(_notes().dump_python(after, mode="json")), version)
             except Conflict:
                 continue
             return after

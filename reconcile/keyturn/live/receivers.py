@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ from keyturn.report.documents import dump
 from keyturn.report.lines import moment
 from keyturn.report.notices import Event, Notice
 from keyturn.targets.base import proxy_for
-from keyturn.targets.bounded_http import BoundedTransport
+from keyturn.targets.bounded_http import BoundedTransport, usual_trust
 
 DEADLINE = 10.0
 """Seconds in which all receivers of a run have to take their notices; what is left waits for the next run."""
@@ -100,7 +101,7 @@ def _post(receiver: Receiver, notices: Sequence[Notice], environment: Mapping[st
         check_origin(receiver.name, url, environment)
     keys = secrets_of(receiver.name, environment) if receiver.kind == "webhook" else ()
     proxy = proxy_for(str(parse_origin(url)), environment)
-    transport = BoundedTransport(seconds=REQUEST, verify=httpx.create_ssl_context(), proxy=proxy)
+    transport = BoundedTransport(seconds=REQUEST, verify=usual_trust(url, os.environ), proxy=proxy)
     requests = [(one.id, *_request(receiver, one, keys)) for one in notices] or [("", b"", {})]
     why = ""
     try:

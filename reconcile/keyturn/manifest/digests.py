@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from functools import cache
+from typing import Any
 
 from keyturn.core.model import DesiredKey, Timing
 from keyturn.targets.places import LOGIN, Items
@@ -15,10 +17,9 @@ _DIGITS = 16
 
 def fingerprint(desired: DesiredKey) -> str:
     """Return 16 hex digits of the SHA-256 of an entry with its defaults, without owner, timing, freezes and policy."""
-    plain = dataclasses.replace(desired, owner="", timing=Timing(), fingerprint="", homes={}, permit=None)
-    if plain.hook:
-        plain = dataclasses.replace(plain, hook=dataclasses.replace(plain.hook, allowed=False))
-    entry = dataclasses.asdict(plain)
+    entry = _fields(desired) | {"owner": "", "timing": Timing(), "fingerprint": "", "homes": {}, "permit": None}
+    entry["hook"] = desired.hook and dataclasses.replace(desired.hook, allowed=False)
+    entry["rotation"] = _fields(desired.rotation)
     del entry["rotation"]["freezes"]  # the manifest's, not the entry's: a freeze unparks no key
     # Omit newer fields unless they are used: otherwise every entry would look changed after an upgrade.
     del entry["moved_from"]  # it says nothing of the key itself
@@ -42,5 +43,20 @@ def place_digest(kind: str, place: Items) -> str:
 
 
 def _digest(value: object) -> str:
-    text = json.dumps(value, sort_keys=True, default=str)
+    text = json.dumps(value, sort_keys=True, default=_shown)
     return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+
+
+def _shown(value: object) -> object:
+    """Return what stands for a value that JSON does not know: the fields of a dataclass, and text for the rest."""
+    return _fields(value) if dataclasses.is_dataclass(value) else str(value)
+
+
+def _fields(value: object) -> dict[str, Any]:
+    kind: Any = type(value)
+    return {name: getattr(value, name) for name in _names(kind)}
+
+
+@cache
+def _names(kind: Hashable) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))  # type: ignore[arg-type]  # a dataclass

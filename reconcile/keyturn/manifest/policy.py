@@ -45,7 +45,7 @@ Count = Annotated[int, Field(ge=0, le=_MOST)]
 
 
 class _Rule(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 class RecordsRule(_Rule):

@@ -60,7 +60,7 @@ DEFAULT: tuple[Event, ...] = ("failed", "parked", "action-needed", "overdue", "r
 
 
 class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 class HookEntry(_Entry):

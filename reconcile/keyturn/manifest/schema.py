@@ -114,7 +114,7 @@ Wait = Annotated[Duration, AfterValidator(_between(_SECOND, _HOUR))]
 
 
 class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, hide_input_in_errors=True, defer_build=True)
 
 
 class AdoptEntry(_Entry):
@@ -205,7 +205,7 @@ class KeyEntry(Defaults):
 class TargetEntry(BaseModel):
     """A store of secrets. Its settings depend on its type."""
 
-    model_config = ConfigDict(extra="allow", strict=True, frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True, hide_input_in_errors=True, defer_build=True)
 
     type: str = Field(description="A kind that `keyturn targets` lists.")
 

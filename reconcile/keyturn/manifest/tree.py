@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -97,10 +98,8 @@ def parse(source: str | bytes, mistakes: Mistakes) -> Fields:
         ManifestError: not UTF-8, not YAML, not a mapping, empty, too large or nested too deeply.
     """
     text = _decode(source, mistakes)
-    builder = _Builder(mistakes)
     try:
-        for event in yaml.parse(text, yaml.SafeLoader):
-            builder.take(event)
+        root = _root(text, mistakes)
     except yaml.MarkedYAMLError as error:
         place = _at(error.problem_mark or error.context_mark)
         what = ", ".join(part for part in (error.context, error.problem) if part)
@@ -109,7 +108,6 @@ def parse(source: str | bytes, mistakes: Mistakes) -> Fields:
     except yaml.YAMLError:
         mistakes.add(Place(1, 1), (), "not YAML")
         raise mistakes.stop() from None
-    root = builder.root
     if isinstance(root, Fields):
         return root
     empty = root is None or (isinstance(root, Scalar) and root.value is None)
@@ -119,6 +117,24 @@ def parse(source: str | bytes, mistakes: Mistakes) -> Fields:
         "the file is empty; `keyturn init` creates a starter" if empty else "a manifest is a mapping (field: value)",
     )
     raise mistakes.stop()
+
+
+def _root(text: str, mistakes: Mistakes) -> Node | None:
+    """Return the root, read by libyaml if PyYAML has it. What that refuses, PyYAML reads again and explains.
+
+    So the words and the place of an error are the same with and without libyaml. A mistake is noted once.
+    """
+    if yaml.__with_libyaml__:
+        with suppress(yaml.YAMLError):
+            return _built(text, yaml.CSafeLoader, mistakes)
+    return _built(text, yaml.SafeLoader, mistakes)
+
+
+def _built(text: str, loader: type[yaml.SafeLoader | yaml.CSafeLoader], mistakes: Mistakes) -> Node | None:
+    builder = _Builder(mistakes)
+    for event in yaml.parse(text, loader):
+        builder.take(event)
+    return builder.root
 
 
 class _Mark(Protocol):
@@ -202,28 +218,28 @@ class _Builder:
 
     def take(self, event: yaml.Event) -> None:
         place = _at(event.start_mark)
-        if isinstance(event, yaml.DocumentStartEvent):
-            self.documents += 1
-            if self.documents > 1:
-                self._stop(place, "a second document; write one manifest per file")
-        elif isinstance(event, yaml.AliasEvent):
-            self._alias(event, place)
-        elif isinstance(event, yaml.ScalarEvent):
+        if isinstance(event, yaml.ScalarEvent):
             self._refuse_tag(event, place)
             node = Scalar(_resolve(event), place, event.value)
             self._remember(event.anchor, node, 1, 0)
             self._attach(node, event.value, 1, 0)
-        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+        elif isinstance(event, yaml.CollectionStartEvent):
             self._refuse_tag(event, place)
             self.stack.append(_Frame(place, event.anchor, isinstance(event, yaml.MappingStartEvent)))
             self._check_depth(place, 0)
-        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+        elif isinstance(event, yaml.CollectionEndEvent):
             frame = self.stack.pop()
             collection: Node = (
                 Fields(frame.entries, frame.place) if frame.mapping else Items(tuple(frame.nodes), frame.place)
             )
             self._remember(frame.anchor, collection, frame.size, frame.height)
             self._attach(collection, None, frame.size, frame.height)
+        elif isinstance(event, yaml.AliasEvent):
+            self._alias(event, place)
+        elif isinstance(event, yaml.DocumentStartEvent):
+            self.documents += 1
+            if self.documents > 1:
+                self._stop(place, "a second document; write one manifest per file")
 
     def _alias(self, event: yaml.AliasEvent, place: Place) -> None:
         anchored = self.anchors.get(event.anchor or "")
@@ -300,7 +316,7 @@ class _Builder:
 def _resolve(event: yaml.ScalarEvent) -> Plain:
     """Return a plain scalar by the core schema. A quoted scalar is a string."""
     text: str = event.value
-    if event.style is not None:
+    if event.style:  # "" or None if it is plain
         return text
     if text in _NULL:
         return None

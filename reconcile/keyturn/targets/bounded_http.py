@@ -6,13 +6,16 @@ keeps them waiting for ever. All of them send their requests through this module
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import queue
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -43,18 +46,37 @@ class Unreadable(httpx.DecodingError):
     """The answer is too large, or is compressed although that was not asked for. The text says which."""
 
 
-def trust(authority: str, where: str) -> ssl.SSLContext:
+def trust(authority: str, where: str, origin: str = "https:") -> ssl.SSLContext:
     """Return what trusts a certificate authority, or the usual ones if the name of the file is empty.
 
-    Nothing of the process environment is used. Raises InputError if the file cannot be used.
+    Nothing of the process environment is used. For an `origin` without TLS the result trusts nobody. Raises InputError
+    if the file cannot be used.
     """
     if not authority:
-        return httpx.create_ssl_context(trust_env=False)
+        return usual_trust(origin)
     try:
         return ssl.create_default_context(cafile=authority)
     except OSError as error:
         why = type(error).__name__
     raise InputError("this certificate file cannot be used", where=where, evidence=f"{authority}, {why}")
+
+
+def usual_trust(origin: str, environment: Mapping[str, str] | None = None) -> ssl.SSLContext:
+    """Return what trusts the usual authorities, or those in SSL_CERT_FILE or SSL_CERT_DIR of an `environment`.
+
+    For an `origin` without TLS it trusts nobody: to read the authorities takes as long as dozens of requests.
+    """
+    if not origin.startswith("https:"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    file, folder = ((environment or {}).get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"))
+    if file or folder:
+        return ssl.create_default_context(cafile=file or None, capath=None if file else folder)
+    return _usual()
+
+
+@cache
+def _usual() -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False)
 
 
 class Watchdog:
@@ -67,22 +89,19 @@ class Watchdog:
     def __init__(self, seconds: float) -> None:
         self.expired = False
         self._seconds, self._deadline = seconds, 0.0
-        self._over = threading.Event()
+        self._over = self._late = False
         self._socket: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self._expire)
-        self._timer.daemon = True
 
     def __enter__(self) -> Self:
         self._deadline = time.monotonic() + self._seconds
         with suppress(RuntimeError):
-            self._timer.start()
+            _ALARMS.set(self._deadline, self._expire)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._over.set()
-        self._timer.cancel()
+        self._over, self._socket = True, None
 
     def watch(self, connection: socket.socket) -> None:
         """Watch this connection instead of the one before, for example after the TLS handshake."""
@@ -91,11 +110,45 @@ class Watchdog:
             _shut_down(connection)
 
     def _expire(self) -> None:
-        if time.monotonic() - self._deadline > LATE and self._over.wait(GRACE):
-            return
-        self.expired = True
-        if self._socket is not None:
-            _shut_down(self._socket)
+        now = time.monotonic()
+        if not self._late and not self._over and now - self._deadline > LATE:
+            self._late = True
+            _ALARMS.set(now + GRACE, self._expire)
+        elif not self._over:
+            self.expired, watched = True, self._socket
+            if watched is not None:
+                _shut_down(watched)
+
+
+class _Alarms:
+    """Calls functions at their moments, in one thread for all requests: a thread for each would cost more than they."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._changed = threading.Condition()
+        self._numbers = itertools.count()
+        self._thread: threading.Thread | None = None
+
+    def set(self, moment: float, call: Callable[[], None]) -> None:
+        """Call a function at a moment of the monotonic clock."""
+        with self._changed:
+            heapq.heappush(self._due, (moment, next(self._numbers), call))
+            if self._thread is None or not self._thread.is_alive():  # a fork has no threads
+                self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+                self._thread.start()
+            elif self._due[0][0] == moment:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._due or (left := self._due[0][0] - time.monotonic()) > 0:
+                    self._changed.wait(left if self._due else None)
+                call = heapq.heappop(self._due)[2]
+            call()
+
+
+_ALARMS = _Alarms()
 
 
 class BoundedTransport(httpx.BaseTransport):

@@ -6,7 +6,6 @@ A manifest may come from a pull request. Without the operator's permission it re
 from __future__ import annotations
 
 import os
-import ssl
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -104,6 +103,8 @@ def read_small(file: Path) -> str:
 
 
 def _holds_certificate(text: str) -> bool:
+    import ssl
+
     try:
         ssl.create_default_context(cadata=text)
     except (ssl.SSLError, ValueError):

@@ -18,7 +18,7 @@ from onepasswordconnectsdk.config import ClientConfig
 
 from keyturn.core.errors import CredentialError, TargetForbidden, TargetUnavailable
 from keyturn.targets.base import Guard
-from keyturn.targets.bounded_http import BoundedTransport
+from keyturn.targets.bounded_http import BoundedTransport, usual_trust
 from keyturn.targets.servers import Action, check_status, decoded, unreachable
 
 
@@ -98,7 +98,7 @@ class Server:
         Without `trust_env`, no ~/.netrc is used. The transport decides about certificates, proxy and deadline.
         """
         end = self._endpoint
-        verify = end.verify if isinstance(end.verify, ssl.SSLContext) else httpx.create_ssl_context(trust_env=False)
+        verify = end.verify if isinstance(end.verify, ssl.SSLContext) else usual_trust(end.origin)
         transport = BoundedTransport(seconds=end.request, verify=verify, proxy=end.proxy)
         return Client(
             end.origin,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
 
 from keyturn.core.errors import InputError
 from keyturn.core.origins import ALLOWED_ORIGINS, Origin, allowed_origins, check_transport, parse_origin, to_list
@@ -97,8 +96,10 @@ def bare_origin(address: str) -> Origin:
 
 def proxy_for(origin: str, environment: Mapping[str, str]) -> str:
     """Return the environment's proxy for an https origin. Requests through it stay encrypted."""
-    host = origin.partition("://")[2]
-    excluded = environment.get("NO_PROXY") or environment.get("no_proxy") or ""
-    if not origin.startswith("https:") or proxy_bypass_environment(host, {"no": excluded}):
+    proxy = environment.get("HTTPS_PROXY") or environment.get("https_proxy") or ""
+    if not proxy or not origin.startswith("https:"):
         return ""
-    return environment.get("HTTPS_PROXY") or environment.get("https_proxy") or ""
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]
+
+    excluded = environment.get("NO_PROXY") or environment.get("no_proxy") or ""
+    return "" if proxy_bypass_environment(origin.partition("://")[2], {"no": excluded}) else proxy

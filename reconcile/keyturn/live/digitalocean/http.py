@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from keyturn.core.errors import Ambiguous, ApiError, InputError, NotAccepted
 from keyturn.core.origins import check_transport, parse_origin
 from keyturn.core.secret import Secret
 from keyturn.live.digitalocean.redact import redact
-from keyturn.targets.bounded_http import BODY_LIMIT, Watchdog
+from keyturn.targets.bounded_http import BODY_LIMIT, Watchdog, usual_trust
 
 _REFUSED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 
@@ -78,7 +79,7 @@ class HttpClient:
                 follow_redirects=False,
                 proxy=proxy or None,
                 trust_env=False,  # it would send requests to this machine through HTTP_PROXY or ALL_PROXY, in clear
-                verify=httpx.create_ssl_context(),  # SSL_CERT_FILE and SSL_CERT_DIR are honoured
+                verify=usual_trust(url, os.environ),
             )
         except (ValueError, httpx.InvalidURL):  # their text may hold the proxy's password
             raise InputError("this is not the URL of a proxy", where="HTTPS_PROXY") from None

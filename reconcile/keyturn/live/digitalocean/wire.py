@@ -49,7 +49,7 @@ Text = Annotated[str, BeforeValidator(_text)]
 class Wire(BaseModel):
     """A JSON object of one of the APIs."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True, defer_build=True)
 
 
 class KeyInfo(Wire):

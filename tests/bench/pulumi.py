@@ -1,20 +1,22 @@
-"""`python -m tests.engine.bench`: an up at rest with many keys, beside a program with empty dynamic resources."""
+"""`pulumi up` of keys at rest on the real engine, beside a program with as many empty dynamic resources."""
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from keyturn.sandbox import Sandbox
+from tests.bench.figures import Figure, at_most, interleaved
 from tests.engine.build import engine
 from tests.engine.harness import Program, Site
 from tests.support.openbao import OpenBao
 
 KEYS = 100
-RUNS = 3
-LIMIT = 1.3
+ROUNDS = 3
+LIMIT = 1.2
 NOTHING = """
 from pulumi.dynamic import CreateResult, Resource, ResourceProvider
 
@@ -42,8 +44,8 @@ def seconds(site: Site, stack: str, program: Program) -> float:
     return time.perf_counter() - began
 
 
-def main() -> int:
-    """Measure in turn, take the best of each, and fail where keys are slower than `LIMIT` times empty resources."""
+def measure() -> Sequence[Figure]:
+    """Make both stacks, then measure them at rest in turn. Raises AssertionError if an up at rest sends a request."""
     with (
         tempfile.TemporaryDirectory() as home,
         tempfile.TemporaryDirectory() as bao,
@@ -53,18 +55,11 @@ def main() -> int:
         site = Site(Path(home), engine(), sandbox, openbao, "bench", {"VAULT_TOKEN": openbao.root_token})
         (site.folder / "nothing.py").write_text(NOTHING)
         data = {f"bot-{number}": site.inputs(f"bot-{number}") for number in range(KEYS)}
-        programs = {"full": Program(FULL, data), "empty": Program(EMPTY, data)}
-        made = {stack: seconds(site, stack, program) for stack, program in programs.items()}
-        lists = len(site.requests("list"))
-        rest = [{stack: seconds(site, stack, program) for stack, program in programs.items()} for _ in range(RUNS)]
-        calls = len(site.requests())
-    full, empty = (min(run[stack] for run in rest) for stack in ("full", "empty"))
-    ratio = full / empty
-    print(f"{KEYS} keys made in {made['full']:.0f} s with {lists} list(s); empty resources in {made['empty']:.0f} s")
-    print(f"at rest: {full:.1f} s and {calls} calls, {ratio:.2f} times empty resources ({empty:.1f} s); best of {RUNS}")
-    print(f"limit: {LIMIT} times; {'held' if ratio <= LIMIT and lists == 1 and calls == 0 else 'broken'}")
-    return 0 if ratio <= LIMIT and lists == 1 and calls == 0 else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        full, empty = f"pulumi up, {KEYS} keys", "empty resources"
+        programs = {full: ("full", Program(FULL, data)), empty: ("empty", Program(EMPTY, data))}
+        tasks = {name: partial(seconds, site, *program) for name, program in programs.items()}
+        interleaved(1, tasks)
+        assert len(site.requests("list")) == 1
+        times = interleaved(ROUNDS, tasks)
+        assert not site.requests()
+    return [at_most("pulumi up at rest", LIMIT, times, full, empty)]
