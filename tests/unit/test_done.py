@@ -9,9 +9,9 @@ import pytest
 
 from keyturn.core.model import Api, Delivery, Event, SlotName, SmokeResult, Strategy, Verdict
 from keyturn.core.reasons import Reason
-from keyturn.core.record import Intent, Op, Record, Retire, Slot
+from keyturn.core.record import FAILED, Intent, Op, Record, Retire, Slot
 from keyturn.core.results import Change, End, KeyReport, Planned
-from keyturn.report.done import done_text
+from keyturn.report.done import done_text, finished
 
 NOW = datetime(2026, 8, 24, 12, 0, tzinfo=UTC)
 PLACES = [Delivery("vault", f"apps/{number}", "KEY") for number in range(2)]
@@ -56,6 +56,18 @@ def test_a_rotation_that_is_not_finished_is_not_called_one() -> None:
     intent = Intent(op=Op.ROTATE, slot=SlotName.B, nonce="0", run="r", since=NOW, lease_until=NOW)
     assert text(ROTATE, record=replace(RECORD, intent=intent)) == "rotation begun and not finished"
     assert text(replace(ROTATE, code="compromised"), record=None) == "rotated (compromised)"
+
+
+def test_a_rotation_whose_secret_was_no_good_is_not_called_one() -> None:
+    """Nor is it counted; one that was delivered all the same is."""
+    refused = Event(NOW, f"{FAILED}the API refuses the new secret")
+    committed = Event(NOW, "generation 4 on slot b, refused", generation=4)
+    one = KeyReport("bot", (ROTATE,), End(Reason.NEW_SECRET_REFUSED), record=replace(RECORD, history=(refused,)))
+    assert done_text(one) == "rotation failed, generation 4 stays live"
+    assert finished(one) == frozenset()
+    both = replace(one, record=replace(RECORD, history=(refused, committed)))
+    assert done_text(both) == "rotated to generation 4 on slot b"
+    assert finished(both) == {"rotated"}
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from keyturn.core.results import Options
 
 COMPROMISED = (
-    "These keys are rotated immediately: no preflight, no window, no overlap. When the new secret is created, the old "
-    "one dies. Each consumer is refused until it reads the new secret: that is an outage."
+    "These keys are rotated immediately: no preflight, no window, no overlap. The old secret of an in-place key dies "
+    "when the new one is created, that of an alternating key once the new one was delivered or could not be. Each "
+    "consumer is refused until it reads the new secret: that is an outage."
 )
 UNKNOWN = frozenset({Condition.UNKNOWN, Condition.LOGIN_REFUSED})
 """What is told of a key that could not be looked at."""

@@ -13,7 +13,7 @@ from datetime import datetime
 from keyturn.core import schedule
 from keyturn.core.model import GOOD, Delivery, Freeze, SmokeResult, Verdict
 from keyturn.core.reasons import Reason
-from keyturn.core.record import Op, Record
+from keyturn.core.record import FAILED, Op, Record
 from keyturn.core.results import Change, End, Planned, by_urgency
 from keyturn.core.state import Reading, State
 
@@ -161,7 +161,7 @@ def _recorded(known: Facts, record: Record) -> Iterator[End]:
         yield End(Reason.UNFINISHED, f"a run left an open {record.intent.op}", since=record.intent.since)
     again = any(change.change is Change.ROTATE for change in known.changes)
     if record.failures.count and again and not record.parked and not known.end.exit_code:
-        why = next((event.what for event in reversed(record.history) if event.what.startswith("failed: ")), "")
+        why = next((event.what for event in reversed(record.history) if event.what.startswith(FAILED)), "")
         yield End(Reason.LAST_RUN_FAILED, why or "the last run failed", since=record.failures.since)
 
 

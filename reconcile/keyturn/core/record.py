@@ -19,6 +19,8 @@ from keyturn.core.model import Cause, Delivery, Event, Moment, SlotName, Strateg
 HISTORY = 20
 FORGOTTEN = "forgotten"
 """The trigger of an intent that releases a key and leaves everything alive."""
+FAILED = "failed: "
+"""How the event of a run begins that failed after a mint."""
 FORMER = 20
 """How many secrets of earlier a record remembers."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from keyturn.core.model import GOOD, SlotName, Strategy, Verdict
 from keyturn.core.reasons import Reason
-from keyturn.core.record import Op, Record
+from keyturn.core.record import FAILED, Op, Record
 from keyturn.core.results import HOOK, LEFT_OPEN, REQUESTED, Change, KeyReport, Planned
 from keyturn.report.lines import count, moment
 
@@ -47,10 +47,11 @@ def done_text(report: KeyReport) -> str:
 
 
 def finished(report: KeyReport) -> frozenset[str]:
-    """Return what was done to a key, as words of COUNTED, without a rotation or a retire that is still open."""
+    """Return what was done to a key, as words of COUNTED, without a rotation or retire that is open or failed."""
     record = report.record
     op = record.intent.op if record and record.intent else None
     begun = {Change.ROTATE} if op in {Op.ROTATE, Op.CREATE} else {Change.RETIRE} if op is Op.RETIRE else set()
+    begun |= {Change.ROTATE} if record and _failed(record) else set()
     return frozenset(
         CODED.get(change.code, PAST[change.change]) if change.change is Change.RECORD else PAST[change.change]
         for change in report.done
@@ -151,10 +152,18 @@ def _rotated(changes: list[Planned], record: Record | None) -> str:
         return f"rotated{leaked}"
     if record.intent and record.intent.op in {Op.ROTATE, Op.CREATE}:
         return f"rotation begun and not finished{leaked}"
+    if _failed(record):
+        return f"rotation failed{leaked}, generation {record.generation} stays live"
     if all(change.code == LEFT_OPEN for change in changes):
         return f"finished the rotation to generation {record.generation} on slot {_slot(record.live)}{leaked}{LEFT}"
     killed = ", which ended the old secret" if record.strategy is Strategy.IN_PLACE and record.generation > 1 else ""
     return f"rotated to generation {record.generation} on slot {_slot(record.live)}{leaked}{killed}"
+
+
+def _failed(record: Record) -> bool:
+    """Tell whether the last mint came to no new generation: its secret was no good, and the live one stays."""
+    last = next((one for one in reversed(record.history) if one.generation or one.what.startswith(FAILED)), None)
+    return last is not None and not last.generation
 
 
 def _retired(changes: list[Planned], record: Record | None) -> str:

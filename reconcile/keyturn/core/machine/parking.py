@@ -9,7 +9,7 @@ from keyturn.core.machine.deliveries import as_seen
 from keyturn.core.machine.facts import note, record_of
 from keyturn.core.model import Cause
 from keyturn.core.reasons import Reason
-from keyturn.core.record import Failures, Parked, Record
+from keyturn.core.record import FAILED, Failures, Parked, Record
 from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Decision, Write, WriteRecord
@@ -72,5 +72,5 @@ def failed_record(state: State, why: str) -> Record:
         parked = Parked(f"{count} runs in a row failed after a mint; the last: {why}", now, state.desired.fingerprint)
     failures = Failures(count, now + wait if wait else None, record.failures.since or now)
     cause = record.intent.cause if record.intent else None
-    what = f"failed: {why}" + ("; parked" if parked and not record.parked else "")
+    what = f"{FAILED}{why}" + ("; parked" if parked and not record.parked else "")
     return note(replace(record, failures=failures, parked=parked), state, what, cause)
