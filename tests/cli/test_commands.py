@@ -131,6 +131,13 @@ def test_adopt_keeps_a_secret_from_standard_input(stage: Stage) -> None:
     assert stage.delivered("report") == made.secret
 
 
+def test_adopt_is_for_one_key(stage: Stage) -> None:
+    """Several keys of a remedy are no puzzle: it says that each takes a command."""
+    told = stage.run("adopt", "report-bot", "checkout-bot", "--secret", "existing", code=3).stderr
+    assert "adopt is for one key at a time: run it once for each of report-bot, checkout-bot" in told
+    assert "KEY" in stage.run("adopt", code=3).stderr
+
+
 def test_adopt_refuses_an_empty_secret(stage: Stage) -> None:
     """An empty pipe is a mistake, not a secret."""
     answer = stage.run("adopt", "report-bot", "--secret", "stdin", "--yes", code=3)

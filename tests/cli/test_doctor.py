@@ -56,25 +56,53 @@ def test_the_remedy_is_named_and_works(name: str, bench: Bench) -> None:
     assert after["exit_code"] == 0
 
 
-def test_each_missing_policy_line_is_named(bench: Bench) -> None:
-    """A login without any right gets them line by line as printed; with those, apply works."""
+@pytest.mark.parametrize("given", ["", "deliveries", "records"])
+def test_all_missing_policy_lines_are_named_at_once(bench: Bench, given: str) -> None:
+    """A login without rights, or without those of one half, gets the smallest policy as printed; then all is good."""
     openbao, name = bench.stage.openbao, bench.stage.prefix
-    rules: dict[str, list[str]] = {"none": ["deny"]}
+    data = ["create", "read", "update"]
+    smallest = {
+        "deliveries": {f"secret/data/{name}/checkout": data, f"secret/data/{name}/report": data},
+        "records": {
+            f"secret/data/{name}/records/*": data,
+            f"secret/metadata/{name}/records/*": ["list"],
+            "secret/config": ["read"],
+        },
+    }
+    rules = smallest.get(given, {"none": ["deny"]})
     openbao.policy(name, rules)
     bench.export("VAULT_TOKEN", openbao.token(name))
-    for _ in range(12):
-        lines = [
-            (path, json.loads(words))
-            for check in _troubles(bench.doctor())
-            for path, words in re.findall(r'path "([^"]+)" { capabilities = (\[[^\]]*\]) }', check["remedy"])
-        ]
-        if not lines:
-            break
-        rules |= dict(lines)
-        openbao.policy(name, rules)
+    told = bench.doctor()
+    lines = [
+        (path, json.loads(words))
+        for check in _troubles(told)
+        for path, words in re.findall(
+            r'^path "([^"]+)" { capabilities = (\[[^\]]*\]) }$', check["remedy"], re.MULTILINE
+        )
+    ]
+    missing = [line for part, found in smallest.items() if part != given for line in found.items()]
+    assert lines == missing
+    openbao.policy(name, rules | dict(lines))
     assert _troubles(bench.doctor()) == []
-    assert len(rules) > 4
     bench.stage.run("doctor", "report-bot", code=0)
+
+
+def test_a_wrong_clock_is_one_problem(bench: Bench) -> None:
+    """The account's part tells it, and each key does not tell it again."""
+    bench.apply()
+    bench.stage.sandbox.advance(3600)
+    told = bench.doctor()
+    [only] = _troubles(told)
+    assert "60 min behind the API's" in only["what"]
+    assert [check["what"] for check in told["checks"] if "until the clock is right" in check["what"]]
+
+
+def test_a_policy_that_is_not_there_has_one_remedy(bench: Bench) -> None:
+    """What to do is said once, and not that a missing file be corrected."""
+    bench.export("KEYTURN_POLICY", "nope.yaml")
+    [only] = _troubles(bench.doctor())
+    assert only["what"] == "nope.yaml: there is no such policy"
+    assert only["remedy"] == "`keyturn policy init --out FILE` writes one"
 
 
 def test_a_server_that_is_down_then_sealed(bench: Bench, openbao_on_disk: OpenBao) -> None:
@@ -150,3 +178,29 @@ def test_without_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert done.exit_code == 5
     assert "`keyturn init` creates a starter" in done.stdout
     assert "Set DIGITALOCEAN_TOKEN" in done.stdout
+
+
+def test_programs_that_cannot_be_started(bench: Bench) -> None:
+    """A hook or a receiver whose program is missing is told before the old secret is dead for it."""
+    stage = bench.stage
+    gone, plain, script, good = (stage.folder / name for name in ("gone", "plain", "script", "good"))
+    for file, text, mode in ((plain, "", 0o644), (script, "#!/no/such/python\n", 0o755), (good, "#!/bin/sh\n", 0o755)):
+        file.write_text(text)
+        file.chmod(mode)
+    stage.edit("\nkeys:\n", f"\nnotify:\n  - {{type: command, command: [{script}, x]}}\n\nkeys:\n")
+    stage.edit("    name: checkout-bot #", f"    after_delivery: {{command: [{gone}, x]}}\n    name: checkout-bot #")
+    stage.edit("    name: report-bot\n", f"    after_delivery: {{command: [{plain}]}}\n    name: report-bot\n")
+    bench.export("KEYTURN_ALLOWED_COMMANDS", ":".join(map(str, (gone, plain, script, good))))
+    told = _troubles(bench.doctor())
+    assert [check["what"] for check in told] == [
+        f"after_delivery of checkout-bot: {gone} cannot be started: No such file or directory",
+        f"after_delivery of report-bot: {plain} cannot be started: this user may not execute it",
+        f"notify.command: {script} cannot be started: its interpreter /no/such/python cannot be executed",
+    ]
+    assert {check["exit_code"] for check in told} == {1}
+    assert all("Install" in check["remedy"] for check in told)
+    for file in (gone, plain, script):
+        stage.edit(str(file), str(good))
+    [check] = [check for check in bench.doctor()["checks"] if check["part"] == "programs"]
+    assert check["mark"] == "ok"
+    assert str(good) in check["what"]

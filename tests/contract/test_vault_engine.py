@@ -140,7 +140,8 @@ def test_version_1_of_the_engine_is_refused_before_anything_is_written(openbao: 
 
 
 @pytest.mark.parametrize(
-    ("mount", "match"), [("nope", "no mount nope"), ("secret/apps", "the mount is secret"), ("cubbyhole", "cubbyhole")]
+    ("mount", "match"),
+    [("nope", "no mount 'nope'"), ("secret/apps", "the mount is 'secret'"), ("cubbyhole", "cubbyhole")],
 )
 @pytest.mark.parametrize("root", [True, False])
 def test_a_wrong_mount_is_named(openbao: OpenBao, mount: str, match: str, root: object) -> None:

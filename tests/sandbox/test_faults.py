@@ -9,7 +9,6 @@ import pytest
 
 from keyturn.sandbox import Key, Sandbox
 from keyturn.sandbox.faults import Fault, fault_from, take
-from keyturn.sandbox.wire import Call
 from tests.sandbox.conftest import KEYS, both_formats, client
 
 
@@ -202,10 +201,30 @@ def test_a_fault_may_be_for_one_key(sandbox: Sandbox, api: httpx.Client, key: Ke
     assert api.put(f"{KEYS}/{key.uuid}/regenerate").status_code == 500
 
 
+@pytest.mark.parametrize("op", ["chat", "models", "*"])
+def test_a_fault_for_one_key_strikes_inference_with_its_secret(
+    sandbox: Sandbox, api: httpx.Client, key: Key, op: str
+) -> None:
+    """The path names no key then: the secret tells whose request it is, even after its death."""
+    other = sandbox.panel_create("other")
+    body = {"model": "llama3.3-70b-instruct", "messages": [{"role": "user", "content": "hi"}]}
+
+    def status(secret: str) -> int:
+        headers = {"Authorization": f"Bearer {secret}"}
+        if op == "chat":
+            return api.post("/v1/chat/completions", json=body, headers=headers).status_code
+        return api.get("/v1/models", headers=headers).status_code
+
+    sandbox.arm(op, "error-503", times=2, uuid=key.uuid)
+    assert [status(secret) for secret in (other.secret, key.secret)] == [200, 503]
+    sandbox.by_hand("delete", key.uuid)
+    assert [status(secret) for secret in (key.secret, key.secret)] == [503, 401]
+
+
 def test_every_match_counts_for_every_waiting_fault() -> None:
     """While one fault strikes, the `after` of the next one counts the same request."""
     faults = (Fault("list", "error-500"), Fault("list", "error-503", after=1))
-    left, struck = take(faults, Call("list", "GET", KEYS))
+    left, struck = take(faults, "list")
     assert (struck, left) == (faults[0], (Fault("list", "error-503", after=0),))
 
 
@@ -222,6 +241,7 @@ def test_every_match_counts_for_every_waiting_fault() -> None:
         {"op": "list", "kind": "slow", "status": 200},
         {"op": "list", "kind": "slow", "drop": 1},
         {"op": "list", "kind": "slow", "uuid": None},
+        {"op": "list", "kind": "slow", "uuid": "6a0c2d0e-0000-4000-8000-000000000000"},
         {"op": "list", "kind": "slow", "unknown": 1},
         {"op": "list"},
     ],

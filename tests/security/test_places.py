@@ -231,7 +231,7 @@ def test_the_plan_shows_the_places_and_no_value_of_a_variable(stage: Stage, monk
     text = stage.run("plan", code=None).stdout
     assert f"target   v  {place}" in text
     assert "records     local, prefix keyturn" in text
-    assert "there is no mount ${KEYTURN_HOOK}" in text
+    assert "there is no mount '${KEYTURN_HOOK}'" in text
     assert f"| target | `v` | `{place}` |" in stage.run("plan", "--format", "markdown", code=None).stdout
     found = stage.json("plan", code=None)["runs"][0]["configuration"]
     assert found["targets"][0]["place"]["mount"] == "${KEYTURN_HOOK}"

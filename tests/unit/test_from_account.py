@@ -131,3 +131,9 @@ def test_owned_and_unusable_keys_are_left_out() -> None:
 def test_an_empty_account() -> None:
     """Is a manifest without keys."""
     assert draft()[1].keys == ()
+
+
+def test_a_command_that_reads_a_pipe_asks_nobody() -> None:
+    """A pipe holds the secret, so there is no answer in it."""
+    text = from_account(keys("bot"), address=ADDRESS).text
+    assert re.findall(r"\| (keyturn adopt .*)", text) == ["keyturn adopt KEY --secret stdin --yes"]

@@ -19,8 +19,8 @@ SLOTS = 2
 @click.option(
     "--secret",
     type=click.Choice(["existing", "regenerate", "stdin"]),
-    help="Keep the delivered secret, create a new one, or read the current one from standard input. [default: the "
-    "manifest's]",
+    help="Keep the delivered secret, create a new one, or read the current one from standard input, in a pipe "
+    "together with --yes. [default: the manifest's]",
 )
 @options.take_over
 @options.lock_timeout
@@ -66,4 +66,4 @@ def command(
             by=options.person(),
             lock_timeout=lock_timeout,
         )
-        return change(screen, manifests, Order(asked, yes=yes, command="adopt"))
+        return change(screen, manifests, Order(asked, yes=yes, given=secret == "stdin", command="adopt"))

@@ -27,8 +27,8 @@ TOLD = 20
 
 @click.command(
     "doctor",
-    help="Examine the set-up: environment, manifest, policy, account, targets, records, keys. Say what to do about "
-    "each problem. Nothing is changed.",
+    help="Examine the set-up: environment, manifest, policy, account, programs, targets, records, keys. Say what to "
+    "do about each problem. Nothing is changed.",
 )
 @options.some_keys
 @options.manifests
@@ -62,6 +62,7 @@ def _examine(screen: Screen, files: Sequence[Source], keys: Sequence[str], *, ve
 
     from keyturn.core.model import Timing
     from keyturn.live.account import Account, examine_account
+    from keyturn.live.examination import examine_programs
     from keyturn.manifest import base_of, expand
 
     yield from _environment(files)
@@ -89,6 +90,7 @@ def _examine(screen: Screen, files: Sequence[Source], keys: Sequence[str], *, ve
             yield _skip("targets", f"{desired.owner}: not tried while the policy does not allow the manifest")
             continue
         mine = tuple(key.id for key in desired.keys if key.id in keys)
+        yield from examine_programs(desired, mine)
         yield from _Examination(desired, base, mine, unsure, account, verify=verify).checks()
 
 
@@ -140,10 +142,20 @@ def _policy(screen: Screen) -> tuple[Policy | None, list[Check]]:
     try:
         return policy_of(screen), []
     except ManifestError as error:
-        remedy = "Correct it; `keyturn policy init --out FILE` writes one that allows what the manifest does now."
-        return None, [failed("policy", str(mistake), remedy, error.exit_code) for mistake in error.mistakes[:TOLD]]
+        return None, [_wrong_policy(mistake, error.exit_code) for mistake in error.mistakes[:TOLD]]
     except InputError as error:
         return None, [failed("policy", f"{error.where}: {error.what}", error.remedy, error.exit_code)]
+
+
+def _wrong_policy(mistake: Mistake, code: int) -> Check:
+    """Return the check of a mistake in the policy, or of a policy that cannot be read."""
+    from keyturn.core.checkup import failed
+
+    if mistake.line:
+        remedy = "Correct it; `keyturn policy init --out FILE` writes one that allows what the manifest does now."
+        return failed("policy", str(mistake), remedy, code)
+    what, _, remedy = str(mistake).partition("; ")
+    return failed("policy", what, remedy or "Name a file that this user may read.", code)
 
 
 class _Read:
@@ -271,7 +283,9 @@ class _Examination:
                 self._blocked.add(name)
                 yield failure(f"target {name}", error)
             else:
-                yield from examine_target(name, target, deliveries, self._blocked)
+                records = self._desired.records
+                documents = records.prefix if records.target == name else ""
+                yield from examine_target(name, target, deliveries, self._blocked, documents=documents)
 
     def _statuses(self) -> Iterator[Check]:
         """Yield the conditions of the keys: those of `keyturn status`."""
@@ -296,19 +310,23 @@ class _Examination:
 def _conditions(run: RunStatus, *, named: bool, verify: bool) -> Iterator[Check]:
     from keyturn.core.checkup import failed
     from keyturn.core.model import Verdict
-    from keyturn.core.reasons import Condition
+    from keyturn.core.reasons import Condition, Reason
     from keyturn.report.common import common
     from keyturn.report.lines import count
     from keyturn.report.remedies import remedies, remedy
 
-    shared = common([(key.key, key.every) for key in run.keys])
+    # The account's part of the examination has told that the clock is wrong.
+    told = {key.key: [end for end in key.every if end.code is not Reason.CLOCK_SKEW] for key in run.keys}
+    shared = common(list(told.items()))
+    if waiting := [key.key for key in run.keys if len(told[key.key]) < len(key.every)]:
+        yield _skip("keys", f"{', '.join(waiting[:TOLD])}: nothing is changed until the clock is right")
     if run.stop:
         yield failed("keys", f"an apply would stop: {run.stop.why}", remedy(run.stop, "KEY"), run.stop.exit_code)
     for keys, end, text in shared:
         yield failed("keys", f"{keys}: {end.why} [{end.code}]", text, end.exit_code)
     fine = [key for key in run.keys if not any(end.exit_code for end in key.every)]
     for key in run.keys:
-        wrong = [end for end in shared.own(key.every) if end.exit_code]
+        wrong = [end for end in shared.own(told[key.key]) if end.exit_code]
         for end in wrong:
             own = [text for text in remedies(key.every, key.key) if text == remedy(end, key.key)]
             text = own[0] if own else ""

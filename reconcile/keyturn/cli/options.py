@@ -101,7 +101,14 @@ def keys_argument(*, required: bool = False) -> Callable[[Command], Command]:
     return click.argument("keys", nargs=-1, required=required, metavar=metavar, shell_complete=_key_names)
 
 
-key_argument = click.argument("key", shell_complete=_key_names)
+def _one(ctx: click.Context, _: click.Parameter, keys: tuple[str, ...]) -> str:
+    """Return the only key. A remedy names several; the command is typed once for each."""
+    if len(keys) > 1:
+        raise click.UsageError(f"{ctx.info_name} is for one key at a time: run it once for each of {', '.join(keys)}")
+    return keys[0]
+
+
+key_argument = click.argument("key", nargs=-1, required=True, metavar="KEY", callback=_one, shell_complete=_key_names)
 manifest_file = click.option(
     "-f",
     "--file",
@@ -177,7 +184,7 @@ unpark = click.option(
     multiple=True,
     metavar="KEY",
     shell_complete=_key_names,
-    help="Retry this parked key; only keys given with --unpark are worked on.",
+    help="Let this parked key make secrets again. May be repeated. It selects no keys: the KEY arguments do.",
 )
 
 

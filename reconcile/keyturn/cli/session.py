@@ -6,7 +6,7 @@ import difflib
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -82,6 +82,8 @@ class Order:
     """The plans of a saved plan; none if nothing was saved."""
     warning: str = ""
     """A warning that is shown before the confirmation."""
+    given: bool = False
+    """Standard input was read to its end for something else, such as a secret: it holds no answer."""
     command: str = ""
     """The command, if the next apply does not do what it was to do: an order that nothing has recorded yet."""
 
@@ -149,7 +151,7 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
     for one in manifests_:
         check_programs(one.desired)
     plans = plan_all(manifests_, order)
-    asks = not order.yes and sys.stdin.isatty()
+    asks = not order.yes and _askable(given=order.given)
     changed = sum(1 for plan in plans for key in plan.plans if key.changes)
     brief = order.yes and not screen.verbose and changed > BRIEF
     screen.inform(plan_lines(plans, before_apply=True, whole=screen.verbose > 0, brief=brief), needed=asks)
@@ -162,7 +164,7 @@ def change(screen: Screen, manifests_: Sequence[Opened], order: Order) -> int:
         return report(screen, [one.told(_not_applied(plan)) for one, plan in pairs])
     if order.warning and changes:
         screen.say(order.warning)
-    if not order.yes and not confirmed(screen, "Apply this plan? [y/N]"):
+    if not order.yes and not confirmed(screen, "Apply this plan? [y/N]", given=order.given):
         screen.error("Nothing was changed: the plan was not confirmed. Review it, and run again with `--yes`.")
         return report(screen, [_not_applied(plan) for plan in plans])
     # After a prompt, pin the digest of the confirmed plan. `--yes` accepts the plan as it is at apply time.
@@ -259,13 +261,24 @@ def _not_applied(plan: RunPlan) -> RunReport:
     )
 
 
-def confirmed(screen: Screen, question: str) -> bool:
-    """Ask on the terminal. Without a terminal the answer is no."""
-    if not sys.stdin.isatty():
+def confirmed(screen: Screen, question: str, *, given: bool = False) -> bool:
+    """Ask on the terminal. Without a terminal the answer is no.
+
+    given: standard input held something else, so a pipe there does not mean that nobody is at the terminal.
+    """
+    if not _askable(given=given):
         return False
-    screen.rest()
-    screen.error(question)
-    return sys.stdin.readline().strip().lower() in {"y", "yes"}
+    with suppress(OSError), ExitStack() as stack:  # a session may have no terminal, although stderr is one
+        answers = sys.stdin if sys.stdin.isatty() else stack.enter_context(Path("/dev/tty").open(encoding="utf-8"))
+        screen.rest()
+        screen.error(question)
+        return answers.readline().strip().lower() in {"y", "yes"}
+    return False
+
+
+def _askable(*, given: bool) -> bool:
+    """Tell whether a question can be asked: the answer comes from a terminal, and the question is seen there."""
+    return sys.stdin.isatty() or (given and sys.stderr.isatty())
 
 
 def _did_you_mean(key: str, known: Sequence[str]) -> str:

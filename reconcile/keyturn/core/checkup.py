@@ -22,7 +22,7 @@ class Check:
     """One line of an examination. `exit_code` is 0 unless the mark is `fail`."""
 
     part: str
-    """What was examined: `environment`, `manifest`, `account`, `target NAME`, `records` or `keys`."""
+    """What was examined: `environment`, `manifest`, `account`, `programs`, `target NAME`, `records` or `keys`."""
     what: str
     mark: Mark = Mark.OK
     remedy: str = ""

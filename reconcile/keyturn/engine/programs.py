@@ -3,17 +3,40 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import stat
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """The PATH of every such program, whatever that of keyturn is."""
 
+_SCRIPT = re.compile(rb"#![ \t]*(\S+)")
+_LINE = 256
+"""Bytes of the first line of a script that a kernel reads."""
+
 PATIENCE = 2.0
 """Seconds that a killed program has to end."""
+
+
+def obstacle(program: str) -> str:
+    """Say why this user could not start a program, named by its absolute path; empty if nothing is in the way."""
+    try:
+        if not stat.S_ISREG(Path(program).stat().st_mode):
+            return "it is not a file"
+        if not os.access(program, os.X_OK):
+            return "this user may not execute it"
+        with suppress(PermissionError), Path(program).open("rb") as file:  # a binary need not be readable
+            script = _SCRIPT.match(file.readline(_LINE))
+            if script and not os.access(script[1], os.X_OK):
+                return f"its interpreter {os.fsdecode(script[1])} cannot be executed"
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return ""
 
 
 def run(command: Sequence[str], variables: Mapping[str, str], *, seconds: float, stdin: str = "") -> str:

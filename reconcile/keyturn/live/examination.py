@@ -4,31 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keyturn.core.checkup import Check, failed, failure, skipped, warned
-from keyturn.core.errors import CredentialError, KeyturnError, TargetMisfit, TargetUnavailable
+from keyturn.core.errors import CredentialError, KeyturnError, TargetForbidden, TargetMisfit, TargetUnavailable
 from keyturn.core.model import Delivery, Desired
 from keyturn.core.record import Record, parse_record
+from keyturn.engine import programs
 from keyturn.live.account import Account
 from keyturn.live.open_targets import Targets
 from keyturn.live.signatures import OFF, VARIABLE, Signatures, Stored, signed
 from keyturn.report.lines import count
 from keyturn.targets.base import Target
-from keyturn.targets.probing import Probing
+from keyturn.targets.probing import Explaining, Probing
 
 RECORDS = "records"
+PROGRAMS = "programs"
 NAMED = 5
 """How many keys or places are named; more are counted."""
 
 
-def examine_target(name: str, target: Target, deliveries: Sequence[Delivery], blocked: set[str]) -> Iterator[Check]:
+def examine_target(
+    name: str, target: Target, deliveries: Sequence[Delivery], blocked: set[str], *, documents: str = ""
+) -> Iterator[Check]:
     """Yield what is found when these deliveries are read, and a write to each is tried that changes nothing.
 
-    The name of the target is added to `blocked` if it is of no use for any path.
+    The name of the target is added to `blocked` if it is of no use for any path. `documents`: the prefix of the
+    records, if they are in this target.
     """
     part = f"target {name}"
-    problems: list[KeyturnError] = []
+    problems: list[tuple[str, KeyturnError]] = []
     readable: list[Delivery] = []
     for delivery in deliveries:
         try:
@@ -36,14 +41,15 @@ def examine_target(name: str, target: Target, deliveries: Sequence[Delivery], bl
         except KeyturnError as error:
             if isinstance(error, CredentialError | TargetUnavailable) or error.where == part:
                 blocked.add(name)
-                yield failure(part, error)
+                paths = dict.fromkeys(one.path for one in deliveries)
+                yield failure(part, _explained(error, target, paths, documents))
                 return
-            problems.append(error)
+            problems.append((delivery.path, error))
         else:
             readable.append(delivery)
     if readable:
         yield Check(part, f"reachable, the login is accepted, {_of(len(readable), deliveries)} readable")
-    yield from _told(part, problems)
+    yield from _told(part, _each(problems, target))
     if not readable:
         return
     if not isinstance(target, Probing):
@@ -54,17 +60,50 @@ def examine_target(name: str, target: Target, deliveries: Sequence[Delivery], bl
         try:
             target.probe(path)
         except KeyturnError as error:
-            problems.append(error)
+            problems.append((path, error))
     if not problems:
         yield Check(part, f"{_of(len(readable), deliveries)} writable")
-    yield from _told(part, problems)
+    yield from _told(part, _each(problems, target))
+
+
+def _each(problems: Sequence[tuple[str, KeyturnError]], target: Target) -> list[KeyturnError]:
+    """Return the problems of paths, each with what to do about all of them."""
+    forbidden = dict.fromkeys(path for path, error in problems if isinstance(error, TargetForbidden))
+    return [_explained(error, target, forbidden, "") for _, error in problems]
+
+
+def _explained(error: KeyturnError, target: object, paths: Iterable[str], documents: str) -> KeyturnError:
+    """Return the error with a remedy for all that these paths and documents need of the target."""
+    if isinstance(target, Explaining):
+        error.remedy = target.whole_remedy(error, paths, documents) or error.remedy
+    return error
+
+
+def examine_programs(desired: Desired, keys: Collection[str]) -> Iterator[Check]:
+    """Yield whether the permitted programs of these keys' hooks (empty: all) and of the receivers can be started."""
+    users: dict[str, list[str]] = {}
+    for key in desired.keys:
+        if (not keys or key.id in keys) and not key.absent and key.hook and key.hook.allowed:
+            users.setdefault(key.hook.command[0], []).append(f"after_delivery of {key.id}")
+    for one in desired.receivers:
+        if one.command and one.allowed:
+            users.setdefault(one.command[0], []).append(f"notify.{one.name}")
+    for program, found in users.items():
+        if why := programs.obstacle(program):
+            remedy = f"Install {program} so that this user may execute it, or change the command in the manifest."
+            yield failed(PROGRAMS, f"{_some(found)}: {program} cannot be started: {why}", remedy)
+        else:
+            yield Check(PROGRAMS, f"{_some(found)}: {program} can be started")
 
 
 def _told(part: str, errors: Sequence[KeyturnError]) -> Iterator[Check]:
     """Yield the first few of these errors, each once, and the number of the rest."""
     once = list({(error.what, error.evidence): error for error in errors}.values())
+    told = ""
     for error in once[:NAMED]:
-        yield failure(part, error)
+        check = failure(part, error)
+        yield replace(check, remedy="As above.") if error.remedy == told and "\n" in told else check
+        told = error.remedy
     if len(once) > NAMED:
         yield failed(part, f"and {len(once) - NAMED} more of this kind", "Do the same for each.", once[0].exit_code)
 
@@ -88,13 +127,14 @@ def examine_records(
     """Yield what is found in the record store of a manifest; `learned` is filled in."""
     place = f"{desired.records.target}:{desired.records.prefix}"
     keys = f"{desired.records.prefix}/keys"
+    store: Target | None = None
     try:
         store = targets.get(desired.records.target)
         store.check_documents(desired.records.prefix)
         names = store.list_documents(keys)
         signatures = Signatures.of(environment)
     except KeyturnError as error:
-        yield failure(RECORDS, error)
+        yield failure(RECORDS, _explained(error, store, (), desired.records.prefix))
         return
     known = [key.id for key in desired.keys]
     documents: list[tuple[str, Stored]] = []
@@ -103,7 +143,7 @@ def examine_records(
         try:
             found = store.read_document(f"{keys}/{name}")
         except KeyturnError as error:
-            broken.append(_for_all(error, desired.records.prefix, name))
+            broken.append(_for_all(error, store, desired.records.prefix, name))
         else:
             if found.text is not None:
                 stored = Stored(f"{keys}/{name}", found.text, found.version, store.capabilities.counts)
@@ -121,7 +161,7 @@ def examine_records(
             store.probe_document(f"{keys}/{name}")
             store.probe_document(f"{desired.records.prefix}/slots/{name}")
         except KeyturnError as error:
-            yield failure(RECORDS, _for_all(error, desired.records.prefix, name))
+            yield failure(RECORDS, _for_all(error, store, desired.records.prefix, name))
         else:
             yield Check(RECORDS, f"{place} is writable")
     yield from _signatures(documents, signatures)
@@ -129,8 +169,9 @@ def examine_records(
     yield from _unlisted(mine, known)
 
 
-def _for_all(error: KeyturnError, prefix: str, name: str) -> KeyturnError:
+def _for_all(error: KeyturnError, store: Target, prefix: str, name: str) -> KeyturnError:
     """Return the error with a remedy for all documents: a policy names the prefix, not each of them."""
+    _explained(error, store, (), prefix)
     for folder in ("keys", "slots"):
         error.remedy = error.remedy.replace(f"{prefix}/{folder}/{name}", f"{prefix}/*")
     return error

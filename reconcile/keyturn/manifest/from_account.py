@@ -23,7 +23,9 @@ _HEAD = """\
 # Only keys that are listed here are touched, and only by `keyturn apply`. First go through the lines with TO DO.
 #
 # adopt: your consent to take over the API key.
-#   existing    keeps its present secret. Put that secret into the delivery first, or: keyturn adopt KEY --secret stdin
+#   existing    keeps its present secret. Put that secret into the delivery first, or let keyturn ask for it:
+#               keyturn adopt KEY --secret stdin
+#               From a pipe, add --yes: printf %s "$SECRET" | keyturn adopt KEY --secret stdin --yes
 #   regenerate  makes a new secret at the first apply, and the present one dies at once.
 # rotation.strategy:
 #   in-place     one API key: consumers are refused from a rotation until they read the new secret.

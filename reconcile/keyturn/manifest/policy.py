@@ -232,13 +232,13 @@ def _source(path: FilePath) -> bytes:
                 raise _wrong(path, "is not a regular file, so it is not read as a policy")
             source = file.read(LIMIT_BYTES + 1)
     except FileNotFoundError:
-        raise _wrong(path, "there is no such policy; `keyturn policy init` writes one") from None
+        raise _wrong(path, "there is no such policy; `keyturn policy init --out FILE` writes one") from None
     except IsADirectoryError:
         raise _wrong(path, "is a directory; a policy is one file") from None
     except OSError as error:
         raise _wrong(path, f"cannot be read: {error.strerror}") from None
     if not source.strip():
-        raise _wrong(path, "the policy is empty; `keyturn policy init` writes one")
+        raise _wrong(path, "the policy is empty; `keyturn policy init --out FILE` writes one")
     return source
 
 

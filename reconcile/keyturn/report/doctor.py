@@ -30,7 +30,9 @@ def doctor_lines(checks: Sequence[Check], *, problems_only: bool = False) -> Ite
 def _lines(check: Check) -> Iterator[Line]:
     yield line("  ", Span(f"{check.mark:<{_WIDTH}}", _TONES[check.mark]), "  ", check.what)
     if check.remedy:
-        yield line("  ", " " * _WIDTH, "  ", Span("do", Tone.HEAD), f" {check.remedy}")
+        first, *others = check.remedy.split("\n")
+        yield line("  ", " " * _WIDTH, "  ", Span("do", Tone.HEAD), f" {first}")
+        yield from (line("  ", " " * _WIDTH, "     ", other) for other in others)
 
 
 def _summary(checks: Sequence[Check]) -> Line:

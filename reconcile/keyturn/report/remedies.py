@@ -28,8 +28,8 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.ADOPT_UUID: "name the API key to take in the entry: `adopt: {{secret: regenerate, a: UUID}}`; `b: UUID` for "
     "slot b",
     Remedy.ADOPT_LIVE: "say whose secret is in use: `keyturn adopt {key} --live a`, or `--live b`",
-    Remedy.ADOPT_SECRET: "`keyturn adopt {key} --secret stdin` reads the present secret, `--secret regenerate` makes a "
-    "new one",
+    Remedy.ADOPT_SECRET: "`keyturn adopt {key} --secret stdin` asks for the present secret (from a pipe: with "
+    "`--yes`), `--secret regenerate` makes a new one",
     Remedy.PASTED: "say whose secret it is: `keyturn adopt {key} --live a`, or `--live b`; `keyturn rotate {key}` "
     "replaces it",
     Remedy.CONFIRM: "find out whose it is; if it is this key's, `keyturn adopt {key}` takes it",

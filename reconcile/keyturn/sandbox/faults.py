@@ -11,9 +11,11 @@ from http import HTTPStatus
 from typing import Final
 
 from keyturn.sandbox.settings import is_seconds
-from keyturn.sandbox.wire import CONTROL_OPS, INFERENCE_OPS, Answer, Call, Reply, render
+from keyturn.sandbox.wire import CONTROL_OPS, INFERENCE_OPS, Answer, Reply, render
 
 ANY: Final = "*"
+OF_NO_KEY: Final = frozenset({"list", "create", "account", "prepayment"})
+"""Operations that are about no single key."""
 OPS: Final = (*CONTROL_OPS, *INFERENCE_OPS, ANY)
 KINDS: Final = (
     "error-NNN",
@@ -32,7 +34,7 @@ DROPPED: Final = Reply(None)
 class Fault:
     """One armed fault.
 
-    op: the operation that it affects, or `*`. uuid: only requests with this uuid in the path, unless empty.
+    op: the operation that it affects, or `*`. uuid: only requests about this key or with a secret of it, unless empty.
     kind: one of KINDS; `error-NNN` stands for any status from 400 to 599.
     times: how often it takes effect; None means until it is cleared. after: how many matching requests pass first.
     delay: seconds; real time for `slow`, sandbox time for `late`; also `Retry-After` of `error-429`.
@@ -70,11 +72,15 @@ class Fault:
             (_is_whole(self.status, 400, 599), "status: expected 400 to 599"),
             (all(isinstance(flag, bool) for flag in (self.drop, self.quiet)), "drop, quiet: expected true or false"),
             (isinstance(self.uuid, str), "uuid: expected text"),
+            (
+                not self.uuid or self.op not in OF_NO_KEY,
+                f"uuid: expected only with an op about one key, not with {self.op}",
+            ),
         )
 
-    def strikes(self, call: Call) -> bool:
-        """Tell whether this fault matches a request."""
-        return self.op in (call.op, ANY) and self.uuid in ("", call.subject)
+    def strikes(self, op: str, uuid: str) -> bool:
+        """Tell whether this fault matches a request: its operation, and the uuid of the key that it is about."""
+        return self.op in (op, ANY) and self.uuid in ("", uuid)
 
     def view(self) -> dict[str, object]:
         """Return the fault as a JSON object."""
@@ -90,12 +96,15 @@ def fault_from(options: Mapping[str, object]) -> Fault:
     return Fault(**dict(options))  # type: ignore[arg-type]  # __post_init__ checks every value
 
 
-def take(faults: tuple[Fault, ...], call: Call) -> tuple[tuple[Fault, ...], Fault | None]:
-    """Return the faults that stay armed, and the first one that affects this request. Each match counts for `after`."""
+def take(faults: tuple[Fault, ...], op: str, uuid: str = "") -> tuple[tuple[Fault, ...], Fault | None]:
+    """Return the faults that stay armed, and the first one that affects this request. Each match counts for `after`.
+
+    `uuid`: the key that the request is about; empty if there is none.
+    """
     struck: Fault | None = None
     left: list[Fault] = []
     for fault in faults:
-        if not fault.strikes(call):
+        if not fault.strikes(op, uuid):
             left.append(fault)
         elif fault.after:
             left.append(replace(fault, after=fault.after - 1))

@@ -92,7 +92,7 @@ class Service:
             self._count += 1
             n, before, credential = self._count, self._state, self._credential(call.bearer, now)
             request_id = account.derive_uuid(self._seed, "request", n)
-            self._faults, fault = take(self._faults, call)
+            self._faults, fault = take(self._faults, call.op, self._key_of(call))
             if fault is None:
                 reply = render(self._answer(call, now, request_id))
             else:
@@ -155,6 +155,11 @@ class Service:
                 self._log[late.n] = replace(self._log[late.n], effect_at=late.due)
         self._pending = tuple(late for late in self._pending if late.due > now)
         return now
+
+    def _key_of(self, call: Call) -> str:
+        """Return the uuid of the key that a request names, or whose secret, alive or dead, it is sent with."""
+        minted = self._state.secrets.get(call.bearer) if call.is_inference else None
+        return minted.uuid if minted else "" if call.is_inference else call.subject
 
     def _credential(self, bearer: str, now: float) -> str:
         if not bearer:

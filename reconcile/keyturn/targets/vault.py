@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import BaseModel, Field
 
-from keyturn.core.errors import Conflict, InputError, TargetForbidden, TargetMisfit
+from keyturn.core.errors import Conflict, InputError, KeyturnError, TargetForbidden, TargetMisfit
 from keyturn.core.origins import origin_of
 from keyturn.core.secret import Secret
 from keyturn.targets.base import (
@@ -158,6 +158,15 @@ class VaultTarget:
     def probe_document(self, path: str) -> None:
         """Do the same: a document is a path like any other."""
         self.probe(path)
+
+    def whole_remedy(self, error: KeyturnError, deliveries: Iterable[str], documents: str) -> str:
+        """Return all lines of the policy, if this error is about rights."""
+        from keyturn.targets.vault_kv import HIDDEN, NoMount
+
+        if not isinstance(error, NoMount | TargetForbidden):
+            return ""
+        needed = self._store.whole_policy(deliveries, documents)
+        return f"{HIDDEN} {needed}" if isinstance(error, NoMount) else needed
 
     def read_document(self, path: str) -> Document:
         """Read a document."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -14,6 +14,7 @@ from keyturn.targets.base import Guard
 from keyturn.targets.servers import Action
 from keyturn.targets.vault_server import BAD, NOT_FOUND, OK, Answer, Ask, Server
 
+HIDDEN = "Check `mount`. If it is right, the login's policy allows nothing below it."
 Model = TypeVar("Model", bound=BaseModel)
 
 NO_VERSION = 2**31 - 1
@@ -53,6 +54,10 @@ class _Keys(BaseModel):
 
 class _Config(BaseModel):
     delete_version_after: str = "0s"
+
+
+class NoMount(TargetMisfit):
+    """There is no such mount, or the login may use nothing of it: the server gives the same answer."""
 
 
 class KeyValue:
@@ -158,7 +163,7 @@ class KeyValue:
         """
         if self._known:
             return
-        action = Action(f"target {self._name}", f"look up the mount {self._shown}")
+        action = Action(f"target {self._name}", f"look up the mount {self._shown!r}")
         answer = self._server.probe(
             action, lambda client: client.adapter.get(f"/v1/sys/internal/ui/mounts/{self._mount}")
         )
@@ -167,30 +172,39 @@ class KeyValue:
         mount = _parse(_Mount, answer, action)
         if mount.path.strip("/") != self._mount:
             hidden = self._shown != self._mount
-            why = "it has a shorter path" if hidden else f"the mount is {mount.path.strip('/')}"
+            why = "it has a shorter path" if hidden else f"the mount is {mount.path.strip('/')!r}"
             raise self._no_mount(why, needed)
         version = (mount.options or {}).get("version", "1")
         if mount.type != "kv" or version != "2":
             found = f"KV version {version}" if mount.type == "kv" else f"of type {mount.type}"
             raise TargetMisfit(
-                f"the mount {self._shown} is not KV version 2",
+                f"the mount {self._shown!r} is not KV version 2",
                 where=f"target {self._name}",
                 evidence=f"it is {found}, which cannot compare and set",
                 remedy=f"Use another mount, or upgrade this one: vault kv enable-versioning {self._shown}.",
             )
         self._known = True
 
-    def _no_mount(self, evidence: str, needed: str) -> TargetMisfit:
-        return TargetMisfit(
-            f"there is no mount {self._shown} that this login may use",
+    def _no_mount(self, evidence: str, needed: str) -> NoMount:
+        return NoMount(
+            f"there is no mount {self._shown!r} that this login may use",
             where=f"target {self._name}",
             evidence=evidence,
-            remedy=f"Check `mount`. If it is right, the login's policy allows nothing below it. {needed}",
+            remedy=f"{HIDDEN} {needed}",
         )
 
     def policy(self, path: str, *capabilities: str) -> str:
         """Return the line that a policy needs for these capabilities on the data of a path."""
         return _policy(f"{self._shown}/data/{path}", *capabilities)
+
+    def whole_policy(self, deliveries: Iterable[str], documents: str) -> str:
+        """Return all lines that a policy needs for the deliveries to these paths and the documents below a prefix."""
+        found = [_line(f"{self._shown}/data/{path}", "create", "read", "update") for path in deliveries]
+        if documents:
+            found.append(_line(f"{self._shown}/data/{documents}/*", "create", "read", "update"))
+            found.append(_line(f"{self._shown}/metadata/{documents}/*", "list"))
+            found.append(_line(f"{self._shown}/config", "read"))
+        return "\n".join(["Its policy needs:", *found])
 
     def _action(self, verb: str, path: str, part: str, *capabilities: str) -> Action:
         below = f"{self._shown}/{part}/{path}"
@@ -198,8 +212,12 @@ class KeyValue:
 
 
 def _policy(path: str, *capabilities: str) -> str:
+    return f"Its policy needs: {_line(path, *capabilities)}"
+
+
+def _line(path: str, *capabilities: str) -> str:
     words = ", ".join(f'"{capability}"' for capability in capabilities)
-    return f'Its policy needs: path "{path}" {{ capabilities = [{words}] }}'
+    return f'path "{path}" {{ capabilities = [{words}] }}'
 
 
 def _parse(model: type[Model], answer: Answer, action: Action, *, writing: bool = False) -> Model:
