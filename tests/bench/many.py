@@ -30,7 +30,7 @@ from tests.support.process import run
 
 FEW, MANY = 1000, 10_000
 ROUNDS = 3
-LINEAR = 1.3
+LINEAR = 1.2
 MEMORY = 150
 """The most MB of the whole process."""
 ADDRESS = "https://vault.example.com:8200"
