@@ -106,6 +106,7 @@ def delete(props: Props) -> None:
         timing=desired.timing,
         permit=desired.permit,
         homes={target.name: target.homes for target in desired.targets},
+        record_target=desired.records.target,
     )
     if session.uniqueness.has(key.id):
         messages.warn(f"{key.id}: another resource of this program has this key now; nothing was changed")

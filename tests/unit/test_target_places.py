@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from keyturn.core.errors import ManifestError
-from keyturn.core.model import Delivery, Desired, SlotName, TargetConfig
+from keyturn.core.model import Delivery, Desired, DesiredKey, SlotName, TargetConfig
 from keyturn.core.record import DeliveryState, HeldAt, Record, Slot, dump, parse_record
 from keyturn.manifest import load_data
 from keyturn.targets.places import place_of, store_of
@@ -160,10 +160,16 @@ def test_a_home_in_a_record_of_an_earlier_version_has_not_moved(sample: Path) ->
     earlier = replace(
         record, deliveries=tuple(replace(item, home=old[item.delivery.target]) for item in record.deliveries)
     )
-    assert earlier.at_home(homes) == earlier
+    assert earlier.at_home(DesiredKey("bot", "tests", homes=homes)) == earlier
     written = json.loads(dump(earlier.homed(homes)))
     assert [one["home"] for one in written["deliveries"]] == [homes[d.delivery.target][0] for d in earlier.deliveries]
     assert written["deliveries"] == [] or old["v"] not in str(written)
+
+
+def entry(delivery: Delivery, record_target: str = "", **homes: str) -> DesiredKey:
+    """Return an entry with one delivery, and the homes of the manifest's targets."""
+    stores = {name: (home, "") for name, home in homes.items()}
+    return DesiredKey("bot", "tests", deliveries=(delivery,), homes=stores, record_target=record_target)
 
 
 def test_another_name_of_the_same_target_is_the_same_delivery() -> None:
@@ -172,14 +178,31 @@ def test_another_name_of_the_same_target_is_the_same_delivery() -> None:
     noted = DeliveryState(old, 3, "7", "0" * 16, home="here")
     slot = Slot("uuid-1", "bot", held_in=(HeldAt(old, "7"),))
     record = Record("bot", "tests", "00" * 32, slots={SlotName.A: slot}, deliveries=(noted,))
-    named = record.at_home({"vault": ("here", "")}, (new,))
+    named = record.at_home(entry(new, vault="here"))
     assert named.deliveries == (replace(noted, delivery=new),)
     assert named.slots[SlotName.A].held_in == (HeldAt(new, "7"),)
     both = replace(record, deliveries=(noted, replace(noted, delivery=new)))
-    assert both.at_home({"v": ("here", ""), "vault": ("here", "")}, (new,)).deliveries == both.deliveries[1:]
-    for homes in ({"vault": ("there", "")}, {}):
-        assert record.at_home(homes, (new,)) == record
-    assert record.at_home({"vault": ("here", "")}, (replace(new, path="web"),)) == record
+    assert both.at_home(entry(new, v="here", vault="here")).deliveries == both.deliveries[1:]
+    for homes in ({"vault": "there"}, {}):
+        assert record.at_home(entry(new, **homes)) == record
+    assert record.at_home(entry(replace(new, path="web"), vault="here")) == record
+
+
+def test_a_record_without_homes_knows_another_name_of_a_target_that_is_still_there() -> None:
+    """Earlier versions noted no home for the target that holds the records."""
+    old, new = Delivery("v", "app", "KEY"), Delivery("vault", "app", "KEY")
+    record = Record("bot", "tests", "00" * 32, deliveries=(DeliveryState(old, 3, "7", "0" * 16),))
+    assert record.at_home(entry(new, "v", v="here", vault="here")).deliveries[0].delivery == new
+    assert record.at_home(entry(new, "v", v="here", vault="there")) == record
+    assert record.at_home(entry(new, "v", vault="here")) == record
+
+
+def test_deliveries_beside_the_records_move_with_them() -> None:
+    """Those of another target that has moved are forgotten."""
+    noted = DeliveryState(Delivery("v", "app", "KEY"), 3, "7", "0" * 16, home="here")
+    record = Record("bot", "tests", "00" * 32, deliveries=(noted,))
+    assert record.at_home(entry(noted.delivery, "v", v="there")) == record
+    assert record.at_home(entry(noted.delivery, "w", v="there", w="x")).deliveries == ()
 
 
 class Foreign(BaseModel):

@@ -271,7 +271,9 @@ class DesiredKey:
     fingerprint: str = ""
     """Digest of the entry as written; a change of it unparks the key."""
     homes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """`TargetConfig.homes` of each target that could move without its records."""
+    """`TargetConfig.homes` of each target."""
+    record_target: str = ""
+    """The target that holds the records: its deliveries move with them."""
     permit: Permit | None = None
     """What the operator's policy allows; None without a policy."""
     hook: Hook | None = None

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import Field, TypeAdapter, ValidationError
 
 from keyturn.core.errors import TargetMisfit
-from keyturn.core.model import Cause, Delivery, Event, Moment, SlotName, Strategy
+from keyturn.core.model import Cause, Delivery, DesiredKey, Event, Moment, SlotName, Strategy
 
 HISTORY = 20
 FORGOTTEN = "forgotten"
@@ -92,8 +92,10 @@ class DeliveryState:
         """Tell whether this is a delivery by another name: targets are the same by home, or else by name."""
         if (delivery.path, delivery.field) != (self.delivery.path, self.delivery.field):
             return False
-        known = homes.get(delivery.target, ())
-        return self.home in known if self.home and known else self.delivery.target == delivery.target
+        mine, known = (self.home,) if self.home else homes.get(self.delivery.target, ()), homes.get(delivery.target, ())
+        if set(filter(None, mine)) & set(known):
+            return True
+        return not (self.home and known) and self.delivery.target == delivery.target
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,12 +264,13 @@ class Record:
         known = (replace(item, home=homes.get(item.delivery.target, (item.home,))[0]) for item in self.deliveries)
         return replace(self, deliveries=tuple(known))
 
-    def at_home(self, homes: Mapping[str, tuple[str, ...]], wanted: tuple[Delivery, ...] = ()) -> Record:
-        """Return the record without what it says of targets that have moved since, in the names of `wanted`.
+    def at_home(self, desired: DesiredKey) -> Record:
+        """Return the record without what it says of targets that have moved since, in the names of the entry.
 
-        A wanted delivery may be one of the record's, by another name of its target.
+        A wanted delivery may be one of the record's, by another name of its target. The target that holds the records
+        has not moved: else no record would be found there.
         """
-        names = {item.delivery: self._name_now(item, homes, wanted) for item in self.deliveries}
+        names = {item.delivery: self._name_now(item, desired) for item in self.deliveries}
         if all(now == before for before, now in names.items()):
             return self
         renamed = (replace(item, delivery=now) for item in self.deliveries if (now := names[item.delivery]))
@@ -277,12 +280,11 @@ class Record:
             deliveries=tuple(renamed),
         )
 
-    def _name_now(
-        self, noted: DeliveryState, homes: Mapping[str, tuple[str, ...]], wanted: tuple[Delivery, ...]
-    ) -> Delivery | None:
+    def _name_now(self, noted: DeliveryState, desired: DesiredKey) -> Delivery | None:
         """Return the present name of a delivery, None if its target has moved or if it is noted by that name too."""
-        named = noted.delivery
-        if noted.home and noted.home not in homes.get(named.target, (noted.home,)):
+        named, homes, wanted = noted.delivery, desired.homes, desired.deliveries
+        stays = not noted.home or named.target == desired.record_target
+        if not stays and noted.home not in homes.get(named.target, (noted.home,)):
             return None
         if named in wanted:
             return named

@@ -93,10 +93,7 @@ def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # n
             return Claimed(stored.claim)
         case LookSource(key):
             found = world.read_record(key)
-            return Source(
-                found.record.at_home(state.desired.homes, state.desired.deliveries) if found.record else None,
-                found.version,
-            )
+            return Source(found.record.at_home(state.desired) if found.record else None, found.version)
         case Relist():
             return Listed(world.list_keys(fresh=True))
         case Check():

@@ -65,7 +65,7 @@ def observe(world: World, desired: DesiredKey, options: Options, run: str, hand:
     began = clock(world)  # before the list, by which it is compared with the API's
     keys = world.list_keys()
     stored = world.read_record(desired.id)
-    record = stored.record.at_home(desired.homes, desired.deliveries) if stored.record else None
+    record = stored.record.at_home(desired) if stored.record else None
     now, watch = clock(world), options.watch
     since = watch.since if watch and watch.version == stored.version else now.uptime
     fresh_key = world.random_hex(32)
@@ -94,8 +94,7 @@ def observe(world: World, desired: DesiredKey, options: Options, run: str, hand:
 def refresh(world: World, state: State, stored: StoredRecord) -> State:
     """Take a record that was read again: what is open in it is found, not just written (rule 1)."""
     run, before = state.run, state.record
-    now, record = clock(world, run), stored.record
-    record = record.at_home(state.desired.homes, state.desired.deliveries) if record else None
+    now, record = clock(world, run), stored.record.at_home(state.desired) if stored.record else None
     intent = record.intent if record else None
     mine = intent is not None and intent.run == run.id
     open_before = before.intent if before else None

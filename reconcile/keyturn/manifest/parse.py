@@ -314,15 +314,18 @@ def _desired(reading: Reading) -> Desired:
     model = reading.model
     assert reading.records is not None  # noqa: S101  (its absence is a mistake)
     timing = Timing(**{name: value.total_seconds() for name, value in model.timing})
-    # The record store has not moved: otherwise no record would be found there.
     freezes = tuple(Freeze(one.since, one.until, one.reason) for one in model.freeze)
-    homes = {name: target.homes for name, target in reading.targets.items() if name != reading.records.target}
+    homes = {name: target.homes for name, target in reading.targets.items()}
     return Desired(
         owner=model.name,
         targets=tuple(reading.targets.values()),
         records=reading.records,
         keys=tuple(
-            dataclasses.replace(_desired_key(key, model.name, entry, timing, freezes, reading.commands), homes=homes)
+            dataclasses.replace(
+                _desired_key(key, model.name, entry, timing, freezes, reading.commands),
+                homes=homes,
+                record_target=reading.records.target,
+            )
             for key, entry in model.keys.items()
         ),
         rotations_per_run=model.limits.rotations_per_run,
