@@ -271,3 +271,15 @@ def test_a_delivery_that_stays_impossible_says_why() -> None:
     assert report.exit_code == 1
     assert not universe.accepted(leaked)
     assert "no answer" in report.end.why
+
+
+def test_the_history_tells_a_delivery_that_failed() -> None:
+    """It does not say that it was brought up to date."""
+    one = entry(Strategy.ALTERNATING)
+    universe = settled(one)
+    world = Failing(universe, {}, TIMING)
+    world.failing = 10_000
+    go(world, one, COMPROMISED)
+    told = [event.what for event in universe.records["main"][0].history]
+    assert not any("brought up to date" in what for what in told[-3:])
+    assert any(what.startswith("not delivered: ") and "no answer" in what for what in told)

@@ -41,7 +41,7 @@ def command(*, file: tuple[str, ...]) -> int:
     if screen.format == "json":
         return _document(0, checked.manifests, unsure=checked.unsure)
     if checked.unsure:
-        screen.say("The environment lacks settings that `plan` and `apply` need:")
+        screen.say("This environment lacks settings that the manifest needs:")
     for mistake in checked.unsure:
         screen.say(f"  {mistake}")
     for desired in checked.manifests:

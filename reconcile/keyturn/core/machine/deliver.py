@@ -185,6 +185,9 @@ def commit(state: State) -> Decision | None:
         old = record.delivery(item) or DeliveryState(item)
         states.append(held if reading.digest == live else replace(old, digest=None, version=""))
     names = ", ".join(str(item) for item in unwanted(state) if merged(state, item))
+    late = [item for item in places(state) if readings[item].digest != live]
+    whys = (f"{item}: {state.run.unwritten.get(item) or readings[item].problem or 'does not hold it'}" for item in late)
+    what = f"not delivered: {'; '.join(whys)}" if late else "deliveries brought up to date"
     done = note(
         replace(
             record,
@@ -193,7 +196,7 @@ def commit(state: State) -> Decision | None:
             hook_due=record.hook_due or state.desired.hook is not None,
         ),
         state,
-        "deliveries brought up to date" + (f"; left as another name of one of them: {names}" if names else ""),
+        what + (f"; left as another name of one of them: {names}" if names else ""),
         intent_of(state).cause,
     )
     return WriteRecord(done, Write.COMMIT)

@@ -121,7 +121,7 @@ class HttpClient:
                 "could not connect",
                 where=self.url,
                 evidence=redact(str(error) or _kind(error), bearer),
-                remedy="Check the network, and KEYTURN_API_URL if it is set.",
+                remedy="Check the network, and KEYTURN_API_URL or KEYTURN_INFERENCE_URL if it is set.",
             )
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, ValueError) as error:
             late = watchdog.expired or isinstance(error, httpx.TimeoutException)
