@@ -57,7 +57,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def _wants_a_cluster(item: pytest.Item) -> bool:
     parameters = getattr(getattr(item, "callspec", None), "params", {})
-    return "cluster" in getattr(item, "fixturenames", ()) or "kubernetes" in parameters.values()
+    at_contract = item.path.parent.name == "contract" and "kubernetes" in parameters.values()
+    return "cluster" in getattr(item, "fixturenames", ()) or at_contract
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
