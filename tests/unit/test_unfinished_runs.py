@@ -283,3 +283,18 @@ def test_the_history_tells_a_delivery_that_failed() -> None:
     told = [event.what for event in universe.records["main"][0].history]
     assert not any("brought up to date" in what for what in told[-3:])
     assert any(what.startswith("not delivered: ") and "no answer" in what for what in told)
+
+
+def test_the_old_secret_put_back_is_taken_while_the_new_one_is_dead() -> None:
+    """Someone put the old one back in the overlap, and the new one was regenerated: nothing dead is delivered."""
+    one = entry(Strategy.ALTERNATING)
+    universe = settled(one)
+    old = universe.fields[PLACES[0]]
+    go(plain(universe, one), one, ROTATE)
+    new = universe.records["main"][0].live
+    stolen(universe)
+    universe.fields[PLACES[0]] = old
+    report = go(plain(universe, one), one, VERIFY)
+    assert universe.accepted(universe.fields[PLACES[0]])
+    assert universe.records["main"][0].live is not new
+    assert report.mints == 0

@@ -111,8 +111,14 @@ def _refused(known: Facts, record: Record) -> Iterator[End]:
     holders = [place for place in known.wanted if (read := known.readings.get(place)) and read.digest in dead]
     if holders:
         yield End(Reason.REFUSED, f"the API refuses the secret that {_names(holders)} {_hold(holders)}")
-    elif known.wanted and record.live_digest in dead:
+    elif known.wanted and record.live_digest in dead and not _all_work(known):
         yield End(Reason.REFUSED, "the API refuses the live secret")
+
+
+def _all_work(known: Facts) -> bool:
+    """Tell whether every delivery was read with a secret that the API accepts, such as the other slot's."""
+    good = {digest for digest, result in known.verdicts.items() if result.verdict in GOOD}
+    return all((read := known.readings.get(place)) is not None and read.digest in good for place in known.wanted)
 
 
 def _gone(known: Facts, record: Record) -> Iterator[End]:

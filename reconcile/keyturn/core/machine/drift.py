@@ -151,10 +151,15 @@ def verified(state: State) -> Decision | None:
     return WriteRecord(note(replace(record, unverified=""), state, "verified"), Write.KEEP)
 
 
+def dead(state: State) -> bool:
+    """Tell whether the live secret is refused: a delivery may have been put back to the other slot's, which works."""
+    return verdict(state, live_of(state)) is Verdict.REFUSED
+
+
 def replaced(state: State) -> bool:
     """Tell whether another secret may be the live one: this one is refused, or an operator says so."""
     told = state.options.adopt is not None and state.options.adopt.live is not None
-    return verdict(state, live_of(state)) is Verdict.REFUSED or (told and differs(state))
+    return dead(state) or (told and differs(state))
 
 
 DRIFT: Chain = (
@@ -164,7 +169,7 @@ DRIFT: Chain = (
     Branch("drift-compared", when=comparable),
 )
 LOST: Chain = (look_back, rolled_back, pasted)
-COMPARED: Chain = (when(untried, try_in_hand), verified, when(replaced, pasted))
+COMPARED: Chain = (when(untried, try_in_hand), verified, when(dead, rolled_back), when(replaced, pasted))
 
 
 def _unjudged(state: State, digest: str) -> End:
