@@ -35,6 +35,7 @@ from keyturn.targets.base import (
     parse_settings,
     root_mistakes,
     secret_of,
+    with_field,
 )
 
 Fields = dict[str, object]
@@ -103,9 +104,7 @@ class JsonDirectory(WithoutDocuments, WithoutServer):
             return Value(self._held(fields, path, field)), fields
 
         def write_over(fields: Fields) -> str:
-            changed = {name: value for name, value in fields.items() if name != field}
-            if secret:
-                changed[field] = secret.reveal()
+            changed = with_field(fields, field, secret)
             guard()  # the last moment at which keyturn may say no
             self._store(path, field, changed)
             return ""  # no version is kept; None would mean: read and merge again

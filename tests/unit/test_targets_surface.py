@@ -15,7 +15,7 @@ PUBLIC = """
     TRIES Capabilities Conflict CredentialError Document Guard InputError NoConsent Secret Target TargetContext
     TargetError TargetForbidden TargetMisfit TargetSettings TargetUnavailable Value WithoutDeliveries WithoutDocuments
     WithoutServer check_origins check_path merge origin_mistakes parse_settings proxy_for root_mistakes secret_of tries
-    unguarded
+    unguarded with_field
 """
 OLD, NEW, OTHER = Secret("sk-do-old"), Secret("sk-do-new"), Secret("sk-do-other")
 

@@ -26,6 +26,7 @@ from keyturn.core.errors import (
     TargetUnavailable,
 )
 from keyturn.core.secret import Secret
+from keyturn.targets.fields import named, secret_of, with_field
 from keyturn.targets.files import root_mistakes
 from keyturn.targets.origins import NoConsent, origin_mistakes, proxy_for
 from keyturn.targets.places import TargetSettings
@@ -61,6 +62,7 @@ __all__ = [
     "secret_of",
     "tries",
     "unguarded",
+    "with_field",
 ]
 
 Guard = Callable[[], None]
@@ -297,7 +299,7 @@ def merge(
             return value.version
         if value.secret != expected:
             raise Conflict(
-                f"{_named(field)} was modified concurrently",
+                f"{named(field)} was modified concurrently",
                 where=where,
                 evidence=f"it is {'absent' if value.secret is None else 'another secret'}"
                 + (f" at version {value.version}" if value.version else ""),
@@ -319,24 +321,6 @@ def tries(pause: float = 0.0) -> Iterator[int]:
         if number and pause:
             time.sleep(pause * 2 ** (number - 1))
         yield number
-
-
-def secret_of(value: object, field: str, where: str) -> Secret | None:
-    """Return the value of a field as a secret; None if it is absent or empty.
-
-    Raises:
-        TargetMisfit: the value is not text; it is not repeated.
-    """
-    if value is None or value == "":
-        return None
-    if isinstance(value, str):
-        return Secret(value)
-    raise TargetMisfit(
-        f"{_named(field)} does not hold text",
-        where=where,
-        evidence=f"it is a JSON {type(value).__name__}",
-        remedy="Use another field, or remove this one.",
-    )
 
 
 def unguarded() -> None:
@@ -393,7 +377,3 @@ def check_path(path: str) -> str:
                 evidence="a segment has one or more of A-Z a-z 0-9 _ . @ = + - and is not . or ..",
             )
     return path
-
-
-def _named(field: str) -> str:
-    return f"the field {field}" if field else "the value"

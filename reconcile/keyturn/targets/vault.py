@@ -27,6 +27,7 @@ from keyturn.targets.base import (
     parse_settings,
     secret_of,
     unguarded,
+    with_field,
 )
 from keyturn.targets.documents import DOCUMENT, refuse_document, refuse_null
 from keyturn.targets.files import authority, authority_mistakes
@@ -227,10 +228,7 @@ class VaultTarget:
             return Value(self._held(entry, path, field), str(entry.version))
 
         def write_over(entry: Entry) -> str | None:
-            fields = {name: value for name, value in (entry.fields or {}).items() if name != field}
-            if secret:
-                fields[field] = secret.reveal()
-            written = self._store.write(path, fields, entry.version, guard)
+            written = self._store.write(path, with_field(entry.fields or {}, field, secret), entry.version, guard)
             return str(written.version) if written else None
 
         read = self._prepared.reader(path, expected, lambda: self._store.read(path), value)
