@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from keyturn.core.results import RunStatus
     from keyturn.live.account import Account
     from keyturn.live.open_targets import Targets
-    from keyturn.manifest import Policy, Source
+    from keyturn.manifest import Source
+    from keyturn.manifest.policy import Policy
 
 TOLD = 20
 """How many mistakes of a manifest are told; `keyturn validate` tells all."""

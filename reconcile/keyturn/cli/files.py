@@ -9,12 +9,16 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from keyturn.cli.console import Screen
 from keyturn.core.errors import InputError
-from keyturn.manifest import Policy, Source, Text, read_policy
+from keyturn.manifest import Source, Text, read_policy
+
+if TYPE_CHECKING:
+    from keyturn.manifest.policy import Policy
 
 LARGEST = 8 * 1024 * 1024
 """Bytes of a file that a command reads for its caller."""

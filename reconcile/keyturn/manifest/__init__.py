@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Mistake
 from keyturn.core.model import Desired
-from keyturn.manifest import violations
 from keyturn.manifest.digests import fingerprint
 from keyturn.manifest.draft import draft
 from keyturn.manifest.parse import INSTALLED, Checked, check_all, load, load_all, load_data, load_text
-from keyturn.manifest.policy import Policy, PolicyFile
-from keyturn.manifest.policy import read_policy as read_policy_of
 from keyturn.manifest.schema import AsWritten, Kinds
 from keyturn.manifest.schema import manifest_schema as schema_of
 from keyturn.manifest.sources import Source, Text, base_of, expand
 
+if TYPE_CHECKING:
+    from keyturn.manifest.policy import Policy
+
 __all__ = [
     "Checked",
     "Kinds",
-    "Policy",
     "Source",
     "Text",
     "base_of",
@@ -38,8 +38,6 @@ __all__ = [
     "read_policy",
 ]
 
-permitted = violations.permitted
-
 
 def manifest_schema(kinds: Kinds = INSTALLED) -> dict[str, object]:
     """Return the JSON Schema (draft 2020-12) of a manifest, including the settings of all installed kinds of target."""
@@ -48,15 +46,28 @@ def manifest_schema(kinds: Kinds = INSTALLED) -> dict[str, object]:
 
 def read_policy(path: Path, kinds: Kinds = INSTALLED) -> Policy:
     """Return the operator's policy in file `path`. Raises ManifestError with all its mistakes."""
-    return read_policy_of(path, kinds)
+    from keyturn.manifest import policy
+
+    return policy.read_policy(path, kinds)
 
 
 def check_policy(policy: Policy, desired: Desired, *, base: Path, kinds: Kinds = INSTALLED) -> tuple[Mistake, ...]:
     """Return everything in a desired state that the policy does not allow; `base` is where its relative paths begin."""
+    from keyturn.manifest import violations
+
     return violations.check(policy, desired, violations.Surroundings(kinds, base))
+
+
+def permitted(policy: Policy, desired: Desired) -> Desired:
+    """Return the desired state with what the policy allows its runs. The policy names its owner."""
+    from keyturn.manifest import violations
+
+    return violations.permitted(policy, desired)
 
 
 def policy_schema() -> dict[str, object]:
     """Return the JSON Schema (draft 2020-12) of an operator's policy."""
+    from keyturn.manifest.policy import PolicyFile
+
     schema = PolicyFile.model_json_schema(schema_generator=AsWritten)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "policy.v1.json", **schema}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from keyturn.core.model import LONGEST_FREEZE, Freeze
 from keyturn.core.schedule import thawed
@@ -59,7 +59,7 @@ def _check_freezes(reading: Reading) -> None:
 def _check_pools(reading: Reading) -> None:
     """Note each API name that starts with the prefix of a pool: the key would count as a spare."""
     pools = {entry.pool.prefix for _, entry in reading.present() if entry.pool}
-    for key, entry in reading.present():
+    for key, entry in reading.present() if pools else ():
         starts = {name[:length] for name in _api_names(reading, key, entry) for length in range(1, len(name) + 1)}
         for prefix in sorted(starts & pools):
             text = f"starts with the prefix of the pool {prefix!r}, so it would count as a spare; choose another name"
@@ -76,8 +76,7 @@ def check_once(readings: Sequence[Reading]) -> None:
     _check_whole_values(readings)
 
 
-@dataclass(frozen=True, slots=True)
-class _Taken:
+class _Taken(NamedTuple):
     """A value that only one key may have."""
 
     what: str
@@ -138,7 +137,7 @@ def _check_whole_values(readings: Sequence[Reading]) -> None:
                 if delivery.target in reading.targets:
                     fields[_spot(reading, delivery)].append((reading, path, delivery.field))
     for deliveries in fields.values():
-        if any(field for _, _, field in deliveries):
+        if len(deliveries) > 1 and any(field for _, _, field in deliveries):
             for reading, path, field in deliveries:
                 if not field:
                     text = "uses the whole value of a path in which another delivery uses a field; set a field"

@@ -17,7 +17,7 @@ _DIGITS = 16
 
 def fingerprint(desired: DesiredKey) -> str:
     """Return 16 hex digits of the SHA-256 of an entry with its defaults, without owner, timing, freezes and policy."""
-    entry = _fields(desired) | {"owner": "", "timing": Timing(), "fingerprint": "", "homes": {}, "permit": None}
+    entry = _fields(desired) | {"owner": "", "timing": _TIMING, "fingerprint": "", "homes": {}, "permit": None}
     del entry["record_target"]
     entry["hook"] = desired.hook and dataclasses.replace(desired.hook, allowed=False)
     entry["rotation"] = _fields(desired.rotation)
@@ -44,8 +44,7 @@ def place_digest(kind: str, place: Items) -> str:
 
 
 def _digest(value: object) -> str:
-    text = json.dumps(value, sort_keys=True, default=_shown)
-    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+    return hashlib.sha256(_JSON.encode(value).encode()).hexdigest()[:_DIGITS]
 
 
 def _shown(value: object) -> object:
@@ -61,3 +60,7 @@ def _fields(value: object) -> dict[str, Any]:
 @cache
 def _names(kind: Hashable) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))  # type: ignore[arg-type]  # a dataclass
+
+
+_JSON = json.JSONEncoder(sort_keys=True, default=_shown)
+_TIMING = _fields(Timing())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from keyturn.core.literals import looks_secret, names_secret
 from keyturn.core.sanitize import unsafe
@@ -71,27 +71,33 @@ def _is_null(node: Node) -> bool:
 class _Reader:
     environment: Mapping[str, str]
     mistakes: Mistakes
+    harmless: set[str] = field(default_factory=set)
+    """Texts without a secret, an unsafe character or a variable. Most of a manifest repeats a few of them."""
 
     def read(self, node: Node, path: Path) -> Node:
+        if isinstance(node, Scalar):
+            return self._scalar(node, path)
         if isinstance(node, Fields):
             entries = {name: self._entry(entry, (*path, name)) for name, entry in node.entries.items()}
-            return Fields(entries, node.place)
-        if isinstance(node, Items):
-            return Items(tuple(self.read(item, (*path, index)) for index, item in enumerate(node.nodes)), node.place)
-        return self._scalar(node, path)
+            return node if entries == node.entries else Fields(entries, node.place)
+        nodes = tuple([self.read(item, (*path, index)) for index, item in enumerate(node.nodes)])
+        return node if nodes == node.nodes else Items(nodes, node.place)
 
     def _entry(self, entry: Entry, path: Path) -> Entry:
-        self._check(entry.name, entry.place, path)
-        if "${" in entry.name:
-            self.mistakes.add(entry.place, path, _WHERE)
+        name, place, value = entry
+        if name not in self.harmless:
+            self._check(name, place, path)
+            if "${" in name:
+                self.mistakes.add(place, path, _WHERE)
         is_field = path[:-1] not in {("keys",), ("targets",)}
-        if is_field and names_secret(entry.name) and not _is_null(entry.value):
-            self.mistakes.settle(entry.value.place, path, _SECRET)
+        if is_field and names_secret(name) and not _is_null(value):
+            self.mistakes.settle(value.place, path, _SECRET)
             return entry
-        return Entry(entry.name, entry.place, self.read(entry.value, path))
+        found = self.read(value, path)
+        return entry if found is value else Entry(name, place, found)
 
     def _scalar(self, scalar: Scalar, path: Path) -> Scalar:
-        if not isinstance(scalar.value, str):
+        if not isinstance(scalar.value, str) or scalar.value in self.harmless:
             return scalar
         self._check(scalar.value, scalar.place, path)
         if "${" not in scalar.value:
@@ -106,6 +112,8 @@ class _Reader:
             self.mistakes.settle(place, path, _SECRET)
         elif unsafe(text):
             self.mistakes.add(place, path, f"may not contain the invisible or control character {unsafe(text)}")
+        elif "${" not in text:
+            self.harmless.add(text)
 
     def _expand(self, scalar: Scalar, path: Path) -> Scalar:
         """Replace variables by their values. An empty one counts as missing, as in a shell."""

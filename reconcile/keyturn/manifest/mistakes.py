@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from typing import NamedTuple
 
 from keyturn.core.errors import ManifestError, Mistake
 from keyturn.core.literals import looks_secret, masked
@@ -17,8 +18,7 @@ _KNOWN = 50
 """A suggestion looks at no more names than this: comparing names is slow."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(NamedTuple):
     """Line and column, counted from 1, or 0 without a file."""
 
     line: int = 0

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path as FilePath
+from typing import TYPE_CHECKING
 
 from keyturn.core.errors import ManifestError, Mistake, PolicyError
 from keyturn.core.model import (
@@ -27,14 +28,12 @@ from keyturn.core.model import (
     Timing,
     Window,
 )
-from keyturn.manifest import violations
 from keyturn.manifest.checks import check, check_once
 from keyturn.manifest.digests import fingerprint
 from keyturn.manifest.distrust import read_untrusted
 from keyturn.manifest.explain import validate
-from keyturn.manifest.mistakes import Mistakes, Path, error_of, first_of, suggest
+from keyturn.manifest.mistakes import Mistakes, Path, Place, error_of, first_of, suggest
 from keyturn.manifest.notify import hook_of, permit_all, read_receivers, unpermitted
-from keyturn.manifest.policy import Policy
 from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.schema import AdoptEntry, Defaults, KeyEntry, Kinds, Manifest
 from keyturn.manifest.sources import Source, expand, unreadable
@@ -42,6 +41,9 @@ from keyturn.manifest.targets import read_targets
 from keyturn.manifest.tree import LIMIT_BYTES, LIMIT_NODES, Entry, Fields, Node, from_plain, parse, scalars
 from keyturn.targets import registry
 from keyturn.targets.base import Target
+
+if TYPE_CHECKING:
+    from keyturn.manifest.policy import Policy
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,6 +217,8 @@ def _finish(
 
 def _permitted(readings: Sequence[Reading], manifests: Sequence[Desired], policy: Policy) -> tuple[Desired, ...]:
     """Return the manifests with what the policy allows them. Raises PolicyError."""
+    from keyturn.manifest import violations
+
     found: list[Mistake] = []
     for reading, desired in zip(readings, manifests, strict=True):
         unsure = {str(path[1]) for path in reading.mistakes.settled if path[:1] == ("targets",)}
@@ -228,7 +232,7 @@ def _permitted(readings: Sequence[Reading], manifests: Sequence[Desired], policy
 def _read(tree: Fields, mistakes: Mistakes, environment: Mapping[str, str], kinds: Kinds, base: FilePath) -> Reading:
     root = _with_defaults(read_untrusted(tree, environment, mistakes), mistakes)
     fallback = {"apiVersion": "keyturn/v1", "name": "-", "keys": {}}
-    place = dataclasses.replace(root.place, line=min(root.place.line, 1), column=min(root.place.column, 1))
+    place = Place(min(root.place.line, 1), min(root.place.column, 1))
     model, bad = validate(Manifest, root, (), mistakes, place=place, fallback=fallback)
     if model is None or mistakes.full:
         raise mistakes.stop()
@@ -313,37 +317,30 @@ def _holds_records(reading: Reading, target: TargetConfig) -> bool:
 def _desired(reading: Reading) -> Desired:
     model = reading.model
     assert reading.records is not None  # noqa: S101  (its absence is a mistake)
-    timing = Timing(**{name: value.total_seconds() for name, value in model.timing})
-    freezes = tuple(Freeze(one.since, one.until, one.reason) for one in model.freeze)
-    homes = {name: target.homes for name, target in reading.targets.items()}
-    return Desired(
+    desired = Desired(
         owner=model.name,
         targets=tuple(reading.targets.values()),
         records=reading.records,
-        keys=tuple(
-            dataclasses.replace(
-                _desired_key(key, model.name, entry, timing, freezes, reading.commands),
-                homes=homes,
-                record_target=reading.records.target,
-            )
-            for key, entry in model.keys.items()
-        ),
+        keys=(),
         rotations_per_run=model.limits.rotations_per_run,
-        timing=timing,
-        freezes=freezes,
+        timing=Timing(**{name: value.total_seconds() for name, value in model.timing}),
+        freezes=tuple(Freeze(one.since, one.until, one.reason) for one in model.freeze),
         receivers=reading.receivers,
         unpermitted=unpermitted(reading),
         unset=tuple(reading.unset),
     )
+    homes = {name: target.homes for name, target in reading.targets.items()}
+    keys = (_desired_key(key, entry, desired, homes, reading.commands) for key, entry in model.keys.items())
+    return dataclasses.replace(desired, keys=tuple(keys))
 
 
 def _desired_key(
-    key: str, owner: str, entry: KeyEntry, timing: Timing, freezes: tuple[Freeze, ...], commands: Collection[str]
+    key: str, entry: KeyEntry, manifest: Desired, homes: Mapping[str, tuple[str, ...]], commands: Collection[str]
 ) -> DesiredKey:
     rotation, smoke, window = entry.rotation, entry.smoke, entry.rotation.window
     desired = DesiredKey(
         id=key,
-        owner=owner,
+        owner=manifest.owner,
         name=entry.name or key,
         absent=entry.state == "absent",
         adopt=_adopt(entry.adopt),
@@ -354,12 +351,14 @@ def _desired_key(
             every=rotation.every,
             overlap=rotation.overlap,
             window=Window(window.cron, window.duration, window.timezone) if window else None,
-            freezes=freezes,
+            freezes=manifest.freezes,
         ),
         smoke=Smoke(smoke.model, Api(smoke.api), tuple(smoke.expect_models), Origin(smoke.origin)),
         clean_targets=entry.clean_targets,
         pool=Pool(entry.pool.prefix, entry.pool.low) if entry.pool else None,
-        timing=timing,
+        timing=manifest.timing,
+        homes=homes,
+        record_target=manifest.records.target,
         hook=hook_of(entry.after_delivery, commands),
     )
     return dataclasses.replace(desired, fingerprint=fingerprint(desired))

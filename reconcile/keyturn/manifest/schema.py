@@ -16,7 +16,6 @@ from keyturn.core.model import Timing, Window
 from keyturn.core.schedule import next_opening
 from keyturn.manifest.durations import PATTERN, parse_duration, show_duration
 from keyturn.manifest.receivers import HookEntry, Receivers
-from keyturn.manifest.reference import annotate
 from keyturn.targets.base import Target, check_path
 
 Kinds = Mapping[str, type[Target]]
@@ -263,6 +262,8 @@ class Manifest(_Entry):
 
 def manifest_schema(kinds: Kinds) -> dict[str, object]:
     """Return the JSON Schema (draft 2020-12) of a manifest with these kinds of target."""
+    from keyturn.manifest.reference import annotate
+
     schema: dict[str, object] = Manifest.model_json_schema(schema_generator=AsWritten)
     definitions = schema["$defs"]
     assert isinstance(definitions, dict)  # noqa: S101  (for the type checker: Manifest has sub-models)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import yaml
 
@@ -23,8 +23,13 @@ LIMIT_DEPTH = 24
 
 Plain = str | int | float | bool | None
 
-_NULL = frozenset({"", "~", "null", "Null", "NULL"})
-_BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
+_WORDS: Mapping[str, Plain] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_NUMERIC = frozenset("+-.0123456789")
+"""How a number begins."""
 _INT = re.compile(r"[-+]?[0-9]{1,18}\Z")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,9})?\Z")
 _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -32,8 +37,7 @@ _FORBIDDEN = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\u
 _BIDIRECTIONAL = re.compile(r"[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(NamedTuple):
     """One value. `shown` is its text before variables were expanded, and `unset` a variable whose default it is."""
 
     value: Plain
@@ -42,16 +46,14 @@ class Scalar:
     unset: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(NamedTuple):
     """A list."""
 
     nodes: tuple[Node, ...]
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One field of a mapping. `place` is the position of its name."""
 
     name: str
@@ -59,8 +61,7 @@ class Entry:
     value: Node
 
 
-@dataclass(frozen=True, slots=True)
-class Fields:
+class Fields(NamedTuple):
     """A mapping without duplicate names."""
 
     entries: Mapping[str, Entry]
@@ -193,14 +194,13 @@ class _Frame:
     mapping: bool
     entries: dict[str, Entry] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
-    name: Entry | None = None
-    """The field whose value is read next."""
+    name: tuple[str, Place] | None = None
+    """The field whose value is read next, and where its name stands."""
     size: int = 1
     height: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class _Anchored:
+class _Anchored(NamedTuple):
     node: Node
     size: int
     height: int
@@ -217,14 +217,14 @@ class _Builder:
     documents: int = 0
 
     def take(self, event: yaml.Event) -> None:
-        place = _at(event.start_mark)
         if isinstance(event, yaml.ScalarEvent):
-            self._refuse_tag(event, place)
+            place = self._place(event)
             node = Scalar(_resolve(event), place, event.value)
-            self._remember(event.anchor, node, 1, 0)
-            self._attach(node, event.value, 1, 0)
+            if event.anchor is not None:
+                self.anchors[event.anchor] = _Anchored(node, 1, 0)
+            self._attach(node, event.value, 1, 0, place)
         elif isinstance(event, yaml.CollectionStartEvent):
-            self._refuse_tag(event, place)
+            place = self._place(event)
             self.stack.append(_Frame(place, event.anchor, isinstance(event, yaml.MappingStartEvent)))
             self._check_depth(place, 0)
         elif isinstance(event, yaml.CollectionEndEvent):
@@ -232,14 +232,15 @@ class _Builder:
             collection: Node = (
                 Fields(frame.entries, frame.place) if frame.mapping else Items(tuple(frame.nodes), frame.place)
             )
-            self._remember(frame.anchor, collection, frame.size, frame.height)
-            self._attach(collection, None, frame.size, frame.height)
+            if frame.anchor is not None:
+                self.anchors[frame.anchor] = _Anchored(collection, frame.size, frame.height)
+            self._attach(collection, None, frame.size, frame.height, frame.place)
         elif isinstance(event, yaml.AliasEvent):
-            self._alias(event, place)
+            self._alias(event, _at(event.start_mark))
         elif isinstance(event, yaml.DocumentStartEvent):
             self.documents += 1
             if self.documents > 1:
-                self._stop(place, "a second document; write one manifest per file")
+                self._stop(_at(event.start_mark), "a second document; write one manifest per file")
 
     def _alias(self, event: yaml.AliasEvent, place: Place) -> None:
         anchored = self.anchors.get(event.anchor or "")
@@ -250,34 +251,33 @@ class _Builder:
         text = anchored.node.shown if isinstance(anchored.node, Scalar) else None
         self._attach(anchored.node, text, anchored.size, anchored.height, place)
 
-    def _attach(self, node: Node, text: str | None, size: int, height: int, place: Place | None = None) -> None:
+    def _attach(self, node: Node, text: str | None, size: int, height: int, place: Place) -> None:
         """Add a finished node as a name, a value, an item, or the root."""
         if not self.stack:
             self.root = node
             return
         frame = self.stack[-1]
         frame.size += size
-        frame.height = max(frame.height, height + 1)
+        if height >= frame.height:
+            frame.height = height + 1
         if frame.size > LIMIT_NODES:
             self._stop(frame.place, "too many values (aliases count each time they are used)")
         if not frame.mapping:
             frame.nodes.append(node)
         elif frame.name is None:
-            frame.name = self._name(node, text, place or node.place)
+            frame.name = self._name(text, place)
         else:
-            entry, frame.name = frame.name, None
-            first = frame.entries.get(entry.name)
+            (name, where), frame.name = frame.name, None
+            first = frame.entries.get(name)
             if first is None:
-                frame.entries[entry.name] = Entry(entry.name, entry.place, node)
+                frame.entries[name] = Entry(name, where, node)
             else:
                 known = f"on line {first.place.line}"
                 self.mistakes.add(
-                    entry.place,
-                    self._path(entry.name),
-                    f"duplicate name, first {known}; one of the values would be lost",
+                    where, self._path(name), f"duplicate name, first {known}; one of the values would be lost"
                 )
 
-    def _name(self, node: Node, text: str | None, place: Place) -> Entry:
+    def _name(self, text: str | None, place: Place) -> tuple[str, Place]:
         if text is None:
             self.mistakes.add(place, self._path(), "the name of a field must be a plain word")
             text = ""
@@ -285,7 +285,7 @@ class _Builder:
             self.mistakes.add(
                 place, self._path(), "merge keys (<<) are not supported; use `defaults:`, or an alias alone"
             )
-        return Entry(text, place, node)
+        return text, place
 
     def _path(self, *last: str) -> tuple[str | int, ...]:
         path: list[str | int] = []
@@ -293,16 +293,15 @@ class _Builder:
             if not frame.mapping:
                 path.append(len(frame.nodes))
             elif frame.name is not None:
-                path.append(frame.name.name)
+                path.append(frame.name[0])
         return (*path, *last)
 
-    def _remember(self, anchor: str | None, node: Node, size: int, height: int) -> None:
-        if anchor is not None:
-            self.anchors[anchor] = _Anchored(node, size, height)
-
-    def _refuse_tag(self, event: yaml.NodeEvent, place: Place) -> None:
-        if getattr(event, "tag", None) is not None:
+    def _place(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent) -> Place:
+        """Return where a value begins. Note its tag, if it has one."""
+        place = _at(event.start_mark)
+        if event.tag is not None:
             self.mistakes.add(place, self._path(), "YAML tags (!…) are not supported; write a plain value")
+        return place
 
     def _check_depth(self, place: Place, height: int) -> None:
         if len(self.stack) + height > LIMIT_DEPTH:
@@ -318,10 +317,10 @@ def _resolve(event: yaml.ScalarEvent) -> Plain:
     text: str = event.value
     if event.style:  # "" or None if it is plain
         return text
-    if text in _NULL:
-        return None
-    if text in _BOOL:
-        return _BOOL[text]
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in _NUMERIC:  # nearly all
+        return text
     if _INT.match(text):
         return int(text)
     return float(text) if _FLOAT.match(text) else text
