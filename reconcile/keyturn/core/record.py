@@ -314,6 +314,12 @@ def _renamed(held: tuple[HeldAt, ...], names: Mapping[Delivery, Delivery | None]
     return tuple(replace(item, delivery=now) for item in held if (now := names.get(item.delivery, item.delivery)))
 
 
+def prepare() -> None:
+    """Make what reads and writes documents. Threads that need it first at the same moment would each make it."""
+    _record()
+    _claim()
+
+
 def dump(document: Record | Claim) -> str:
     """Return the document as JSON."""
     text = _record().dump_json(document) if isinstance(document, Record) else _claim().dump_json(document)

@@ -104,6 +104,7 @@ class LiveWorld:
         signatures: Signatures | None = None,
     ) -> None:
         """Keep the parts. Nothing is sent yet."""
+        records.prepare()
         self._prefixes = prefixes
         self.control = control
         self.inference = inference
