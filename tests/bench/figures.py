@@ -66,6 +66,11 @@ def table(figures: Sequence[Figure]) -> str:
     return "\n".join(rows)
 
 
+def read(path: Path) -> list[Figure]:
+    """Return the figures that `write` has written."""
+    return [Figure(**one) for one in json.loads(path.read_text(encoding="utf-8"))]
+
+
 def write(path: Path, figures: Sequence[Figure]) -> None:
     """Write the figures as JSON."""
     path.parent.mkdir(exist_ok=True)
