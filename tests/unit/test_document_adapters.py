@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
 from keyturn.core import record as records
 from keyturn.core.model import Desired, RecordsConfig
@@ -21,11 +22,10 @@ def test_threads_that_read_their_first_record_together_make_nothing(
     """Each would make its own: it takes as long as dozens of requests."""
     text = records.dump(Record("bot", "owner", "0" * 64))
     made: list[object] = []
-    adapter = records.TypeAdapter
 
     def counting(kind: type) -> object:
         made.append(kind)
-        return adapter(kind)
+        return TypeAdapter(kind)
 
     monkeypatch.setattr(records, "TypeAdapter", counting)
     for cached in (records._record, records._claim):
