@@ -316,6 +316,7 @@ def _desired(reading: Reading) -> Desired:
     timing = Timing(**{name: value.total_seconds() for name, value in model.timing})
     freezes = tuple(Freeze(one.since, one.until, one.reason) for one in model.freeze)
     homes = {name: target.homes for name, target in reading.targets.items()}
+    kinds = {name: target.type for name, target in reading.targets.items()}
     return Desired(
         owner=model.name,
         targets=tuple(reading.targets.values()),
@@ -324,6 +325,7 @@ def _desired(reading: Reading) -> Desired:
             dataclasses.replace(
                 _desired_key(key, model.name, entry, timing, freezes, reading.commands),
                 homes=homes,
+                kinds=kinds,
                 record_target=reading.records.target,
             )
             for key, entry in model.keys.items()
