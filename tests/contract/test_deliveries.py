@@ -17,6 +17,8 @@ FIELD = "MODEL_ACCESS_KEY"
 OLD = Secret("sk-do-old-" + "o" * 54)
 NEW = Secret("sk-do-new-" + "n" * 54)
 FOREIGN = "sk-do-foreign-" + "f" * 50
+BUILT_IN = {"aws-secrets-manager", "dotenv", "kubernetes", "onepassword-connect", "vault"}
+"""The kinds of target whose versions have to tell two places apart; one of a package of its own may have none."""
 
 
 def never() -> None:
@@ -42,6 +44,24 @@ def test_a_write_keeps_the_other_fields(deliveries: DeliveryPlace) -> None:
     target.write(path, FIELD, OLD, None, free)
     target.write(path, FIELD, NEW, OLD, free)
     assert deliveries.fields(path) == {**deliveries.others, FIELD: NEW.reveal()}
+
+
+def test_versions_tell_two_names_of_a_place_from_two_places(deliveries: DeliveryPlace) -> None:
+    """Two targets show one place at one version; another place has another one, at once or after a preflight."""
+    one, other = deliveries.target(), deliveries.target()
+    here, there = deliveries.path(), deliveries.path()
+    for path in (here, there):
+        one.write(path, FIELD, NEW, None, free)
+    before, apart = one.read(here, FIELD).version, one.read(there, FIELD).version
+    assert other.read(here, FIELD).version == before
+    if one.capabilities.unique_versions:
+        assert before != apart
+    elif before:
+        other.preflight(here, FIELD)
+        after = one.read(here, FIELD).version
+        assert (after != before, after) == (True, other.read(here, FIELD).version)
+        assert one.read(there, FIELD).version == apart
+    assert bool(before) is (one.kind in BUILT_IN)
 
 
 def test_an_earlier_version_can_be_read(deliveries: DeliveryPlace) -> None:

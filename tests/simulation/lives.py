@@ -25,6 +25,12 @@ from tests.simulation.world import SimWorld
 DAY = 86400.0
 MONTHLY = timedelta(days=30)
 ALL_PLACES = (*PLACES, Delivery("plain", "file", "key"))
+KINDS = {
+    name: "plain" if item.target == "plain" else "sim"
+    for item in ALL_PLACES
+    for name in (item.target, also(item).target)
+}
+"""The type of each target, where a place goes by two names: of one type, all have versions or none has."""
 EVERY_FAULT = tuple({fault for kind in Class for fault in faults_at(kind)})
 _ORDERED = tuple(sorted(fault for fault in EVERY_FAULT if fault.kind not in STOPS))
 
@@ -166,8 +172,9 @@ class Life:
             self.universe.steady = frozenset()
             desired = replace(desired, rotation=replace(desired.rotation, strategy=edit.strategy))
         if edit.places:
-            self.universe.steady &= places(item for item in edit.places if item in desired.deliveries)
-            desired = replace(desired, deliveries=edit.places)
+            self.universe.steady &= places(edit.places) & places(desired.deliveries)
+            known = desired.kinds or (KINDS if any(item != real(item) for item in edit.places) else {})
+            desired = replace(desired, deliveries=edit.places, kinds=known)
         if edit.absent is not None:
             self.universe.steady = frozenset()
             desired = replace(desired, absent=edit.absent)

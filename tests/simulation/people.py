@@ -16,6 +16,12 @@ def calm(world: Universe) -> None:
     world.steady = frozenset()
 
 
+def of_two_types(world: Universe) -> None:
+    """Two types of target reach one store: what goes from one to the other is emptied for a moment."""
+    calm(world)
+    world.two_types = True
+
+
 def freeze(world: Universe) -> None:
     """From here on no API key and no field may change, unless something sent before is still under way."""
     world.frozen = not world.late

@@ -236,6 +236,8 @@ def _cleaned(universe: Universe, desired: DesiredKey, digest_key: str) -> None:
     for delivery, value in universe.fields.items():
         if delivery in wanted or delivery in universe.by_others:
             continue
+        if desired.kinds and delivery.target in universe.unfenced:
+            continue  # without versions it may be another name of a wanted one: that is told, and it stays
         if universe.lasting(value) or Secret(value).digest(digest_key) in universe.known:
             universe.blame(f"{delivery} is no longer wanted, and still holds a secret")
 

@@ -7,7 +7,7 @@ from functools import cache
 
 from keyturn.core.model import Delivery
 from keyturn.core.record import Intent, Op, Record
-from tests.simulation.universe import Universe
+from tests.simulation.universe import Universe, real
 
 MAX_MINTS = 3
 MAX_SKEW = 60.0
@@ -36,6 +36,12 @@ def provable(universe: Universe) -> bool:
     return slot is not None and slot.digest is not None and any(item.version for item in slot.held_in)
 
 
+def alone(universe: Universe, run: str, where: str) -> None:
+    """Check that the open intent is this run's (I6)."""
+    if not any(record.intent and record.intent.run == run for record, _ in universe.records.values()):
+        universe.blame(f"I6: {run} changed the {where} while another run held the key")
+
+
 def mint(universe: Universe, unanswered: int, skew: float) -> None:
     """Check a mint: the intent is written, the clock right, the key not parked, not too many were without an answer.
 
@@ -62,7 +68,9 @@ def mint(universe: Universe, unanswered: int, skew: float) -> None:
 
 
 def removal(universe: Universe, delivery: Delivery) -> None:
-    """Check a removal: where the key lives on, each place that it has now holds a secret that lasts (I2)."""
+    """Check a removal: where the key lives on, each place that it has now holds a secret that lasts, and keeps it."""
+    if real(delivery) in universe.wanted and not universe.two_types:
+        universe.blame(f"I2: {delivery} was emptied, which the entry names")
     if not universe.lasting(universe.held(delivery)):
         return
     if any(not universe.lasting(universe.fields.get(place, "")) for place in universe.wanted):

@@ -24,6 +24,7 @@ from tests.simulation.people import (
     more_models,
     no_create,
     of_others,
+    of_two_types,
     paste_standby,
     put_back,
     reopen,
@@ -38,7 +39,7 @@ from tests.simulation.people import (
 )
 from tests.simulation.play import Act, Scenario
 from tests.simulation.rules import SPARE, Stops
-from tests.simulation.universe import Universe, also
+from tests.simulation.universe import ALSO, Universe, also
 from tests.simulation.world import Token
 
 NOTHING = Options()
@@ -55,8 +56,17 @@ SET = 7200.0
 """By how many seconds a clock is off that is off."""
 ELSEWHERE = Delivery("x", "moved", "key")
 
+PLAIN = Delivery("plain", "file", "key")
+"""In a target without compare-and-set and versions."""
+
 Start = Callable[[], Universe]
 Hand = Callable[[Universe], None]
+
+
+def kinds_known(desired: DesiredKey) -> DesiredKey:
+    """Return the entry with every target of one type, so that a place may have two names."""
+    targets = {item.target for item in (*desired.deliveries, ELSEWHERE)}
+    return replace(desired, kinds=dict.fromkeys(sorted(targets | {f"{ALSO}{name}" for name in targets}), "sim"))
 
 
 class Rows:
@@ -110,21 +120,33 @@ class Rows:
 
     def names_of_places(self) -> None:
         """The entry names the same places otherwise: each delivery goes to another name of where it was."""
-        one, add, rest = self.one, self.add, self.rest
+        one, add = kinds_known(self.one), self.add
+        rest = self.at_rest(one)
         same = replace(one, deliveries=tuple(map(also, one.deliveries)))
         both = replace(one, deliveries=(*one.deliveries, *same.deliveries))
         half = replace(one, deliveries=(*same.deliveries, ELSEWHERE))
         begun = Act(one, ROTATE, once=True)
-        # Who drops a delivery accepts that its place is emptied: until it is filled again there is an outage.
-        renamed = Act(same, by_hand=calm)
+        renamed = Act(same)
         add("aliased", rest, renamed)
         add("aliased>rotate", rest, replace(renamed, once=True), Act(same, ROTATE))
         # A secret that nothing notes is not known to be ours by the new name: an operator says that it may go.
         asked = replace(renamed, ends="secret-in-use")
         add("rotate>aliased", rest, begun, asked, Act(same, TAKE_OVER, again=True))
         add("rotated>aliased", rest, Act(one, ROTATE), renamed)
-        add("aliased+moved", rest, Act(half, by_hand=calm))
-        add("aliased-both", self.at_rest(both), Act(both, ROTATE), Act(one, by_hand=calm))
+        add("aliased+moved", rest, Act(half))
+        add("aliased-both", self.at_rest(both), Act(both, ROTATE), Act(one))
+        unlike = replace(same, kinds={})
+        add("aliased-unlike", rest, Act(unlike, by_hand=of_two_types))
+        add("aliased>back", rest, replace(renamed, once=True), Act(one))
+        # By the new name nobody may write: nothing tells that it is another place.
+        name = same.deliveries[0]
+        if name.target != also(PLAIN).target:
+            barred = Act(same, by_hand=lambda world: close(world, name), ends="pending", excused=closed_now)
+            add("aliased>barred", rest, barred, Act(same, ROTATE, by_hand=reopen))
+        # A place that is another one is emptied all the same.
+        moved, more = replace(one, deliveries=(ELSEWHERE,)), replace(one, deliveries=(*one.deliveries, ELSEWHERE))
+        add("apart", rest, Act(moved))
+        add("apart-both", self.at_rest(more), Act(moved))
 
     def alarms(self) -> None:
         """A secret leaked, or its API key goes, while something else is under way."""

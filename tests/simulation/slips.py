@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from unittest.mock import patch
 
 from keyturn.core import transition
 from keyturn.core.machine import delete, deliver, deliveries, facts, ownership, parking, provenance, source, spread
@@ -11,10 +12,11 @@ from keyturn.core.machine.deliver import cleaned, readable_unwanted
 from keyturn.core.machine.facts import record_of
 from keyturn.core.machine.guards import seen
 from keyturn.core.machine.policy import Conditional
-from keyturn.core.model import ApiKey, SlotName
+from keyturn.core.model import ApiKey, Delivery, SlotName
 from keyturn.core.record import DeliveryState, Op, Record, Retire
-from keyturn.core.state import State
+from keyturn.core.state import Likeness, State
 from keyturn.core.steps import Decision, DeleteKey, WriteRecord
+from keyturn.core.world import Held
 from keyturn.engine import effects, executor, smoke
 from tests.simulation.mutants import Mutant, Swap, edited, everywhere, instead, without
 from tests.simulation.world import SimWorld
@@ -107,6 +109,22 @@ def names_not_told_apart() -> tuple[Swap, ...]:
     """What was emptied is taken for a place of its own."""
     real = transition._removed
     return ((transition, "_removed", lambda state, step, **_: real(state, step, assumed=True)),)
+
+
+def removed_unproven() -> tuple[Swap, ...]:
+    """What is no longer wanted is taken for another place, whatever it is."""
+    return everywhere(deliveries, "alike", lambda state, old: None)
+
+
+def never_rewritten() -> tuple[Swap, ...]:
+    """Two names that show the same version are compared without a write that would tell."""
+    real = effects._likeness
+
+    def likeness(world: SimWorld, old: Delivery, new: Delivery, found: dict[Delivery, Held]) -> Likeness:
+        with patch.object(SimWorld, "preflight", lambda *_: None):
+            return real(world, old, new, found)
+
+    return ((effects, "_likeness", likeness),)
 
 
 def other_name_emptied_again() -> tuple[Swap, ...]:
@@ -287,8 +305,10 @@ SLIPS: Mapping[str, Mutant] = {
         Mutant("a repaired place has no overlap", overlap_not_put_off, (("retire-rolled-back", ALTERNATING),)),
         Mutant("a removed delivery is not cleaned", never_cleaned, (("moved", IN_PLACE),)),
         Mutant("a moved delivery is cleaned too early", cleaned_at_once, (("moved", ALTERNATING),)),
-        Mutant("two names are two places", names_not_told_apart, (("aliased", IN_PLACE),)),
-        Mutant("another name is emptied again", other_name_emptied_again, (("aliased", ALTERNATING),)),
+        Mutant("two names are two places", names_not_told_apart, (("aliased-unlike", IN_PLACE),)),
+        Mutant("another name is emptied again", other_name_emptied_again, (("aliased-unlike", ALTERNATING),)),
+        Mutant("a copy is removed without the proof", removed_unproven, (("aliased", ALTERNATING),)),
+        Mutant("two names are compared without a write", never_rewritten, (("apart-both", IN_PLACE),)),
         Mutant(
             "a stopped run releases too early", released_too_early, (("rotate", IN_PLACE), ("rotate", ALTERNATING)), 2
         ),

@@ -189,6 +189,8 @@ class Universe:
     """API keys that live on though no list shows them."""
     frozen: bool = False
     """The key is being forgotten, or its record moves: no API key and no field may change."""
+    two_types: bool = False
+    """The two names of a place are of two types of target, so that nobody looks whether they are one."""
     noted: int = 0
     """The version of the record at a moment that a later act comes back to."""
     wrong: tuple[str, ...] = ()
@@ -203,7 +205,7 @@ class Universe:
             self.mints, self.given, dict(self.left), self.overlap, self.wanted, self.leaked, self.told,
             self.by_others, self.dropped, self.known,
             self.held_dead, self.readonly, self.deaf, self.odd, self.others,
-            dict(self.spares), dict(self.away), self.frozen,
+            dict(self.spares), dict(self.away), self.frozen, self.two_types,
             self.noted, self.wrong, self.watch,
         )  # fmt: skip
 
@@ -218,7 +220,8 @@ class Universe:
             self.random, self.made, self.runs, self.failed_runs, self.create_gone, self.unfenced, self.foreign_keys,
             self.foreign_fields, self.steady, self.mints, self.given, self.left, self.overlap, self.wanted,
             self.leaked, self.told, self.by_others, self.dropped, self.known, self.held_dead, self.readonly, self.deaf,
-            self.odd, self.others, self.spares, self.away, self.frozen, self.noted, self.wrong,
+            self.odd, self.others, self.spares, self.away, self.frozen, self.two_types, self.noted,
+            self.wrong,
         )  # fmt: skip
         return repr([sorted(map(repr, part)) if isinstance(part, frozenset) else part for part in parts])
 

@@ -25,6 +25,7 @@ from tests.simulation import sending
 from tests.simulation.faults import LATE_KINDS, Class, Fault, Killed, Kind
 from tests.simulation.limit import Limit
 from tests.simulation.universe import (
+    ALSO,
     START,
     Drop,
     Fill,
@@ -169,8 +170,9 @@ class SimWorld:
         if where in self.down or (fault and fault.kind is Kind.NO):
             raise self._error(where, ambiguous=where == "api")
 
-    def _change(self, kind: Class, where: str, make: Callable[[float], Mutation], guard: Guard) -> None:
-        """Pass one mutating effect through whatever strikes it."""
+    def _change(self, kind: Class, name: str, make: Callable[[float], Mutation], guard: Guard) -> None:
+        """Pass one mutating effect through whatever strikes it; a target goes by one of its names."""
+        where = name.removeprefix(ALSO)
         fault = self._point(kind, where)
         self.changes += 1
         guard()
@@ -180,7 +182,7 @@ class SimWorld:
             sending.mint(self.universe, self.unanswered, self.first_skew)
             self.unanswered += 1
         strikes = fault.kind if fault else None
-        if where in self.down or (kind is Class.DELIVER and where in self.universe.readonly):
+        if where in self.down or (kind is Class.DELIVER and self.universe.readonly & {where, name}):
             raise self._error(where, ambiguous=False)
         if strikes is Kind.NO:
             raise Conflict("someone else wrote") if kind is Class.WRITE else self._error(where, ambiguous=False)
@@ -191,7 +193,7 @@ class SimWorld:
             self.universe.post(mutation, fault.after, self.within)
             raise Killed if strikes is Kind.CUT_LATE else self._error(where, ambiguous=True)
         if self.run and kind in {Class.MINT, Class.CHANGE}:
-            self._alone(where)
+            sending.alone(self.universe, self.run, where)
         landed = self.universe.land(mutation)
         if strikes is Kind.CUT_AFTER:
             raise Killed
@@ -215,11 +217,6 @@ class SimWorld:
             self.undead = sending.provable(self.universe)
             return replace(mutation, undead=True)
         return mutation
-
-    def _alone(self, where: str) -> None:
-        """Check that the open intent is this run's (I6)."""
-        if not any(record.intent and record.intent.run == self.run for record, _ in self.universe.records.values()):
-            self.universe.blame(f"I6: {self.run} changed the {where} while another run held the key")
 
     def key_prefixes(self) -> tuple[str, ...]:
         """No others."""
@@ -321,16 +318,18 @@ class SimWorld:
 
     def write_delivery(self, delivery: Delivery, secret: Secret, expected: Secret | None, guard: Guard) -> str:
         """Write a field."""
-        self._fill(real(delivery), secret.reveal(), expected, guard)
+        self._fill(delivery, secret.reveal(), expected, guard)
         return str(self.universe.version(delivery))
 
     def remove_delivery(self, delivery: Delivery, expected: Secret, guard: Guard) -> None:
         """Remove a field."""
         if real(delivery) in self.universe.fields:
             sending.removal(self.universe, delivery)
-            self._fill(real(delivery), "", expected, guard)
+            self._fill(delivery, "", expected, guard)
 
-    def _fill(self, delivery: Delivery, value: str, expected: Secret | None, guard: Guard) -> None:
+    def _fill(self, named: Delivery, value: str, expected: Secret | None, guard: Guard) -> None:
+        delivery = real(named)
+
         def make(_: float) -> Mutation:
             found = self.universe.fields.get(delivery)
             if found != (expected.reveal() if expected else None):
@@ -341,20 +340,23 @@ class SimWorld:
             fenced = delivery.target not in self.universe.unfenced
             return Fill(delivery, value, self.universe.version(delivery) if fenced else None)
 
-        self._change(Class.DELIVER, delivery.target, make, guard)
+        self._change(Class.DELIVER, named.target, make, guard)
 
     def preflight(self, delivery: Delivery) -> None:
         """Rewrite what is there, where that can be fenced."""
-        delivery, universe = real(delivery), self.universe
+        name, delivery, universe = delivery.target, real(delivery), self.universe
         if delivery.target in universe.unfenced or delivery not in universe.fields:
             self._reading(Class.READ, delivery.target)
             return
-        self._change(
-            Class.DELIVER,
-            delivery.target,
-            lambda _: Fill(delivery, universe.fields[delivery], universe.version(delivery)),
-            lambda: None,
-        )
+
+        def again(_: float) -> Fill:
+            return Fill(delivery, universe.fields[delivery], universe.version(delivery))
+
+        self._change(Class.DELIVER, name, again, lambda: None)
+
+    def unique_versions(self, delivery: Delivery) -> bool:
+        """Versions are numbers here."""
+        return False
 
     def fenced(self, delivery: Delivery) -> bool:
         """As the target is."""

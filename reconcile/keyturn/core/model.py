@@ -272,6 +272,8 @@ class DesiredKey:
     """Digest of the entry as written; a change of it unparks the key."""
     homes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """`TargetConfig.homes` of each target."""
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    """`TargetConfig.type` of each target: only two targets of one type can be two names of one store."""
     record_target: str = ""
     """The target that holds the records: its deliveries move with them."""
     permit: Permit | None = None

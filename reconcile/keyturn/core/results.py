@@ -66,6 +66,8 @@ REQUESTED = "requested"
 """The code of a rotation that is written down, to be made as soon as it may start."""
 LEFT_OPEN = "left-open"
 """The code of what a run finished for an earlier one."""
+ANOTHER_NAME = "another-name"
+"""The code of a delivery that is no longer wanted, and is not emptied, since it is or may be one that is."""
 HOOK = "hook"
 """The code of a hook that is to run, or has run."""
 

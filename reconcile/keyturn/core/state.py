@@ -111,6 +111,16 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Likeness:
+    """Whether a delivery is another name of another one; `same` None: that could not be told, and `why`."""
+
+    same: bool | None
+    why: str = ""
+    assumed: bool = False
+    """A plan takes it for granted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Spread:
     """How far the delivery of one secret is."""
 
@@ -171,6 +181,8 @@ class Run:
     preflighted: bool = False
     lacked: frozenset[tuple[Delivery, str]] = frozenset()
     """Deliveries that the entry no longer has, read without this digest when this run wrote it, and only elsewhere."""
+    likeness: Mapping[tuple[Delivery, Delivery], Likeness] = field(default_factory=dict)
+    """Of a delivery that the entry no longer has, and one that it has: what is known of their being one place."""
     looked_back: frozenset[str] = frozenset()
     """Digests that were looked for in earlier versions of deliveries."""
     gave_up: bool = False

@@ -96,6 +96,14 @@ class Preflight:
 
 
 @dataclass(frozen=True, slots=True)
+class TellApart:
+    """Find out whether `old` is another name of `new`, without changing what either holds."""
+
+    old: Delivery
+    new: Delivery
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """Sleep, then read the record again where `reread`."""
 
@@ -205,6 +213,7 @@ Step = (
     | Relist
     | Check
     | Preflight
+    | TellApart
     | Wait
     | WriteRecord
     | WriteSource

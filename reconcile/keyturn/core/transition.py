@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from keyturn.core.model import ApiKey, Delivery, SmokeResult, Verdict
 from keyturn.core.record import Claim, Op
-from keyturn.core.state import Attempt, Clock, Failed, Reading, Source, Spread, State
+from keyturn.core.state import Attempt, Clock, Failed, Likeness, Reading, Source, Spread, State
 from keyturn.core.steps import (
     Check,
     Create,
@@ -28,6 +28,7 @@ from keyturn.core.steps import (
     Remove,
     Rename,
     Step,
+    TellApart,
     Wait,
     Write,
     WriteClaim,
@@ -47,6 +48,7 @@ class Looked:
 
     readings: Mapping[Delivery, Reading] = field(default_factory=dict)
     in_hand: frozenset[str] = frozenset()
+    likeness: Mapping[tuple[Delivery, Delivery], Likeness] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901,
         return _failed(state, step, outcome)
     seen, run = state.observed, state.run
     match step, outcome:
-        case ((Look() | LookBack()), Looked()):
+        case ((Look() | LookBack() | TellApart()), Looked()):
             return _looked(state, step, outcome)
         case LookAround(digest), LookedAround(holder):
             return replace(state, observed=replace(seen, holders={**seen.holders, digest: holder}))
@@ -187,14 +189,14 @@ def relisted(state: State, keys: tuple[ApiKey, ...]) -> State:
     return replace(state, observed=replace(state.observed, keys=kept, relisted=True, gone=gone))
 
 
-def _looked(state: State, step: Look | LookBack, outcome: Looked) -> State:
+def _looked(state: State, step: Look | LookBack | TellApart, outcome: Looked) -> State:
     seen, run = state.observed, state.run
     looked_back = run.looked_back | ({step.digest} if isinstance(step, LookBack) else set())
     readings = {**seen.readings, **outcome.readings}
     return replace(
         state,
         observed=replace(seen, readings=readings, in_hand=seen.in_hand | outcome.in_hand),
-        run=replace(run, looked_back=looked_back),
+        run=replace(run, looked_back=looked_back, likeness={**run.likeness, **outcome.likeness}),
     )
 
 
@@ -241,24 +243,23 @@ def _waited(state: State) -> State:
 def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
     seen, run, timing, uptime = state.observed, state.run, state.desired.timing, state.clock.uptime
     before = run.attempt.spread
-    spread = replace(
-        before,
-        attempted=True,
-        paused=False,
-        until=before.until if before.until is not None else uptime + timing.delivery,
-    )
+    until = before.until if before.until is not None else uptime + timing.delivery
+    spread = replace(before, attempted=True, paused=False, until=until)
     unwritten = {item: why for item, why in run.unwritten.items() if item not in step.deliveries}
     left = {delivery: item for delivery, item in seen.readings.items() if delivery not in step.deliveries}
     # What is no longer in the entry may be one place with a delivery that is: it is read again before it is emptied.
-    others = {delivery for delivery in left if delivery not in state.desired.deliveries}
-    lacked = {item for item in others if not left[item].problem and left[item].digest != step.digest}
+    # If it held the secret already, and the other did not, these are two places.
+    others = {item for item, read in left.items() if item not in state.desired.deliveries and not read.problem}
+    lacked = {item for item in others if left[item].digest != step.digest}
     left = {delivery: item for delivery, item in left.items() if delivery not in lacked}
+    apart = {(old, new): Likeness(same=False) for old in others - lacked for new in step.deliveries}
     return replace(
         state,
         observed=replace(seen, readings={**left, **(outcome.assumed or {})}),
         run=replace(
             run,
             lacked=run.lacked | {(delivery, step.digest) for delivery in lacked},
+            likeness={**run.likeness, **apart},
             attempt=replace(run.attempt, spread=spread),
             unwritten={**unwritten, **outcome.problems},
             unsettled_until=uptime + timing.settle if outcome.ambiguous else run.unsettled_until,
@@ -310,7 +311,7 @@ def _remembered(state: State, step: WriteRecord, outcome: Written) -> State:
             until = state.clock.uptime + (0.0 if released else state.desired.timing.settle)
             return replace(
                 after,
-                run=replace(run, attempt=Attempt(found=True), unsettled_until=until, lacked=frozenset()),
+                run=replace(run, attempt=Attempt(found=True), unsettled_until=until, lacked=frozenset(), likeness={}),
                 observed=replace(state.observed, readings={}, in_hand=frozenset()),
             )
         case Write.REOPEN:
@@ -392,5 +393,7 @@ def assume(state: State, step: Step) -> Outcome:
             return Delivered(assumed={place: Reading(digest) for place in step.deliveries})
         case Remove():
             return Removed(assumed=True)
+        case TellApart(old, new):
+            return Looked(likeness={(old, new): Likeness(same=False, assumed=True)})
         case _:
             return Done()

@@ -137,6 +137,9 @@ class World(Protocol):
     def preflight(self, delivery: Delivery) -> None:
         """Show that the delivery is readable and writable, leaving its content as it is."""
 
+    def unique_versions(self, delivery: Delivery) -> bool:
+        """Tell whether two places of the target's type never show the same version."""
+
     def fenced(self, delivery: Delivery) -> bool:
         """Tell whether the target compares and sets, so that a late write cannot land over a newer one."""
 

@@ -16,7 +16,7 @@ from keyturn.core.errors import (
 from keyturn.core.model import Delivery, SmokeResult, Verdict
 from keyturn.core.record import Claim
 from keyturn.core.secret import is_account_token, looks_like_key
-from keyturn.core.state import Failed, Reading, Source, State
+from keyturn.core.state import Failed, Likeness, Reading, Source, State
 from keyturn.core.steps import (
     Check,
     Create,
@@ -34,6 +34,7 @@ from keyturn.core.steps import (
     Remove,
     Rename,
     Step,
+    TellApart,
     Wait,
     WriteClaim,
     WriteRecord,
@@ -58,6 +59,10 @@ from keyturn.engine.observe import Hand, clock, digest_key
 
 DONE = Done()
 STRICT_TIMES, STRICT_SPREAD = 3, 5.0
+FOLLOWS = 2
+"""How often the version of one name has to follow a write by another one before both are taken for one place."""
+LOOKS = 5
+"""How often two names are compared before it is said that they could not be told apart."""
 
 
 def guard(world: World, state: State) -> Guard:
@@ -100,6 +105,8 @@ def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # n
             return Checked(_check(world, state, step, hand))
         case Preflight():
             return _preflight(world, step)
+        case TellApart(old, new):
+            return _tell_apart(world, state, hand, old, new)
         case Wait():
             message = "the executor waits itself, so that it can hear a request to stop"
             raise AssertionError(message)
@@ -148,6 +155,43 @@ def _preflight(world: World, step: Preflight) -> Outcome:
         except KeyturnError as error:
             return failed(error)
     return Done()
+
+
+def _tell_apart(world: World, state: State, hand: Hand, old: Delivery, new: Delivery) -> Looked:
+    found: dict[Delivery, Held] = {}
+    likeness = _likeness(world, old, new, found)
+    hand.held |= {place: held.secret for place, held in found.items()}
+    readings = {place: _told(world, state, hand, held) for place, held in found.items()}
+    return Looked(readings, frozenset(hand.secrets), {(old, new): likeness})
+
+
+def _likeness(world: World, old: Delivery, new: Delivery, found: dict[Delivery, Held]) -> Likeness:
+    """Compare the versions of two names that hold the same secret. Two names of one place always show the same one.
+
+    `old` has to stay as it is while `new` is read: otherwise something else writes there, and they are read again. If
+    two places may show the same version by chance, `new` is rewritten, and twice the version of `old` has to follow.
+    `found` gets what was read.
+    """
+    followed, before, doubt = 0, "", f"it may be another name of {new}"
+    try:
+        for _ in range(LOOKS):
+            version = world.read_delivery(old).version
+            found[new] = world.read_delivery(new)
+            found[old] = world.read_delivery(old)
+            named = found[new].version
+            if found[old].version != version:
+                continue
+            if named != version:
+                return Likeness(same=False)
+            if followed == FOLLOWS or world.unique_versions(old):
+                return Likeness(same=True, why=f"{old} is another name of {new}, and is not emptied")
+            if version == before:
+                return Likeness(None, f"{doubt}, which shows the same version after it was written")
+            world.preflight(new)
+            followed, before = followed + 1, version
+    except KeyturnError as error:
+        return Likeness(None, f"{doubt}: {error}")
+    return Likeness(None, f"{doubt}, and keeps changing")
 
 
 def _look(world: World, state: State, hand: Hand, deliveries: tuple[Delivery, ...]) -> Looked:

@@ -17,6 +17,7 @@ from keyturn.core.steps import (
     LookSource,
     Preflight,
     Relist,
+    TellApart,
     Wait,
     WriteRecord,
 )
@@ -49,6 +50,8 @@ def sentence(decision: Decision) -> str:
             return f"{verb} {', '.join(map(str, deliveries)) or 'no delivery'}"
         case LookBack(held):
             return f"reads earlier versions of {', '.join(str(item) for item, _ in held) or 'no delivery'}"
+        case TellApart(old, new):
+            return f"finds out whether {old} is another name of {new}"
         case LookAround():
             return "reads the records of the other keys"
         case LookClaim(uuid):

@@ -249,6 +249,10 @@ class LiveWorld:
         with self._path(delivery):
             target.preflight(delivery.path, delivery.field)
 
+    def unique_versions(self, delivery: Delivery) -> bool:
+        """Tell whether two places of the target's type never show the same version."""
+        return self._targets.get(delivery.target).capabilities.unique_versions
+
     def fenced(self, delivery: Delivery) -> bool:
         """Tell whether the target has compare-and-set."""
         return self._targets.get(delivery.target).capabilities.compare_and_set

@@ -18,7 +18,7 @@ _DIGITS = 16
 def fingerprint(desired: DesiredKey) -> str:
     """Return 16 hex digits of the SHA-256 of an entry with its defaults, without owner, timing, freezes and policy."""
     entry = _fields(desired) | {"owner": "", "timing": _TIMING, "fingerprint": "", "homes": {}, "permit": None}
-    del entry["record_target"]
+    del entry["record_target"], entry["kinds"]
     entry["hook"] = desired.hook and dataclasses.replace(desired.hook, allowed=False)
     entry["rotation"] = _fields(desired.rotation)
     del entry["rotation"]["freezes"]  # the manifest's, not the entry's: a freeze unparks no key

@@ -330,12 +330,17 @@ def _desired(reading: Reading) -> Desired:
         unset=tuple(reading.unset),
     )
     homes = {name: target.homes for name, target in reading.targets.items()}
-    keys = (_desired_key(key, entry, desired, homes, reading.commands) for key, entry in model.keys.items())
+    kinds = {name: target.type for name, target in reading.targets.items()}
+    keys = (_desired_key(key, entry, desired, (homes, kinds), reading.commands) for key, entry in model.keys.items())
     return dataclasses.replace(desired, keys=tuple(keys))
 
 
 def _desired_key(
-    key: str, entry: KeyEntry, manifest: Desired, homes: Mapping[str, tuple[str, ...]], commands: Collection[str]
+    key: str,
+    entry: KeyEntry,
+    manifest: Desired,
+    stores: tuple[Mapping[str, tuple[str, ...]], Mapping[str, str]],
+    commands: Collection[str],
 ) -> DesiredKey:
     rotation, smoke, window = entry.rotation, entry.smoke, entry.rotation.window
     desired = DesiredKey(
@@ -357,7 +362,8 @@ def _desired_key(
         clean_targets=entry.clean_targets,
         pool=Pool(entry.pool.prefix, entry.pool.low) if entry.pool else None,
         timing=manifest.timing,
-        homes=homes,
+        homes=stores[0],
+        kinds=stores[1],
         record_target=manifest.records.target,
         hook=hook_of(entry.after_delivery, commands),
     )

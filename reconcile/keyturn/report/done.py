@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from keyturn.core.model import GOOD, SlotName, Strategy, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import FAILED, Op, Record
-from keyturn.core.results import HOOK, LEFT_OPEN, REQUESTED, Change, KeyReport, Planned
+from keyturn.core.results import ANOTHER_NAME, HOOK, LEFT_OPEN, REQUESTED, Change, KeyReport, Planned
 from keyturn.report.lines import count, moment
 
 PROOFS = {
@@ -18,7 +18,7 @@ PROOFS = {
 }
 """What is known of an old secret's death, by the proof of its event."""
 
-SPOKEN = frozenset({"forgets", "moved", LEFT_OPEN, HOOK})
+SPOKEN = frozenset({"forgets", "moved", LEFT_OPEN, HOOK, ANOTHER_NAME})
 """Codes of changes whose own words are told, not only that the record was written."""
 PAST = {
     Change.ADOPT: "adopted",

@@ -87,7 +87,9 @@ class AwsTarget:
     """One account and region of AWS Secrets Manager."""
 
     kind: ClassVar[str] = "aws-secrets-manager"
-    capabilities: ClassVar[Capabilities] = Capabilities(compare_and_set=True, versions=True, documents=True)
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        compare_and_set=True, versions=True, documents=True, unique_versions=True
+    )
     settings_model: ClassVar[type[BaseModel]] = AwsSettings
 
     @classmethod

@@ -82,7 +82,8 @@ class Capabilities:
     `compare_and_set`: a write succeeds only on the version that was read. `versions`: an earlier value can be read
     back. `documents`: it can hold records and claims. `deliveries`: it can hold secrets. `whole_value`: a delivery may
     omit its field. `shared`: other machines see it too, so it can be the default for records. `counts`: the version of
-    a document is a number, and each write adds one.
+    a document is a number, and each write adds one. `unique_versions`: two places never show the same version at the
+    same time, whatever stores of this kind they are in.
     """
 
     compare_and_set: bool
@@ -92,6 +93,7 @@ class Capabilities:
     whole_value: bool = True
     shared: bool = True
     counts: bool = False
+    unique_versions: bool = False
 
 
 @dataclass(frozen=True, slots=True)

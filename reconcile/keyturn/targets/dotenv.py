@@ -75,7 +75,13 @@ class DotenvTarget(WithoutServer):
 
     kind: ClassVar[str] = "dotenv"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        compare_and_set=True, versions=False, documents=True, whole_value=False, shared=False, counts=True
+        compare_and_set=True,
+        versions=False,
+        documents=True,
+        whole_value=False,
+        shared=False,
+        counts=True,
+        unique_versions=True,
     )
     settings_model: ClassVar[type[BaseModel]] = DotenvSettings
 
@@ -92,10 +98,13 @@ class DotenvTarget(WithoutServer):
         )
 
     def read(self, path: str, field: str) -> Value:
-        """Read a variable. No lock is needed, because files are replaced as a whole."""
+        """Read a variable. No lock is needed, because files are replaced as a whole.
+
+        The version is that of the file, by whatever path it is reached.
+        """
         where = self._place(path, field)
         with opened(self._root, path, where) as spot:
-            return Value(self._held(_decoded(spot.read() or b"", where), field, where))
+            return Value(self._held(_decoded(spot.read() or b"", where), field, where), spot.version())
 
     def read_version(self, path: str, field: str, version: str) -> Secret | None:
         """Return None: a file keeps no earlier versions."""
@@ -105,8 +114,7 @@ class DotenvTarget(WithoutServer):
 
     def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
         """Change our variable under the lock if it is still `expected`."""
-        self._change(path, field, secret, expected, guard)
-        return ""
+        return self._change(path, field, secret, expected, guard)
 
     def remove(self, path: str, field: str, expected: Secret, guard: Guard) -> None:
         """Remove our variable. The file stays."""
@@ -163,8 +171,8 @@ class DotenvTarget(WithoutServer):
             )
         return where
 
-    def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> None:
-        """Set our variable, or remove it if `secret` is None.
+    def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> str:
+        """Set our variable, or remove it if `secret` is None. Return the file's version.
 
         Other keyturn processes wait for the lock. A change by another program is noticed until immediately before the
         rename; a change during the rename is lost.
@@ -175,14 +183,14 @@ class DotenvTarget(WithoutServer):
             def read() -> tuple[Value, tuple[bytes | None, str]]:
                 content = spot.read()
                 text = _decoded(content or b"", where)
-                return Value(self._held(text, field, where)), (content, text)
+                return Value(self._held(text, field, where), spot.version()), (content, text)
 
             def write_over(found: tuple[bytes | None, str]) -> str | None:
                 content, text = found
                 fresh = self._changed(text, field, secret, where)
-                return "" if spot.replace(content, _encoded(fresh, where), guard) else None
+                return spot.version() if spot.replace(content, _encoded(fresh, where), guard) else None
 
-            merge(read, write_over, field=field, secret=secret, expected=expected, where=where)
+            return merge(read, write_over, field=field, secret=secret, expected=expected, where=where)
 
     def _changed(self, text: str, field: str, secret: Secret | None, where: str) -> str:
         mark = MARK if text.startswith(MARK) else ""

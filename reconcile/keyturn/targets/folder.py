@@ -61,6 +61,14 @@ class Spot:
         finally:
             os.close(handle)
 
+    def version(self) -> str:
+        """Return what tells this file from any other, and from what it was before; empty if it is absent."""
+        try:
+            found = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return ""
+        return f"{found.st_dev}-{found.st_ino}-{found.st_mtime_ns}"
+
     @contextmanager
     def locked(self, seconds: float) -> Iterator[None]:
         """Hold the lock of the directory. It creates no file and ends with the process."""

@@ -83,7 +83,7 @@ class KubernetesTarget:
 
     kind: ClassVar[str] = "kubernetes"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        compare_and_set=True, versions=False, documents=True, whole_value=False, counts=True
+        compare_and_set=True, versions=False, documents=True, whole_value=False, counts=True, unique_versions=True
     )
     settings_model: ClassVar[type[BaseModel]] = KubernetesSettings
 

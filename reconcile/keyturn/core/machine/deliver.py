@@ -6,15 +6,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from keyturn.core.machine.deliveries import (
+    alike,
     anywhere,
     arrived,
     as_seen,
     behind,
     consented,
     earlier,
+    likeness,
     login_or,
     merged,
     places,
+    unsure,
     unwanted,
     wanted,
 )
@@ -28,9 +31,9 @@ from keyturn.core.machine.spread import SPREAD
 from keyturn.core.model import Cause, Delivery, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, Op, Retire
-from keyturn.core.results import Change, Planned
+from keyturn.core.results import ANOTHER_NAME, Change, Planned
 from keyturn.core.state import Reading, State
-from keyturn.core.steps import Check, Decision, Purpose, Remove, Write, WriteRecord
+from keyturn.core.steps import Check, Decision, Purpose, Remove, TellApart, Write, WriteRecord
 
 # At rest.
 
@@ -125,7 +128,31 @@ def late_write(state: State) -> bool:
 def readable_unwanted(state: State) -> tuple[Delivery, ...]:
     """Return the deliveries to clean now; what cannot be read is cleaned by a later run, another name never is."""
     readings = state.observed.readings
-    return tuple(item for item in unwanted(state) if not (readings[item].problem or merged(state, item)))
+    read = (item for item in unwanted(state) if not readings[item].problem)
+    return tuple(item for item in read if not (merged(state, item) or alike(state, item)))
+
+
+def told_apart(state: State) -> Decision | None:
+    """Before a copy of the live secret is removed, find out whether its place is one that the entry has."""
+    for old in unwanted(state) if state.desired.clean_targets else ():
+        found = alike(state, old)
+        if found and not found.same and not merged(state, old):
+            for new in places(state):
+                if likeness(state, old, new) is None:
+                    return TellApart(old, new)
+    return None
+
+
+def left_alone(state: State) -> tuple[str, ...]:
+    """Say of each delivery that is no longer wanted why it is not emptied: it is, or may be, another name."""
+    told = []
+    for item in unwanted(state) if state.desired.clean_targets and cleanable(state) else ():
+        found = alike(state, item)
+        if merged(state, item):
+            told.append(f"{item} is another name of one of them, and is not emptied")
+        elif found and found.same:
+            told.append(found.why)
+    return tuple(told)
 
 
 def tried(state: State) -> Decision | None:
@@ -159,7 +186,10 @@ def cleaned(deliveries: Callable[[State], Iterable[Delivery]]) -> Policy:
                 why = f"{item} could not be cleaned: {reading.problem}"
                 return give_up(state, login_or(state, [item], Reason.CLEAN_FAILED), why)
             if reading.digest in record.digests and not reading.unlike:
-                why = f"removes the secret from {item}"
+                known = state.run.likeness.items()
+                guessed = [str(new) for (old, new), found in known if old == item and found.assumed]
+                unless = f", unless it is another name of {', '.join(guessed)}" if guessed else ""
+                why = f"removes the secret from {item}{unless}"
                 return Remove(item, Planned(Change.REMOVE, "no-longer-wanted", why, delivery=item))
         return None
 
@@ -177,14 +207,14 @@ def commit(state: State) -> Decision | None:
         for item in record.deliveries
         if state.desired.clean_targets
         and item.delivery in unwanted(state)
-        and (readings[item.delivery].problem or not cleanable(state))
+        and (readings[item.delivery].problem or not cleanable(state) or unsure(state, item.delivery))
     ]
     for item in places(state):
         reading = readings[item]
         held = DeliveryState(item, record.generation, reading.version, live, state.clock.now)
         old = record.delivery(item) or DeliveryState(item)
         states.append(held if reading.digest == live else replace(old, digest=None, version=""))
-    names = ", ".join(str(item) for item in unwanted(state) if merged(state, item))
+    left = left_alone(state)
     late = [item for item in places(state) if readings[item].digest != live]
     whys = (f"{item}: {state.run.unwritten.get(item) or readings[item].problem or 'does not hold it'}" for item in late)
     what = f"not delivered: {'; '.join(whys)}" if late else "deliveries brought up to date"
@@ -196,10 +226,10 @@ def commit(state: State) -> Decision | None:
             hook_due=record.hook_due or state.desired.hook is not None,
         ),
         state,
-        what + (f"; left as another name of one of them: {names}" if names else ""),
+        "; ".join((what, *left)),
         intent_of(state).cause,
     )
-    return WriteRecord(done, Write.COMMIT)
+    return WriteRecord(done, Write.COMMIT, Planned(Change.RECORD, ANOTHER_NAME, "; ".join(left)) if left else None)
 
 
 DELIVER: Chain = (
@@ -211,6 +241,7 @@ DELIVER: Chain = (
     *SPREAD,
     when(late_write, landed),
     when(arrived, tried),
+    when(cleanable, told_apart),
     when(cleanable, cleaned(readable_unwanted)),
     commit,
 )

@@ -9,9 +9,10 @@ from keyturn.core.machine.facts import intent_of, record_of
 from keyturn.core.model import Delivery
 from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, Op
-from keyturn.core.state import State
+from keyturn.core.state import Likeness, State
 from keyturn.core.steps import LookBack
 
+UNVERSIONED = "its target shows no versions, so nothing tells"
 LOGIN = 5
 """The exit code of a refused login."""
 
@@ -33,6 +34,39 @@ def merged(state: State, delivery: Delivery) -> bool:
     """
     live, reading = record_of(state).live_digest, state.observed.readings.get(delivery)
     return live is not None and (delivery, live) in state.run.lacked and reading is not None and reading.digest == live
+
+
+def likeness(state: State, old: Delivery, new: Delivery) -> Likeness | None:
+    """Return what is known of a delivery that the entry no longer has, and one that it has; None: not looked at yet.
+
+    They can be one place only if both are fields of one name, of one type of target, and hold the live secret. Two
+    fields of one path share its version.
+    """
+    readings, kinds = state.observed.readings, state.desired.kinds
+    held = (record_of(state).live_digest, record_of(state).live_digest)
+    if old.field != new.field or old.target not in kinds or kinds[old.target] != kinds.get(new.target):
+        return Likeness(same=False)
+    if old not in readings or new not in readings or (readings[old].digest, readings[new].digest) != held:
+        return Likeness(same=False)
+    if (old, new) not in state.run.likeness and not (readings[old].version and readings[new].version):
+        return Likeness(same=True, why=f"{old} is not emptied, because it may be another name of {new}: {UNVERSIONED}")
+    return state.run.likeness.get((old, new))
+
+
+def alike(state: State, old: Delivery) -> Likeness | None:
+    """Return that a delivery is, or may be, another name of one that the entry has; None if it is another place.
+
+    As long as that is not looked at, it may be.
+    """
+    found = [likeness(state, old, new) for new in places(state)]
+    doubts = [item or Likeness(same=None) for item in found if item is None or item.same is not False]
+    return next((item for item in doubts if item.same), doubts[0] if doubts else None)
+
+
+def unsure(state: State, old: Delivery) -> str:
+    """Say why a delivery that the entry no longer has could not be told from one that it has; empty if it could."""
+    found = alike(state, old)
+    return "" if found is None or found.same or merged(state, old) else found.why or "they were not compared"
 
 
 def recorded(state: State) -> tuple[Delivery, ...]:

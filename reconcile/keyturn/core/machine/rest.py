@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keyturn.core import schedule
 from keyturn.core.machine import handoff, parking, rotate
-from keyturn.core.machine.deliveries import arrived, behind, login_or, places, unwanted, wanted
+from keyturn.core.machine.deliveries import arrived, behind, login_or, places, unsure, unwanted, wanted
 from keyturn.core.machine.facts import record_of, retire_at, retire_frozen
 from keyturn.core.machine.gone import surplus
 from keyturn.core.machine.in_use import in_use
@@ -89,6 +89,8 @@ def _wrong(state: State) -> list[str]:
     for item in unwanted(state) if state.desired.clean_targets else ():
         problem = readings[item].problem if item in readings else ""
         kept = "is kept until every delivery holds the secret" if not arrived(state) else "could not be cleaned"
+        if doubt := unsure(state, item):
+            kept, problem = "is not emptied", doubt
         wrong.append(f"{item} {kept}" + (f": {problem}" if problem else ""))
     for item in places(state):
         problem = readings[item].problem if item in readings else ""
