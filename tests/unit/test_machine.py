@@ -116,6 +116,7 @@ def test_a_found_intent_is_settled_first() -> None:
     step = next_step(found)
     assert isinstance(step, Wait)
     assert step.seconds == pytest.approx(30.0)
+    assert step.why == "waits 30 s: a request had no clear answer, and may still take effect until then"
 
 
 def test_a_found_intent_is_written_anew_before_its_mint() -> None:

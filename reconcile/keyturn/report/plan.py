@@ -159,8 +159,10 @@ def plan_summary(plan: RunPlan) -> str:
         blind = sum(ends.count(one) for one in (Condition.UNKNOWN, Condition.LOGIN_REFUSED))
         others = [f"{ends.count(one)} {one}" for one in Condition if one is not Condition.READY and one in ends]
         known = len(ends) - blind
-        first = [f"Nothing to do for {count(known, 'key')}"] if known or not blind else []
-        first += [f"Not known what to do for {count(blind, 'key')}"] if blind else []
+        calm = not any(one.exit_code for one in ends)
+        nothing = "Nothing to do for" if calm else "No change to"
+        first = [f"{nothing} {count(known, 'key')}"] if known or not blind else []
+        first += [f"{'not' if first else 'Not'} known what to do for {count(blind, 'key')}"] if blind else []
         return "; ".join([*first, *others]) + "."
     touched = sum(1 for key in plan.plans if key.changes)
     mints = sum(1 for key in plan.plans if key.mints)

@@ -105,10 +105,12 @@ def unreadable(state: State, deliveries: Iterable[Delivery]) -> str:
 
 
 def login_or(state: State, deliveries: Iterable[Delivery], reason: Reason) -> Reason:
-    """Return `reason`, or that a login is refused if that is why a delivery could not be read."""
-    readings = state.observed.readings
-    refused = any(readings[item].problem and readings[item].exit_code == LOGIN for item in deliveries)
-    return Reason.LOGIN_REFUSED if refused else reason
+    """Return `reason`, or that a login is refused, or a server silent, if that is why a delivery could not be read."""
+    unread = [read for item in deliveries if (read := state.observed.readings[item]).problem]
+    if any(read.exit_code == LOGIN for read in unread):
+        return Reason.LOGIN_REFUSED
+    silent = reason is Reason.UNREADABLE and unread and all(read.silent for read in unread)
+    return Reason.NO_ANSWER if silent else reason
 
 
 def earlier(state: State, digest: str) -> LookBack | None:

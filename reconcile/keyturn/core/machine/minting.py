@@ -14,7 +14,7 @@ from keyturn.core.machine.policy import Branch, Chain, when
 from keyturn.core.machine.proof import PROOF, second_opinion, try_delivered, try_replaced
 from keyturn.core.machine.source import MAX_MINTS, live_ready, noted_ready, standby_ready
 from keyturn.core.machine.spread import SPREAD, carried, noted, pending
-from keyturn.core.model import GOOD, SlotName, Strategy, Verdict
+from keyturn.core.model import GOOD, Cause, SlotName, Strategy, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, Failures, HeldAt, Op, Requested, Retire
 from keyturn.core.results import Change, End, Planned
@@ -256,7 +256,7 @@ def committed(state: State, digest: str) -> Decision:
             done,
             state,
             f"generation {generation} on slot {minted}, {result.verdict}{proof}",
-            intent.cause,
+            _cause(state, digest),
             slot=minted,
             generation=generation,
             proof=state.run.attempt.proof,
@@ -270,6 +270,17 @@ def _still_asked(state: State, digest: str) -> Requested | None:
     asked = record_of(state).requested
     earlier = state.run.attempt.minted != digest
     return asked if asked and earlier and asked.at > intent_of(state).since else None
+
+
+def _cause(state: State, digest: str) -> Cause | None:
+    """Return why the secret was made: why its intent was opened, and what was asked since that it fulfils, too."""
+    asked, intent = record_of(state).requested, intent_of(state)
+    if asked is None or asked.at <= intent.since or _still_asked(state, digest):
+        return intent.cause
+    before = intent.cause or Cause("")
+    reason = "; ".join(dict.fromkeys(text for text in (before.reason, asked.reason) if text))
+    code = "compromised" if asked.compromised else before.trigger or "requested"
+    return replace(before, trigger=code, by=asked.by, reason=reason)
 
 
 def _delivered(state: State, digest: str, generation: int) -> list[DeliveryState]:
