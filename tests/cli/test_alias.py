@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.cli.conftest import Stage
 
 EU = """  eu:
@@ -33,3 +35,17 @@ def test_a_delivery_that_takes_the_other_name_of_its_place_stays(stage: Stage) -
         assert (stage.delivered("report"), versions(stage, "report")) == (secret, before)
     stage.run("rotate", "report-bot", "--yes")
     assert stage.delivered("report") != secret
+
+
+def test_a_name_that_cannot_be_recognised_is_noted_by_the_plan(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another address of the same vault: the new place holds the secret already."""
+    stage.make_keys()
+    stage.run("apply", "--yes")
+    other = stage.openbao.address.replace("127.0.0.1", "localhost")
+    monkeypatch.setenv("KEYTURN_ALLOWED_ORIGINS", f"vault={other}")
+    stage.edit("    mount: secret\n\n", f"    mount: secret\n{EU.replace('${KEYTURN_VAULT}', other)}")
+    place = f"{{target: vault, path: {stage.prefix}/report"
+    stage.edit(place, place.replace("vault", "eu"))
+    told = stage.run("plan").stdout
+    assert f"eu:{stage.prefix}/report#MODEL_ACCESS_KEY may be vault:{stage.prefix}/report#MODEL_ACCESS_KEY" in told
+    assert "consumers may find nothing there for a moment" in told

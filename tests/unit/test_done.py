@@ -97,6 +97,12 @@ def test_other_changes(change: Change, words: str) -> None:
     assert text(Planned(change, "code", "why", SlotName.A, "uuid", place)) == words
 
 
+def test_two_slots_are_named_in_the_plural() -> None:
+    """Each once."""
+    both = [Planned(Change.ADOPT, "code", "why", slot, "uuid") for slot in (SlotName.B, SlotName.A, SlotName.B)]
+    assert text(*both) == "adopted (slots a and b)"
+
+
 def test_every_change_has_words() -> None:
     """And nothing done has none."""
     assert all(text(Planned(change, "code", "why")) for change in Change)

@@ -57,6 +57,14 @@ def test_a_leak_is_told_as_such_and_so_is_the_proof_of_its_end() -> None:
     assert found[1].cause == found[0].cause
 
 
+def test_a_long_event_widens_no_other_line() -> None:
+    """What follows it in its line is moved, and the others stay as they are."""
+    short, long = Event(AT, "renamed", "ada", Cause("entry")), Event(AT, "x" * 300, "ada", Cause("entry"))
+    rows = paint_plain(history_lines([short, long])).splitlines()
+    assert len(rows[0]) < 100
+    assert rows[1].endswith(f"{'x' * 300}  ada  the entry asks for it")
+
+
 @pytest.mark.parametrize("strategy", Strategy)
 def test_a_mint_that_answers_two_requests_says_both_reasons(strategy: Strategy) -> None:
     """The first run died before its mint; the second was asked for with another reason, and makes the one secret."""

@@ -72,6 +72,14 @@ def test_a_plan_without_changes_is_short() -> None:
     assert paint_plain(plan_lines([plan(*quiet, waiting)])).endswith("\nNothing to do for 301 keys; 1 overlap.\n")
 
 
+def test_a_report_of_a_loop_has_its_time_in_the_one_header() -> None:
+    """The name of the manifest stands there once."""
+    report = RunReport("platform", "run", (KeyReport("bot", (), End(Reason.AT_REST)),))
+    head, *rest = paint_plain(run_lines([report], at=NOW)).splitlines()
+    assert head == f"platform, {moment(NOW)}"
+    assert not any("platform" in row for row in rest)
+
+
 def test_a_plan_without_changes_does_not_say_that_nothing_is_to_do_if_an_operator_is_needed() -> None:
     """What it does not change is counted; of what could not be read it promises nothing."""
     held, unread = (KeyPlan(code, (), End(code, "why"), "") for code in (Reason.HAND_OFF, Reason.NO_ANSWER))

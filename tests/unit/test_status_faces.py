@@ -32,7 +32,7 @@ WAITS = End(Reason.BACK_OFF, "the next try waits", NOW + timedelta(hours=1))
 STOP = End(Reason.ALL_GONE, "every live API key is missing")
 
 
-def document(*keys: object, only: tuple[Condition, ...] = (), stop: End | None = None) -> StatusDocument:
+def document(*keys: object, only: tuple[str, ...] = (), stop: End | None = None) -> StatusDocument:
     """Return the document of one manifest."""
     run = RunStatus("platform", keys, stop.why if stop else "", stop=stop)  # type: ignore[arg-type] # statuses
     return status_document([run], NOW, None, only)
@@ -69,6 +69,9 @@ def test_only_filters_keys_and_the_exit_code_is_that_of_what_is_shown() -> None:
     assert document(*keys, only=(Condition.READY,)).exit_code == 0
     assert document(*keys, only=(Condition.READY,), stop=STOP).exit_code == 4
     assert totals(document(*keys, only=(Condition.BUSY,))) == "0 keys; 3 keys of other conditions not shown"
+    lone = key("lone", End(Reason.UNMANAGED))
+    assert [one.key for one in document(*keys, lone, only=("unmanaged",)).keys] == ["lone"]
+    assert lone in document(*keys, lone, only=("ready",)).keys
 
 
 def test_the_place_that_lacks_the_secret_is_named() -> None:

@@ -116,17 +116,19 @@ def test_a_trigger_outlives_a_mint_that_was_refused(strategy: Strategy) -> None:
 @BOTH
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(TargetUnavailable("no answer"), Reason.NO_ANSWER), (TargetForbidden("may not read"), Reason.UNREADABLE)],
+    [(TargetUnavailable("no answer."), Reason.NO_ANSWER), (TargetForbidden("may not read."), Reason.UNREADABLE)],
 )
 def test_a_delivery_that_cannot_be_read_is_unknown(strategy: Strategy, error: TargetError, code: Reason) -> None:
     """Whether it is waited for or fixed: that depends on the answer of its server."""
-    universe = settled(entry(strategy))
-    world = plain(universe, entry(strategy))
+    universe = settled(entry(strategy, 2))
+    world = plain(universe, entry(strategy, 2))
     silent = Silent(universe, {}, TIMING)
     silent.error = error
-    report = go(silent, entry(strategy), VERIFY)
+    report = go(silent, entry(strategy, 2), VERIFY)
     assert (report.now.code, report.now.condition, report.exit_code) == (code, Condition.UNKNOWN, 1)
-    assert go(world, entry(strategy), VERIFY).exit_code == 0
+    assert report.now.why.count(str(error).rstrip(".")) == 2
+    assert ".;" not in report.now.why
+    assert go(world, entry(strategy, 2), VERIFY).exit_code == 0
 
 
 @BOTH

@@ -12,7 +12,7 @@ from keyturn.core.brakes import Limits, Part
 from keyturn.core.configuration import configuration
 from keyturn.core.errors import OwnershipError
 from keyturn.core.machine.pool import POOL
-from keyturn.core.model import ApiKey, Desired, DesiredKey, Pool, Verdict
+from keyturn.core.model import ApiKey, Delivery, Desired, DesiredKey, Pool, Verdict
 from keyturn.core.permits import Permit
 from keyturn.core.reasons import Condition, Reason, mixed
 from keyturn.core.record import Record
@@ -220,8 +220,12 @@ def rotated(report: KeyReport) -> bool:
 
 
 def path_moves(planned: Iterable[Planning]) -> tuple[str, ...]:
-    """Return a note if a key loses one delivery and gets a new one in the same run: its consumers have no overlap."""
+    """Return a note if a key loses one delivery and gets a new one in the same run: its consumers have no overlap.
+
+    And one if the new place holds the secret already: it may be the old one by another name.
+    """
     moved: list[str] = []
+    same: list[str] = []
     for one in planned:
         known = {item.delivery for item in one.record.deliveries} if one.record else set()
         changes = {kind: [item.delivery for item in one.plan.changes if item.change is kind] for kind in Change}
@@ -229,10 +233,26 @@ def path_moves(planned: Iterable[Planning]) -> tuple[str, ...]:
         old = [str(place) for place in changes[Change.REMOVE]]
         if new and old:
             moved.append(f"{one.plan.key} from {', '.join(old)} to {', '.join(new)}")
-    if not moved:
+        there = [str(place) for place in _held(one) if place not in known]
+        if there and old:
+            same.append(f"{one.plan.key}: {', '.join(there)} may be {', '.join(old)}")
+    notes: list[str] = []
+    if moved:
+        what = f"Deliveries move: {'; '.join(moved)}. Consumers that still read the old place lose the secret in this "
+        notes.append(f"{what}run. To let them move first, list both places, and drop the old one later; or {KEEP}.")
+    if same:
+        what = f"A place that is new in the entry holds the secret already. {'; '.join(same)}, by another name. If it "
+        notes.append(f"{what}is, consumers may find nothing there for a moment: keep the old name; or {KEEP}.")
+    return tuple(notes)
+
+
+def _held(one: Planning) -> tuple[Delivery, ...]:
+    """Return the wanted deliveries that were read with the live secret."""
+    seen, live = one.seen, one.record.live_digest if one.record else None
+    if seen is None or live is None:
         return ()
-    what = f"Deliveries move: {'; '.join(moved)}. Consumers that still read the old place lose the secret in this run."
-    return (f"{what} To let them move first, list both places, and drop the old one later; or {KEEP}.",)
+    readings = seen.observed.readings
+    return tuple(place for place in seen.desired.deliveries if place in readings and readings[place].digest == live)
 
 
 def _digest(desired: Desired, planned: Sequence[Planning]) -> str:

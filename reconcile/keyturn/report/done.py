@@ -132,8 +132,8 @@ def _recorded(changes: list[Planned], report: KeyReport) -> Iterator[str]:
 def _words(kind: Change, changes: list[Planned]) -> str:
     number = len(changes)
     places = count(len({change.delivery for change in changes}), "place")
-    slots = " and ".join(dict.fromkeys(change.slot.value for change in changes if change.slot))
-    of_slot = f" (slot {slots})" if slots else ""
+    slots = _slots(changes)
+    of_slot = f" ({slots})" if slots else ""
     return {
         Change.ADOPT: f"adopted{of_slot}",
         Change.CREATE: f"{count(number, 'API key')} created{of_slot}",
@@ -167,17 +167,19 @@ def _failed(record: Record) -> bool:
 
 
 def _retired(changes: list[Planned], record: Record | None) -> str:
-    slots = {change.slot for change in changes if change.slot}
+    slots, named = {change.slot for change in changes if change.slot}, _slots(changes)
     if record is None or (record.intent and record.intent.op is Op.RETIRE):
         return "began to retire the old secret"
     proofs = [event.proof for event in record.history if event.proof and event.slot in slots]
     proof = PROOFS.get(proofs[-1], "") if proofs else ""
-    words = (
-        f"old secret of slot {' and '.join(sorted(slot.value for slot in slots))} retired"
-        if slots
-        else "old secret retired"
-    )
+    words = f"old secret of {named} retired" if named else "old secret retired"
     return f"{words}: {proof}" if proof else words
+
+
+def _slots(changes: list[Planned]) -> str:
+    """Return `slot a` or `slots a and b`; empty if the changes name none."""
+    names = sorted({change.slot.value for change in changes if change.slot})
+    return f"slot{'s' if len(names) > 1 else ''} {' and '.join(names)}" if names else ""
 
 
 def _slot(slot: SlotName | None) -> str:

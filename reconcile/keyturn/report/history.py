@@ -27,6 +27,7 @@ WHY = {
     "secret-lost": "",
     "secret-unknown": "",
     "slot-missing": "the second API key was missing",
+    "standby": "it was never delivered",
     "trigger": "",
 }
 """Why something was done, by the trigger of its event; empty if the event or what was found says it."""

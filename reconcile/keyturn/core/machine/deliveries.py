@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from keyturn.core.machine.facts import intent_of, record_of
+from keyturn.core.machine.facts import intent_of, record_of, together
 from keyturn.core.model import Delivery
 from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, Op
@@ -101,7 +101,7 @@ def holds(state: State, digest: str) -> bool:
 def unreadable(state: State, deliveries: Iterable[Delivery]) -> str:
     """Say which of the deliveries could not be read, and why; they have been looked at."""
     readings = state.observed.readings
-    return "; ".join(f"{item}: {readings[item].problem}" for item in deliveries if readings[item].problem)
+    return together(f"{item}: {readings[item].problem}" for item in deliveries if readings[item].problem)
 
 
 def login_or(state: State, deliveries: Iterable[Delivery], reason: Reason) -> Reason:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from keyturn.core.machine.deliveries import anywhere, holds, login_or, places, unreadable, wanted
-from keyturn.core.machine.facts import compromised, found, intent_of, intent_slot, note, protects, record_of
+from keyturn.core.machine.facts import compromised, found, intent_of, intent_slot, note, protects, record_of, together
 from keyturn.core.machine.guards import landed, relisted, seen, settled
 from keyturn.core.machine.in_use import all_in_use
 from keyturn.core.machine.ownership import gated, reopened
@@ -185,7 +185,7 @@ def undelivered(state: State) -> Decision | None:
     enough = compromised(state) if protects(state) else len(lacking) < len(places(state))
     if not lacking or enough:
         return None
-    why = "; ".join(f"{item}: {state.run.unwritten.get(item, 'does not hold it')}" for item in lacking)
+    why = together(f"{item}: {state.run.unwritten.get(item, 'does not hold it')}" for item in lacking)
     return give_up(state, Reason.DELIVERY_PENDING, f"the new secret could not be delivered everywhere: {why}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from keyturn.core import schedule
 from keyturn.core.machine import handoff, parking, rotate
 from keyturn.core.machine.deliveries import anywhere, arrived, behind, login_or, places, unwanted
-from keyturn.core.machine.facts import record_of, retire_at, retire_frozen
+from keyturn.core.machine.facts import record_of, retire_at, retire_frozen, together
 from keyturn.core.machine.gone import surplus
 from keyturn.core.machine.in_use import in_use
 from keyturn.core.machine.policy import Chain
@@ -42,7 +42,7 @@ def pending(state: State) -> End | None:
     read = [item for item in anywhere(state) if item in state.observed.readings]
     blind = {code for _, code in wrong if code} == {Reason.UNREADABLE}
     code = login_or(state, read, Reason.UNREADABLE if blind else Reason.PENDING)
-    return End(code, "; ".join(text for text, _ in wrong)) if wrong else None
+    return End(code, together(text for text, _ in wrong)) if wrong else None
 
 
 def rotation_waits(state: State) -> End | None:

@@ -13,6 +13,7 @@ from keyturn.core.machine.facts import (
     record_of,
     retire_at,
     retire_frozen,
+    together,
     verdict,
 )
 from keyturn.core.machine.guards import failed, seen, settled
@@ -50,7 +51,7 @@ def not_yet_live(state: State) -> str:
     if not unforced(state):
         return ""
     record, readings = record_of(state), state.observed.readings
-    return "; ".join(
+    return together(
         f"{item}: {readings[item].problem or 'holds another secret'}"
         for item in holders(state)
         if readings[item].digest != record.live_digest
@@ -89,7 +90,8 @@ def open_retire(state: State) -> Decision | None:
     record = record_of(state)
     if record.retire is None or not_yet_live(state):
         return None
-    cause = _leak(record) if record.retire.at_once else Cause("overlap-over")
+    never_live = record.slots[record.retire.slot].minted_at is None
+    cause = _leak(record) if record.retire.at_once else Cause("standby" if never_live else "overlap-over")
     shown = Planned(
         Change.RETIRE,
         cause.trigger,
