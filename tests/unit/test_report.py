@@ -72,6 +72,14 @@ def test_a_plan_without_changes_is_short() -> None:
     assert paint_plain(plan_lines([plan(*quiet, waiting)])).endswith("\nNothing to do for 301 keys; 1 overlap.\n")
 
 
+def test_a_plan_that_ends_as_it_is_now_says_so_once() -> None:
+    """The paragraph of what is wrong is not repeated."""
+    silent = End(Reason.NO_ANSWER, "target vault: no answer")
+    text = paint_plain(plan_lines([plan(KeyPlan("bot", (ROTATE,), silent, "", conditions=(silent,)))]))
+    assert text.count(silent.why) == 1
+    assert "then unknown: as now [no-answer]" in text
+
+
 def test_a_report_of_a_loop_has_its_time_in_the_one_header() -> None:
     """The name of the manifest stands there once."""
     report = RunReport("platform", "run", (KeyReport("bot", (), End(Reason.AT_REST)),))

@@ -59,6 +59,14 @@ def test_each_key_has_its_next_step_and_a_shared_cause_is_said_once() -> None:
     assert "  do: remove the cause, then `keyturn apply three --unpark three`\n" in text
 
 
+def test_a_remedy_of_two_shared_causes_is_said_once() -> None:
+    """Beside the last of them: it is for the same keys."""
+    drifted = End(Reason.DRIFTED, "vault:apps#KEY holds something else than the live secret")
+    text = paint_plain(status_lines(document(key("one", REFUSED, drifted), key("two", REFUSED, drifted))))
+    assert text.count("do: `keyturn apply one two --verify`") == 1
+    assert text.index(drifted.why) < text.index("do: ")
+
+
 def test_only_filters_keys_and_the_exit_code_is_that_of_what_is_shown() -> None:
     """What is hidden is counted; what stops a whole apply is always shown, so it counts."""
     keys = (key("bad", REFUSED), key("held", End(Reason.ANOTHER_OWNER, "it is another's")), key("calm"))

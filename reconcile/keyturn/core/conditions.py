@@ -124,9 +124,9 @@ def _holding(known: Facts, digests: Collection[str]) -> list[Delivery]:
 def _replaced(record: Record) -> frozenset[str]:
     """Return the secrets of this key that the API was told to replace: neither a slot nor an open intent has them.
 
-    None of them counts if one old secret was still accepted after its API key got another.
+    None of them counts if no secret is known to be live, or if an old one was still accepted after its replacement.
     """
-    if any(event.proof == "alive" for event in record.history):
+    if record.live_digest is None or any(event.proof == "alive" for event in record.history):
         return frozenset()
     alive = {slot.digest for slot in (*record.slots.values(), *(lost.slot for lost in record.gone))}
     return record.digests - alive - {record.intent.digest if record.intent else None}

@@ -124,7 +124,7 @@ def _recorded(changes: list[Planned], report: KeyReport) -> Iterator[str]:
         elif _notes(change):
             ends = end.code is Reason.OVERLAP and end.until
             why = f"it starts when the overlap ends, {moment(end.until)}" if ends and end.until else end.why
-            yield f"rotation noted, not begun: {why}"
+            yield "rotation noted, not begun" + (f": {why}" if not end.exit_code else "")
     if told and not any(change.code in SPOKEN or _notes(change) for change in told):
         yield "record updated"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from keyturn.core import reasons
 from keyturn.core.configuration import TargetPlace
@@ -48,7 +49,7 @@ def plan_lines(
                 result.append(line("  ", Span(key.key, Tone.NAME), f"  {', '.join(kinds)}"))
             elif not is_quiet(key) and (key.changes or shared.own(key.conditions or (key.end,))):
                 result += [line(), line("  ", Span(key.key, Tone.NAME)), *now_lines(key, shared)]
-                result += [*change_lines(key.changes, whole=whole), *([end_line(key.end)] if key.changes else [])]
+                result += [*change_lines(key.changes, whole=whole), *([_then(key)] if key.changes else [])]
         result += [line(), *found] if (found := common_lines(shared, indent=2)) else []
         result += _foot(plan, hand_off=not before_apply)
     return result
@@ -129,6 +130,12 @@ def common_lines(shared: Common, indent: int = 0) -> list[Line]:
 def end_line(end: End) -> Line:
     """Return how a key would end."""
     return line("    then ", *condition_spans(end))
+
+
+def _then(plan: KeyPlan) -> Line:
+    """Return how a key would end, in short if that is what it is now."""
+    same = any((end.code, end.why) == (plan.end.code, plan.end.why) for end in plan.conditions if end.exit_code)
+    return end_line(replace(plan.end, why="as now", since=None, until=None) if same else plan.end)
 
 
 def condition_spans(end: End) -> tuple[Span, ...]:
