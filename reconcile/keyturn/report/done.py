@@ -18,7 +18,7 @@ PROOFS = {
 }
 """What is known of an old secret's death, by the proof of its event."""
 
-SPOKEN = frozenset({"forgets", "moved", LEFT_OPEN, HOOK})
+SPOKEN = frozenset({"forgets", "moves", "moved", LEFT_OPEN, HOOK})
 """Codes of changes whose own words are told, not only that the record was written."""
 PAST = {
     Change.ADOPT: "adopted",
@@ -34,7 +34,14 @@ PAST = {
     Change.RECORD: "updated",
 }
 """What is counted of a run, in the past tense: keys to which it was done."""
-CODED = {"forgets": "forgotten", "moved": "moved", LEFT_OPEN: "finished", HOOK: "with a hook run", REQUESTED: "noted"}
+CODED = {
+    "forgets": "forgotten",
+    "moves": "moved",
+    "moved": "moved",
+    LEFT_OPEN: "finished",
+    HOOK: "with a hook run",
+    REQUESTED: "noted",
+}
 """The same for changes of a record, by their code."""
 COUNTED = tuple(dict.fromkeys((*PAST.values(), *CODED.values())))
 """In the order in which they are counted."""
