@@ -157,6 +157,18 @@ def test_smoke(stage: Stage) -> None:
     assert "accepted" in stage.run("smoke", "report-bot", "--secret", "stdin", stdin=secret).stdout
 
 
+def test_smoke_blames_the_vault_that_refuses_its_token(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the inference API, which was not asked; the cause and its remedy are said once."""
+    stage.make_keys()
+    stage.run("apply", "--yes")
+    monkeypatch.setenv("VAULT_TOKEN", "wrong")
+    told = stage.run("smoke", code=5).stdout
+    assert told.count("skipped: it could not be read\n") == 2
+    assert told.count("set a new one in VAULT_TOKEN") == 1
+    assert "unreachable" not in told
+    assert "status page" not in told
+
+
 def test_smoke_tries_every_format_but_an_account_token(stage: Stage) -> None:
     """Older and newer model access keys are sent and judged; a personal token of the account is not sent anywhere."""
     for secret in ("sk-do-" + "x" * 64, "doo_v1_" + "0" * 64):

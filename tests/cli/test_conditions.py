@@ -93,6 +93,16 @@ def _rotated(made: Desk) -> None:
     made.run("rotate", "bot", "--yes")
 
 
+def _leaked(made: Desk) -> None:
+    """Rotate a leaked secret while the second place cannot be written: it keeps the secret that died."""
+    second, held = made.folder / "secrets/second.env", made.held("second")
+    second.unlink()
+    second.mkdir()
+    made.run("rotate", "bot", "--compromised", "--yes", code=1)
+    second.rmdir()
+    made.put("second", held)
+
+
 def _nothing(made: Desk) -> None:
     pass
 
@@ -170,6 +180,9 @@ CASES = (
     ),
     Case(
         "drifted", "drifted", 1, lambda made: made.put("bot", "oops"), how="-no-key", healed="ready", pulumi="drifted",
+    ),
+    Case(
+        "refused", "refused", 1, _leaked, ALTERNATING, places=2, how="-replaced", healed="ready", pulumi="refused",
     ),
     Case("waiting", "frozen", 0, _frozen, MONTH),
     Case("drifted", "emptied", 1, lambda made: made.put("bot", ""), healed="ready", pulumi="drifted"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyturn.core.reasons import Condition
+from keyturn.core.reasons import Condition, Reason
 from tests.blocks import ROOT, blocks, is_pending
 
 if TYPE_CHECKING:
@@ -77,7 +77,11 @@ def managed(stage: Stage) -> Stage:
 def test_the_conditions_are_those_of_the_catalogue() -> None:
     """Each one, in its order, with its exit code and its meaning."""
     rows = re.findall(r"^\| `([a-z-]+)` \| (\d) \| (.+?) \| (.+?) \|$", PAGE.read_text(), re.MULTILINE)
-    assert [row[:3] for row in rows] == [(str(one), str(one.exit_code), one.meaning) for one in Condition]
+    known = [(str(one), str(one.exit_code), one.meaning) for one in Condition]
+    words = [one for one in Reason if one.word != one.condition]
+    others = {(one.word, "0", one.meaning[0].lower() + one.meaning[1:].rstrip(".")) for one in words}
+    assert [row[:3] for row in rows[: len(known)]] == known
+    assert {row[:3] for row in rows[len(known) :]} == others
 
 
 def test_every_command_of_a_runbook_is_carried_out() -> None:

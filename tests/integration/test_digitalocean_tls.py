@@ -95,6 +95,28 @@ def test_an_unknown_certificate_is_a_definite_no(serve: Serve) -> None:
         client.send("GET", "/", TOKEN)
 
 
+def test_http_and_https_that_are_mixed_up_are_named(serve: Serve) -> None:
+    """An http server at an https address is a definite no, and an https server at an http address stays unclear."""
+
+    def answer() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(reply(400))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(5)
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        url = f"https://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(NotAccepted, match="does not speak TLS on this port"):
+            HttpClient(url, seconds=5, user_agent="keyturn/test").send("GET", "/", TOKEN)
+        thread.join(5)
+    client = HttpClient(serve(lambda connection: None).replace("https:", "http:"), seconds=5, user_agent="keyturn/test")
+    with pytest.raises(Ambiguous, match="the address has to begin with https"):
+        client.send("GET", "/", TOKEN)
+
+
 def test_a_trusted_certificate_works(serve: Serve, certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SSL_CERT_FILE is honoured, as in every tool."""
 

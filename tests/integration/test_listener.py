@@ -152,8 +152,15 @@ def test_a_port_in_use_is_said(told: Told) -> None:
     with ExitStack() as stack:
         first = stack.enter_context(Listener(pages(told, lambda: NOW, metrics, html), LOOPBACK))
         port = int(first.url.rstrip("/").rpartition(":")[2])
-        with pytest.raises(InputError, match="cannot listen on this address"):
+        with pytest.raises(InputError, match=r"cannot listen on this address .*stop the process that uses it"):
             stack.enter_context(Listener(pages(told, lambda: NOW, metrics, html), Address("127.0.0.1", port)))
+
+
+def test_an_address_of_another_machine_is_said(told: Told) -> None:
+    """A free port would not help."""
+    elsewhere = Listener(pages(told, lambda: NOW, metrics, html), Address("192.0.2.1", 0))
+    with pytest.raises(InputError, match=r"This machine does not have this address"), elsewhere:
+        pass
 
 
 def connect(url: str, text: bytes) -> socket.socket:
@@ -255,9 +262,18 @@ def test_an_address(text: str, found: Address) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["9464", ":9464", "127.0.0.1", "127.0.0.1:", "host.example:80", "127.0.0.1:70000", "a:٣"]
+    ("text", "why"),
+    [
+        ("9464", "it has no address"),
+        (":9464", "it has no address"),
+        ("127.0.0.1", "it has no port"),
+        ("127.0.0.1:", "it has no port"),
+        ("host.example:80", "is neither an IP address nor localhost"),
+        ("127.0.0.1:70000", "a port is at most 65535"),
+        ("a:٣", "it has no port"),
+    ],
 )
-def test_what_is_no_address(text: str) -> None:
+def test_what_is_no_address(text: str, why: str) -> None:
     """Nothing is bound wider than it was told: a port alone is not enough."""
-    with pytest.raises(ValueError, match="must be an address and a port"):
+    with pytest.raises(ValueError, match=f"must be an address and a port, such as .*: .*{why}"):
         parse_address(text)

@@ -97,6 +97,18 @@ def test_other_changes(change: Change, words: str) -> None:
     assert text(Planned(change, "code", "why", SlotName.A, "uuid", place)) == words
 
 
+def test_a_move_is_told_in_its_own_words() -> None:
+    """Not only that the record was updated."""
+    moves = Planned(Change.RECORD, "moves", "moves the record from 'bot': no API key and no delivery changes")
+    assert text(moves) == moves.why
+
+
+def test_two_slots_are_named_in_the_plural() -> None:
+    """Each once."""
+    both = [Planned(Change.ADOPT, "code", "why", slot, "uuid") for slot in (SlotName.B, SlotName.A, SlotName.B)]
+    assert text(*both) == "adopted (slots a and b)"
+
+
 def test_every_change_has_words() -> None:
     """And nothing done has none."""
     assert all(text(Planned(change, "code", "why")) for change in Change)

@@ -18,6 +18,7 @@ from keyturn.engine.executor import apply_key
 from keyturn.report.done import PROOFS
 from keyturn.report.history import WHY, event_text, histories_lines, history_lines
 from keyturn.report.lines import paint_plain
+from tests.simulation.faults import Class, Fault, Killed, Kind
 from tests.simulation.scenarios import PLACES, TIMING, VERIFY, entry, settled
 from tests.simulation.universe import Renew, Universe
 from tests.simulation.world import SimWorld
@@ -53,6 +54,31 @@ def test_a_leak_is_told_as_such_and_so_is_the_proof_of_its_end() -> None:
     assert [event.cause and event.cause.trigger for event in found] == ["compromised", "compromised"]
     assert found[0].cause == Cause("compromised", "ada", "pasted in a chat")
     assert (found[1].slot, found[1].proof) == (SlotName.A, "proven")
+    assert found[1].cause == found[0].cause
+
+
+def test_a_long_event_widens_no_other_line() -> None:
+    """What follows it in its line is moved, and the others stay as they are."""
+    short, long = Event(AT, "renamed", "ada", Cause("entry")), Event(AT, "x" * 300, "ada", Cause("entry"))
+    rows = paint_plain(history_lines([short, long])).splitlines()
+    assert len(rows[0]) < 100
+    assert rows[1].endswith(f"{'x' * 300}  ada  the entry asks for it")
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+def test_a_mint_that_answers_two_requests_says_both_reasons(strategy: Strategy) -> None:
+    """The first run died before its mint; the second was asked for with another reason, and makes the one secret."""
+    universe = settled(entry(strategy))
+    first = Options(rotate=True, reason="INC-1", by="ada")
+    whole = SimWorld(universe.copy(), {}, TIMING)
+    apply_key(whole, entry(strategy), first, "whole")
+    mint = next(number for number, point in enumerate(whole.trace) if point[0] is Class.MINT)
+    with pytest.raises(Killed):
+        apply_key(SimWorld(universe, {mint: Fault(Kind.CUT)}, TIMING), entry(strategy), first, "first")
+    universe.advance(600)
+    asked, made = events(universe, replace(first, reason="INC-2", by="bob"), strategy)
+    assert (asked.what, asked.cause) == ("rotation requested", Cause("requested", "bob", "INC-2"))
+    assert (made.generation, made.cause) == (2, Cause("requested", "bob", "INC-1; INC-2"))
 
 
 def test_drift_says_what_was_found_where() -> None:

@@ -10,6 +10,7 @@ import pytest
 from keyturn.core.machine import next_step
 from keyturn.core.model import (
     ApiKey,
+    Cause,
     Delivery,
     DesiredKey,
     Event,
@@ -116,6 +117,7 @@ def test_a_found_intent_is_settled_first() -> None:
     step = next_step(found)
     assert isinstance(step, Wait)
     assert step.seconds == pytest.approx(30.0)
+    assert step.why == "waits 30 s: a request had no clear answer, and may still take effect until then"
 
 
 def test_a_found_intent_is_written_anew_before_its_mint() -> None:
@@ -222,6 +224,19 @@ def test_an_old_secret_dies_only_after_every_target_was_read() -> None:
     assert opened.record.intent.op is Op.RETIRE
     unread = next_step(seeing(due, readings={PLACE: Reading(problem="sealed")}))
     assert ended(unread).exit_code == 1
+
+
+@pytest.mark.parametrize(("minted_at", "why"), [(None, "standby"), (BORN, "overlap-over")])
+def test_a_standby_that_never_lived_had_no_overlap(minted_at: datetime | None, why: str) -> None:
+    """The secret that an adopted API key was created with was in no delivery: the history does not call it old."""
+    retire, history = Retire(B, NOW - timedelta(hours=1)), (Event(BORN, "minted", slot=B),)
+    before = state()
+    assert before.record is not None
+    slots = before.record.with_slot(B, Slot(UUID[B], "bot-b", BORN, None, minted_at))
+    opened = next_step(with_record(before, retire=retire, history=history, slots=slots))
+    assert isinstance(opened, WriteRecord)
+    assert opened.record.intent is not None
+    assert opened.record.intent.cause == Cause(why)
 
 
 def test_an_overlap_is_waited_for() -> None:

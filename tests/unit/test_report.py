@@ -14,7 +14,7 @@ from keyturn.core.results import Change, End, KeyPlan, KeyReport, Planned, RunPl
 from keyturn.report.documents import StatusDocument
 from keyturn.report.lines import Span, Tone, columns, fold, length, line, moment, paint_plain
 from keyturn.report.markdown import LIMIT, plan_markdown, run_markdown
-from keyturn.report.plan import plan_lines
+from keyturn.report.plan import plan_lines, plan_summary
 from keyturn.report.remedies import of_verdict
 from keyturn.report.run import run_lines
 from keyturn.report.status import HEADS, smoke_lines, status_lines
@@ -70,6 +70,30 @@ def test_a_plan_without_changes_is_short() -> None:
     assert paint_plain(plan_lines([plan(*quiet)])) == "platform\n\nNothing to do for 300 keys.\n"
     waiting = KeyPlan("bot", (), WAIT, "")
     assert paint_plain(plan_lines([plan(*quiet, waiting)])).endswith("\nNothing to do for 301 keys; 1 overlap.\n")
+
+
+def test_a_plan_that_ends_as_it_is_now_says_so_once() -> None:
+    """The paragraph of what is wrong is not repeated."""
+    silent = End(Reason.NO_ANSWER, "target vault: no answer")
+    text = paint_plain(plan_lines([plan(KeyPlan("bot", (ROTATE,), silent, "", conditions=(silent,)))]))
+    assert text.count(silent.why) == 1
+    assert "then unknown: as now [no-answer]" in text
+
+
+def test_a_report_of_a_loop_has_its_time_in_the_one_header() -> None:
+    """The name of the manifest stands there once."""
+    report = RunReport("platform", "run", (KeyReport("bot", (), End(Reason.AT_REST)),))
+    head, *rest = paint_plain(run_lines([report], at=NOW)).splitlines()
+    assert head == f"platform, {moment(NOW)}"
+    assert not any("platform" in row for row in rest)
+
+
+def test_a_plan_without_changes_does_not_say_that_nothing_is_to_do_if_an_operator_is_needed() -> None:
+    """What it does not change is counted; of what could not be read it promises nothing."""
+    held, unread = (KeyPlan(code, (), End(code, "why"), "") for code in (Reason.HAND_OFF, Reason.NO_ANSWER))
+    assert plan_summary(plan(held)) == "No change to 1 key; 1 action-needed."
+    told = "No change to 1 key; not known what to do for 1 key; 1 unknown; 1 action-needed."
+    assert plan_summary(plan(held, unread)) == told
 
 
 def test_a_report_tells_what_was_done_and_what_is_wrong() -> None:

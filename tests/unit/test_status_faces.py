@@ -32,7 +32,7 @@ WAITS = End(Reason.BACK_OFF, "the next try waits", NOW + timedelta(hours=1))
 STOP = End(Reason.ALL_GONE, "every live API key is missing")
 
 
-def document(*keys: object, only: tuple[Condition, ...] = (), stop: End | None = None) -> StatusDocument:
+def document(*keys: object, only: tuple[str, ...] = (), stop: End | None = None) -> StatusDocument:
     """Return the document of one manifest."""
     run = RunStatus("platform", keys, stop.why if stop else "", stop=stop)  # type: ignore[arg-type] # statuses
     return status_document([run], NOW, None, only)
@@ -59,6 +59,14 @@ def test_each_key_has_its_next_step_and_a_shared_cause_is_said_once() -> None:
     assert "  do: remove the cause, then `keyturn apply three --unpark three`\n" in text
 
 
+def test_a_remedy_of_two_shared_causes_is_said_once() -> None:
+    """Beside the last of them: it is for the same keys."""
+    drifted = End(Reason.DRIFTED, "vault:apps#KEY holds something else than the live secret")
+    text = paint_plain(status_lines(document(key("one", REFUSED, drifted), key("two", REFUSED, drifted))))
+    assert text.count("do: `keyturn apply one two --verify`") == 1
+    assert text.index(drifted.why) < text.index("do: ")
+
+
 def test_only_filters_keys_and_the_exit_code_is_that_of_what_is_shown() -> None:
     """What is hidden is counted; what stops a whole apply is always shown, so it counts."""
     keys = (key("bad", REFUSED), key("held", End(Reason.ANOTHER_OWNER, "it is another's")), key("calm"))
@@ -69,6 +77,9 @@ def test_only_filters_keys_and_the_exit_code_is_that_of_what_is_shown() -> None:
     assert document(*keys, only=(Condition.READY,)).exit_code == 0
     assert document(*keys, only=(Condition.READY,), stop=STOP).exit_code == 4
     assert totals(document(*keys, only=(Condition.BUSY,))) == "0 keys; 3 keys of other conditions not shown"
+    lone = key("lone", End(Reason.UNMANAGED))
+    assert [one.key for one in document(*keys, lone, only=("unmanaged",)).keys] == ["lone"]
+    assert lone in document(*keys, lone, only=("ready",)).keys
 
 
 def test_the_place_that_lacks_the_secret_is_named() -> None:

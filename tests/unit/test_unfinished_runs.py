@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from keyturn.core.model import Adopt, AdoptSecret, DesiredKey, SlotName, Strategy, Timing
-from keyturn.core.reasons import Condition
+from keyturn.core.errors import TargetError, TargetForbidden, TargetUnavailable
+from keyturn.core.model import Adopt, AdoptSecret, Delivery, DesiredKey, SlotName, Strategy, Timing
+from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import KeyReport, Options, RunReport
+from keyturn.core.world import Held
 from keyturn.engine.executor import apply_key
 from keyturn.report.done import done_text
 from keyturn.report.run import run_summary
@@ -44,6 +46,16 @@ class Failing(SimWorld):
             self.failing -= 1
             self.faults = {len(self.trace): Fault(Kind.NO)}
         return super()._point(kind, where)
+
+
+class Silent(SimWorld):
+    """A world in which no delivery can be read: its server does not answer, or does not allow it."""
+
+    error: TargetError
+
+    def read_delivery(self, delivery: Delivery) -> Held:
+        """Fail."""
+        raise self.error
 
 
 class Slow(SimWorld):
@@ -99,6 +111,24 @@ def test_a_trigger_outlives_a_mint_that_was_refused(strategy: Strategy) -> None:
     go(plain(universe, one), changed, after=7200)
     assert universe.records["main"][0].generation == before + 1
     assert universe.accepted(universe.fields[PLACES[0]])
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(TargetUnavailable("no answer."), Reason.NO_ANSWER), (TargetForbidden("may not read."), Reason.UNREADABLE)],
+)
+def test_a_delivery_that_cannot_be_read_is_unknown(strategy: Strategy, error: TargetError, code: Reason) -> None:
+    """Whether it is waited for or fixed: that depends on the answer of its server."""
+    universe = settled(entry(strategy, 2))
+    world = plain(universe, entry(strategy, 2))
+    silent = Silent(universe, {}, TIMING)
+    silent.error = error
+    report = go(silent, entry(strategy, 2), VERIFY)
+    assert (report.now.code, report.now.condition, report.exit_code) == (code, Condition.UNKNOWN, 1)
+    assert report.now.why.count(str(error).rstrip(".")) == 2
+    assert ".;" not in report.now.why
+    assert go(world, entry(strategy, 2), VERIFY).exit_code == 0
 
 
 @BOTH

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 import threading
@@ -31,6 +32,12 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_UNUSABLE = {
+    errno.EADDRINUSE: "Choose another port, or stop the process that uses it.",
+    errno.EADDRNOTAVAIL: "This machine does not have this address: use one of its own, such as 127.0.0.1.",
+    errno.EACCES: "This port needs rights that keyturn should not have: choose one above 1023, such as 9464.",
+}
+"""What to do about an address that cannot be listened on."""
 LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 
@@ -55,13 +62,17 @@ def parse_address(text: str) -> Address:
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     wrong = "must be an address and a port, such as 127.0.0.1:9464"
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
-        raise ValueError(wrong)
+    if not port.isascii() or not port.isdigit():
+        raise ValueError(f"{wrong}: it has no port")
+    if int(port) > 65535:  # noqa: PLR2004
+        raise ValueError(f"{wrong}: a port is at most 65535")
+    if not host:
+        raise ValueError(f"{wrong}: it has no address")
     if host != "localhost":
         try:
             ipaddress.ip_address(host)
         except ValueError:
-            raise ValueError(wrong) from None
+            raise ValueError(f"{wrong}: {host!r} is neither an IP address nor localhost") from None
     return Address(host, int(port))
 
 
@@ -180,6 +191,6 @@ def _listen(address: Address) -> socket.socket:
             "cannot listen on this address",
             where=f"{address.host}:{address.port}",
             evidence=error.strerror or "",
-            remedy="Choose another port, or stop what uses it.",
+            remedy=_UNUSABLE.get(error.errno or 0, "Choose another address or port."),
         ) from None
     return listener

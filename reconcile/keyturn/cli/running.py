@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from keyturn.cli.metrics import report, status_of
 from keyturn.cli.pages import Pages, Render
 from keyturn.cli.session import Opened, Order, apply_once
 from keyturn.core.model import Desired
-from keyturn.core.reasons import mixed
+from keyturn.core.reasons import Reason, mixed
 from keyturn.core.results import Options, RunReport
 from keyturn.core.sanitize import plain
 from keyturn.engine.loop import ALL, Health, Looked, Snapshot
@@ -35,6 +36,8 @@ LONGEST_TEXT = 2000
 SLICE = 1.0
 """Seconds between two looks for a signal and for a change of the manifest's files."""
 
+Told = tuple[tuple[tuple[str, Reason, tuple[str, ...]], ...], str, tuple[str, ...]]
+"""What a report says: the keys with a failure, what stopped the run, its notes."""
 Seen = tuple[tuple[str, int, int, int], ...]
 """Files with their time of change in nanoseconds, size and inode."""
 
@@ -52,7 +55,7 @@ class FileWork:
         self._seen: Seen = ()
         self._policy: Seen = ()
         self._locks: dict[str, ManifestLock] = {}
-        self._told: dict[str, object] = {}
+        self._told: dict[str, Told] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -142,10 +145,10 @@ class FileWork:
         for one in reports:
             ends = tuple((key.key, key.now.code, key.problems) for key in one.reports if key.exit_code)
             done = any(key.done for key in one.reports)
-            now = (ends, one.stopped, one.notes)
-            if done or now != self._told.get(one.owner, ((), "", ())):
-                self.say(f"{one.owner}:")
-                self._screen.result(run_lines([one]))
+            now, before = (ends, one.stopped, one.notes), self._told.get(one.owner, ((), "", ()))
+            if done or now != before:
+                told = replace(one, notes=tuple(note for note in one.notes if note not in before[2]))
+                self._screen.result(run_lines([told], at=self.now()))
             self._told[one.owner] = now
 
     def _place(self, one: Desired) -> str:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from keyturn.report.documents import Checked
 
 EMPTY = "it holds no secret"
-"""Nothing is there to be tried, which is a failure all the same."""
+UNREAD = "it could not be read"
+UNTRIED = (EMPTY, UNREAD)
+"""How the details begin where nothing could be tried, which is a failure all the same."""
 
 
 @click.command("smoke", help="Test the delivered secrets: list the models, and request a tiny completion.")
@@ -59,7 +61,9 @@ def command(*, keys: tuple[str, ...], file: tuple[str, ...], secret: str | None)
             runs = [(one, one.runner.status(one.keys, Options(verify=True))) for one in manifests]
             checked = [each for one, run in runs for each in _delivered(one, run.keys)]
             found = [key for _, run in runs for key in run.keys if key.name]
-            unlike = [int(each.result.verdict not in GOOD or each.result.detail == EMPTY) for each in checked]
+            unlike = [
+                int(each.result.verdict not in GOOD or each.result.detail.startswith(UNTRIED)) for each in checked
+            ]
             stopped = [run.stop for _, run in runs if run.stop]
             code = mixed([*(run.exit_code for _, run in runs), *unlike])
     if screen.format == "json":
@@ -86,7 +90,8 @@ def _delivered(one: Opened, known: Sequence[KeyStatus]) -> Iterator[Checked]:
             try:
                 held = one.world.read_delivery(delivery).secret
             except KeyturnError as error:
-                result = SmokeResult(Verdict.UNREACHABLE, str(error))
+                told = any(str(error) in end.why for end in statuses[entry.id].every)
+                result = SmokeResult(Verdict.SKIPPED, UNREAD if told else f"{UNREAD}: {error}")
             else:
                 if held is None:
                     result = SmokeResult(Verdict.SKIPPED, EMPTY)
@@ -98,7 +103,7 @@ def _delivered(one: Opened, known: Sequence[KeyStatus]) -> Iterator[Checked]:
 
 
 def _own(one: Opened, key: str, held: Secret) -> bool:
-    """Tell whether a value is a secret of this key; if the key has no record, whether it looks like one."""
+    """Tell whether a value is a secret of this key, now or earlier; without a record, whether it looks like one."""
     from keyturn.core.errors import KeyturnError
     from keyturn.core.secret import looks_like_key
 
@@ -108,7 +113,7 @@ def _own(one: Opened, key: str, held: Secret) -> bool:
         return False
     if record is None or record.deleted_at:
         return looks_like_key(held, one.world.key_prefixes())
-    return held.digest(record.digest_key) in {slot.digest for slot in record.slots.values()}
+    return held.digest(record.digest_key) in record.digests
 
 
 def _check(world: World, secret: Secret, smoke: Smoke, timing: Timing) -> SmokeResult:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keyturn.cli import options
-from keyturn.core.reasons import Condition
+from keyturn.core.reasons import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 @click.option(
     "--only",
     multiple=True,
-    type=click.Choice([condition.value for condition in Condition]),
+    type=click.Choice(STATES),
     metavar="CONDITION",
     help="Show keys of this condition only; repeat it for more. The exit code is that of what is shown. Conditions: "
-    f"{', '.join(condition.value for condition in Condition)}.",
+    f"{', '.join(STATES)}.",
 )
 @options.verify
 @options.formatted("text", "json", "markdown", "html", "openmetrics")
@@ -48,7 +48,7 @@ def command(*, keys: tuple[str, ...], file: tuple[str, ...], every: bool, only: 
         found = tuple(key for run in runs for key in run.keys)
         unowned = _unowned(manifests, found) if every else None
         waiting = [text for one in manifests for text in one.notices.waiting()]
-    document = status_document(runs, datetime.now(UTC), unowned, [one for one in Condition if one.value in only])
+    document = status_document(runs, datetime.now(UTC), unowned, only)
     _show(screen, document)
     for text in waiting:
         screen.say(text)

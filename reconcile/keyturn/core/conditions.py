@@ -6,7 +6,7 @@ plan assumed is not among them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -108,11 +108,28 @@ def _dated(known: Facts) -> End:
 def _refused(known: Facts, record: Record) -> Iterator[End]:
     """Say which deliveries hold a secret that the API was seen to refuse."""
     dead = {digest for digest, result in known.verdicts.items() if result.verdict is Verdict.REFUSED}
-    holders = [place for place in known.wanted if (read := known.readings.get(place)) and read.digest in dead]
-    if holders:
+    if holders := _holding(known, dead):
         yield End(Reason.REFUSED, f"the API refuses the secret that {_names(holders)} {_hold(holders)}")
+    elif holders := _holding(known, _replaced(record) - set(known.verdicts)):
+        yield End(Reason.REFUSED, f"{_names(holders)} {_hold(holders)} an old secret, which died when it was replaced")
     elif known.wanted and record.live_digest in dead and not _all_work(known):
         yield End(Reason.REFUSED, "the API refuses the live secret")
+
+
+def _holding(known: Facts, digests: Collection[str]) -> list[Delivery]:
+    """Return the wanted deliveries that were read with one of these secrets."""
+    return [place for place in known.wanted if (read := known.readings.get(place)) and read.digest in digests]
+
+
+def _replaced(record: Record) -> frozenset[str]:
+    """Return the secrets of this key that the API was told to replace: neither a slot nor an open intent has them.
+
+    None of them counts if no secret is known to be live, or if an old one was still accepted after its replacement.
+    """
+    if record.live_digest is None or any(event.proof == "alive" for event in record.history):
+        return frozenset()
+    alive = {slot.digest for slot in (*record.slots.values(), *(lost.slot for lost in record.gone))}
+    return record.digests - alive - {record.intent.digest if record.intent else None}
 
 
 def _all_work(known: Facts) -> bool:

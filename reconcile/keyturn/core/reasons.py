@@ -285,6 +285,9 @@ class Reason(StrEnum):
     UNEXPECTED = "unexpected", Condition.FAILED, Remedy.REPORT, "A mistake in keyturn stopped this key."
 
 
+STATES = tuple(dict.fromkeys((*(one.value for one in Condition), *(reason.word for reason in Reason))))
+"""Every word that people may be shown as the state of a key: the conditions, the most urgent first, and the others."""
+
 _BEFORE_ALL = (4, 5)
 """The exit codes that win over 1: an owner or a brake, then a refused login."""
 

@@ -67,8 +67,8 @@ def frozen(freezes: Sequence[Freeze], now: datetime) -> Freeze | None:
 
 
 def frozen_text(what: str, freeze: Freeze) -> str:
-    """Return the sentence that something is due and frozen, with the freeze's end and reason."""
-    return f"{what} is due, frozen until {utc(freeze.until)} ({freeze.reason})"
+    """Return the sentence that something is due and frozen, with the reason. When it starts is told beside it."""
+    return f"{what} is due, and the manifest is frozen ({freeze.reason})"
 
 
 def thawed(freezes: Sequence[Freeze], moment: datetime) -> datetime:

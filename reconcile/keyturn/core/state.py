@@ -46,6 +46,8 @@ class Reading:
     """Why it could not be read; empty where it was."""
     exit_code: int = 1
     """The exit code of the problem."""
+    silent: bool = False
+    """It could not be read because its server did not answer: the same look may succeed later."""
     unlike: bool = False
     """It holds something that keyturn did not write: it does not look like a model access key, and no record knows it.
 

@@ -12,6 +12,7 @@ from keyturn.core.errors import (
     LeaseLost,
     RateLimited,
     TargetError,
+    TargetUnavailable,
 )
 from keyturn.core.model import Delivery, SmokeResult, Verdict
 from keyturn.core.record import Claim
@@ -201,7 +202,8 @@ def _look(world: World, state: State, hand: Hand, deliveries: tuple[Delivery, ..
         try:
             held = world.read_delivery(place)
         except KeyturnError as error:
-            readings[place] = Reading(problem=str(error), exit_code=error.exit_code)
+            silent = isinstance(error, TargetUnavailable)
+            readings[place] = Reading(problem=str(error), exit_code=error.exit_code, silent=silent)
             return
         hand.held[place] = held.secret
         readings[place] = _told(world, state, hand, held)

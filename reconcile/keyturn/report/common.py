@@ -28,11 +28,11 @@ class Common:
         return tuple(end for end in ends if _cause(end) not in self.keys)
 
     def __iter__(self) -> Iterator[tuple[str, End, str]]:
-        """Yield each common end with the names of its keys, and with what to do."""
-        for cause, keys in self.keys.items():
+        """Yield each common end with the names of its keys, and with what to do: the same only beside the last one."""
+        dos = [remedy(self.ends[cause], *keys) for cause, keys in self.keys.items()]
+        for number, ((cause, keys), do) in enumerate(zip(self.keys.items(), dos, strict=True), 1):
             more = f" and {count(len(keys) - NAMED, 'more key', 'more keys')}" if len(keys) > NAMED else ""
-            end = self.ends[cause]
-            yield ", ".join(keys[:NAMED]) + more, end, remedy(end, *keys)
+            yield ", ".join(keys[:NAMED]) + more, self.ends[cause], "" if do in dos[number:] else do
 
 
 def common(found: Sequence[tuple[str, Sequence[End]]]) -> Common:

@@ -18,7 +18,6 @@ from keyturn.core.errors import InputError, KeyturnError, ManifestError, Mistake
 from keyturn.core.forecast import Coming
 from keyturn.core.literals import masked
 from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
-from keyturn.core.reasons import Condition
 from keyturn.core.record import record_schema
 from keyturn.core.results import End, Explanation, KeyStatus, PoolState, RunPlan, RunReport
 from keyturn.report.notices import Notice
@@ -122,7 +121,7 @@ class StatusDocument:
     pools: tuple[PoolState, ...] = ()
     stopped: tuple[str, ...] = ()
     stops: tuple[End, ...] = ()
-    only: tuple[Condition, ...] = ()
+    only: tuple[str, ...] = ()
     hidden: int = 0
     kind: Literal["status"] = "status"
     schema: Literal[1] = 1

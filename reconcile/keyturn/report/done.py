@@ -18,7 +18,7 @@ PROOFS = {
 }
 """What is known of an old secret's death, by the proof of its event."""
 
-SPOKEN = frozenset({"forgets", "moved", LEFT_OPEN, HOOK, ANOTHER_NAME})
+SPOKEN = frozenset({"forgets", "moves", "moved", LEFT_OPEN, HOOK, ANOTHER_NAME})
 """Codes of changes whose own words are told, not only that the record was written."""
 PAST = {
     Change.ADOPT: "adopted",
@@ -34,7 +34,14 @@ PAST = {
     Change.RECORD: "updated",
 }
 """What is counted of a run, in the past tense: keys to which it was done."""
-CODED = {"forgets": "forgotten", "moved": "moved", LEFT_OPEN: "finished", HOOK: "with a hook run", REQUESTED: "noted"}
+CODED = {
+    "forgets": "forgotten",
+    "moves": "moved",
+    "moved": "moved",
+    LEFT_OPEN: "finished",
+    HOOK: "with a hook run",
+    REQUESTED: "noted",
+}
 """The same for changes of a record, by their code."""
 COUNTED = tuple(dict.fromkeys((*PAST.values(), *CODED.values())))
 """In the order in which they are counted."""
@@ -124,7 +131,7 @@ def _recorded(changes: list[Planned], report: KeyReport) -> Iterator[str]:
         elif _notes(change):
             ends = end.code is Reason.OVERLAP and end.until
             why = f"it starts when the overlap ends, {moment(end.until)}" if ends and end.until else end.why
-            yield f"rotation noted, not begun: {why}"
+            yield "rotation noted, not begun" + (f": {why}" if not end.exit_code else "")
     if told and not any(change.code in SPOKEN or _notes(change) for change in told):
         yield "record updated"
 
@@ -132,8 +139,8 @@ def _recorded(changes: list[Planned], report: KeyReport) -> Iterator[str]:
 def _words(kind: Change, changes: list[Planned]) -> str:
     number = len(changes)
     places = count(len({change.delivery for change in changes}), "place")
-    slots = " and ".join(dict.fromkeys(change.slot.value for change in changes if change.slot))
-    of_slot = f" (slot {slots})" if slots else ""
+    slots = _slots(changes)
+    of_slot = f" ({slots})" if slots else ""
     return {
         Change.ADOPT: f"adopted{of_slot}",
         Change.CREATE: f"{count(number, 'API key')} created{of_slot}",
@@ -167,17 +174,19 @@ def _failed(record: Record) -> bool:
 
 
 def _retired(changes: list[Planned], record: Record | None) -> str:
-    slots = {change.slot for change in changes if change.slot}
+    slots, named = {change.slot for change in changes if change.slot}, _slots(changes)
     if record is None or (record.intent and record.intent.op is Op.RETIRE):
         return "began to retire the old secret"
     proofs = [event.proof for event in record.history if event.proof and event.slot in slots]
     proof = PROOFS.get(proofs[-1], "") if proofs else ""
-    words = (
-        f"old secret of slot {' and '.join(sorted(slot.value for slot in slots))} retired"
-        if slots
-        else "old secret retired"
-    )
+    words = f"old secret of {named} retired" if named else "old secret retired"
     return f"{words}: {proof}" if proof else words
+
+
+def _slots(changes: list[Planned]) -> str:
+    """Return `slot a` or `slots a and b`; empty if the changes name none."""
+    names = sorted({change.slot.value for change in changes if change.slot})
+    return f"slot{'s' if len(names) > 1 else ''} {' and '.join(names)}" if names else ""
 
 
 def _slot(slot: SlotName | None) -> str:

@@ -27,6 +27,7 @@ WHY = {
     "secret-lost": "",
     "secret-unknown": "",
     "slot-missing": "the second API key was missing",
+    "standby": "it was never delivered",
     "trigger": "",
 }
 """Why something was done, by the trigger of its event; empty if the event or what was found says it."""
@@ -37,6 +38,9 @@ VERDICTS = {
 }
 DEFAULT_REASON = "on demand"
 """The reason of a rotation that was asked for without one."""
+
+WIDEST = 80
+"""Characters to which events and names of operators are aligned; a longer text moves what follows it in its line."""
 
 _SECRET = re.compile(r"generation (\d+) on slot (\w), ([\w-]+)(?:, old secret [\w-]+)?")
 _Words = Callable[[re.Match[str]], str]
@@ -62,14 +66,14 @@ _EVENTS: tuple[tuple[str, _Words], ...] = (
 
 def history_lines(events: Iterable[Event]) -> list[Line]:
     """Return one line per event, in the order of the record."""
-    return columns([_event(event) for event in events])
+    return columns([_event(event) for event in events], most=WIDEST)
 
 
 def histories_lines(events: Iterable[tuple[str, Event]]) -> list[Line]:
     """Return one line per event of several keys, the oldest first; each is given with its key."""
     ordered = sorted(events, key=lambda item: (item[1].at, item[0]))
     rows = [(moment_, Span(key, Tone.NAME), *rest) for key, event in ordered for moment_, *rest in [_event(event)]]
-    return columns(rows) if rows else []
+    return columns(rows, most=WIDEST) if rows else []
 
 
 def event_text(event: Event) -> str:

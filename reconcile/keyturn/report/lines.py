@@ -122,14 +122,18 @@ def _cut(row: Line, start: int, end: int, indent: int) -> Line:
     return tuple(parts)
 
 
-def columns(rows: Sequence[Sequence[Span]], *, indent: int = 0, gap: int = 2) -> list[Line]:
-    """Return the rows as lines with aligned columns; the last column is not padded."""
-    widths = [max(len(cell.text) for cell in column) for column in zip(*rows, strict=True)]
+def columns(rows: Sequence[Sequence[Span]], *, indent: int = 0, gap: int = 2, most: int = LONGEST) -> list[Line]:
+    """Return the rows as lines with aligned columns; the last column is not padded.
+
+    A cell longer than `most` characters does not widen its column: the rest of its line follows it.
+    """
+    lengths = [[len(cell.text) for cell in column] for column in zip(*rows, strict=True)]
+    widths = [max(size if size <= most else 1 for size in column) for column in lengths]
     result: list[Line] = []
     for row in rows:
         cells: list[Span] = [Span(" " * indent)] if indent else []
         for cell, width in zip(row, [*widths[:-1], 0], strict=True):
-            cells += [cell, Span(" " * (width - len(cell.text) + gap))] if width else [cell]
+            cells += [cell, Span(" " * (max(0, width - len(cell.text)) + gap))] if width else [cell]
         result.append(tuple(cells))
     return result
 

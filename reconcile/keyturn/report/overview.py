@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from keyturn.core.brakes import OWNERSHIP
 from keyturn.core.model import ApiKey
-from keyturn.core.reasons import Condition, Reason, mixed
+from keyturn.core.reasons import STATES, Condition, Reason, mixed
 from keyturn.core.results import KeyStatus, RunStatus
 from keyturn.report.documents import StatusDocument
 from keyturn.report.lines import count
@@ -39,15 +39,15 @@ def status_document(
     runs: Iterable[RunStatus],
     at: datetime,
     unowned: tuple[ApiKey, ...] | None = None,
-    only: Collection[Condition] = (),
+    only: Collection[str] = (),
 ) -> StatusDocument:
-    """Return what `status` shows of the manifests, at the moment `at`; `only`: keys of these conditions, empty for all.
+    """Return what `status` shows of the manifests, at the moment `at`; `only`: keys of these STATES, empty for all.
 
     The exit code is that of what is shown: the keys of these conditions, and what would stop a whole apply.
     """
     told = tuple(runs)
     every = [key for run in told for key in run.keys]
-    shown = tuple(key for key in every if not only or key.condition in only)
+    shown = tuple(key for key in every if not only or key.condition in only or key.word in only)
     stops = tuple(run.stop for run in told if run.stop)
     codes = [key.exit_code for key in shown] + [OWNERSHIP for run in told if run.stopped]
     return StatusDocument(
@@ -58,7 +58,7 @@ def status_document(
         pools=tuple(pool for run in told for pool in run.pools),
         stopped=tuple(end.why for end in stops),
         stops=stops,
-        only=tuple(condition for condition in Condition if condition in only),
+        only=tuple(state for state in STATES if state in only),
         hidden=len(every) - len(shown),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from keyturn.core import reasons
 from keyturn.core.configuration import TargetPlace
@@ -48,7 +49,7 @@ def plan_lines(
                 result.append(line("  ", Span(key.key, Tone.NAME), f"  {', '.join(kinds)}"))
             elif not is_quiet(key) and (key.changes or shared.own(key.conditions or (key.end,))):
                 result += [line(), line("  ", Span(key.key, Tone.NAME)), *now_lines(key, shared)]
-                result += [*change_lines(key.changes, whole=whole), *([end_line(key.end)] if key.changes else [])]
+                result += [*change_lines(key.changes, whole=whole), *([_then(key)] if key.changes else [])]
         result += [line(), *found] if (found := common_lines(shared, indent=2)) else []
         result += _foot(plan, hand_off=not before_apply)
     return result
@@ -131,6 +132,12 @@ def end_line(end: End) -> Line:
     return line("    then ", *condition_spans(end))
 
 
+def _then(plan: KeyPlan) -> Line:
+    """Return how a key would end, in short if that is what it is now."""
+    same = any((end.code, end.why) == (plan.end.code, plan.end.why) for end in plan.conditions if end.exit_code)
+    return end_line(replace(plan.end, why="as now", since=None, until=None) if same else plan.end)
+
+
 def condition_spans(end: End) -> tuple[Span, ...]:
     """Return a condition: since when, until when, why, and its code."""
     since = f" since {moment(end.since)}" if end.since else ""
@@ -159,8 +166,10 @@ def plan_summary(plan: RunPlan) -> str:
         blind = sum(ends.count(one) for one in (Condition.UNKNOWN, Condition.LOGIN_REFUSED))
         others = [f"{ends.count(one)} {one}" for one in Condition if one is not Condition.READY and one in ends]
         known = len(ends) - blind
-        first = [f"Nothing to do for {count(known, 'key')}"] if known or not blind else []
-        first += [f"Not known what to do for {count(blind, 'key')}"] if blind else []
+        calm = not any(one.exit_code for one in ends)
+        nothing = "Nothing to do for" if calm else "No change to"
+        first = [f"{nothing} {count(known, 'key')}"] if known or not blind else []
+        first += [f"{'not' if first else 'Not'} known what to do for {count(blind, 'key')}"] if blind else []
         return "; ".join([*first, *others]) + "."
     touched = sum(1 for key in plan.plans if key.changes)
     mints = sum(1 for key in plan.plans if key.mints)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from datetime import datetime
 from itertools import chain
 
 from keyturn.core.model import GOOD, SmokeResult, Verdict
@@ -11,15 +12,18 @@ from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import KeyReport, RunReport
 from keyturn.report.common import Common, common
 from keyturn.report.done import COUNTED, done_text, finished, waits_for
-from keyturn.report.lines import Line, Span, Tone, count, line
+from keyturn.report.lines import Line, Span, Tone, count, line, moment
 from keyturn.report.plan import change_lines, common_lines, condition_spans, foot, note_lines, rest_lines
 from keyturn.report.remedies import of_verdict, remedies
 
 
-def run_lines(reports: Iterable[RunReport], *, steps: bool = False, needed: bool = False) -> list[Line]:
+def run_lines(
+    reports: Iterable[RunReport], *, steps: bool = False, needed: bool = False, at: datetime | None = None
+) -> list[Line]:
     """Return the reports of one or more manifests as lines: what was done, what is wrong, and what to do about it.
 
     `steps` adds each step with whole uuids. `needed` leaves out what needs nobody: keys that only wait, and counts.
+    `at` is told beside the name of the manifest.
     """
     result: list[Line] = []
     for report in reports:
@@ -28,7 +32,8 @@ def run_lines(reports: Iterable[RunReport], *, steps: bool = False, needed: bool
         rest = [*common_lines(shared, indent=2), *rest_lines(report)]
         if needed and not (told or rest or report.exit_code):
             continue
-        result += [line(Span(report.owner, Tone.HEAD)), *note_lines(report)]
+        head = f"{report.owner}, {moment(at)}" if at else report.owner
+        result += [line(Span(head, Tone.HEAD)), *note_lines(report)]
         result += [row for rows in told for row in rows]
         result += [line(), *found] if (found := common_lines(shared, indent=2)) else []
         result += foot(rest_lines(report), run_summary(report))

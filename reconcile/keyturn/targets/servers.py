@@ -13,11 +13,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
+import httpx
+
 from keyturn.core.errors import TargetMisfit, TargetUnavailable
 from keyturn.targets.bounded_http import NEVER_SENT, Unreadable
 
 AGAIN = frozenset({HTTPStatus.PRECONDITION_FAILED, HTTPStatus.TOO_MANY_REQUESTS})
 """The server is throttling, or it is a Vault standby that is behind (412)."""
+NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"})
+"""How OpenSSL calls an answer that is not TLS."""
+NO_TLS_TEXT = "the server does not speak TLS on this port: its address may begin with http"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +79,15 @@ def unreachable(action: Action, error: Exception, origin: str, request: float, *
         )
     elif any(isinstance(cause, socket.gaierror) for cause in chain):
         why, remedy = "its name cannot be resolved", "Check the address."
+    elif speaks_no_tls(error):
+        why, remedy = NO_TLS_TEXT, "Check the address."
     elif never:
         why, remedy = "could not connect", "Check the address, and that the server is running."
     elif isinstance(error, Unreadable):
         why, remedy = str(error), "Check that the address is the server, not a proxy."
     else:
-        why, remedy = f"no answer within {request:g} s, or the connection was lost", "Run again."
+        why = f"no answer within {request:g} s, or the connection was lost"
+        remedy = f"Run again. {perhaps_tls(error, origin)}".rstrip()
     return TargetUnavailable(
         f"could not {action.doing}: {why}",
         where=action.where,
@@ -87,6 +95,17 @@ def unreachable(action: Action, error: Exception, origin: str, request: float, *
         remedy=remedy,
         ambiguous=writing and not never,
     )
+
+
+def speaks_no_tls(error: Exception) -> bool:
+    """Tell whether a server answered a TLS handshake with something else, as an http server does."""
+    return any(isinstance(one, ssl.SSLError) and one.reason in NO_TLS for one in causes(error))
+
+
+def perhaps_tls(error: Exception, origin: str) -> str:
+    """Say what to do about a server that closed a plain http connection, as one does that expects TLS; else empty."""
+    lost = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError) and origin.startswith("http:")
+    return "If the server expects TLS, the address has to begin with https." if lost else ""
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:

@@ -249,7 +249,7 @@ def _judge(action: Action, response: requests.Response, *, writing: bool) -> Ans
             f"could not {action.doing}: this is not an answer of Vault",
             where=action.where,
             evidence=f"status {status}, not JSON",
-            remedy="Check that the address is the server, not a proxy.",
+            remedy="Check that the address is the server, not a proxy, and whether it is https.",
             ambiguous=writing,
         )
     return Answer(status, body or {})

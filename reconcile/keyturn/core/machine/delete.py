@@ -98,8 +98,8 @@ def _leaves(state: State) -> str:
     record = record_of(state)
     keys = [f"{slot.name} ({slot.uuid})" for slot in record.slots.values()]
     places = [str(item.delivery) for item in record.deliveries if item.digest]
-    parts = [f"the API keys {', '.join(keys)}"] if keys else []
-    parts += [f"the secrets at {', '.join(places)}"] if places else []
+    parts = [f"the API key{'s' if len(keys) > 1 else ''} {', '.join(keys)}"] if keys else []
+    parts += [f"the secret at {', '.join(places)}"] if places else []
     left = f"; {old}" if (old := _left_alive(record)) else ""
     return (f"left as they are: {' and '.join(parts)}" if parts else "it has no API key and no delivery") + left
 

@@ -21,7 +21,7 @@ from keyturn.core.machine.deliveries import (
     unwanted,
     wanted,
 )
-from keyturn.core.machine.facts import compromised, intent_of, note, record_of, verdict
+from keyturn.core.machine.facts import compromised, intent_of, note, record_of, together, verdict
 from keyturn.core.machine.guards import failed, landed, seen, settled
 from keyturn.core.machine.ownership import new_intent
 from keyturn.core.machine.parking import give_up
@@ -77,14 +77,16 @@ def _cause(state: State, late: list[Delivery]) -> Cause:
     noted = {item.delivery: item.digest for item in record.deliveries}
     drifted = any(noted.get(item) == record.live_digest for item in late)
     trigger = "drift" if drifted else "pending" if any(item in noted for item in late) else "entry"
-    evidence = [f"{item} {_held(readings[item])}" for item in late]
+    evidence = [f"{item} {_held(readings[item], record.live_digest)}" for item in late]
     evidence += [f"{item} is no longer in the entry" for item in unwanted(state)]
     return Cause(trigger, evidence="; ".join(evidence))
 
 
-def _held(reading: Reading) -> str:
+def _held(reading: Reading, live: str | None) -> str:
     if reading.problem:
         return "could not be read"
+    if reading.digest == live:
+        return "held the secret already"
     return "held another value" if reading.digest else "held nothing"
 
 
@@ -217,7 +219,7 @@ def commit(state: State) -> Decision | None:
     left = left_alone(state)
     late = [item for item in places(state) if readings[item].digest != live]
     whys = (f"{item}: {state.run.unwritten.get(item) or readings[item].problem or 'does not hold it'}" for item in late)
-    what = f"not delivered: {'; '.join(whys)}" if late else "deliveries brought up to date"
+    what = f"not delivered: {together(whys)}" if late else "deliveries brought up to date"
     done = note(
         replace(
             record,

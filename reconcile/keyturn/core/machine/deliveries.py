@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from keyturn.core.machine.facts import intent_of, record_of
+from keyturn.core.machine.facts import intent_of, record_of, together
 from keyturn.core.model import Delivery
 from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, Op
@@ -135,14 +135,16 @@ def holds(state: State, digest: str) -> bool:
 def unreadable(state: State, deliveries: Iterable[Delivery]) -> str:
     """Say which of the deliveries could not be read, and why; they have been looked at."""
     readings = state.observed.readings
-    return "; ".join(f"{item}: {readings[item].problem}" for item in deliveries if readings[item].problem)
+    return together(f"{item}: {readings[item].problem}" for item in deliveries if readings[item].problem)
 
 
 def login_or(state: State, deliveries: Iterable[Delivery], reason: Reason) -> Reason:
-    """Return `reason`, or that a login is refused if that is why a delivery could not be read."""
-    readings = state.observed.readings
-    refused = any(readings[item].problem and readings[item].exit_code == LOGIN for item in deliveries)
-    return Reason.LOGIN_REFUSED if refused else reason
+    """Return `reason`, or that a login is refused, or a server silent, if that is why a delivery could not be read."""
+    unread = [read for item in deliveries if (read := state.observed.readings[item]).problem]
+    if any(read.exit_code == LOGIN for read in unread):
+        return Reason.LOGIN_REFUSED
+    silent = reason is Reason.UNREADABLE and unread and all(read.silent for read in unread)
+    return Reason.NO_ANSWER if silent else reason
 
 
 def earlier(state: State, digest: str) -> LookBack | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
@@ -26,6 +27,12 @@ def intent_of(state: State) -> Intent:
         message = "this policy needs an open intent"
         raise AssertionError(message)
     return intent
+
+
+def together(texts: Iterable[str]) -> str:
+    """Join texts by semicolons; only the last keeps its full stop."""
+    *others, last = (*texts,) or ("",)
+    return "; ".join((*(text.rstrip(".") for text in others), last))
 
 
 def idle(state: State) -> bool:

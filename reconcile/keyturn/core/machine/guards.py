@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from math import ceil
 
 from keyturn.core.machine.deliveries import LOGIN
 from keyturn.core.machine.facts import found, record_of
@@ -39,8 +40,12 @@ def failed(reason: Reason) -> Policy:
 
 def landed(state: State) -> Decision | None:
     """Wait until nothing that was sent can still take effect."""
-    left = state.run.unsettled_until - state.clock.uptime
-    return Wait(left, "waiting until a call without an answer has settled") if left > 0 else None
+    left, run = state.run.unsettled_until - state.clock.uptime, state.run
+    if left <= 0:
+        return None
+    answer = f" ({run.unclear})" if run.unclear and run.attempt.minted is None else ""
+    why = f"waits {ceil(left)} s: a request had no clear answer{answer}, and may still take effect until then"
+    return Wait(left, why)
 
 
 def settled(state: State) -> Decision | None:

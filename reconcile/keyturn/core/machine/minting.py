@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from keyturn.core.machine.deliveries import anywhere, holds, login_or, places, unreadable, wanted
-from keyturn.core.machine.facts import compromised, found, intent_of, intent_slot, note, protects, record_of
+from keyturn.core.machine.facts import compromised, found, intent_of, intent_slot, note, protects, record_of, together
 from keyturn.core.machine.guards import landed, relisted, seen, settled
 from keyturn.core.machine.in_use import all_in_use
 from keyturn.core.machine.ownership import gated, reopened
@@ -14,7 +14,7 @@ from keyturn.core.machine.policy import Branch, Chain, when
 from keyturn.core.machine.proof import PROOF, second_opinion, try_delivered, try_replaced
 from keyturn.core.machine.source import MAX_MINTS, live_ready, noted_ready, standby_ready
 from keyturn.core.machine.spread import SPREAD, carried, noted, pending
-from keyturn.core.model import GOOD, SlotName, Strategy, Verdict
+from keyturn.core.model import GOOD, Cause, SlotName, Strategy, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, Failures, HeldAt, Op, Requested, Retire
 from keyturn.core.results import Change, End, Planned
@@ -185,7 +185,7 @@ def undelivered(state: State) -> Decision | None:
     enough = compromised(state) if protects(state) else len(lacking) < len(places(state))
     if not lacking or enough:
         return None
-    why = "; ".join(f"{item}: {state.run.unwritten.get(item, 'does not hold it')}" for item in lacking)
+    why = together(f"{item}: {state.run.unwritten.get(item, 'does not hold it')}" for item in lacking)
     return give_up(state, Reason.DELIVERY_PENDING, f"the new secret could not be delivered everywhere: {why}")
 
 
@@ -256,7 +256,7 @@ def committed(state: State, digest: str) -> Decision:
             done,
             state,
             f"generation {generation} on slot {minted}, {result.verdict}{proof}",
-            intent.cause,
+            _cause(state, digest),
             slot=minted,
             generation=generation,
             proof=state.run.attempt.proof,
@@ -270,6 +270,17 @@ def _still_asked(state: State, digest: str) -> Requested | None:
     asked = record_of(state).requested
     earlier = state.run.attempt.minted != digest
     return asked if asked and earlier and asked.at > intent_of(state).since else None
+
+
+def _cause(state: State, digest: str) -> Cause | None:
+    """Return why the secret was made: why its intent was opened, and what was asked since that it fulfils, too."""
+    asked, intent = record_of(state).requested, intent_of(state)
+    if asked is None or asked.at <= intent.since or _still_asked(state, digest):
+        return intent.cause
+    before = intent.cause or Cause("")
+    reason = "; ".join(dict.fromkeys(text for text in (before.reason, asked.reason) if text))
+    code = "compromised" if asked.compromised else before.trigger or "requested"
+    return replace(before, trigger=code, by=asked.by, reason=reason)
 
 
 def _delivered(state: State, digest: str, generation: int) -> list[DeliveryState]:

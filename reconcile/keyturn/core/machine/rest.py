@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from keyturn.core import schedule
 from keyturn.core.machine import handoff, parking, rotate
-from keyturn.core.machine.deliveries import arrived, behind, login_or, places, unsure, unwanted, wanted
-from keyturn.core.machine.facts import record_of, retire_at, retire_frozen
+from keyturn.core.machine.deliveries import anywhere, arrived, behind, login_or, places, unsure, unwanted
+from keyturn.core.machine.facts import record_of, retire_at, retire_frozen, together
 from keyturn.core.machine.gone import surplus
 from keyturn.core.machine.in_use import in_use
 from keyturn.core.machine.policy import Chain
@@ -38,9 +38,11 @@ def pending(state: State) -> End | None:
     live = record_of(state).live_digest
     found = state.observed.verdicts.get(live) if live else None
     if found and found.verdict not in GOOD and len(wrong) == 1:
-        return End(Reason.of(found.verdict.value), wrong[0])
-    read = [item for item in wanted(state) if item in state.observed.readings]
-    return End(login_or(state, read, Reason.PENDING), "; ".join(wrong)) if wrong else None
+        return End(Reason.of(found.verdict.value), wrong[0][0])
+    read = [item for item in anywhere(state) if item in state.observed.readings]
+    blind = {code for _, code in wrong if code} == {Reason.UNREADABLE}
+    code = login_or(state, read, Reason.UNREADABLE if blind else Reason.PENDING)
+    return End(code, together(text for text, _ in wrong)) if wrong else None
 
 
 def rotation_waits(state: State) -> End | None:
@@ -81,32 +83,40 @@ def ready(state: State) -> End:
 CONDITION: Chain = (parked, in_use, hand_off, rotation_blocked, pending, rotation_waits, frozen, overlap, ready)
 
 
-def _wrong(state: State) -> list[str]:
-    """Say what is not as it should be: deliveries, proofs, a retire that has to wait."""
+def _wrong(state: State) -> list[tuple[str, Reason | None]]:
+    """Say what is not as it should be: deliveries, proofs, a retire that has to wait.
+
+    Each with its reason: a delivery that could not be read, or what this run could not put right; None if it only
+    follows from another one.
+    """
     record, readings = record_of(state), state.observed.readings
-    wrong = list(state.run.problems)
+    wrong: list[tuple[str, Reason | None]] = [(problem, Reason.PENDING) for problem in state.run.problems]
     live = record.live_digest
     for item in unwanted(state) if state.desired.clean_targets else ():
-        problem = readings[item].problem if item in readings else ""
-        kept = "is kept until every delivery holds the secret" if not arrived(state) else "could not be cleaned"
-        if doubt := unsure(state, item):
-            kept, problem = "is not emptied", doubt
-        wrong.append(f"{item} {kept}" + (f": {problem}" if problem else ""))
+        unread, there = readings[item].problem if item in readings else "", arrived(state)
+        doubt = unsure(state, item)
+        kept = "could not be cleaned" if there else "is kept until every delivery holds the secret"
+        problem = unread or doubt
+        code = Reason.UNREADABLE if unread else Reason.PENDING if there else None
+        wrong.append((f"{item} {'is not emptied' if doubt else kept}" + (f": {problem}" if problem else ""), code))
     for item in places(state):
-        problem = readings[item].problem if item in readings else ""
+        unread = readings[item].problem if item in readings else ""
+        code = Reason.UNREADABLE if unread else Reason.PENDING
         if live is not None and behind(state, item):
-            problem = problem or state.run.unwritten.get(item, "")
-            wrong.append(f"{item} does not hold the live secret" + (f": {problem}" if problem else ""))
-        elif problem:
-            wrong.append(f"{item}: {problem}")
+            problem = unread or state.run.unwritten.get(item, "")
+            wrong.append((f"{item} does not hold the live secret" + (f": {problem}" if problem else ""), code))
+        elif unread:
+            wrong.append((f"{item}: {unread}", code))
     found = state.observed.verdicts.get(live) if live else None
     if record.unverified:
         told = found.facts if found and found.verdict not in GOOD else record.unverified
-        wrong.append(f"its secret is not proven: {told}")
+        wrong.append((f"its secret is not proven: {told}", Reason.PENDING))
     if found and found.verdict not in GOOD and not record.unverified:
-        wrong.append(f"the smoke-check of its secret: {found.facts}")
-    wrong += [f"the API key {uuid} is listed again, its slot has another one" for uuid in surplus(state)]
+        wrong.append((f"the smoke-check of its secret: {found.facts}", Reason.PENDING))
+    again = (f"the API key {uuid} is listed again, its slot has another one" for uuid in surplus(state))
+    wrong += [(text, Reason.PENDING) for text in again]
     if due(state) and record.retire:
         missing = not_yet_live(state)
-        wrong.append(f"the old secret cannot be retired yet: {missing or 'its key is not as recorded'}")
+        why = f"the old secret cannot be retired yet: {missing or 'its key is not as recorded'}"
+        wrong.append((why, None if missing else Reason.PENDING))
     return wrong

@@ -13,6 +13,7 @@ from keyturn.core.machine.facts import (
     record_of,
     retire_at,
     retire_frozen,
+    together,
     verdict,
 )
 from keyturn.core.machine.guards import failed, seen, settled
@@ -22,7 +23,7 @@ from keyturn.core.machine.parking import give_up, parked
 from keyturn.core.machine.policy import Branch, Chain, when
 from keyturn.core.model import UNJUDGED, Cause, Delivery, Origin, Verdict
 from keyturn.core.reasons import Reason
-from keyturn.core.record import Op
+from keyturn.core.record import Op, Record
 from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Check, Decision, LookBack, Purpose, Regenerate, Write, WriteRecord
@@ -50,7 +51,7 @@ def not_yet_live(state: State) -> str:
     if not unforced(state):
         return ""
     record, readings = record_of(state), state.observed.readings
-    return "; ".join(
+    return together(
         f"{item}: {readings[item].problem or 'holds another secret'}"
         for item in holders(state)
         if readings[item].digest != record.live_digest
@@ -89,7 +90,8 @@ def open_retire(state: State) -> Decision | None:
     record = record_of(state)
     if record.retire is None or not_yet_live(state):
         return None
-    cause = Cause("compromised" if record.retire.at_once else "overlap-over")
+    never_live = record.slots[record.retire.slot].minted_at is None
+    cause = _leak(record) if record.retire.at_once else Cause("standby" if never_live else "overlap-over")
     shown = Planned(
         Change.RETIRE,
         cause.trigger,
@@ -100,6 +102,12 @@ def open_retire(state: State) -> Decision | None:
     return WriteRecord(
         replace(record, intent=new_intent(state, Op.RETIRE, record.retire.slot, cause=cause)), Write.OPEN, shown
     )
+
+
+def _leak(record: Record) -> Cause:
+    """Return why a retire does not wait: who reported the leak, and the reason of the rotation that it ends."""
+    causes = (event.cause for event in reversed(record.history) if event.generation)
+    return replace(next(causes, None) or Cause(""), trigger="compromised")
 
 
 OPEN_RETIRE: Chain = (forget_live, gated(old_key), when(unforced, seen(holders)), open_retire)

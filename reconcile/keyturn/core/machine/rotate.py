@@ -186,7 +186,8 @@ def unread(state: State) -> Decision | None:
     if not problem:
         return None
     _, sentence = reason(state) or ("", "")
-    text = f"was to be rotated ({sentence}), but nothing was minted: {problem}"
+    why = problem.rstrip(".")
+    text = f"nothing was minted, since a delivery cannot be read: {why}; the rotation waits for it: {sentence}"
     return End(login_or(state, wanted(state), Reason.UNREADABLE), text)
 
 

@@ -23,6 +23,7 @@ from keyturn.core.origins import check_transport, parse_origin
 from keyturn.core.secret import Secret
 from keyturn.live.digitalocean.redact import redact
 from keyturn.targets.bounded_http import BODY_LIMIT, Watchdog, usual_trust
+from keyturn.targets.servers import NO_TLS_TEXT, perhaps_tls, speaks_no_tls
 
 _REFUSED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
 
@@ -117,10 +118,11 @@ class HttpClient:
         except _TooLate:
             failure = NotAccepted(f"not sent: no connection within {self._seconds:g} s", where=self.url)
         except _REFUSED as error:
+            plain = speaks_no_tls(error)
             failure = NotAccepted(
-                "could not connect",
+                NO_TLS_TEXT if plain else "could not connect",
                 where=self.url,
-                evidence=redact(str(error) or _kind(error), bearer),
+                evidence=_kind(error) if plain else redact(str(error) or _kind(error), bearer),
                 remedy="Check the network, and KEYTURN_API_URL or KEYTURN_INFERENCE_URL if it is set.",
             )
         except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, OSError, ValueError) as error:
@@ -130,7 +132,8 @@ class HttpClient:
                 if late
                 else "the connection was lost before the answer"
             )
-            failure = Ambiguous(what, where=self.url, evidence=_kind(error))
+            remedy = perhaps_tls(error, self.url)
+            failure = Ambiguous(what, where=self.url, evidence=_kind(error), remedy=remedy)
         raise failure
 
     def _exchange(
