@@ -36,7 +36,7 @@ OPERATOR = {
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 EVERYTHING: dict[str, Any] = {
     "image": {"repository": "example.com:5000/keyturn", "tag": "2", "digest": DIGEST, "pullSecrets": ["pull"]},
-    "accounts": ["team", "true"],
+    "accounts": ["team", "payments/own", "true"],
     "tenants": [
         {"namespace": "payments", "secrets": ["checkout-bot"], "tokens": ["do-token"]},
         {"namespace": "shop"},
@@ -140,7 +140,7 @@ def test_all_values_arrive(render: Render) -> None:
     assert container["image"] == f"example.com:5000/keyturn:2@{DIGEST}"
     assert container["args"] == [
         *("operator", "--listen", "0.0.0.0:8080"),
-        *("--account", "team", "--account", "true"),
+        *("--account", "team", "--account", "payments/own", "--account", "true"),
         "--watch-secrets",
     ]
     assert [one["name"] for one in container["env"]] == ["POD_NAMESPACE", "POD_NAME", "VAULT_ADDR"]
@@ -241,6 +241,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"image": {"digest": "latest"}}, "at '/image/digest': 'latest' does not match pattern"),
     ({"image": {"repository": "a", "tags": "1"}}, "at '/image': additional properties 'tags' not allowed"),
     ({"accounts": "team"}, "at '/accounts': got string, want array"),
+    ({"accounts": ["a/b/c"]}, "at '/accounts/0': 'a/b/c' does not match pattern"),
     ({"env": [{"name": "POD_NAME", "value": "x"}]}, "at '/env/0/name': 'not' failed"),
     ({"env": [{"name": "A", "value": 1}]}, "at '/env/0/value': got number, want string"),
     ({"networkPolicy": {"ports": ["https"]}}, "at '/networkPolicy/ports/0': got string, want integer"),
