@@ -92,7 +92,7 @@ def step(*words: str) -> str:
     kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "TMPDIR"}}
     done = run(list(words), env=kept, seconds=LONGEST)
     if done.returncode:
-        raise Failed(f"{' '.join(words)}:\n{(done.stdout + done.stderr)[-2000:]}")
+        raise Failed(f"{words[0]} … {words[-1]} failed:\n{(done.stdout + done.stderr)[-2000:]}")
     return done.stdout
 
 
