@@ -3,12 +3,13 @@
 ARG BASE=docker.io/library/python:3.12-slim-bookworm
 
 FROM ${BASE} AS build
-# one lock: runtime-vault.txt, runtime-aws.txt and so on, or runtime.txt for all
-ARG LOCK=runtime-vault.txt
+# the operator and `keyturn run --listen` need `run`; further ones: aws dotenv onepassword pulumi
+ARG EXTRAS="run vault"
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 COPY requirements/ /source/requirements/
 RUN python -m venv /opt/keyturn
-RUN /opt/keyturn/bin/python -m pip install --require-hashes --only-binary :all: -r /source/requirements/${LOCK}
+RUN /opt/keyturn/bin/python -m pip install --require-hashes --only-binary :all: \
+  $(printf -- '-r /source/requirements/runtime-%s.txt ' ${EXTRAS})
 RUN python -m venv /opt/build
 RUN /opt/build/bin/python -m pip install --require-hashes --only-binary :all: -r /source/requirements/build.txt
 COPY pyproject.toml README.md LICENSE /source/

@@ -14,7 +14,7 @@ PYTEST := -m pytest -n 2 --dist loadscope
 PIP := -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit unit-all test coverage engine fuzz simulate decisions bench prove transcript check generate site lock release
+.PHONY: help demo unit unit-all test coverage engine fuzz simulate decisions bench prove transcript check generate site lock image release
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -83,6 +83,9 @@ lock: $(STAMP) ## the locks again, from pyproject.toml and requirements/*.in
 	done
 	$(COMPILE) $(RUNTIME_EXTRAS:%=--extra %) --constraint requirements/dev.txt \
 	  --output-file requirements/runtime.txt pyproject.toml
+
+image: $(STAMP) ## the Dockerfile built by buildah and run as its user with a read-only root, as root on Debian; BASE=… names a base (6 min)
+	$(BIN)/python -m tests.image
 
 release: $(STAMP) ## dist/: wheel, sdist, locks, bill of materials and SHA256SUMS of the last commit, built twice and compared
 	$(BIN)/python -m tests.release

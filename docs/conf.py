@@ -22,6 +22,8 @@ CONTENTS = {
         "../examples/github-actions/README",
         "../examples/gitlab/README",
         "../examples/kubernetes/README",
+        "../examples/kubernetes/argocd/README",
+        "../examples/kubernetes/flux/README",
         "../examples/systemd/README",
         "../examples/docker/README",
         "../examples/pre-commit/README",

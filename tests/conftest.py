@@ -58,7 +58,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def _wants_a_cluster(item: pytest.Item) -> bool:
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     at_contract = item.path.parent.name == "contract" and "kubernetes" in parameters.values()
-    return "cluster" in getattr(item, "fixturenames", ()) or at_contract
+    return not {"cluster", "own_cluster"}.isdisjoint(getattr(item, "fixturenames", ())) or at_contract
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

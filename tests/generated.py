@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parent.parent
 WIDTH = 100
+CHART = Path("deploy/helm/keyturn")
+MADE = "# Made from the code by `make generate`.\n"
 REASONS = """# Conditions and reasons
 
 This page is made from the catalogue (`reconcile/keyturn/core/reasons.py`) by `make generate`.
@@ -43,13 +45,24 @@ def generated() -> dict[Path, str]:
         Path("docs/reasons.md"): "\n".join(reasons()) + "\n",
         wings.PAGE: wings.drawn((ROOT / wings.PAGE).read_text(encoding="utf-8")),
     }
-    crds = {Path("deploy/crds") / f"{crd['spec']['names']['plural']}.yaml": crd for crd in definitions()}
-    return schemas | pages | {path: custom_resource(crd) for path, crd in crds.items()}
+    crds = {crd["spec"]["names"]["plural"]: custom_resource(crd) for crd in definitions()}
+    manifests = {Path("deploy/crds") / f"{plural}.yaml": f"{MADE}{text}" for plural, text in crds.items()}
+    policies = (ROOT / "deploy/admission/policies.yaml").read_text(encoding="utf-8")
+    templates = {
+        CHART / "templates/crds.yaml": template("crds", "---\n".join(crds.values())),
+        CHART / "templates/admission.yaml": template("admission", policies),
+    }
+    return schemas | pages | manifests | templates
 
 
 def custom_resource(crd: Mapping[str, object]) -> str:
     """Return a CustomResourceDefinition as YAML."""
-    return f"# Made from the code by `make generate`.\n{yaml.safe_dump(dict(crd), sort_keys=False, width=120)}"
+    return yaml.safe_dump(dict(crd), sort_keys=False, width=120)
+
+
+def template(switch: str, documents: str) -> str:
+    """Return documents as a template of the chart, for the values that switch them on."""
+    return f"{MADE}{{{{- if .Values.{switch}.install }}}}\n{documents}{{{{- end }}}}\n"
 
 
 def schema(name: str) -> str:

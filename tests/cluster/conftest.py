@@ -13,6 +13,7 @@ import yaml
 from tests.blocks import ROOT
 from tests.cluster.control_plane import Cluster
 from tests.cluster.resources import Resources
+from tests.conftest import CLUSTER
 from tests.support.go_program import NoGo, built, given
 from tests.support.process import bare_environment, run
 from tests.support.tools import tool
@@ -66,6 +67,13 @@ def argocd() -> Judge:
         return found
 
     return judge
+
+
+@pytest.fixture(scope="module")
+def own_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """An API server for one module, which installs things for the whole of it."""
+    with Cluster(given(request.session.stash[CLUSTER]), tmp_path_factory.mktemp("cluster")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ class Resources:
             for one in yaml.safe_load_all(path.read_text()):
                 self.cluster.call("POST", PATHS[one["kind"]], one)
         for plural in ("modelaccesskeys", "keyturnaccounts", "clusterkeyturnaccounts"):
-            wait_until(partial(self._served, plural), plural, seconds=60)
+            wait_until(partial(self.served, plural), plural, seconds=60)
         self.account()
         namespace = self.cluster.namespace()
         wait_until(lambda: self._enforced(namespace), "the admission policies", seconds=60)
@@ -66,7 +66,8 @@ class Resources:
         """Change the spec of a ModelAccessKey."""
         return self.cluster.call("PATCH", self.keys(namespace, name), {"spec": dict(spec)}, **MERGE)
 
-    def _served(self, plural: str) -> bool:
+    def served(self, plural: str) -> bool:
+        """Tell whether the API server serves a definition."""
         try:
             return "items" in self.cluster.call("GET", f"{HOME}/{plural}")
         except httpx.HTTPStatusError:

@@ -324,9 +324,21 @@ def test_the_examples_of_the_page_are_accepted(resources: Resources) -> None:
     assert all(f"| `{kind}` |" in page.read_text() for kind in (READY, STALLED, VERIFIED, POOL_LOW))
 
 
+def test_the_examples_are_accepted(resources: Resources) -> None:
+    """Those that Argo CD and Flux apply."""
+    for path in (ROOT / "examples/kubernetes/keys").rglob("*.yaml"):
+        for one in yaml.safe_load_all(path.read_text()):
+            if one["apiVersion"] == API:
+                one["metadata"]["name"] += "-example"
+                namespace = resources.cluster.namespace() if one["metadata"].pop("namespace", "") else ""
+                below = f"namespaces/{namespace}/" if namespace else ""
+                path_of = f"{HOME}/{below}{one['kind'].lower()}s?dryRun=All&fieldValidation=Strict"
+                assert resources.cluster.call("POST", path_of, one)["kind"] == one["kind"]
+
+
 def test_a_chart_can_take_the_files_as_templates() -> None:
     """Nothing in them means something to Helm, and Helm keeps the definitions."""
-    files = list(DEPLOY.rglob("*.yaml"))
+    files = [path for folder in ("admission", "crds") for path in (DEPLOY / folder).glob("*.yaml")]
     assert len(files) > 4
     assert not any("{{" in path.read_text() for path in files)
     kept: list[Json] = list(definitions())
