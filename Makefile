@@ -38,7 +38,7 @@ coverage: $(STAMP) ## the lines that tests/unit, tests/integration, tests/cli an
 engine: $(STAMP) ## the Pulumi engine for the tests, as `make test` builds it
 	$(BIN)/python -m tests.engine.build
 
-prove: $(STAMP) ## the promise in figures: kills, consumers, faults, against a real OpenBao
+prove: $(STAMP) ## the promise in figures: kills, consumers, faults, against a real OpenBao and a real Kubernetes API server
 	$(BIN)/python -m tests.real $(ARGS)
 
 fuzz: $(STAMP) ## the parsers of outside input with inputs made by chance, for SECONDS (600), from SEED (0) on

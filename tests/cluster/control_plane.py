@@ -19,6 +19,7 @@ import httpx
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.cluster.audit import POLICY, Audit
 from tests.support.go_program import built
 from tests.support.process import bare_environment, free_port, start, wait_until
 
@@ -43,7 +44,8 @@ def program() -> Path:
 class Cluster:
     """One control plane, started by `with`; it ends with the block, and forgets all.
 
-    `origin` is its URL, `authority` the text of its certificate, `admin` a token that may do anything.
+    `origin` is its URL, `authority` the text of its certificate, `admin` a token that may do anything. `audit` knows
+    every write of a Secret. `pair` are the files of the certificate and its key.
     """
 
     def __init__(self, program: Path, home: Path) -> None:
@@ -52,6 +54,8 @@ class Cluster:
         self.origin = ""
         self.authority = ""
         self.admin = secrets.token_hex(16)
+        self.audit = Audit(home / "audit.log")
+        self.pair = home / "certs/apiserver.crt", home / "certs/apiserver.key"
         self._running = contextlib.ExitStack()
         self._client: httpx.Client | None = None
 
@@ -97,15 +101,15 @@ class Cluster:
             self.call("POST", f"{accounts}/{name}/token", {"spec": {"expirationSeconds": 3600}})["status"]["token"]
         )
 
-    def kubeconfig(self, token: str, name: str = "test") -> dict[str, Any]:
-        """Return a kubeconfig with one context."""
+    def kubeconfig(self, token: str, name: str = "test", origin: str = "") -> dict[str, Any]:
+        """Return a kubeconfig with one context, of a server at `origin` with this one's certificate."""
         authority = base64.b64encode(self.authority.encode()).decode()
         return {
             "apiVersion": "v1",
             "kind": "Config",
             "current-context": name,
             "clusters": [
-                {"name": name, "cluster": {"server": self.origin, "certificate-authority-data": authority}},
+                {"name": name, "cluster": {"server": origin or self.origin, "certificate-authority-data": authority}},
             ],
             "users": [{"name": name, "user": {"token": token}}],
             "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
@@ -140,14 +144,17 @@ class Cluster:
         )
         tokens = self.home / "tokens.csv"
         tokens.write_text(f"{self.admin},admin,admin,system:masters\n")
-        certificates = self.home / "certs"
+        policy = self.home / "audit.json"
+        policy.write_text(json.dumps(POLICY))
         child = self._run(
             "apiserver",
             f"--etcd-servers={etcd}",
             f"--secure-port={server}",
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
-            f"--cert-dir={certificates}",
+            f"--cert-dir={self.pair[0].parent}",
+            f"--audit-policy-file={policy}",
+            f"--audit-log-path={self.home / 'audit.log'}",
             "--service-cluster-ip-range=10.0.0.0/24",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-signing-key-file={key}",
@@ -157,8 +164,7 @@ class Cluster:
             "--disable-admission-plugins=ServiceAccount",
             "--endpoint-reconciler-type=none",
         )
-        authority = certificates / "apiserver.crt"
-        wait_until(lambda: child.poll() is not None or self._ready(authority), "the API server", seconds=120)
+        wait_until(lambda: child.poll() is not None or self._ready(self.pair[0]), "the API server", seconds=120)
         if child.poll() is not None:
             raise RuntimeError(f"the API server did not start:\n{self._log('apiserver').read_text()[-2000:]}")
 

@@ -1,4 +1,4 @@
-"""Consumers that re-read the vault twice a second and call the API without pause, while their keys rotate.
+"""Consumers that re-read their store twice a second and call the API without pause, while their keys rotate.
 
 They are threads of a process of their own (`python -m tests.real.consumer`, which this module starts), so that they
 take no turn from the servers that they call.
@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from tests.real.environment import FIELD, MODEL, PATIENT, Servers, Site
 from tests.real.promise import breaches
+from tests.real.stores import Reading
 from tests.support.process import start
 
 REREAD = 0.5
@@ -40,13 +41,12 @@ class Seen:
 
 
 class Consumer:
-    """Two threads: one reads a secret from the vault again and again, one calls with what was read last."""
+    """Two threads: one reads a secret from its store again and again, one calls with what was read last."""
 
-    def __init__(self, api: str, vault: str, token: str, path: str) -> None:
+    def __init__(self, api: str, reading: Reading) -> None:
         """Read once, then start both."""
         self.seen = Seen()
-        self._api, self._vault = urlsplit(api).netloc, urlsplit(vault).netloc
-        self._token, self._path = token, path
+        self._api, self._reading = urlsplit(api).netloc, reading
         self._secret = ""
         self._done = threading.Event()
         self._reread()
@@ -62,10 +62,7 @@ class Consumer:
         return self.seen
 
     def _reread(self) -> None:
-        connection = HTTPConnection(self._vault, timeout=PATIENCE)
-        connection.request("GET", f"/v1/secret/data/{self._path}", headers={"X-Vault-Token": self._token})
-        self._secret = json.loads(connection.getresponse().read())["data"]["data"][FIELD]
-        connection.close()
+        self._secret = (self._reading.fields() or {})[FIELD]
 
     def _read(self) -> None:
         while not self._done.wait(REREAD):
@@ -101,11 +98,12 @@ class Consumer:
 
 @contextmanager
 def consuming(site: Site, keys: list[str]) -> Iterator[dict[str, Seen]]:
-    """Run a consumer of each key; what they saw is in the mapping once the block has ended."""
+    """Run a consumer of each delivery of each key; what they saw is in the mapping once the block has ended."""
     seen: dict[str, Seen] = {}
     args = [sys.executable, "-m", "tests.real.consumer"]
-    order = {"api": site.sandbox.url, "vault": site.bao.address, "token": site.token, "keys": {}}
-    order["keys"] = {key: site.path(key) for key in keys}
+    places = {f"{key}, {place['target']}": place for key in keys for place in site.keys[key]["deliver"]}
+    readings = {name: asdict(site.store.reading(at["path"], at["target"])) for name, at in places.items()}
+    order = {"api": site.sandbox.url, "keys": readings}
     root = Path(__file__).parents[2]
     with start(args, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdin
@@ -121,8 +119,7 @@ def consuming(site: Site, keys: list[str]) -> Iterator[dict[str, Seen]]:
 def main() -> None:
     """Consume as told on standard input until that ends; then print what was seen."""
     order = json.loads(sys.stdin.readline())
-    told = (order["api"], order["vault"], order["token"])
-    consumers = {key: Consumer(*told, path) for key, path in order["keys"].items()}
+    consumers = {key: Consumer(order["api"], Reading(**reading)) for key, reading in order["keys"].items()}
     print("ready", flush=True)
     sys.stdin.read()
     print(json.dumps({key: asdict(consumer.end()) for key, consumer in consumers.items()}))
@@ -141,8 +138,8 @@ class Served:
     proven: int
     """Retires whose history says `proven`: the old secret was read back and refused."""
     outages: tuple[float, ...]
-    vault_outage: float
-    """Seconds for which the vault itself held a dead secret, of all keys together."""
+    store_outage: float
+    """Seconds for which the store itself held a dead secret, of all keys together."""
     wrong: tuple[str, ...]
     seconds: float
 
@@ -172,7 +169,7 @@ def serve(shared: Servers, strategy: str, keys: int, rounds: int) -> Served:
             old_dead=sum(not site.sandbox.accepts(secret) for secret in old),
             proven=sum("proven" in event.what for record in records for event in record.history),
             outages=tuple(outage for one in seen.values() for outage in one.outages),
-            vault_outage=sum(site.outage(name) for name in names),
+            store_outage=sum(site.outage(name) for name in names),
             wrong=tuple(wrong),
             seconds=time.monotonic() - start,
         )

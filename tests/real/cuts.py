@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from tests.real.environment import FIELD, SETTLE, Servers, Site
+from tests.real.environment import SETTLE, Servers, Site
 from tests.real.promise import breaches, noise
 from tests.real.relay import Moment
 
@@ -100,7 +100,7 @@ def _move(site: Site, strategy: str) -> None:
 
 def _spread(site: Site, strategy: str) -> None:
     _rest(site, strategy)
-    site.keys[KEY]["deliver"].append({"target": "vault", "path": f"{site.path(KEY)}-too", "field": FIELD})
+    site.keys[KEY]["deliver"].append(site.delivery(f"{site.path(KEY)}-too"))
 
 
 def _to_in_place(site: Site, strategy: str) -> None:
@@ -192,7 +192,7 @@ def _after(site: Site, operation: Operation, moment: Moment) -> Iterator[str]:
     if loud := noise(site):
         yield f"a second apply still changes {loud}"
     if protected and (seconds := site.outage(KEY)):
-        yield f"the vault held a dead secret for {seconds:.3f} s"
+        yield f"the store held a dead secret for {seconds:.3f} s"
 
 
 def cuts(

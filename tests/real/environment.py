@@ -13,11 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
-
-import httpx
 
 from keyturn.core.record import Record, parse_record
 from keyturn.core.results import Options, RunReport
@@ -27,8 +24,10 @@ from keyturn.live.live_world import open_world
 from keyturn.manifest import load_all
 from keyturn.sandbox import Sandbox
 from keyturn.sandbox.state import Key
-from tests.real.relay import RECORDS, Gate, Hold, Relay
+from tests.cluster.control_plane import Cluster, program
+from tests.real.relay import Gate, Hold, Relay
 from tests.real.run import SECONDS, ForkServer, Run
+from tests.real.stores import RECORDS, KubernetesStore, Store, VaultStore, Version
 from tests.support.openbao import OpenBao
 from tests.support.process import bare_environment
 
@@ -45,41 +44,46 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """What all sites share."""
+    """What all sites share. With a cluster sites deliver to it; with `apart` their records stay in the OpenBao."""
 
     sandbox: Sandbox
     bao: OpenBao
     fork_server: ForkServer
     folder: Path
+    cluster: Cluster | None = None
+    apart: bool = False
 
 
 @contextmanager
-def servers(bao: OpenBao | None = None) -> Iterator[Servers]:
-    """Start a sandbox, an OpenBao on disk (unless one is given) and a fork server."""
+def servers(*, kubernetes: bool = False) -> Iterator[Servers]:
+    """Start a sandbox, an OpenBao on disk, a fork server and, if it is wanted, a Kubernetes API server.
+
+    Raises NoGo or RuntimeError if that cannot be built.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="keyturn-real-")))
         sandbox = stack.enter_context(Sandbox(create="allowed", seed=1, hour_limit=10**9, minute_limit=10**9))
-        if bao is None:
-            (folder / "bao").mkdir()
-            bao = stack.enter_context(OpenBao(folder / "bao", dev=False))
+        for name in ("bao", "cluster"):
+            (folder / name).mkdir()
+        bao = stack.enter_context(OpenBao(folder / "bao", dev=False))
         bao.call("POST", "secret/config", {"max_versions": 10_000})  # the whole history is looked at
-        yield Servers(sandbox, bao, stack.enter_context(ForkServer(folder)), folder)
+        cluster = stack.enter_context(Cluster(program(), folder / "cluster")) if kubernetes else None
+        yield Servers(sandbox, bao, stack.enter_context(ForkServer(folder)), folder, cluster)
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
-    """One version of a delivered field: when it was written, when the next one was (None: it is the present one)."""
+class Route:
+    """The URLs at which runs reach the API, the store of deliveries and that of records."""
 
-    value: str | None
-    since: float
-    until: float | None
+    api: str
+    store: str
+    notes: str
 
 
 class Site:
     """A manifest of its own, with names that nobody else uses: sites share servers and never meet.
 
-    What the command line sends passes `gate`. `local` True: every run of it is on one machine; False: each run believes
-    to be alone on its machine.
+    What the command line sends passes `gate`.
     """
 
     def __init__(self, shared: Servers, *, relayed: bool = True) -> None:
@@ -90,17 +94,22 @@ class Site:
         self.folder.mkdir()
         self.gate = Gate()
         self.prefix = f"{RECORDS}{self.id}"
-        self.token = self.bao.root_token
+        vault = VaultStore(self.bao, self.id)
+        self.store: Store = KubernetesStore(shared.cluster) if shared.cluster else vault
+        self.notes: Store = vault if shared.apart else self.store
         self.keys: dict[str, Json] = {}
         self.timing: Mapping[str, str] = TIMING
         self._stack = ExitStack()
         self._relayed = relayed
         self._runs: list[Run] = []
         self._count = itertools.count(1)
-        self._api = self._vault = ""
+        self._past: dict[str, str] = {}
+        self.direct = Route(self.sandbox.url, self.store.address, self.notes.address)
+        self.route = self.direct
 
     def __enter__(self) -> Self:
-        self._api, self._vault = self.relay(self.gate) if self._relayed else (self.sandbox.url, self.bao.address)
+        if self._relayed:
+            self.route = self.relay(self.gate)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,11 +119,12 @@ class Site:
             run.kill()
         self._stack.close()
 
-    def relay(self, gate: Gate) -> tuple[str, str]:
-        """Start relays before both servers that pass through `gate`; return their URLs."""
-        both = (Relay(self.sandbox.url, gate), Relay(self.bao.address, gate))
-        api, vault = (self._stack.enter_context(relay).url for relay in both)
-        return api, vault
+    def relay(self, gate: Gate) -> Route:
+        """Start relays before all servers that pass through `gate`; return the way through them."""
+        stores = (self.store,) if self.notes is self.store else (self.store, self.notes)
+        made = (Relay(self.sandbox.url, gate), *(store.relay(gate) for store in stores))
+        urls = [self._stack.enter_context(relay).url for relay in made]
+        return Route(urls[0], urls[1], urls[-1])
 
     # The manifest.
     def name(self, key: str) -> str:
@@ -123,14 +133,18 @@ class Site:
 
     def path(self, key: str) -> str:
         """Return where a key is delivered."""
-        return f"apps-{self.id}/{key}"
+        return self.store.path(key)
+
+    def delivery(self, path: str, target: str = "") -> Json:
+        """Return a delivery to a path of a target; without a name, of the target for deliveries."""
+        return {"target": target or self.store.deliveries, "path": path, "field": FIELD}
 
     def add(self, key: str, strategy: str = "in-place", *, overlap: str = "1h", **entry: object) -> None:
         """Put a key into the manifest; `entry` are further fields of it."""
         self.keys[key] = {
             "name": self.name(key),
             "adopt": {"secret": "regenerate"},
-            "deliver": [{"target": "vault", "path": self.path(key), "field": FIELD}],
+            "deliver": [self.delivery(self.path(key))],
             "rotation": {"strategy": strategy, "overlap": overlap},
             "smoke": {"model": MODEL},
             **entry,
@@ -143,35 +157,55 @@ class Site:
             self.sandbox.panel_create(self.name(key) + end)
         self.add(key, strategy, **entry)  # type: ignore[arg-type]
 
-    def write(self, vault: str = "") -> Path:
-        """Write the manifest and return its file."""
+    def write(self, route: Route | None = None) -> Path:
+        """Write the manifest for a route (None: through the gate) and return its file."""
+        route = route or self.route
+        used = {place["target"] for entry in self.keys.values() for place in entry["deliver"]}
+        targets = {name: target for name, target in self.store.targets(route.store).items() if name in used}
+        notes = self.notes.records
         document = {
             "apiVersion": "keyturn/v1",
             "name": self.id,
-            "targets": {"vault": {"type": "vault", "address": vault or self._vault, "auth": {"method": "token"}}},
-            "records": {"target": "vault", "prefix": self.prefix},
+            "targets": targets | {notes: self.notes.targets(route.notes)[notes]},
+            "records": {"target": notes, "prefix": self.prefix},
             "timing": dict(self.timing),
             "keys": self.keys,
         }
-        file = self.folder / ("keyturn.yaml" if not vault else f"keyturn-{vault.rpartition(':')[2]}.yaml")
+        file = self.folder / (
+            "keyturn.yaml" if route is self.route else f"keyturn-{route.store.rpartition(':')[2]}.yaml"
+        )
         file.write_text(json.dumps(document))
         return file
 
     # The command line.
-    def environment(self, api: str = "", vault: str = "", machine: str = "here") -> dict[str, str]:
+    def environment(self, route: Route | None = None, machine: str = "here") -> dict[str, str]:
         """Return what a run sees of the world; runs of one `machine` see each other's locks."""
+        route = route or self.route
         runtime = self.folder / machine
         runtime.mkdir(mode=0o700, exist_ok=True)
-        api, vault = api or self._api, vault or self._vault
-        urls = {"KEYTURN_API_URL": api, "KEYTURN_INFERENCE_URL": api, "VAULT_ADDR": vault}
-        secrets = {"DIGITALOCEAN_TOKEN": self.sandbox.token, "VAULT_TOKEN": self.token}
-        return bare_environment(**urls, **secrets, XDG_RUNTIME_DIR=str(runtime))
+        api = {"KEYTURN_API_URL": route.api, "KEYTURN_INFERENCE_URL": route.api, "XDG_RUNTIME_DIR": str(runtime)}
+        logins = self.store.environment(route.store, self.folder) | self.notes.environment(route.notes, self.folder)
+        return bare_environment(**api, **logins, DIGITALOCEAN_TOKEN=self.sandbox.token)
 
-    def start(self, *args: str, env: Mapping[str, str] | None = None, fresh: bool = False) -> Run:
+    def logins(self, gate: Gate) -> dict[str, str]:
+        """Return the variables with logins of one's own: what is sent with them passes `gate`, not the site's."""
+        api, store, notes = self.sandbox.add_token().value, self.store.another(), self.notes.another()
+        self.gate.others |= dict.fromkeys((api, store, notes), gate)
+        of_store = self.store.environment(self.route.store, self.folder, store)
+        of_notes = self.notes.environment(self.route.notes, self.folder, notes)
+        return {"DIGITALOCEAN_TOKEN": api, **of_store, **of_notes}
+
+    def start(
+        self,
+        *args: str,
+        route: Route | None = None,
+        machine: str = "here",
+        logins: Mapping[str, str] = {},
+        fresh: bool = False,
+    ) -> Run:
         """Start `keyturn ARGS`; `fresh`: by a new interpreter, not by the fork server."""
-        env = env or self.environment()
-        file = self.write(env["VAULT_ADDR"] if env["VAULT_ADDR"] != self._vault else "")
-        line = (*args, "-f", str(file))
+        env = self.environment(route, machine) | dict(logins)
+        line = (*args, "-f", str(self.write(route)))
         folder = self.folder / f"run-{next(self._count)}"
         folder.mkdir()
         if fresh:
@@ -196,8 +230,9 @@ class Site:
 
     def settle_in(self, options: Options | None = None) -> RunReport:
         """Apply in this process, past the gate: quick, to come to where a test begins. Raises where it cannot."""
-        env = self.environment(self.sandbox.url, self.bao.address)
-        [desired] = load_all(self.write(self.bao.address), env)
+        self._past = self._past or self.logins(Gate())
+        env = self.environment() | self._past
+        [desired] = load_all(self.write(), env)
         with open_world(desired, env, self.folder) as world:
             runner = Runner(world, desired, lambda _: None, runs=Runs([self.folder / "here"]))
             report = runner.apply((), options or Options(), allow_delete=9)
@@ -236,18 +271,12 @@ class Site:
 
     # What is true, seen from outside.
     def held(self, key: str) -> str | None:
-        """Return what the vault holds for a key now."""
+        """Return what the store holds for a key now."""
         return self.history(key)[-1].value
 
-    def held_at(self, path: str, field: str = FIELD) -> str | None:
-        """Return what a field of the vault holds now."""
-        try:
-            data = self.bao.call("GET", f"secret/data/{path}")["data"]
-        except httpx.HTTPStatusError:
-            return None
-        assert isinstance(data, dict)
-        value: str | None = data["data"].get(field)
-        return value
+    def held_at(self, path: str, field: str = FIELD, target: str = "") -> str | None:
+        """Return what a field of the store holds now."""
+        return (self.store.reading(path, target).fields() or {}).get(field)
 
     def account(self, key: str) -> dict[str, str]:
         """Return the API keys that were ever made for a key and still are: uuid to name, however it was renamed."""
@@ -260,20 +289,7 @@ class Site:
 
     def history(self, key: str) -> tuple[Version, ...]:
         """Return every version of a key's delivery, oldest first."""
-        path = self.path(key)
-        try:
-            metadata = self.bao.call("GET", f"secret/metadata/{path}")["data"]
-        except httpx.HTTPStatusError:
-            return (Version(None, 0.0, None),)
-        assert isinstance(metadata, dict)
-        numbers = sorted(map(int, metadata["versions"]))
-        times = [_moment(metadata["versions"][str(number)]["created_time"]) for number in numbers]
-        found = []
-        for number, since, until in zip(numbers, times, [*times[1:], None], strict=True):
-            data = self.bao.call("GET", f"secret/data/{path}?version={number}")["data"]
-            assert isinstance(data, dict)
-            found.append(Version(data["data"].get(FIELD), since, until))
-        return tuple(found)
+        return self.store.history(self.path(key), FIELD)
 
     def record(self, key: str) -> Record | None:
         """Return a key's record, None where there is none; no secret may be in it (I5)."""
@@ -285,21 +301,16 @@ class Site:
 
     def document(self, name: str) -> str | None:
         """Return the text of a record or a claim."""
-        try:
-            data = self.bao.call("GET", f"secret/data/{self.prefix}/{name}")["data"]
-        except httpx.HTTPStatusError:
-            return None
-        assert isinstance(data, dict)
-        text: str = data["data"]["document"]
-        return text
+        return self.notes.document(f"{self.prefix}/{name}")
 
     def outage(self, key: str) -> float:
-        """Return for how many seconds, all in all, the vault has held a secret that the API did not accept.
+        """Return for how many seconds, all in all, its deliveries have held a secret that the API did not accept.
 
-        From the account's and the vault's own history, so no moment is missed between two looks.
+        From the account's and the store's own history, so no moment is missed between two looks.
         """
         minted, now, dead = self.sandbox.state.secrets, time.time(), 0.0
-        for version in self.history(key):
+        places = self.keys[key]["deliver"]
+        for version in [one for at in places for one in self.store.history(at["path"], at["field"], at["target"])]:
             if version.value is None:
                 continue
             end = version.until or now
@@ -332,7 +343,3 @@ def together(work: Callable[[Case], None], cases: Iterable[Case], lanes: int = 8
 
 def _is(found: Key, begins: str) -> bool:
     return found.deleted_at is None and (found.name == begins or found.name.startswith(f"{begins}-"))
-
-
-def _moment(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()

@@ -20,7 +20,8 @@ def serve(path: str) -> None:
     import keyturn.cli.apply  # loaded once, here
     import keyturn.cli.rotate
     import keyturn.cli.session
-    import keyturn.targets.vault_kv  # noqa: F401 - what the first request to a Vault loads
+    import keyturn.targets.kubernetes
+    import keyturn.targets.vault_kv  # noqa: F401 - what the first request to a store loads
 
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nurses are not waited for
     listener = socket.socket(socket.AF_UNIX)

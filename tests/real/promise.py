@@ -1,4 +1,4 @@
-"""What has to be true of a key at rest, looked at from outside: in the account, the vault and the record."""
+"""What has to be true of a key at rest, looked at from outside: in the account, the store and the record."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from keyturn.core.model import Strategy
 from keyturn.core.record import Record, parse_claim
 from keyturn.core.secret import Secret
-from tests.real.environment import FIELD, Site
+from tests.real.environment import Site
 
 QUIET_TRIES = 4
 ASKED = "a rotation is still asked for"
@@ -33,13 +33,13 @@ def _rest(site: Site, key: str, record: Record) -> Iterator[str]:
     if record.handoff or record.parked or record.unverified:
         yield "it is handed off, parked or unverified"
     for place in site.keys[key]["deliver"]:
-        held = site.held_at(place["path"], place.get("field", FIELD))
+        held = site.held_at(place["path"], place["field"], place["target"])
         if held is None or not site.sandbox.accepts(held):
             yield f"{place['path']} holds nothing that the API accepts"
         elif Secret(held).digest(record.digest_key) != record.live_digest:
             yield f"{place['path']} holds another secret than the record's live one"
-    holds = {(item.delivery.path, item.digest) for item in record.deliveries}
-    if holds != {(place["path"], record.live_digest) for place in site.keys[key]["deliver"]}:
+    holds = {(item.delivery.target, item.delivery.path, item.digest) for item in record.deliveries}
+    if holds != {(place["target"], place["path"], record.live_digest) for place in site.keys[key]["deliver"]}:
         yield "the record's deliveries are not the manifest's, all with the live secret"
     yield from _account(site, key, record)
 
@@ -70,7 +70,7 @@ def _gone(site: Site, key: str, record: Record) -> Iterator[str]:
     if site.account(key):
         yield f"left in the account: {site.account(key)}"
     for place in site.keys[key]["deliver"]:
-        if site.held_at(place["path"], place.get("field", FIELD)) is not None:
+        if site.held_at(place["path"], place["field"], place["target"]) is not None:
             yield f"{place['path']} still holds a secret"
 
 

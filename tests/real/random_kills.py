@@ -29,7 +29,7 @@ class Kills:
     mints: int
     wrong: tuple[str, ...]
     outage: float
-    """Seconds for which the vault held a dead secret of an `alternating` key: 0, or the promise is broken."""
+    """Seconds for which the store held a dead secret of an `alternating` key: 0, or the promise is broken."""
     seconds: float
 
 

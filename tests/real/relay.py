@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
-from http.client import HTTPConnection, HTTPException, HTTPResponse, IncompleteRead
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self, cast
+from pathlib import Path
+from socket import socket
+from typing import Any, Self, cast
 from urllib.parse import urlsplit
 
 LONGEST = 60.0
 """Seconds after which a request that is held goes on by itself: no test can hang on one that it forgot."""
-RECORDS = "records-"
-"""How the prefix of every record begins in these tests."""
 HOP = frozenset({"connection", "keep-alive", "transfer-encoding"})
 
 
@@ -43,13 +44,13 @@ class Sent:
     status: int | None
 
 
-def kind_of(verb: str, path: str) -> tuple[str, bool]:
-    """Return what a request is about, and whether it changes something."""
+Kind = Callable[[str, str, bytes], tuple[str, bool]]
+"""Returns what a request is about, from its verb, path and body, and whether it changes something."""
+
+
+def kind_of(verb: str, path: str, body: bytes) -> tuple[str, bool]:
+    """Return what a request to the API of DigitalOcean is about, and whether it changes something."""
     parts = urlsplit(path).path.strip("/").split("/")
-    if parts[:3] == ["v1", "secret", "data"]:
-        # <prefix>/keys/<id> and <prefix>/slots/<uuid>; everything else is a delivery
-        documents = {"keys": "record", "slots": "claim"} if parts[3].startswith(RECORDS) else {}
-        return documents.get(parts[4], "delivery"), verb in {"POST", "PUT"}
     if parts[0] == "v2" and verb != "GET":
         changes = {"POST": "create", "DELETE": "delete", "PATCH": "rename", "PUT": "rename"}
         return ("regenerate" if parts[-1] == "regenerate" else changes[verb]), True
@@ -100,6 +101,10 @@ class Gate:
         self._sent: list[Sent] = []
         self._hold: Hold | None = None
         self._seen = 0
+        self.cut = ""
+        """The URL of a server to which every request breaks."""
+        self.others: dict[str, Gate] = {}
+        """The gates of those who show another login: what follows the last space of its header."""
 
     def arm(self, hold: Hold) -> Hold:
         """Hold a request from now on; return the hold."""
@@ -150,12 +155,16 @@ class Gate:
 class Relay:
     """Listens on loopback before one server; `url` is where."""
 
-    def __init__(self, server: str, gate: Gate) -> None:
-        """Prepare; `server` is a plain http URL."""
+    def __init__(self, server: str, gate: Gate, kind: Kind = kind_of, pair: tuple[Path, Path] | None = None) -> None:
+        """Prepare. `pair` are the files of the certificate of an https server, and its key: the relay shows it, too."""
         self._listener = _Listener(("127.0.0.1", 0), _Handler)
-        self._listener.upstream, self._listener.gate = server, gate
+        self._listener.upstream, self._listener.gate, self._listener.kind = server, gate, kind
+        if pair:
+            self._listener.shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._listener.shown.load_cert_chain(*pair)
+            self._listener.trusted = ssl.create_default_context(cafile=pair[0])
         self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True)
-        self.url = f"http://127.0.0.1:{self._listener.server_address[1]}"
+        self.url = f"{urlsplit(server).scheme}://127.0.0.1:{self._listener.server_address[1]}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -172,6 +181,16 @@ class _Listener(ThreadingHTTPServer):
     request_queue_size = 128
     upstream = ""
     gate: Gate
+    kind: Kind
+    shown: ssl.SSLContext | None = None
+    trusted: ssl.SSLContext | None = None
+
+    def get_request(self) -> tuple[socket, Any]:
+        """Accept a connection; its handshake is left to the thread that serves it."""
+        connection, address = super().get_request()
+        if self.shown:
+            connection = self.shown.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that was killed is no error here."""
@@ -188,10 +207,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        what, mutating = kind_of(self.command, self.path)
-        gate = cast("_Listener", self.server).gate
+        listener = cast("_Listener", self.server)
+        what, mutating = listener.kind(self.command, self.path, body)
+        login = self.headers.get("Authorization") or self.headers.get("X-Vault-Token") or ""
+        gate = listener.gate.others.get(login.rpartition(" ")[2], listener.gate)
         hold = gate.meet(what, mutating=mutating)
-        if hold and hold.moment is not Moment.AFTER and not hold.stop(what):
+        held = hold and hold.moment is not Moment.AFTER and not hold.stop(what)
+        if held or gate.cut == listener.upstream:
             self.close_connection = True
             return
         status, answer = self._forward(body)
@@ -205,7 +227,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _forward(self, body: bytes) -> tuple[int | None, bytes]:
         """Return the server's status and the bytes to answer; as much of the answer as the server gave."""
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
-        server = HTTPConnection(urlsplit(cast("_Listener", self.server).upstream).netloc, timeout=LONGEST)
+        listener = cast("_Listener", self.server)
+        name = urlsplit(listener.upstream).netloc
+        trusted = listener.trusted
+        server = (
+            HTTPSConnection(name, timeout=LONGEST, context=trusted)
+            if trusted
+            else HTTPConnection(name, timeout=LONGEST)
+        )
         try:
             server.request(self.command, self.path, body or None, headers)
             response = server.getresponse()

@@ -84,8 +84,8 @@ def _berlin(month: int, day: int, hour: int) -> datetime:
 
 def _live_through(site: Site, days: int) -> dict[str, list[tuple[datetime, int]]]:
     """Apply in each hour; return per key when each generation began and, as its negative, when its old secret died."""
-    env = site.environment(site.sandbox.url, site.bao.address)
-    [desired] = load_all(site.write(site.bao.address), env)
+    env = site.environment(site.direct)
+    [desired] = load_all(site.write(site.direct), env)
     seen: dict[str, list[tuple[datetime, int]]] = defaultdict(list)
     with open_world(desired, env, site.folder) as reality:
         later = Later(reality)

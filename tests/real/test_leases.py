@@ -85,9 +85,8 @@ def _overtake(site: Site, case: Case) -> None:
     assert site.until_reached(hold, first)
     first.signal(signal.SIGSTOP)
     hold.let_go()
-    api, vault = site.relay(Gate())
     began = time.monotonic()
-    second = site.start("apply", "--yes", env=site.environment(api, vault, case.machine))
+    second = site.start("apply", "--yes", route=site.relay(Gate()), machine=case.machine)
     assert second.wait() == 0, second.out
     assert time.monotonic() - began >= LEASE
     assert "is working on it" in second.err

@@ -22,7 +22,7 @@ def own(shared: Servers, folder: Path) -> Iterator[Site]:
     """Start an OpenBao on disk that may be stopped, and a site at it, which it enters by a token of its own."""
     with OpenBao(folder, dev=False) as vault, Site(replace(shared, bao=vault)) as site:
         allow(site, "create", "read", "update", "list")
-        site.token = vault.token(site.id)
+        site.store.token = vault.token(site.id)
         yield site
 
 
@@ -60,8 +60,8 @@ def denied(site: Site, stack: ExitStack) -> None:
 
 def logged_out(site: Site, stack: ExitStack) -> None:
     """The login runs out: 403 to everything."""
-    site.bao.call("POST", "auth/token/revoke", {"token": site.token})
-    stack.callback(lambda: setattr(site, "token", site.bao.token(site.id)))
+    site.bao.call("POST", "auth/token/revoke", {"token": site.store.token})
+    stack.callback(lambda: setattr(site.store, "token", site.bao.token(site.id)))
 
 
 ILLS: dict[Ill, set[int]] = {paused: {1}, sealed: {1}, restarted: {1}, denied: {1}, logged_out: {5}}

@@ -14,7 +14,7 @@ def test_consumers_of_alternating_keys_are_never_refused(shared: Servers) -> Non
     served = serve(shared, "alternating", keys=5, rounds=1)
     assert served.wrong == ()
     assert (served.rotations, served.old_dead, served.proven) == (5, 5, 5)
-    assert (served.refused, served.other, served.vault_outage) == (0, 0, 0.0)
+    assert (served.refused, served.other, served.store_outage) == (0, 0, 0.0)
     assert served.calls > 100
 
 

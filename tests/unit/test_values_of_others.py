@@ -9,9 +9,11 @@ import pytest
 
 from keyturn.core.errors import InputError, TargetMisfit
 from keyturn.core.model import Adopt, AdoptSecret, Delivery, DesiredKey, Origin, SlotName, Smoke, Strategy
+from keyturn.core.reasons import Reason
 from keyturn.core.record import Claim, Record, dump
 from keyturn.core.results import KeyReport, Options
 from keyturn.core.secret import Secret, looks_like_key
+from keyturn.core.world import StoredRecord
 from keyturn.engine.executor import apply_key
 from keyturn.engine.observe import Hand, observe
 from keyturn.engine.planning import plan_key
@@ -219,3 +221,30 @@ def test_a_delivery_of_another_system_is_reported_beside_ours() -> None:
     report = go(universe, replace(desired, deliveries=(*PLACES[:1], more)), VERIFY)
     assert (report.end.code, universe.fields[more]) == ("field-in-use", PASSWORD)
     assert universe.wrong == ()
+
+
+class Slow(SimWorld):
+    """A run that read the record before another run adopted the key, and everything else after it."""
+
+    early = True
+
+    def read_record(self, key: str) -> StoredRecord:
+        """Return nothing at first."""
+        stored = super().read_record(key)
+        if self.early:
+            self.early = False
+            return StoredRecord(None, "0")
+        return stored
+
+
+@pytest.mark.parametrize("adopted", [True, False])
+def test_what_another_run_delivered_meanwhile_is_no_value_of_others(adopted: bool) -> None:
+    """Before a key is held, its record is read again: a plan and a run see what the other run made of it."""
+    desired = entry(Strategy.IN_PLACE)
+    desired = replace(desired, adopt=REGENERATE) if adopted else desired
+    universe = settled(desired, start=held(desired, "", filled=False) if adopted else None)
+    mints = universe.mints
+    plan = plan_key(Slow(universe, {}, TIMING), desired, Options()).plan
+    assert (plan.end.code, plan.changes) == (Reason.AT_REST, ())
+    report = apply_key(Slow(universe, {}, TIMING), desired, Options(), "slow")
+    assert (report.end.code, report.done, universe.mints) == (Reason.AT_REST, (), mints)

@@ -33,7 +33,7 @@ from keyturn.core.transition import Delivered, Done, Outcome, advance
 from keyturn.core.world import StoredRecord, World
 from keyturn.engine.effects import failed, perform
 from keyturn.engine.ended import ended
-from keyturn.engine.observe import Hand, clock, observe, refresh
+from keyturn.engine.observe import Hand, clock, observe, overtaken, refresh
 from keyturn.engine.planning import ENDLESS, MAX_STEPS, finished, left_open, look_closer, shown, worth_showing
 from keyturn.engine.signals import stop_requested
 
@@ -89,6 +89,9 @@ def apply_key(
             state = replace(state, clock=clock(world, state.run))
             decision = next_step(state)
             if isinstance(decision, End):
+                if work.rereads < REREADS and (stored := overtaken(world, state, decision)):
+                    work.rereads, state = work.rereads + 1, refresh(world, state, stored)
+                    continue
                 end = decision
                 break
             if stop() and work.hand.durable and _traceable(state):

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from keyturn.core.errors import InputError
 from keyturn.core.listing import Listing
 from keyturn.core.model import Delivery, DesiredKey
-from keyturn.core.results import Options, Watch
+from keyturn.core.reasons import Condition
+from keyturn.core.results import End, Options, Watch
 from keyturn.core.secret import KEY_PREFIXES, Secret, is_account_token, looks_like_key
 from keyturn.core.state import Clock, Observed, Run, State
 from keyturn.core.world import StoredRecord, World
@@ -89,6 +90,17 @@ def observe(world: World, desired: DesiredKey, options: Options, run: str, hand:
         given = hand.take(options.secret, start.digest_key)
         observed = replace(observed, given=given, in_hand=frozenset({given}))
     return State(desired, record, stored.version, observed, start, now, replace(options, secret=None, watch=None))
+
+
+def overtaken(world: World, state: State, end: End) -> StoredRecord | None:
+    """Return the record if it was written since it was read here.
+
+    It is read again before a key is held: what its record does not know may be the work of another run.
+    """
+    if end.code.condition is not Condition.HELD:
+        return None
+    stored = world.read_record(state.desired.id)
+    return stored if stored.version != state.version else None
 
 
 def refresh(world: World, state: State, stored: StoredRecord) -> State:

@@ -21,6 +21,7 @@ from keyturn.core.state import Failed, State
 from keyturn.core.steps import (
     Check,
     Create,
+    Decision,
     Deliver,
     Look,
     LookAround,
@@ -42,7 +43,7 @@ from keyturn.core.world import World
 from keyturn.engine import hooks
 from keyturn.engine.effects import perform
 from keyturn.engine.ended import ended
-from keyturn.engine.observe import Hand, observe
+from keyturn.engine.observe import Hand, observe, overtaken, refresh
 
 Trace = Callable[[State], None]
 
@@ -124,9 +125,14 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
         state = first = seen = observe(world, desired, dry, "plan", hand)
         steps: list[Step] = []
         doubts: dict[str, str] = {}
-        trace(state)
-        decision = next_step(state)
-        while not isinstance(decision, End):
+        decision, confirmed = _decided(state, trace), False
+        while not (isinstance(decision, End) and confirmed):
+            if isinstance(decision, End):
+                confirmed = True
+                if stored := overtaken(world, first, decision):
+                    state = first = seen = refresh(world, first, stored)
+                    steps, doubts, decision = [], {}, _decided(state, trace)
+                continue
             steps.append(decision)
             doubts |= _doubts(state, decision)
             if len(steps) > MAX_STEPS:
@@ -139,8 +145,7 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
             if isinstance(outcome, Failed):
                 steps.pop()
             state = advance(_passed(state, decision), decision, outcome)
-            trace(state)
-            decision = next_step(state)
+            decision = _decided(state, trace)
         seen = look_closer(world, seen, hand, decision) if options.verify else seen
     except RunStopped:
         raise
@@ -174,6 +179,11 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
         record=seen.record,
     )
     return Planning(plan, seen)
+
+
+def _decided(state: State, trace: Trace) -> Decision:
+    trace(state)
+    return next_step(state)
 
 
 def shown(step: Step) -> tuple[Planned, ...]:
