@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Self
@@ -159,19 +159,20 @@ class Braked:
     deferred: tuple[str, ...]
 
 
-def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False) -> Braked:
+def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False, agreed: Collection[str] = ()) -> Braked:
     """Hold back what is over its limit, and defer scheduled rotations over what is left.
 
     Limits are of deletes, of removals, of changes to API keys that may not be the key's own, of adoptions and heals.
 
     Held back is all or none: an operator decides about the whole. `asked`: the rotations were asked for key by key, so
-    none of them is braked. Retires do not count among the rotations. In a part of a run first secrets trickle: what is
-    over their limit is deferred.
+    none of them is braked. `agreed`: keys whose deletes were agreed to. Retires do not count among the rotations. In a
+    part of a run first secrets trickle: what is over their limit is deferred.
     """
     held: dict[str, End] = {}
-    deletes = sum(plan.deletes for plan in plans)
+    deleting = [plan for plan in plans if plan.deletes and plan.key not in agreed]
+    deletes = sum(plan.deletes for plan in deleting)
     if deletes > limits.allow_delete:
-        held |= {plan.key: _too_many_deletes(deletes, limits) for plan in plans if plan.deletes}
+        held |= {plan.key: _too_many_deletes(deletes, limits) for plan in deleting}
     doubts = [doubt for plan in plans for doubt in plan.unproven]
     if len(doubts) > limits.allowed.unproven:
         held |= {plan.key: _unproven(plan.unproven[0], len(doubts), limits) for plan in plans if plan.unproven}
