@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.bench.figures import Figure, table, write
 
-FIGURES = ("door", "validate", "policy", "many", "rest", "outage", "rotations", "pulumi")
+FIGURES = ("door", "validate", "policy", "many", "rest", "outage", "rotations", "pulumi", "operator")
 RESULT = Path("build/bench.json")
 
 

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support.go_program import built
-from tests.support.process import bare_environment, free_port, start, wait_until
+from tests.support.process import bare_environment, end, free_port, start, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,8 +141,7 @@ class Cluster:
         tokens = self.home / "tokens.csv"
         tokens.write_text(f"{self.admin},admin,admin,system:masters\n")
         certificates = self.home / "certs"
-        child = self._run(
-            "apiserver",
+        self._arguments = (
             f"--etcd-servers={etcd}",
             f"--secure-port={server}",
             "--bind-address=127.0.0.1",
@@ -157,7 +156,16 @@ class Cluster:
             "--disable-admission-plugins=ServiceAccount",
             "--endpoint-reconciler-type=none",
         )
-        authority = certificates / "apiserver.crt"
+        self._serve()
+
+    def restart(self) -> None:
+        """Kill the API server, and start it again with what it has stored."""
+        end(self._server)
+        self._serve()
+
+    def _serve(self) -> None:
+        child = self._server = self._run("apiserver", *self._arguments)
+        authority = self.home / "certs/apiserver.crt"
         wait_until(lambda: child.poll() is not None or self._ready(authority), "the API server", seconds=120)
         if child.poll() is not None:
             raise RuntimeError(f"the API server did not start:\n{self._log('apiserver').read_text()[-2000:]}")

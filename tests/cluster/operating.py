@@ -211,6 +211,16 @@ class Tenant:
         (text,) = self.cell.resources.cluster.call("GET", path)["data"].values()
         return dict(json.loads(base64.b64decode(text)))
 
+    def holder(self) -> str:
+        """Return who has the Lease of the account."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{self.cell.home}/leases/keyturn-account-{self.account}"
+        return str(self.cell.resources.cluster.call("GET", path)["spec"]["holderIdentity"])
+
+    def delivered_once(self, *names: str) -> bool:
+        """Tell whether each of these keys got one secret, and its delivery holds it."""
+        states = [self.read(name)["status"] for name in names]
+        return all(one["keyGeneration"] == 1 and one["deliveries"][0]["state"] == "Held" for one in states)
+
     def looks(self) -> int:
         """Count the lists of API keys that were asked for."""
         return sum(one.op == "list" for one in self.cell.sandbox.requests)

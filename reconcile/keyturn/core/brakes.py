@@ -190,7 +190,7 @@ def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False, agre
         left -= len(unscheduled)
     scheduled = sorted((plan for plan in rotations if plan.scheduled), key=lambda plan: plan.due_since or _FAR)
     deferred = {plan.key: _deferred(len(scheduled), left) for plan in scheduled[left:]}
-    deferred |= {plan.key: _trickled(len(first), limits) for plan in first[limits.adoptions :]}
+    deferred |= {plan.key: _trickled(limits) for plan in first[limits.adoptions :]}
     ends = held | deferred
     return Braked(
         plans=tuple(_held(plan, ends[plan.key]) if plan.key in ends else plan for plan in plans),
@@ -326,8 +326,8 @@ def _deferred(count: int, left: int) -> End:
     return End(Reason.DEFERRED, why)
 
 
-def _trickled(count: int, limits: Limits) -> End:
-    why = f"{count} keys wait for their first secret and {limits.adoptions} may start at a time; this one comes later."
+def _trickled(limits: Limits) -> End:
+    why = f"{limits.adoptions} keys may get their first secret at a time; this one comes later."
     return End(Reason.DEFERRED, why)
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from keyturn.core.brakes import Allowed
 from keyturn.core.errors import InputError, KeyturnError
 from keyturn.core.model import Desired
+from keyturn.core.reasons import Reason
 from keyturn.core.results import KeyStatus, PoolState, Progress
 from keyturn.core.rounds import Pace, Release
 from keyturn.core.sanitize import plain
 from keyturn.core.secret import Secret
 from keyturn.engine.rounds import Rounds, Told
 from keyturn.engine.runner import Runner
+from keyturn.engine.signals import stop_requested
 from keyturn.engine.threads import map_in_threads
 from keyturn.kube.api import Api
 from keyturn.kube.cache import Cache, View
@@ -32,7 +35,7 @@ from keyturn.live.live_world import LiveWorld, open_world
 SLICE = 1.0
 """Seconds between two looks at whether to stop."""
 FACTS = timedelta(minutes=10)
-"""How long the metadata of a Secret is believed, if Secrets are not watched."""
+"""How long the metadata of a Secret is believed at most, if Secrets are not watched; half as long at least."""
 WORKERS = 8
 """Requests to the API server at once, for one account."""
 _PART = re.compile(r"(rotations|deletes|removals|unproven)=([0-9]{1,6})")
@@ -155,7 +158,13 @@ class KubeAccount:
         return written is not None
 
     def tell(self, told: Told) -> None:
-        """Write the statuses that differ. Raises KeyturnError if one could not be written: then the round is missed."""
+        """Write the statuses that differ. Raises KeyturnError if one could not be written: then the round is missed.
+
+        Of what a stop cut short nothing is told: the next operator looks again.
+        """
+        if told.failed and (self._stop.is_set() or stop_requested() is not None):
+            return
+        told = replace(told, keys=tuple(one for one in told.keys if not _cut_short(one)))
         if again := self._reporter.tell(told):
             self._rounds.mark(again)
 
@@ -254,7 +263,7 @@ class KubeAccount:
         for name, (known, facts) in zip(old, map_in_threads(old, look, lambda _: None, WORKERS), strict=True):
             self._facts.pop(name, None)
             if known:
-                self._facts[name] = (now + FACTS, facts)
+                self._facts[name] = (now + FACTS * (1 - _spread(name) / 2), facts)
         self._facts = {name: self._facts[name] for name in wanted if name in self._facts}
         if any((kept and kept[1]) != (self._facts.get(name) or (now, None))[1] for name, kept in before.items()):
             self._found = None
@@ -263,3 +272,12 @@ class KubeAccount:
     def _hear(self, line: Progress) -> None:
         """Nothing is told of steps: Events and statuses tell what they come to."""
         del line
+
+
+def _cut_short(one: KeyStatus) -> bool:
+    return any(end.code is Reason.INTERRUPTED for end in one.every)
+
+
+def _spread(name: Name) -> float:
+    """Return a number from 0 to 1 that follows from a name, so that not all are looked at together."""
+    return zlib.crc32("/".join(name).encode()) / 2**32

@@ -193,13 +193,11 @@ class Cache:
             self._users.get(secret, set()).discard(one)
         for secret in secrets_of(new) if new else ():
             self._users.setdefault(secret, set()).add(one)
-        held = self._held.setdefault(owner, _Held())
-        if new is None:
-            held.keys.pop(one, None)
-            self._owners.pop(one, None)
-            self._forget_empty(owner)
-        else:
-            held.keys[one] = new
+        if (before := self._owners.pop(one, None)) is not None:
+            del self._held[before].keys[one]
+            self._forget_empty(before)
+        if new is not None:
+            self._held.setdefault(owner, _Held()).keys[one] = new
             self._owners[one] = owner
 
     def _forget_empty(self, owner: str) -> None:

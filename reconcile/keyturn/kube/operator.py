@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from keyturn.core.errors import KeyturnError
 from keyturn.core.results import KeyStatus, PoolState
 from keyturn.kube.account import KubeAccount, Setting
 from keyturn.kube.api import METADATA, Api, collection
@@ -188,6 +189,10 @@ class Operator:
         def run() -> None:
             try:
                 account.run()
+            except KeyturnError as error:
+                self._setting.say(f"account {owner}: {error}")
+            except Exception as error:  # noqa: BLE001 - its text may hold a secret; the account begins again
+                self._setting.say(f"account {owner}: keyturn failed with {type(error).__name__}. This is a bug.")
             finally:
                 work.ended = time.monotonic() if work.lease.held() else float("-inf")
 
