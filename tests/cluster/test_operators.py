@@ -44,7 +44,7 @@ def versions(tenant: Tenant) -> dict[str, str]:
 def test_a_restart_lists_once_and_writes_nothing(cell: Cell) -> None:
     """Also with a key that waits and one that is refused. A graceful stop gives the Lease up at once."""
     tenant = cell.tenant()
-    with cell.operator() as first:
+    with cell.operator("--account", tenant.account) as first:
         tenant.make("one")
         tenant.make("waits", made=False)
         tenant.make("wrong", made=False, rotation={"every": "1h"})
@@ -55,7 +55,7 @@ def test_a_restart_lists_once_and_writes_nothing(cell: Cell) -> None:
         assert first.process.wait(30) == 0
         assert "Stopped." in first.log.read_text()
     before, looks, mints = versions(tenant), tenant.looks(), tenant.mints()
-    with cell.operator() as second:
+    with cell.operator("--account", tenant.account) as second:
         shown = f'key="{tenant.name}.one"'
         wait_until(lambda: shown in second.get("/metrics").text, "the first look", seconds=30)
         assert second.get("/healthz").json()["accounts"] == {tenant.account: ""}
@@ -67,7 +67,8 @@ def test_a_restart_lists_once_and_writes_nothing(cell: Cell) -> None:
 def test_after_a_kill_the_other_one_takes_over(cell: Cell) -> None:
     """Of two, one works; nothing is minted twice."""
     tenant = cell.tenant()
-    with cell.operator(name="pod-a") as first, cell.operator(name="pod-b") as second:
+    mine = ("--account", tenant.account)
+    with cell.operator(*mine, name="pod-a") as first, cell.operator(*mine, name="pod-b") as second:
         tenant.make("before", rotation=SHORT)
         tenant.ready("before")
         holder = tenant.holder()
@@ -85,7 +86,7 @@ def test_after_a_kill_the_other_one_takes_over(cell: Cell) -> None:
 def test_after_a_restart_of_the_api_server_it_goes_on(cell: Cell, cluster: Cluster) -> None:
     """By itself, with what changed meanwhile."""
     tenant = cell.tenant()
-    with cell.operator() as operator:
+    with cell.operator("--account", tenant.account) as operator:
         tenant.make("before")
         tenant.ready("before")
         cluster.restart()
@@ -120,7 +121,7 @@ def manifest(tenant: Tenant, file: Path) -> None:
 def test_the_command_line_takes_a_key_over_and_back(cell: Cell, tmp_path: Path) -> None:
     """Both have the same records, so neither mints what the other one has made."""
     tenant, file = cell.tenant(), tmp_path / "keyturn.yaml"
-    with cell.operator():
+    with cell.operator("--account", tenant.account):
         tenant.make(rotation=SHORT)
         tenant.ready()
         tenant.until(lambda: "retireTime" not in tenant.read()["status"], "the end of the overlap", seconds=90)
@@ -139,7 +140,7 @@ def test_the_command_line_takes_a_key_over_and_back(cell: Cell, tmp_path: Path) 
     rotated = tenant.value()
     assert cell.sandbox.accepts(rotated)
     mints = tenant.mints()
-    with cell.operator():
+    with cell.operator("--account", tenant.account):
         tenant.until(lambda: tenant.read()["status"].get("keyGeneration") == 2, "the operator sees it")
         tenant.ready()
     assert tenant.value() == rotated
@@ -149,7 +150,7 @@ def test_the_command_line_takes_a_key_over_and_back(cell: Cell, tmp_path: Path) 
 def test_no_secret_is_anywhere_but_in_secrets(cell: Cell) -> None:
     """Neither in logs, even with -vv, nor in Events, annotations, statuses, field managers, or what is served."""
     tenant = cell.tenant()
-    with cell.operator("-vv") as operator:
+    with cell.operator("--account", tenant.account, "-vv") as operator:
         tenant.make("one", rotation=SHORT)
         tenant.ready("one")
         tenant.until(lambda: "retireTime" not in tenant.read("one")["status"], "the retire", seconds=90)
