@@ -245,6 +245,8 @@ class Operator:
         found = {f"watch {name}": watch.trouble for name, watch in self._watches.items() if watch.trouble}
         with self._lock:
             found |= {f"lease {one}": work.lease.trouble for one, work in self._works.items() if work.lease.trouble}
+        missing = set(self._only) - self._cache.owners() if self._listed() else set()
+        found |= {f"account {one}": "there is none, and no key names it" for one in missing}
         return found | {f"{kind} {'/'.join(filter(None, one))}": why for (kind, one), why in self._unread()}
 
     def _unread(self) -> list[tuple[tuple[str, tuple[str, str]], str]]:

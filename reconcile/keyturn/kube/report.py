@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
 from keyturn.core.errors import KeyturnError
@@ -14,6 +14,7 @@ from keyturn.engine.threads import map_in_threads
 from keyturn.kube import events
 from keyturn.kube.api import Api
 from keyturn.kube.cache import Cache, View
+from keyturn.kube.conditions import STUCK
 from keyturn.kube.events import Line
 from keyturn.kube.resources import FINALIZER, KEY, Account, KeyResource, KeyState
 from keyturn.kube.status import account_state, key_state, patch, refused_state, suspended_state
@@ -34,6 +35,8 @@ class Reporter:
         self._view = NOTHING
         self._found: Translated | None = None
         self._known: dict[str, KeyStatus] = {}
+        self._stop: End | None = None
+        self._stopped: frozenset[str] = frozenset()
         self.shown: tuple[KeyStatus, ...] = ()
         """What was last found of each key."""
         self.pools: tuple[PoolState, ...] = ()
@@ -54,7 +57,7 @@ class Reporter:
         ids = {id_of(key) for key in self._view.keys.values()}
         self._known = {key: one for key, one in self._known.items() if key in ids}
         self.shown = tuple(self._known.values())
-        self._count(told)
+        self._count(told, ids)
         states = self._states(told)
         work = [(name, state) for name, state in states.items() if state is not None]
         done = map_in_threads(work, lambda one, _: self._write(*one, told.at), lambda _: None, WORKERS)
@@ -77,7 +80,8 @@ class Reporter:
         """Return the status of each key of which something is known."""
         now, found, keys = told.at, self._found, self._view.keys
         if told.failed:
-            why = End(Reason.RUN_STOPPED, f"nothing is done with the account {self._owner}: {told.failed.why}")
+            code = Reason.RUN_STOPPED if told.failed.condition in STUCK else told.failed.code
+            why = End(code, f"nothing is done with the account {self._owner}: {told.failed.why}")
             return {
                 name: refused_state(key, why, now)
                 for name, key in keys.items()
@@ -117,7 +121,7 @@ class Reporter:
         account = self._cache.account_now(self._owner)
         if account is None:
             return
-        ends = (*([told.failed] if told.failed else []), *([told.stop] if told.stop else []), *told.brakes)
+        ends = (*([told.failed] if told.failed else []), *([self._stop] if self._stop else []), *told.brakes)
         spares = self.pools[0] if self.pools else None
         state = account_state(account, ends, len(self._view.keys), told.at, spares)
         body = patch(account.status, state)
@@ -156,9 +160,16 @@ class Reporter:
                 self._cache.key(name, written, ours=True)
         return tuple(again)
 
-    def _count(self, told: Told) -> None:
-        """Note how many spares are left, and how many keys of the account want one: a round may be about a few."""
+    def _count(self, told: Told, ids: Collection[str]) -> None:
+        """Note what is true of the whole account, since a round may be about a few of its keys.
+
+        That is how many spares are left and how many keys want one, and why a round stopped: until all of its keys were
+        looked at again.
+        """
         wanted = sum(len(one.make) for one in self._known.values())
+        looked = frozenset(one.key for one in told.keys)
+        if told.stop or not self._stopped.intersection(ids) - looked:
+            self._stop, self._stopped = told.stop, looked if told.stop else frozenset()
         if told.pools:
             first = told.pools[0]
             self.pools = (PoolState(first.prefix, first.left, first.low, wanted),)
