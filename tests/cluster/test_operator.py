@@ -125,6 +125,12 @@ def test_each_refusal_has_its_sentence(tenant: Tenant) -> None:
         assert text in ready["message"]
     assert tenant.value("theirs", "password") == "x"
     assert tenant.value("theirs") == ""
+    tenant.panel(f"{tenant.name}-secret-a", f"{tenant.name}-secret-b")
+    consent = {"metadata": {"annotations": {"keyturn.dev/allow": "secret"}}}
+    cluster = tenant.cell.resources.cluster
+    cluster.call("PATCH", f"/api/v1/namespaces/{tenant.name}/secrets/theirs", consent, **MERGE)
+    tenant.until(lambda: tenant.cell.sandbox.accepts(tenant.value("theirs")), "the delivery after the consent")
+    assert tenant.value("theirs", "password") == "x"
 
 
 def test_a_namespace_that_the_account_does_not_allow_is_refused(cell: Cell, operator: Replica) -> None:

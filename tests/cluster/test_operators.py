@@ -42,13 +42,17 @@ def versions(tenant: Tenant) -> dict[str, str]:
 
 
 def test_a_restart_lists_once_and_writes_nothing(cell: Cell) -> None:
-    """Also with a key that waits and one that is refused. A graceful stop gives the Lease up at once."""
+    """Also with a key that waits and two that are refused. A graceful stop gives the Lease up at once."""
     tenant = cell.tenant()
+    cell.secret(tenant.name, "theirs", {"password": "x"})
     with cell.operator("--account", tenant.account) as first:
         tenant.make("one")
         tenant.make("waits", made=False)
         tenant.make("wrong", made=False, rotation={"every": "1h"})
+        tenant.make("thief", made=False, deliver=[{"secret": {"name": "theirs"}}])
         tenant.ready("one")
+        tenant.until(lambda: "Ready" in tenant.conditions("thief"), "the one that wants another one's Secret")
+        assert tenant.conditions("thief")["Ready"]["reason"] == "FieldInUse"
         tenant.until(lambda: "Ready" in tenant.conditions("waits"), "the one that waits")
         tenant.until(lambda: "Ready" in tenant.conditions("wrong"), "the one that is wrong")
         first.process.send_signal(signal.SIGTERM)

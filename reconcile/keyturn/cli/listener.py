@@ -1,4 +1,4 @@
-"""The HTTP server of `keyturn run`: `/healthz`, `/metrics` and `/`, for reading only."""
+"""The HTTP server of `run` and `operator`: `/healthz`, `/readyz`, `/metrics` and `/`, for reading only."""
 
 from __future__ import annotations
 
