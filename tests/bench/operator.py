@@ -35,18 +35,20 @@ def measure() -> Sequence[Figure]:
         names = [f"k{number}" for number in range(KEYS)]
         with tenant.cell.operator() as operator:
             sandbox.clear_requests()
-            began = time.monotonic()
+            began, answered = time.monotonic(), _answers(tenant)
             for name in names:
                 tenant.make(name, made=False)
             _say(f"{KEYS} keys made in {time.monotonic() - began:.1f} s")
             wait_until(lambda: _ready(tenant) == KEYS, "all keys are ready", seconds=LONGEST, every=2)
             _say(f"all Ready {time.monotonic() - began:.1f} s after the first was made; {_requests(tenant)}")
             _say(f"memory {_resident(operator)} MB, CPU {_cpu(operator):.1f} s")
+            _say(f"the API server answered {_answers(tenant) - answered} requests, {KEYS} of them to make the keys")
             idle = _cpu(operator)
             time.sleep(60)
             _say(f"CPU of a minute at rest, with a tenth of the keys verified: {_cpu(operator) - idle:.2f} s")
         versions = _versions(tenant)
         sandbox.clear_requests()
+        answered = _answers(tenant)
         began, last = time.monotonic(), f'key="{tenant.name}.{names[-1]}"'
         with tenant.cell.operator() as operator:
             _say(f"restart: ready after {time.monotonic() - began:.1f} s")
@@ -55,6 +57,7 @@ def measure() -> Sequence[Figure]:
             written = sum(versions.get(one) != version for one, version in _versions(tenant).items())
             _say(f"restart: all looked at after {took:.1f} s; {_requests(tenant)}; {written} statuses written")
             _say(f"memory {_resident(operator)} MB, CPU {_cpu(operator):.1f} s")
+            _say(f"the API server answered {_answers(tenant) - answered} requests")
     return [
         _few("requests to DigitalOcean of a restart", asked, 3 + 2 * (1 + KEYS // 200)),
         _few("statuses that a restart writes", written, 0),
@@ -94,6 +97,13 @@ def _versions(tenant: Tenant) -> dict[str, str]:
 def _few(name: str, found: int, most: int) -> Figure:
     share = found / max(most, 1)
     return Figure(name, str(found), str(most), share, share, share, f"≤ {most}", found <= most)
+
+
+def _answers(tenant: Tenant) -> int:
+    """Return how many requests the API server has answered, those of this script among them."""
+    text = tenant.cell.resources.cluster.text("/metrics")
+    counts = [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith("apiserver_request_total{")]
+    return sum(map(int, map(float, counts)))
 
 
 def _requests(tenant: Tenant) -> str:

@@ -75,6 +75,11 @@ class Cluster:
         answer.raise_for_status()
         return dict(answer.json())
 
+    def text(self, path: str) -> str:
+        """Return an answer to its administrator that is no JSON."""
+        assert self._client
+        return self._client.get(path).raise_for_status().text
+
     def namespace(self) -> str:
         """Make a namespace and return its name."""
         name = f"test-{uuid4().hex[:12]}"
