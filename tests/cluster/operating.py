@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ import httpx
 import yaml
 
 from keyturn.sandbox import Sandbox
-from tests.blocks import ROOT
+from tests.blocks import ROOT, blocks
 from tests.cluster.resources import MERGE, PATHS, Resources
 from tests.support.process import bare_environment, free_port, start, wait_until
 
@@ -32,9 +31,9 @@ Conditions = Mapping[str, Mapping[str, Any]]
 
 def documented_roles() -> dict[tuple[str, str], list[Any]]:
     """Return the rules of each role that docs/kubernetes.md prints for the operator, by kind and name."""
-    page = (ROOT / "docs/kubernetes.md").read_text()
-    (block,) = re.findall(r"## Rights.*?```yaml\n(.*?)```", page, re.DOTALL)
-    return {(role["kind"], role["metadata"]["name"]): role["rules"] for role in yaml.safe_load_all(block)}
+    written = [yaml.safe_load(block.text) for block in blocks(ROOT / "docs/kubernetes.md") if block.language == "yaml"]
+    wanted = [one for one in written if one.get("kind") in {"ClusterRole", "Role"} and "use" not in str(one["rules"])]
+    return {(role["kind"], role["metadata"]["name"]): role["rules"] for role in wanted}
 
 
 @dataclass

@@ -310,8 +310,8 @@ def test_the_examples_of_the_page_are_accepted(resources: Resources) -> None:
     """Each one of our kinds; and the page names every condition's type."""
     page = ROOT / "docs/kubernetes.md"
     seen = []
-    written = [block.text for block in blocks(page) if block.language == "yaml"]
-    for one in (one for text in written for one in yaml.safe_load_all(text)):
+    for block in blocks(page):
+        one = yaml.safe_load(block.text) if block.language == "yaml" else {}
         if one.get("apiVersion") == API:
             one["metadata"]["name"] += "-example"
             namespace = resources.cluster.namespace() if one["metadata"].pop("namespace", "") else ""
