@@ -26,7 +26,6 @@ SECRET_ROOMS = (
 )
 SHIPPED = ("reconcile/", "provider/")
 CALLERS = (*SHIPPED, "examples/")
-OPERATOR = "the Kubernetes operator will call it; until there is one, tests do"
 UNCALLED = {
     "reconcile/keyturn/cli/connections.py": {"connection_lost": "asyncio calls it"},
     "reconcile/keyturn/cli/root.py": dict.fromkeys(
@@ -42,11 +41,6 @@ UNCALLED = {
         "click calls it",
     ),
     "reconcile/keyturn/kube/crds.py": {"encode_default": "pydantic calls it when it makes a schema"},
-    "reconcile/keyturn/kube/lease.py": dict.fromkeys(("held", "turn", "release"), OPERATOR),
-    "reconcile/keyturn/kube/translate.py": {"translate": OPERATOR},
-    "reconcile/keyturn/kube/status.py": dict.fromkeys(
-        ("key_state", "refused_state", "suspended_state", "account_state"), OPERATOR
-    ),
     "reconcile/keyturn/manifest/parse.py": {
         "load_text": "beside `load` and `load_data`: a manifest that is in no file, for who uses keyturn as a library"
     },

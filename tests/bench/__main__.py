@@ -16,7 +16,7 @@ from pathlib import Path
 import keyturn
 from tests.bench.figures import Figure, read, table, write
 
-MODULES = ("door", "validate", "policy", "many", "rest", "outage", "rotations", "pulumi")
+MODULES = ("door", "validate", "policy", "many", "rest", "outage", "rotations", "pulumi", "operator")
 RESULT = Path("build/bench.json")
 
 

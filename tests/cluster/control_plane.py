@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.cluster.audit import POLICY, Audit
 from tests.support.go_program import built
-from tests.support.process import bare_environment, free_port, start, wait_until
+from tests.support.process import bare_environment, end, free_port, start, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -78,6 +78,11 @@ class Cluster:
         answer = self._client.request(method, path, json=body, headers=headers)
         answer.raise_for_status()
         return dict(answer.json())
+
+    def text(self, path: str) -> str:
+        """Return an answer to its administrator that is no JSON."""
+        assert self._client
+        return self._client.get(path).raise_for_status().text
 
     def namespace(self) -> str:
         """Make a namespace and return its name."""
@@ -146,8 +151,7 @@ class Cluster:
         tokens.write_text(f"{self.admin},admin,admin,system:masters\n")
         policy = self.home / "audit.json"
         policy.write_text(json.dumps(POLICY))
-        child = self._run(
-            "apiserver",
+        self._arguments = (
             f"--etcd-servers={etcd}",
             f"--secure-port={server}",
             "--bind-address=127.0.0.1",
@@ -164,6 +168,15 @@ class Cluster:
             "--disable-admission-plugins=ServiceAccount",
             "--endpoint-reconciler-type=none",
         )
+        self._serve()
+
+    def restart(self) -> None:
+        """Kill the API server, and start it again with what it has stored."""
+        end(self._server)
+        self._serve()
+
+    def _serve(self) -> None:
+        child = self._server = self._run("apiserver", *self._arguments)
         wait_until(lambda: child.poll() is not None or self._ready(self.pair[0]), "the API server", seconds=120)
         if child.poll() is not None:
             raise RuntimeError(f"the API server did not start:\n{self._log('apiserver').read_text()[-2000:]}")

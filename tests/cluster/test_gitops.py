@@ -115,7 +115,7 @@ def test_why_the_status_has_a_default(kstatus: Judge, argocd: Judge) -> None:
 def test_accounts_are_judged_alike(kstatus: Judge, argocd: Judge) -> None:
     """By the same conditions."""
     stop = End(Reason.LOGIN_REFUSED, "the token is refused")
-    states = [account_state(cluster_account(), None, 3, NOW, problem) for problem in (None, stop)]
+    states = [account_state(cluster_account(), ends, 3, NOW) for ends in ((), (stop,))]
     found = [
         cluster_account_object() | {"status": state.model_dump(by_alias=True, exclude_defaults=True)}
         for state in states

@@ -12,7 +12,7 @@ import yaml
 
 from keyturn.core.model import SlotName, SmokeResult, Strategy, Verdict
 from keyturn.core.reasons import Condition, Reason
-from keyturn.core.results import End, KeyStatus, PoolState, RunStatus
+from keyturn.core.results import End, KeyStatus, PoolState
 from keyturn.kube.conditions import POOL_LOW, READY, STALLED, VERIFIED
 from keyturn.kube.crds import RULES, Json, definitions
 from keyturn.kube.resources import ACCOUNT, CLUSTER_ACCOUNT, KEY, ClusterAccountResource, KeyResource, read
@@ -214,8 +214,8 @@ def test_the_status_of_an_account_is_stored_as_it_is_written(resources: Resource
     """With its pool."""
     made = resources.account("counted", pool={"prefix": "spare-", "low": 5})
     one = read(ClusterAccountResource, made)
-    run = RunStatus("counted", (), pools=(PoolState("spare-", 3, 5),))
-    written = patch(one.status, account_state(one, run, 12, datetime(2026, 11, 29, 12, tzinfo=UTC), None))
+    spares = PoolState("spare-", 3, 5)
+    written = patch(one.status, account_state(one, (), 12, datetime(2026, 11, 29, 12, tzinfo=UTC), spares))
     assert written is not None
     path = f"{PATHS['ClusterKeyturnAccount']}/counted/status"
     assert resources.cluster.call("PATCH", path, written, **MERGE)["status"] == written["status"]

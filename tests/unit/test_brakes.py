@@ -88,6 +88,13 @@ class TestDeletes:
         assert "3 API keys would be deleted" in braked.plans[0].end.why
         assert braked.plans[0].end.number == 3
 
+    def test_what_its_owner_has_agreed_to_is_not_counted(self) -> None:
+        """It starts, and the others are held by their own number."""
+        plans = [plan("a", Change.DELETE, deletes=2), plan("b", Change.DELETE, deletes=1)]
+        braked = brake(plans, Limits(20), agreed={"a"})
+        assert braked.free == {"a"}
+        assert braked.plans[1].end.number == 1
+
     @pytest.mark.parametrize(("allowed", "free"), [(1, frozenset[str]()), (2, frozenset("ab")), (9, frozenset("ab"))])
     def test_consent_is_for_all_or_none(self, allowed: int, free: frozenset[str]) -> None:
         """A smaller number than what would be deleted lets none of them start."""

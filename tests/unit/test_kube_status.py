@@ -11,7 +11,7 @@ import pytest
 from keyturn.core.model import Delivery, SlotName, SmokeResult, Strategy, Verdict
 from keyturn.core.reasons import Condition as Found
 from keyturn.core.reasons import Reason, Remedy
-from keyturn.core.results import End, KeyReport, KeyStatus, PoolState, RunStatus
+from keyturn.core.results import End, KeyReport, KeyStatus, PoolState
 from keyturn.kube.conditions import HARMLESS, STUCK, Moment, pascal, sentence, standing
 from keyturn.kube.remedies import REMEDIES
 from keyturn.kube.resources import ClusterAccountResource, Condition, KeyResource, KeyState, read
@@ -254,7 +254,7 @@ def test_hostile_texts_are_made_safe() -> None:
 )
 def test_the_pool_is_low(spares: PoolState, low: str) -> None:
     """If fewer spares are left than asked for, or than are wanted now."""
-    state = account_state(cluster_account(), RunStatus("team", (), pools=(spares,)), 3, NOW, None)
+    state = account_state(cluster_account(), (), 3, NOW, spares)
     assert state.pool is not None
     assert (state.keys, state.pool.free) == (3, spares.left)
     condition = by_type(state.conditions)["PoolLow"]
@@ -264,20 +264,19 @@ def test_the_pool_is_low(spares: PoolState, low: str) -> None:
 
 
 def test_an_account_that_stops_all_keys_is_not_ready() -> None:
-    """With the reason of the run, or of its own mistake."""
+    """With the most urgent reason."""
     stop = End(Reason.ANOTHER_TEAM, "the token is of another team")
     where = cluster_account()
-    for state in (
-        account_state(where, RunStatus("team", (), stop=stop), 0, NOW, None),
-        account_state(where, None, 0, NOW, stop),
-    ):
-        conditions = by_type(state.conditions)
-        assert (conditions["Ready"].status, conditions["Ready"].reason) == ("False", "AnotherTeam")
-        assert conditions["Stalled"].status == "True"
-        assert "PoolLow" not in conditions
+    state = account_state(where, (stop, End(Reason.LOGIN_REFUSED)), 0, NOW)
+    assert by_type(state.conditions)["Ready"].reason == "LoginRefused"
+    state = account_state(where, (stop,), 0, NOW)
+    conditions = by_type(state.conditions)
+    assert (conditions["Ready"].status, conditions["Ready"].reason) == ("False", "AnotherTeam")
+    assert conditions["Stalled"].status == "True"
+    assert "PoolLow" not in conditions
     again = where.model_dump(by_alias=True) | {"status": state.model_dump(by_alias=True)}
     before = read(ClusterAccountResource, again)
-    assert patch(before.status, account_state(before, None, 0, LATER, stop)) is None
+    assert patch(before.status, account_state(before, (stop,), 0, LATER)) is None
 
 
 def test_the_resource_has_words_for_every_remedy() -> None:

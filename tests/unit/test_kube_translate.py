@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from keyturn.core.model import AdoptSecret, Delivery, Strategy, Window
 from keyturn.core.reasons import Reason
 from keyturn.kube.resources import KeyResource, read
 from keyturn.kube.translate import RECORDS, id_of
+from keyturn.manifest import fingerprint
 from tests.support.custom_resources import (
     PAYMENTS,
     UUID,
@@ -96,7 +98,25 @@ def test_a_changed_trigger_is_another_entry() -> None:
     )
     assert len({first.trigger, second.trigger, none.trigger}) == 3
     assert none.trigger == ""
+    assert (first.trigger_reason, none.trigger_reason) == ("leak 1", "")
     assert len({first.fingerprint, second.fingerprint, none.fingerprint}) == 3
+
+
+def test_an_annotation_is_a_trigger_with_its_reason() -> None:
+    """It comes before the one of the spec; how a reason is written changes nothing else of the entry."""
+    asked = key(metadata={"annotations": {"keyturn.dev/rotate": "INC-42", "other": "x"}}, rotation={"trigger": "old"})
+    one, same = (only(translated(cluster_account(), found)) for found in (asked, key(rotation={"trigger": "INC-42"})))
+    assert one.trigger_reason == "INC-42"
+    assert (one.trigger, one.fingerprint) == (same.trigger, same.fingerprint)
+    assert fingerprint(replace(one, trigger_reason="another text")) == one.fingerprint
+
+
+def test_delete_is_the_consent_of_the_owner() -> None:
+    """For this key only."""
+    keys = (key(), key("gone", deletionPolicy="Delete"))
+    found = translated(cluster_account(), *keys)
+    assert found.desired is not None
+    assert found.desired.agreed == {"payments.gone"}
 
 
 def test_ids_are_never_shared() -> None:

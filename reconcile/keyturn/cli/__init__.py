@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "status": "Show the condition of each key.",
     "schedule": "Show what will happen when.",
     "run": "Apply what is due, when it is due, until a signal.",
+    "operator": "Work on the keys of a Kubernetes cluster.",
     "history": "Show the history of a key.",
     "doctor": "Examine the set-up, and say what to do about each problem.",
     "sign": "Sign records that have no valid signature.",

@@ -1,4 +1,4 @@
-"""The HTTP server of `keyturn run`: `/healthz`, `/metrics` and `/`, for reading only."""
+"""The HTTP server of `run` and `operator`: `/healthz`, `/readyz`, `/metrics` and `/`, for reading only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import ipaddress
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from keyturn.cli.connections import bounded_server
-from keyturn.cli.pages import Pages, Render
+from keyturn.cli.pages import Judge, Pages, Render
 from keyturn.core.errors import InputError
 from keyturn.report.documents import StatusDocument
 
@@ -97,12 +97,15 @@ def application(pages: Pages, address: Address) -> ASGIApp:
             return told(PlainTextResponse("This server answers to localhost only.\n", 421))
         return told(answer())
 
-    def health() -> Response:
-        well, what = pages.health()
-        return JSONResponse(what, 200 if well else 503)
+    def judged(judge: Judge) -> Callable[[Request], Awaitable[Response]]:
+        def answer() -> Response:
+            well, what = judge()
+            return JSONResponse(what, 200 if well else 503)
 
-    async def healthz(request: Request) -> Response:
-        return answered(request, health)  # in the loop of the server: no page that is rendered delays it
+        async def asked(request: Request) -> Response:
+            return answered(request, answer)  # in the loop of the server: no page that is rendered delays it
+
+        return asked
 
     def page(render: Render, media_type: str) -> Callable[[Request], Response]:
         rendered = _Rendered(render)
@@ -117,7 +120,8 @@ def application(pages: Pages, address: Address) -> ASGIApp:
 
     found = Starlette(
         routes=[
-            Route("/healthz", healthz),
+            Route("/healthz", judged(pages.health)),
+            *([Route("/readyz", judged(pages.ready))] if pages.ready else []),
             Route("/metrics", page(pages.metrics, OPENMETRICS)),
             Route("/", page(pages.html, "text/html; charset=utf-8")),
         ]

@@ -38,6 +38,11 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
         raise click.BadParameter(f"{value!r} {error}") from None
 
 
+def listen_option(text: str) -> options.Command:
+    """Return the option `--listen`."""
+    return click.option("--listen", metavar="HOST:PORT", callback=_address, help=text)
+
+
 @click.command(
     "run",
     help="Apply what is due at the moment when it is due, without confirmation, and look at all keys at intervals. "
@@ -53,12 +58,7 @@ def _address(_ctx: click.Context, _param: click.Parameter, value: str | None) ->
     callback=_interval,
     help="Interval of looks at all keys, for drift and for API keys that an operator created.",
 )
-@click.option(
-    "--listen",
-    metavar="HOST:PORT",
-    callback=_address,
-    help="Serve /healthz, /metrics and / here, such as 127.0.0.1:9464. Default: do not listen.",
-)
+@listen_option("Serve /healthz, /metrics and / here, such as 127.0.0.1:9464. Default: do not listen.")
 @options.verify
 @options.lock_timeout
 @options.talking

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Self
@@ -159,19 +159,20 @@ class Braked:
     deferred: tuple[str, ...]
 
 
-def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False) -> Braked:
+def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False, agreed: Collection[str] = ()) -> Braked:
     """Hold back what is over its limit, and defer scheduled rotations over what is left.
 
     Limits are of deletes, of removals, of changes to API keys that may not be the key's own, of adoptions and heals.
 
     Held back is all or none: an operator decides about the whole. `asked`: the rotations were asked for key by key, so
-    none of them is braked. Retires do not count among the rotations. In a part of a run first secrets trickle: what is
-    over their limit is deferred.
+    none of them is braked. `agreed`: keys whose deletes were agreed to. Retires do not count among the rotations. In a
+    part of a run first secrets trickle: what is over their limit is deferred.
     """
     held: dict[str, End] = {}
-    deletes = sum(plan.deletes for plan in plans)
+    deleting = [plan for plan in plans if plan.deletes and plan.key not in agreed]
+    deletes = sum(plan.deletes for plan in deleting)
     if deletes > limits.allow_delete:
-        held |= {plan.key: _too_many_deletes(deletes, limits) for plan in plans if plan.deletes}
+        held |= {plan.key: _too_many_deletes(deletes, limits) for plan in deleting}
     doubts = [doubt for plan in plans for doubt in plan.unproven]
     if len(doubts) > limits.allowed.unproven:
         held |= {plan.key: _unproven(plan.unproven[0], len(doubts), limits) for plan in plans if plan.unproven}
@@ -189,7 +190,7 @@ def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False) -> B
         left -= len(unscheduled)
     scheduled = sorted((plan for plan in rotations if plan.scheduled), key=lambda plan: plan.due_since or _FAR)
     deferred = {plan.key: _deferred(len(scheduled), left) for plan in scheduled[left:]}
-    deferred |= {plan.key: _trickled(len(first), limits) for plan in first[limits.adoptions :]}
+    deferred |= {plan.key: _trickled(limits) for plan in first[limits.adoptions :]}
     ends = held | deferred
     return Braked(
         plans=tuple(_held(plan, ends[plan.key]) if plan.key in ends else plan for plan in plans),
@@ -325,8 +326,8 @@ def _deferred(count: int, left: int) -> End:
     return End(Reason.DEFERRED, why)
 
 
-def _trickled(count: int, limits: Limits) -> End:
-    why = f"{count} keys wait for their first secret and {limits.adoptions} may start at a time; this one comes later."
+def _trickled(limits: Limits) -> End:
+    why = f"{limits.adoptions} keys may get their first secret at a time; this one comes later."
     return End(Reason.DEFERRED, why)
 
 

@@ -262,6 +262,8 @@ class DesiredKey:
     clean_targets: bool = True
     timing: Timing = Timing()
     trigger: str = ""
+    trigger_reason: str = ""
+    """What the history says of a rotation that the trigger asks for."""
     pool: Pool | None = None
     """Where a missing API key is taken from."""
     moved_from: str = ""
@@ -331,6 +333,8 @@ class Desired:
     unset: tuple[Mistake, ...] = ()
     """What the environment lacks to tell the receivers: their notices wait, and each report says so."""
     freezes: tuple[Freeze, ...] = ()
+    agreed: frozenset[str] = frozenset()
+    """Keys whose owner has agreed to every delete of their API keys: no brake counts them."""
 
 
 class WireKind(StrEnum):

@@ -15,8 +15,10 @@ from typing import Protocol
 
 from keyturn.core.errors import KeyturnError
 from keyturn.core.model import Desired
+from keyturn.core.reasons import Reason
 from keyturn.core.results import End, KeyStatus, Options, PoolState
 from keyturn.core.rounds import Pace, Queue, Release, Round, statuses
+from keyturn.engine.ended import ended
 from keyturn.engine.runner import Runner
 
 ASKED = Options(lock_timeout=0.0)
@@ -29,7 +31,8 @@ class Told:
 
     `keys`: the status of each key that it looked at; nothing is told of the others. `brakes`: what holds keys back
     until an operator releases them. `stop`: why the whole round stopped. `trouble`: why the account could not be worked
-    on: then nothing is known of its keys. `waiting`: how many first secrets and scheduled rotations come later.
+    on: then nothing is known of its keys; `failed` is the same with its reason. `waiting`: how many first secrets and
+    scheduled rotations come later.
     """
 
     at: datetime
@@ -40,6 +43,7 @@ class Told:
     trouble: str = ""
     pools: tuple[PoolState, ...] = ()
     waiting: int = 0
+    failed: End | None = None
 
 
 class Account(Protocol):
@@ -133,12 +137,12 @@ class Rounds:
                 self._account.tell(self._apply(taken, desired, release))
             return
         except KeyturnError as error:
-            trouble = str(error)
+            failed = ended(error)
         except Exception as error:  # noqa: BLE001 - its text may hold a secret; the next round may well succeed
-            trouble = f"keyturn failed with {type(error).__name__}. This is a bug."
+            failed = End(Reason.UNEXPECTED, f"keyturn failed with {type(error).__name__}. This is a bug.")
         self.queue = self.queue.missed(taken, self._account.now())
         with suppress(Exception):  # it may be what failed
-            self._account.tell(self._told(trouble=trouble))
+            self._account.tell(self._told(failed=failed))
 
     def _apply(self, taken: Round, desired: Desired, release: Release | None) -> Told:
         """Let the runner work on the keys of a round."""
@@ -152,9 +156,8 @@ class Rounds:
                 allowed=replace(allowed.allowed, part=taken.part),
             )
         if report.unread:
-            trouble = report.reports[0].end.why
             self.queue = self.queue.missed(taken, self._account.now())
-            return self._told(trouble=trouble)
+            return self._told(failed=report.reports[0].end)
         now = self._account.now()
         found = statuses(desired, report, now)
         self.queue = self.queue.settled(taken, desired, report, found, now)
@@ -167,7 +170,7 @@ class Rounds:
         stop: End | None = None,
         pools: tuple[PoolState, ...] = (),
         waiting: int = 0,
-        trouble: str = "",
+        failed: End | None = None,
     ) -> Told:
-        now = self._account.now()
-        return Told(now, self.queue.at(now), keys, self.queue.brakes, stop, trouble, pools, waiting)
+        now, trouble = self._account.now(), failed.why if failed else ""
+        return Told(now, self.queue.at(now), keys, self.queue.brakes, stop, trouble, pools, waiting, failed)

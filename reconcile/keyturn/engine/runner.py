@@ -297,7 +297,7 @@ class Runner:
 
     def _brake(self, call: Call, planned: Sequence[Planning]) -> Braked:
         asked = call.options.rotate or call.options.compromised
-        braked = brakes.brake([one.plan for one in planned], call.limits, asked=asked)
+        braked = brakes.brake([one.plan for one in planned], call.limits, asked=asked, agreed=self._desired.agreed)
         call.limits = call.limits.after(one.plan for one in planned if one.plan.key in braked.free)
         return braked
 

@@ -88,7 +88,7 @@ def sentence(end: End) -> str:
     if end.remedy is Remedy.MAKE_KEYS and end.make:
         names = ", ".join(end.make)
         return f"{why}; make model access keys in the control panel with exactly these names: {names}; at {PANEL}"
-    remedy = REMEDIES[end.remedy].format() if end.exit_code else ""
+    remedy = REMEDIES[end.remedy].format(number=end.number or 1) if end.exit_code else ""
     return f"{why}; {remedy}" if remedy else why
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from keyturn.core.reasons import Remedy
+from keyturn.kube.resources import RELEASE as RELEASE_ANNOTATION
 
 RECORD = "use the command line on the record"
 ACCOUNT = "of the account"
+RELEASE, ON_ACCOUNT = f"the annotation {RELEASE_ANNOTATION}", "on the account"
 
 REMEDIES: Mapping[Remedy, str] = {
     Remedy.NONE: "",
@@ -31,11 +33,11 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.KEEP_FIELD: "if the records are in another namespace, correct that; `adopt: {{secret: existing, a: UUID}}` "
     "keeps the secret",
     Remedy.MAKE_KEYS: "make the API keys in the control panel",
-    Remedy.ALLOW_DELETE: "`deletionPolicy: Delete` allows it",
-    Remedy.ALLOW_ROTATIONS: f"raise `limits.rotationsPerRound` {ACCOUNT}",
-    Remedy.ALLOW_REMOVALS: f"change fewer deliveries at once, or {RECORD}",
+    Remedy.ALLOW_DELETE: f"`deletionPolicy: Delete` allows it; once, {RELEASE}=deletes={{number}} {ON_ACCOUNT} does",
+    Remedy.ALLOW_ROTATIONS: f"{RELEASE}=rotations={{number}} {ON_ACCOUNT} allows it once",
+    Remedy.ALLOW_REMOVALS: f"{RELEASE}=removals={{number}} {ON_ACCOUNT} allows it once",
     Remedy.ALLOW_UNPROVEN: "compare the API key in the control panel with the status; if it is this key's, give it the "
-    "name that the resource asks for",
+    f"name that the resource asks for, or allow it once by {RELEASE}=unproven={{number}} {ON_ACCOUNT}",
     Remedy.DELETE_EXTRA: "delete it in the control panel if nobody uses it",
     Remedy.FINISH_FIRST: "nothing is to be done, the earlier work is finished first",
     Remedy.FINISH_MOVE: f"{RECORD} to finish the move",

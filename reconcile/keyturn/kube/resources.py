@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator
 from pydantic.alias_generators import to_camel
 from pydantic.annotated_handlers import GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -29,6 +29,12 @@ FIELD = "MODEL_ACCESS_KEY"
 """The key of a Secret, unless the resource names another one."""
 OF_MANIFEST = "x-manifest"
 """In a JSON Schema: the model of the manifest that the object is."""
+ROTATE = f"{GROUP}/rotate"
+"""Annotation of a ModelAccessKey: a reason for which the key rotates, once for each new text."""
+RELEASE = f"{GROUP}/release"
+"""Annotation of an account: what a brake held back is allowed once, such as `rotations=40`."""
+FINALIZER = f"{GROUP}/keys"
+"""Of a ModelAccessKey with `deletionPolicy: Delete` that has API keys: it goes after they are gone."""
 LONGEST_ACCOUNT = 63
 """Characters of the name of an account: its records have room for so many."""
 
@@ -313,9 +319,19 @@ class Metadata(_Part):
 
     name: str
     namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
     generation: int = 0
     creation_timestamp: str = ""
     deletion_timestamp: str | None = None
+    finalizers: list[str] = []
+    annotations: dict[str, str] = {}
+
+    @field_validator("annotations")
+    @classmethod
+    def _ours(cls, found: dict[str, str]) -> dict[str, str]:
+        """Keep our own: those of others can be large."""
+        return {name: text for name, text in found.items() if name.startswith(f"{GROUP}/")}
 
 
 class KeyResource(_Part):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import BaseModel
 
 from keyturn.core.model import Delivery, SlotName, Strategy
 from keyturn.core.reasons import Reason
-from keyturn.core.results import End, KeyReport, KeyStatus, RunStatus, by_urgency
+from keyturn.core.results import End, KeyReport, KeyStatus, by_urgency
+from keyturn.core.results import PoolState as SpareState
 from keyturn.kube.conditions import READY, VERIFIED, Moment, kept, pool_low, rfc3339, standing, verified
 from keyturn.kube.resources import (
     Account,
@@ -69,13 +71,12 @@ def suspended_state(key: KeyResource, now: datetime) -> KeyState:
 
 
 def account_state(
-    account: Account, run: RunStatus | None, keys: int, now: datetime, problem: End | None
+    account: Account, ends: Sequence[End], keys: int, now: datetime, spares: SpareState | None = None
 ) -> AccountState:
-    """Return the status of an account. `run`: the status of its keys. `problem`: why it cannot be used, if so."""
+    """Return the status of an account. `ends`: what stops it, or holds keys back. `spares`: those of its pool."""
     at, before = Moment(now, account.metadata.generation), account.status
-    stop = problem or (run.stop if run else None)
-    spares = run.pools[0] if run and run.pools else None
-    fresh = [*standing((stop or End(Reason.AT_REST),), at, live=True), *([pool_low(spares, at)] if spares else [])]
+    found = by_urgency(ends) or (End(Reason.AT_REST),)
+    fresh = [*standing(found, at, live=True), *([pool_low(spares, at)] if spares else [])]
     return AccountState(
         observed_generation=at.generation,
         keys=keys,

@@ -14,14 +14,18 @@ from keyturn.core.errors import ManifestError
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Reason
 from keyturn.core.results import End
-from keyturn.kube.resources import Account, ClusterAccountResource, KeyResource
+from keyturn.core.sanitize import plain
+from keyturn.kube.resources import ROTATE, Account, ClusterAccountResource, KeyResource
 from keyturn.kube.tenants import Name, Surroundings, Walls, api_name, contested, merged, name_of, places, unsafe
 from keyturn.manifest import fingerprint, load_data
+from keyturn.targets.kubernetes_login import IN_CLUSTER
 
 RECORDS = "keyturn.records"
 OFFERED = "account."
 """Before the name of a target that the account offers. No namespace has a dot in its name."""
 
+LONGEST_REASON = 256
+"""Characters of a reason to rotate that the history keeps."""
 _LONGEST_ID = 64
 _CAMEL, _SNAKE = re.compile(r"(?<=[a-z])([A-Z])"), re.compile(r"_([a-z])")
 
@@ -44,14 +48,19 @@ class Translated:
 
 
 def translate(
-    account: Account, keys: Sequence[KeyResource], around: Surroundings, home: str, environment: Mapping[str, str]
+    account: Account,
+    keys: Sequence[KeyResource],
+    around: Surroundings,
+    home: str,
+    environment: Mapping[str, str],
+    address: str = IN_CLUSTER,
 ) -> Translated:
     """Return the desired state of an account and its keys. `home` is the namespace of the operator, and of the records.
 
     `keys` are those whose `accountRef` names the account. `environment` is the operator's: it says which places the
-    targets of the account may name.
+    targets of the account may name. `address` is that of the API server.
     """
-    manifest = _Manifest(account, home, environment)
+    manifest = _Manifest(account, home, environment, address)
     if problem := unsafe(account):
         return Translated(None, problem)
     try:
@@ -74,8 +83,9 @@ def translate(
     refused |= wrong
     good = [key for key in good if name_of(key) not in wrong]
     bound = tuple(_bound(one, key, walls) for one, key in zip(desired.keys, good, strict=True))
+    agreed = frozenset(id_of(key) for key in good if key.spec.deletion_policy == "Delete")
     return Translated(
-        replace(desired, keys=bound),
+        replace(desired, keys=bound, agreed=agreed),
         ids={name_of(key): id_of(key) for key in good},
         refused={name: why for name, why in refused.items() if name not in apart},
         suspended=suspended,
@@ -101,14 +111,15 @@ class _Manifest:
     account: Account
     home: str
     environment: Mapping[str, str]
+    address: str
 
     def load(self, keys: Sequence[KeyResource]) -> Desired:
         """Return the desired state. Raises ManifestError with all mistakes."""
         spec = self.account.spec
         entries = {id_of(key): self._entry(key) for key in keys}
         namespaces = {key.metadata.namespace for key in keys}
-        targets: dict[str, object] = {name: {"type": "kubernetes", "namespace": name} for name in sorted(namespaces)}
-        targets[RECORDS] = {"type": "kubernetes", "namespace": self.home}
+        targets: dict[str, object] = {name: self._secrets(name) for name in sorted(namespaces)}
+        targets[RECORDS] = self._secrets(self.home)
         for target in self.account.spec.targets if isinstance(self.account, ClusterAccountResource) else ():
             targets[f"{OFFERED}{target.name}"] = {**target.settings, "type": target.type}
         data: dict[str, object] = {
@@ -120,6 +131,11 @@ class _Manifest:
             "keys": entries,
         }
         return load_data(data, self.account.metadata.name, self.environment)
+
+    def _secrets(self, namespace: str) -> dict[str, str]:
+        """Return the settings of the target for the Secrets of a namespace."""
+        elsewhere = {"address": self.address} if self.address != IN_CLUSTER else {}
+        return {"type": "kubernetes", "namespace": namespace, **elsewhere}
 
     def without_mistakes(self, keys: Sequence[KeyResource]) -> tuple[Desired, dict[Name, End]]:
         """Return the desired state without the keys that are wrong, and what is wrong with them.
@@ -178,10 +194,11 @@ def _deliveries(key: KeyResource) -> Iterable[dict[str, str]]:
 def _bound(desired: DesiredKey, key: KeyResource, walls: Walls) -> DesiredKey:
     """Return the key with its trigger, and with the names of API keys that it may change."""
     permitted = replace(desired, permit=walls.permit(key))
-    text = str((key.spec.rotation or {}).get("trigger", ""))
+    text = key.metadata.annotations.get(ROTATE) or str((key.spec.rotation or {}).get("trigger", ""))
     if not text:
         return permitted
-    triggered = replace(permitted, trigger=hashlib.sha256(text.encode()).hexdigest()[:16])
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    triggered = replace(permitted, trigger=digest, trigger_reason=plain(text, LONGEST_REASON))
     return replace(triggered, fingerprint=fingerprint(triggered))
 
 

@@ -55,18 +55,19 @@ def open_world(
     *,
     beside: LiveWorld | None = None,
     hear: Hear = lambda _: None,
+    token: Secret | None = None,
 ) -> LiveWorld:
     """Return the real world of a manifest. Nothing is sent. The libraries of its targets are installed.
 
     `base` is the manifest's directory. Credentials and the API's URLs are read from `environment`. `beside` is a world
     that shares its rate budget and key list, and its API clients if they have the same deadline. `hear` is called for
-    waits for the API's rate limit, in the thread that waits.
+    waits for the API's rate limit, in the thread that waits. `token`: instead of that of the environment.
 
     Raises:
         CredentialError: no account token.
         InputError: an invalid URL, origin, proxy or prefix of keys, or a missing library of a target.
     """
-    token = token_of(environment)
+    token = token or token_of(environment)
     api, inference = (url_of(environment, *place) for place in (API, INFERENCE))
     targets = Targets(desired, environment, base)
     targets.check_libraries()
@@ -133,6 +134,10 @@ class LiveWorld:
         """Close all connections."""
         self.control.close()
         self.inference.close()
+        self._targets.close()
+
+    def close_targets(self) -> None:
+        """Close the connections to the targets only: a world beside this one goes on with the clients of the APIs."""
         self._targets.close()
 
     # This machine.

@@ -182,6 +182,19 @@ class Login:
         return self._environment.get("PATH", os.defpath)
 
 
+def present_address(environment: Mapping[str, str]) -> str:
+    """Return the address of the pod's API server, or elsewhere that of the current context of KUBECONFIG.
+
+    Raises InputError if there is neither.
+    """
+    if environment.get(HOST):
+        return IN_CLUSTER
+    found = next((one.origin for one in _contexts(environment).allowed[:1]), "")
+    if found:
+        return found
+    raise InputError("there is no API server to log in to", evidence=f"{KUBECONFIG} has no usable current context")
+
+
 def login_mistakes(setting: str, address: str, environment: Mapping[str, str]) -> Iterator[InputError]:
     """Yield each reason why there is no credential for `address`. Files are read, and no network is used.
 

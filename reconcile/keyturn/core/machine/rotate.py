@@ -120,7 +120,8 @@ def asked(state: State) -> Requested | None:
         leaked = options.compromised or (record.requested is not None and record.requested.compromised)
         return Requested(by, options.reason or "on demand", api_now(state), compromised=leaked)
     if record.requested is None and state.desired.trigger and state.desired.trigger != record.trigger:
-        return Requested("the entry", "the rotation trigger changed", api_now(state))
+        why = state.desired.trigger_reason or "the rotation trigger changed"
+        return Requested("the entry", why, api_now(state))
     return record.requested
 
 

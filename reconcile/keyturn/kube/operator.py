@@ -1,0 +1,267 @@
+"""The operator: watches, one Lease per account, and a thread of rounds for each account whose Lease is held."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from keyturn.core.errors import KeyturnError
+from keyturn.core.results import KeyStatus, PoolState
+from keyturn.kube.account import KubeAccount, Setting
+from keyturn.kube.api import METADATA, Api, collection
+from keyturn.kube.cache import Cache, Changed
+from keyturn.kube.lease import Lease
+from keyturn.kube.resources import ACCOUNT, CLUSTER_ACCOUNT, KEY
+from keyturn.kube.watch import Changed as Hear
+from keyturn.kube.watch import Kind, Watch
+from keyturn.targets.kubernetes_login import Login
+from keyturn.targets.kubernetes_server import Server
+
+DEAF = 300.0
+"""Seconds without a word from the API server after which the operator is failing: it sends one each minute."""
+TICK = 0.25
+"""Seconds between two looks at which Leases are held."""
+PATIENCE = 390.0
+"""Seconds for which a stop waits for what is under way: a request, its propagation and the deliveries."""
+AGAIN = 5.0
+"""Seconds before an account is begun again whose thread ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """The API server: what asks it, what the Leases ask, the login, and the origin for watches.
+
+    The Leases have a client of their own, with a deadline that is shorter than their time.
+    """
+
+    server: Server
+    leases: Server
+    login: Login
+    origin: str
+
+
+@dataclass(slots=True)
+class _Work:
+    """An account that is wanted: its Lease, and the thread that works on it."""
+
+    lease: Lease
+    account: KubeAccount | None = None
+    thread: threading.Thread | None = None
+    ended: float = float("-inf")
+
+    @property
+    def busy(self) -> bool:
+        """Whether a thread works on it."""
+        return self.thread is not None and self.thread.is_alive()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is shown of the operator. `accounts`: those that it holds, and why the last round of each failed."""
+
+    well: bool
+    why: str
+    ready: bool
+    accounts: Mapping[str, str]
+    keys: tuple[KeyStatus, ...]
+    pools: tuple[PoolState, ...]
+    looked: datetime | None
+
+
+class Operator:
+    """`run` is for the main thread; all else may be called by any."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        setting: Setting,
+        *,
+        only: Collection[str] = (),
+        stopping: Callable[[], bool],
+        uptime: Callable[[], float],
+    ) -> None:
+        """`only`: names of accounts, NAMESPACE/NAME for one of a namespace; none means all."""
+        self._connection, self._setting, self._only = connection, setting, only
+        self._stopping, self._uptime = stopping, uptime
+        self._cache = Cache(self._changed)
+        self._api = Api(connection.server)
+        self._lock = threading.Lock()
+        self._works: dict[str, _Work] = {}
+        self._ending = threading.Event()
+        self._watches = {kind.name: self._watch(kind, hear) for kind, hear in self._kinds()}
+        self._began = time.monotonic()
+        self._told: dict[str, str] = {}
+
+    def run(self) -> None:
+        """Work until `stopping`; then finish what is under way, and give the Leases up."""
+        watches = [
+            threading.Thread(target=watch.run, name=f"watch-{name}", daemon=True)
+            for name, watch in self._watches.items()
+        ]
+        leases = threading.Thread(target=self._renew, name="leases", daemon=True)
+        for thread in watches:
+            thread.start()
+        try:
+            while not self._stopping() and not self._listed():
+                self._tell_troubles()
+                time.sleep(TICK)
+            leases.start()
+            while not self._stopping():
+                self._tell_troubles()
+                self._look()
+                time.sleep(TICK)
+        finally:
+            self._end()
+            self._ending.set()
+            for watch in self._watches.values():
+                watch.stop()
+            for thread in (*watches, *([leases] if leases.ident else [])):
+                thread.join(5)
+
+    def seen(self) -> Seen:
+        """Return how it is, and what it last found."""
+        silent = [name for name, watch in self._watches.items() if time.monotonic() - self._heard(watch) > DEAF]
+        with self._lock:
+            works = {owner: work for owner, work in self._works.items() if work.account and work.busy}
+        accounts = [work.account for work in works.values() if work.account]
+        looked = [one.looked for one in accounts]
+        shown = max((at for at in looked if at), default=self._setting.now() if not accounts else None)
+        return Seen(
+            well=not silent,
+            why=f"no word of {', '.join(silent)} for {DEAF:.0f} s" if silent else "; ".join(self._troubles().values()),
+            ready=self._listed(),
+            accounts={one.owner: one.trouble for one in accounts},
+            keys=tuple(key for one in accounts for key in one.shown),
+            pools=tuple(pool for one in accounts for pool in one.pools),
+            looked=shown,
+        )
+
+    def _kinds(self) -> list[tuple[Kind, Hear]]:
+        cache = self._cache
+        found: list[tuple[Kind, Hear]] = [
+            (Kind("modelaccesskeys", collection(KEY), {}), cache.key),
+            (Kind("keyturnaccounts", collection(ACCOUNT), {}), partial(cache.account, ACCOUNT)),
+            (Kind("clusterkeyturnaccounts", collection(CLUSTER_ACCOUNT), {}), partial(cache.account, CLUSTER_ACCOUNT)),
+            (Kind("namespaces", "/api/v1/namespaces", {}, METADATA), cache.namespace),
+        ]
+        if self._setting.watches_secrets:
+            found.append((Kind("secrets", "/api/v1/secrets", {}, METADATA), cache.secret))
+        return found
+
+    def _watch(self, kind: Kind, hear: Hear) -> Watch:
+        return Watch(self._connection.server, self._connection.login, self._connection.origin, kind, hear)
+
+    def _heard(self, watch: Watch) -> float:
+        return max(watch.heard, self._began)
+
+    def _listed(self) -> bool:
+        return all(watch.listed.is_set() for watch in self._watches.values())
+
+    def _changed(self, what: Changed) -> None:
+        """Pass a change on to the rounds of its account, if they are ours."""
+        with self._lock:
+            work = self._works.get(what.owner)
+            account = work.account if work and work.busy else None
+        if account:
+            account.changed(what.keys, verify=what.verify, account=what.account)
+
+    def _look(self) -> None:
+        """Begin the accounts whose Lease is ours; those whose Lease is lost end by themselves."""
+        wanted = {one for one in self._cache.owners() if not self._only or one in self._only}
+        with self._lock:
+            for owner in wanted - set(self._works):
+                self._works[owner] = _Work(self._lease(owner))
+            works = dict(self._works)
+        for owner, work in works.items():
+            if owner not in wanted:
+                self._drop(owner, work)
+            elif work.lease.held() and not work.busy and time.monotonic() - work.ended > AGAIN:
+                self._begin(owner, work)
+
+    def _begin(self, owner: str, work: _Work) -> None:
+        self._setting.say(f"account {owner}: begins, as {self._setting.identity}")
+        account = KubeAccount(owner, self._cache, self._api, self._setting, work.lease.held)
+
+        def run() -> None:
+            try:
+                account.run()
+            except KeyturnError as error:
+                self._setting.say(f"account {owner}: {error}")
+            except Exception as error:  # noqa: BLE001 - its text may hold a secret; the account begins again
+                self._setting.say(f"account {owner}: keyturn failed with {type(error).__name__}. This is a bug.")
+            finally:
+                work.ended = time.monotonic() if work.lease.held() else float("-inf")
+
+        thread = threading.Thread(target=run, name=f"account-{owner}", daemon=True)
+        with self._lock:
+            work.account, work.thread = account, thread
+            thread.start()
+        # What changed between the two was told to nobody.
+        account.changed((), account=True)
+
+    def _drop(self, owner: str, work: _Work) -> None:
+        """Give up an account that is gone, when nothing is under way."""
+        if work.account and work.busy:
+            work.account.stop()
+            return
+        work.lease.release()
+        with self._lock:
+            self._works.pop(owner, None)
+
+    def _lease(self, owner: str) -> Lease:
+        place = (self._setting.home, lease_name(owner))
+        identity, now = self._setting.identity, self._setting.now
+        return Lease(self._connection.leases, place, identity, uptime=self._uptime, now=now)
+
+    def _renew(self) -> None:
+        """Take and renew Leases until the operator has ended."""
+        pause = 0.0
+        while not self._ending.wait(pause):
+            pause = TICK
+            with self._lock:
+                leases = [work.lease for work in self._works.values()]
+            for lease in leases:
+                pause = lease.turn()
+
+    def _end(self) -> None:
+        """Wait for what is under way, with a bound, and give up each Lease as soon as its thread has ended."""
+        deadline = time.monotonic() + PATIENCE
+        with self._lock:
+            works = list(self._works.values())
+        for work in works:
+            if work.account:
+                work.account.stop()
+        for work in works:
+            if work.thread:
+                work.thread.join(max(0.0, deadline - time.monotonic()))
+            if not work.busy:
+                work.lease.release()
+
+    def _troubles(self) -> dict[str, str]:
+        found = {f"watch {name}": watch.trouble for name, watch in self._watches.items() if watch.trouble}
+        with self._lock:
+            found |= {f"lease {one}": work.lease.trouble for one, work in self._works.items() if work.lease.trouble}
+        missing = set(self._only) - self._cache.owners() if self._listed() else set()
+        found |= {f"account {one}": "there is none, and no key names it" for one in missing}
+        return found | {f"{kind} {'/'.join(filter(None, one))}": why for (kind, one), why in self._unread()}
+
+    def _unread(self) -> list[tuple[tuple[str, tuple[str, str]], str]]:
+        return list(self._cache.unread.items())
+
+    def _tell_troubles(self) -> None:
+        """Say what went wrong once, and again when it is something else."""
+        now = self._troubles()
+        for what, why in now.items():
+            if self._told.get(what) != why:
+                self._setting.say(f"{what}: {why}")
+        self._told = now
+
+
+def lease_name(owner: str) -> str:
+    """Return the name of an account's Lease; that of a namespaced account cannot be that of another one."""
+    namespace, _, name = owner.rpartition("/")
+    return f"keyturn-namespaced-account-{namespace}.{name}" if namespace else f"keyturn-account-{name}"
