@@ -24,8 +24,8 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from pulumi_keyturn import inputs, messages, session, state
-from pulumi_keyturn.messages import KeyturnFailed
+from keyturn_provider import inputs, messages, session, state
+from keyturn_provider.messages import KeyturnFailed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -97,28 +97,28 @@ class KeyProvider(ResourceProvider):
     @one_paragraph
     def create(self, props: Props) -> CreateResult:
         """Apply a new key until it is at rest. Continues a failed create."""
-        from pulumi_keyturn import keys
+        from keyturn_provider import keys
 
         return keys.create(props)
 
     @one_paragraph
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Apply a key again until it is at rest. Does nothing if only the provider differs."""
-        from pulumi_keyturn import keys
+        from keyturn_provider import keys
 
         return keys.update(olds, news)
 
     @one_paragraph
     def read(self, id_: str, props: Props) -> ReadResult:
         """Compare the key with its record, without changes. Differences go to `health`, and the next up heals them."""
-        from pulumi_keyturn import keys
+        from keyturn_provider import keys
 
         return keys.read(id_, props)
 
     @one_paragraph
     def delete(self, _id: str, props: Props) -> None:
         """Clean the deliveries and delete the API keys, or only release them."""
-        from pulumi_keyturn import keys
+        from keyturn_provider import keys
 
         keys.delete(props)
 
@@ -148,14 +148,14 @@ class SmokeCheckProvider(ResourceProvider):
     @one_paragraph
     def create(self, props: Props) -> CreateResult:
         """Run the check. Raises KeyturnFailed if a secret is not accepted."""
-        from pulumi_keyturn import smoke_check
+        from keyturn_provider import smoke_check
 
         return CreateResult(smoke_check.identity(props), smoke_check.outputs(props))
 
     @one_paragraph
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Run the check again."""
-        from pulumi_keyturn import smoke_check
+        from keyturn_provider import smoke_check
 
         return UpdateResult(smoke_check.updated(olds, news))
 

@@ -9,7 +9,7 @@ import pulumi
 from pulumi import ResourceOptions
 from pulumi.dynamic import Resource
 
-from pulumi_keyturn import inputs
+from keyturn_provider import inputs
 from pulumi_keyturn.args import ModelAccessKeyArgs, SmokeCheckArgs
 from pulumi_keyturn.provider import KeyProvider, SmokeCheckProvider
 

@@ -26,10 +26,11 @@ from keyturn.core.record import DeliveryState, Record, Retire, Slot
 from keyturn.core.results import End
 from keyturn.core.secret import Secret
 from keyturn.core.world import Held
-from pulumi_keyturn import ModelAccessKey, inputs, messages, state
+from keyturn_provider import inputs, messages, state
+from keyturn_provider.remedies import REMEDIES, remedy
+from keyturn_provider.session import Uniqueness, family
+from pulumi_keyturn import ModelAccessKey
 from pulumi_keyturn.provider import KeyProvider, SmokeCheckProvider, one_paragraph
-from pulumi_keyturn.remedies import REMEDIES, remedy
-from pulumi_keyturn.session import Uniqueness, family
 from tests.support.process import run
 
 NOW = datetime(2026, 8, 2, 12, tzinfo=UTC)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from pulumi.runtime import rpc
 
-from pulumi_keyturn import inputs
-from pulumi_keyturn.inputs import Props
-from pulumi_keyturn.messages import KeyturnFailed
+from keyturn_provider import inputs
+from keyturn_provider.inputs import Props
+from keyturn_provider.messages import KeyturnFailed
 
 if TYPE_CHECKING:
     from keyturn.core.model import Delivery, Desired, DesiredKey, Rotation
@@ -179,7 +179,7 @@ def health(
     from keyturn.core.reasons import Condition, Reason
     from keyturn.core.results import End
     from keyturn.core.state import Reading
-    from pulumi_keyturn import remedies
+    from keyturn_provider import remedies
 
     if record.owner != owner:
         return f"{Condition.HELD}: its record belongs to {record.owner!r}"

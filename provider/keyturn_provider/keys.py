@@ -24,9 +24,9 @@ from keyturn.core.world import StoredRecord, World
 from keyturn.engine import executor
 from keyturn.engine.run_lock import Runs
 from keyturn.live.live_world import LiveWorld
-from pulumi_keyturn import inputs, messages, remedies, session, state
-from pulumi_keyturn.inputs import TRIGGER, Props
-from pulumi_keyturn.messages import KeyturnFailed
+from keyturn_provider import inputs, messages, remedies, session, state
+from keyturn_provider.inputs import TRIGGER, Props
+from keyturn_provider.messages import KeyturnFailed
 
 Left = Callable[[Record], str]
 """Describes what a failure left behind."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pulumi_keyturn import inputs, messages, state
-from pulumi_keyturn.inputs import Props
+from keyturn_provider import inputs, messages, state
+from keyturn_provider.inputs import Props
 
 if TYPE_CHECKING:
     from keyturn.core.model import ApiKey, Desired, Verdict
@@ -253,7 +253,7 @@ class Breaker:
 
 
 def _told(end: End | None) -> str:
-    from pulumi_keyturn import remedies
+    from keyturn_provider import remedies
 
     return remedies.told(end) if end else ""
 
