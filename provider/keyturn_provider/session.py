@@ -266,6 +266,9 @@ def _exempt(key: str) -> bool:
     return key in (name.strip() for name in os.environ.get(EXEMPT, "").split(","))
 
 
+cancelled = threading.Event()
+"""Set when the engine asks all calls to end early. A run ends where its record can tell the next one what is open."""
+
 uniqueness = Uniqueness()
 """The declarations of this run's program."""
 

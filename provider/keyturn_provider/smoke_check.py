@@ -48,7 +48,7 @@ def outputs(props: Props) -> dict[str, object]:
 
 def updated(olds: Props, news: Props) -> dict[str, object]:
     """Check again. Does nothing if only the provider differs."""
-    if state.smoke_check_update(olds, news, datetime.now(UTC)) == state.PROVIDER:
+    if state.smoke_check_update(olds, news, datetime.now(UTC)).why == state.PROVIDER:
         return dict(olds)
     return outputs(news)
 

