@@ -48,11 +48,11 @@ def found(name: str, props: Props, identity: str) -> tuple[str, dict[str, object
 
 
 def listing(props: Props) -> list[ApiKey]:
-    """Return the API keys of the account. Without any place of the configuration none is needed."""
+    """Return the API keys of the account, as of now. Without any place of the configuration none is needed."""
     environment = session.environment()
     anywhere = {} if "targets" in props or environment.get(inputs.RECORDS) else {"records": {"target": "local"}}
     world = session.world(inputs.surroundings_of({**props, **anywhere}, environment))
-    return [key for key in world.list_keys() if not key.deleted_at]
+    return [key for key in world.list_keys(fresh=True) if not key.deleted_at]
 
 
 def only_imported(olds: Props) -> bool:
