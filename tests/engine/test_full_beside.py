@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import yaml
 
 from keyturn_provider.plugin import functions, words
 from tests.engine.harness import MODEL, Program
@@ -36,3 +39,18 @@ def test_a_check_a_function_and_an_exposed_secret(full: YamlSite) -> None:
     assert "[secret]" in full.screen()
     assert full.preview(program) == {"same": 3}
     assert full.leaks() == []
+
+
+def test_the_program_of_the_page_runs_as_it_stands(full: YamlSite) -> None:
+    """Only the vault's address, the path and the place of the records are this test's own."""
+    page = Path(__file__).parent.parent.parent / "docs" / "pulumi.md"
+    program = yaml.safe_load(page.read_text().partition("```yaml\n")[2].partition("```")[0])
+    program["config"]["keyturn:targets"]["value"]["vault"]["address"] = full.openbao.address
+    program["config"]["keyturn:records"] = {"value": {"target": "vault", "prefix": f"{full.prefix}/keyturn"}}
+    program["resources"]["checkout-bot"]["properties"]["deliver"][0]["path"] = f"{full.prefix}/bot"
+    made = full.sandbox.panel_create("checkout-bot-prod")
+    full.up(Program(data=program))
+    assert full.mutations() == ["regenerate"]
+    assert full.outputs("checkout-bot")["uuid"] == made.uuid
+    assert full.exports()["where"] == full.outputs("checkout-bot")["deliveries"]
+    assert full.accepted()
