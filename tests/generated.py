@@ -87,7 +87,7 @@ def reference(command: click.Command, parent: click.Context | None) -> Iterator[
 
 def reasons() -> Iterator[str]:
     """Yield the page of conditions and reasons, from the catalogue and the remedies of both faces."""
-    from pulumi_keyturn.remedies import REMEDIES as PULUMI
+    from keyturn_provider.remedies import REMEDIES as PULUMI
 
     yield REASONS
     yield "| condition | tone | exit code | meaning |\n|---|---|---|---|"

@@ -9,7 +9,7 @@ from pathlib import Path
 MAPS = (Path("docs/architecture.md"), Path("CONTRIBUTING.md"))
 """Pages in which every path in a code span has to exist. In other pages, only paths below a folder of ours have to."""
 INDEX = Path("docs/README.md")
-HOMES = ("", "reconcile/keyturn", "provider/pulumi_keyturn")
+HOMES = ("", "reconcile/keyturn", "provider/keyturn_provider", "provider/pulumi_keyturn")
 """Where a path of a map may start."""
 _FENCE = re.compile(r"^( *)(```|~~~).*?^\1\2`*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")

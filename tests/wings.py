@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 PAGE = Path("docs/architecture.md")
-PACKAGES = ("keyturn", "pulumi_keyturn")
+PACKAGES = ("keyturn", "keyturn_provider", "pulumi_keyturn")
 BEGIN, END = "<!-- begin: wings, written by `make generate` -->", "<!-- end: wings -->"
 _BLOCK = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
 
@@ -34,7 +34,7 @@ def arrows() -> Arrows:
 
 
 def wing(module: str) -> str:
-    """Return the wing of a module: the folder below `keyturn`, or the other package; empty for `keyturn` itself."""
+    """Return the wing of a module: the folder below `keyturn`, or another package; empty for `keyturn` itself."""
     package, _, rest = module.partition(".")
     return rest.partition(".")[0] if package == PACKAGES[0] else package
 

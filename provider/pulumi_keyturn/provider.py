@@ -24,16 +24,13 @@ from pulumi.dynamic import (
     UpdateResult,
 )
 
-from pulumi_keyturn import inputs, messages, session, state
-from pulumi_keyturn.messages import KeyturnFailed
+from keyturn_provider import inputs, messages, session, state
+from keyturn_provider.messages import KeyturnFailed
 
 P = ParamSpec("P")
 R = TypeVar("R")
 S = TypeVar("S")
 Props = dict[str, object]
-
-LIMIT = 2000
-"""The longest paragraph in characters. It may contain texts of an API or a target."""
 
 
 def one_paragraph(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenate[S, P], R]:
@@ -48,24 +45,12 @@ def one_paragraph(method: Callable[Concatenate[S, P], R]) -> Callable[Concatenat
         try:
             return method(self, *args, **kwargs)
         except Exception as error:  # noqa: BLE001 - every error is reported in our own words
-            text = _paragraph(error)
+            text = messages.paragraph(error)
         finally:
             messages.flush()
         raise KeyturnFailed(text)
 
     return wrapper
-
-
-def _paragraph(error: Exception) -> str:
-    from keyturn.core.errors import KeyturnError
-    from keyturn.core.sanitize import plain
-
-    if isinstance(error, KeyturnError | KeyturnFailed):
-        return plain(str(error), LIMIT)
-    return (
-        f"keyturn failed with {type(error).__name__}. This is a bug; please report it. The next `pulumi up` continues "
-        "from there."
-    )
 
 
 class KeyProvider(ResourceProvider):
@@ -91,34 +76,36 @@ class KeyProvider(ResourceProvider):
     @one_paragraph
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
         """Tell whether an update is due, from inputs, outputs and the clock. It is never a replacement."""
-        why = state.key_update(olds, news, datetime.now(UTC), session.environment())
+        why = state.key_update(olds, news, datetime.now(UTC), session.environment()).why
         return _different(str(olds.get("key")), why)
 
     @one_paragraph
     def create(self, props: Props) -> CreateResult:
         """Apply a new key until it is at rest. Continues a failed create."""
-        from pulumi_keyturn import keys
+        from keyturn_provider import keys
 
-        return keys.create(props)
+        outputs = keys.create(props)
+        return CreateResult(str(props["key"]), outputs)
 
     @one_paragraph
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Apply a key again until it is at rest. Does nothing if only the provider differs."""
-        from pulumi_keyturn import keys
+        from keyturn_provider import keys
 
-        return keys.update(olds, news)
+        return UpdateResult(keys.update(olds, news))
 
     @one_paragraph
     def read(self, id_: str, props: Props) -> ReadResult:
         """Compare the key with its record, without changes. Differences go to `health`, and the next up heals them."""
-        from pulumi_keyturn import keys
+        from keyturn_provider import keys
 
-        return keys.read(id_, props)
+        found = keys.read(id_, props)
+        return ReadResult("", {}) if found is None else ReadResult(id_, found)
 
     @one_paragraph
     def delete(self, _id: str, props: Props) -> None:
         """Clean the deliveries and delete the API keys, or only release them."""
-        from pulumi_keyturn import keys
+        from keyturn_provider import keys
 
         keys.delete(props)
 
@@ -143,19 +130,19 @@ class SmokeCheckProvider(ResourceProvider):
     @one_paragraph
     def diff(self, id_: str, olds: Props, news: Props) -> DiffResult:
         """Tell whether the inputs changed, or `every` has passed."""
-        return _different(id_, state.smoke_check_update(olds, news, datetime.now(UTC)))
+        return _different(id_, state.smoke_check_update(olds, news, datetime.now(UTC)).why)
 
     @one_paragraph
     def create(self, props: Props) -> CreateResult:
         """Run the check. Raises KeyturnFailed if a secret is not accepted."""
-        from pulumi_keyturn import smoke_check
+        from keyturn_provider import smoke_check
 
         return CreateResult(smoke_check.identity(props), smoke_check.outputs(props))
 
     @one_paragraph
     def update(self, _id: str, olds: Props, news: Props) -> UpdateResult:
         """Run the check again."""
-        from pulumi_keyturn import smoke_check
+        from keyturn_provider import smoke_check
 
         return UpdateResult(smoke_check.updated(olds, news))
 

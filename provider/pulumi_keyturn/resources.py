@@ -9,7 +9,7 @@ import pulumi
 from pulumi import ResourceOptions
 from pulumi.dynamic import Resource
 
-from pulumi_keyturn import inputs
+from keyturn_provider import inputs
 from pulumi_keyturn.args import ModelAccessKeyArgs, SmokeCheckArgs
 from pulumi_keyturn.provider import KeyProvider, SmokeCheckProvider
 
@@ -106,4 +106,4 @@ def _origin(resource_name: str, parent: pulumi.Resource | None) -> dict[str, obj
     # The URN without its dependency: as an output of the parent, it would make this resource wait for its siblings.
     bare: Any = parent.urn.future() if parent and inside else None
     urn: object = pulumi.Output.from_input(bare) if bare else None
-    return dict(zip(inputs.ORIGIN, (pulumi.get_project(), pulumi.get_stack(), urn, resource_name), strict=True))
+    return dict(zip(inputs.DYNAMIC, (pulumi.get_project(), pulumi.get_stack(), urn, resource_name), strict=True))

@@ -20,7 +20,7 @@ from keyturn.core.errors import KeyturnError
 from keyturn.engine.ended import ended
 from keyturn.live.live_world import open_world
 from keyturn.manifest import load_all
-from pulumi_keyturn import state
+from keyturn_provider import state
 from tests.cli.desk import FIELD, Desk, desk
 from tests.support.process import bare_environment
 

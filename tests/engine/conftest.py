@@ -12,12 +12,16 @@ import pytest
 from keyturn.sandbox import Sandbox
 from tests.engine.build import NoEngine, engine
 from tests.engine.harness import Site
+from tests.engine.yaml_site import YamlSite, language_host
+from tests.support.go_program import NoGo, given
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.support.openbao import OpenBao
 
+HOST = pytest.StashKey["Path | NoGo | RuntimeError"]()
+"""The language host of YAML programs, or why there is none."""
 ENGINE = pytest.StashKey["Path | NoEngine | RuntimeError"]()
 """The folder of the engine's programs, or why there is none."""
 
@@ -39,6 +43,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             session.stash[ENGINE] = engine()
         except (NoEngine, RuntimeError) as error:
             session.stash[ENGINE] = error
+        if any("yaml_host" in getattr(item, "fixturenames", ()) for item in session.items):
+            try:
+                session.stash[HOST] = language_host()
+            except (NoGo, RuntimeError) as error:
+                session.stash[HOST] = error
 
 
 @pytest.fixture(scope="session")
@@ -58,3 +67,18 @@ def site(tmp_path: Path, pulumi_engine: Path, openbao: OpenBao) -> Iterator[Site
     prefix = f"engine-{uuid.uuid4().hex[:12]}"
     with Sandbox(create="allowed") as sandbox:
         yield Site(tmp_path, pulumi_engine, sandbox, openbao, prefix, {"VAULT_TOKEN": openbao.root_token})
+
+
+@pytest.fixture(scope="session")
+def yaml_host(request: pytest.FixtureRequest) -> Path:
+    """The language host of programs in YAML. Without Go its tests are skipped; with CI set they fail."""
+    return given(request.session.stash[HOST])
+
+
+@pytest.fixture
+def full(tmp_path: Path, pulumi_engine: Path, yaml_host: Path, openbao: OpenBao) -> Iterator[YamlSite]:
+    """As `site`, with programs in YAML and the full provider."""
+    prefix = f"engine-{uuid.uuid4().hex[:12]}"
+    with Sandbox(create="allowed") as sandbox:
+        variables = {"VAULT_TOKEN": openbao.root_token}
+        yield YamlSite(tmp_path, pulumi_engine, sandbox, openbao, prefix, variables, host=yaml_host)

@@ -22,7 +22,7 @@ from tests.support.process import PASSED_ON, run, start
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from keyturn.sandbox import Sandbox, Seen
     from tests.support.openbao import OpenBao
@@ -127,7 +127,12 @@ class Site:
 
     def preview(self, program: Program) -> dict[str, int]:
         """Run `pulumi preview`; return how many resources it would change, by kind of change."""
-        found: dict[str, int] = json.loads(self._done("preview", "--json", program=program).stdout)["changeSummary"]
+        found: dict[str, int] = self.previewed(program)["changeSummary"]
+        return found
+
+    def previewed(self, program: Program) -> dict[str, Any]:
+        """Run `pulumi preview --json`; return what it says."""
+        found: dict[str, Any] = json.loads(self._done("preview", "--json", program=program).stdout)
         return found
 
     def show_preview(self, program: Program) -> None:
@@ -200,10 +205,19 @@ class Site:
             for file in program.folder.iterdir():
                 if file.is_file():
                     shutil.copy(file, self.folder)
+            files = {}
         else:
-            (self.folder / "Pulumi.yaml").write_text(f"name: {self.project}\nruntime: python\n")
-            (self.folder / "__main__.py").write_text(f"{PROGRAM}\n{program.text}\n")
-            (self.folder / "data.json").write_text(json.dumps(program.data))
+            files = {
+                "Pulumi.yaml": f"name: {self.project}\nruntime: python\n",
+                "__main__.py": f"{PROGRAM}\n{program.text}\n",
+                "data.json": json.dumps(program.data),
+            }
+        self._write(files, program)
+
+    def _write(self, files: Mapping[str, str], program: Program) -> None:
+        """Write the files of a project, and make its stack if it is not there yet."""
+        for name, text in files.items():
+            (self.folder / name).write_text(text)
         if self.stack not in self.stacks:
             self.stacks.add(self.stack)
             self.backend.mkdir(exist_ok=True)

@@ -9,8 +9,13 @@ from pathlib import Path
 
 
 def providers(ancestor: int) -> list[int]:
-    """Return the processes of dynamic providers below `ancestor`, in /proc."""
-    return [pid for pid in _below(ancestor) if b"pulumi.dynamic" in _read(pid, "cmdline")]
+    """Return the processes of our providers below `ancestor`, in /proc."""
+    return _named(ancestor, b"pulumi.dynamic", b"pulumi-resource-keyturn")
+
+
+def hosts(ancestor: int) -> list[int]:
+    """Return the language hosts of YAML programs below `ancestor`: a command line that is killed leaves them behind."""
+    return _named(ancestor, b"pulumi-language-yaml")
 
 
 def kill(pids: list[int]) -> None:
@@ -23,6 +28,10 @@ def kill(pids: list[int]) -> None:
 def alive(pid: int) -> bool:
     """Tell whether a process is there and has not ended."""
     return _read(pid, "stat").rpartition(b")")[2].split()[:1] not in ([], [b"Z"])
+
+
+def _named(ancestor: int, *names: bytes) -> list[int]:
+    return [pid for pid in _below(ancestor) if any(name in _read(pid, "cmdline") for name in names)]
 
 
 def _below(ancestor: int) -> list[int]:

@@ -13,7 +13,7 @@ from keyturn.core.record import DeliveryState, Record, Slot
 from keyturn.core.secret import Secret
 from keyturn.core.world import Held, StoredRecord
 from keyturn.live.live_world import LiveWorld
-from pulumi_keyturn.session import EXEMPT, Breaker
+from keyturn_provider.session import EXEMPT, Breaker
 
 PLACE, SECRET, DIGEST_KEY = Delivery("vault", "a/b", "KEY"), Secret("one"), "ab" * 32
 NONE_SHOWN = "the API shows no API key of a"

@@ -26,10 +26,11 @@ from keyturn.core.record import DeliveryState, Record, Retire, Slot
 from keyturn.core.results import End
 from keyturn.core.secret import Secret
 from keyturn.core.world import Held
-from pulumi_keyturn import ModelAccessKey, inputs, messages, state
+from keyturn_provider import inputs, messages, state
+from keyturn_provider.remedies import REMEDIES, remedy
+from keyturn_provider.session import Uniqueness, family
+from pulumi_keyturn import ModelAccessKey
 from pulumi_keyturn.provider import KeyProvider, SmokeCheckProvider, one_paragraph
-from pulumi_keyturn.remedies import REMEDIES, remedy
-from pulumi_keyturn.session import Uniqueness, family
 from tests.support.process import run
 
 NOW = datetime(2026, 8, 2, 12, tzinfo=UTC)
@@ -107,7 +108,7 @@ def test_a_new_reference_to_the_provider_is_renewed_without_any_call() -> None:
 )
 def test_a_difference_has_a_reason(olds: dict[str, object], news: dict[str, object], why: str) -> None:
     """Inputs, health and the clock call for an update, each in words; what is unknown counts as changed."""
-    assert state.key_update(outputs(**olds), outputs(**news), NOW, {}) == why
+    assert state.key_update(outputs(**olds), outputs(**news), NOW, {}).why == why
 
 
 @pytest.mark.parametrize(
@@ -124,7 +125,7 @@ def test_a_rotation_is_due_by_age_and_inside_its_window(age: timedelta, window: 
     rotation = {"strategy": "in-place", "every": "30d", **({"window": window} if window else {})}
     since = NOW - age
     times = {"rotated_at": since.isoformat(), "next_rotation_at": (since + timedelta(days=30)).isoformat()}
-    found = state.key_update(outputs(rotation=rotation, **times), outputs(rotation=rotation), NOW, {})
+    found = state.key_update(outputs(rotation=rotation, **times), outputs(rotation=rotation), NOW, {}).why
     assert found == ("its rotation is due" if is_due else "")
 
 
@@ -143,7 +144,7 @@ def test_a_freeze_holds_a_rotation_back_as_long_as_the_policy_allows(tmp_path: P
     times = {"rotated_at": since.isoformat(), "next_rotation_at": (now - timedelta(days=1)).isoformat()}
     both = {"rotation": rotation, "freeze": [FREEZE]}
     found = {
-        bool(variables): state.key_update(outputs(**both, **times), outputs(**both), now, variables)
+        bool(variables): state.key_update(outputs(**both, **times), outputs(**both), now, variables).why
         for variables in ({}, {"KEYTURN_POLICY": str(tmp_path / "policy.yaml")})
     }
     assert found == {False: "", True: "its rotation is due" if days == 10 else ""}

@@ -11,7 +11,7 @@ from keyturn.core.errors import OwnershipError, PolicyError
 from keyturn.core.record import Record
 from keyturn.core.results import Options
 from keyturn.core.world import StoredRecord
-from pulumi_keyturn import inputs, keys, session
+from keyturn_provider import inputs, keys, session
 from pulumi_keyturn.provider import KeyProvider
 
 if TYPE_CHECKING:

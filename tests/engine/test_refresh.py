@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from pulumi_keyturn import inputs
+from keyturn_provider import inputs
 
 if TYPE_CHECKING:
     from tests.engine.harness import Site

@@ -10,7 +10,7 @@ import pytest
 from keyturn.core.model import Delivery, DesiredKey
 from keyturn.core.secret import Secret
 from keyturn.core.world import Held
-from pulumi_keyturn import inputs, keys, smoke_check
+from keyturn_provider import inputs, keys, smoke_check
 
 if TYPE_CHECKING:
     from keyturn.live.live_world import LiveWorld

@@ -182,3 +182,13 @@ def test_the_pulumi_face_without_pulumi_says_what_to_install(bare: Bare) -> None
         "ImportError: pulumi_keyturn needs the Python library pulumi, which is not installed. "
         "Install keyturn[pulumi], as its README says."
     )
+
+
+def test_the_pulumi_executable_without_its_extra_says_what_to_install(bare: Bare) -> None:
+    """Engines start it, and show what it says."""
+    done = bare.python("from keyturn_provider.plugin.main import main; raise SystemExit(main())")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "pulumi-resource-keyturn needs the Python library pulumi, which is not installed. "
+        "Install keyturn[pulumi], as its README says.\n"
+    )

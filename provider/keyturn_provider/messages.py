@@ -13,12 +13,15 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from contextvars import ContextVar
 from functools import cache
 from queue import Queue
 from typing import TYPE_CHECKING
 
 import pulumi
 from pulumi.runtime import Settings
+from pulumi.runtime.proto import engine_pb2
+from pulumi.runtime.settings import get_engine
 
 if TYPE_CHECKING:
     from keyturn.core.model import Desired
@@ -27,7 +30,13 @@ if TYPE_CHECKING:
 LONGEST = 1.0
 """Seconds that the end of a call waits for its messages to be shown."""
 
+LIMIT = 2000
+"""The longest paragraph in characters. It may contain texts of an API or a target."""
+
 _ADDRESS = re.compile(r"[\w.:\[\]-]+:\d+")
+
+row: ContextVar[str] = ContextVar("row", default="")
+"""The URN of the resource that a call is about. Only the full provider knows it: its messages appear on that row."""
 
 _lines: Queue[tuple[Callable[[str], None], str]] = Queue()
 _starting = threading.Lock()
@@ -35,6 +44,19 @@ _starting = threading.Lock()
 
 class KeyturnFailed(Exception):
     """The error that the engine shows for a failed call. It contains no secret, token or body."""
+
+
+def paragraph(error: Exception) -> str:
+    """Return an error as one paragraph. Of a foreign error only its type is shown: its text could contain a secret."""
+    from keyturn.core.errors import KeyturnError
+    from keyturn.core.sanitize import plain
+
+    if isinstance(error, KeyturnError | KeyturnFailed):
+        return plain(str(error), LIMIT)
+    return (
+        f"keyturn failed with {type(error).__name__}. This is a bug; please report it. The next `pulumi up` continues "
+        "from there."
+    )
 
 
 def no_record(key: str, desired: Desired) -> str:
@@ -87,20 +109,33 @@ def hand_off(names: Iterable[str]) -> str:
     )
 
 
-def say(text: str) -> None:
-    """Show a progress message. Never raises, never waits."""
-    _put(pulumi.log.info, text)
+def say(text: str, *, lasting: bool = False) -> None:
+    """Show a message: progress on a resource's row passes unless it is `lasting`. Never raises, never waits."""
+    _put(_on(row.get(), engine_pb2.INFO, passing=not lasting) if row.get() else pulumi.log.info, text)
 
 
 def warn(text: str) -> None:
     """Show a warning. Never raises, never waits."""
-    _put(pulumi.log.warn, text)
+    _put(_on(row.get(), engine_pb2.WARNING, passing=False) if row.get() else pulumi.log.warn, text)
 
 
 def flush(seconds: float = LONGEST) -> None:
     """Wait up to `seconds` until all messages are shown: the engine may end this process after a call."""
     with _lines.all_tasks_done:
         _lines.all_tasks_done.wait_for(lambda: not _lines.unfinished_tasks, seconds)
+
+
+def _on(urn: str, severity: engine_pb2.LogSeverity.ValueType, *, passing: bool) -> Callable[[str], None]:
+    """Return what shows a text on a resource's row. A passing one leaves no diagnostic behind."""
+
+    def show(text: str) -> None:
+        engine = get_engine()
+        if engine is None:
+            print(text, file=sys.stderr)  # noqa: T201 - without an engine, as pulumi.log does
+        else:
+            engine.Log(engine_pb2.LogRequest(severity=severity, message=text, urn=urn, ephemeral=passing))
+
+    return show
 
 
 def _put(show: Callable[[str], None], text: str) -> None:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pulumi_keyturn import inputs, messages, state
-from pulumi_keyturn.inputs import Props
+from keyturn_provider import inputs, messages, state
+from keyturn_provider.inputs import Props
 
 if TYPE_CHECKING:
     from keyturn.core.model import ApiKey, Desired, Verdict
@@ -253,7 +253,7 @@ class Breaker:
 
 
 def _told(end: End | None) -> str:
-    from pulumi_keyturn import remedies
+    from keyturn_provider import remedies
 
     return remedies.told(end) if end else ""
 
@@ -265,6 +265,9 @@ def _uuids(listed: Collection[ApiKey]) -> set[str]:
 def _exempt(key: str) -> bool:
     return key in (name.strip() for name in os.environ.get(EXEMPT, "").split(","))
 
+
+cancelled = threading.Event()
+"""Set when the engine asks all calls to end early. A run ends where its record can tell the next one what is open."""
 
 uniqueness = Uniqueness()
 """The declarations of this run's program."""

@@ -27,8 +27,14 @@ ENTRY = ("name", "adopt", "deliver", "rotation", "smoke", "clean_targets")
 PLACES = ("targets", "records", "timing", "freeze")
 """The inputs with the names of top-level fields of a manifest."""
 
-ORIGIN = ("project", "stack", "parent", "resource_name")
-"""Inputs that the resource class sets, because a provider does not get the URN. `parent` is the URN of a component."""
+DYNAMIC = ("project", "stack", "parent", "resource_name")
+"""Inputs that a dynamic resource's class sets: its provider does not get the URN. `parent` is that of a component."""
+
+ORIGIN = (*DYNAMIC, "owner")
+"""What tells which resource this is. The full provider sets `owner` from the URN, and none of the others."""
+
+FULL = "#provider"
+"""The end of each owner of the full provider. A dynamic resource that is deleted so knows that the key has moved on."""
 
 KEY = (*ENTRY, *PLACES, "key", "rotation_trigger", "on_delete", "take_over", "expose_secret", "verify")
 """The inputs of a ModelAccessKey that a program may set."""
@@ -50,7 +56,14 @@ CHECKED = "smoke-check"
 
 def owner(props: Props) -> str:
     """Return the owner of this resource's record. It is unique among the resources of a stack."""
+    if props.get("owner"):
+        return str(props["owner"])
     return "pulumi:" + "/".join(_names(props, str(props.get("parent") or "").split("::", 2)[-1]))
+
+
+def predecessor(owner: str) -> str:
+    """Return the owner that a resource of the full provider succeeds: the dynamic one of the same place and name."""
+    return owner.removesuffix(FULL)
 
 
 def with_key(olds: Props, news: Props) -> dict[str, object]:

@@ -11,68 +11,114 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import cast
 
-from pulumi.dynamic import CreateResult, ReadResult, UpdateResult
-
 from keyturn.core import brakes
 from keyturn.core.brakes import Limits
 from keyturn.core.errors import OwnershipError
 from keyturn.core.model import DesiredKey, Origin
 from keyturn.core.record import Record
-from keyturn.core.results import End, KeyReport, Options, Progress, Stage
+from keyturn.core.results import End, KeyPlan, KeyReport, Options, Progress, Stage
 from keyturn.core.schedule import utc
 from keyturn.core.world import StoredRecord, World
-from keyturn.engine import executor
+from keyturn.engine import executor, planning
 from keyturn.engine.run_lock import Runs
 from keyturn.live.live_world import LiveWorld
-from pulumi_keyturn import inputs, messages, remedies, session, state
-from pulumi_keyturn.inputs import TRIGGER, Props
-from pulumi_keyturn.messages import KeyturnFailed
+from keyturn_provider import inputs, messages, remedies, session, state
+from keyturn_provider.inputs import TRIGGER, Props
+from keyturn_provider.messages import KeyturnFailed
 
 Left = Callable[[Record], str]
 """Describes what a failure left behind."""
 
 
-def create(props: Props) -> CreateResult:
-    """Apply a new key until it is at rest. Return the id of its record.
+class NotAtRest(KeyturnFailed):
+    """The machine stopped before the key was at rest.
 
-    Continues a failed earlier create. Raises KeyturnError or KeyturnFailed; anything minted by then is in the record.
+    `outputs` show the key as its record has it: None if there is no API key of this resource yet. `make` names the API
+    keys that an operator has to make.
+    """
+
+    outputs: dict[str, object] | None = None
+
+    def __init__(self, text: str, record: Record | None, make: tuple[str, ...]) -> None:
+        """Take the message, this owner's record, and what has to be made."""
+        super().__init__(text)
+        self.record = record
+        self.make = make
+
+
+def create(props: Props) -> dict[str, object]:
+    """Apply a new key until it is at rest. Return all outputs.
+
+    Continues a failed earlier create, and what the dynamic resource of the same place and name began. Raises
+    KeyturnError or KeyturnFailed; anything minted by then is in the record.
     """
     desired, key = inputs.key_of(props, session.environment())
     world = session.world(desired)
     stored = _read(world, key.id)
     options = _checked(world, key, stored.record, _options(props))
-    report = _apply(_AlreadyRead(world, stored), key, options, messages.made)
-    return CreateResult(key.id, state.of_key(props, world, key, _record(report)))
+    once = _AlreadyRead(world, stored)
+    try:
+        if _follows(stored.record, key, key.owner):
+            _follow_name(once, key, options)
+        report = _apply(once, key, options, messages.made)
+    except NotAtRest as stopped:
+        if stopped.record:
+            stopped.outputs = state.of_unfinished(props, key, stopped.record, str(stopped))
+        raise
+    return state.of_key(props, world, key, _record(report))
 
 
-def update(olds: Props, news: Props) -> UpdateResult:
-    """Apply a key again until it is at rest. `olds` are its outputs.
+def update(olds: Props, news: Props) -> dict[str, object]:
+    """Apply a key again until it is at rest. Return all outputs. `olds` are its outputs.
 
     If a triggered rotation has to wait, the outputs keep the old trigger, so that the next diff shows it again.
     """
     if state.only_provider(olds, news, datetime.now(UTC), session.environment()):
-        return UpdateResult(state.kept(olds))
+        return state.kept(olds)
     desired, key = inputs.key_of(news, session.environment())
     world = session.world(desired)
     stored = _read(world, key.id)
     if stored.record is None:
         raise KeyturnFailed(messages.no_record(key.id, desired))
-    pulled = inputs.trigger(news.get(TRIGGER)) if inputs.changed(olds, news, (TRIGGER,)) else ""
-    unhealthy = olds.get("health", state.HEALTHY) != state.HEALTHY
-    options = _checked(world, key, stored.record, replace(_options(news, verify=unhealthy), unpark=bool(pulled)))
+    pulled, asked = _asked(olds, news)
+    options = _checked(world, key, stored.record, asked)
     once = _AlreadyRead(world, stored)
-    if stored.record.owner == inputs.owner(olds) != key.owner:
-        _follow_name(once, key, options)
-    report = _apply(once, replace(key, trigger=pulled), options, messages.half_done)
-    record, shown = _record(report), dict(news)
+    shown = dict(news)
+    try:
+        if _follows(stored.record, key, inputs.owner(olds)):
+            _follow_name(once, key, options)
+        report = _apply(once, replace(key, trigger=pulled), options, messages.half_done)
+    except NotAtRest as stopped:
+        if stopped.record:
+            if stopped.record.trigger != pulled and pulled:
+                shown[TRIGGER] = olds.get(TRIGGER)
+            stopped.outputs = state.of_unfinished(shown, key, stopped.record, str(stopped))
+        raise
+    record = _record(report)
     if record.trigger != pulled and pulled:
         shown[TRIGGER] = olds.get(TRIGGER)
         messages.warn(f"{key.id}: the triggered rotation has to wait: {_waiting(report.end)}")
-    return UpdateResult(state.of_key(shown, world, key, record))
+    return state.of_key(shown, world, key, record)
 
 
-def read(key: str, props: Props) -> ReadResult:
-    """Return the current outputs of a key, or an empty id if it is certainly gone.
+def plan(olds: Props, news: Props) -> KeyPlan:
+    """Return what a create (without `olds`) or an update would do. It reads, and changes nothing.
+
+    Raises KeyturnError or KeyturnFailed if that cannot be determined.
+    """
+    desired, key = inputs.key_of(news, session.environment())
+    world = session.world(desired)
+    stored = _read(world, key.id)
+    pulled, asked = _asked(olds, news) if olds else ("", _options(news))
+    options = _checked(world, key, stored.record, asked)
+    if stored.record and _follows(stored.record, key, inputs.owner(olds) if olds else key.owner):
+        key = replace(key, owner=stored.record.owner)
+    once = cast("World", _AlreadyRead(world, stored))
+    return planning.plan_key(once, replace(key, trigger=pulled), options).plan
+
+
+def read(key: str, props: Props) -> dict[str, object] | None:
+    """Return the current outputs of a key, or None if it is certainly gone.
 
     Raises KeyturnError or KeyturnFailed if that cannot be determined.
     """
@@ -82,11 +128,11 @@ def read(key: str, props: Props) -> ReadResult:
     if record is None:
         raise KeyturnFailed(messages.no_record(key, desired))
     if record.deleted_at:
-        return ReadResult("", {})
+        return None
     session.breaker(world, record.owner).check_listed(key, record)
     if _gone(world, record):
-        return ReadResult("", {})
-    return ReadResult(key, state.of_found(props, world, desired, record))
+        return None
+    return state.of_found(props, world, desired, record)
 
 
 def delete(props: Props) -> None:
@@ -162,6 +208,18 @@ def _options(props: Props, *, verify: bool = False) -> Options:
     )
 
 
+def _asked(olds: Props, news: Props) -> tuple[str, Options]:
+    """Return the trigger of the rotation that an update asks for, empty if it asks for none, and its options."""
+    pulled = inputs.trigger(news.get(TRIGGER)) if inputs.changed(olds, news, (TRIGGER,)) else ""
+    unhealthy = olds.get("health", state.HEALTHY) != state.HEALTHY
+    return pulled, replace(_options(news, verify=unhealthy), unpark=bool(pulled))
+
+
+def _follows(record: Record | None, key: DesiredKey, before: str) -> bool:
+    """Tell whether a record moves to this resource: it had another name `before`, or was a dynamic one."""
+    return record is not None and record.owner != key.owner and record.owner in {before, inputs.predecessor(key.owner)}
+
+
 def _checked(world: LiveWorld, key: DesiredKey, record: Record | None, options: Options) -> Options:
     """Raise OwnershipError for what the policy does not allow, or if all keys of the stack have the same problem.
 
@@ -179,12 +237,14 @@ def _checked(world: LiveWorld, key: DesiredKey, record: Record | None, options: 
 def _apply(world: _AlreadyRead, key: DesiredKey, options: Options, left: Left) -> KeyReport:
     """Run the machine. A failure also describes what it `left` behind."""
     with Runs().hold() as run:
-        report = executor.apply_key(cast("World", world), key, options, run.id, _progress)
+        report = executor.apply_key(cast("World", world), key, options, run.id, _progress, session.cancelled.is_set)
         run.unfinished = report.exit_code != 0
     for problem in report.problems:
         messages.warn(f"{key.id}: {problem}")
     if report.exit_code:
-        raise KeyturnFailed(_failure(key, report, report.record or world.record, left))
+        record = report.record or world.record
+        ours = record if record and record.owner == key.owner and record.slots and not record.deleted_at else None
+        raise NotAtRest(_failure(key, report, record, left), ours, report.end.make)
     return report
 
 

@@ -10,9 +10,9 @@ from keyturn.core.results import End
 from keyturn.core.secret import looks_like_key
 from keyturn.engine import smoke
 from keyturn.live.live_world import LiveWorld
-from pulumi_keyturn import inputs, remedies, session, state
-from pulumi_keyturn.inputs import Props
-from pulumi_keyturn.messages import KeyturnFailed
+from keyturn_provider import inputs, remedies, session, state
+from keyturn_provider.inputs import Props
+from keyturn_provider.messages import KeyturnFailed
 
 
 def identity(props: Props) -> str:
@@ -48,7 +48,7 @@ def outputs(props: Props) -> dict[str, object]:
 
 def updated(olds: Props, news: Props) -> dict[str, object]:
     """Check again. Does nothing if only the provider differs."""
-    if state.smoke_check_update(olds, news, datetime.now(UTC)) == state.PROVIDER:
+    if state.smoke_check_update(olds, news, datetime.now(UTC)).why == state.PROVIDER:
         return dict(olds)
     return outputs(news)
 

@@ -5,16 +5,16 @@ Every preview and up checks whether an update is due. That reads nothing and doe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pulumi.runtime import rpc
 
-from pulumi_keyturn import inputs
-from pulumi_keyturn.inputs import Props
-from pulumi_keyturn.messages import KeyturnFailed
+from keyturn_provider import inputs
+from keyturn_provider.inputs import Props
+from keyturn_provider.messages import KeyturnFailed
 
 if TYPE_CHECKING:
     from keyturn.core.model import Delivery, Desired, DesiredKey, Rotation
@@ -29,38 +29,45 @@ SECRET = "secret"
 
 
 # Is an update due?
-def key_update(olds: Props, news: Props, now: datetime, environment: Mapping[str, str]) -> str:
-    """Return why a key needs an update. Empty if it is at rest. `olds` are its outputs, `news` its inputs.
+class Cause(NamedTuple):
+    """Why an update is due: a sentence, and the inputs or the output that show it. Both are empty at rest."""
+
+    why: str = ""
+    names: Sequence[str] = ()
+
+
+def key_update(olds: Props, news: Props, now: datetime, environment: Mapping[str, str]) -> Cause:
+    """Return why a key needs an update. `olds` are its outputs, `news` its inputs.
 
     The environment names the policy, which may bound the freezes of the inputs.
     """
     if changes := inputs.changed(olds, news, (*inputs.KEY, *inputs.ORIGIN)):
-        return f"{', '.join(changes)} changed"
+        return Cause(f"{', '.join(changes)} changed", changes)
     if (health := olds.get("health", HEALTHY)) != HEALTHY:
-        return str(health)
+        return Cause(str(health), ["health"])
     if _past(olds.get("retire_at"), now):
-        return "the overlap is over; the old secret is due to be retired"
+        return Cause("the overlap is over; the old secret is due to be retired", ["retire_at"])
     if _past(olds.get("next_rotation_at"), now) and _rotation_due(olds, now, environment):
-        return "its rotation is due"
+        return Cause("its rotation is due", ["rotated_at"])
     return _provider(olds, news)
 
 
-def smoke_check_update(olds: Props, news: Props, now: datetime) -> str:
-    """PURE: return why a secret is due to be checked again. Empty if it is not."""
+def smoke_check_update(olds: Props, news: Props, now: datetime) -> Cause:
+    """PURE: return why a secret is due to be checked again."""
     if changes := inputs.changed(olds, news, inputs.SMOKE_CHECK):
-        return f"{', '.join(changes)} changed"
+        return Cause(f"{', '.join(changes)} changed", changes)
     if _past(olds.get("next_check_at"), now):
-        return "the next check is due"
+        return Cause("the next check is due", ["next_check_at"])
     return _provider(olds, news)
 
 
 def only_provider(olds: Props, news: Props, now: datetime, environment: Mapping[str, str]) -> bool:
     """Tell whether only the reference to the provider differs. Then only that is updated."""
-    return key_update(olds, news, now, environment) == PROVIDER
+    return key_update(olds, news, now, environment).why == PROVIDER
 
 
-def _provider(olds: Props, news: Props) -> str:
-    return PROVIDER if olds.get("__provider") != news.get("__provider") else ""
+def _provider(olds: Props, news: Props) -> Cause:
+    return Cause(PROVIDER) if olds.get("__provider") != news.get("__provider") else Cause()
 
 
 def _past(moment: object, now: datetime) -> bool:
@@ -86,6 +93,11 @@ def of_key(props: Props, world: LiveWorld, key: DesiredKey, record: Record) -> d
     return shown
 
 
+def of_unfinished(props: Props, key: DesiredKey, record: Record, found: str) -> dict[str, object]:
+    """Return all outputs of a key that the machine could not bring to rest, without its secret. `found` says why."""
+    return {**_inputs(props), **_facts(record, key.rotation), "health": found}
+
+
 def of_found(props: Props, world: LiveWorld, desired: Desired, record: Record) -> dict[str, object]:
     """Return all outputs of a key as the API and its deliveries show it now."""
     from keyturn.engine import smoke
@@ -100,7 +112,7 @@ def of_found(props: Props, world: LiveWorld, desired: Desired, record: Record) -
     tried = live if props.get("verify") is True else None
     found = health(
         record,
-        owner=inputs.owner(props) if props.get("resource_name") else record.owner,
+        owner=inputs.owner(props) if props.get("owner") or props.get("resource_name") else record.owner,
         names={key.uuid: key.name for key in world.list_keys()},
         held=held,
         accepted=smoke.alive(world, tried, desired.timing) if tried is not None else None,
@@ -179,7 +191,7 @@ def health(
     from keyturn.core.reasons import Condition, Reason
     from keyturn.core.results import End
     from keyturn.core.state import Reading
-    from pulumi_keyturn import remedies
+    from keyturn_provider import remedies
 
     if record.owner != owner:
         return f"{Condition.HELD}: its record belongs to {record.owner!r}"
