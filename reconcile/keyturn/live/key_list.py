@@ -42,7 +42,7 @@ class KeyList:
         self._read = read
         self._listed: _Listed | None = None
         self._begun = self._ended = 0
-        self._changes: list[Callable[[Keys], Keys]] = []
+        self._changes: list[Callable[[Keys], Keys]] = []  # since the last reading began
         self._reading = threading.Lock()
         # Separate from `_reading`: a thread that holds a new secret must not wait for a list.
         self._changing = threading.Lock()
@@ -68,13 +68,14 @@ class KeyList:
                 self._listed = _Listed(Listing(change(self._listed.keys)), self._listed.error)
 
     def _read_now(self) -> _Listed:
-        before = len(self._changes)
+        with self._changing:
+            self._changes.clear()
         try:
             listed = _Listed(Listing(self._read()))
         except KeyturnError as error:
             listed = _Listed(error=error)
         with self._changing:
-            for change in self._changes[before:]:
+            for change in self._changes:
                 listed = _Listed(Listing(change(listed.keys)), listed.error)
             self._listed = listed
         self._ended += 1
