@@ -335,6 +335,7 @@ QUIET = {
     "status": [],
     "schedule": [],
     "run": None,
+    "operator": None,
     "history": ["report-bot"],
     "doctor": [],
     "sign": [],

@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 import keyturn
-from tests.blocks import ROOT
+from tests.blocks import ROOT, blocks
 from tests.support.clients import call
 
 CHART = ROOT / "deploy/helm/keyturn"
@@ -254,6 +254,21 @@ def test_wrong_values_are_refused(render: Render, values: dict[str, Any], text: 
     done = render(values)
     assert done.returncode == 1
     assert text in done.stderr
+
+
+def test_the_rights_are_those_of_the_page(render: Render) -> None:
+    """The tests of the operator log in with the roles of the page, so the chart's are enough, too."""
+
+    def rights(role: dict[str, Any]) -> list[tuple[list[str], ...]]:
+        return sorted(
+            tuple(sorted(rule[part]) for part in ("apiGroups", "resources", "verbs")) for rule in role["rules"]
+        )
+
+    shown = [yaml.safe_load(one.text) for one in blocks(ROOT / "docs/kubernetes.md") if one.heading == "Rights"]
+    whole, deliveries, own = shown
+    found = documents(render(LEAST | {"tenants": "all"}))
+    assert rights(one_of(found, "ClusterRole")) == sorted(rights(whole) + rights(deliveries))
+    assert rights(one_of(found, "Role", namespace="keyturn-system")) == rights(own)
 
 
 def test_the_plain_manifests_are_what_the_chart_renders(tmp_path: Path) -> None:
