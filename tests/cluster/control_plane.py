@@ -102,9 +102,12 @@ class Cluster:
             binding = {"metadata": {"name": name}, "subjects": [subject], "roleRef": role}
             self.call("POST", f"{rbac}/roles", {"metadata": {"name": name}, "rules": list(rules)})
             self.call("POST", f"{rbac}/rolebindings", binding)
-        return str(
-            self.call("POST", f"{accounts}/{name}/token", {"spec": {"expirationSeconds": 3600}})["status"]["token"]
-        )
+        return self.login(home, name)
+
+    def login(self, namespace: str, account: str) -> str:
+        """Return one more token of a service account."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+        return str(self.call("POST", path, {"spec": {"expirationSeconds": 3600}})["status"]["token"])
 
     def kubeconfig(self, token: str, name: str = "test", origin: str = "") -> dict[str, Any]:
         """Return a kubeconfig with one context, of a server at `origin` with this one's certificate."""

@@ -74,8 +74,8 @@ class Cell:
         cluster, roles = self.resources.cluster, documented_roles()
         extra = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list", "watch"]}] if watch_secrets else []
         self.token = cluster.user({self.home: roles["Role", "keyturn-operator"]})
-        account = json.loads(base64.urlsafe_b64decode(self.token.split(".")[1] + "=="))["sub"].rpartition(":")[2]
-        self.subject = {"kind": "ServiceAccount", "name": account, "namespace": self.home}
+        self.user = json.loads(base64.urlsafe_b64decode(self.token.split(".")[1] + "=="))["sub"].rpartition(":")[2]
+        self.subject = {"kind": "ServiceAccount", "name": self.user, "namespace": self.home}
         name = f"operator-{self.home}"
         rules = [*roles["ClusterRole", "keyturn-operator"], *extra]
         cluster.call("POST", f"{RBAC}/clusterroles", {"metadata": {"name": name}, "rules": rules})

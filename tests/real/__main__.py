@@ -1,8 +1,8 @@
 """`python -m tests.real [PART]...`: the promise in figures, against real servers; 1 if any is not as promised.
 
 Parts: cuts, kills, consumers, pairs, faults, incident, against an OpenBao; kubernetes: the first four again, against a
-Kubernetes API server; workers: two that run all the time, for two clusters; none named: all. KILLS, ROUNDS, PAIRS and
-STRIKES in the environment change how many.
+Kubernetes API server; workers: two that run all the time, for two clusters; operators: two `keyturn operator`; none
+named: all. KILLS, ROUNDS, PAIRS and STRIKES in the environment change how many.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from statistics import median
 
+from tests.cluster.resources import Resources
 from tests.real.concurrent_runs import concurrent_runs
 from tests.real.consumer import REREAD, Served, serve
 from tests.real.cuts import OPERATIONS, cuts
 from tests.real.environment import Servers, servers
 from tests.real.faults import CALLS, cases, strike
 from tests.real.incident import incident
+from tests.real.operators import OperatorPlace
 from tests.real.random_kills import random_kills
 from tests.real.relay import Moment
-from tests.real.workers import COMMAND, How, two_workers
+from tests.real.workers import COMMAND, How, Struck, strikes, two_workers
 from tests.support.go_program import NoGo
 from tests.support.network import stay_on_loopback
 
@@ -167,23 +170,45 @@ def on_kubernetes() -> int:
 
 def strike_all() -> int:
     """Two workers on the same keys, of which one is always in trouble."""
+    seed = _number("SEED", 1)
     with servers(kubernetes=True) as shared:
-        found = two_workers(shared, _number("STRIKES", 100), _number("SEED", 1))
+        found = two_workers(shared, strikes(_number("STRIKES", 100), seed), seed=seed)
     _say(f"Two `keyturn {' '.join(COMMAND)}` on the same keys, delivered to two clusters, with records in one OpenBao;")
+    return _struck(found)
+
+
+def operate_all() -> int:
+    """Two operators on the same keys, of which one is always in trouble."""
+    seed = _number("SEED", 1)
+    with servers(kubernetes=True) as shared:
+        assert shared.cluster
+        resources = Resources(shared.cluster)
+        resources.install()
+        place = partial(OperatorPlace, resources)
+        found = two_workers(shared, strikes(_number("STRIKES", 100), seed), place, seed=seed)
+    _say("Two `keyturn operator` on the same account, whose keys are rotated all the time by their annotation:")
+    bad = _struck(found)
+    hands = found.changes_of_hands or (0.0,)
+    _say(f"  {len(found.changes_of_hands)} times another one took the Lease while the struck one had it: after")
+    _say(f"  {median(hands):.1f} s in the median, {max(hands):.1f} s at the longest")
+    return bad
+
+
+def _struck(found: Struck) -> int:
     _say(f"{len(found.strikes)} times one of the two was struck:")
     for how in How:
         at = Counter(one.where for one in found.strikes if one.how is how)
         _say(f"  {how}: {', '.join(f'{count} {where}' for where, count in sorted(at.items()))}")
     _say(f"  {found.generations} rotations by {found.mints} mints, retires among them; {found.twice} mints without a")
-    _say(f"  write of the record that allowed it; {found.calls} calls of consumers in both clusters,")
     _say(
-        f"  {found.refused} refused; {found.outage:.3f} s in which a delivery of an alternating key held a dead secret;"
+        f"  write of the record before them that allowed it; {found.calls} calls of the consumers of alternating keys,"
     )
+    _say(f"  {found.refused} refused; {found.outage:.3f} s in which a delivery of such a key held a dead secret;")
     _say(f"  {found.seconds:.0f} s")
     return _wrong(found.wrong) + found.refused + (found.outage > 0)
 
 
-CLUSTERED: dict[str, Callable[[], int]] = {"kubernetes": on_kubernetes, "workers": strike_all}
+CLUSTERED: dict[str, Callable[[], int]] = {"kubernetes": on_kubernetes, "workers": strike_all, "operators": operate_all}
 ALL = (*PARTS, *CLUSTERED)
 
 

@@ -101,7 +101,7 @@ def consuming(site: Site, keys: list[str]) -> Iterator[dict[str, Seen]]:
     """Run a consumer of each delivery of each key; what they saw is in the mapping once the block has ended."""
     seen: dict[str, Seen] = {}
     args = [sys.executable, "-m", "tests.real.consumer"]
-    places = {f"{key}, {place['target']}": place for key in keys for place in site.keys[key]["deliver"]}
+    places = {f"{place['target']}, {place['path']}": place for key in keys for place in site.keys[key]["deliver"]}
     readings = {name: asdict(site.store.reading(at["path"], at["target"])) for name, at in places.items()}
     order = {"api": site.sandbox.url, "keys": readings}
     root = Path(__file__).parents[2]

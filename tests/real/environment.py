@@ -86,8 +86,8 @@ class Site:
     What the command line sends passes `gate`.
     """
 
-    def __init__(self, shared: Servers, *, relayed: bool = True) -> None:
-        """Make a site without keys."""
+    def __init__(self, shared: Servers, *, relayed: bool = True, store: Store | None = None) -> None:
+        """Make a site without keys. `store` is one that is there already."""
         self.shared, self.sandbox, self.bao = shared, shared.sandbox, shared.bao
         self.id = f"s{next(_numbers)}"
         self.folder = shared.folder / self.id
@@ -95,7 +95,7 @@ class Site:
         self.gate = Gate()
         self.prefix = f"{RECORDS}{self.id}"
         vault = VaultStore(self.bao, self.id)
-        self.store: Store = KubernetesStore(shared.cluster) if shared.cluster else vault
+        self.store: Store = store or (KubernetesStore(shared.cluster) if shared.cluster else vault)
         self.notes: Store = vault if shared.apart else self.store
         self.keys: dict[str, Json] = {}
         self.timing: Mapping[str, str] = TIMING
@@ -123,8 +123,12 @@ class Site:
         """Start relays before all servers that pass through `gate`; return the way through them."""
         stores = (self.store,) if self.notes is self.store else (self.store, self.notes)
         made = (Relay(self.sandbox.url, gate), *(store.relay(gate) for store in stores))
-        urls = [self._stack.enter_context(relay).url for relay in made]
+        urls = [self.enter(relay).url for relay in made]
         return Route(urls[0], urls[1], urls[-1])
+
+    def enter(self, relay: Relay) -> Relay:
+        """Start a relay, for as long as the site lasts."""
+        return self._stack.enter_context(relay)
 
     # The manifest.
     def name(self, key: str) -> str:
@@ -204,8 +208,11 @@ class Site:
         fresh: bool = False,
     ) -> Run:
         """Start `keyturn ARGS`; `fresh`: by a new interpreter, not by the fork server."""
-        env = self.environment(route, machine) | dict(logins)
         line = (*args, "-f", str(self.write(route)))
+        return self.launch(line, self.environment(route, machine) | dict(logins), fresh=fresh)
+
+    def launch(self, line: tuple[str, ...], env: Mapping[str, str], *, fresh: bool = False) -> Run:
+        """Start `keyturn LINE` with an environment."""
         folder = self.folder / f"run-{next(self._count)}"
         folder.mkdir()
         if fresh:

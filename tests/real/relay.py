@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import re
 import ssl
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from socket import socket
+from socket import SHUT_RDWR, socket
 from typing import Any, Self, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 LONGEST = 60.0
 """Seconds after which a request that is held goes on by itself: no test can hang on one that it forgot."""
+SILENCE = 300.0
+"""Seconds without a word after which the answer to a watch ends."""
 HOP = frozenset({"connection", "keep-alive", "transfer-encoding"})
+NOT_PASSED_ON = HOP | {"content-length"}
+"""Of an answer: its length is told again."""
 
 
 class Moment(StrEnum):
@@ -103,6 +106,8 @@ class Gate:
         self._seen = 0
         self.cut = ""
         """The URL of a server to which every request breaks."""
+        self._streams: dict[socket, str] = {}
+        """Connections to servers whose answers have no end yet."""
         self.others: dict[str, Gate] = {}
         """The gates of those who show another login: what follows the last space of its header."""
 
@@ -126,6 +131,27 @@ class Gate:
             hold, self._hold = self._hold, None
         if hold:
             hold.drop()
+
+    def cut_off(self, server: str) -> None:
+        """Let every request to the server at this URL break from now on, and every watch."""
+        with self._lock:
+            self.cut = server
+            streams = [stream for stream, where in self._streams.items() if where == server]
+        for stream in streams:
+            with suppress(OSError):
+                socket.shutdown(stream, SHUT_RDWR)  # not that of an SSLSocket, which belongs to its own thread
+
+    @contextmanager
+    def streaming(self, server: str, stream: socket) -> Iterator[bool]:
+        """Keep a connection to a server, so that it can be cut; yield whether it may begin."""
+        with self._lock:
+            begins = self.cut != server
+            self._streams[stream] = server
+        try:
+            yield begins
+        finally:
+            with self._lock:
+                del self._streams[stream]
 
     def clear(self) -> None:
         """Forget what passed."""
@@ -216,6 +242,9 @@ class _Handler(BaseHTTPRequestHandler):
         if held or gate.cut == listener.upstream:
             self.close_connection = True
             return
+        if "watch" in parse_qs(urlsplit(self.path).query):
+            self._stream(gate)
+            return
         status, answer = self._forward(body)
         gate.note(Sent(what, self.command, self.path, mutating, status))
         if (hold and hold.moment is Moment.AFTER and not hold.stop(what)) or not answer:
@@ -226,17 +255,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forward(self, body: bytes) -> tuple[int | None, bytes]:
         """Return the server's status and the bytes to answer; as much of the answer as the server gave."""
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP}
-        listener = cast("_Listener", self.server)
-        name = urlsplit(listener.upstream).netloc
-        trusted = listener.trusted
-        server = (
-            HTTPSConnection(name, timeout=LONGEST, context=trusted)
-            if trusted
-            else HTTPConnection(name, timeout=LONGEST)
-        )
+        server = self._server(LONGEST)
         try:
-            server.request(self.command, self.path, body or None, headers)
+            server.request(self.command, self.path, body or None, self._passed_on())
             response = server.getresponse()
             try:
                 content, whole = response.read(), True
@@ -249,11 +270,51 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             server.close()
 
+    def _stream(self, gate: Gate) -> None:
+        """Pass an answer on as it comes, to its end: the end is passed on only if the server itself ended it."""
+        self.close_connection = True
+        upstream, server = cast("_Listener", self.server).upstream, self._server(SILENCE)
+        try:
+            server.connect()
+            with gate.streaming(upstream, server.sock) as begins:
+                if not begins:
+                    return
+                server.request(self.command, self.path, None, self._passed_on())
+                response = server.getresponse()
+                gate.note(Sent("watch", self.command, self.path, mutating=False, status=response.status))
+                self.connection.sendall(_head(response) + b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+                while part := response.read1(65536):
+                    self.connection.sendall(b"%x\r\n%b\r\n" % (len(part), part))
+                if gate.cut != upstream:
+                    self.connection.sendall(b"0\r\n\r\n")
+        except (OSError, HTTPException):
+            return
+        finally:
+            server.close()
+
+    def _passed_on(self) -> dict[str, str]:
+        return {name: value for name, value in self.headers.items() if name.lower() not in HOP}
+
+    def _server(self, seconds: float) -> HTTPConnection:
+        listener = cast("_Listener", self.server)
+        name, trusted = urlsplit(listener.upstream).netloc, listener.trusted
+        return (
+            HTTPSConnection(name, timeout=seconds, context=trusted)
+            if trusted
+            else HTTPConnection(name, timeout=seconds)
+        )
+
 
 def _bytes(response: HTTPResponse, content: bytes, *, whole: bool) -> bytes:
-    lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
-    lines += [f"{name}: {value}" for name, value in response.getheaders() if name.lower() not in HOP]
-    text = "\r\n".join(lines)
+    length = response.getheader("Content-Length")
     if whole and response.status != HTTPStatus.NO_CONTENT:
-        text = re.sub(r"(?i)\r\ncontent-length: *\d+", "", text) + f"\r\nContent-Length: {len(content)}"
-    return f"{text}\r\n\r\n".encode("latin-1") + content
+        length = str(len(content))
+    head = _head(response) + (f"\r\nContent-Length: {length}".encode() if length is not None else b"")
+    return head + b"\r\n\r\n" + content
+
+
+def _head(response: HTTPResponse) -> bytes:
+    """Return the first line and the headers, but what they say about the length."""
+    lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
+    lines += [f"{name}: {value}" for name, value in response.getheaders() if name.lower() not in NOT_PASSED_ON]
+    return "\r\n".join(lines).encode("latin-1")

@@ -33,7 +33,6 @@ RECORDS = "records-"
 DOCUMENT = "document"
 ELSEWHERE = "elsewhere"
 """The target of another cluster: another namespace."""
-ROLES = {"apps": "keyturn-deliveries", ELSEWHERE: "keyturn-deliveries", "notes": "keyturn-records"}
 KINDS = {"keys": "record", "slots": "claim"}
 """What is at <prefix>/keys/<id> and <prefix>/slots/<uuid>."""
 PATIENCE = 60.0
@@ -112,6 +111,9 @@ class Store(Protocol):
     def document(self, path: str) -> str | None:
         """Return the text of a record or a claim."""
 
+    def documents(self, path: str) -> tuple[Version, ...]:
+        """Return every version of a record or a claim, oldest first."""
+
 
 class VaultStore:
     """A prefix of an OpenBao."""
@@ -173,6 +175,10 @@ class VaultStore:
         text: str = data["data"][DOCUMENT]
         return text
 
+    def documents(self, path: str) -> tuple[Version, ...]:
+        """Return the versions that the server keeps."""
+        return self.history(path, DOCUMENT)
+
 
 class KubernetesStore:
     """Namespaces of an API server: two for deliveries, one for records.
@@ -180,18 +186,23 @@ class KubernetesStore:
     They are entered with the roles that docs/targets.md prints, and nothing else.
     """
 
-    deliveries, records = "apps", "notes"
+    def __init__(self, cluster: Cluster, spaces: Mapping[str, str] | None = None) -> None:
+        """Make the login and, if none are given, the namespaces.
 
-    def __init__(self, cluster: Cluster) -> None:
-        """Make the namespaces and the login."""
+        `spaces` are those by target: the first one for deliveries, the last one for records.
+        """
         self._cluster = cluster
-        self._spaces = {target: cluster.namespace() for target in ROLES}
+        self._spaces = dict(spaces or {target: cluster.namespace() for target in ("apps", ELSEWHERE, "notes")})
+        self.deliveries, *_, self.records = self._spaces
         self.address = cluster.origin
         self.token = self.another()
 
     def another(self) -> str:
         """Return the token of one more user, once the API server knows its roles."""
-        rights = {self._spaces[target]: documented_rules(role) for target, role in ROLES.items()}
+        roles = {
+            target: "keyturn-records" if target == self.records else "keyturn-deliveries" for target in self._spaces
+        }
+        rights = {self._spaces[target]: documented_rules(role) for target, role in roles.items()}
         token = self._cluster.user(rights)
         wait_until(lambda: self._may_enter(token), "the roles to be known to the API server")
         return token
@@ -245,8 +256,12 @@ class KubernetesStore:
 
     def document(self, path: str) -> str | None:
         """Return the text of a record or a claim: its Secret is named by a hash of its path."""
-        found = self._get(self._spaces[self.records], f"keyturn-{hashlib.sha256(path.encode()).hexdigest()[:40]}")
+        found = self._get(self._spaces[self.records], _hashed(path))
         return base64.b64decode(found["data"][DOCUMENT]).decode() if found else None
+
+    def documents(self, path: str) -> tuple[Version, ...]:
+        """Return what the audit log says."""
+        return self.history(_hashed(path), DOCUMENT, self.records)
 
     def _space(self, target: str) -> str:
         return self._spaces[target or self.deliveries]
@@ -290,6 +305,10 @@ def kind_in_kubernetes(verb: str, path: str, body: bytes) -> tuple[str, bool]:
 
 def _secret(namespace: str, name: str) -> str:
     return f"/api/v1/namespaces/{namespace}/secrets/{name}"
+
+
+def _hashed(path: str) -> str:
+    return f"keyturn-{hashlib.sha256(path.encode()).hexdigest()[:40]}"
 
 
 def _moment(text: str) -> float:

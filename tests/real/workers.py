@@ -11,11 +11,12 @@ import itertools
 import random
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from keyturn.core.record import parse_record
 from tests.real.consumer import consuming
 from tests.real.environment import LEASE, SETTLE, Servers, Site
 from tests.real.promise import breaches, noise
@@ -30,8 +31,6 @@ ENDS = {0, 143}
 EVERY, OVERLAP = "8s", "4s"
 LANES, EACH = 5, 4
 """So many sites at a time, and so many strikes at each."""
-LONGEST = 20.0
-"""Seconds after which nobody waits for an effect any more: the strike comes at whatever is going on."""
 
 
 class How(StrEnum):
@@ -65,44 +64,89 @@ class Struck:
     generations: int
     mints: int
     twice: int
-    """Mints that no write of the record allowed."""
+    """Mints that no write of the record before them allowed."""
     calls: int
     refused: int
     outage: float
     """Seconds for which a delivery of an `alternating` key held a dead secret."""
     wrong: tuple[str, ...]
+    changes_of_hands: tuple[float, ...]
+    """Seconds until another worker had what the struck one had, where that happened."""
     seconds: float = 0.0
 
 
+class Workplace(Site):
+    """A site whose keys are worked on by processes that run all the time."""
+
+    longest = 20.0
+    """Seconds after which nobody waits for an effect any more: the strike comes at whatever is going on."""
+
+    @property
+    def steady(self) -> list[str]:
+        """The keys whose consumers are never refused."""
+        return [key for key, entry in self.keys.items() if entry["rotation"]["strategy"] == "alternating"]
+
+    def lasts(self, how: How, chance: random.Random) -> float:
+        """Return for how many seconds a worker that is struck does nothing."""
+        return chance.uniform(*{How.KILL: (0, 2), How.PAUSE: (LEASE + SETTLE, 15), How.CUT: (1, LEASE + SETTLE)}[how])
+
+    def prepare(self) -> None:
+        """Make the keys, at rest; from then on they are to be rotated again and again."""
+        for key, strategy in KEYS.items():
+            self.existing(key, strategy)
+            self.keys[key]["deliver"].append(self.delivery(self.path(key), ELSEWHERE))
+        self.come_to_rest(OVERLAP)
+        for key in KEYS:
+            self.keys[key]["rotation"]["every"] = EVERY
+
+    def starting(self, name: str, gate: Gate) -> Callable[[], Run]:
+        """Return how a worker is started, on a machine of its own, with logins of its own that pass its gate."""
+        logins = self.logins(gate)
+        return lambda: self.start(*COMMAND, machine=name, logins=logins)
+
+    def urge(self) -> None:
+        """See to it that there is something to do."""
+
+    def meanwhile(self, struck: str, seconds: float) -> None:
+        """Let so much time pass in which one worker does nothing."""
+        time.sleep(seconds)
+
+    def calm(self) -> Iterator[str]:
+        """See to it that there is nothing more to do, while the workers run; yield what is wrong then."""
+        for key in KEYS:
+            del self.keys[key]["rotation"]["every"]
+        return iter(())
+
+    def changes_of_hands(self) -> tuple[float, ...]:
+        """Return the seconds from each strike to the moment at which another worker had what the struck one had."""
+        return ()
+
+
 class Worker:
-    """One process, on a machine of its own, with logins of its own: by them the relays know what it sends."""
+    """One process: by its logins or its ways the relays know what it sends."""
 
-    def __init__(self, site: Site, number: int, command: tuple[str, ...] = COMMAND) -> None:
+    def __init__(self, site: Workplace, number: int) -> None:
         """Start it."""
-        self.gate = Gate()
-        self._site, self._command, self._machine = site, command, f"machine-{number}"
-        self._logins = site.logins(self.gate)
+        self.gate, self.name = Gate(), f"machine-{number}"
+        self._site, self._start = site, site.starting(self.name, self.gate)
         self._run = self._start()
-
-    def _start(self) -> Run:
-        return self._site.start(*self._command, machine=self._machine, logins=self._logins)
 
     def suffer(self, how: How, chance: random.Random) -> None:
         """Let it happen, and let it be over. A request that is held breaks, before its server or after it."""
+        seconds = self._site.lasts(how, chance)
         if how is How.KILL:
             self._run.kill()
-            self.gate.open()
-            time.sleep(chance.uniform(0, 2))
-            self._run = self._start()
         elif how is How.PAUSE:
             self._run.signal(signal.SIGSTOP)
-            self.gate.open()
-            time.sleep(LEASE + SETTLE + chance.uniform(0, 4))
+        else:
+            self.gate.cut_off(self._site.store.address)
+        self.gate.open()
+        self._site.meanwhile(self.name, seconds)
+        if how is How.KILL:
+            self._run = self._start()
+        elif how is How.PAUSE:
             self._run.signal(signal.SIGCONT)
         else:
-            self.gate.cut = self._site.store.address
-            self.gate.open()
-            time.sleep(chance.uniform(1, LEASE + SETTLE))
             self.gate.cut = ""
 
     def end(self) -> int:
@@ -112,24 +156,30 @@ class Worker:
         return self._run.wait()
 
 
-def strikes(number: int, chance: random.Random) -> list[Strike]:
-    """Return so many: each way at each kind of effect, before and after it; the others by chance."""
+def strikes(number: int, seed: int = 1) -> list[Strike]:
+    """Return so many, mixed: each way at each kind of effect, before and after it; the others by chance."""
+    chance = random.Random(seed)
     at = itertools.product(How, ("record", "regenerate", "delivery"), (Moment.BEFORE, Moment.AFTER))
     every = [Strike(*one) for one in at]
     chance.shuffle(every)
-    return [every[n] if n < len(every) else Strike(chance.choice(tuple(How))) for n in range(number)]
+    found = [every[n] if n < len(every) else Strike(chance.choice(tuple(How))) for n in range(number)]
+    chance.shuffle(found)
+    return found
 
 
-def happen(strike: Strike, workers: Sequence[Worker], chance: random.Random) -> Strike:
+def happen(site: Workplace, strike: Strike, workers: Sequence[Worker], chance: random.Random) -> Strike:
     """Strike the worker that comes to the effect first; return what really happened."""
     struck = chance.choice(workers)
     if strike.what:
-        nth, end = chance.randrange(1, 3), time.monotonic() + LONGEST
+        nth = chance.randrange(1, 3)
         holds = [(worker, worker.gate.on(strike.what, strike.moment, nth)) for worker in workers]
         reached: list[Worker] = []
-        while not reached and time.monotonic() < end:
-            time.sleep(0.01)
-            reached = [worker for worker, hold in holds if hold.reached.is_set()]
+
+        def met() -> bool:
+            reached[:] = [worker for worker, hold in holds if hold.reached.is_set()]
+            return bool(reached)
+
+        _until(site, met, site.longest)
         if reached:
             struck = reached[0]
         else:
@@ -138,20 +188,37 @@ def happen(strike: Strike, workers: Sequence[Worker], chance: random.Random) -> 
             if worker is not struck:
                 hold.let_go()
     else:
-        time.sleep(chance.uniform(0, LONGEST / 2))
+        _until(site, lambda: False, chance.uniform(0, 10))
     struck.suffer(strike.how, chance)
     return strike
 
 
-def two_workers(shared: Servers, number: int, seed: int = 1) -> Struck:
-    """Strike so often, at sites that are worked on side by side."""
-    start, chance = time.monotonic(), random.Random(seed)
-    planned = strikes(number, chance)
-    chance.shuffle(planned)
-    shares = [planned[begin : begin + EACH] for begin in range(0, number, EACH)]
+def _until(site: Workplace, condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition() and time.monotonic() < end:
+        site.urge()
+        time.sleep(0.01)
+
+
+def of_runs(shared: Servers) -> Workplace:
+    """Return a site for two `keyturn run`: deliveries to two clusters, and records in the OpenBao."""
+    return Workplace(replace(shared, apart=True))
+
+
+def two_workers(
+    shared: Servers,
+    planned: Sequence[Strike],
+    place: Callable[[Servers], Workplace] = of_runs,
+    *,
+    seed: int = 1,
+    each: int = EACH,
+) -> Struck:
+    """Let all of them happen, `each` at one site; sites are worked on side by side."""
+    start = time.monotonic()
+    shares = [planned[begin : begin + each] for begin in range(0, len(planned), each)]
     with ThreadPoolExecutor(LANES) as pool:
         chances = [random.Random(f"{seed}/{number}") for number in range(len(shares))]
-        found = list(pool.map(lambda one: _site(replace(shared, apart=True), *one), zip(shares, chances, strict=True)))
+        found = list(pool.map(lambda one: _site(place(shared), *one), zip(shares, chances, strict=True)))
     return Struck(
         strikes=tuple(strike for one in found for strike in one.strikes),
         generations=sum(one.generations for one in found),
@@ -161,39 +228,34 @@ def two_workers(shared: Servers, number: int, seed: int = 1) -> Struck:
         refused=sum(one.refused for one in found),
         outage=sum(one.outage for one in found),
         wrong=tuple(what for one in found for what in one.wrong),
+        changes_of_hands=tuple(seconds for one in found for seconds in one.changes_of_hands),
         seconds=time.monotonic() - start,
     )
 
 
-def _site(shared: Servers, planned: list[Strike], chance: random.Random) -> Struck:
-    with Site(shared) as site:
-        for key, strategy in KEYS.items():
-            site.existing(key, strategy)
-            site.keys[key]["deliver"].append(site.delivery(site.path(key), ELSEWHERE))
-        site.come_to_rest(OVERLAP)
-        before = {key: site.mints(key) for key in KEYS}
-        for key in KEYS:
-            site.keys[key]["rotation"]["every"] = EVERY
-        with consuming(site, ["swap"]) as seen:
+def _site(place: Workplace, planned: Sequence[Strike], chance: random.Random) -> Struck:
+    with place as site:
+        site.prepare()
+        before = {key: site.mints(key) for key in site.keys}
+        with consuming(site, site.steady) as seen:
             workers = [Worker(site, number) for number in range(2)]
-            done = tuple(happen(one, workers, chance) for one in planned)
-            codes = [worker.end() for worker in workers]
-            for key in KEYS:
-                del site.keys[key]["rotation"]["every"]
-            wrong = [f"a worker ends with {code}" for code in codes if code not in ENDS]
+            done = tuple(happen(site, one, workers, chance) for one in planned)
+            wrong = [*site.calm()]
+            wrong += [f"a worker ends with {code}" for code in [one.end() for one in workers] if code not in ENDS]
             wrong += _at_rest(site)
         where = f"{site.id}, {', '.join(f'{one.how} {one.where}' for one in done)}"
-        again = [f"{key}: {what}" for key in KEYS for what in twice(site, key)]
-        records = [record for key in KEYS if (record := site.record(key))]
+        again = [f"{key}: {what}" for key in site.keys for what in unwritten(site, key)]
+        records = [record for key in site.keys if (record := site.record(key))]
         return Struck(
             strikes=done,
             generations=sum(record.generation - 1 for record in records),
-            mints=sum(site.mints(key) - before[key] for key in KEYS),
+            mints=sum(site.mints(key) - before[key] for key in site.keys),
             twice=len(again),
             calls=sum(one.calls for one in seen.values()),
             refused=sum(one.refused + one.other for one in seen.values()),
-            outage=site.outage("swap"),
+            outage=sum(site.outage(key) for key in site.steady),
             wrong=tuple(f"{where}: {what}" for what in (*wrong, *again)),
+            changes_of_hands=site.changes_of_hands(),
         )
 
 
@@ -202,23 +264,26 @@ def _at_rest(site: Site) -> Iterator[str]:
     run = site.apply()
     if run.code != 0:
         yield f"once nothing was in the way, apply ends with {run.code}: {run.out}"
-    site.wait_for_overlap("swap")
+    for key in site.keys:
+        site.wait_for_overlap(key)
     if loud := noise(site):
         yield f"a further apply changes {loud}"
-    for key in KEYS:
+    for key in site.keys:
         yield from breaches(site, key)
 
 
-def twice(site: Site, key: str) -> Iterator[str]:
-    """Yield each mint that nothing allowed: each has its own write of the record before it, since the mint before.
+def unwritten(site: Site, key: str) -> Iterator[str]:
+    """Yield each mint that nothing allowed: the last write of the record before it has an intent, for this mint only.
 
-    The times are those of the OpenBao and of the API, which answered the write before the mint was sent.
+    The times are those of the store of the records and of the API. The write was answered before the mint was sent.
     """
     state, mine = site.sandbox.state, site.account(key)
-    written = [version.since for version in site.notes.history(f"{site.prefix}/keys/{key}", "document")]
-    mints = sorted(
-        secret.minted_at for secret in state.secrets.values() if secret.uuid in mine and secret.by == "regenerate"
-    )
-    for first, second in itertools.pairwise(mints):
-        if not any(first < moment < second for moment in written):
-            yield f"minted twice within {second - first:.3f} s under one write of its record"
+    writes = [version for version in site.notes.documents(f"{site.prefix}/keys/{key}") if version.value]
+    mints = sorted(one.minted_at for one in state.secrets.values() if one.uuid in mine and one.by == "regenerate")
+    used = -1
+    for mint in mints:
+        last = sum(version.since < mint for version in writes) - 1
+        text = writes[last].value if last > used else None
+        if text is None or parse_record(text, where=key).intent is None:
+            yield f"the mint at {mint:.3f} has no write of its record before it"
+        used = max(used, last)
