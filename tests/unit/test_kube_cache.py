@@ -55,11 +55,11 @@ def changed(version: int = 5, *, status: dict[str, Any] | None = None, **metadat
 
 def test_it_keeps_little(cache: Cache) -> None:
     """No field managers, and no annotations of others."""
-    whole = changed(6, annotations={"keyturn.dev/rotate": "x", "kubectl": "y" * 1000}, managedFields=[{"manager": "m"}])
-    cache.key(BOT, whole)
+    written = {"keyturn.dev/rotate": "x" * 250_000, "keyturn.dev/note": "y" * 250_000, "kubectl": "z" * 1000}
+    cache.key(BOT, changed(6, annotations=written, managedFields=[{"manager": "m"}]))
     found = cache.key_now(BOT)
     assert found is not None
-    assert found.metadata.annotations == {"keyturn.dev/rotate": "x"}
+    assert found.metadata.annotations == {"keyturn.dev/rotate": "x" * 1024}
     assert "managed" not in str(found.model_dump())
 
 
@@ -74,6 +74,26 @@ def test_what_others_change_marks_the_key(cache: Cache, heard: Heard, metadata: 
     cache.key(BOT, changed(6, **metadata))
     assert heard.taken() == [MARKED]
     assert cache.view("team").version > before
+
+
+@pytest.mark.parametrize("name", ["keyturn.dev/note", "keyturn.dev/release", "keyturn.dev/rotated"])
+def test_an_annotation_that_asks_a_key_for_nothing_marks_nothing(cache: Cache, heard: Heard, name: str) -> None:
+    """Otherwise its owner could let the whole account be listed again and again."""
+    before = cache.view("team").version
+    cache.key(BOT, changed(6, annotations={name: "1"}))
+    assert heard.taken() == []
+    assert cache.view("team").version == before
+
+
+@pytest.mark.parametrize("name", ["keyturn.dev/note", "keyturn.dev/rotate"])
+def test_an_annotation_that_asks_an_account_for_nothing_wakes_nobody(cache: Cache, heard: Heard, name: str) -> None:
+    """Only a release does."""
+    before = cache.view("team").version
+    whole = cluster_account_object()
+    whole["metadata"]["annotations"] = {name: "1"}
+    cache.account(CLUSTER_ACCOUNT, TEAM, whole)
+    assert heard.taken() == []
+    assert cache.view("team").version == before
 
 
 def test_a_status_marks_nothing(cache: Cache, heard: Heard) -> None:

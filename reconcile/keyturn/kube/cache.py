@@ -16,6 +16,8 @@ from keyturn.kube.resources import (
     CLUSTER_ACCOUNT,
     KEY,
     Account,
+    RELEASE,
+    ROTATE,
     AccountResource,
     ClusterAccountResource,
     KeyResource,
@@ -234,7 +236,8 @@ def _by_others(one: Account | KeyResource | None) -> object:
     if one is None:
         return None
     metadata = one.metadata
-    return metadata.uid, metadata.generation, metadata.annotations, metadata.deletion_timestamp
+    asked = metadata.annotations.get(ROTATE if isinstance(one, KeyResource) else RELEASE)
+    return metadata.uid, metadata.generation, asked, metadata.deletion_timestamp
 
 
 def _of_look(one: KeyResource | None) -> object:

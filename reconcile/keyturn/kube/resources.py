@@ -33,6 +33,8 @@ ROTATE = f"{GROUP}/rotate"
 """Annotation of a ModelAccessKey: a reason for which the key rotates, once for each new text."""
 RELEASE = f"{GROUP}/release"
 """Annotation of an account: what a brake held back is allowed once, such as `rotations=40`."""
+LONGEST_ANNOTATION = 1024
+"""Characters of an annotation that are read."""
 FINALIZER = f"{GROUP}/keys"
 """Of a ModelAccessKey with `deletionPolicy: Delete` that has API keys: it goes after they are gone."""
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
@@ -335,8 +337,8 @@ class Metadata(_Part):
     @field_validator("annotations")
     @classmethod
     def _ours(cls, found: dict[str, str]) -> dict[str, str]:
-        """Keep our own: those of others can be large."""
-        return {name: text for name, text in found.items() if name.startswith(f"{GROUP}/")}
+        """Keep what is read, and of that the beginning: the rest can be large."""
+        return {name: found[name][:LONGEST_ANNOTATION] for name in (ROTATE, RELEASE) if name in found}
 
 
 class KeyResource(_Part):
