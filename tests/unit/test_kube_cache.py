@@ -172,7 +172,7 @@ def secret(manager: str, *, at: str = "2026-11-29T12:00:01Z") -> dict[str, Any]:
 def test_a_secret_that_others_change_is_verified(cache: Cache, heard: Heard) -> None:
     """A write of our own needs no second look; what is gone always does."""
     place, verify = ("payments", "bot"), Changed("team", ("payments.bot",), verify=True)
-    cache.secret(place, secret("keyturn-0a1b"))
+    cache.secret(place, secret("keyturn-0a1b2c3d"))
     assert heard.taken() == []
     cache.secret(place, secret("kubectl"))
     assert heard.taken() == [verify]
@@ -189,6 +189,15 @@ def test_who_wrote_last_is_told_by_the_field_managers() -> None:
     assert written_by_us(secret("keyturn"))
     assert not written_by_us(secret("kubectl", at="2026-11-29T12:00:00Z"))
     assert not written_by_us({"metadata": {}})
+
+
+@pytest.mark.parametrize(
+    "manager", ["keyturn-ui", "keyturned", "keyturn-0a1b2c3d4e", "keyturn-", "Keyturn", "keyturn\n"]
+)
+def test_a_client_with_a_name_like_ours_is_another_one(manager: str) -> None:
+    """Its change of a Secret is looked at."""
+    assert not written_by_us(secret(manager))
+    assert written_by_us(secret("keyturn-0a1b2c3d"))
 
 
 def test_what_cannot_be_read_is_named(cache: Cache) -> None:
