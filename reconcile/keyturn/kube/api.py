@@ -26,7 +26,7 @@ PLURALS = {KEY: "modelaccesskeys", ACCOUNT: "keyturnaccounts", CLUSTER_ACCOUNT: 
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _BY = {"fieldManager": MANAGER}
 _TOKEN = re.compile(r"dop_v1_[0-9A-Za-z_-]+")
-"""A personal access token of DigitalOcean. Whoever may name a Secret may name one that holds something else."""
+"""A personal access token of DigitalOcean. A resource may name a Secret that holds something else."""
 
 
 class Api:
