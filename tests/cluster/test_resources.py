@@ -114,6 +114,33 @@ def test_a_rule_of_accounts_refuses(resources: Resources, namespace: str, spec: 
         assert f": {text}" in message(caught)
 
 
+@pytest.mark.parametrize("name", ["../../keyturn-system/secrets/do-token", "team#x", "team?x", "a/b", "a\nb", "a..b"])
+def test_a_name_leads_nowhere_else(resources: Resources, namespace: str, name: str) -> None:
+    """The API server refuses it, of an account, of a Secret and of a namespace, and an account that climbs the path."""
+    with pytest.raises(httpx.HTTPStatusError) as caught:
+        resources.make(namespace, "wrong", accountRef={"name": name})
+    assert "spec.accountRef.name in body should match" in message(caught)
+    for place in ({"namespace": namespace, "name": name}, {"namespace": name, "name": "do-token"}):
+        with pytest.raises(httpx.HTTPStatusError) as caught:
+            resources.account("wrong", tokenSecretRef=place)
+        assert "spec.tokenSecretRef.name" in message(caught)
+        assert "in body should match" in message(caught)
+    own = {
+        "apiVersion": API,
+        "kind": ACCOUNT,
+        "metadata": {"name": "wrong"},
+        "spec": {"tokenSecretRef": {"name": name}},
+    }
+    with pytest.raises(httpx.HTTPStatusError) as caught:
+        resources.cluster.call("POST", f"{HOME}/namespaces/{namespace}/keyturnaccounts", own)
+    assert "spec.tokenSecretRef.name in body should match" in message(caught)
+    own["spec"] = {"tokenSecretRef": {"name": "do-token", "key": name}}
+    if name != "a..b":
+        with pytest.raises(httpx.HTTPStatusError) as caught:
+            resources.cluster.call("POST", f"{HOME}/namespaces/{namespace}/keyturnaccounts", own)
+        assert "spec.tokenSecretRef.key in body should match" in message(caught)
+
+
 def test_the_name_of_an_account_has_a_limit(resources: Resources) -> None:
     """Its records could not be named otherwise."""
     with pytest.raises(httpx.HTTPStatusError) as caught:

@@ -52,7 +52,7 @@ EVERYTHING: dict[str, Any] = {
     "nodeSelector": {"kubernetes.io/os": "linux"},
     "tolerations": [{"operator": "Exists"}],
     "affinity": {"podAntiAffinity": {}},
-    "priorityClassName": "high",
+    "priorityClassName": "true",
     "volumes": [{"name": "ca", "configMap": {"name": "ca"}}],
     "volumeMounts": [{"name": "ca", "mountPath": "/etc/ca", "readOnly": True}],
 }
@@ -147,7 +147,7 @@ def test_all_values_arrive(render: Render) -> None:
     assert [one["name"] for one in container["volumeMounts"]] == ["temporary", "ca"]
     assert [one["name"] for one in pod["spec"]["volumes"]] == ["temporary", "ca"]
     assert pod["spec"]["imagePullSecrets"] == [{"name": "pull"}]
-    assert pod["spec"]["priorityClassName"] == "high"
+    assert pod["spec"]["priorityClassName"] == "true"
     assert pod["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
     assert pod["spec"]["tolerations"] == [{"operator": "Exists"}]
     assert pod["spec"]["affinity"] == {"podAntiAffinity": {}}
@@ -158,6 +158,23 @@ def test_all_values_arrive(render: Render) -> None:
     policy = one_of(found, "NetworkPolicy")["spec"]
     assert policy["ingress"][0]["from"] == [{"namespaceSelector": {}}]
     assert [one["port"] for one in policy["egress"][1]["ports"]] == [443, 6443, 8200]
+
+
+@pytest.mark.parametrize(
+    ("values", "accounts"),
+    [
+        ({}, []),
+        ({"accounts": "all"}, []),
+        ({"accounts": "all", "crds": {"install": False}}, []),
+        ({"accounts": ["team-b"], "crds": {"install": False}}, ["--account", "team-b"]),
+    ],
+)
+def test_a_release_without_definitions_says_which_accounts_it_has(
+    render: Render, values: dict[str, Any], accounts: list[str]
+) -> None:
+    """Another one may have the definitions, and every account."""
+    pod = one_of(documents(render(LEAST | values)), "Deployment")["spec"]["template"]["spec"]
+    assert pod["containers"][0]["args"][3:] == accounts
 
 
 def test_a_tenant_gets_a_role_of_its_own(render: Render) -> None:
@@ -240,7 +257,9 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({**LEAST, "tenants": [{"namespace": "a"}] * 2}, "tenants: the namespace a has two entries"),
     ({"image": {"digest": "latest"}}, "at '/image/digest': 'latest' does not match pattern"),
     ({"image": {"repository": "a", "tags": "1"}}, "at '/image': additional properties 'tags' not allowed"),
-    ({"accounts": "team"}, "at '/accounts': got string, want array"),
+    ({"accounts": "team"}, "at '/accounts': value must be 'all'"),
+    ({**LEAST, "crds": {"install": False}}, "accounts is empty: with crds.install=false another release may work on"),
+    ({"priorityClassName": "a\nhostNetwork: true"}, "at '/priorityClassName': "),
     ({"accounts": ["a/b/c"]}, "at '/accounts/0': 'a/b/c' does not match pattern"),
     ({"env": [{"name": "POD_NAME", "value": "x"}]}, "at '/env/0/name': 'not' failed"),
     ({"env": [{"name": "A", "value": 1}]}, "at '/env/0/value': got number, want string"),

@@ -239,10 +239,11 @@ def test_a_finalizer_that_meets_a_change_is_tried_again(stage: Stage) -> None:
         ("rotations=904", (904, 0, 0, 0)),
         ("deletes=2 removals=30,unproven=1", (0, 2, 30, 1)),
         ("everything", (0, 0, 0, 0)),
+        ("norotations=40 rotations=1234567 deletes=2x removals=-1,unproven=3", (0, 0, 0, 3)),
     ],
 )
 def test_a_release_has_numbers(stage: Stage, text: str, numbers: tuple[int, ...]) -> None:
-    """A text without any allows nothing."""
+    """A text without any allows nothing, and a word counts as a whole or not at all."""
     assert stage.account.release() is None
     stage.change(TEAM, annotations={"keyturn.dev/release": text})
     found = stage.account.release()

@@ -55,11 +55,11 @@ def changed(version: int = 5, *, status: dict[str, Any] | None = None, **metadat
 
 def test_it_keeps_little(cache: Cache) -> None:
     """No field managers, and no annotations of others."""
-    whole = changed(6, annotations={"keyturn.dev/rotate": "x", "kubectl": "y" * 1000}, managedFields=[{"manager": "m"}])
-    cache.key(BOT, whole)
+    written = {"keyturn.dev/rotate": "x" * 250_000, "keyturn.dev/note": "y" * 250_000, "kubectl": "z" * 1000}
+    cache.key(BOT, changed(6, annotations=written, managedFields=[{"manager": "m"}]))
     found = cache.key_now(BOT)
     assert found is not None
-    assert found.metadata.annotations == {"keyturn.dev/rotate": "x"}
+    assert found.metadata.annotations == {"keyturn.dev/rotate": "x" * 1024}
     assert "managed" not in str(found.model_dump())
 
 
@@ -74,6 +74,26 @@ def test_what_others_change_marks_the_key(cache: Cache, heard: Heard, metadata: 
     cache.key(BOT, changed(6, **metadata))
     assert heard.taken() == [MARKED]
     assert cache.view("team").version > before
+
+
+@pytest.mark.parametrize("name", ["keyturn.dev/note", "keyturn.dev/release", "keyturn.dev/rotated"])
+def test_an_annotation_that_asks_a_key_for_nothing_marks_nothing(cache: Cache, heard: Heard, name: str) -> None:
+    """Otherwise its owner could let the whole account be listed again and again."""
+    before = cache.view("team").version
+    cache.key(BOT, changed(6, annotations={name: "1"}))
+    assert heard.taken() == []
+    assert cache.view("team").version == before
+
+
+@pytest.mark.parametrize("name", ["keyturn.dev/note", "keyturn.dev/rotate"])
+def test_an_annotation_that_asks_an_account_for_nothing_wakes_nobody(cache: Cache, heard: Heard, name: str) -> None:
+    """Only a release does."""
+    before = cache.view("team").version
+    whole = cluster_account_object()
+    whole["metadata"]["annotations"] = {name: "1"}
+    cache.account(CLUSTER_ACCOUNT, TEAM, whole)
+    assert heard.taken() == []
+    assert cache.view("team").version == before
 
 
 def test_a_status_marks_nothing(cache: Cache, heard: Heard) -> None:
@@ -152,7 +172,7 @@ def secret(manager: str, *, at: str = "2026-11-29T12:00:01Z") -> dict[str, Any]:
 def test_a_secret_that_others_change_is_verified(cache: Cache, heard: Heard) -> None:
     """A write of our own needs no second look; what is gone always does."""
     place, verify = ("payments", "bot"), Changed("team", ("payments.bot",), verify=True)
-    cache.secret(place, secret("keyturn-0a1b"))
+    cache.secret(place, secret("keyturn-0a1b2c3d"))
     assert heard.taken() == []
     cache.secret(place, secret("kubectl"))
     assert heard.taken() == [verify]
@@ -169,6 +189,15 @@ def test_who_wrote_last_is_told_by_the_field_managers() -> None:
     assert written_by_us(secret("keyturn"))
     assert not written_by_us(secret("kubectl", at="2026-11-29T12:00:00Z"))
     assert not written_by_us({"metadata": {}})
+
+
+@pytest.mark.parametrize(
+    "manager", ["keyturn-ui", "keyturned", "keyturn-0a1b2c3d4e", "keyturn-", "Keyturn", "keyturn\n"]
+)
+def test_a_client_with_a_name_like_ours_is_another_one(manager: str) -> None:
+    """Its change of a Secret is looked at."""
+    assert not written_by_us(secret(manager))
+    assert written_by_us(secret("keyturn-0a1b2c3d"))
 
 
 def test_what_cannot_be_read_is_named(cache: Cache) -> None:

@@ -137,7 +137,8 @@ class KubeAccount:
         text = account.metadata.annotations.get(RELEASE, "") if account else ""
         if not text or account is None:
             return None
-        found = {what: int(number) for what, number in _PART.findall(text)}
+        words = map(_PART.fullmatch, text.replace(",", " ").split())
+        found = {word[1]: int(word[2]) for word in words if word}
         allowed = Allowed(found.get("removals", 0), found.get("unproven", 0))
         token = f"{account.metadata.uid} {account.metadata.resource_version} {text}"
         return Release(token, found.get("rotations", 0), found.get("deletes", 0), allowed)

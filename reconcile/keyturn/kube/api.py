@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from http import HTTPStatus
@@ -24,6 +25,8 @@ API = f"{GROUP}/{VERSION}"
 PLURALS = {KEY: "modelaccesskeys", ACCOUNT: "keyturnaccounts", CLUSTER_ACCOUNT: "clusterkeyturnaccounts"}
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 _BY = {"fieldManager": MANAGER}
+_TOKEN = re.compile(r"dop_v1_[0-9A-Za-z_-]+")
+"""A personal access token of DigitalOcean. A resource may name a Secret that holds something else."""
 
 
 class Api:
@@ -43,7 +46,7 @@ class Api:
         return facts_of(answer.body)
 
     def token(self, name: Name, key: str) -> Secret:
-        """Return the account token of a key of a Secret. Raises CredentialError if there is none."""
+        """Return the account token of a key of a Secret. Raises CredentialError if there is none, or another value."""
         where = f"secret {name[0]}/{name[1]}"
         action = _action(where, "read the account token", "secrets", "get")
         answer = self._server.ask(action, Request("GET", _secret(name), {}))
@@ -52,11 +55,17 @@ class Api:
         self._good(answer, action)
         data = answer.body.get("data")
         value = data.get(key) if isinstance(data, Mapping) else None
+        text = ""
         # The error of the decoder would hold the value. Raise ours below, so that it has no such context.
         with suppress(binascii.Error, ValueError):
-            if isinstance(value, str) and (text := base64.b64decode(value, validate=True).decode("ascii").strip()):
-                return Secret(text)
-        raise CredentialError("there is no account token", where=where, evidence=f"its key {key!r} has none")
+            text = base64.b64decode(value, validate=True).decode("ascii").strip() if isinstance(value, str) else ""
+        if not text:
+            raise CredentialError("there is no account token", where=where, evidence=f"its key {key!r} has none")
+        if not _TOKEN.fullmatch(text):
+            remedy = "The operator sends no other value to DigitalOcean. Put a personal access token there."
+            evidence = f"the value of its key {key!r} does not look like dop_v1_…"
+            raise CredentialError("this is not an account token", where=where, evidence=evidence, remedy=remedy)
+        return Secret(text)
 
     def patch(self, kind: str, name: Name, body: Mapping[str, object], part: str = "") -> Mapping[str, object] | None:
         """Merge into a resource, or into its `part` such as `status`, and return it.

@@ -6,6 +6,7 @@ of a status marks nothing: the operator writes it itself.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from keyturn.kube.api import facts_of
 from keyturn.kube.resources import (
     CLUSTER_ACCOUNT,
     KEY,
+    RELEASE,
+    ROTATE,
     Account,
     AccountResource,
     ClusterAccountResource,
@@ -28,6 +31,8 @@ from keyturn.kube.watch import Ident
 from keyturn.targets.kubernetes_secrets import MANAGER
 
 Found = Mapping[str, object] | None
+_OURS = re.compile(rf"{MANAGER}(-[0-9a-f]{{8}})?")
+"""Our field managers: see `Secrets.create`, which writes under a name of its own where it may only apply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +225,7 @@ def written_by_us(found: Mapping[str, object]) -> bool:
     entries = metadata.get("managedFields") if isinstance(metadata, Mapping) else None
     dated = [(str(one.get("time", "")), one) for one in entries or () if isinstance(one, Mapping)]
     newest = max((at for at, _ in dated), default="")
-    return bool(dated) and all(str(one.get("manager", "")).startswith(MANAGER) for at, one in dated if at == newest)
+    return bool(dated) and all(_OURS.fullmatch(str(one.get("manager"))) for at, one in dated if at == newest)
 
 
 def _older(new: Account | KeyResource | None, old: Account | KeyResource) -> bool:
@@ -234,7 +239,8 @@ def _by_others(one: Account | KeyResource | None) -> object:
     if one is None:
         return None
     metadata = one.metadata
-    return metadata.uid, metadata.generation, metadata.annotations, metadata.deletion_timestamp
+    asked = metadata.annotations.get(ROTATE if isinstance(one, KeyResource) else RELEASE)
+    return metadata.uid, metadata.generation, asked, metadata.deletion_timestamp
 
 
 def _of_look(one: KeyResource | None) -> object:

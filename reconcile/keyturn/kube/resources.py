@@ -33,8 +33,11 @@ ROTATE = f"{GROUP}/rotate"
 """Annotation of a ModelAccessKey: a reason for which the key rotates, once for each new text."""
 RELEASE = f"{GROUP}/release"
 """Annotation of an account: what a brake held back is allowed once, such as `rotations=40`."""
+LONGEST_ANNOTATION = 1024
+"""Characters of an annotation that are read."""
 FINALIZER = f"{GROUP}/keys"
 """Of a ModelAccessKey with `deletionPolicy: Delete` that has API keys: it goes after they are gone."""
+_LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 LONGEST_ACCOUNT = 63
 """Characters of the name of an account: its records have room for so many."""
 
@@ -69,6 +72,12 @@ class AdoptDefault(_Part):
 
 Values = dict[str, Any]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=253)]
+Label = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=rf"^{_LABEL}$")]
+"""The name of a namespace. It becomes a part of a path, as the two below do: nothing in it may end or climb a path."""
+ObjectName = Annotated[Name, StringConstraints(pattern=rf"^{_LABEL}(\.{_LABEL})*$")]
+"""The name of a Secret or of an account."""
+DataKey = Annotated[Name, StringConstraints(pattern="^[-._a-zA-Z0-9]+$")]
+"""A key of a Secret."""
 Prefix = Annotated[str, StringConstraints(max_length=100)]
 Adopt = Annotated[Values, _FromManifest(manifest.AdoptEntry)]
 KeyRotation = Annotated[Values, _FromManifest(RotationEntry)]
@@ -82,18 +91,16 @@ class AccountRef(_Part):
     kind: Literal["KeyturnAccount", "ClusterKeyturnAccount"] = Field(
         "KeyturnAccount", description="`KeyturnAccount` is looked for in the namespace of the key."
     )
-    name: Annotated[Name, StringConstraints(max_length=LONGEST_ACCOUNT)] = Field(description="Name of the account.")
+    name: Annotated[ObjectName, StringConstraints(max_length=LONGEST_ACCOUNT)] = Field(
+        description="Name of the account."
+    )
 
 
 class SecretPlace(_Part):
     """A key of a Secret in the namespace of the ModelAccessKey."""
 
-    name: Annotated[Name, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")] = Field(
-        description="Name of the Secret. It is made if there is none."
-    )
-    key: Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]{1,253}$", max_length=253)] = Field(
-        FIELD, description="Key of the Secret."
-    )
+    name: ObjectName = Field(description="Name of the Secret. It is made if there is none.")
+    key: DataKey = Field(FIELD, description="Key of the Secret.")
 
 
 class TargetPlace(_Part):
@@ -142,14 +149,14 @@ class KeySpec(_Part):
 class LocalTokenRef(_Part):
     """A key of a Secret in the namespace of the account."""
 
-    name: Name = Field(description="Name of the Secret.")
-    key: Name = Field("token", description="Key of the Secret.")
+    name: ObjectName = Field(description="Name of the Secret.")
+    key: DataKey = Field("token", description="Key of the Secret.")
 
 
 class TokenRef(LocalTokenRef):
     """A key of a Secret."""
 
-    namespace: Annotated[Name, StringConstraints(max_length=63)] = Field(description="Namespace of the Secret.")
+    namespace: Label = Field(description="Namespace of the Secret.")
 
 
 class KeyDefaults(_Part):
@@ -330,8 +337,8 @@ class Metadata(_Part):
     @field_validator("annotations")
     @classmethod
     def _ours(cls, found: dict[str, str]) -> dict[str, str]:
-        """Keep our own: those of others can be large."""
-        return {name: text for name, text in found.items() if name.startswith(f"{GROUP}/")}
+        """Keep what is read, and of that the beginning: the rest can be large."""
+        return {name: found[name][:LONGEST_ANNOTATION] for name in (ROTATE, RELEASE) if name in found}
 
 
 class KeyResource(_Part):

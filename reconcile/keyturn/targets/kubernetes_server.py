@@ -6,6 +6,7 @@ refusal may quote the object, and so the secret.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from http import HTTPStatus
 import httpx
 
 from keyturn import __version__
-from keyturn.core.errors import CredentialError, TargetForbidden, TargetMisfit, TargetUnavailable
+from keyturn.core.errors import CredentialError, InputError, TargetForbidden, TargetMisfit, TargetUnavailable
+from keyturn.core.sanitize import plain
 from keyturn.targets.base import Guard
 from keyturn.targets.bounded_http import BoundedTransport
 from keyturn.targets.kubernetes_login import Login
@@ -24,6 +26,8 @@ JSON = "application/json"
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 """A body of server-side apply is YAML, and so may be JSON."""
+_PATH = re.compile(r"(/(?!\.\.?(/|\Z))[-._a-zA-Z0-9]+)+")
+"""What a path is made of. Anything else would be another path: httpx takes `..` away, and ends one at `?` or `#`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,15 @@ class Server:
             TargetUnavailable: no answer, throttled, 5xx; ambiguous for a write that was sent.
             TargetMisfit: a redirect, too large, or an answer of another kind of server.
             CredentialError: there is no credential, or it is refused.
+            InputError: a name in the path would lead elsewhere. Nothing was sent.
         """
+        if not _PATH.fullmatch(request.path):
+            raise InputError(
+                f"could not {action.doing}: this name is not one of Kubernetes",
+                where=plain(action.where, 200),
+                evidence=f"it would lead to the path {plain(request.path, 200)!r}",
+                remedy="Names have letters, digits, - and . only.",
+            )
         token = self._login.token()
         answer = self._send(action, request, token)
         if answer.status == HTTPStatus.UNAUTHORIZED and token:

@@ -15,6 +15,18 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 {{- end }}
 {{- end }}
 
+{{/* The names of the accounts. A second release never shares an account by oversight: their records differ. */}}
+{{- define "keyturn.accounts" -}}
+{{- if kindIs "slice" .Values.accounts }}
+{{- if not (or .Values.accounts .Values.crds.install) }}
+{{- fail "accounts is empty: with crds.install=false another release may work on the same accounts, with other records. Name those of this release, or set accounts=all if there is no other one" }}
+{{- end }}
+{{- toYaml .Values.accounts }}
+{{- else -}}
+[]
+{{- end }}
+{{- end }}
+
 {{/* A Role of the operator, and its binding: of a namespace or, without one, of the cluster. */}}
 {{- define "keyturn.role" -}}
 {{- $kind := ternary "Role" "ClusterRole" (not (empty .namespace)) -}}
