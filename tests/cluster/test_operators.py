@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import yaml
 from keyturn.sandbox import Sandbox, Settings
 from tests.cluster.control_plane import Cluster
 from tests.cluster.operating import FIELD, Cell, Tenant
-from tests.cluster.resources import HOME, PATHS, Resources
+from tests.cluster.resources import HOME, PATHS, Resources, refused
 from tests.support.process import bare_environment, run, wait_until
 
 SHORT = {"overlap": "1s"}
@@ -94,6 +95,10 @@ def test_after_a_restart_of_the_api_server_it_goes_on(cell: Cell, cluster: Clust
         tenant.make("before")
         tenant.ready("before")
         cluster.restart()
+        # After its start the server refuses all keys, until it knows the kind of account that a policy names.
+        named = {"accountRef": {"kind": "ClusterKeyturnAccount", "name": tenant.account}}
+        refusal = partial(refused, cell.resources, tenant.name, cluster.admin, named)
+        wait_until(lambda: not refusal(), "the policies", seconds=120)
         tenant.make("after")
         tenant.ready("after", seconds=90)
         assert operator.get("/healthz").status_code == 200

@@ -45,16 +45,21 @@ def documented() -> Iterator[tuple[str, str]]:
         yield str(file.relative_to(ROOT)), file.read_text(encoding="utf-8")
 
 
+def names_of(text: str) -> set[str]:
+    """Return the fields at the top of a text, of all its documents."""
+    return {name for document in yaml.safe_load_all(text) for name in document or ()}
+
+
 def policies() -> dict[str, str]:
     """Return the texts that are policies."""
-    return {place: text for place, text in documented() if "owners" in yaml.safe_load(text)}
+    return {place: text for place, text in documented() if "owners" in names_of(text)}
 
 
 def manifests() -> dict[str, str]:
     """Return the texts that are manifests, fragments completed."""
     found = {}
     for place, text in documented():
-        names = set(yaml.safe_load(text))
+        names = names_of(text)
         if names & OTHERS or any(re.search(rf"^ *{field}:", text, re.MULTILINE) for field in pending.FIELDS):
             continue
         assert names <= FIELDS, f"{place}: is this a manifest? {names - FIELDS} is no field of one"
