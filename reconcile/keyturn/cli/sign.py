@@ -35,7 +35,7 @@ def command(*, keys: tuple[str, ...], file: tuple[str, ...], yes: bool) -> int:
 
     screen = options.screen()
     with opened(screen, file, (), keys) as manifests:
-        if not all(one.world.signatures for one in manifests):
+        if not all(one.world.documents.signatures for one in manifests):
             raise InputError("there is no key for signatures", where=VARIABLE, remedy="Make one: openssl rand -hex 32.")
         found = [(one.world, *each) for one in manifests for each in _unsigned(one, keys)]
         screen.result(_line(stored, reason, said) for _, stored, reason, said in found)
@@ -49,7 +49,7 @@ def command(*, keys: tuple[str, ...], file: tuple[str, ...], yes: bool) -> int:
             screen.error("Nothing was signed. Review what the documents say, and run again with `--yes`.")
             return 1
         for world, stored, _, _ in found:
-            world.sign(stored)
+            world.documents.sign(stored)
     screen.error(f"Signed {documents}.")
     return 0
 
@@ -60,14 +60,14 @@ def _unsigned(one: Opened, keys: Sequence[str]) -> Iterator[tuple[Stored, str, s
 
     world = one.world
     for key in sorted(keys or {*(entry.id for entry in one.desired.keys), *world.list_records()}):
-        stored = world.stored("keys", key)
+        stored = world.documents.stored("keys", key)
         record = parse_record(stored.text, where=stored.path) if stored else None
         if stored is None or record is None or (record.owner != one.desired.owner and key not in keys):
             continue
         if reason := _reason(world, stored):
             yield stored, reason, _said(record)
         for uuid in sorted(record.uuids):
-            document = world.stored("slots", uuid)
+            document = world.documents.stored("slots", uuid)
             if document and (reason := _reason(world, document)):
                 claim = parse_claim(document.text, where=document.path)
                 yield document, reason, f"the API key {claim.uuid} belongs to the key {claim.key} of {claim.owner}"
@@ -75,8 +75,8 @@ def _unsigned(one: Opened, keys: Sequence[str]) -> Iterator[tuple[Stored, str, s
 
 def _reason(world: LiveWorld, stored: Stored) -> str:
     """Say why a document is to be signed; empty if the key that signs has signed it."""
-    doubt = world.signatures.doubt(stored)
-    return doubt or ("" if world.signatures.current(stored) else "it is signed with the second key")
+    doubt = world.documents.signatures.doubt(stored)
+    return doubt or ("" if world.documents.signatures.current(stored) else "it is signed with the second key")
 
 
 def _said(record: Record) -> str:

@@ -28,13 +28,14 @@ from keyturn.engine.run_lock import Runs
 from keyturn.engine.signals import stop_requested
 from keyturn.engine.threads import run_all
 from keyturn.live.digitalocean import ControlApi, InferenceApi, RateBudget
+from keyturn.live.documents import Documents
 from keyturn.live.key_list import KeyList
 from keyturn.live.key_prefixes import key_prefixes
 from keyturn.live.known_records import KnownRecords
 from keyturn.live.notebook import Notebook
 from keyturn.live.open_targets import Targets
-from keyturn.live.signatures import Signatures, Stored, unsigned
-from keyturn.targets.base import Document, Target, proxy_for
+from keyturn.live.signatures import Signatures
+from keyturn.targets.base import proxy_for
 
 Hear = Callable[[Progress], None]
 
@@ -118,9 +119,8 @@ class LiveWorld:
         self._blocked_lock = threading.Lock()
         self._paths: dict[tuple[str, str], threading.Lock] = {}
         self._paths_lock = threading.Lock()
-        self._records_checked = False
         self.records = KnownRecords(self.list_records, self.read_record).get
-        self.signatures = Signatures() if signatures is None else signatures
+        self.documents = Documents(targets, Signatures() if signatures is None else signatures)
 
     def __enter__(self) -> Self:
         return self
@@ -265,100 +265,57 @@ class LiveWorld:
     # Records and claims.
     def read_record(self, key: str) -> StoredRecord:
         """Read `<prefix>/keys/<key>`."""
-        path = self._document_path("keys", key)
-        found = self._read_document(path)
+        path = self.documents.path("keys", key)
+        found, where = self.documents.read(path), self.documents.where(path)
         if found.text is None:
             return StoredRecord(None, found.version)
-        record = records.parse_record(found.text, where=self._where(path))
+        record = records.parse_record(found.text, where=where)
         if record.key != key:
             raise TargetMisfit(
-                "this is the record of another key", where=self._where(path), evidence=f"it names {record.key!r}"
+                "this is the record of another key",
+                where=where,
+                evidence=f"it names {record.key!r}",
             )
         return StoredRecord(record, found.version)
 
     def write_record(self, record: Record, version: str) -> str:
         """Write `<prefix>/keys/<key>` over exactly `version`."""
-        return self._write_document(self._document_path("keys", record.key), records.dump(record), version)
+        return self.documents.write(self.documents.path("keys", record.key), records.dump(record), version)
 
     def list_records(self) -> tuple[str, ...]:
         """Return the ids of all keys that have a record here."""
-        return self._store().list_documents(f"{self._targets.records.prefix}/keys")
+        return self.documents.names("keys")
 
     def read_claim(self, uuid: str) -> StoredClaim:
         """Read `<prefix>/slots/<uuid>`."""
-        path = self._document_path("slots", uuid)
-        found = self._read_document(path)
+        path = self.documents.path("slots", uuid)
+        found, where = self.documents.read(path), self.documents.where(path)
         if found.text is None:
             return StoredClaim(None, found.version)
-        claim = records.parse_claim(found.text, where=self._where(path))
+        claim = records.parse_claim(found.text, where=where)
         if claim.uuid != uuid:
             raise TargetMisfit(
-                "this is the claim on another API key", where=self._where(path), evidence=f"it names {claim.uuid!r}"
+                "this is the claim on another API key",
+                where=where,
+                evidence=f"it names {claim.uuid!r}",
             )
         return StoredClaim(claim, found.version)
 
     def write_claim(self, claim: Claim, version: str) -> str:
         """Write `<prefix>/slots/<uuid>` over exactly `version`."""
-        return self._write_document(self._document_path("slots", claim.uuid), records.dump(claim), version)
-
-    def stored(self, folder: str, name: str) -> Stored | None:
-        """Return a document as the store has it, whatever its signature; None if it was never written.
-
-        `folder` is `keys`, `slots` or `notices`.
-        """
-        path = self._document_path(folder, name)
-        found = self._store().read_document(path)
-        counted = self._store().capabilities.counts
-        return Stored(path, found.text, found.version, counted) if found.text is not None else None
-
-    def sign(self, document: Stored) -> None:
-        """Write a document with a new signature over exactly its version. Raises Conflict."""
-        self.signatures.doubt(document)
-        self._write_document(document.path, unsigned(document.text), document.version)
+        return self.documents.write(self.documents.path("slots", claim.uuid), records.dump(claim), version)
 
     def notebook(self, owner: str) -> Notebook:
         """Return what reads and writes the notes of notices, `<prefix>/notices/<digest of the owner>`."""
         name = hashlib.sha256(owner.encode()).hexdigest()[:16]
-        path = self._document_path("notices", name)
-        read, write, stored = self._read_document, self._write_document, partial(self.stored, "notices", name)
-        return Notebook(partial(read, path), partial(write, path), stored, self._where(path))
+        path = self.documents.path("notices", name)
+        read, write, stored = self.documents.read, self.documents.write, partial(self.documents.stored, "notices", name)
+        return Notebook(partial(read, path), partial(write, path), stored, self.documents.where(path))
 
     def _path(self, delivery: Delivery) -> threading.Lock:
         """Return the lock of a path. Several keys may use different fields of one path."""
         with self._paths_lock:
             return self._paths.setdefault((delivery.target, delivery.path), threading.Lock())
-
-    def _store(self) -> Target:
-        return self._targets.get(self._targets.records.target)
-
-    def _document_path(self, folder: str, name: str) -> str:
-        """Return the path of a document. The name comes from a record or the API, so it is checked."""
-        if "/" in name:
-            raise InputError(f"{name!r} cannot be the name of a document in {folder}")
-        return f"{self._targets.records.prefix}/{folder}/{name}"
-
-    def _read_document(self, path: str) -> Document:
-        """Read a document. Raises Forged if there is a key for signatures, and its signature does not hold."""
-        store = self._store()
-        found = store.read_document(path)
-        if found.text is not None:
-            stored = Stored(path, found.text, found.version, store.capabilities.counts)
-            self.signatures.check(stored, self._where(path))
-        return found
-
-    def _write_document(self, path: str, text: str, version: str) -> str:
-        store = self._store()
-        if not self._records_checked:
-            store.check_documents(self._targets.records.prefix)
-            self._records_checked = True
-        # The compare-and-set is the guard: a run that has lost its lease finds another version.
-        signed = self.signatures.sign(text, path, version, counted=store.capabilities.counts)
-        written = store.write_document(path, signed, version, _unguarded)
-        self.signatures.doubt(Stored(path, signed, written, store.capabilities.counts))  # remembers the count
-        return written
-
-    def _where(self, path: str) -> str:
-        return f"{self._targets.records.target}:{path}"
 
 
 def budget_of(hear: Hear) -> RateBudget:
@@ -389,10 +346,6 @@ def _uptime() -> float:
 
 def _stopping() -> bool:
     return stop_requested() is not None
-
-
-def _unguarded() -> None:
-    """Permit a write."""
 
 
 def url_of(environment: Mapping[str, str], variable: str, default: str) -> str:
