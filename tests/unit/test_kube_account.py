@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from keyturn.core.errors import KeyturnError
 from keyturn.core.model import Desired, SlotName, Strategy
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import End, KeyStatus, PoolState
@@ -34,6 +36,7 @@ class FakeApi(Api):
         self.patches: list[tuple[Name, str]] = []
         self.events: list[str] = []
         self.conflicts = 0
+        self.refused: set[Name] = set()
 
     def facts(self, name: Name) -> SecretFacts | None:
         """Return that there is none."""
@@ -45,6 +48,8 @@ class FakeApi(Api):
 
     def patch(self, kind: str, name: Name, body: Mapping[str, object], part: str = "") -> Mapping[str, object] | None:
         """Merge, and raise the version."""
+        if name in self.refused:
+            raise KeyturnError("could not write modelaccesskeys", evidence="status 422")
         if self.conflicts:
             self.conflicts -= 1
             return None
@@ -230,6 +235,52 @@ def test_a_finalizer_that_meets_a_change_is_tried_again(stage: Stage) -> None:
     stage.desired()
     stage.api.conflicts = 1
     stage.account.tell(Told(NOW, NOW, ()))
+    assert marks == [("payments.bot",)]
+
+
+def test_a_key_that_takes_no_write_holds_up_no_other_one(stage: Stage) -> None:
+    """The others and the account are written, and it is tried again after pauses that grow, until it is written."""
+    ill = ("aaa", "ill")
+    stage.put(ill, key_object("ill", "aaa"), finalizers=FINALIZER)  # the namespace is not there: refused
+    stage.put(BOT, key_object(deletionPolicy="Delete"))
+    stage.api.refused = {ill}
+    pauses = []
+    for _ in range(8):
+        stage.tell(shown())
+        (again,) = stage.account._reporter.retries
+        pauses.append((again - NOW).total_seconds())
+        assert stage.account._reporter.late(again - timedelta(seconds=1)) == ()
+        assert stage.account._reporter.late(again) == ("aaa.ill",)
+        assert stage.account._reporter.late(again) == ()
+    assert stage.finalizers() == FINALIZER
+    assert {(BOT, "status"), (TEAM, "status")} <= set(stage.api.patches)
+    assert pauses[:3] == [15, 30, 60]
+    assert pauses[-1] == 600
+    stage.api.refused = set()
+    stage.tell(shown())
+    assert stage.api.objects[ill]["metadata"]["finalizers"] == []
+    stage.api.refused = {ill}
+    stage.put(ill, {**stage.api.objects[ill]}, generation=2)
+    stage.tell(shown())
+    assert stage.account._reporter.retries == (NOW + timedelta(seconds=15),)
+
+
+def test_a_wait_ends_when_a_write_is_tried_again(stage: Stage) -> None:
+    """Then the key is marked."""
+    stage.api.refused = {BOT}
+    stage.tell(shown())
+    later = NOW + timedelta(seconds=15)
+    stage.account._setting = replace(stage.account._setting, now=lambda: later)
+    marks: list[object] = []
+
+    def mark(keys: Iterable[str], **_: object) -> None:
+        marks.append(tuple(keys))
+        stage.account.stop()
+
+    stage.account._rounds.mark = mark  # type: ignore[method-assign]
+    stage.account._rounds.step = lambda: later + timedelta(hours=1)  # type: ignore[method-assign]
+    stage.account.wait(later + timedelta(hours=1))
+    stage.account.run()
     assert marks == [("payments.bot",)]
 
 

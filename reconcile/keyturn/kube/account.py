@@ -82,7 +82,8 @@ class KubeAccount:
         return self._setting.now()
 
     def wait(self, until: datetime) -> None:
-        """Wait in slices, by the wall clock."""
+        """Wait in slices, by the wall clock; at most until something is to be written once more."""
+        until = min((until, *self._reporter.retries))
         while not self.stopping():
             left = (until - self.now()).total_seconds()
             if left <= 0 or self._woken.wait(min(left, SLICE)):
@@ -177,6 +178,8 @@ class KubeAccount:
                     self._again = False
                     if self._rounds.queue.hold or self._limit() != self._rounds.queue.pace.adoptions:
                         self._rounds = self._begun()
+                if late := self._reporter.late(self.now()):
+                    self._rounds.mark(late)
                 self.wait(self._rounds.step())
         finally:
             if self._last is not None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
+from enum import IntEnum
 
 from keyturn.core.errors import KeyturnError
 from keyturn.core.model import Desired
 from keyturn.core.reasons import Reason
 from keyturn.core.results import End, KeyStatus, PoolState
+from keyturn.core.rounds import pause
 from keyturn.engine.rounds import Told
 from keyturn.engine.threads import map_in_threads
 from keyturn.kube import events
@@ -23,7 +25,18 @@ from keyturn.kube.translate import Translated, id_of
 
 WORKERS = 8
 """Statuses that are written at once, for one account."""
+LONGEST_PAUSE = timedelta(minutes=10)
+"""Between two tries to write to a resource that the API server refuses."""
 NOTHING = View(-1, None, {}, {})
+
+
+class _Write(IntEnum):
+    """What a write to a key came to. Of two, the worse one counts."""
+
+    DONE = 0
+    OVERTAKEN = 1
+    """The key changed meanwhile."""
+    REFUSED = 2
 
 
 class Reporter:
@@ -37,6 +50,8 @@ class Reporter:
         self._known: dict[str, KeyStatus] = {}
         self._stop: End | None = None
         self._stopped: frozenset[str] = frozenset()
+        self._failures: dict[Name, int] = {}
+        self._retries: dict[Name, datetime] = {}
         self.shown: tuple[KeyStatus, ...] = ()
         """What was last found of each key."""
         self.pools: tuple[PoolState, ...] = ()
@@ -50,7 +65,8 @@ class Reporter:
     def tell(self, told: Told) -> tuple[str, ...]:
         """Write what differs. Return the ids of keys that have to be looked at again, since they changed meanwhile.
 
-        Raises KeyturnError if something could not be written.
+        A key to which nothing can be written is tried again after a pause, see `late`, and holds up no other one.
+        Raises KeyturnError if the status of the account could not be written.
         """
         self.looked, self.trouble = told.at, told.trouble
         self._known |= {one.key: one for one in told.keys}
@@ -61,9 +77,25 @@ class Reporter:
         states = self._states(told)
         work = [(name, state) for name, state in states.items() if state is not None]
         done = map_in_threads(work, lambda one, _: self._write(*one, told.at), lambda _: None, WORKERS)
+        ends = dict(zip((name for name, _ in work), done, strict=True))
+        for name, end in self._finalize(told).items():
+            ends[name] = max(end, ends.get(name, end))
+        again = self._sort_out(ends, told.at)
         self._account(told)
-        again = tuple(id_of(self._view.keys[name]) for (name, _), well in zip(work, done, strict=True) if not well)
-        return (*again, *self._finalize(told))
+        return again
+
+    def late(self, now: datetime) -> tuple[str, ...]:
+        """Return the ids of keys to which nothing could be written, and whose pause is over; each once."""
+        names = [name for name, at in self._retries.items() if at <= now]
+        keys = [key for name in names if (key := self._cache.key_now(name))]
+        for name in names:
+            del self._retries[name]
+        return tuple(map(id_of, keys))
+
+    @property
+    def retries(self) -> tuple[datetime, ...]:
+        """When `late` has something."""
+        return tuple(self._retries.values())
 
     def event(self, about: KeyResource | Account, told: Line, at: datetime) -> None:
         """Make an Event, and say the same. What cannot be made is said only."""
@@ -100,21 +132,41 @@ class Reporter:
         states |= {name: suspended_state(keys[name], now) for name in found.suspended}
         return states
 
-    def _write(self, name: Name, state: KeyState, at: datetime) -> bool:
-        """Write the status of a key if it differs; False if the key changed meanwhile."""
+    def _sort_out(self, ends: Mapping[Name, _Write], now: datetime) -> tuple[str, ...]:
+        """Note which keys are tried again and when; return the ids of those that changed meanwhile."""
+        for name in {*self._failures, *ends}:
+            if ends.get(name) is _Write.REFUSED:
+                self._failures[name] = self._failures.get(name, 0) + 1
+                self._retries[name] = now + pause(self._failures[name], LONGEST_PAUSE)
+            elif name in ends or name not in self._view.keys:
+                self._failures.pop(name, None)
+                self._retries.pop(name, None)
+        return tuple(id_of(self._view.keys[name]) for name, end in ends.items() if end is _Write.OVERTAKEN)
+
+    def _write(self, name: Name, state: KeyState, at: datetime) -> _Write:
+        """Write the status of a key if it differs."""
         present = self._cache.key_now(name)
         if present is None or present.metadata.uid != self._view.keys[name].metadata.uid:
-            return True
+            return _Write.DONE
         body = patch(present.status, state)
         if body is None:
-            return True
-        written = self._api.patch(KEY, name, body, "status")
-        if written is None:
-            return self._cache.key_now(name) is None
-        self._cache.key(name, written, ours=True)
-        if told := events.of_key(present.status, state):
+            return _Write.DONE
+        end = self._patch(name, body, "status")
+        if end is _Write.DONE and (told := events.of_key(present.status, state)):
             self.event(present, told, at)
-        return True
+        return end
+
+    def _patch(self, name: Name, body: Mapping[str, object], part: str = "") -> _Write:
+        """Write to a key."""
+        try:
+            written = self._api.patch(KEY, name, body, part)
+        except KeyturnError as error:
+            self._say(str(error))
+            return _Write.REFUSED
+        if written is None:
+            return _Write.DONE if self._cache.key_now(name) is None else _Write.OVERTAKEN
+        self._cache.key(name, written, ours=True)
+        return _Write.DONE
 
     def _account(self, told: Told) -> None:
         """Write the status of the account if it differs."""
@@ -132,13 +184,13 @@ class Reporter:
         if line := events.of_conditions(account.status.conditions, state.conditions):
             self.event(account, line, told.at)
 
-    def _finalize(self, told: Told) -> tuple[str, ...]:
+    def _finalize(self, told: Told) -> dict[Name, _Write]:
         """Add our finalizer where an API key would be left behind, and remove it where nothing is left to do.
 
-        Return the ids of keys that changed meanwhile.
+        Return what the writes came to.
         """
         gone = {one.key for one in told.keys if one.code is Reason.ABSENT}
-        again = []
+        ends: dict[Name, _Write] = {}
         for name in self._view.keys:
             key = self._cache.key_now(name)
             if key is None:
@@ -153,12 +205,8 @@ class Reporter:
                 "resourceVersion": key.metadata.resource_version,
                 "finalizers": [*others, *([FINALIZER] if wanted else [])],
             }
-            written = self._api.patch(KEY, name, {"metadata": metadata})
-            if written is None:
-                again.append(id_of(key))
-            else:
-                self._cache.key(name, written, ours=True)
-        return tuple(again)
+            ends[name] = self._patch(name, {"metadata": metadata})
+        return ends
 
     def _count(self, told: Told, ids: Collection[str]) -> None:
         """Note what is true of the whole account, since a round may be about a few of its keys.
