@@ -329,6 +329,21 @@ def test_another_prefix_of_the_account_blocks_no_change_of_metadata(resources: R
     assert "must begin with new-" in message(caught)
 
 
+def test_a_status_is_only_for_the_object_that_was_looked_at(resources: Resources, namespace: str) -> None:
+    """One of the same name that was made since takes nothing; a uid would say nothing to the API server here."""
+    made = resources.make(namespace, "again")
+    path = resources.keys(namespace, "again")
+    resources.cluster.call("DELETE", path)
+    fresh = resources.make(namespace, "again")
+    old, new = ({"metadata": {"resourceVersion": one["metadata"]["resourceVersion"]}} for one in (made, fresh))
+    status = {"status": {"observedGeneration": 1}}
+    with pytest.raises(httpx.HTTPStatusError) as caught:
+        resources.cluster.call("PATCH", f"{path}/status", {**old, **status}, **MERGE)
+    assert caught.value.response.status_code == httpx.codes.CONFLICT
+    assert resources.cluster.call("GET", path)["status"] == {"observedGeneration": -1}
+    assert resources.cluster.call("PATCH", f"{path}/status", {**new, **status}, **MERGE)["status"] == status["status"]
+
+
 def test_the_examples_of_the_page_are_accepted(resources: Resources) -> None:
     """Each one of our kinds; and the page names every condition's type."""
     page = ROOT / "docs/kubernetes.md"

@@ -133,15 +133,22 @@ class Reporter:
         return states
 
     def _sort_out(self, ends: Mapping[Name, _Write], now: datetime) -> tuple[str, ...]:
-        """Note which keys are tried again and when; return the ids of those that changed meanwhile."""
+        """Note which keys are tried again and when; return the ids of those that are at once.
+
+        They changed meanwhile, which may well be over; who changes a key all the time makes it wait.
+        """
+        again = []
         for name in {*self._failures, *ends}:
-            if ends.get(name) is _Write.REFUSED:
+            if ends.get(name) is _Write.OVERTAKEN and name not in self._failures:
+                again.append(name)
+                self._failures[name] = 0
+            elif ends.get(name, _Write.DONE) is not _Write.DONE:
                 self._failures[name] = self._failures.get(name, 0) + 1
                 self._retries[name] = now + pause(self._failures[name], LONGEST_PAUSE)
             elif name in ends or name not in self._view.keys:
                 self._failures.pop(name, None)
                 self._retries.pop(name, None)
-        return tuple(id_of(self._view.keys[name]) for name, end in ends.items() if end is _Write.OVERTAKEN)
+        return tuple(id_of(self._view.keys[name]) for name in again)
 
     def _write(self, name: Name, state: KeyState, at: datetime) -> _Write:
         """Write the status of a key if it differs."""
@@ -151,7 +158,9 @@ class Reporter:
         body = patch(present.status, state)
         if body is None:
             return _Write.DONE
-        end = self._patch(name, body, "status")
+        # One of the same name that was made since takes nothing. A uid says nothing here: the API server ignores it.
+        at_version = {"metadata": {"resourceVersion": present.metadata.resource_version}}
+        end = self._patch(name, {**at_version, **body}, "status")
         if end is _Write.DONE and (told := events.of_key(present.status, state)):
             self.event(present, told, at)
         return end
