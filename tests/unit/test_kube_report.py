@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from keyturn.core.reasons import Reason
+from keyturn.core.results import End
 from keyturn.engine.rounds import Told
-from tests.support.custom_resources import key_object
+from tests.support.custom_resources import UUID, key_object
 from tests.support.staged_account import BOT, FINALIZER, NOW, TEAM, Stage, shown
 
 
@@ -118,4 +120,70 @@ def test_a_status_that_meets_a_change_is_not_written(stage: Stage) -> None:
     stage.heard(BOT)
     stage.account.tell(Told(NOW, NOW, (shown(),)))
     assert (BOT, "status") in stage.api.patches
-    assert stage.account._reporter.retries == ()
+    assert not stage.account._reporter.retries
+
+
+DELETED = "2026-11-29T11:00:00Z"
+LOST = End(Reason.LOGIN_REFUSED, "there is no account token")
+
+
+def leave(stage: Stage, at: datetime, failed: End | None = LOST) -> None:
+    """Tell of a round at a moment; `failed`: the account cannot be used."""
+    stage.account._reporter.begin(stage.cache.view("team"), None)
+    stage.account.tell(Told(at, at, failed=failed, trouble=failed.why if failed else ""))
+
+
+def ready(stage: Stage) -> dict[str, Any]:
+    """Return the condition of the key."""
+    return next(one for one in stage.api.objects[BOT]["status"]["conditions"] if one["type"] == "Ready")
+
+
+def leaving(stage: Stage) -> None:
+    """Have a key that has an API key, and is being deleted."""
+    stage.put(BOT, key_object(deletionPolicy="Delete"))
+    stage.tell(shown())
+    stage.change(BOT, deletionTimestamp=DELETED)
+
+
+def test_a_deletion_waits_for_a_lost_account_and_not_for_ever(stage: Stage) -> None:
+    """It says why it waits; after 10 minutes the resource goes, and an Event names the API keys that stay."""
+    leaving(stage)
+    leave(stage, NOW)
+    assert stage.finalizers() == FINALIZER
+    wanted = "the deletion waits, 10 minutes at most: nothing is done with the account team: there is no account token"
+    assert wanted in ready(stage)["message"]
+    leave(stage, NOW + timedelta(minutes=9, seconds=59))
+    assert stage.finalizers() == FINALIZER
+    stage.api.refused = {BOT}
+    leave(stage, NOW + timedelta(minutes=10))
+    assert "ApiKeysLeft" not in stage.api.events
+    stage.api.refused = set()
+    leave(stage, NOW + timedelta(minutes=11))
+    assert stage.finalizers() == []
+    assert stage.api.events.count("ApiKeysLeft") == 1
+    assert f"delete them in the control panel: payments-bot ({UUID}); there is no account token" in str(stage.said)
+
+
+def test_a_deletion_waits_for_what_is_over_soon(stage: Stage) -> None:
+    """No answer is no loss, and an account that was usable meanwhile begins anew."""
+    leaving(stage)
+    for minutes in (0, 30):
+        leave(stage, NOW + timedelta(minutes=minutes), End(Reason.NO_ANSWER, "no answer"))
+        assert "nothing is done with the account team: no answer" in ready(stage)["message"]
+    leave(stage, NOW + timedelta(minutes=31))
+    stage.account.tell(Told(NOW, NOW))
+    leave(stage, NOW + timedelta(minutes=42))
+    assert stage.finalizers() == FINALIZER
+
+
+def test_only_a_key_that_is_being_deleted_loses_its_finalizer(stage: Stage) -> None:
+    """Whatever the account lost; and what the account cannot be used for may be a refused request, too."""
+    stage.put(BOT, key_object(deletionPolicy="Delete"))
+    stage.tell(shown())
+    forbidden = End(Reason.FAILED, "this login may not read the account token")
+    leave(stage, NOW, forbidden)
+    leave(stage, NOW + timedelta(hours=1), forbidden)
+    assert stage.finalizers() == FINALIZER
+    stage.change(BOT, deletionTimestamp=DELETED)
+    leave(stage, NOW + timedelta(hours=1), forbidden)
+    assert stage.finalizers() == []

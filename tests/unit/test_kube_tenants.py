@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyturn.kube.resources import KeyResource
-from keyturn.kube.tenants import ALLOW, SecretFacts
+from keyturn.kube.tenants import ALLOW, SecretFacts, Surroundings
 from keyturn.manifest.violations import api_names
 from keyturn.targets.kubernetes import MANAGED
 from tests.support.custom_resources import (
@@ -217,6 +217,51 @@ def test_whatever_resources_say_the_walls_hold(found: list[tuple[str, str, str, 
     wanted += [str(place).replace("again", "vault") for one in result.desired.keys for place in one.deliveries]
     assert len(wanted) == len(set(wanted))
     assert all(name.startswith("payments-") for one in result.desired.keys for name in api_names(one))
+
+
+DELETED = {"deletionTimestamp": "2026-11-29T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "namespaces", "secrets"),
+    [
+        ({}, {"payments": {"team": "a"}}, {PAYMENTS: None}),
+        ({}, {"payments": {}}, {PAYMENTS: None}),  # the label is gone
+        ({}, {}, {PAYMENTS: None}),  # the namespace is gone
+        ({}, {"payments": {"team": "a"}}, {}),  # the RoleBinding is gone
+        ({}, {"payments": {"team": "a"}}, {PAYMENTS: SecretFacts()}),
+        ({"deliver": [{"target": {"name": "vault", "path": "payments/x"}}]}, {}, {}),  # not offered any more
+        ({"name": "shop-bot"}, {}, {PAYMENTS: None}),
+        ({"smoke": {"api": "chat"}}, {}, {PAYMENTS: None}),
+    ],
+)
+def test_no_wall_keeps_a_key_that_is_being_deleted(
+    spec: dict[str, Any], namespaces: dict[str, Any], secrets: dict[Any, Any]
+) -> None:
+    """It wants nothing any more: its namespace would never go."""
+    where = cluster_account(allowedNamespaces={"matchLabels": {"team": "a"}})
+    leaving = key(metadata=DELETED, deletionPolicy="Delete", **spec)
+    found = translated(where, leaving, beside=Surroundings(namespaces, secrets))
+    one = only(found)
+    assert found.ids == {PAYMENTS: "payments.bot"}
+    assert found.desired is not None
+    assert found.desired.agreed == {"payments.bot"}
+    assert {target.name for target in found.desired.targets} >= {"payments"}
+    assert one.absent
+    assert one.lenient
+    assert one.permit is not None
+    assert one.permit.refusal("payments-bot") == ""
+    assert one.permit.refusal("shop-bot")
+
+
+def test_a_key_that_is_being_deleted_keeps_its_api_keys_and_takes_nothing() -> None:
+    """Another one gets what it only wanted, but not what it has."""
+    has = {"apiKeys": [{"slot": "a", "name": "payments-has", "uuid": UUID}]}
+    leaving = key("older", status=has, name="payments-want", metadata=DELETED, deletionPolicy="Delete")
+    found = translated(cluster_account(), leaving, key(name="payments-want"))
+    assert found.ids.keys() == {PAYMENTS, ("payments", "older")}
+    found = translated(cluster_account(), leaving, key(name="payments-has"))
+    assert why(found) == "claimed: the API key name payments-has belongs to the ModelAccessKey older"
 
 
 @pytest.mark.parametrize("change", [{"type": "dotenv"}, {"type": "kubernetes"}, {"pathPrefix": "{namespace}"}])

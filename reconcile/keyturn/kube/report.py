@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import IntEnum
 
@@ -27,6 +28,8 @@ WORKERS = 8
 """Statuses that are written at once, for one account."""
 LONGEST_PAUSE = timedelta(minutes=10)
 """Between two tries to write to a resource that the API server refuses."""
+PATIENCE = timedelta(minutes=10)
+"""How long the deletion of a key waits for an account that cannot be used, or for its token."""
 NOTHING = View(-1, None, {}, {})
 
 
@@ -50,6 +53,7 @@ class Reporter:
         self._known: dict[str, KeyStatus] = {}
         self._stop: End | None = None
         self._stopped: frozenset[str] = frozenset()
+        self._lost: datetime | None = None
         self._failures: dict[Name, int] = {}
         self._retries: dict[Name, datetime] = {}
         self.shown: tuple[KeyStatus, ...] = ()
@@ -74,6 +78,7 @@ class Reporter:
         self._known = {key: one for key, one in self._known.items() if key in ids}
         self.shown = tuple(self._known.values())
         self._count(told, ids)
+        self._lost = self._lost_since(told)
         states = self._states(told)
         work = [(name, state) for name, state in states.items() if state is not None]
         done = map_in_threads(work, lambda one, _: self._write(*one, told.at), lambda _: None, WORKERS)
@@ -114,10 +119,11 @@ class Reporter:
         if told.failed:
             code = Reason.RUN_STOPPED if told.failed.condition in STUCK else told.failed.code
             why = End(code, f"nothing is done with the account {self._owner}: {told.failed.why}")
+            waits = replace(why, why=f"the deletion waits, {PATIENCE.seconds // 60} minutes at most: {why.why}")
             return {
-                name: refused_state(key, why, now)
+                name: refused_state(key, waits if self._lost and _leaves(key) else why, now)
                 for name, key in keys.items()
-                if key.status.observed_generation < 0 or not key.status.conditions
+                if key.status.observed_generation < 0 or not key.status.conditions or _leaves(key)
             }
         if found is None:
             return {}
@@ -193,6 +199,22 @@ class Reporter:
         if line := events.of_conditions(account.status.conditions, state.conditions):
             self.event(account, line, told.at)
 
+    def _lost_since(self, told: Told) -> datetime | None:
+        """Return since when the account cannot be used, or its token cannot be read; None if that may be over soon.
+
+        A server that gives no answer is another matter, which neither begins it nor ends it.
+        """
+        if told.failed is None:
+            return None
+        lost = told.failed.condition in STUCK or (self._found is None and told.failed.code is Reason.FAILED)
+        return self._lost or (told.at if lost else None)
+
+    def _is_over(self, key: KeyResource, now: datetime) -> bool:
+        """Tell whether the deletion of a key waits no longer for an account that cannot be used."""
+        if self._lost is None or not key.metadata.deletion_timestamp:
+            return False
+        return now - max(self._lost, datetime.fromisoformat(key.metadata.deletion_timestamp)) >= PATIENCE
+
     def _finalize(self, told: Told) -> dict[Name, _Write]:
         """Add our finalizer where an API key would be left behind, and remove it where nothing is left to do.
 
@@ -205,7 +227,8 @@ class Reporter:
             if key is None:
                 continue
             ours, deleting = FINALIZER in key.metadata.finalizers, bool(key.metadata.deletion_timestamp)
-            kept = key.spec.deletion_policy == "Delete" and not (deleting and id_of(key) in gone)
+            over = self._is_over(key, told.at)
+            kept = key.spec.deletion_policy == "Delete" and not over and not (deleting and id_of(key) in gone)
             wanted = kept and (ours or (bool(key.status.api_keys) and not deleting))
             if ours == wanted:
                 continue
@@ -215,6 +238,8 @@ class Reporter:
                 "finalizers": [*others, *([FINALIZER] if wanted else [])],
             }
             ends[name] = self._patch(name, {"metadata": metadata})
+            if over and ends[name] is _Write.DONE:
+                self.event(key, events.of_left(key, told.trouble), told.at)
         return ends
 
     def _count(self, told: Told, ids: Collection[str]) -> None:
@@ -233,6 +258,11 @@ class Reporter:
         account = self._view.account
         if account is not None and account.spec.pool is None:
             self.pools = ()
+
+
+def _leaves(key: KeyResource) -> bool:
+    """Tell whether the deletion of a key waits for us."""
+    return bool(key.metadata.deletion_timestamp) and FINALIZER in key.metadata.finalizers
 
 
 def _models(desired: Desired | None) -> Mapping[str, str]:

@@ -138,7 +138,7 @@ class Walls:
 
     def permit(self, key: KeyResource) -> Permit | None:
         """Return which API keys a run may change for a key, by their present names; None if any."""
-        prefix = self._prefixes[key.metadata.namespace]
+        prefix = _rendered(self._account.spec.name_prefix, key.metadata.namespace)
         if not prefix:
             return None
         pool = self._account.spec.pool

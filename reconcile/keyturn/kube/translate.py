@@ -60,7 +60,10 @@ def translate(
     `keys` are those whose `accountRef` names the account. `environment` is the operator's: it says which places the
     targets of the account may name. `address` is that of the API server.
     """
-    manifest = _Manifest(account, home, environment, address)
+    deleted = frozenset(name_of(key) for key in keys if key.metadata.deletion_timestamp)
+    retained = frozenset(name_of(key) for key in keys if key.spec.deletion_policy == "Retain") & deleted
+    leaving = [key for key in keys if name_of(key) in deleted - retained]
+    manifest = _Manifest(account, home, environment, address, frozenset(key.metadata.namespace for key in leaving))
     if problem := unsafe(account):
         return Translated(None, problem)
     try:
@@ -69,12 +72,10 @@ def translate(
         return Translated(None, _wrong(error))
     homes = {target.name.removeprefix(OFFERED): target.home for target in bare.targets}
     walls = Walls(account, around)
-    refused = {name_of(key): why for key in keys if (why := walls.refusal(key))}
-    refused |= contested(account, keys, refused, homes)
-    deleted = frozenset(name_of(key) for key in keys if key.metadata.deletion_timestamp)
-    retained = frozenset(name_of(key) for key in keys if key.spec.deletion_policy == "Retain") & deleted
+    refused = {name_of(key): why for key in keys if name_of(key) not in deleted and (why := walls.refusal(key))}
+    refused |= contested(account, keys, deleted | refused.keys(), homes)
     suspended = frozenset(name_of(key) for key in keys if key.spec.suspend) - deleted
-    apart = retained | suspended
+    apart = deleted | suspended
     good = [key for key in keys if name_of(key) not in apart | refused.keys()]
     try:
         desired, wrong = manifest.without_mistakes(good)
@@ -83,10 +84,12 @@ def translate(
     refused |= wrong
     good = [key for key in good if name_of(key) not in wrong]
     bound = tuple(_bound(one, key, walls) for one, key in zip(desired.keys, good, strict=True))
-    agreed = frozenset(id_of(key) for key in good if key.spec.deletion_policy == "Delete")
+    gone = tuple(_leaving(key, api_name(account, key), desired, walls) for key in leaving)
+    worked = [*good, *leaving]
+    agreed = frozenset(id_of(key) for key in worked if key.spec.deletion_policy == "Delete")
     return Translated(
-        replace(desired, keys=bound, agreed=agreed),
-        ids={name_of(key): id_of(key) for key in good},
+        replace(desired, keys=(*bound, *gone), agreed=agreed),
+        ids={name_of(key): id_of(key) for key in worked},
         refused={name: why for name, why in refused.items() if name not in apart},
         suspended=suspended,
         retained=retained,
@@ -106,18 +109,19 @@ def owner_of(account: Account) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Manifest:
-    """The account as a manifest, with more or fewer keys."""
+    """The account as a manifest, with more or fewer keys. `namespaces` are those of keys that are being deleted."""
 
     account: Account
     home: str
     environment: Mapping[str, str]
     address: str
+    namespaces: frozenset[str] = frozenset()
 
     def load(self, keys: Sequence[KeyResource]) -> Desired:
         """Return the desired state. Raises ManifestError with all mistakes."""
         spec = self.account.spec
         entries = {id_of(key): self._entry(key) for key in keys}
-        namespaces = {key.metadata.namespace for key in keys}
+        namespaces = self.namespaces.union(key.metadata.namespace for key in keys)
         targets: dict[str, object] = {name: self._secrets(name) for name in sorted(namespaces)}
         targets[RECORDS] = self._secrets(self.home)
         for target in self.account.spec.targets if isinstance(self.account, ClusterAccountResource) else ():
@@ -166,11 +170,6 @@ class _Manifest:
         return found
 
     def _entry(self, key: KeyResource) -> dict[str, object]:
-        if key.metadata.deletion_timestamp:
-            return {"state": "absent", **self._common(key)}
-        return self._common(key)
-
-    def _common(self, key: KeyResource) -> dict[str, object]:
         entry: dict[str, object] = {"name": api_name(self.account, key), "deliver": [*map(dict, _deliveries(key))]}
         for part in ("adopt", "rotation", "smoke"):
             found = _snake(merged(self.account, key, part))
@@ -200,6 +199,25 @@ def _bound(desired: DesiredKey, key: KeyResource, walls: Walls) -> DesiredKey:
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     triggered = replace(permitted, trigger=digest, trigger_reason=plain(text, LONGEST_REASON))
     return replace(triggered, fingerprint=fingerprint(triggered))
+
+
+def _leaving(key: KeyResource, name: str, desired: Desired, walls: Walls) -> DesiredKey:
+    """Return a key that is being deleted with its API keys. What its spec wants counts no more, right or wrong.
+
+    Its record says which API keys it has and where their secrets are; the claims and the prefix say whether they go.
+    """
+    return DesiredKey(
+        id=id_of(key),
+        owner=desired.owner,
+        name=name,
+        absent=True,
+        lenient=True,
+        timing=desired.timing,
+        homes={target.name: target.homes for target in desired.targets},
+        kinds={target.name: target.type for target in desired.targets},
+        record_target=desired.records.target,
+        permit=walls.permit(key),
+    )
 
 
 def _snake(values: Mapping[str, object]) -> dict[str, object]:
