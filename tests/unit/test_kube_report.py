@@ -165,7 +165,7 @@ def test_a_deletion_waits_for_a_lost_account_and_not_for_ever(stage: Stage) -> N
 
 
 def test_a_deletion_waits_for_what_is_over_soon(stage: Stage) -> None:
-    """No answer is no loss, and an account that was usable meanwhile begins anew."""
+    """No answer is no loss, and an account that was usable meanwhile begins again."""
     leaving(stage)
     for minutes in (0, 30):
         leave(stage, NOW + timedelta(minutes=minutes), End(Reason.NO_ANSWER, "no answer"))
