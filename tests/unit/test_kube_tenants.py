@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyturn.kube.resources import KeyResource
+from keyturn.kube.status import refused_state
 from keyturn.kube.tenants import ALLOW, SecretFacts, Surroundings
 from keyturn.manifest.violations import api_names
 from keyturn.targets.kubernetes import MANAGED
@@ -45,7 +47,7 @@ def made(name: str, called: str, strategy: str, every: str, target: str, field: 
 
 
 def test_a_namespace_has_to_be_allowed() -> None:
-    """By its labels; a namespace that is not known is not allowed."""
+    """By its labels."""
     expressions = [{"key": "env", "operator": "NotIn", "values": ["test"]}]
     selector = {"matchLabels": {"keyturn": "team"}, "matchExpressions": expressions}
     where = cluster_account(allowedNamespaces=selector)
@@ -57,7 +59,15 @@ def test_a_namespace_has_to_be_allowed() -> None:
     ):
         beside = replace(around(one), namespaces={"payments": labels})
         assert (PAYMENTS in translated(where, one, beside=beside).ids) == allowed
-    assert "does not allow the namespace" in why(translated(where, one, beside=replace(around(one), namespaces={})))
+
+
+def test_a_namespace_that_is_not_known_yet_makes_no_key_fail() -> None:
+    """Its key is not worked on, and is neither ready nor stalled: a health check goes on waiting."""
+    one = key()
+    found = translated(cluster_account(), one, beside=replace(around(one), namespaces={}))
+    assert why(found) == "to-do: the namespace payments is not known yet; the key was not looked at"
+    state = refused_state(one, found.refused[PAYMENTS], datetime(2026, 11, 29, tzinfo=UTC))
+    assert {one.type: one.status for one in state.conditions} == {"Ready": "Unknown", "Stalled": "False"}
 
 
 @pytest.mark.parametrize(

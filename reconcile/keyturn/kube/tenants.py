@@ -131,6 +131,9 @@ class Walls:
     def refusal(self, key: KeyResource) -> End | None:
         """Return why a key is refused whatever the other keys are; None if it is not."""
         namespace = key.metadata.namespace
+        if namespace not in self._around.namespaces:
+            # Its watch is a little behind that of the keys, and marks them when it hears of the namespace.
+            return End(Reason.TO_DO, f"the namespace {namespace} is not known yet; the key was not looked at")
         if namespace not in self._prefixes:
             return End(Reason.OUTSIDE_POLICY, f"the account does not allow the namespace {namespace}")
         found = next(self._name(key), None) or next(self._places(key), None)
