@@ -29,7 +29,7 @@ from keyturn.kube.conditions import READY
 from keyturn.kube.report import Reporter
 from keyturn.kube.resources import RELEASE, Account, ClusterAccountResource
 from keyturn.kube.tenants import Name, SecretFacts, Surroundings, secrets_of
-from keyturn.kube.translate import Translated, id_of, translate
+from keyturn.kube.translate import Mistakes, Translated, id_of, translate
 from keyturn.live.live_world import LiveWorld, open_world
 
 SLICE = 1.0
@@ -70,6 +70,7 @@ class KubeAccount:
         self._again = False
         self._view = View(-1, None, {}, {})
         self._found: Translated | None = None
+        self._mistakes: Mistakes = {}
         self._facts: dict[Name, tuple[datetime, SecretFacts | None]] = {}
         self._last: LiveWorld | None = None
         self._token: Secret | None = None
@@ -109,9 +110,9 @@ class KubeAccount:
         self._use(account)
         around = Surroundings(view.namespaces, self._look_at_secrets(view))
         if self._found is None or view.version != self._view.version:
-            setting = self._setting
+            setting, keys = self._setting, tuple(view.keys.values())
             self._found = translate(
-                account, tuple(view.keys.values()), around, setting.home, setting.environment, setting.address
+                account, keys, around, setting.home, setting.environment, setting.address, self._mistakes
             )
         self._view = view
         self._reporter.begin(view, self._found)

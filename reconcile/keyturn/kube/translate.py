@@ -29,6 +29,9 @@ LONGEST_REASON = 256
 _LONGEST_ID = 64
 _CAMEL, _SNAKE = re.compile(r"(?<=[a-z])([A-Z])"), re.compile(r"_([a-z])")
 
+Mistakes = dict[tuple[object, ...], End]
+"""What was found wrong with keys, by their versions and that of their account."""
+
 
 @dataclass(frozen=True, slots=True)
 class Translated:
@@ -54,11 +57,13 @@ def translate(
     home: str,
     environment: Mapping[str, str],
     address: str = IN_CLUSTER,
+    mistakes: Mistakes | None = None,
 ) -> Translated:
     """Return the desired state of an account and its keys. `home` is the namespace of the operator, and of the records.
 
     `keys` are those whose `accountRef` names the account. `environment` is the operator's: it says which places the
-    targets of the account may name. `address` is that of the API server.
+    targets of the account may name. `address` is that of the API server. `mistakes` are those of earlier calls, and
+    become those of this one: what is wrong and has not changed is not tried again.
     """
     deleted = frozenset(name_of(key) for key in keys if key.metadata.deletion_timestamp)
     retained = frozenset(name_of(key) for key in keys if key.spec.deletion_policy == "Retain") & deleted
@@ -78,7 +83,7 @@ def translate(
     apart = deleted | suspended
     good = [key for key in keys if name_of(key) not in apart | refused.keys()]
     try:
-        desired, wrong = manifest.without_mistakes(good)
+        desired, wrong = manifest.without_mistakes(good, mistakes if mistakes is not None else {})
     except ManifestError as error:
         return Translated(None, _wrong(error))
     refused |= wrong
@@ -141,16 +146,27 @@ class _Manifest:
         elsewhere = {"address": self.address} if self.address != IN_CLUSTER else {}
         return {"type": "kubernetes", "namespace": namespace, **elsewhere}
 
-    def without_mistakes(self, keys: Sequence[KeyResource]) -> tuple[Desired, dict[Name, End]]:
+    def without_mistakes(self, keys: Sequence[KeyResource], known: Mistakes) -> tuple[Desired, dict[Name, End]]:
         """Return the desired state without the keys that are wrong, and what is wrong with them.
 
         Raises ManifestError if the others do not fit together: then nothing is done.
         """
+        versions = {name_of(key): self._version(key) for key in keys}
+        wrong = {name: known[version] for name, version in versions.items() if version in known}
+        untried = [key for key in keys if name_of(key) not in wrong]
         try:
-            return self.load(keys), {}
+            desired = self.load(untried)
         except ManifestError:
-            wrong = self.mistakes(keys)
-        return self.load([key for key in keys if name_of(key) not in wrong]), wrong
+            wrong |= self.mistakes(untried)
+            desired = self.load([key for key in untried if name_of(key) not in wrong])
+        known.clear()
+        known |= {versions[name]: why for name, why in wrong.items()}
+        return desired, wrong
+
+    def _version(self, key: KeyResource) -> tuple[object, ...]:
+        """Return what changes when a mistake of a key may be mended: its spec, or that of the account."""
+        both = [(one.metadata.uid, one.metadata.generation) for one in (key, self.account)]
+        return (*both, name_of(key))
 
     def mistakes(self, keys: Sequence[KeyResource]) -> dict[Name, End]:
         """Return what is wrong with keys of which at least one is wrong. They are found by halves."""
