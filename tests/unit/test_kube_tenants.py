@@ -101,13 +101,15 @@ def test_a_namespaced_account_is_for_its_own_namespace() -> None:
 
 
 def test_the_prefix_binds_api_keys_whatever_they_are_called_in_the_resource() -> None:
-    """An API key that is adopted by uuid has to have a name within the prefix, or be a spare."""
+    """Only a key that takes from the pool may have a spare; one that is adopted by uuid may be none."""
     where = cluster_account(pool={"prefix": "spare-"})
-    one = only(translated(where, key(adopt={"secret": "regenerate", "a": UUID})))
-    assert one.permit is not None
-    assert one.permit.refusal("payments-old") == ""
-    assert one.permit.refusal("spare-1") == ""
-    assert "namePrefix of the account team" in one.permit.refusal("shop-bot")
+    for adopt, from_pool in (({"secret": "regenerate", "a": UUID}, False), ({"secret": "regenerate"}, True)):
+        one = only(translated(where, key(adopt=adopt)))
+        assert one.permit is not None
+        assert one.permit.refusal("payments-old") == ""
+        assert (one.permit.refusal("spare-1") == "") is from_pool
+        assert bool(one.pool) is from_pool
+        assert "namePrefix of the account team" in one.permit.refusal("shop-bot")
     assert only(translated(account(), key())).permit is None
 
 
@@ -122,6 +124,15 @@ def test_a_prefix_within_a_prefix_belongs_to_the_longer_one() -> None:
     found = translated(cluster_account(), adopting, beside=around(adopting, namespaces=("a", "a-b")))
     assert "may not be adopted by uuid" in why(found, ("a", "x"))
     assert only(translated(cluster_account(), adopting, beside=around(adopting, namespaces=("a", "b")))).adopt
+
+
+@pytest.mark.parametrize(("namespace", "pool"), [("spare", "spare-"), ("spare", "spa"), ("spare", "spare-parts-")])
+def test_a_namespace_whose_prefix_is_that_of_the_pool_is_refused(namespace: str, pool: str) -> None:
+    """All spares would be its API keys. The others go on."""
+    where, one, other = cluster_account(pool={"prefix": pool}), key("bot", namespace), key()
+    found = translated(where, one, other, beside=around(one, other, namespaces=(namespace, "payments")))
+    assert f"the prefix 'spare-' of the namespace and the prefix {pool!r} of the pool" in why(found, (namespace, "bot"))
+    assert PAYMENTS in found.ids
 
 
 def test_a_path_in_a_target_of_the_account_has_a_prefix() -> None:
@@ -262,6 +273,14 @@ def test_no_wall_keeps_a_key_that_is_being_deleted(
     assert one.permit is not None
     assert one.permit.refusal("payments-bot") == ""
     assert one.permit.refusal("shop-bot")
+
+
+def test_a_key_that_is_being_deleted_may_have_a_spare() -> None:
+    """Which it took, and which has no other name yet; its record and the claim say so."""
+    leaving = key(metadata=DELETED, deletionPolicy="Delete", adopt={"secret": "regenerate", "a": UUID})
+    one = only(translated(cluster_account(pool={"prefix": "spare-"}), leaving))
+    assert one.permit is not None
+    assert one.permit.refusal("spare-1") == ""
 
 
 def test_a_key_that_is_being_deleted_keeps_its_api_keys_and_takes_nothing() -> None:

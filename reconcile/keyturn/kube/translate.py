@@ -16,7 +16,18 @@ from keyturn.core.reasons import Reason
 from keyturn.core.results import End
 from keyturn.core.sanitize import plain
 from keyturn.kube.resources import ROTATE, Account, ClusterAccountResource, KeyResource
-from keyturn.kube.tenants import Name, Surroundings, Walls, api_name, contested, merged, name_of, places, unsafe
+from keyturn.kube.tenants import (
+    Name,
+    Surroundings,
+    Walls,
+    api_name,
+    contested,
+    merged,
+    name_of,
+    places,
+    pool_of,
+    unsafe,
+)
 from keyturn.manifest import fingerprint, load_data
 from keyturn.targets.kubernetes_login import IN_CLUSTER
 
@@ -192,7 +203,7 @@ class _Manifest:
             found.pop("trigger", None)
             if found:
                 entry[part] = found
-        if pool := self.account.spec.pool:
+        if pool := pool_of(self.account, key):
             entry["pool"] = pool.model_dump()
         return entry
 
