@@ -208,7 +208,7 @@ def test_a_resource_that_does_not_fit_is_refused_by_field() -> None:
 
 
 def test_a_mistake_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Until the resource or its account changes; what is mended or gone is forgotten."""
+    """Until the resource or its account changes; what is right or gone is forgotten."""
     loads: list[int] = []
 
     def counted(*given: Any) -> Desired:  # noqa: ANN401 - what load_data takes
@@ -232,7 +232,7 @@ def test_a_mistake_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert again(*bad, good) == (wrong, [0, 1])
     assert again(*bad, good, generation=2)[0] == wrong
     assert max(loads) == 4
-    mended = key("bad0", metadata={"generation": 2})
-    assert again(mended, *bad[1:], good, generation=2) == ({"bad1", "bad2"}, [0, 2])
+    righted = key("bad0", metadata={"generation": 2})
+    assert again(righted, *bad[1:], good, generation=2) == ({"bad1", "bad2"}, [0, 2])
     assert again(good, generation=2) == (set(), [0, 1])
     assert mistakes == {}

@@ -175,7 +175,7 @@ class _Manifest:
         return desired, wrong
 
     def _version(self, key: KeyResource) -> tuple[object, ...]:
-        """Return what changes when a mistake of a key may be mended: its spec, or that of the account."""
+        """Return what changes when a mistake of a key may be gone: its spec, or that of the account."""
         both = [(one.metadata.uid, one.metadata.generation) for one in (key, self.account)]
         return (*both, name_of(key))
 
