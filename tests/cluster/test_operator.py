@@ -175,6 +175,22 @@ def test_with_delete_everything_goes(tenant: Tenant) -> None:
     tenant.ready("stays")
 
 
+def test_a_namespace_that_goes_takes_its_api_keys_with_it(tenant: Tenant) -> None:
+    """The operator may not reach its Secrets any more, and its labels do not allow the account: both are of no use."""
+    cluster, rbac = tenant.cell.resources.cluster, f"/apis/rbac.authorization.k8s.io/v1/namespaces/{tenant.name}"
+    tenant.make("gone", deletionPolicy="Delete")
+    tenant.ready("gone")
+    tenant.until(lambda: bool(tenant.read("gone")["metadata"].get("finalizers")), "the finalizer")
+    secret = tenant.value("gone")
+    cluster.call("DELETE", f"{rbac}/rolebindings/deliveries")
+    tenant.change_account({"allowedNamespaces": {"matchLabels": {"kubernetes.io/metadata.name": "another"}}})
+    tenant.until(lambda: tenant.conditions("gone")["Ready"]["reason"] == "OutsidePolicy", "the refusal")
+    tenant.delete("gone")
+    tenant.until(lambda: tenant.gone("gone"), "the resource is gone")
+    assert not tenant.cell.sandbox.accepts(secret)
+    assert tenant.value("gone") == secret  # which nobody could empty
+
+
 def test_a_suspended_key_is_left_alone(tenant: Tenant) -> None:
     """Until it is not."""
     tenant.make(suspend=True)

@@ -15,12 +15,13 @@ from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import End, KeyStatus, PoolState
 from keyturn.kube.conditions import POOL_LOW, READY, STALLED, VERIFIED
 from keyturn.kube.crds import RULES, Json, definitions
-from keyturn.kube.resources import ACCOUNT, CLUSTER_ACCOUNT, KEY, ClusterAccountResource, KeyResource, read
+from keyturn.kube.resources import ACCOUNT, CLUSTER_ACCOUNT, FINALIZER, KEY, ClusterAccountResource, KeyResource, read
 from keyturn.kube.status import account_state, key_state, patch
 from keyturn.kube.translate import translate
 from tests.blocks import ROOT, blocks
 from tests.cluster.resources import DEPLOY, HOME, MERGE, PATHS, Resources, refused, rule
 from tests.support.custom_resources import API, IN_POD, around, cluster_account_object
+from tests.support.process import wait_until
 
 UUID = "0f0c3a6e-5b0e-4c0e-9d6b-3f6f1f9c2a10"
 UNKNOWN = f"{UUID[:-1]}1"
@@ -331,6 +332,43 @@ def test_a_name_has_to_begin_with_the_prefix_of_the_account(resources: Resources
     with pytest.raises(httpx.HTTPStatusError) as caught:
         resources.change(namespace, "bot", {"name": "shop-bot"})
     assert wanted in message(caught)
+
+
+def test_another_prefix_of_the_account_blocks_no_change_of_metadata(resources: Resources) -> None:
+    """The finalizer of a key with a name of the old prefix can go; its spec cannot change."""
+    namespace, cluster = resources.cluster.namespace(), resources.cluster
+    resources.account("renames", namePrefix="old-")
+    ref = {"kind": CLUSTER_ACCOUNT, "name": "renames"}
+    resources.make(namespace, accountRef=ref, name="old-bot")
+    path = resources.keys(namespace, "bot")
+    cluster.call("PATCH", path, {"metadata": {"finalizers": [FINALIZER]}}, **MERGE)
+    cluster.call("PATCH", f"{PATHS[CLUSTER_ACCOUNT]}/renames", {"spec": {"namePrefix": "new-"}}, **MERGE)
+
+    def takes_the_new_one() -> bool:
+        return "must begin with new-" in refused(
+            resources, namespace, cluster.admin, {"accountRef": ref, "name": "old-x"}
+        )
+
+    wait_until(takes_the_new_one, "the new prefix", seconds=60)
+    assert cluster.call("PATCH", path, {"metadata": {"finalizers": []}}, **MERGE)["metadata"]["name"] == "bot"
+    with pytest.raises(httpx.HTTPStatusError) as caught:
+        resources.change(namespace, "bot", {"suspend": True})
+    assert "must begin with new-" in message(caught)
+
+
+def test_a_status_is_only_for_the_object_that_was_looked_at(resources: Resources, namespace: str) -> None:
+    """One of the same name that was made since takes nothing; a uid would say nothing to the API server here."""
+    made = resources.make(namespace, "again")
+    path = resources.keys(namespace, "again")
+    resources.cluster.call("DELETE", path)
+    fresh = resources.make(namespace, "again")
+    old, new = ({"metadata": {"resourceVersion": one["metadata"]["resourceVersion"]}} for one in (made, fresh))
+    status = {"status": {"observedGeneration": 1}}
+    with pytest.raises(httpx.HTTPStatusError) as caught:
+        resources.cluster.call("PATCH", f"{path}/status", {**old, **status}, **MERGE)
+    assert caught.value.response.status_code == httpx.codes.CONFLICT
+    assert resources.cluster.call("GET", path)["status"] == {"observedGeneration": -1}
+    assert resources.cluster.call("PATCH", f"{path}/status", {**new, **status}, **MERGE)["status"] == status["status"]
 
 
 def test_the_examples_of_the_page_are_accepted(resources: Resources) -> None:

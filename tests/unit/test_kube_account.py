@@ -1,146 +1,21 @@
-"""What is written of a round: what differs, once; the finalizer; a release that is used once."""
+"""What is written of a round: what differs, once; a release that is used once."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
-
 import pytest
 
-from keyturn.core.model import Desired, SlotName, Strategy
+from keyturn.core.model import Strategy
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import End, KeyStatus, PoolState
 from keyturn.core.rounds import Release
-from keyturn.core.secret import Secret
-from keyturn.engine.rounds import Told
-from keyturn.kube.account import KubeAccount, Setting
-from keyturn.kube.api import Api
-from keyturn.kube.cache import Cache
-from keyturn.kube.resources import CLUSTER_ACCOUNT
-from keyturn.kube.tenants import Name, SecretFacts
-from tests.support.custom_resources import IN_POD, UUID, cluster_account_object, key_object
-
-NOW = datetime(2026, 11, 29, 12, 0, 0, tzinfo=UTC)
-BOT, TEAM = ("payments", "bot"), ("", "team")
-FINALIZER = ["keyturn.dev/keys"]
-
-
-class FakeApi(Api):
-    """Stores what is patched, as the API server would, and counts it."""
-
-    def __init__(self) -> None:
-        self.objects: dict[Name, dict[str, Any]] = {}
-        self.patches: list[tuple[Name, str]] = []
-        self.events: list[str] = []
-        self.conflicts = 0
-
-    def facts(self, name: Name) -> SecretFacts | None:
-        """Return that there is none."""
-        return None
-
-    def token(self, name: Name, key: str) -> Secret:
-        """Return a token."""
-        return Secret("dop_v1_x")
-
-    def patch(self, kind: str, name: Name, body: Mapping[str, object], part: str = "") -> Mapping[str, object] | None:
-        """Merge, and raise the version."""
-        if self.conflicts:
-            self.conflicts -= 1
-            return None
-        found = self.objects[name]
-        wanted = body.get("metadata", {})
-        assert isinstance(wanted, dict)
-        if wanted.get("resourceVersion", found["metadata"]["resourceVersion"]) != found["metadata"]["resourceVersion"]:
-            return None
-        self.patches.append((name, part))
-        merged = _merged(found, body)
-        merged["metadata"]["resourceVersion"] = str(int(found["metadata"]["resourceVersion"]) + 1)
-        self.objects[name] = merged
-        return merged
-
-    def event(self, namespace: str, body: Mapping[str, object]) -> None:
-        """Note its reason."""
-        self.events.append(str(body["reason"]))
-
-
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    found = dict(below)
-    for name, value in above.items():
-        if value is None:
-            found.pop(name, None)
-        else:
-            found[name] = _merged(found.get(name, {}), value) if isinstance(value, dict) else value
-    return found
-
-
-class Stage:
-    """An account with one key, as an operator has it."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.cache, self.api = Cache(lambda _: None), FakeApi()
-        self.cache.namespace(("", "payments"), {"metadata": {"name": "payments"}})
-        self.put(TEAM, cluster_account_object())
-        self.put(BOT, key_object())
-        setting = Setting(IN_POD, "keyturn-system", "https://kubernetes.default.svc", "pod-a", lambda: NOW, self.say)
-        self.account = KubeAccount("team", self.cache, self.api, setting, lambda: True)
-
-    def say(self, text: str) -> None:
-        """Note it."""
-        self.said.append(text)
-
-    def put(self, name: Name, whole: dict[str, Any], **metadata: object) -> None:
-        """Store an object, and let the watch tell of it."""
-        version = int(
-            self.api.objects.get(name, {"metadata": {"resourceVersion": "10"}})["metadata"]["resourceVersion"]
-        )
-        whole["metadata"] |= {"uid": f"uid-{name[1]}", "resourceVersion": str(version + 1), **metadata}
-        self.api.objects[name] = whole
-        self.heard(name)
-
-    def change(self, name: Name, **metadata: object) -> None:
-        """Change the metadata of an object."""
-        found = self.api.objects[name]
-        self.put(name, {**found, "metadata": {**found["metadata"]}}, **metadata)
-
-    def heard(self, name: Name) -> None:
-        """Let the watch tell of an object."""
-        if name == TEAM:
-            self.cache.account(CLUSTER_ACCOUNT, name, self.api.objects[name])
-        else:
-            self.cache.key(name, self.api.objects[name])
-
-    def desired(self) -> Desired:
-        """Translate."""
-        return self.account.desired()
-
-    def tell(self, *keys: KeyStatus, **more: Any) -> None:  # noqa: ANN401 - fields of Told
-        """Translate, and tell of a round."""
-        self.desired()
-        self.account.tell(Told(NOW, NOW, keys, **more))
-
-    def finalizers(self) -> object:
-        """Return those of the key."""
-        return self.api.objects[BOT]["metadata"].get("finalizers", [])
+from tests.support.custom_resources import cluster_account_object
+from tests.support.staged_account import BOT, NOW, TEAM, Stage, shown
 
 
 @pytest.fixture
 def stage() -> Stage:
     """A new one."""
     return Stage()
-
-
-def shown(code: Reason = Reason.AT_REST, why: str = "", **more: Any) -> KeyStatus:  # noqa: ANN401 - fields of KeyStatus
-    """Return the status of the key, which has an API key."""
-    end = End(code, why)
-    base: dict[str, Any] = {
-        "live": SlotName.A,
-        "uuids": ((SlotName.A, UUID),),
-        "generation": 1,
-        "conditions": (end,),
-    }
-    return KeyStatus("payments.bot", "payments-bot", end.condition, why, Strategy.IN_PLACE, code, **{**base, **more})
 
 
 def test_what_is_there_is_not_written_again(stage: Stage) -> None:
@@ -193,44 +68,6 @@ def test_a_stop_stays_until_its_keys_were_looked_at_again(stage: Stage) -> None:
     assert reason() == "AllRefused"
     stage.tell(shown())
     assert reason() == "AtRest"
-
-
-def test_the_finalizer_comes_with_an_api_key_and_the_policy_delete(stage: Stage) -> None:
-    """And goes with the policy."""
-    stage.put(BOT, key_object(deletionPolicy="Delete"))
-    stage.tell(shown(Reason.HAND_OFF, live=None, uuids=(), generation=0))
-    assert stage.finalizers() == []
-    stage.tell(shown())
-    assert stage.finalizers() == FINALIZER
-    stage.tell(shown())
-    assert stage.api.patches.count((BOT, "")) == 1
-    stage.put(BOT, {**stage.api.objects[BOT], "spec": key_object()["spec"]}, generation=3)
-    stage.tell(shown())
-    assert stage.finalizers() == []
-
-
-def test_the_finalizer_goes_when_the_api_keys_are_gone(stage: Stage) -> None:
-    """Those of others stay."""
-    stage.put(BOT, key_object(deletionPolicy="Delete"), finalizers=[*FINALIZER, "others/one"])
-    stage.tell(shown())
-    stage.change(BOT, deletionTimestamp="2026-11-29T11:00:00Z")
-    stage.tell(shown())
-    assert FINALIZER[0] in str(stage.finalizers())
-    stage.tell(shown(Reason.ABSENT, live=None, uuids=(), generation=0))
-    assert stage.finalizers() == ["others/one"]
-
-
-def test_a_finalizer_that_meets_a_change_is_tried_again(stage: Stage) -> None:
-    """The key is marked."""
-    stage.put(BOT, key_object(deletionPolicy="Delete"))
-    stage.tell(shown())
-    stage.change(BOT, finalizers=[])
-    marks: list[object] = []
-    stage.account._rounds.mark = lambda keys, **_: marks.append(tuple(keys))  # type: ignore[method-assign]
-    stage.desired()
-    stage.api.conflicts = 1
-    stage.account.tell(Told(NOW, NOW, ()))
-    assert marks == [("payments.bot",)]
 
 
 @pytest.mark.parametrize(

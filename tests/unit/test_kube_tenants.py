@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyturn.kube.resources import KeyResource
-from keyturn.kube.tenants import ALLOW, SecretFacts
+from keyturn.kube.status import refused_state
+from keyturn.kube.tenants import ALLOW, SecretFacts, Surroundings
 from keyturn.manifest.violations import api_names
 from keyturn.targets.kubernetes import MANAGED
 from tests.support.custom_resources import (
@@ -45,7 +47,7 @@ def made(name: str, called: str, strategy: str, every: str, target: str, field: 
 
 
 def test_a_namespace_has_to_be_allowed() -> None:
-    """By its labels; a namespace that is not known is not allowed."""
+    """By its labels."""
     expressions = [{"key": "env", "operator": "NotIn", "values": ["test"]}]
     selector = {"matchLabels": {"keyturn": "team"}, "matchExpressions": expressions}
     where = cluster_account(allowedNamespaces=selector)
@@ -57,7 +59,15 @@ def test_a_namespace_has_to_be_allowed() -> None:
     ):
         beside = replace(around(one), namespaces={"payments": labels})
         assert (PAYMENTS in translated(where, one, beside=beside).ids) == allowed
-    assert "does not allow the namespace" in why(translated(where, one, beside=replace(around(one), namespaces={})))
+
+
+def test_a_namespace_that_is_not_known_yet_makes_no_key_fail() -> None:
+    """Its key is not worked on, and is neither ready nor stalled: a health check goes on waiting."""
+    one = key()
+    found = translated(cluster_account(), one, beside=replace(around(one), namespaces={}))
+    assert why(found) == "to-do: the namespace payments is not known yet; the key was not looked at"
+    state = refused_state(one, found.refused[PAYMENTS], datetime(2026, 11, 29, tzinfo=UTC))
+    assert {one.type: one.status for one in state.conditions} == {"Ready": "Unknown", "Stalled": "False"}
 
 
 @pytest.mark.parametrize(
@@ -91,13 +101,15 @@ def test_a_namespaced_account_is_for_its_own_namespace() -> None:
 
 
 def test_the_prefix_binds_api_keys_whatever_they_are_called_in_the_resource() -> None:
-    """An API key that is adopted by uuid has to have a name within the prefix, or be a spare."""
+    """Only a key that takes from the pool may have a spare; one that is adopted by uuid may be none."""
     where = cluster_account(pool={"prefix": "spare-"})
-    one = only(translated(where, key(adopt={"secret": "regenerate", "a": UUID})))
-    assert one.permit is not None
-    assert one.permit.refusal("payments-old") == ""
-    assert one.permit.refusal("spare-1") == ""
-    assert "namePrefix of the account team" in one.permit.refusal("shop-bot")
+    for adopt, from_pool in (({"secret": "regenerate", "a": UUID}, False), ({"secret": "regenerate"}, True)):
+        one = only(translated(where, key(adopt=adopt)))
+        assert one.permit is not None
+        assert one.permit.refusal("payments-old") == ""
+        assert (one.permit.refusal("spare-1") == "") is from_pool
+        assert bool(one.pool) is from_pool
+        assert "namePrefix of the account team" in one.permit.refusal("shop-bot")
     assert only(translated(account(), key())).permit is None
 
 
@@ -112,6 +124,15 @@ def test_a_prefix_within_a_prefix_belongs_to_the_longer_one() -> None:
     found = translated(cluster_account(), adopting, beside=around(adopting, namespaces=("a", "a-b")))
     assert "may not be adopted by uuid" in why(found, ("a", "x"))
     assert only(translated(cluster_account(), adopting, beside=around(adopting, namespaces=("a", "b")))).adopt
+
+
+@pytest.mark.parametrize(("namespace", "pool"), [("spare", "spare-"), ("spare", "spa"), ("spare", "spare-parts-")])
+def test_a_namespace_whose_prefix_is_that_of_the_pool_is_refused(namespace: str, pool: str) -> None:
+    """All spares would be its API keys. The others go on."""
+    where, one, other = cluster_account(pool={"prefix": pool}), key("bot", namespace), key()
+    found = translated(where, one, other, beside=around(one, other, namespaces=(namespace, "payments")))
+    assert f"the prefix 'spare-' of the namespace and the prefix {pool!r} of the pool" in why(found, (namespace, "bot"))
+    assert PAYMENTS in found.ids
 
 
 def test_a_path_in_a_target_of_the_account_has_a_prefix() -> None:
@@ -217,6 +238,59 @@ def test_whatever_resources_say_the_walls_hold(found: list[tuple[str, str, str, 
     wanted += [str(place).replace("again", "vault") for one in result.desired.keys for place in one.deliveries]
     assert len(wanted) == len(set(wanted))
     assert all(name.startswith("payments-") for one in result.desired.keys for name in api_names(one))
+
+
+DELETED = {"deletionTimestamp": "2026-11-29T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("spec", "namespaces", "secrets"),
+    [
+        ({}, {"payments": {"team": "a"}}, {PAYMENTS: None}),
+        ({}, {"payments": {}}, {PAYMENTS: None}),  # the label is gone
+        ({}, {}, {PAYMENTS: None}),  # the namespace is gone
+        ({}, {"payments": {"team": "a"}}, {}),  # the RoleBinding is gone
+        ({}, {"payments": {"team": "a"}}, {PAYMENTS: SecretFacts()}),
+        ({"deliver": [{"target": {"name": "vault", "path": "payments/x"}}]}, {}, {}),  # not offered any more
+        ({"name": "shop-bot"}, {}, {PAYMENTS: None}),
+        ({"smoke": {"api": "chat"}}, {}, {PAYMENTS: None}),
+    ],
+)
+def test_no_wall_keeps_a_key_that_is_being_deleted(
+    spec: dict[str, Any], namespaces: dict[str, Any], secrets: dict[Any, Any]
+) -> None:
+    """It wants nothing any more: its namespace would never go."""
+    where = cluster_account(allowedNamespaces={"matchLabels": {"team": "a"}})
+    leaving = key(metadata=DELETED, deletionPolicy="Delete", **spec)
+    found = translated(where, leaving, beside=Surroundings(namespaces, secrets))
+    one = only(found)
+    assert found.ids == {PAYMENTS: "payments.bot"}
+    assert found.desired is not None
+    assert found.desired.agreed == {"payments.bot"}
+    assert {target.name for target in found.desired.targets} >= {"payments"}
+    assert one.absent
+    assert one.lenient
+    assert one.permit is not None
+    assert one.permit.refusal("payments-bot") == ""
+    assert one.permit.refusal("shop-bot")
+
+
+def test_a_key_that_is_being_deleted_may_have_a_spare() -> None:
+    """Which it took, and which has no other name yet; its record and the claim say so."""
+    leaving = key(metadata=DELETED, deletionPolicy="Delete", adopt={"secret": "regenerate", "a": UUID})
+    one = only(translated(cluster_account(pool={"prefix": "spare-"}), leaving))
+    assert one.permit is not None
+    assert one.permit.refusal("spare-1") == ""
+
+
+def test_a_key_that_is_being_deleted_keeps_its_api_keys_and_takes_nothing() -> None:
+    """Another one gets what it only wanted, but not what it has."""
+    has = {"apiKeys": [{"slot": "a", "name": "payments-has", "uuid": UUID}]}
+    leaving = key("older", status=has, name="payments-want", metadata=DELETED, deletionPolicy="Delete")
+    found = translated(cluster_account(), leaving, key(name="payments-want"))
+    assert found.ids.keys() == {PAYMENTS, ("payments", "older")}
+    found = translated(cluster_account(), leaving, key(name="payments-has"))
+    assert why(found) == "claimed: the API key name payments-has belongs to the ModelAccessKey older"
 
 
 @pytest.mark.parametrize("change", [{"type": "dotenv"}, {"type": "kubernetes"}, {"pathPrefix": "{namespace}"}])

@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 
 from keyturn.core.errors import InputError
-from keyturn.core.model import AdoptSecret, Delivery, Strategy, Window
+from keyturn.core.model import AdoptSecret, Delivery, Desired, Strategy, Window
 from keyturn.core.reasons import Reason
 from keyturn.kube.resources import KeyResource, read
-from keyturn.kube.translate import RECORDS, id_of
-from keyturn.manifest import fingerprint
+from keyturn.kube.translate import RECORDS, Mistakes, id_of, translate
+from keyturn.manifest import fingerprint, load_data
 from tests.support.custom_resources import (
+    IN_POD,
     PAYMENTS,
     UUID,
     VAULT,
     account,
+    around,
     cluster_account,
     key,
     key_object,
@@ -70,8 +72,10 @@ def test_a_whole_resource() -> None:
     assert one.adopt is not None
     assert (one.adopt.secret, one.adopt.a) == (AdoptSecret.EXISTING, UUID)
     assert one.smoke.expect_models == ("m", "n")
-    assert one.pool is not None
-    assert (one.pool.prefix, one.pool.low) == ("spare-", 5)
+    assert one.pool is None  # it names an API key by uuid
+    pool = only(translated(where, key())).pool
+    assert pool is not None
+    assert (pool.prefix, pool.low) == ("spare-", 5)
     assert found.desired is not None
     assert found.desired.rotations_per_run == 3
 
@@ -201,3 +205,34 @@ def test_a_resource_that_does_not_fit_is_refused_by_field() -> None:
     with pytest.raises(InputError, match=r"spec\.suspend.*spec\.deletionPolicy") as caught:
         read(KeyResource, wrong)
     assert "sk-do" not in str(caught.value)
+
+
+def test_a_mistake_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until the resource or its account changes; what is right or gone is forgotten."""
+    loads: list[int] = []
+
+    def counted(*given: Any) -> Desired:  # noqa: ANN401 - what load_data takes
+        loads.append(len(given[0]["keys"]))
+        return load_data(*given)
+
+    monkeypatch.setattr(f"{translate.__module__}.load_data", counted)
+
+    def again(*keys: KeyResource, generation: int = 1) -> tuple[set[str], list[int]]:
+        loads.clear()
+        plain = cluster_account()
+        metadata = plain.metadata.model_copy(update={"generation": generation})
+        where = plain.model_copy(update={"metadata": metadata})
+        found = translate(where, keys, around(*keys), "keyturn-system", IN_POD, mistakes=mistakes)
+        return {name for _, name in found.refused}, loads
+
+    mistakes: Mistakes = {}
+    bad = [key(f"bad{number}", smoke={"api": "chat"}) for number in range(3)]
+    good, wrong = key("good"), {"bad0", "bad1", "bad2"}
+    assert again(*bad, good)[0] == wrong
+    assert again(*bad, good) == (wrong, [0, 1])
+    assert again(*bad, good, generation=2)[0] == wrong
+    assert max(loads) == 4
+    righted = key("bad0", metadata={"generation": 2})
+    assert again(righted, *bad[1:], good, generation=2) == ({"bad1", "bad2"}, [0, 2])
+    assert again(good, generation=2) == (set(), [0, 1])
+    assert mistakes == {}

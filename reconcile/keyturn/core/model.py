@@ -270,6 +270,7 @@ class DesiredKey:
     """The id under which the key's record was before the entry was renamed."""
     retain: bool = False
     """`absent` with `retain`: the API keys stay, only their claims are released (Pulumi's `on_delete: retain`)."""
+    lenient: bool = False  # `absent`: a delivery that cannot be read does not keep the API keys
     fingerprint: str = ""
     """Digest of the entry as written; a change of it unparks the key."""
     homes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

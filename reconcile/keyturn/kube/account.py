@@ -29,7 +29,7 @@ from keyturn.kube.conditions import READY
 from keyturn.kube.report import Reporter
 from keyturn.kube.resources import RELEASE, Account, ClusterAccountResource
 from keyturn.kube.tenants import Name, SecretFacts, Surroundings, secrets_of
-from keyturn.kube.translate import Translated, id_of, translate
+from keyturn.kube.translate import Mistakes, Translated, id_of, translate
 from keyturn.live.live_world import LiveWorld, open_world
 
 SLICE = 1.0
@@ -70,6 +70,7 @@ class KubeAccount:
         self._again = False
         self._view = View(-1, None, {}, {})
         self._found: Translated | None = None
+        self._mistakes: Mistakes = {}
         self._facts: dict[Name, tuple[datetime, SecretFacts | None]] = {}
         self._last: LiveWorld | None = None
         self._token: Secret | None = None
@@ -82,7 +83,8 @@ class KubeAccount:
         return self._setting.now()
 
     def wait(self, until: datetime) -> None:
-        """Wait in slices, by the wall clock."""
+        """Wait in slices, by the wall clock; at most until something is to be written once more."""
+        until = min((until, *self._reporter.retries))
         while not self.stopping():
             left = (until - self.now()).total_seconds()
             if left <= 0 or self._woken.wait(min(left, SLICE)):
@@ -108,9 +110,9 @@ class KubeAccount:
         self._use(account)
         around = Surroundings(view.namespaces, self._look_at_secrets(view))
         if self._found is None or view.version != self._view.version:
-            setting = self._setting
+            setting, keys = self._setting, tuple(view.keys.values())
             self._found = translate(
-                account, tuple(view.keys.values()), around, setting.home, setting.environment, setting.address
+                account, keys, around, setting.home, setting.environment, setting.address, self._mistakes
             )
         self._view = view
         self._reporter.begin(view, self._found)
@@ -178,6 +180,8 @@ class KubeAccount:
                     self._again = False
                     if self._rounds.queue.hold or self._limit() != self._rounds.queue.pace.adoptions:
                         self._rounds = self._begun()
+                if late := self._reporter.late(self.now()):
+                    self._rounds.mark(late)
                 self.wait(self._rounds.step())
         finally:
             if self._last is not None:

@@ -34,6 +34,12 @@ def of_conditions(before: Sequence[Condition], after: Sequence[Condition]) -> Li
     return WARNING if new.status == "False" else NORMAL, new.reason, new.message
 
 
+def of_left(key: KeyResource, why: str) -> Line:
+    """Return the same of a key whose deletion did not wait for its API keys any longer."""
+    names = ", ".join(f"{one.name} ({one.uuid})" for one in key.status.api_keys) or "none that is known"
+    return WARNING, "ApiKeysLeft", f"these API keys stay, delete them in the control panel: {names}; {why}"
+
+
 def event(about: KeyResource | Account, kind: str, told: Line, at: datetime, by: str) -> dict[str, object]:
     """Return an Event about a resource of this `kind`, as the API takes it."""
     what, reason, message = told

@@ -23,6 +23,7 @@ from keyturn.kube.resources import (
     KeyResource,
     OfferedTarget,
     Place,
+    Pool,
     SecretPlace,
 )
 from keyturn.targets.kubernetes import MANAGED
@@ -82,6 +83,14 @@ def slots(account: Account, key: KeyResource) -> tuple[str, ...]:
     return (f"{name}-a", f"{name}-b") if rotation.get("strategy") == "alternating" else (name,)
 
 
+def pool_of(account: Account, key: KeyResource) -> Pool | None:
+    """Return the pool that a key takes spares from; None if it names API keys by uuid, so that it can name no spare.
+
+    One that is being deleted adopts nothing, and may have a spare that has no other name yet.
+    """
+    return None if _uuids(key) and not key.metadata.deletion_timestamp else account.spec.pool
+
+
 def merged(account: Account, key: KeyResource, part: str) -> dict[str, object]:
     """Return a part of a key's entry: the account's defaults below what the key says."""
     default = getattr(account.spec.defaults, part)
@@ -131,6 +140,9 @@ class Walls:
     def refusal(self, key: KeyResource) -> End | None:
         """Return why a key is refused whatever the other keys are; None if it is not."""
         namespace = key.metadata.namespace
+        if namespace not in self._around.namespaces:
+            # Its watch is a little behind that of the keys, and marks them when it hears of the namespace.
+            return End(Reason.TO_DO, f"the namespace {namespace} is not known yet; the key was not looked at")
         if namespace not in self._prefixes:
             return End(Reason.OUTSIDE_POLICY, f"the account does not allow the namespace {namespace}")
         found = next(self._name(key), None) or next(self._places(key), None)
@@ -138,10 +150,10 @@ class Walls:
 
     def permit(self, key: KeyResource) -> Permit | None:
         """Return which API keys a run may change for a key, by their present names; None if any."""
-        prefix = self._prefixes[key.metadata.namespace]
+        prefix = _rendered(self._account.spec.name_prefix, key.metadata.namespace)
         if not prefix:
             return None
-        pool = self._account.spec.pool
+        pool = pool_of(self._account, key)
         names = [f"{literal(start)}**" for start in (prefix, *([pool.prefix] if pool else []))]
         rotations = self._account.spec.limits.rotations_per_round
         where = dict.fromkeys(PARTS, f"namePrefix of the account {self._account.metadata.name}")
@@ -160,6 +172,10 @@ class Walls:
             # What begins with the longer prefix of another namespace belongs to that one.
             if any(name.startswith(inner) for inner in self._inner[prefix]):
                 yield End(Reason.OUTSIDE_POLICY, f"the name {name!r} begins with the prefix of another namespace")
+        pool = self._account.spec.pool
+        if pool and prefix and (prefix.startswith(pool.prefix) or pool.prefix.startswith(prefix)):
+            why = f"the prefix {prefix!r} of the namespace and the prefix {pool.prefix!r} of the pool overlap"
+            yield End(Reason.OUTSIDE_POLICY, f"{why}: spares would be anyone's; the account needs another prefix")
         if self._inner[prefix] and _uuids(key):
             why = f"an API key may not be adopted by uuid: the prefix of another namespace begins with {prefix!r}"
             yield End(Reason.OUTSIDE_POLICY, why)

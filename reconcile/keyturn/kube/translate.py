@@ -16,7 +16,18 @@ from keyturn.core.reasons import Reason
 from keyturn.core.results import End
 from keyturn.core.sanitize import plain
 from keyturn.kube.resources import ROTATE, Account, ClusterAccountResource, KeyResource
-from keyturn.kube.tenants import Name, Surroundings, Walls, api_name, contested, merged, name_of, places, unsafe
+from keyturn.kube.tenants import (
+    Name,
+    Surroundings,
+    Walls,
+    api_name,
+    contested,
+    merged,
+    name_of,
+    places,
+    pool_of,
+    unsafe,
+)
 from keyturn.manifest import fingerprint, load_data
 from keyturn.targets.kubernetes_login import IN_CLUSTER
 
@@ -28,6 +39,9 @@ LONGEST_REASON = 256
 """Characters of a reason to rotate that the history keeps."""
 _LONGEST_ID = 64
 _CAMEL, _SNAKE = re.compile(r"(?<=[a-z])([A-Z])"), re.compile(r"_([a-z])")
+
+Mistakes = dict[tuple[object, ...], End]
+"""What was found wrong with keys, by their versions and that of their account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +68,18 @@ def translate(
     home: str,
     environment: Mapping[str, str],
     address: str = IN_CLUSTER,
+    mistakes: Mistakes | None = None,
 ) -> Translated:
     """Return the desired state of an account and its keys. `home` is the namespace of the operator, and of the records.
 
     `keys` are those whose `accountRef` names the account. `environment` is the operator's: it says which places the
-    targets of the account may name. `address` is that of the API server.
+    targets of the account may name. `address` is that of the API server. `mistakes` are those of earlier calls, and
+    become those of this one: what is wrong and has not changed is not tried again.
     """
-    manifest = _Manifest(account, home, environment, address)
+    deleted = frozenset(name_of(key) for key in keys if key.metadata.deletion_timestamp)
+    retained = frozenset(name_of(key) for key in keys if key.spec.deletion_policy == "Retain") & deleted
+    leaving = [key for key in keys if name_of(key) in deleted - retained]
+    manifest = _Manifest(account, home, environment, address, frozenset(key.metadata.namespace for key in leaving))
     if problem := unsafe(account):
         return Translated(None, problem)
     try:
@@ -69,24 +88,24 @@ def translate(
         return Translated(None, _wrong(error))
     homes = {target.name.removeprefix(OFFERED): target.home for target in bare.targets}
     walls = Walls(account, around)
-    refused = {name_of(key): why for key in keys if (why := walls.refusal(key))}
-    refused |= contested(account, keys, refused, homes)
-    deleted = frozenset(name_of(key) for key in keys if key.metadata.deletion_timestamp)
-    retained = frozenset(name_of(key) for key in keys if key.spec.deletion_policy == "Retain") & deleted
+    refused = {name_of(key): why for key in keys if name_of(key) not in deleted and (why := walls.refusal(key))}
+    refused |= contested(account, keys, deleted | refused.keys(), homes)
     suspended = frozenset(name_of(key) for key in keys if key.spec.suspend) - deleted
-    apart = retained | suspended
+    apart = deleted | suspended
     good = [key for key in keys if name_of(key) not in apart | refused.keys()]
     try:
-        desired, wrong = manifest.without_mistakes(good)
+        desired, wrong = manifest.without_mistakes(good, mistakes if mistakes is not None else {})
     except ManifestError as error:
         return Translated(None, _wrong(error))
     refused |= wrong
     good = [key for key in good if name_of(key) not in wrong]
     bound = tuple(_bound(one, key, walls) for one, key in zip(desired.keys, good, strict=True))
-    agreed = frozenset(id_of(key) for key in good if key.spec.deletion_policy == "Delete")
+    gone = tuple(_leaving(key, api_name(account, key), desired, walls) for key in leaving)
+    worked = [*good, *leaving]
+    agreed = frozenset(id_of(key) for key in worked if key.spec.deletion_policy == "Delete")
     return Translated(
-        replace(desired, keys=bound, agreed=agreed),
-        ids={name_of(key): id_of(key) for key in good},
+        replace(desired, keys=(*bound, *gone), agreed=agreed),
+        ids={name_of(key): id_of(key) for key in worked},
         refused={name: why for name, why in refused.items() if name not in apart},
         suspended=suspended,
         retained=retained,
@@ -106,18 +125,19 @@ def owner_of(account: Account) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Manifest:
-    """The account as a manifest, with more or fewer keys."""
+    """The account as a manifest, with more or fewer keys. `namespaces` are those of keys that are being deleted."""
 
     account: Account
     home: str
     environment: Mapping[str, str]
     address: str
+    namespaces: frozenset[str] = frozenset()
 
     def load(self, keys: Sequence[KeyResource]) -> Desired:
         """Return the desired state. Raises ManifestError with all mistakes."""
         spec = self.account.spec
         entries = {id_of(key): self._entry(key) for key in keys}
-        namespaces = {key.metadata.namespace for key in keys}
+        namespaces = self.namespaces.union(key.metadata.namespace for key in keys)
         targets: dict[str, object] = {name: self._secrets(name) for name in sorted(namespaces)}
         targets[RECORDS] = self._secrets(self.home)
         for target in self.account.spec.targets if isinstance(self.account, ClusterAccountResource) else ():
@@ -137,16 +157,27 @@ class _Manifest:
         elsewhere = {"address": self.address} if self.address != IN_CLUSTER else {}
         return {"type": "kubernetes", "namespace": namespace, **elsewhere}
 
-    def without_mistakes(self, keys: Sequence[KeyResource]) -> tuple[Desired, dict[Name, End]]:
+    def without_mistakes(self, keys: Sequence[KeyResource], known: Mistakes) -> tuple[Desired, dict[Name, End]]:
         """Return the desired state without the keys that are wrong, and what is wrong with them.
 
         Raises ManifestError if the others do not fit together: then nothing is done.
         """
+        versions = {name_of(key): self._version(key) for key in keys}
+        wrong = {name: known[version] for name, version in versions.items() if version in known}
+        untried = [key for key in keys if name_of(key) not in wrong]
         try:
-            return self.load(keys), {}
+            desired = self.load(untried)
         except ManifestError:
-            wrong = self.mistakes(keys)
-        return self.load([key for key in keys if name_of(key) not in wrong]), wrong
+            wrong |= self.mistakes(untried)
+            desired = self.load([key for key in untried if name_of(key) not in wrong])
+        known.clear()
+        known |= {versions[name]: why for name, why in wrong.items()}
+        return desired, wrong
+
+    def _version(self, key: KeyResource) -> tuple[object, ...]:
+        """Return what changes when a mistake of a key may be gone: its spec, or that of the account."""
+        both = [(one.metadata.uid, one.metadata.generation) for one in (key, self.account)]
+        return (*both, name_of(key))
 
     def mistakes(self, keys: Sequence[KeyResource]) -> dict[Name, End]:
         """Return what is wrong with keys of which at least one is wrong. They are found by halves."""
@@ -166,18 +197,13 @@ class _Manifest:
         return found
 
     def _entry(self, key: KeyResource) -> dict[str, object]:
-        if key.metadata.deletion_timestamp:
-            return {"state": "absent", **self._common(key)}
-        return self._common(key)
-
-    def _common(self, key: KeyResource) -> dict[str, object]:
         entry: dict[str, object] = {"name": api_name(self.account, key), "deliver": [*map(dict, _deliveries(key))]}
         for part in ("adopt", "rotation", "smoke"):
             found = _snake(merged(self.account, key, part))
             found.pop("trigger", None)
             if found:
                 entry[part] = found
-        if pool := self.account.spec.pool:
+        if pool := pool_of(self.account, key):
             entry["pool"] = pool.model_dump()
         return entry
 
@@ -200,6 +226,25 @@ def _bound(desired: DesiredKey, key: KeyResource, walls: Walls) -> DesiredKey:
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
     triggered = replace(permitted, trigger=digest, trigger_reason=plain(text, LONGEST_REASON))
     return replace(triggered, fingerprint=fingerprint(triggered))
+
+
+def _leaving(key: KeyResource, name: str, desired: Desired, walls: Walls) -> DesiredKey:
+    """Return a key that is being deleted with its API keys. What its spec wants counts no more, right or wrong.
+
+    Its record says which API keys it has and where their secrets are; the claims and the prefix say whether they go.
+    """
+    return DesiredKey(
+        id=id_of(key),
+        owner=desired.owner,
+        name=name,
+        absent=True,
+        lenient=True,
+        timing=desired.timing,
+        homes={target.name: target.homes for target in desired.targets},
+        kinds={target.name: target.type for target in desired.targets},
+        record_target=desired.records.target,
+        permit=walls.permit(key),
+    )
 
 
 def _snake(values: Mapping[str, object]) -> dict[str, object]:

@@ -23,7 +23,7 @@ def fingerprint(desired: DesiredKey) -> str:
     entry["rotation"] = _fields(desired.rotation)
     del entry["rotation"]["freezes"]  # the manifest's, not the entry's: a freeze unparks no key
     # Omit newer fields unless they are used: otherwise every entry would look changed after an upgrade.
-    for name in ("moved_from", "trigger_reason"):
+    for name in ("moved_from", "trigger_reason", "lenient"):
         del entry[name]  # it says nothing of the key itself
     newer = {"pool", "permit", "hook"}
     return _digest({name: entry[name] for name in entry if name not in newer or entry[name] is not None})
