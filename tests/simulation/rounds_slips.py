@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from unittest.mock import patch
 
+from keyturn.core import brakes as product
 from keyturn.core import rounds, schedule
 from keyturn.core.results import Options
 from keyturn.core.rounds import FIRST_RETRY, Queue, Release, Round
@@ -185,6 +186,16 @@ def no_due_moments() -> tuple[Swap, ...]:
     return _settled(lambda _, after: replace(after, due={}))
 
 
+def asked_rotations_wait_for_a_run() -> tuple[Swap, ...]:
+    """What is deferred comes with the next whole round, whatever it is."""
+    return _settled(lambda _, after: replace(after, due={}))
+
+
+def who_asks_counts_as_a_heal() -> tuple[Swap, ...]:
+    """Nobody asks how a rotation came about."""
+    return ((product, "asked_for", lambda _: False), (rounds, "asked_for", lambda _: False))
+
+
 SLIPS: Mapping[str, Slip] = {
     "who waits backs off": Slip(promises.who_waits_for_a_person_costs_nothing, _constant("WAITS", frozenset())),
     "verifies all at a start": Slip(promises.each_key_is_verified_in_its_turn, verifies_all_at_a_start),
@@ -205,6 +216,10 @@ SLIPS: Mapping[str, Slip] = {
     "adoptions stand still": Slip(brakes.adoptions_trickle, adoptions_are_all_or_none),
     "adoptions do not trickle": Slip(brakes.adoptions_trickle, _pace(adoptions=99)),
     "deferred keys come on each beat": Slip(brakes.adoptions_trickle, deferred_keys_come_on_each_beat),
+    "who asks counts as a heal": Slip(brakes.who_asks_makes_nobody_wait, who_asks_counts_as_a_heal),
+    "what was asked for counts later": Slip(brakes.who_asks_makes_nobody_wait, _constant("asked_for", lambda _: False)),
+    "what was asked for waits for a run": Slip(brakes.who_asks_makes_nobody_wait, asked_rotations_wait_for_a_run),
+    "no turns": Slip(brakes.groups_have_their_turns, lambda: ((product, "_in_turn", list),)),
     "pauses do not grow": Slip(
         promises.a_broken_target_holds_nobody_up_and_is_not_hammered, _constant("pause", lambda *_: FIRST_RETRY)
     ),

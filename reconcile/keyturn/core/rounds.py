@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from keyturn.core import forecast, schedule
-from keyturn.core.brakes import NONE_ALLOWED, Allowed, Part
+from keyturn.core.brakes import NONE_ALLOWED, Allowed, Part, asked_for
 from keyturn.core.model import Desired, DesiredKey, Rotation
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import Change, End, KeyReport, KeyStatus, RunReport, Watch, by_urgency
@@ -45,7 +45,8 @@ class Pace:
 
     `resync`: between two whole rounds. `verify`: within that time each key is verified once, in `shares` portions;
     None: only what is marked so. `gather`: a marked key waits for others. `rest`: between two rounds. `jitter`: by
-    which share an interval or a pause may be shorter. `adoptions` and `deletes`: what one round does unasked.
+    which share an interval or a pause may be shorter. `adoptions`: how many first secrets, and secrets that were asked
+    for, one round makes. `deletes`: what one round does unasked.
     """
 
     resync: timedelta = timedelta(minutes=10)
@@ -232,12 +233,12 @@ class Queue:
         """Say when a key is looked at again before the next whole round, and how often it has failed by now."""
         one, found = subject.status, forecast.first(subject, now)
         moments = [end.until for end in one.every if end.until and end.until > now]
+        codes = {end.code for end in one.every}
         if place is not None:
-            # A first secret comes in its turn; a scheduled rotation with the next run.
-            at = [now + self.pace.beat * (1 + place // max(1, self.pace.adoptions))] if one.live is None else []
+            # A scheduled rotation comes with the next run; a first secret, or one that was asked for, in its turn.
+            at = [] if Reason.DUE in codes else [now + self.pace.beat * (1 + place // max(1, self.pace.adoptions))]
             return _Again(min(at, default=None))
         moments += [found.at] if found and found.at > now else []
-        codes = {end.code for end in one.every}
         overdue = found is not None and found.at <= now
         if codes & WAITS and not doubt:
             return _Again(min([*moments, now + self.pace.beat]))
@@ -304,12 +305,12 @@ def _doubt(one: KeyStatus) -> bool:
 
 
 def _spent(reports: Iterable[KeyReport]) -> tuple[int, int]:
-    """Count what a round did of what the limits of a run are about: rotations but the first secrets, and removals."""
+    """Count what a round did of what the limits of a run are about: removals, and rotations that do not trickle."""
     rotations = removals = 0
     for one in reports:
         changes = [change.change for change in one.done]
         first = one.record is None or one.record.generation <= 1
-        rotations += bool(_MINTS.intersection(changes)) and not first
+        rotations += bool(_MINTS.intersection(changes)) and not first and not asked_for(one.done)
         removals += changes.count(Change.REMOVE)
     return rotations, removals
 
