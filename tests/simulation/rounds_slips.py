@@ -79,7 +79,8 @@ def marks_postpone() -> tuple[Swap, ...]:
     real = Queue.marked
 
     def marked(queue: Queue, keys: Iterable[str], now: datetime, *, verify: bool = False) -> Queue:
-        return replace(real(queue, keys, now, verify=verify), since=now)
+        after = real(queue, keys, now, verify=verify)
+        return replace(after, changes={key: replace(one, at=now) for key, one in after.changes.items()})
 
     return ((Queue, "marked", marked),)
 
@@ -196,6 +197,16 @@ def who_asks_counts_as_a_heal() -> tuple[Swap, ...]:
     return ((product, "asked_for", lambda _: False), (rounds, "asked_for", lambda _: False))
 
 
+def strangers_want_all() -> tuple[Swap, ...]:
+    """A mark of a key that is not worked on makes a whole round."""
+
+    def before(queue: Queue, known: Iterable[str]) -> Queue:
+        strange = set(queue.dirty) - set(known)
+        return replace(queue, due={**queue.due, **dict.fromkeys(strange, rounds._EPOCH)})
+
+    return (_taken(lambda _, found: found, before),)
+
+
 SLIPS: Mapping[str, Slip] = {
     "who waits backs off": Slip(promises.who_waits_for_a_person_costs_nothing, _constant("WAITS", frozenset())),
     "verifies all at a start": Slip(promises.each_key_is_verified_in_its_turn, verifies_all_at_a_start),
@@ -205,6 +216,11 @@ SLIPS: Mapping[str, Slip] = {
     "marks postpone": Slip(promises.marked_keys_share_a_round, marks_postpone),
     "no rest between rounds": Slip(promises.marked_keys_share_a_round, _pace(rest=timedelta())),
     "marks do not gather": Slip(promises.marked_keys_share_a_round, _pace(rest=timedelta(), gather=timedelta())),
+    "who keeps changing is followed": Slip(
+        promises.who_keeps_changing_is_looked_at_seldom, _constant("CALM", timedelta())
+    ),
+    "marks crowd": Slip(promises.marks_of_many_keys_do_not_crowd, _pace(spread=timedelta())),
+    "strangers want all": Slip(promises.marks_of_strangers_cost_nothing, strangers_want_all),
     "marks forget to verify": Slip(promises.drift_is_healed, marks_forget_to_verify),
     "held keys slip through": Slip(brakes.held_keys_are_counted_together, held_keys_slip_through),
     "each round is a run": Slip(brakes.mass_healing_is_braked_though_found_in_portions, each_round_is_a_run),
