@@ -146,6 +146,20 @@ def who_asks_makes_nobody_wait() -> None:
     assert mints == [5, 1, 5, 5, 4]
 
 
+def who_asks_again_waits() -> None:
+    """A key that was rotated because it was asked for rests before the next one; no text is lost."""
+    one = rested(20, pace=UNVERIFIED)
+    one.go(30)
+    for text, generation in (("one", 2), ("two", 2)):
+        asked(one, ["bot-0002"], text)
+        one.rounds.mark(["bot-0002"])
+        one.go(SOON)
+        assert one.universe.records["bot-0002"][0].generation == generation
+    assert one.account.code("bot-0002") == "deferred"
+    one.go(90)
+    assert one.universe.records["bot-0002"][0].generation == 3
+
+
 def groups_have_their_turns() -> None:
     """Who has many new keys, first in the order, does not make another one wait."""
     many = [replace(entry(number), id=f"many.bot-{number}") for number in range(19)]
@@ -181,6 +195,7 @@ BRAKES: tuple[Callable[[], None], ...] = (
     a_release_that_meets_no_brake_is_used_up,
     held_keys_are_counted_together,
     who_asks_makes_nobody_wait,
+    who_asks_again_waits,
     groups_have_their_turns,
     more_rotations_than_a_run_may_start_come_in_the_next_runs,
 )

@@ -235,6 +235,8 @@ SLIPS: Mapping[str, Slip] = {
     "who asks counts as a heal": Slip(brakes.who_asks_makes_nobody_wait, who_asks_counts_as_a_heal),
     "what was asked for counts later": Slip(brakes.who_asks_makes_nobody_wait, _constant("asked_for", lambda _: False)),
     "what was asked for waits for a run": Slip(brakes.who_asks_makes_nobody_wait, asked_rotations_wait_for_a_run),
+    "who asks again is served": Slip(brakes.who_asks_again_waits, _pace(between=timedelta())),
+    "who asks again waits for a run": Slip(brakes.who_asks_again_waits, asked_rotations_wait_for_a_run),
     "no turns": Slip(brakes.groups_have_their_turns, lambda: ((product, "_in_turn", list),)),
     "pauses do not grow": Slip(
         promises.a_broken_target_holds_nobody_up_and_is_not_hammered, _constant("pause", lambda *_: FIRST_RETRY)

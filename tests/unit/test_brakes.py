@@ -91,6 +91,15 @@ class TestParts:
         left = limits.after(one for one in braked.plans if one.key in braked.free)
         assert (left.adoptions, left.rotations) == (0, 18)
 
+    def test_a_key_that_was_rotated_a_short_time_ago_rests(self) -> None:
+        """It waits until a moment, for what was asked for only, and takes nobody's place."""
+        part = Allowed(part=Part(adoptions=1, rests={"a": NOW, "b": NOW}))
+        limits = Limits(1, allowed=part, adoptions=1)
+        braked = brake([trickling("a", "trigger"), second(heal("b")), trickling("c", "trigger")], limits)
+        assert braked.free == {"b", "c"}
+        assert (braked.plans[0].end.code, braked.plans[0].end.until) == (Reason.DEFERRED, NOW)
+        assert braked.deferred == ()
+
     def test_a_whole_run_counts_them_with_the_heals(self) -> None:
         """An operator runs it, and sees the number."""
         assert brake([trickling("a", "trigger"), heal("b")], Limits(1)).free == set()

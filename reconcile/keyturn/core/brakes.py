@@ -40,7 +40,8 @@ class Part:
     saw of runs elsewhere that have a key: a silent one is followed after its lease, though nobody waits for it.
     `adoptions`: how many keys may get their first secret, or one that was asked for, now, the others in later rounds;
     None: all or none, as heals. `rotations` and `removals`: what earlier rounds of the same run did. It counts: else a
-    brake would see a thousand keys a few at a time, and let all of them pass.
+    brake would see a thousand keys a few at a time, and let all of them pass. `rests`: keys that were rotated because
+    it was asked for, and until when they are not rotated so again.
     """
 
     verify: frozenset[str] = frozenset()
@@ -48,6 +49,7 @@ class Part:
     adoptions: int | None = None
     rotations: int = 0
     removals: int = 0
+    rests: Mapping[str, datetime] = field(default_factory=dict)
 
 
 WHOLE_RUN = Part()
@@ -180,7 +182,8 @@ def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False, agre
     none of them is braked. `agreed`: keys whose deletes were agreed to. Retires do not count among the rotations. In a
     part of a run first secrets and secrets that were asked for trickle: what is over their limit is deferred.
     """
-    held: dict[str, End] = {}
+    rests = limits.allowed.part.rests
+    held = {plan.key: _rests(rests[plan.key]) for plan in plans if plan.key in rests and asked_for(plan.changes)}
     deleting = [plan for plan in plans if plan.deletes and plan.key not in agreed]
     deletes = sum(plan.deletes for plan in deleting)
     if deletes > limits.allow_delete:
@@ -360,6 +363,10 @@ def _deferred(count: int, left: int) -> End:
 def _trickled(limits: Limits) -> End:
     why = f"{limits.adoptions} keys may get a first secret, or one that was asked for, at a time; this one comes later."
     return End(Reason.DEFERRED, why)
+
+
+def _rests(until: datetime) -> End:
+    return End(Reason.DEFERRED, "it was rotated a short time ago; the next rotation that was asked for waits", until)
 
 
 def _names(keys: Sequence[str], most: int = 5) -> str:

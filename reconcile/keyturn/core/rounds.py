@@ -49,11 +49,11 @@ class Pace:
     """How often and how much. A timed look is at most one `beat` late.
 
     `resync`: between two whole rounds. `verify`: within that time each key is verified once, in `shares` portions;
-    None: only what is marked so. `gather`: a marked key waits for others. `rest`: between two rounds, and
-    between two looks at a marked key; twice as long each time while it keeps changing, up to `CALM`. `spread`: between
-    two rounds for marks, if there are many. `jitter`: by
-    which share an interval or a pause may be shorter. `adoptions`: how many first secrets, and secrets that were asked
-    for, one round makes. `deletes`: what one round does unasked.
+    None: only what is marked so. `gather`: a marked key waits for others. `rest`: between two rounds, and between two
+    looks at a marked key; twice as long each time while it keeps changing, up to `CALM`. `spread`: between two rounds
+    for marks, if there are many. `jitter`: by which share an interval or a pause may be shorter. `adoptions`: how many
+    first secrets, and secrets that were asked for, one round makes. `between`: between two rotations of a key that were
+    asked for. `deletes`: what one round does unasked.
     """
 
     resync: timedelta = timedelta(minutes=10)
@@ -63,6 +63,7 @@ class Pace:
     gather: timedelta = timedelta(seconds=0.25)
     rest: timedelta = timedelta(seconds=2)
     spread: timedelta = timedelta(seconds=10)
+    between: timedelta = timedelta(minutes=1)
     jitter: float = 0.1
     adoptions: int = 20
     deletes: int = 0
@@ -120,6 +121,8 @@ class Queue:
     """Marked keys, and whether each is to be verified."""
     changes: Mapping[str, _Changed] = field(default_factory=dict)
     """Keys that were marked a short time ago."""
+    rests: Mapping[str, datetime] = field(default_factory=dict)
+    """Before when a key that was rotated because it was asked for is not rotated so again."""
     marks: tuple[datetime, ...] = ()
     """When the last rounds for marks began."""
     due: Mapping[str, datetime] = field(default_factory=dict)
@@ -211,7 +214,9 @@ class Queue:
         keys = frozenset(known if whole else wanted & set(known))
         verify = {key for key in marked if self.dirty[key]} | mine | self.doubtful
         rotations, removals = (0, 0) if timed else self.done
-        part = Part(frozenset(keys & verify), self.watches, self.pace.adoptions, rotations, removals)
+        part = Part(
+            frozenset(keys & verify), self.watches, self.pace.adoptions, rotations, removals, self._resting(now)
+        )
         turn = (
             max(self.turn + turns, self._turns_until(now) - self.pace.shares) if turns >= 0 else self._turns_until(now)
         )
@@ -268,6 +273,8 @@ class Queue:
             doubtful=frozenset(doubtful),
             held=held,
             watches=watches,
+            rests=self._resting(now)
+            | {one.key: now + self.pace.between for one in report.reports if asked_for(one.done)},
             done=(counts[0] + spent[0], counts[1] + spent[1]),
             ended=now,
             hold=None,
@@ -295,6 +302,10 @@ class Queue:
             return _Again(min(moments, default=None))
         retry = now + self._short(pause(failures + 1, self.pace.resync), one.key, failures)
         return _Again(min([*moments, retry]), failures + 1)
+
+    def _resting(self, now: datetime) -> dict[str, datetime]:
+        """Return the rests that are not over; one that a clock which was set back makes longer is."""
+        return {key: until for key, until in self.rests.items() if now < until <= now + self.pace.between}
 
     def _on_beat(self, at: datetime) -> datetime:
         """Return the first beat that is not before this moment."""
