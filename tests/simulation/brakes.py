@@ -148,8 +148,8 @@ def who_asks_makes_nobody_wait() -> None:
 
 def who_asks_again_waits() -> None:
     """A key that was rotated because it was asked for rests before the next one; no text is lost."""
-    one = rested(20, pace=UNVERIFIED)
-    one.go(30)
+    one = fleet(*(entry(number) for number in range(3)), pace=UNVERIFIED)
+    one.go(SOON)  # the first secret, after which no key rests
     for text, generation in (("one", 2), ("two", 2)):
         asked(one, ["bot-0002"], text)
         one.rounds.mark(["bot-0002"])

@@ -273,8 +273,7 @@ class Queue:
             doubtful=frozenset(doubtful),
             held=held,
             watches=watches,
-            rests=self._resting(now)
-            | {one.key: now + self.pace.between for one in report.reports if asked_for(one.done)},
+            rests=self._resting(now) | dict.fromkeys(_asked_again(report.reports), now + self.pace.between),
             done=(counts[0] + spent[0], counts[1] + spent[1]),
             ended=now,
             hold=None,
@@ -362,6 +361,11 @@ def _doubt(one: KeyStatus) -> bool:
     """Tell whether a verification was not good; a key that only waits is not doubtful for that."""
     codes, conditions = {end.code for end in one.every}, {end.condition for end in one.every}
     return bool(one.exit_code) and not (codes & WAITS and not conditions & CLOSE)
+
+
+def _asked_again(reports: Iterable[KeyReport]) -> list[str]:
+    """Return the keys that were rotated because it was asked for; an adoption asks too, for the first secret."""
+    return [one.key for one in reports if one.record and one.record.generation > 1 and asked_for(one.done)]
 
 
 def _spent(reports: Iterable[KeyReport]) -> tuple[int, int]:
