@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from keyturn.core.rounds import Pace, Release
@@ -91,9 +91,8 @@ def a_release_that_meets_no_brake_is_used_up() -> None:
     one.account.given = Release("early", rotations=100)
     one.go(60)
     assert one.account.spent == {"early"}
-    for key in one.account.keys.values():
-        one.account.keys[key.id] = replace(key, trigger="leak", fingerprint="2")
-    one.rounds.mark(one.account.keys)
+    stolen(one, 20)
+    one.rounds.mark(one.account.keys, verify=True)
     one.go(SOON)
     assert len(one.rounds.queue.held) == 20
     assert [brake.code for brake in one.account.told[-1].brakes] == ["too-many-rotations"]
@@ -109,15 +108,66 @@ def held_keys_are_counted_together() -> None:
     one = rested(20, pace=UNVERIFIED)
     one.account.rotations = 5
     one.go(30)
-    for key in one.account.keys.values():
-        one.account.keys[key.id] = replace(key, trigger="leak", fingerprint="2")
-    one.rounds.mark(one.account.keys)
+    stolen(one, 20)
+    one.rounds.mark(one.account.keys, verify=True)
     one.go(SOON)
     begun = len(one.universe.mints)
     for name in list(one.account.keys)[:4]:
-        one.rounds.mark([name])
+        one.rounds.mark([name], verify=True)
         one.go(SOON)
     assert len(one.universe.mints) == begun
+
+
+def asked(one: Fleet, keys: Iterable[str], text: str = "leak") -> None:
+    """Someone asks for a rotation of each of these keys."""
+    for key in keys:
+        one.account.keys[key] = replace(one.account.keys[key], trigger=text, fingerprint=text)
+
+
+def who_asks_makes_nobody_wait() -> None:
+    """Rotations that are asked for come a portion at a time, and count against no heal, neither before nor with it."""
+    one = rested(20, pace=replace(UNVERIFIED, adoptions=5))
+    one.account.rotations = 5
+    one.go(30)
+    names = list(one.account.keys)
+    asked(one, names[1:])
+    one.rounds.mark(names)
+    one.go(SOON)
+    stolen(one, 1)
+    one.rounds.mark(names[:1], verify=True)
+    one.go(SOON)
+    records = one.universe.records
+    assert records[names[0]][0].generation == 2
+    assert sum(records[name][0].generation == 2 for name in names[1:]) == 5
+    one.go(120)
+    assert {record.generation for record, _ in records.values()} == {2}
+    assert all(told.brakes == () for told in one.account.told)
+    mints = [world.cost[Class.MINT] for world in one.account.worlds if world.cost[Class.MINT]]
+    assert mints == [5, 1, 5, 5, 4]
+
+
+def who_asks_again_waits() -> None:
+    """A key that was rotated because it was asked for rests before the next one; no text is lost."""
+    one = fleet(*(entry(number) for number in range(3)), pace=UNVERIFIED)
+    one.go(SOON)  # the first secret, after which no key rests
+    for text, generation in (("one", 2), ("two", 2)):
+        asked(one, ["bot-0002"], text)
+        one.rounds.mark(["bot-0002"])
+        one.go(SOON)
+        assert one.universe.records["bot-0002"][0].generation == generation
+    assert one.account.code("bot-0002") == "deferred"
+    one.go(90)
+    assert one.universe.records["bot-0002"][0].generation == 3
+
+
+def groups_have_their_turns() -> None:
+    """Who has many new keys, first in the order, does not make another one wait."""
+    many = [replace(entry(number), id=f"many.bot-{number}") for number in range(19)]
+    few = replace(entry(19), id="few.bot")
+    one = fleet(*many, few, pace=replace(UNVERIFIED, adoptions=5))
+    one.rounds.step()
+    assert one.universe.records[few.id][0].generation == 1
+    assert sum(record.generation == 1 for record, _ in one.universe.records.values()) == 5
 
 
 def more_rotations_than_a_run_may_start_come_in_the_next_runs() -> None:
@@ -144,5 +194,8 @@ BRAKES: tuple[Callable[[], None], ...] = (
     mass_healing_is_braked_though_found_in_portions,
     a_release_that_meets_no_brake_is_used_up,
     held_keys_are_counted_together,
+    who_asks_makes_nobody_wait,
+    who_asks_again_waits,
+    groups_have_their_turns,
     more_rotations_than_a_run_may_start_come_in_the_next_runs,
 )

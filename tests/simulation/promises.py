@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -84,7 +85,7 @@ def a_restart_is_one_round() -> None:
 
 
 def marked_keys_share_a_round() -> None:
-    """A new key is looked at at once, many in one round; and marks without end neither starve nor flood."""
+    """A new key is looked at at once, many in one round; and marks without end neither starve nor crowd."""
     one = rested(20, pace=UNVERIFIED)
     one.go(30)
     new = [entry(number) for number in range(500, 510)]
@@ -98,10 +99,59 @@ def marked_keys_share_a_round() -> None:
     assert len(one.account.worlds) - before == 1
     assert all(one.account.code(key.id) == "overlap" or one.account.code(key.id) == "at-rest" for key in new)
     before = len(one.account.worlds)
-    for _ in range(300):
-        one.rounds.mark(["bot-0000"])
+    one.go(60)
+    for number in range(300):
+        one.rounds.mark([f"bot-{number % 20:04}"])
         one.go(0.1)
-    assert 10 <= len(one.account.worlds) - before <= 16
+    began = starts(one, before)
+    assert 5 <= len(began) <= 8, began
+    assert min(later - earlier for earlier, later in pairwise(began)) >= 2
+
+
+def who_keeps_changing_is_looked_at_seldom() -> None:
+    """Ever more seldom, up to five minutes; another key is looked at soon all the same, and so is this one later."""
+    one = rested(20, pace=UNVERIFIED)
+    one.go(30)
+    before = len(one.account.worlds)
+    for _ in range(1800):
+        one.rounds.mark(["bot-0000"])
+        one.go(1)
+    began = starts(one, before)
+    assert 8 <= len(began) <= 18, began  # with the whole rounds of half an hour
+    told = len(one.account.told)
+    one.rounds.mark(["bot-0001"])
+    one.go(SOON)
+    assert [[key.key for key in found.keys] for found in one.account.told[told:]] == [["bot-0001"]]
+    one.go(660)
+    told = len(one.account.told)
+    one.rounds.mark(["bot-0000"])
+    one.go(SOON)
+    assert len(one.account.told) == told + 1
+
+
+def marks_of_many_keys_do_not_crowd() -> None:
+    """However many keys change one after the other, few lists are made, and none of the keys waits long."""
+    one = rested(40, pace=UNVERIFIED)
+    one.go(60)
+    before = len(one.account.told)
+    for number in range(40):
+        one.rounds.mark([f"bot-{number:04}"])
+        one.go(1.5)
+        assert any(key.key == f"bot-{max(0, number - 8):04}" for told in one.account.told[before:] for key in told.keys)
+    assert len(one.account.told) - before <= 12
+
+
+def marks_of_strangers_cost_nothing() -> None:
+    """A key that is not worked on: no list, but it can be told that it is not; and that, too, ever more seldom."""
+    one = rested(20, pace=UNVERIFIED)
+    one.go(30)
+    before, told = len(one.account.worlds), len(one.account.told)
+    for _ in range(300):
+        one.rounds.mark(["refused"])
+        one.go(1)
+    assert len(one.account.worlds) - before <= 1  # a whole round
+    assert 4 <= len(one.account.told) - told <= 10
+    assert all(not found.trouble for found in one.account.told)
 
 
 def who_waits_for_a_person_costs_nothing() -> None:
@@ -328,6 +378,9 @@ PROMISES: Mapping[str, Callable[[], None]] = {
         after_a_sleep_the_portions_follow_each_other,
         a_restart_is_one_round,
         marked_keys_share_a_round,
+        who_keeps_changing_is_looked_at_seldom,
+        marks_of_many_keys_do_not_crowd,
+        marks_of_strangers_cost_nothing,
         who_waits_for_a_person_costs_nothing,
         drift_is_healed,
         rotations_come_in_time,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from unittest.mock import patch
 
+from keyturn.core import brakes as product
 from keyturn.core import rounds, schedule
 from keyturn.core.results import Options
 from keyturn.core.rounds import FIRST_RETRY, Queue, Release, Round
@@ -78,7 +79,8 @@ def marks_postpone() -> tuple[Swap, ...]:
     real = Queue.marked
 
     def marked(queue: Queue, keys: Iterable[str], now: datetime, *, verify: bool = False) -> Queue:
-        return replace(real(queue, keys, now, verify=verify), since=now)
+        after = real(queue, keys, now, verify=verify)
+        return replace(after, changes={key: replace(one, at=now) for key, one in after.changes.items()})
 
     return ((Queue, "marked", marked),)
 
@@ -185,6 +187,26 @@ def no_due_moments() -> tuple[Swap, ...]:
     return _settled(lambda _, after: replace(after, due={}))
 
 
+def asked_rotations_wait_for_a_run() -> tuple[Swap, ...]:
+    """What is deferred comes with the next whole round, whatever it is."""
+    return _settled(lambda _, after: replace(after, due={}))
+
+
+def who_asks_counts_as_a_heal() -> tuple[Swap, ...]:
+    """Nobody asks how a rotation came about."""
+    return ((product, "asked_for", lambda _: False), (rounds, "asked_for", lambda _: False))
+
+
+def strangers_want_all() -> tuple[Swap, ...]:
+    """A mark of a key that is not worked on makes a whole round."""
+
+    def before(queue: Queue, known: Iterable[str]) -> Queue:
+        strange = set(queue.dirty) - set(known)
+        return replace(queue, due={**queue.due, **dict.fromkeys(strange, rounds._EPOCH)})
+
+    return (_taken(lambda _, found: found, before),)
+
+
 SLIPS: Mapping[str, Slip] = {
     "who waits backs off": Slip(promises.who_waits_for_a_person_costs_nothing, _constant("WAITS", frozenset())),
     "verifies all at a start": Slip(promises.each_key_is_verified_in_its_turn, verifies_all_at_a_start),
@@ -194,6 +216,11 @@ SLIPS: Mapping[str, Slip] = {
     "marks postpone": Slip(promises.marked_keys_share_a_round, marks_postpone),
     "no rest between rounds": Slip(promises.marked_keys_share_a_round, _pace(rest=timedelta())),
     "marks do not gather": Slip(promises.marked_keys_share_a_round, _pace(rest=timedelta(), gather=timedelta())),
+    "who keeps changing is followed": Slip(
+        promises.who_keeps_changing_is_looked_at_seldom, _constant("CALM", timedelta())
+    ),
+    "marks crowd": Slip(promises.marks_of_many_keys_do_not_crowd, _pace(spread=timedelta())),
+    "strangers want all": Slip(promises.marks_of_strangers_cost_nothing, strangers_want_all),
     "marks forget to verify": Slip(promises.drift_is_healed, marks_forget_to_verify),
     "held keys slip through": Slip(brakes.held_keys_are_counted_together, held_keys_slip_through),
     "each round is a run": Slip(brakes.mass_healing_is_braked_though_found_in_portions, each_round_is_a_run),
@@ -205,6 +232,12 @@ SLIPS: Mapping[str, Slip] = {
     "adoptions stand still": Slip(brakes.adoptions_trickle, adoptions_are_all_or_none),
     "adoptions do not trickle": Slip(brakes.adoptions_trickle, _pace(adoptions=99)),
     "deferred keys come on each beat": Slip(brakes.adoptions_trickle, deferred_keys_come_on_each_beat),
+    "who asks counts as a heal": Slip(brakes.who_asks_makes_nobody_wait, who_asks_counts_as_a_heal),
+    "what was asked for counts later": Slip(brakes.who_asks_makes_nobody_wait, _constant("asked_for", lambda _: False)),
+    "what was asked for waits for a run": Slip(brakes.who_asks_makes_nobody_wait, asked_rotations_wait_for_a_run),
+    "who asks again is served": Slip(brakes.who_asks_again_waits, _pace(between=timedelta())),
+    "who asks again waits for a run": Slip(brakes.who_asks_again_waits, asked_rotations_wait_for_a_run),
+    "no turns": Slip(brakes.groups_have_their_turns, lambda: ((product, "_in_turn", list),)),
     "pauses do not grow": Slip(
         promises.a_broken_target_holds_nobody_up_and_is_not_hammered, _constant("pause", lambda *_: FIRST_RETRY)
     ),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Self
 
 from keyturn.core.configuration import Configuration
@@ -13,7 +15,7 @@ from keyturn.core.model import UNJUDGED, AdoptSecret, ApiKey, Desired, Verdict
 from keyturn.core.permits import EXISTING, TAKE_OVER, Permit
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Record
-from keyturn.core.results import Change, End, KeyPlan, Options, Watch, by_urgency
+from keyturn.core.results import REQUESTED, Change, End, KeyPlan, Options, Planned, Watch, by_urgency
 
 TWO = 2
 """From how many keys on a common fate is the API's or the token's doing, not the keys'."""
@@ -25,6 +27,8 @@ REMOVALS = 20
 """How many deliveries one run may empty, unless an operator or a policy says otherwise."""
 
 _ROTATIONS = frozenset({Change.ADOPT, Change.CREATE, Change.ROTATE})
+_ASKED = frozenset({"trigger", REQUESTED})
+"""The codes of rotations that were asked for."""
 _FAR = datetime.max.replace(tzinfo=UTC)
 
 
@@ -34,9 +38,10 @@ class Part:
 
     `verify`: the keys whose deliveries are read and tried, besides those of the options. `watches`: what earlier rounds
     saw of runs elsewhere that have a key: a silent one is followed after its lease, though nobody waits for it.
-    `adoptions`: how many keys may get their first secret now, the others in later rounds; None: all or none, as heals.
-    `rotations` and `removals`: what earlier rounds of the same run did. It counts: else a brake would see a thousand
-    keys a few at a time, and let all of them pass.
+    `adoptions`: how many keys may get their first secret, or one that was asked for, now, the others in later rounds;
+    None: all or none, as heals. `rotations` and `removals`: what earlier rounds of the same run did. It counts: else a
+    brake would see a thousand keys a few at a time, and let all of them pass. `rests`: keys that were rotated because
+    it was asked for, and until when they are not rotated so again.
     """
 
     verify: frozenset[str] = frozenset()
@@ -44,6 +49,7 @@ class Part:
     adoptions: int | None = None
     rotations: int = 0
     removals: int = 0
+    rests: Mapping[str, datetime] = field(default_factory=dict)
 
 
 WHOLE_RUN = Part()
@@ -105,8 +111,13 @@ class Limits:
         )
 
     def trickles(self, plan: KeyPlan) -> bool:
-        """Tell whether a plan counts among the adoptions: it gives a key its first secret, and those are limited."""
-        return self.adoptions is not None and _rotates(plan) and (plan.record is None or not plan.record.generation)
+        """Tell whether a plan counts among the adoptions, if they are limited: a key's first secret, or one asked for.
+
+        Who asks for rotations, however many, must not make the heals of others wait.
+        """
+        if self.adoptions is None or not _rotates(plan):
+            return False
+        return plan.record is None or not plan.record.generation or asked_for(plan.changes)
 
     @property
     def rotations(self) -> int:
@@ -152,7 +163,10 @@ def beyond(permit: Permit | None, options: Options, limits: Limits) -> tuple[str
 
 @dataclass(frozen=True, slots=True)
 class Braked:
-    """The plans after the brakes: a key held back or deferred ends with the reason, and is not in `free`."""
+    """The plans after the brakes: a key held back or deferred ends with the reason, and is not in `free`.
+
+    `deferred`: first those that trickle, in the order of their turns.
+    """
 
     plans: tuple[KeyPlan, ...]
     free: frozenset[str]
@@ -166,9 +180,10 @@ def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False, agre
 
     Held back is all or none: an operator decides about the whole. `asked`: the rotations were asked for key by key, so
     none of them is braked. `agreed`: keys whose deletes were agreed to. Retires do not count among the rotations. In a
-    part of a run first secrets trickle: what is over their limit is deferred.
+    part of a run first secrets and secrets that were asked for trickle: what is over their limit is deferred.
     """
-    held: dict[str, End] = {}
+    rests = limits.allowed.part.rests
+    held = {plan.key: _rests(rests[plan.key]) for plan in plans if plan.key in rests and asked_for(plan.changes)}
     deleting = [plan for plan in plans if plan.deletes and plan.key not in agreed]
     deletes = sum(plan.deletes for plan in deleting)
     if deletes > limits.allow_delete:
@@ -180,7 +195,7 @@ def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False, agre
     if removals > limits.removals:
         held |= {plan.key: _too_many_removals(removals, limits) for plan in plans if plan.removals}
     rotations = [] if asked else [plan for plan in plans if plan.key not in held and _rotates(plan)]
-    first = [plan for plan in rotations if limits.trickles(plan)]
+    first = _in_turn(plan for plan in rotations if limits.trickles(plan))
     rotations = [plan for plan in rotations if not limits.trickles(plan)]
     unscheduled = [plan for plan in rotations if not plan.scheduled]
     left = limits.rotations
@@ -190,12 +205,12 @@ def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False, agre
         left -= len(unscheduled)
     scheduled = sorted((plan for plan in rotations if plan.scheduled), key=lambda plan: plan.due_since or _FAR)
     deferred = {plan.key: _deferred(len(scheduled), left) for plan in scheduled[left:]}
-    deferred |= {plan.key: _trickled(limits) for plan in first[limits.adoptions :]}
-    ends = held | deferred
+    trickling = {plan.key: _trickled(limits) for plan in first[limits.adoptions :]}
+    ends = held | deferred | trickling
     return Braked(
         plans=tuple(_held(plan, ends[plan.key]) if plan.key in ends else plan for plan in plans),
         free=frozenset(plan.key for plan in plans if plan.key not in ends),
-        deferred=tuple(plan.key for plan in plans if plan.key in deferred),
+        deferred=(*trickling, *(plan.key for plan in plans if plan.key in deferred)),
     )
 
 
@@ -292,6 +307,25 @@ def digest(owner: str, configuration: Configuration, plans: Iterable[KeyPlan]) -
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def asked_for(changes: Iterable[Planned]) -> bool:
+    """Tell whether a rotation among these changes was asked for: nothing happened that has to be healed."""
+    return any(change.change is Change.ROTATE and change.code in _ASKED for change in changes)
+
+
+def _in_turn(plans: Iterable[KeyPlan]) -> list[KeyPlan]:
+    """Return one plan of each group of keys, then the second ones, and so on: a group with many makes nobody wait.
+
+    A group is of the keys whose ids begin alike, up to the first dot; without dots each key is its own.
+    """
+    seen: Counter[str] = Counter()
+    turns: list[tuple[int, KeyPlan]] = []
+    for plan in plans:
+        group = plan.key.partition(".")[0]
+        turns.append((seen[group], plan))
+        seen[group] += 1
+    return [plan for _, plan in sorted(turns, key=itemgetter(0))]
+
+
 def _rotates(plan: KeyPlan) -> bool:
     """Whether the plan counts as a rotation: a retire mints too, only to kill an old secret, and does not count."""
     changes = {planned.change for planned in plan.changes}
@@ -327,8 +361,12 @@ def _deferred(count: int, left: int) -> End:
 
 
 def _trickled(limits: Limits) -> End:
-    why = f"{limits.adoptions} keys may get their first secret at a time; this one comes later."
+    why = f"{limits.adoptions} keys may get a first secret, or one that was asked for, at a time; this one comes later."
     return End(Reason.DEFERRED, why)
+
+
+def _rests(until: datetime) -> End:
+    return End(Reason.DEFERRED, "it was rotated a short time ago; the next rotation that was asked for waits", until)
 
 
 def _names(keys: Sequence[str], most: int = 5) -> str:

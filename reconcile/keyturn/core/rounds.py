@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from keyturn.core import forecast, schedule
-from keyturn.core.brakes import NONE_ALLOWED, Allowed, Part
+from keyturn.core.brakes import NONE_ALLOWED, Allowed, Part, asked_for
 from keyturn.core.model import Desired, DesiredKey, Rotation
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import Change, End, KeyReport, KeyStatus, RunReport, Watch, by_urgency
@@ -21,6 +21,10 @@ from keyturn.core.status import status
 
 FIRST_RETRY = timedelta(seconds=15)
 """The first pause after a look that failed, or that left something due undone; each further one is twice as long."""
+CALM = timedelta(minutes=5)
+"""The longest that the marks of one key wait. A key that did not change for so long is looked at at once again."""
+CROWD = 3
+"""After so many rounds for marks within a minute, the next ones are `Pace.spread` apart."""
 CATCH_UP = 2
 """How many turns of the verification one round takes if earlier ones are late."""
 BRAKES = frozenset({
@@ -36,6 +40,7 @@ UNTRIED = frozenset({Condition.HELD, Condition.PARKED, Condition.MISCONFIGURED})
 CLOSE = frozenset({Condition.REFUSED, Condition.DRIFTED, Condition.UNKNOWN, Condition.LOGIN_REFUSED})
 """What may be seen only by who reads the deliveries: without that, the next look would call the key well."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MINUTE = timedelta(minutes=1)
 _MINTS = frozenset({Change.ADOPT, Change.CREATE, Change.ROTATE})
 
 
@@ -44,8 +49,11 @@ class Pace:
     """How often and how much. A timed look is at most one `beat` late.
 
     `resync`: between two whole rounds. `verify`: within that time each key is verified once, in `shares` portions;
-    None: only what is marked so. `gather`: a marked key waits for others. `rest`: between two rounds. `jitter`: by
-    which share an interval or a pause may be shorter. `adoptions` and `deletes`: what one round does unasked.
+    None: only what is marked so. `gather`: a marked key waits for others. `rest`: between two rounds, and between two
+    looks at a marked key; twice as long each time while it keeps changing, up to `CALM`. `spread`: between two rounds
+    for marks, if there are many. `jitter`: by which share an interval or a pause may be shorter. `adoptions`: how many
+    first secrets, and secrets that were asked for, one round makes. `between`: between two rotations of a key that were
+    asked for. `deletes`: what one round does unasked.
     """
 
     resync: timedelta = timedelta(minutes=10)
@@ -54,6 +62,8 @@ class Pace:
     beat: timedelta = timedelta(seconds=30)
     gather: timedelta = timedelta(seconds=0.25)
     rest: timedelta = timedelta(seconds=2)
+    spread: timedelta = timedelta(seconds=10)
+    between: timedelta = timedelta(minutes=1)
     jitter: float = 0.1
     adoptions: int = 20
     deletes: int = 0
@@ -90,6 +100,14 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
+class _Changed:
+    """When a key that was marked may be looked at, and how often it was marked without a `CALM` in between."""
+
+    at: datetime
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
 class Queue:
     """All that is kept between two rounds. `began` makes the one of a start: everything is looked at, at once."""
 
@@ -101,8 +119,12 @@ class Queue:
     """The last turn of the verification that was taken."""
     dirty: Mapping[str, bool] = field(default_factory=dict)
     """Marked keys, and whether each is to be verified."""
-    since: datetime | None = None
-    """When the first of them was marked."""
+    changes: Mapping[str, _Changed] = field(default_factory=dict)
+    """Keys that were marked a short time ago."""
+    rests: Mapping[str, datetime] = field(default_factory=dict)
+    """Before when a key that was rotated because it was asked for is not rotated so again."""
+    marks: tuple[datetime, ...] = ()
+    """When the last rounds for marks began."""
     due: Mapping[str, datetime] = field(default_factory=dict)
     failures: Mapping[str, int] = field(default_factory=dict)
     doubtful: frozenset[str] = frozenset()
@@ -134,15 +156,38 @@ class Queue:
 
     def marked(self, keys: Iterable[str], now: datetime, *, verify: bool = False) -> Queue:
         """Return the queue after these keys changed; `verify`: what they deliver to may have changed."""
-        dirty = {**self.dirty, **{key: verify or self.dirty.get(key, False) for key in keys}}
-        return replace(self, dirty=dirty, since=(self.since or now) if dirty else None)
+        names = frozenset(keys)
+        changes = {key: self._changed(key, now) for key in names - set(self.dirty)}
+        return replace(self, dirty=self._with(dict.fromkeys(names, verify)), changes={**self.changes, **changes})
+
+    def _with(self, marks: Mapping[str, bool]) -> Mapping[str, bool]:
+        """Return the marked keys together with these."""
+        return {**self.dirty, **{key: verify or self.dirty.get(key, False) for key, verify in marks.items()}}
+
+    def _changed(self, key: str, now: datetime) -> _Changed:
+        """Say when a key that has just changed may be looked at: ever later while it does so again and again."""
+        last = self.changes.get(key)
+        if last is None or not timedelta() <= now - last.at + CALM < 2 * CALM:
+            return _Changed(now, 1)
+        return _Changed(max(now, last.at + min(self.pace.rest * (1 << min(last.times - 1, 20)), CALM)), last.times + 1)
+
+    def _ready(self, key: str) -> datetime:
+        """Return when a marked key may be looked at."""
+        return self.changes[key].at if key in self.changes else _EPOCH
+
+    def _for_marks(self) -> datetime:
+        """Return when the marked keys are looked at."""
+        at = min(map(self._ready, self.dirty)) + self.pace.gather
+        if len(self.marks) == CROWD:
+            at = max(at, min(self.marks[-1] + self.pace.spread, self.marks[0] + _MINUTE))
+        return at
 
     def at(self, now: datetime, release: Release | None = None) -> datetime:
         """Return when the next round is. A clock that was set back delays none."""
         if self.ended and self.ended > now:
             return now
         moments = [self.whole, *self.due.values()]
-        moments += [self.since + self.pace.gather] if self.since else []
+        moments += [self._for_marks()] if self.dirty else []
         moments += [self._turn_at(self.turn + 1)] if self.pace.verify else []
         moments += [now] if release and self.held else []
         rested = [self.ended + self.pace.rest] if self.ended else []
@@ -151,37 +196,47 @@ class Queue:
     def taken(
         self, now: datetime, known: Collection[str], release: Release | None = None
     ) -> tuple[Round | None, Queue]:
-        """Take what is to be done now of the `known` keys; None if that is nothing."""
+        """Take what is to be done now of the `known` keys; None if that is nothing.
+
+        A mark of a key that is not known is dropped: there is nothing to do for it, or it comes at its moment.
+        """
         timed = now >= self.whole or bool(self.ended and self.ended > now)
         turns = min(self._turns_until(now) - self.turn, CATCH_UP) if self.pace.verify else 0
         shares = {(self.turn + one) % self.pace.shares for one in range(1, turns + 1)}
         mine = {key for key in known if self._share(key) in shares} if shares else set()
-        wanted = {*self.dirty, *(key for key, at in self.due.items() if at <= now), *(self.held if release else ())}
-        if (wanted | mine) & set(self.held):
-            wanted |= set(self.held)
+        due = {key for key, at in self.due.items() if at <= now}
         # What has no entry cannot be named: a whole round retires its old secret.
-        whole = timed or not wanted <= set(known)
-        keys = frozenset(wanted | (set(known) if whole else mine))
-        verify = {key for key, asked in self.dirty.items() if asked} | mine | self.doubtful
+        whole = timed or not due <= set(known)
+        marked = set(self.dirty) if whole else {key for key in self.dirty if self._ready(key) <= now}
+        wanted = marked | due | mine | set(self.held if release else ())
+        if wanted & set(self.held):
+            wanted |= set(self.held)
+        keys = frozenset(known if whole else wanted & set(known))
+        verify = {key for key in marked if self.dirty[key]} | mine | self.doubtful
         rotations, removals = (0, 0) if timed else self.done
-        part = Part(frozenset(keys & verify), self.watches, self.pace.adoptions, rotations, removals)
+        part = Part(
+            frozenset(keys & verify), self.watches, self.pace.adoptions, rotations, removals, self._resting(now)
+        )
         turn = (
             max(self.turn + turns, self._turns_until(now) - self.pace.shares) if turns >= 0 else self._turns_until(now)
         )
-        after = replace(self, dirty={}, since=None, turn=turn)
+        dirty = {key: asked for key, asked in self.dirty.items() if key not in marked}
+        marks = tuple(at for at in (*self.marks, *([now] if marked else [])) if at <= now)[-CROWD:]
+        changes = {key: one for key, one in self.changes.items() if key in dirty or now - one.at < CALM}
+        after = replace(self, dirty=dirty, turn=turn, marks=marks, changes=changes)
         if not keys and not whole:
-            return None, after
+            return None, replace(after, ended=now)
         return Round(keys, whole, timed, part, bool(release and self.held)), after
 
     def missed(self, taken: Round | None, now: datetime) -> Queue:
         """Return the queue after a round that could not be done, None: not even begun. It comes again after a pause."""
         lost = self.lost + 1
         hold = now + self._short(pause(lost, 4 * self.pace.beat), "lost", lost)
-        again, whole = self, self.whole
+        dirty, whole = self.dirty, self.whole
         if taken:
-            again = self.marked(taken.keys - taken.part.verify, now).marked(taken.part.verify, now, verify=True)
+            dirty = self._with({key: key in taken.part.verify for key in taken.keys})
             whole = now if taken.timed else whole
-        return replace(again, whole=whole, hold=hold, ended=now, lost=lost)
+        return replace(self, dirty=dirty, whole=whole, hold=hold, ended=now, lost=lost)
 
     def settled(
         self, taken: Round, desired: Desired, report: RunReport, found: Sequence[KeyStatus], now: datetime
@@ -218,6 +273,7 @@ class Queue:
             doubtful=frozenset(doubtful),
             held=held,
             watches=watches,
+            rests=self._resting(now) | dict.fromkeys(_asked_again(report.reports), now + self.pace.between),
             done=(counts[0] + spent[0], counts[1] + spent[1]),
             ended=now,
             hold=None,
@@ -232,12 +288,12 @@ class Queue:
         """Say when a key is looked at again before the next whole round, and how often it has failed by now."""
         one, found = subject.status, forecast.first(subject, now)
         moments = [end.until for end in one.every if end.until and end.until > now]
+        codes = {end.code for end in one.every}
         if place is not None:
-            # A first secret comes in its turn; a scheduled rotation with the next run.
-            at = [now + self.pace.beat * (1 + place // max(1, self.pace.adoptions))] if one.live is None else []
+            # A scheduled rotation comes with the next run; a first secret, or one that was asked for, in its turn.
+            at = [] if Reason.DUE in codes else [now + self.pace.beat * (1 + place // max(1, self.pace.adoptions))]
             return _Again(min(at, default=None))
         moments += [found.at] if found and found.at > now else []
-        codes = {end.code for end in one.every}
         overdue = found is not None and found.at <= now
         if codes & WAITS and not doubt:
             return _Again(min([*moments, now + self.pace.beat]))
@@ -245,6 +301,10 @@ class Queue:
             return _Again(min(moments, default=None))
         retry = now + self._short(pause(failures + 1, self.pace.resync), one.key, failures)
         return _Again(min([*moments, retry]), failures + 1)
+
+    def _resting(self, now: datetime) -> dict[str, datetime]:
+        """Return the rests that are not over; one that a clock which was set back makes longer is."""
+        return {key: until for key, until in self.rests.items() if now < until <= now + self.pace.between}
 
     def _on_beat(self, at: datetime) -> datetime:
         """Return the first beat that is not before this moment."""
@@ -303,13 +363,18 @@ def _doubt(one: KeyStatus) -> bool:
     return bool(one.exit_code) and not (codes & WAITS and not conditions & CLOSE)
 
 
+def _asked_again(reports: Iterable[KeyReport]) -> list[str]:
+    """Return the keys that were rotated because it was asked for; an adoption asks too, for the first secret."""
+    return [one.key for one in reports if one.record and one.record.generation > 1 and asked_for(one.done)]
+
+
 def _spent(reports: Iterable[KeyReport]) -> tuple[int, int]:
-    """Count what a round did of what the limits of a run are about: rotations but the first secrets, and removals."""
+    """Count what a round did of what the limits of a run are about: removals, and rotations that do not trickle."""
     rotations = removals = 0
     for one in reports:
         changes = [change.change for change in one.done]
         first = one.record is None or one.record.generation <= 1
-        rotations += bool(_MINTS.intersection(changes)) and not first
+        rotations += bool(_MINTS.intersection(changes)) and not first and not asked_for(one.done)
         removals += changes.count(Change.REMOVE)
     return rotations, removals
 

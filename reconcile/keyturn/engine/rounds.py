@@ -29,7 +29,8 @@ ASKED = Options(lock_timeout=0.0)
 class Told:
     """What one round came to.
 
-    `keys`: the status of each key that it looked at; nothing is told of the others. `brakes`: what holds keys back
+    `keys`: the status of each key that it looked at, none if only keys that are not worked on have changed; nothing is
+    told of the others. `brakes`: what holds keys back
     until an operator releases them. `stop`: why the whole round stopped. `trouble`: why the account could not be worked
     on: then nothing is known of its keys; `failed` is the same with its reason. `waiting`: how many first secrets and
     scheduled rotations come later.
@@ -132,9 +133,12 @@ class Rounds:
             desired = self._account.desired()
             if release and not self._spend(release):
                 release = None
+            marked = self.queue.dirty
             taken, self.queue = self.queue.taken(now, {key.id for key in desired.keys}, release)
             if taken:
                 self._account.tell(self._apply(taken, desired, release))
+            elif marked != self.queue.dirty:  # of keys that are not worked on: that can be told without the API
+                self._account.tell(self._told())
             return
         except KeyturnError as error:
             failed = ended(error)
