@@ -5,19 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 
 from keyturn.core.errors import KeyturnError
 from keyturn.core.results import KeyStatus, PoolState
+from keyturn.core.rounds import Pace
+from keyturn.engine.threads import map_in_threads
 from keyturn.kube.account import KubeAccount, Setting
 from keyturn.kube.api import METADATA, Api, collection
 from keyturn.kube.cache import Cache, Changed
-from keyturn.kube.lease import Lease
+from keyturn.kube.lease import Lease, Timing
 from keyturn.kube.resources import ACCOUNT, CLUSTER_ACCOUNT, KEY
 from keyturn.kube.watch import Changed as Hear
 from keyturn.kube.watch import Kind, Watch
+from keyturn.live.digitalocean.budget import LONGEST_WAIT
 from keyturn.targets.kubernetes_login import Login
 from keyturn.targets.kubernetes_server import Server
 
@@ -29,6 +32,12 @@ PATIENCE = 390.0
 """Seconds for which a stop waits for what is under way: a request, its propagation and the deliveries."""
 AGAIN = 5.0
 """Seconds before an account is begun again whose thread ended."""
+STUCK = 30.0
+"""Seconds without any answered or failed try for a Lease, or of a held account without a thread: the operator fails."""
+HUNG = Pace().resync.total_seconds() + PATIENCE + LONGEST_WAIT
+"""Seconds after the last round at which an account hangs: none is later or takes longer, even at the rate limit."""
+RENEWERS = 8
+"""Leases that are renewed at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,9 @@ class _Work:
     account: KubeAccount | None = None
     thread: threading.Thread | None = None
     ended: float = float("-inf")
+    began: datetime | None = None
+    fine: float = field(default_factory=time.monotonic)
+    """When it last had a thread or needed none."""
 
     @property
     def busy(self) -> bool:
@@ -94,6 +106,7 @@ class Operator:
         self._ending = threading.Event()
         self._watches = {kind.name: self._watch(kind, hear) for kind, hear in self._kinds()}
         self._began = time.monotonic()
+        self._renewed = float("inf")
         self._told: dict[str, str] = {}
 
     def run(self) -> None:
@@ -108,12 +121,13 @@ class Operator:
         try:
             while not self._stopping() and not self._listed():
                 self._tell_troubles()
-                time.sleep(TICK)
+                self._ending.wait(TICK)
+            self._renewed = time.monotonic()
             leases.start()
             while not self._stopping():
                 self._tell_troubles()
                 self._look()
-                time.sleep(TICK)
+                self._ending.wait(TICK)
         finally:
             self._end()
             self._ending.set()
@@ -124,21 +138,42 @@ class Operator:
 
     def seen(self) -> Seen:
         """Return how it is, and what it last found."""
-        silent = [name for name, watch in self._watches.items() if time.monotonic() - self._heard(watch) > DEAF]
+        ill = self._ill()
         with self._lock:
             works = {owner: work for owner, work in self._works.items() if work.account and work.busy}
         accounts = [work.account for work in works.values() if work.account]
         looked = [one.looked for one in accounts]
-        shown = max((at for at in looked if at), default=self._setting.now() if not accounts else None)
+        shown = min((at for at in looked if at), default=self._setting.now() if not accounts else None)
         return Seen(
-            well=not silent,
-            why=f"no word of {', '.join(silent)} for {DEAF:.0f} s" if silent else "; ".join(self._troubles().values()),
+            well=not ill,
+            why="; ".join(ill or self._troubles().values()),
             ready=self._listed(),
             accounts={one.owner: one.trouble for one in accounts},
             keys=tuple(key for one in accounts for key in one.shown),
             pools=tuple(pool for one in accounts for pool in one.pools),
             looked=shown,
         )
+
+    def _ill(self) -> list[str]:
+        """Return what only a new process mends."""
+        now, found = time.monotonic(), []
+        if silent := [name for name, watch in self._watches.items() if now - self._heard(watch) > DEAF]:
+            found.append(f"no word of {', '.join(silent)} for {DEAF:.0f} s")
+        if now - self._renewed > STUCK:
+            found.append(f"no Lease was tried for {STUCK:.0f} s")
+        with self._lock:
+            works = {owner: work for owner, work in self._works.items() if work.lease.held()}
+        for owner, work in works.items():
+            if not work.busy and now - work.fine > STUCK:
+                found.append(f"account {owner} has no thread")
+            elif work.busy and (late := self._late(work)) > HUNG:
+                found.append(f"account {owner} ended no round for {late:.0f} s")
+        return found
+
+    def _late(self, work: _Work) -> float:
+        """Return for how many seconds a working account ended no round."""
+        moments = [at for at in (work.began, work.account and work.account.looked) if at]
+        return (self._setting.now() - max(moments)).total_seconds() if moments else 0.0
 
     def _kinds(self) -> list[tuple[Kind, Hear]]:
         cache = self._cache
@@ -179,7 +214,9 @@ class Operator:
         for owner, work in works.items():
             if owner not in wanted:
                 self._drop(owner, work)
-            elif work.lease.held() and not work.busy and time.monotonic() - work.ended > AGAIN:
+            elif work.busy or not work.lease.held():
+                work.fine = time.monotonic()
+            elif time.monotonic() - work.ended > AGAIN:
                 self._begin(owner, work)
 
     def _begin(self, owner: str, work: _Work) -> None:
@@ -198,8 +235,13 @@ class Operator:
 
         thread = threading.Thread(target=run, name=f"account-{owner}", daemon=True)
         with self._lock:
-            work.account, work.thread = account, thread
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:  # the system gives no more threads
+                work.ended = time.monotonic()
+                self._setting.say(f"account {owner}: no thread can be started")
+                return
+            work.account, work.thread, work.began = account, thread, self._setting.now()
         # What changed between the two was told to nobody.
         account.changed((), account=True)
 
@@ -221,11 +263,21 @@ class Operator:
         """Take and renew Leases until the operator has ended."""
         pause = 0.0
         while not self._ending.wait(pause):
-            pause = TICK
             with self._lock:
                 leases = [work.lease for work in self._works.values()]
-            for lease in leases:
-                pause = lease.turn()
+            # Those that are ours come first: they lapse.
+            leases.sort(key=Lease.held, reverse=True)
+            try:
+                map_in_threads(leases, lambda lease, _: self._turn(lease), lambda _: None, RENEWERS)
+            except RuntimeError:  # the system gives no more threads
+                for lease in leases:
+                    self._turn(lease)
+            pause = Timing().retry if leases else TICK
+            self._renewed = time.monotonic()
+
+    def _turn(self, lease: Lease) -> None:
+        lease.turn()
+        self._renewed = time.monotonic()
 
     def _end(self) -> None:
         """Wait for what is under way, with a bound, and give up each Lease as soon as its thread has ended."""
