@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from keyturn.kube.account import KubeAccount, Setting
-from keyturn.kube.operator import AGAIN, DEAF, HUNG, STUCK, Connection, Operator, lease_name
+from keyturn.kube.api import Api
+from keyturn.kube.cache import Cache
+from keyturn.kube.operator import AGAIN, DEAF, HUNG, STUCK, Connection, Operator, lease_name, missing_lease_name
 from keyturn.kube.resources import CLUSTER_ACCOUNT
-from tests.support.custom_resources import cluster_account_object
+from keyturn.kube.tenants import Name
+from tests.support.custom_resources import cluster_account_object, key_object
 from tests.support.leases import LOGIN, LeaseServer
 from tests.support.process import wait_until
 
@@ -36,6 +40,27 @@ def add(operator: Operator, *names: str) -> None:
         whole = cluster_account_object()
         whole["metadata"] |= {"name": name, "uid": name, "resourceVersion": "1"}
         operator._cache.account(CLUSTER_ACCOUNT, ("", name), whole)
+
+
+class Written(Api):
+    """Takes statuses of keys, and lets the watch tell of them."""
+
+    def __init__(self, cache: Cache) -> None:
+        self.cache, self.told, self.patches = cache, dict[str, str](), 0
+
+    def patch(self, kind: str, name: Name, body: Mapping[str, Any], part: str = "") -> Mapping[str, object]:
+        """Note what `Ready` says."""
+        (ready,) = (one for one in body["status"]["conditions"] if one["type"] == "Ready")
+        self.told[name[1]] = ready["message"]
+        self.patches += 1
+        key = self.cache.key_now(name)
+        assert key
+        found = key.model_dump(by_alias=True)
+        found["metadata"]["resourceVersion"] = str(int(key.metadata.resource_version) + 1000)
+        return {**found, "status": body["status"]}
+
+    def event(self, namespace: str, body: Mapping[str, object]) -> None:
+        """Take it."""
 
 
 @contextmanager
@@ -94,7 +119,7 @@ def test_it_is_ready_once_everything_is_listed(operator: Operator) -> None:
     assert operator.seen().why == ""
     first.listed.set()
     assert operator.seen().ready
-    assert operator.seen().why == "there is none, and no key names it"
+    assert operator.seen().why == "there is none"
 
 
 def test_it_ends_though_it_never_began(operator: Operator) -> None:
@@ -102,6 +127,50 @@ def test_it_ends_though_it_never_began(operator: Operator) -> None:
     began = time.monotonic()
     operator.run()
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.usefixtures("idle")
+def test_accounts_that_do_not_exist_cost_one_lease_and_no_thread() -> None:
+    """Their keys are told once, and an account that comes is worked on at once."""
+    server = LeaseServer()
+    names = [f"none-{number}" for number in range(20)]
+    with running(server) as operator:
+        api = Written(operator._cache)
+        operator._api = api
+        for number, name in enumerate(names):
+            whole = key_object(name, accountRef={"kind": CLUSTER_ACCOUNT, "name": name})
+            whole["metadata"] |= {"uid": name, "resourceVersion": str(number + 1)}
+            operator._cache.key(("payments", name), whole)
+        wait_until(lambda: len(api.told) == 20, "each key is told", seconds=15)
+        assert all(f"there is no account {name}" in text for name, text in api.told.items())
+        assert set(server.leases) == {missing_lease_name(())}
+        assert not [one.name for one in threading.enumerate() if one.name.startswith("account-")]
+        add(operator, names[0])
+        wait_until(lambda: set(operator.seen().accounts) == {names[0]}, "the account that came", seconds=10)
+        assert operator.seen().well
+    assert api.patches == 20
+    assert server.holder(missing_lease_name(())) == ""
+
+
+def test_keys_without_an_account_are_told_by_one_replica_only() -> None:
+    """By who holds the Lease for that; operators for other accounts have Leases of their own."""
+    server = LeaseServer()
+    other = operator_of(server)
+    other._missing._identity = "pod-b"
+    other._missing.turn()
+    with running(server) as operator:
+        api = Written(operator._cache)
+        operator._api = api
+        whole = key_object("bot", accountRef={"kind": CLUSTER_ACCOUNT, "name": "none"})
+        whole["metadata"] |= {"uid": "bot", "resourceVersion": "1"}
+        operator._cache.key(("payments", "bot"), whole)
+        wait_until(lambda: server.asked.count(missing_lease_name(())) > 4, "three tries", seconds=20)
+        assert api.patches == 0
+        other._missing.release()
+        wait_until(lambda: api.patches == 1, "the other one is gone", seconds=20)
+    names = [missing_lease_name(only) for only in ((), ("a", "b"), ("b", "a"), ("a",))]
+    assert len(set(names)) == 3
+    assert names[1] == names[2]
 
 
 @pytest.mark.usefixtures("idle")
