@@ -147,7 +147,7 @@ class LiveWorld:
 
     def uptime(self) -> float:
         """Return the seconds since boot, including sleep if the system counts it."""
-        return _uptime()
+        return uptime()
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -371,7 +371,7 @@ def budget_of(hear: Hear) -> RateBudget:
             text = f"waits {span(seconds)} for the API's rate limit"
             hear(Progress("", text, now, Stage.WAIT, until=now + timedelta(seconds=seconds)))
 
-    return RateBudget(time.sleep, _now, hear=told, stop=_stopping, ticks=_uptime)
+    return RateBudget(time.sleep, _now, hear=told, stop=_stopping, ticks=uptime)
 
 
 def span(seconds: float) -> str:
@@ -383,7 +383,8 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _uptime() -> float:
+def uptime() -> float:
+    """Return the seconds since the machine began, also those of its sleep."""
     return time.clock_gettime(_CLOCK)
 
 
