@@ -6,11 +6,14 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from keyturn.core.reasons import Reason
+from keyturn.core.results import End
 from keyturn.kube.account import KubeAccount, Setting
 from keyturn.kube.api import Api
 from keyturn.kube.cache import Cache
@@ -233,6 +236,31 @@ def test_an_account_without_a_thread_is_no_health_after_a_while(monkeypatch: pyt
     operator._look()
     assert operator.seen().well
     operator._end()
+
+
+@pytest.mark.usefixtures("idle")
+def test_a_lost_lease_loosens_no_brake() -> None:
+    """What was held back and counted is so for the next thread, too; and it looks at all keys."""
+    with running(LeaseServer(), "team") as operator:
+        whole = key_object()
+        whole["metadata"] |= {"uid": "bot", "resourceVersion": "1"}
+        operator._cache.key(("payments", "bot"), whole)
+        wait_until(lambda: "team" in operator.seen().accounts, "the account", seconds=10)
+        work = operator._works["team"]
+        first = work.account
+        assert first
+        held = {"payments.bot": End(Reason.TOO_MANY_ROTATIONS, "20 of 20")}
+        first._rounds.queue = replace(first.queue, held=held, done=(20, 1), seen=True, hold=NOW)
+        first.stop()
+        assert work.thread
+        work.thread.join(10)
+        work.ended = float("-inf")
+        wait_until(lambda: work.account is not first, "the next thread", seconds=20)
+        assert work.account
+        assert work.account.queue.held == held
+        assert work.account.queue.done == (20, 1)
+        assert work.account.queue.hold is None
+        assert (("payments.bot",), False) in work.account._rounds._marks
 
 
 @pytest.mark.usefixtures("idle")

@@ -235,7 +235,8 @@ class Operator:
 
     def _begin(self, owner: str, work: _Work) -> None:
         self._setting.say(f"account {owner}: begins, as {self._setting.identity}")
-        account = KubeAccount(owner, self._cache, self._api, self._setting, work.lease.held)
+        before = work.account.queue if work.account else None
+        account = KubeAccount(owner, self._cache, self._api, self._setting, work.lease.held, before=before)
 
         def run() -> None:
             try:
