@@ -87,7 +87,7 @@ def test_it_tells_what_there_is_and_what_changes(cluster: Cluster, monkeypatch: 
 
 
 def test_large_objects_are_listed_in_smaller_pages(cluster: Cluster) -> None:
-    """Whoever may make objects cannot stop the list for everybody."""
+    """Some large objects cannot stop the list for everybody."""
     namespace, heard = cluster.namespace(), Heard()
     for number in range(12):
         make(cluster, namespace, f"large-{number:02}", "x" * 1_000_000)

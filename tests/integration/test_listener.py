@@ -232,7 +232,7 @@ def test_a_header_has_a_limit(url: str) -> None:
 
 
 def test_a_page_is_rendered_once_per_look(told: Told) -> None:
-    """A crowd of readers costs no more than one, also if each look is asked for anew."""
+    """A crowd of readers costs no more than one, also if each has a document of its own."""
     seen: list[StatusDocument] = []
 
     def slow(document: StatusDocument) -> str:

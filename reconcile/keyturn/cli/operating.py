@@ -19,7 +19,8 @@ from keyturn.core.sanitize import plain
 from keyturn.engine.signals import Signals
 from keyturn.kube.account import Setting
 from keyturn.kube.operator import Connection, Operator
-from keyturn.live.live_world import TOKENS, uptime
+from keyturn.live.digitalocean.budget import uptime
+from keyturn.live.live_world import TOKENS
 from keyturn.report.documents import StatusDocument
 from keyturn.targets import kubernetes_login
 from keyturn.targets.files import read_small

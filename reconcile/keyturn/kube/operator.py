@@ -168,7 +168,7 @@ class Operator:
         )
 
     def _ill(self) -> list[str]:
-        """Return what only a new process mends."""
+        """Return what only a new process ends."""
         now, found = time.monotonic(), []
         if silent := [name for name, watch in self._watches.items() if now - self._heard(watch) > DEAF]:
             found.append(f"no word of {', '.join(silent)} for {DEAF:.0f} s")

@@ -28,6 +28,7 @@ from keyturn.engine.run_lock import Runs
 from keyturn.engine.signals import stop_requested
 from keyturn.engine.threads import run_all
 from keyturn.live.digitalocean import ControlApi, InferenceApi, RateBudget
+from keyturn.live.digitalocean.budget import uptime
 from keyturn.live.key_list import KeyList
 from keyturn.live.key_prefixes import key_prefixes
 from keyturn.live.known_records import KnownRecords
@@ -44,8 +45,6 @@ BLOCKED_SECONDS = 10.0
 """Seconds for which one answer about the account's balance is used for all keys."""
 INFERENCE = ("KEYTURN_INFERENCE_URL", "https://inference.do-ai.run")
 _IN_SECONDS = 120
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""A clock that continues while the machine sleeps, if the system has one (Linux)."""
 
 
 def open_world(
@@ -381,11 +380,6 @@ def span(seconds: float) -> str:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def uptime() -> float:
-    """Return the seconds since the machine began, also those of its sleep."""
-    return time.clock_gettime(_CLOCK)
 
 
 def _stopping() -> bool:
