@@ -85,15 +85,19 @@ def test_of_two_one_holds_it_and_the_other_takes_over(team: Team) -> None:
 
 def test_who_gives_it_up_is_followed_at_once(team: Team) -> None:
     """And who does not hold it, gives nothing up."""
-    first, second = team.replica("first"), team.replica("second")
+    first, second, third = team.replica("first"), team.replica("second"), team.replica("third")
     first.turn()
     second.turn()
-    second.release()
+    third.turn()
+    third.release()
     assert first.held()
     assert team.spec()["holderIdentity"] == "first"
     first.release()
     second.turn()
     assert (first.held(), second.held()) == (False, True)
+    second.release()
+    second.turn()  # it is over
+    assert team.spec()["holderIdentity"] == ""
 
 
 def test_a_paused_holder_that_wakes_holds_nothing(team: Team) -> None:

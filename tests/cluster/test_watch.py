@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from keyturn.kube import watch as module
@@ -83,6 +84,19 @@ def test_it_tells_what_there_is_and_what_changes(cluster: Cluster, monkeypatch: 
         assert heard.data()["new"] == {"v": "1"}
         assert set(heard.times.values()) <= {1, 2}
         assert watch.trouble == ""
+
+
+def test_large_objects_are_listed_in_smaller_pages(cluster: Cluster) -> None:
+    """Some large objects cannot stop the list for everybody."""
+    namespace, heard = cluster.namespace(), Heard()
+    for number in range(12):
+        make(cluster, namespace, f"large-{number:02}", "x" * 1_000_000)
+    for number in range(8):
+        make(cluster, namespace, f"small-{number}")
+    with of_maps(cluster, namespace, heard) as watch:
+        assert watch.listed.wait(30), watch.trouble
+        assert len(heard.data()) == 20
+        assert set(heard.times.values()) == {1}
 
 
 def test_metadata_is_enough_where_it_is_asked_for(cluster: Cluster) -> None:
@@ -177,6 +191,25 @@ def test_a_failure_is_noted_and_tried_again_from_the_same_version(answer: bytes 
         wait_until(lambda: ("", "two") in heard.objects, "the event after the failures")
         assert all(b"watch=1" in request and b"resourceVersion=5" in request for request in raw.requests[1:4])
         assert heard.times[("", "one")] == 1
+
+
+def test_a_certificate_authority_that_cannot_be_read_is_said_and_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the failure is, the watch goes on."""
+    heard, left, client = Heard(), [OSError("/run/secrets"), ValueError()], Watch._client
+
+    def broken(self: Watch) -> httpx.Client:
+        if left:
+            raise left.pop()
+        return client(self)
+
+    monkeypatch.setattr(Watch, "_client", broken)
+    with served(heard, listing("one"), listing("one"), listing("one"), events(("ADDED", item("two", "6")))) as (
+        watch,
+        _,
+    ):
+        wait_until(lambda: watch.trouble != "", "the failure")
+        assert "/run" not in watch.trouble
+        wait_until(lambda: ("", "two") in heard.objects, "the event after the failures")
 
 
 def test_an_event_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -232,7 +232,7 @@ def test_a_header_has_a_limit(url: str) -> None:
 
 
 def test_a_page_is_rendered_once_per_look(told: Told) -> None:
-    """A crowd of readers costs no more than one."""
+    """A crowd of readers costs no more than one, also if each has a document of its own."""
     seen: list[StatusDocument] = []
 
     def slow(document: StatusDocument) -> str:
@@ -241,9 +241,12 @@ def test_a_page_is_rendered_once_per_look(told: Told) -> None:
 
     with Listener(pages(told, lambda: NOW, metrics, slow), LOOPBACK) as listener:
         assert {get(listener.url, "").status_code for _ in range(3)} == {200}
-        told.snapshot = Snapshot(told.snapshot.statuses, NOW, NOW)
+        told.snapshot = Snapshot(tuple(replace(one) for one in told.snapshot.statuses), NOW, NOW)
         assert get(listener.url, "").status_code == 200
-    assert len(seen) == 2
+        assert len(seen) == 1
+        told.snapshot = Snapshot(tuple(replace(one, exit_code=5) for one in told.snapshot.statuses), NOW, NOW)
+        assert get(listener.url, "").status_code == 200
+        assert len(seen) == 2
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def application(pages: Pages, address: Address) -> ASGIApp:
 
 
 class _Rendered:
-    """A page that is rendered once per status, however often it is asked for. Thread-safe."""
+    """A page that is rendered again only for a status that differs, however often it is asked for. Thread-safe."""
 
     def __init__(self, render: Render) -> None:
         self._render = render
@@ -141,7 +141,7 @@ class _Rendered:
 
     def text(self, status: StatusDocument) -> str:
         with self._lock:
-            if status is not self._of:
+            if status != self._of:
                 self._text, self._of = self._render(status), status
             return self._text
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
@@ -20,6 +19,7 @@ from keyturn.core.sanitize import plain
 from keyturn.engine.signals import Signals
 from keyturn.kube.account import Setting
 from keyturn.kube.operator import Connection, Operator
+from keyturn.live.digitalocean.budget import uptime
 from keyturn.live.live_world import TOKENS
 from keyturn.report.documents import StatusDocument
 from keyturn.targets import kubernetes_login
@@ -64,7 +64,7 @@ def opened(
             setting,
             only=frozenset(accounts),
             stopping=lambda: signals.stop_requested is not None,
-            uptime=time.monotonic,
+            uptime=uptime,
         )
 
 

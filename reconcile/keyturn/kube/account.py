@@ -16,7 +16,7 @@ from keyturn.core.errors import InputError, KeyturnError
 from keyturn.core.model import Desired
 from keyturn.core.reasons import Reason
 from keyturn.core.results import KeyStatus, PoolState, Progress
-from keyturn.core.rounds import Pace, Release
+from keyturn.core.rounds import Pace, Queue, Release
 from keyturn.core.sanitize import plain
 from keyturn.core.secret import Secret
 from keyturn.engine.rounds import Rounds, Told
@@ -61,8 +61,17 @@ class Setting:
 class KubeAccount:
     """Implements the port `engine.rounds.Account`. `run` is for a thread of its own; `changed` for any."""
 
-    def __init__(self, owner: str, cache: Cache, api: Api, setting: Setting, held: Callable[[], bool]) -> None:
-        """`held` tells whether this process may go on with the account."""
+    def __init__(
+        self,
+        owner: str,
+        cache: Cache,
+        api: Api,
+        setting: Setting,
+        held: Callable[[], bool],
+        *,
+        before: Queue | None = None,
+    ) -> None:
+        """`held` tells whether this process may go on with the account. `before`: the queue of its last thread."""
         self.owner = owner
         self._cache, self._api, self._setting, self._held = cache, api, setting, held
         self._woken = threading.Event()
@@ -76,6 +85,10 @@ class KubeAccount:
         self._token: Secret | None = None
         self._reporter = Reporter(cache, api, owner, setting.identity, setting.say)
         self._rounds = self._begun()
+        if before:
+            # What a brake held back and what was counted stays so; all keys are looked at again.
+            self._rounds.queue = replace(before, pace=self._rounds.queue.pace, hold=None)
+            self._rounds.mark(tuple(map(id_of, cache.view(owner).keys.values())))
 
     # The port.
     def now(self) -> datetime:
@@ -206,6 +219,11 @@ class KubeAccount:
     def pools(self) -> tuple[PoolState, ...]:
         """The pool of the account, if it has one."""
         return self._reporter.pools
+
+    @property
+    def queue(self) -> Queue:
+        """What the rounds keep."""
+        return self._rounds.queue
 
     @property
     def looked(self) -> datetime | None:

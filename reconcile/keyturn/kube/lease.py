@@ -33,7 +33,7 @@ class Timing:
 
 
 class Lease:
-    """One Lease. `held` may be read by any thread; all else is for one."""
+    """One Lease. `turn` is for one thread at a time; `held` and `release` for any."""
 
     def __init__(
         self,
@@ -49,7 +49,8 @@ class Lease:
         self._server, self._identity, self._timing = server, identity, timing
         self._namespace, self._name = place
         self._uptime, self._now = uptime, now
-        self._lock = threading.Lock()
+        self._lock, self._asking = threading.Lock(), threading.Lock()
+        self._over = False
         self._until = float("-inf")
         self._seen: tuple[str, float] = ("", float("-inf"))
         self.trouble = ""
@@ -61,32 +62,48 @@ class Lease:
             return self._uptime() < self._until
 
     def turn(self) -> float:
-        """Take the Lease if it is free, renew it if it is ours; return the seconds until the next try."""
+        """Take the Lease if it is free, renew it if it is ours; return the seconds until the next try.
+
+        Raises nothing: others depend on the same thread. After `release` it does nothing.
+        """
+        with self._asking:
+            if not self._over:
+                self._try()
+        return self._timing.retry
+
+    def _try(self) -> None:
         asked = self._uptime()
+        ours: bool | None = None
         try:
             ours = self._take()
             self.trouble = ""
-        except KeyturnError as error:
-            ours, self.trouble = None, str(error)
+        except Exception as error:  # noqa: BLE001 - told in `trouble`
+            self.trouble = _told(error)
         with self._lock:
             if ours:
                 self._until = asked + self._timing.renew
             elif ours is False:
                 self._until = float("-inf")
-        return self._timing.retry
 
     def release(self) -> None:
-        """Give it up, if it is ours, so that another one need not wait. Errors are ignored: then it only ends later."""
-        with self._lock:
-            held, self._until = self._uptime() < self._until, float("-inf")
-        if not held:
-            return
+        """Give it up for good, if it is ours, so that another one need not wait.
+
+        Errors are only noted: then it ends later. A `turn` under way ends first.
+        """
+        with self._asking:
+            self._over = True
+            with self._lock:
+                held, self._until = self._uptime() < self._until, float("-inf")
+            if held:
+                self._give_up()
+
+    def _give_up(self) -> None:
         try:
             found = self._read()
             if found and _holder(found) == self._identity:
                 self._put(found, {**_spec(found), "holderIdentity": "", "leaseDurationSeconds": 1})
-        except KeyturnError as error:
-            self.trouble = str(error)
+        except Exception as error:  # noqa: BLE001 - told in `trouble`
+            self.trouble = _told(error)
 
     def _take(self) -> bool:
         """Return whether the Lease is ours now. Raises KeyturnError if that is not known."""
@@ -154,6 +171,11 @@ class Lease:
 
     def _path(self) -> str:
         return f"/apis/{GROUP}/namespaces/{self._namespace}/leases/{self._name}"
+
+
+def _told(error: Exception) -> str:
+    """Return why a try failed. The text of an error that is not ours may hold anything."""
+    return str(error) if isinstance(error, KeyturnError) else f"keyturn failed with {type(error).__name__}"
 
 
 def _spec(found: Mapping[str, object]) -> Mapping[str, object]:

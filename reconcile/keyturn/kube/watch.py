@@ -18,8 +18,9 @@ import httpx
 
 from keyturn import __version__
 from keyturn.core.errors import KeyturnError, TargetUnavailable
+from keyturn.targets.bounded_http import Unreadable
 from keyturn.targets.kubernetes_login import Login
-from keyturn.targets.kubernetes_server import JSON, Request, Server
+from keyturn.targets.kubernetes_server import JSON, Answer, Request, Server
 from keyturn.targets.servers import Action, decoded, unreachable
 
 Ident = tuple[str, str]
@@ -28,8 +29,11 @@ Changed = Callable[[Ident, Mapping[str, object] | None], None]
 """Hears of each object that is new or different, with None for one that is gone. It may hear of one twice."""
 
 PAGE = 500
-"""Objects of one page of a list: below the largest answer that is read, at 16 KiB an object."""
-PAGES = 1000
+"""Objects of one page of a list: below the largest answer that is read, at 16 KiB an object; fewer if they are larger.
+
+One object is always below it: the server stores none larger than 1.5 MiB.
+"""
+PAGES = 10_000
 WATCH = 240
 """Seconds after which the server ends a watch, so that a new one begins."""
 SILENCE = 150.0
@@ -75,19 +79,22 @@ class Watch:
     def run(self) -> None:
         """List and watch until `stop`. Failures are noted in `trouble`, and tried again after a pause."""
         version, failures = "", 0
-        with self._client() as client:
-            while not self._stop.is_set():
-                began = time.monotonic()
-                try:
-                    version = version or self._list()
+        while not self._stop.is_set():
+            began = time.monotonic()
+            try:
+                version = version or self._list()
+                # Each watch has a client of its own: the certificate authority may have been renewed.
+                with self._client() as client:
                     version = self._follow(client, version)
-                except _Expired:
-                    version = ""
-                except KeyturnError as error:
-                    self.trouble = str(error)
-                failures = 0 if time.monotonic() - began > STEADY else failures + 1
-                if failures:
-                    self._stop.wait(min(FIRST * 2 ** (failures - 1), LONGEST))
+            except _Expired:
+                version = ""
+            except KeyturnError as error:
+                self.trouble = str(error)
+            except Exception as error:  # noqa: BLE001 - its text may hold anything; nothing else follows this kind
+                version, self.trouble = "", f"keyturn failed with {type(error).__name__}"
+            failures = 0 if time.monotonic() - began > STEADY else failures + 1
+            if failures:
+                self._stop.wait(min(FIRST * 2 ** (failures - 1), LONGEST))
 
     def stop(self) -> None:
         """End `run` soon."""
@@ -109,10 +116,10 @@ class Watch:
     def _list(self) -> str:
         """Tell of every object that there is, and of those that are gone; return the version of the list."""
         found: set[Ident] = set()
-        params = {**self._kind.params, "limit": str(PAGE)}
+        params, limit = dict(self._kind.params), PAGE
         for _ in range(PAGES):
-            accept = self._kind.accept.replace("PartialObjectMetadata;", "PartialObjectMetadataList;")
-            answer = self._server.ask(self._action("list"), Request("GET", self._kind.path, params, accept=accept))
+            answer, limit = self._page(params, limit)
+            limit = min(2 * limit, PAGE)
             if answer.status == HTTPStatus.GONE:
                 raise _Expired
             if not answer.good:
@@ -129,6 +136,18 @@ class Watch:
                 return str(metadata.get("resourceVersion", ""))
             params["continue"] = str(more)
         raise self._failure("list", "the list does not end")
+
+    def _page(self, params: Mapping[str, str], limit: int) -> tuple[Answer, int]:
+        """Ask for a page of a list, of fewer objects if the answer is too large; return also of how many."""
+        accept = self._kind.accept.replace("PartialObjectMetadata;", "PartialObjectMetadataList;")
+        while True:
+            request = Request("GET", self._kind.path, {**params, "limit": str(limit)}, accept=accept)
+            try:
+                return self._server.ask(self._action("list"), request), limit
+            except TargetUnavailable as error:
+                if limit == 1 or Unreadable.__name__ not in error.evidence:
+                    raise
+                limit //= 2
 
     def _gone(self, found: set[Ident]) -> None:
         for one in sorted(self._known - found):

@@ -28,6 +28,7 @@ from keyturn.engine.run_lock import Runs
 from keyturn.engine.signals import stop_requested
 from keyturn.engine.threads import run_all
 from keyturn.live.digitalocean import ControlApi, InferenceApi, RateBudget
+from keyturn.live.digitalocean.budget import uptime
 from keyturn.live.documents import Documents
 from keyturn.live.key_list import KeyList
 from keyturn.live.key_prefixes import key_prefixes
@@ -45,8 +46,6 @@ BLOCKED_SECONDS = 10.0
 """Seconds for which one answer about the account's balance is used for all keys."""
 INFERENCE = ("KEYTURN_INFERENCE_URL", "https://inference.do-ai.run")
 _IN_SECONDS = 120
-_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-"""A clock that continues while the machine sleeps, if the system has one (Linux)."""
 
 
 def open_world(
@@ -147,7 +146,7 @@ class LiveWorld:
 
     def uptime(self) -> float:
         """Return the seconds since boot, including sleep if the system counts it."""
-        return _uptime()
+        return uptime()
 
     def sleep(self, seconds: float) -> None:
         """Wait."""
@@ -328,7 +327,7 @@ def budget_of(hear: Hear) -> RateBudget:
             text = f"waits {span(seconds)} for the API's rate limit"
             hear(Progress("", text, now, Stage.WAIT, until=now + timedelta(seconds=seconds)))
 
-    return RateBudget(time.sleep, _now, hear=told, stop=_stopping, ticks=_uptime)
+    return RateBudget(time.sleep, _now, hear=told, stop=_stopping, ticks=uptime)
 
 
 def span(seconds: float) -> str:
@@ -338,10 +337,6 @@ def span(seconds: float) -> str:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _uptime() -> float:
-    return time.clock_gettime(_CLOCK)
 
 
 def _stopping() -> bool:

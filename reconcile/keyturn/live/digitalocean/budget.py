@@ -6,6 +6,7 @@ Headers report the hourly limit. Only a 429 reports the limit per minute, so the
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -29,11 +30,18 @@ CROWD = 32
 """The largest number of concurrent requests."""
 SLICE = 1.0
 """Seconds of one sleep, and so the longest delay before a stop request takes effect."""
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""A clock that continues while the machine sleeps, if the system has one (Linux)."""
 _POLL = 0.05
 _HORIZON = 2 * 3600.0
 _DIGITS = 15
 _MARGIN = 0.01
 """Seconds added to a `Retry-After`: a retry that is early by a rounding error gets another 429."""
+
+
+def uptime() -> float:
+    """Return the seconds since the machine began, also those of its sleep."""
+    return time.clock_gettime(_CLOCK)
 
 
 class RateBudget:
