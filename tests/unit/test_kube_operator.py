@@ -301,3 +301,34 @@ def test_a_stop_gives_each_lease_up_for_good(monkeypatch: pytest.MonkeyPatch) ->
         assert server.holder(lease_name("fast")) == ""
         go_on.set()
     assert server.holder(lease_name("slow")) == ""
+
+
+def test_a_deletion_does_not_wait_for_ever_for_an_account_that_does_not_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is counted over all looks, not begun again by each."""
+    monkeypatch.setattr("keyturn.kube.operator.REFUSE", 0.0)
+    monkeypatch.setattr("keyturn.kube.operator.GATHER", 0.05)
+    now, released = [NOW], list[object]()
+
+    class Finalized(Written):
+        def patch(self, kind: str, name: Name, body: Mapping[str, Any], part: str = "") -> Mapping[str, object]:
+            if part == "status":
+                return super().patch(kind, name, body, part)
+            released.append(body["metadata"]["finalizers"])
+            key = self.cache.key_now(name)
+            assert key
+            found = key.model_dump(by_alias=True)
+            found["metadata"] |= {"finalizers": [], "resourceVersion": "9000"}
+            return found
+
+    with running(LeaseServer()) as operator:
+        operator._setting = replace(operator._setting, now=lambda: now[0])
+        api = operator._api = Finalized(operator._cache)
+        ref = {"kind": CLUSTER_ACCOUNT, "name": "none"}
+        whole = key_object("bot", accountRef=ref, deletionPolicy="Delete")
+        deleted = {"deletionTimestamp": "2026-11-28T23:00:00Z", "finalizers": ["keyturn.dev/keys"]}
+        whole["metadata"] |= {"uid": "bot", "resourceVersion": "1", **deleted}
+        operator._cache.key(("payments", "bot"), whole)
+        wait_until(lambda: "the deletion waits" in api.told.get("bot", ""), "why it waits", seconds=15)
+        assert released == []
+        now[0] += timedelta(minutes=10)
+        wait_until(lambda: released == [[]], "the finalizer is gone", seconds=15)

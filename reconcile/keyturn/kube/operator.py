@@ -281,25 +281,30 @@ class Operator:
         All such accounts share one Lease and this thread: who may make a key could name thousands.
         """
         looked = float("-inf")
+        reporters: dict[str, Reporter] = {}  # each knows since when its account is missing
         while not self._ending.wait(GATHER):
             with self._lock:
                 marked, self._marked = self._marked, set()
             if not self._missing.held():
                 looked = float("-inf")
+                reporters.clear()
                 continue
             _, missing = self._accounts()
+            reporters = {owner: one for owner, one in reporters.items() if owner in missing}
             if time.monotonic() - looked > REFUSE:
                 looked, marked = time.monotonic(), missing
             for owner in marked & missing:
                 if self._ending.is_set():
                     return
-                self._tell_missing(owner)
+                if owner not in reporters:
+                    setting = self._setting
+                    reporters[owner] = Reporter(self._cache, self._api, owner, setting.identity, setting.say)
+                self._tell_missing(owner, reporters[owner])
 
-    def _tell_missing(self, owner: str) -> None:
+    def _tell_missing(self, owner: str, reporter: Reporter) -> None:
         view, setting = self._cache.view(owner), self._setting
         if view.account is not None:
             return
-        reporter = Reporter(self._cache, self._api, owner, setting.identity, setting.say)
         reporter.begin(view, None)
         failed, now = ended(InputError(f"there is no account {owner}")), setting.now()
         try:
