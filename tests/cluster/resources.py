@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import httpx
+import pytest
 import yaml
 
 from tests.blocks import ROOT
@@ -85,6 +86,11 @@ class Resources:
 def rule(*verbs: str) -> dict[str, object]:
     """Return a rule about ModelAccessKeys."""
     return {"apiGroups": ["keyturn.dev"], "resources": ["modelaccesskeys"], "verbs": list(verbs)}
+
+
+def message(error: pytest.ExceptionInfo[httpx.HTTPStatusError]) -> str:
+    """Return what the API server says."""
+    return str(error.value.response.json()["message"])
 
 
 def refused(resources: Resources, namespace: str, token: str, spec: Mapping[str, object]) -> str:
