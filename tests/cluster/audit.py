@@ -80,7 +80,10 @@ class Audit:
             version,  # a write that changes nothing keeps its version
             Write(
                 version,
-                {field: base64.b64decode(value).decode() for field, value in (secret.get("data") or {}).items()},
+                {
+                    field: base64.b64decode(value).decode(errors="replace")  # others write what is no text
+                    for field, value in (secret.get("data") or {}).items()
+                },
                 datetime.fromisoformat(event["requestReceivedTimestamp"]).timestamp(),
                 datetime.fromisoformat(event["stageTimestamp"]).timestamp(),
             ),

@@ -55,7 +55,7 @@ def test_an_annotation_rotates_once_with_its_reason(tenant: Tenant) -> None:
     assert tenant.value() != first
     assert tenant.cell.sandbox.accepts(first)  # the overlap
     looks = tenant.looks()
-    tenant.annotate("bot", other="x")  # looked at again, and nothing more
+    tenant.cell.resources.change(tenant.name, "bot", {"rotation": {"overlap": "2h"}})  # looked at, and nothing more
     tenant.until(lambda: tenant.looks() > looks, "another look")
     assert tenant.mints() == mints + 1
     assert tenant.read()["status"]["keyGeneration"] == 2
