@@ -1,37 +1,19 @@
-"""Two operators on one account, of which one is in trouble: `make prove ARGS=operators` in short, and its relay."""
+"""The relay between an operator and the API server, by which `make prove ARGS=operators` cuts it off."""
 
 from __future__ import annotations
 
 import json
-import random
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
 
 import httpx
 import pytest
 
 from tests.cluster.resources import Resources
 from tests.real.environment import Servers, servers
-from tests.real.operators import LATE, TAKEN, OperatorPlace
-from tests.real.relay import Gate, Moment, Relay
+from tests.real.relay import Gate, Relay
 from tests.real.stores import kind_in_kubernetes
-from tests.real.workers import How, Strike, two_workers
-
-STRIKES = [
-    Strike(How.KILL, "regenerate", Moment.AFTER),
-    Strike(How.PAUSE, "delivery", Moment.BEFORE),
-    Strike(How.CUT, "delivery", Moment.AFTER),
-]
-
-
-class Brief(OperatorPlace):
-    """Strikes that leave no record to be waited for until its lease is over."""
-
-    def lasts(self, how: How, chance: random.Random) -> float:
-        """Return a time after which the struck one goes on; one that is paused has lost its Lease by then."""
-        return TAKEN + LATE + 1 if how is How.PAUSE else 2.0
 
 
 @pytest.fixture(scope="module")
@@ -64,14 +46,3 @@ def test_a_cut_ends_a_watch_and_every_later_request(there: Servers) -> None:
         assert client.get(path).json()["items"]
         with client.stream("GET", path, params={"watch": "1", "timeoutSeconds": "1"}) as answer:
             assert len(list(answer.iter_lines())) == 1
-
-
-def test_two_operators_in_trouble_mint_nothing_twice(there: Servers, resources: Resources) -> None:
-    """Their consumers are never refused, and the other one takes the Lease of the one that is paused."""
-    found = two_workers(there, STRIKES, partial(Brief, resources), each=1)
-    assert found.wrong == ()
-    assert (found.twice, found.refused, found.outage) == (0, 0, 0.0)
-    assert found.mints >= found.generations > 0
-    assert all(strike in STRIKES for strike in found.strikes)
-    assert found.changes_of_hands
-    assert all(TAKEN - 5 < seconds < TAKEN + LATE for seconds in found.changes_of_hands)
