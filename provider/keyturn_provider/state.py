@@ -87,10 +87,11 @@ def _rotation_due(olds: Props, now: datetime, environment: Mapping[str, str]) ->
 # Outputs: the inputs again, because a delete gets nothing else, and the facts of the record.
 def of_key(props: Props, world: LiveWorld, key: DesiredKey, record: Record) -> dict[str, object]:
     """Return all outputs of a key that the machine left at rest."""
+    from keyturn.targets.fields import with_field
+
     shown = {**_inputs(props), **_facts(record, key.rotation), "health": HEALTHY}
-    if props.get("expose_secret") is True:
-        shown[SECRET] = rpc.wrap_rpc_secret(_live_secret(world, record, key.deliveries).reveal())
-    return shown
+    live = _live_secret(world, record, key.deliveries) if props.get("expose_secret") is True else None
+    return kept(with_field(shown, SECRET, live))
 
 
 def of_unfinished(props: Props, key: DesiredKey, record: Record, found: str) -> dict[str, object]:
@@ -101,6 +102,7 @@ def of_unfinished(props: Props, key: DesiredKey, record: Record, found: str) -> 
 def of_found(props: Props, world: LiveWorld, desired: Desired, record: Record) -> dict[str, object]:
     """Return all outputs of a key as the API and its deliveries show it now."""
     from keyturn.engine import smoke
+    from keyturn.targets.fields import with_field
 
     targets = {target.name for target in desired.targets}
     held = {
@@ -119,9 +121,7 @@ def of_found(props: Props, world: LiveWorld, desired: Desired, record: Record) -
     )
     rotation = replace(inputs.rotation(props, {}), freezes=desired.freezes)
     shown = {**_inputs(props), **_facts(record, rotation), "health": found}
-    if props.get("expose_secret") is True and live is not None:
-        shown[SECRET] = rpc.wrap_rpc_secret(live.reveal())
-    return shown
+    return kept(with_field(shown, SECRET, live if props.get("expose_secret") is True else None))
 
 
 def kept(olds: Props) -> dict[str, object]:
