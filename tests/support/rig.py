@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,6 +102,11 @@ class FakeWorld:
     def sleep(self, seconds: float) -> None:
         """Count the seconds."""
         self.slept += seconds
+
+    def together(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """One after the other."""
+        for task in tasks:
+            task()
 
 
 @dataclass

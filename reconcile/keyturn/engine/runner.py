@@ -37,6 +37,7 @@ from keyturn.engine import executor, hooks, worklist
 from keyturn.engine.announce import APPLY, PLAN, Announcer
 from keyturn.engine.common_cause import CommonCause
 from keyturn.engine.ended import ended
+from keyturn.engine.overview import unmanaged, unread
 from keyturn.engine.planning import Planning, as_recorded, failed_planning, plan_key
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.signals import pause, stop_requested
@@ -106,7 +107,7 @@ class Runner:
         Raises InputError if a key is not in the manifest, OwnershipError for what the operator's policy does not allow.
         """
         limits = Limits.under(self._desired, allow_rotations, allow_delete, allowed)
-        call, planned, braked = self._seen = self._see(self._call(keys, options, limits, unpark))
+        call, planned, braked = self._seen = self._see(*self._begin(keys, options, limits, unpark))
         pools = self._pools(call, braked.plans)
         short = any(pool.left < pool.wanted for pool in pools)
         plan = RunPlan(
@@ -147,7 +148,7 @@ class Runner:
         """
         limits = Limits.under(self._desired, allow_rotations, allow_delete, allowed)
         seen, self._seen = self._seen if planned_now else None, None
-        call, planned, braked = seen or self._see(self._call(keys, options, limits, unpark))
+        call, planned, braked = seen or self._see(*self._begin(keys, options, limits, unpark))
         if expected_digest and not call.unknown:
             check_digest(self._desired, planned, expected_digest)
         with self._runs.hold() as run:
@@ -176,10 +177,10 @@ class Runner:
 
         Raises InputError if a key is not in the manifest.
         """
-        call = self._call(keys, options, Limits(self._desired.rotations_per_run))
+        call, why = self._begin(keys, options, Limits(self._desired.rotations_per_run))
         working = {key.id for key in call.work}
         idle = tuple(self._entryless(key) for key in call.unmanaged if key not in working)
-        _, planned, braked = self._see(call)
+        _, planned, braked = self._see(call, why)
 
         def tell(key: DesiredKey, plan: KeyPlan, one: Planning) -> KeyStatus:
             record = one.record
@@ -200,7 +201,10 @@ class Runner:
             pools=self._pools(call, braked.plans),
         )
 
-    def _call(self, keys: Sequence[str], options: Options, limits: Limits, unpark: Collection[str] = ()) -> Call:
+    def _begin(
+        self, keys: Sequence[str], options: Options, limits: Limits, unpark: Collection[str] = ()
+    ) -> tuple[Call, End | None]:
+        """Find what the call works on, and read the account meanwhile; also return why that is not possible."""
         worklist.check_permitted(self._desired.permit, options, limits)
         known = {key.id: key for key in self._desired.keys}
         for name in (*keys, *unpark):
@@ -209,10 +213,25 @@ class Runner:
                 remedy = f"Did you mean {near[0]}?" if near else ""
                 raise InputError(f"the manifest has no key {name!r}", remedy=remedy)
         if keys:
-            return Call(tuple(key for key in self._desired.keys if key.id in keys), options, limits, unpark)
-        unmanaged = self._unmanaged({*known, *(key.moved_from for key in self._desired.keys)})
-        lost = (self._entryless(key) for key, record in unmanaged.items() if has_retire(record))
-        return Call((*self._desired.keys, *lost), options, limits, unpark, unmanaged=tuple(unmanaged))
+            work = tuple(key for key in self._desired.keys if key.id in keys)
+            return Call(work, options, limits, unpark), unread(self._world)
+
+        found: list[tuple[str, Record]] = []
+        others = {*known, *(key.moved_from for key in self._desired.keys)}
+
+        def find() -> None:
+            found.extend(unmanaged(self._world, others, self._desired.owner, self._hear, self._workers))
+
+        why = None
+        if known:
+            why = unread(self._world, find)
+        else:
+            find()
+        lost = tuple(self._entryless(key) for key, record in found if has_retire(record))
+        if lost and not known:
+            why = unread(self._world)
+        work = (*self._desired.keys, *lost)
+        return Call(work, options, limits, unpark, unmanaged=tuple(key for key, _ in found)), why
 
     def _entryless(self, key: str) -> DesiredKey:
         """Return what is desired of a record without an entry; it settles as long as everything else here."""
@@ -220,45 +239,19 @@ class Runner:
         rotation = replace(entryless.rotation, freezes=self._desired.freezes)
         return replace(entryless, timing=self._desired.timing, permit=self._desired.permit, rotation=rotation)
 
-    def _unmanaged(self, known: Collection[str]) -> dict[str, Record]:
-        """Return this owner's records that have no entry; what cannot be read is said, and left alone."""
-        try:
-            others = tuple(sorted(set(self._world.list_records()) - set(known)))
-        except KeyturnError as error:
-            text = f"Records without an entry in the manifest could not be listed: {error}"
-            self._hear(Progress("", text, self._now()))
-            return {}
-
-        def read(key: str, say: Listener) -> Record | None:
-            try:
-                return self._world.read_record(key).record
-            except KeyturnError as error:
-                say(Progress(key, f"This record has no entry in the manifest and cannot be read: {error}", self._now()))
-                return None
-
-        records = zip(others, map_in_threads(others, read, self._hear, self._workers), strict=True)
-        return {key: record for key, record in records if record and brakes.mine(record, self._desired.owner)}
-
-    def _unknown(self) -> End | None:
-        """Read the one list that serves the whole run, and the team; return why that is not possible."""
-        try:
-            self._world.list_keys(fresh=True)
-            self._world.account()
-        except Exception as error:  # noqa: BLE001 - the failure of every key
-            return ended(error)
-        return None
-
-    def _see(self, call: Call) -> tuple[Call, tuple[Planning, ...], Braked]:
+    def _see(self, call: Call, why: End | None) -> tuple[Call, tuple[Planning, ...], Braked]:
         """Plan the keys of a call, and hold back what the brakes hold back."""
-        planned = self._look(call, call.work)
+        planned = self._look(call, call.work, why)
         return call, planned, self._brake(call, planned)
 
-    def _look(self, call: Call, work: Sequence[DesiredKey]) -> tuple[Planning, ...]:
-        """Plan each key dry, as if every brake were off; then see whether the whole run has to stop."""
-        unknown = self._unknown() if work else None
-        call.unknown = unknown is not None
-        if unknown:
-            return self._recorded(work, unknown)
+    def _look(self, call: Call, work: Sequence[DesiredKey], why: End | None) -> tuple[Planning, ...]:
+        """Plan each key dry, as if every brake were off; then see whether the whole run has to stop.
+
+        `why` the account could not be read is how every key ends.
+        """
+        call.unknown = why is not None and bool(work)
+        if why:
+            return self._recorded(work, why)
 
         planned = self._planned(call, work)
         try:
@@ -329,7 +322,7 @@ class Runner:
 
         A failed look is said; if the run is not `patient`, it is also how the key ends.
         """
-        planned = {one.plan.key: one for one in self._look(call, waiting)}
+        planned = {one.plan.key: one for one in self._look(call, waiting, unread(self._world))}
         ready = [key for key in waiting if not still(planned[key.id].plan)]
         bad = {Condition.FAILED, Condition.UNKNOWN, Condition.LOGIN_REFUSED}
         ends = [one.plan for one in planned.values() if one.plan.end.code is not Reason.INTERRUPTED]
