@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import gc
 import importlib
@@ -27,6 +28,7 @@ DEBUG = 2
 FLAGS: Final = frozenset({"-q", "--quiet", "-v", "-vv", "--verbose", "--no-color"})
 COLLECT: Final = (20_000, 20, 20)
 """When Python looks for cycles: by default it looks at a large manifest again and again while it is read."""
+atexit.register(gc.freeze)  # or the exit looks for cycles in all that was imported, which takes longer than `-h`
 VALUES: Final = frozenset({"-f", "--file", "--policy", "--format"})
 """Options of the commands that may also be written before the command."""
 
