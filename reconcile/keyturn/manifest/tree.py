@@ -219,6 +219,11 @@ class _Builder:
     def take(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.ScalarEvent):
             place = self._place(event)
+            frame = self.stack[-1] if self.stack else None
+            if frame and frame.mapping and frame.name is None and event.anchor is None:  # half of a manifest is names
+                frame.size += 1
+                frame.name = self._name(event.value, place)
+                return
             node = Scalar(_resolve(event), place, event.value)
             if event.anchor is not None:
                 self.anchors[event.anchor] = _Anchored(node, 1, 0)
