@@ -10,7 +10,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -56,6 +56,11 @@ class Memory:
     def random_hex(self, size: int) -> str:
         """Return digits."""
         return "0" * 2 * size
+
+    def together(self, tasks: Sequence[Callable[[], None]]) -> None:
+        """One after the other."""
+        for task in tasks:
+            task()
 
     def list_keys(self, *, fresh: bool = False) -> tuple[ApiKey, ...]:
         """Return the list."""
