@@ -29,7 +29,7 @@ from tests.bench.site import manifest
 from tests.support.process import run
 
 FEW, MANY = 1000, 10_000
-ROUNDS = 3
+ROUNDS = 9
 LINEAR = 1.2
 MEMORY = 150
 """The most MB of the whole process."""
