@@ -53,7 +53,7 @@ decisions: $(STAMP) ## the same, and note what the machine decides: later simula
 transcript: $(STAMP) ## a stack's life on the real Pulumi engine: each command, its requests, a search for leaks
 	$(BIN)/python -m tests.engine.transcript
 
-bench: $(STAMP) ## the speed, as ratios beside what it cannot do without; ARGS='rest many' measures these only (15 min)
+bench: $(STAMP) ## the speed, as ratios beside what it cannot do without; ARGS='rest many' measures these only (10 min)
 	$(BIN)/python -m tests.bench $(ARGS)
 
 check: $(STAMP) ## style, types, layers, generated files, documentation, functions that nothing calls (1 min)
