@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from keyturn.core import brakes
-from keyturn.core.brakes import NONE_ALLOWED, Allowed, Braked, Limits
+from keyturn.core.brakes import Braked
 from keyturn.core.errors import InputError, KeyturnError, RunStopped
+from keyturn.core.limits import NONE_ALLOWED, Allowed, Limits
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Condition, Reason, mixed
 from keyturn.core.record import Record

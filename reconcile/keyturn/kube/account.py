@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from keyturn.core.brakes import Allowed
 from keyturn.core.errors import InputError, KeyturnError
+from keyturn.core.limits import Allowed
 from keyturn.core.model import Desired
 from keyturn.core.reasons import Reason
 from keyturn.core.results import KeyStatus, PoolState, Progress
@@ -176,8 +176,11 @@ class KubeAccount:
     def tell(self, told: Told) -> None:
         """Write the statuses that differ. Raises KeyturnError if one could not be written: then the round is missed.
 
-        Of what a stop cut short nothing is told: the next operator looks again.
+        Of what a stop cut short nothing is told: the next operator looks again. So does one that took the Lease while
+        a round went on: what this one found is old.
         """
+        if not self._held():
+            return
         if told.failed and (self._stop.is_set() or stop_requested() is not None):
             return
         told = replace(told, keys=tuple(one for one in told.keys if not _cut_short(one)))

@@ -16,7 +16,7 @@ from keyturn.core.reasons import Condition as Found
 from keyturn.core.reasons import Remedy
 from keyturn.core.results import End, PoolState
 from keyturn.core.sanitize import plain
-from keyturn.kube.remedies import REMEDIES
+from keyturn.kube.remedies import REMEDIES, by_itself
 from keyturn.kube.resources import Condition
 from keyturn.report.handoff import PANEL
 
@@ -84,7 +84,7 @@ def standing(ends: Sequence[End], at: Moment, *, live: bool) -> tuple[Condition,
 
 def sentence(end: End) -> str:
     """Return what was found, and what to do about it."""
-    why = end.why or end.code.meaning
+    why = by_itself(end.why) or end.code.meaning
     if end.remedy is Remedy.MAKE_KEYS and end.make:
         names = ", ".join(end.make)
         return f"{why}; make model access keys in the control panel with exactly these names: {names}; at {PANEL}"

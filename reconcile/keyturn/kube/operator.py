@@ -179,8 +179,8 @@ class Operator:
         for owner, work in works.items():
             if not work.busy and now - work.fine > STUCK:
                 found.append(f"account {owner} has no thread")
-            elif work.busy and (late := self._late(work)) > HUNG:
-                found.append(f"account {owner} ended no round for {late:.0f} s")
+            elif work.busy and self._late(work) > HUNG:
+                found.append(f"account {owner} ended no round for {HUNG / 60:.0f} minutes")
         return found
 
     def _late(self, work: _Work) -> float:
@@ -373,7 +373,7 @@ class Operator:
 
     def _tell_troubles(self) -> None:
         """Say what went wrong once, and again when it is something else."""
-        now = self._troubles()
+        now = self._troubles() | dict.fromkeys(self._ill(), "only a new process ends this")
         for what, why in now.items():
             if self._told.get(what) != why:
                 self._setting.say(f"{what}: {why}")

@@ -63,3 +63,8 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.REPORT: "this is a defect of keyturn: report it",
 }
 """A line per remedy. Braces are doubled, as in the other tables."""
+
+
+def by_itself(text: str) -> str:
+    """Return what was found without the advice to run again: an operator does."""
+    return text.replace("Run again.", "It is tried again.").replace("Run again ", "It is tried again ")
