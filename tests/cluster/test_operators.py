@@ -46,7 +46,7 @@ def test_a_restart_lists_once_and_writes_nothing(cell: Cell) -> None:
     """Also with a key that waits and two that are refused. A graceful stop gives the Lease up at once."""
     tenant = cell.tenant()
     cell.secret(tenant.name, "theirs", {"password": "x"})
-    with cell.operator("--account", tenant.account) as first:
+    with cell.operator("--account", tenant.account, quick=False) as first:
         tenant.make("one")
         tenant.make("waits", made=False)
         tenant.make("wrong", made=False, rotation={"every": "1h"})
@@ -60,7 +60,7 @@ def test_a_restart_lists_once_and_writes_nothing(cell: Cell) -> None:
         assert first.process.wait(30) == 0
         assert "Stopped." in first.log.read_text()
     before, looks, mints = versions(tenant), tenant.looks(), tenant.mints()
-    with cell.operator("--account", tenant.account) as second:
+    with cell.operator("--account", tenant.account, quick=False) as second:
         shown = f'key="{tenant.name}.one"'
         wait_until(lambda: shown in second.get("/metrics").text, "the first look", seconds=30)
         health = second.get("/healthz").json()

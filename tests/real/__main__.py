@@ -29,6 +29,7 @@ from tests.real.relay import Moment
 from tests.real.workers import COMMAND, How, Struck, strikes, two_workers
 from tests.support.go_program import NoGo
 from tests.support.network import stay_on_loopback
+from tests.support.quick_operator import BEAT, RECORD, TAKEN
 
 KEYS = 10
 
@@ -186,7 +187,8 @@ def operate_all() -> int:
         resources.install()
         place = partial(OperatorPlace, resources)
         found = two_workers(shared, strikes(_number("STRIKES", 100), seed), place, seed=seed)
-    _say("Two `keyturn operator` on the same account, whose keys are rotated all the time by their annotation:")
+    _say("Two `keyturn operator` on the same account, whose keys are rotated all the time by their annotation, with")
+    _say(f"Leases of {TAKEN} s, leases of records of {RECORD:g} s and a beat of {BEAT:g} s:")
     bad = _struck(found)
     hands = found.changes_of_hands or (0.0,)
     _say(f"  {len(found.changes_of_hands)} times another one took the Lease while the struck one had it: after")

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from unittest.mock import patch
 
 from keyturn.core import brakes as product
-from keyturn.core import rounds, schedule
+from keyturn.core import limits, rounds, schedule
 from keyturn.core.results import Options
 from keyturn.core.rounds import FIRST_RETRY, Queue, Release, Round
 from keyturn.engine import rounds as engine
@@ -106,7 +106,7 @@ def held_keys_slip_through() -> tuple[Swap, ...]:
 
 def each_round_is_a_run() -> tuple[Swap, ...]:
     """A brake is not told what the rounds before did."""
-    return (_taken(lambda _, found: replace(found, part=replace(found.part, rotations=0, removals=0))),)
+    return (_taken(lambda _, found: replace(found, part=replace(found.part, rotations={}, removals={}))),)
 
 
 def release_lies_in_wait() -> tuple[Swap, ...]:
@@ -194,7 +194,7 @@ def asked_rotations_wait_for_a_run() -> tuple[Swap, ...]:
 
 def who_asks_counts_as_a_heal() -> tuple[Swap, ...]:
     """Nobody asks how a rotation came about."""
-    return ((product, "asked_for", lambda _: False), (rounds, "asked_for", lambda _: False))
+    return tuple((module, "asked_for", lambda _: False) for module in (product, limits, rounds))
 
 
 def strangers_want_all() -> tuple[Swap, ...]:

@@ -26,6 +26,7 @@ from keyturn.engine.threads import map_in_threads
 from keyturn.kube.api import Api
 from keyturn.kube.cache import Cache, View
 from keyturn.kube.conditions import READY
+from keyturn.kube.lease import Timing
 from keyturn.kube.report import Reporter
 from keyturn.kube.resources import RELEASE, Account, ClusterAccountResource
 from keyturn.kube.tenants import Name, SecretFacts, Surroundings, secrets_of
@@ -56,6 +57,8 @@ class Setting:
     now: Callable[[], datetime]
     say: Callable[[str], None]
     watches_secrets: bool = False
+    pace: Pace = Pace()
+    lease: Timing = Timing()
 
 
 class KubeAccount:
@@ -240,7 +243,8 @@ class KubeAccount:
 
     def _begun(self) -> Rounds:
         """Return rounds that begin: everything is looked at, and what was not well is verified."""
-        rounds = Rounds(self, Pace(adoptions=self._limit()), seed=self.owner, by=self._setting.identity)
+        pace = replace(self._setting.pace, adoptions=self._limit())
+        rounds = Rounds(self, pace, seed=self.owner, by=self._setting.identity)
         keys = self._cache.view(self.owner).keys.values()
         ill = [key for key in keys for one in key.status.conditions if one.type == READY and one.status != "True"]
         if ill:
