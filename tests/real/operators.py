@@ -1,8 +1,8 @@
 """Two `keyturn operator` on one account, killed, paused for longer than their Lease, and cut off from the API server.
 
 They have one service account with the documented rights, and a token of it each. Keys are rotated by their annotation
-again and again. The times of `quick_operator` are shorter than those of the product. Once all is at rest, the command line
-works on the same keys by a manifest, and may change nothing.
+again and again. The times of `quick_operator` are shorter than those of the product. Once all is at rest, the command
+line works on the same keys by a manifest, and may change nothing.
 """
 
 from __future__ import annotations

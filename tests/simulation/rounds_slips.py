@@ -109,6 +109,11 @@ def each_round_is_a_run() -> tuple[Swap, ...]:
     return (_taken(lambda _, found: replace(found, part=replace(found.part, rotations={}, removals={}))),)
 
 
+def a_start_knows_nothing() -> tuple[Swap, ...]:
+    """A start does not ask the histories."""
+    return (_taken(lambda _, found: replace(found, part=replace(found.part, since=None))),)
+
+
 def release_lies_in_wait() -> tuple[Swap, ...]:
     """A release that meets no brake is kept."""
 
@@ -237,6 +242,11 @@ SLIPS: Mapping[str, Slip] = {
     "what was asked for waits for a run": Slip(brakes.who_asks_makes_nobody_wait, asked_rotations_wait_for_a_run),
     "who asks again is served": Slip(brakes.who_asks_again_waits, _pace(between=timedelta())),
     "who asks again waits for a run": Slip(brakes.who_asks_again_waits, asked_rotations_wait_for_a_run),
+    "a start knows nothing": Slip(brakes.a_restart_forgets_no_heal, a_start_knows_nothing),
+    "one brake for all groups": Slip(
+        brakes.a_group_holds_up_no_other_one,
+        lambda: tuple((module, "group_of", lambda _: "") for module in (product, limits)),
+    ),
     "no turns": Slip(brakes.groups_have_their_turns, lambda: ((product, "_in_turn", list),)),
     "pauses do not grow": Slip(
         promises.a_broken_target_holds_nobody_up_and_is_not_hammered, _constant("pause", lambda *_: FIRST_RETRY)
