@@ -27,9 +27,11 @@ from tests.support.process import bare_environment, free_port, run, start, wait_
 HOME, SPACE, MAK = "keyturn-system", "payments", "checkout-bot"
 INSTALL = """helm install keyturn deploy/helm/keyturn --namespace keyturn-system \\
   --set image.repository=registry.example.com/platform/keyturn --set tenants=all --set watchSecrets=true"""
-COMPLETION = """kubectl -n payments get secret %s -o jsonpath='{.data.MODEL_ACCESS_KEY}' | base64 -d > secret
-curl -s -w ' (HTTP %%{http_code})' $INFERENCE/v1/chat/completions -H "Authorization: Bearer $(cat secret)" \\
+READ = "kubectl -n payments get secret %s -o jsonpath='{.data.MODEL_ACCESS_KEY}' | base64 -d > %s"
+CALL = """curl -s -w ' (HTTP %%{http_code})' $INFERENCE/v1/chat/completions -H "Authorization: Bearer $(cat %s)" \\
   --json '{"model": "llama3.3-70b-instruct", "messages": [{"role": "user", "content": "Say yes."}]}'"""
+REASON = """kubectl -n payments wait mak %s --timeout=90s \\
+  --for=jsonpath='{.status.conditions[?(@.type=="Ready")].reason}'=%s"""
 WHY = """kubectl -n %s get mak %s \\
   -o jsonpath='{range .status.conditions[?(@.type=="Ready")]}{.reason}: {.message}{end}'"""
 
@@ -141,6 +143,9 @@ def live(shown: Terminal) -> None:
     shown.scene("A key that waits for a person, until its Secret works")
     shown.type("kubectl -n keyturn-system create secret generic do-token --from-file=token=token.txt")
     shown.type(f"{begin}/accounts/account.yaml -f {begin[17:]}/payments/namespace.yaml")
+    shown.say("\n(The example keeps an old secret for 24 hours. Here it is 20 seconds, so that its end can be seen.)")
+    overlap = '{"spec": {"defaults": {"rotation": {"overlap": "20s"}}}}'
+    shown.type(f"kubectl patch ckta team --type=merge --patch '{overlap}'", "patched")
     shown.type(f"{begin}/payments/{MAK}.yaml", "checkout-bot created")
     shown.until(partial(shown.judged, MAK), "the first look")
     shown.type("kubectl -n payments get mak", "False", "HandOff")
@@ -148,21 +153,27 @@ def live(shown: Terminal) -> None:
     shown.panel(f"{SPACE}-{MAK}-a", f"{SPACE}-{MAK}-b")
     shown.type(f"kubectl -n payments wait mak {MAK} --for=condition=Ready --timeout=90s", "condition met")
     shown.type("kubectl -n payments get mak,secret", "True")
-    shown.type(COMPLETION % MAK, "(HTTP 200)")
+    shown.type(READ % (MAK, "first"))
+    shown.type(CALL % "first", "(HTTP 200)")
 
-    shown.scene("A rotation that is asked for")
+    shown.scene("A rotation that is asked for: both secrets work, until the old one is retired")
+    shown.type(REASON % (MAK, "AtRest"), "condition met")
     shown.type(f'kubectl -n payments annotate mak {MAK} keyturn.dev/rotate="INC-42"')
     shown.type(f"kubectl -n payments wait mak {MAK} --for=jsonpath='{{.status.keyGeneration}}'=2 --timeout=90s", "met")
+    shown.type(READ % (MAK, "second"))
+    shown.type(CALL % "second", "(HTTP 200)")
+    shown.type(CALL % "first", "(HTTP 200)")
     shown.type(f"kubectl -n payments get mak {MAK} -o wide", "Overlap")
-    shown.type(COMPLETION % MAK, "(HTTP 200)")
+    shown.type(REASON % (MAK, "AtRest"), "condition met")
+    shown.type(CALL % "first", "(HTTP 401)")
     shown.type(f"kubectl -n payments describe mak {MAK}", "Rotated", "Verified")
 
     shown.scene("A Secret that is deleted")
     shown.type(f"kubectl -n payments delete secret {MAK}", "deleted")
     path = f"/api/v1/namespaces/{SPACE}/secrets?fieldSelector=metadata.name={MAK}"
     shown.until(lambda: bool(shown.cluster.call("GET", path)["items"]), "the Secret")
-    shown.type(f"kubectl -n payments get secret {MAK}", "Opaque")
-    shown.type(COMPLETION % MAK, "(HTTP 200)")
+    shown.type(READ % (MAK, "third"))
+    shown.type(CALL % "third", "(HTTP 200)")
 
     shown.scene("A key that takes spares from the pool")
     shown.panel("spare-1", "spare-2", "spare-3")
@@ -174,7 +185,8 @@ def live(shown: Terminal) -> None:
     low = "--for=condition=PoolLow --timeout=90s"
     shown.type(f"kubectl wait ckta team {low}", "condition met")
     shown.type("kubectl describe ckta team", "PoolLow", "1 spares of 'spare-' are left; low is 2")
-    shown.type(COMPLETION % "report-bot", "(HTTP 200)")
+    shown.type(READ % ("report-bot", "report"))
+    shown.type(CALL % "report", "(HTTP 200)")
 
 
 def tenants(shown: Terminal) -> None:
