@@ -29,7 +29,7 @@ def hasten() -> None:
     from keyturn.kube.lease import Timing
 
     beat = timedelta(seconds=BEAT)
-    pace = rounds.Pace(between=AGAIN, beat=beat)
+    pace = rounds.Pace(between=AGAIN, beat=beat, rest=beat / 4, spread=beat)
     setting = partial(Setting, pace=pace, lease=Timing(lasts=TAKEN, renew=TAKEN * 2 / 3, retry=TAKEN / 8))
     translated = KubeAccount.desired
 
