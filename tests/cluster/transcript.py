@@ -28,7 +28,8 @@ HOME, SPACE, MAK = "keyturn-system", "payments", "checkout-bot"
 INSTALL = """helm install keyturn deploy/helm/keyturn --namespace keyturn-system \\
   --set image.repository=registry.example.com/platform/keyturn --set tenants=all --set watchSecrets=true"""
 READ = "kubectl -n payments get secret %s -o jsonpath='{.data.MODEL_ACCESS_KEY}' | base64 -d > %s"
-CALL = """curl -s -w ' (HTTP %%{http_code})' $INFERENCE/v1/chat/completions -H "Authorization: Bearer $(cat %s)" \\
+CALL = """curl -s -o /dev/null -w 'HTTP %%{http_code}' $INFERENCE/v1/chat/completions \\
+  -H "Authorization: Bearer $(cat %s)" \\
   --json '{"model": "llama3.3-70b-instruct", "messages": [{"role": "user", "content": "Say yes."}]}'"""
 REASON = """kubectl -n payments wait mak %s --timeout=90s \\
   --for=jsonpath='{.status.conditions[?(@.type=="Ready")].reason}'=%s"""
@@ -62,7 +63,7 @@ class Terminal:
         known = {"INFERENCE": self.sandbox.url, "HOME": str(self.folder), "KUBECONFIG": config, "PATH": path}
         done = run(["bash", "-uc", command], env=bare_environment(**known), cwd=self.folder, seconds=120)
         output = f"{done.stdout}{done.stderr}".rstrip()
-        self.say(f"\n$ {command}\n{output}")
+        self.say(f"\n$ {command}\n{output}".rstrip())
         if done.returncode != code:
             self._note(f"`{command}` ends with {done.returncode}")
         for text in expected:
@@ -154,18 +155,18 @@ def live(shown: Terminal) -> None:
     shown.type(f"kubectl -n payments wait mak {MAK} --for=condition=Ready --timeout=90s", "condition met")
     shown.type("kubectl -n payments get mak,secret", "True")
     shown.type(READ % (MAK, "first"))
-    shown.type(CALL % "first", "(HTTP 200)")
+    shown.type(CALL % "first", "HTTP 200")
 
     shown.scene("A rotation that is asked for: both secrets work, until the old one is retired")
     shown.type(REASON % (MAK, "AtRest"), "condition met")
     shown.type(f'kubectl -n payments annotate mak {MAK} keyturn.dev/rotate="INC-42"')
     shown.type(f"kubectl -n payments wait mak {MAK} --for=jsonpath='{{.status.keyGeneration}}'=2 --timeout=90s", "met")
     shown.type(READ % (MAK, "second"))
-    shown.type(CALL % "second", "(HTTP 200)")
-    shown.type(CALL % "first", "(HTTP 200)")
+    shown.type(CALL % "second", "HTTP 200")
+    shown.type(CALL % "first", "HTTP 200")
     shown.type(f"kubectl -n payments get mak {MAK} -o wide", "Overlap")
     shown.type(REASON % (MAK, "AtRest"), "condition met")
-    shown.type(CALL % "first", "(HTTP 401)")
+    shown.type(CALL % "first", "HTTP 401")
     shown.type(f"kubectl -n payments describe mak {MAK}", "Rotated", "Verified")
 
     shown.scene("A Secret that is deleted")
@@ -173,7 +174,7 @@ def live(shown: Terminal) -> None:
     path = f"/api/v1/namespaces/{SPACE}/secrets?fieldSelector=metadata.name={MAK}"
     shown.until(lambda: bool(shown.cluster.call("GET", path)["items"]), "the Secret")
     shown.type(READ % (MAK, "third"))
-    shown.type(CALL % "third", "(HTTP 200)")
+    shown.type(CALL % "third", "HTTP 200")
 
     shown.scene("A key that takes spares from the pool")
     shown.panel("spare-1", "spare-2", "spare-3")
@@ -184,9 +185,9 @@ def live(shown: Terminal) -> None:
     shown.type("kubectl -n payments get mak", "report-bot")
     low = "--for=condition=PoolLow --timeout=90s"
     shown.type(f"kubectl wait ckta team {low}", "condition met")
-    shown.type("kubectl describe ckta team", "PoolLow", "1 spares of 'spare-' are left; low is 2")
+    shown.type("kubectl describe ckta team", "PoolLow", "1 spare is left of 'spare-'; low is 2")
     shown.type(READ % ("report-bot", "report"))
-    shown.type(CALL % "report", "(HTTP 200)")
+    shown.type(CALL % "report", "HTTP 200")
 
 
 def tenants(shown: Terminal) -> None:

@@ -23,7 +23,7 @@ from tests.real.cuts import OPERATIONS, cuts
 from tests.real.environment import Servers, servers
 from tests.real.faults import CALLS, cases, strike
 from tests.real.incident import incident
-from tests.real.operators import OperatorPlace
+from tests.real.operators import LANES, OperatorPlace
 from tests.real.random_kills import random_kills
 from tests.real.relay import Moment
 from tests.real.workers import COMMAND, How, Struck, strikes, two_workers
@@ -186,7 +186,7 @@ def operate_all() -> int:
         resources = Resources(shared.cluster)
         resources.install()
         place = partial(OperatorPlace, resources)
-        found = two_workers(shared, strikes(_number("STRIKES", 100), seed), place, seed=seed)
+        found = two_workers(shared, strikes(_number("STRIKES", 100), seed), place, seed=seed, lanes=LANES)
     _say("Two `keyturn operator` on the same account, whose keys are rotated all the time by their annotation, with")
     _say(f"Leases of {TAKEN} s, leases of records of {RECORD:g} s and a beat of {BEAT:g} s:")
     bad = _struck(found)

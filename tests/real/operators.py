@@ -25,6 +25,8 @@ from tests.support.quick_operator import BEAT, RECORD, TAKEN
 
 LATE = 10.0
 """Seconds after that in which another operator has it, even on a busy machine."""
+LANES = 8
+"""Accounts that are worked on side by side: a struck operator leaves the machine to others for most of the time."""
 AGAIN = 3.0
 """Seconds between two orders to rotate."""
 REST = 8 * (RECORD + BEAT)

@@ -214,7 +214,7 @@ def a_group_holds_up_no_other_one() -> None:
     """However much one loses, and whatever it had before in the same run."""
     many = [replace(entry(number), id=f"many.bot-{number}") for number in range(6)]
     few = replace(entry(7), id="few.bot")
-    one = steady(fleet(*many, few, pace=UNVERIFIED))
+    one = fleet(*many, few, pace=UNVERIFIED)
     one.account.rotations = 5
     one.go(700)
     stolen(one, 7)

@@ -305,7 +305,7 @@ class Queue:
         moments += [found.at] if found and found.at > now else []
         overdue = found is not None and found.at <= now
         if codes & WAITS and not doubt:
-            return _Again(min([*moments, now + self.pace.beat]))
+            return _Again(min([*moments, now + self.pace.rest]))  # with the next beat
         if (not one.exit_code and not overdue) or codes & BRAKES or one.condition in UNTRIED:
             return _Again(min(moments, default=None))
         retry = now + self._short(pause(failures + 1, self.pace.resync), one.key, failures)

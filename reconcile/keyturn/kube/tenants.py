@@ -26,7 +26,7 @@ from keyturn.kube.resources import (
     Pool,
     SecretPlace,
 )
-from keyturn.targets.kubernetes import ALLOW, writable
+from keyturn.targets.kubernetes import writable
 
 Name = tuple[str, str]
 """Namespace and name of an object."""
@@ -202,8 +202,7 @@ class Walls:
             elif (found := self._around.secrets[namespace, name]) and not writable(
                 found.labels, found.annotations, key.metadata.name
             ):
-                why = f"the Secret {name} exists, and keyturn did not make it; its annotation {ALLOW} does not say "
-                yield End(Reason.FIELD_IN_USE, f"{why}{key.metadata.name!r}")
+                yield End(Reason.FIELD_IN_USE, f"the Secret {name} exists, and keyturn did not make it")
 
 
 def contested(
