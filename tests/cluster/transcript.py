@@ -141,7 +141,7 @@ def install(shown: Terminal) -> None:
 def live(shown: Terminal) -> None:
     """From a key that waits to one that rotates, and is repaired."""
     begin = "kubectl apply -f examples/kubernetes/keys"
-    shown.scene("A key that waits for a person, until its Secret works")
+    shown.scene("A key that waits for someone, until its Secret works")
     shown.type("kubectl -n keyturn-system create secret generic do-token --from-file=token=token.txt")
     shown.type(f"{begin}/accounts/account.yaml -f {begin[17:]}/payments/namespace.yaml")
     shown.say("\n(The example keeps an old secret for 24 hours. Here it is 20 seconds, so that its end can be seen.)")

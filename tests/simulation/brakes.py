@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from keyturn.core.rounds import Pace, Release
 from tests.simulation.faults import Class
-from tests.simulation.fleet import Fleet, entry, fleet, kept, restarted, rested, steady
+from tests.simulation.fleet import Fleet, entry, fleet, kept, restarted, rested
 from tests.simulation.universe import MARK, Renew
 
 UNVERIFIED = Pace(verify=None)

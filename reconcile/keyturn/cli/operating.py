@@ -90,7 +90,7 @@ def identity() -> str:
 
 
 def pages(running: Operator) -> Pages:
-    """Return what the server of the operator serves. The probes name nothing: whoever reaches the pod may ask them."""
+    """Return what the server of the operator serves. The probes name nothing: anyone who reaches the pod may ask."""
 
     def told(*, ready: bool) -> tuple[bool, dict[str, object]]:
         seen = running.seen()

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from keyturn.core import brakes
-from keyturn.core.brakes import Braked
 from keyturn.core.errors import InputError, KeyturnError, RunStopped
 from keyturn.core.limits import NONE_ALLOWED, Allowed, Limits
 from keyturn.core.model import Desired, DesiredKey
@@ -90,7 +89,7 @@ class Runner:
         self._linger = linger
         self._announcer = Announcer(self._hear, self._now, workers)
         self._cause = CommonCause(world, desired.owner)
-        self._seen: tuple[Call, tuple[Planning, ...], Braked] | None = None
+        self._seen: tuple[Call, tuple[Planning, ...], brakes.Braked] | None = None
 
     def plan(
         self,
@@ -249,7 +248,7 @@ class Runner:
             return ended(error)
         return None
 
-    def _see(self, call: Call) -> tuple[Call, tuple[Planning, ...], Braked]:
+    def _see(self, call: Call) -> tuple[Call, tuple[Planning, ...], brakes.Braked]:
         """Plan the keys of a call, and hold back what the brakes hold back."""
         planned = self._look(call, call.work)
         return call, planned, self._brake(call, planned)
@@ -296,13 +295,13 @@ class Runner:
 
         return self._announcer.each(PLAN, work, {key.id for key in work}, see)
 
-    def _brake(self, call: Call, planned: Sequence[Planning]) -> Braked:
+    def _brake(self, call: Call, planned: Sequence[Planning]) -> brakes.Braked:
         asked = call.options.rotate or call.options.compromised
         braked = brakes.brake([one.plan for one in planned], call.limits, asked=asked, agreed=self._desired.agreed)
         call.limits = call.limits.after(one.plan for one in planned if one.plan.key in braked.free)
         return braked
 
-    def _apply(self, call: Call, work: Sequence[DesiredKey], braked: Braked, run: str) -> tuple[KeyReport, ...]:
+    def _apply(self, call: Call, work: Sequence[DesiredKey], braked: brakes.Braked, run: str) -> tuple[KeyReport, ...]:
         """Apply each key that is free and has something to do; the others end as their plan did."""
         plans = {plan.key: plan for plan in braked.plans}
         busy = {key.id for key in work if key.id in braked.free and to_do(plans[key.id], call.options_of(key))}
