@@ -212,9 +212,11 @@ class Tenant:
         return dict(json.loads(base64.b64decode(text)))
 
     def holder(self) -> str:
-        """Return who has the Lease of the account."""
+        """Return who has the Lease of the account, empty if nobody has, or ever had."""
         path = f"/apis/coordination.k8s.io/v1/namespaces/{self.cell.home}/leases/keyturn-account-{self.account}"
-        return str(self.cell.resources.cluster.call("GET", path)["spec"]["holderIdentity"])
+        return (
+            "" if self._missing(path) else str(self.cell.resources.cluster.call("GET", path)["spec"]["holderIdentity"])
+        )
 
     def delivered_once(self, *names: str) -> bool:
         """Tell whether each of these keys got one secret, and its delivery holds it."""
