@@ -14,7 +14,7 @@ PYTEST := -m pytest -n 2 --dist loadscope
 PIP := -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit unit-all test coverage engine fuzz simulate decisions bench prove transcript check generate site lock image release
+.PHONY: help demo unit unit-all test coverage engine fuzz simulate decisions bench prove transcript transcript-kubernetes check generate site lock image release
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ decisions: $(STAMP) ## the same, and note what the machine decides: later simula
 transcript: $(STAMP) ## a stack's life on the real Pulumi engine: each command, its requests, a search for leaks
 	$(BIN)/python -m tests.engine.transcript
 
+transcript-kubernetes: $(STAMP) ## the operator as a user of kubectl sees it, on a real API server, and a search for leaks (3 min)
+	$(BIN)/python -m tests.cluster.transcript
+
 bench: $(STAMP) ## the speed, as ratios beside what it cannot do without; ARGS='rest many' measures these only (10 min)
 	$(BIN)/python -m tests.bench $(ARGS)
 
@@ -87,7 +90,7 @@ lock: $(STAMP) ## the locks again, from pyproject.toml and requirements/*.in
 image: $(STAMP) ## the Dockerfile built by buildah and run as its user with a read-only root, as root on Debian; BASE=… names a base (6 min)
 	$(BIN)/python -m tests.image
 
-release: $(STAMP) ## dist/: wheel, sdist, locks, bill of materials and SHA256SUMS of the last commit, built twice and compared
+release: $(STAMP) ## dist/: wheel, sdist, chart, locks, bill of materials and SHA256SUMS of the last commit, built twice and compared
 	$(BIN)/python -m tests.release
 
 .venv: $(STAMP)

@@ -4,6 +4,7 @@
 - `requirements-EXTRA.txt` and `requirements.txt`: keyturn itself and every library of that extra, or of all that run in
   production, each with its hashes;
 - a bill of materials (CycloneDX, JSON);
+- the chart for Helm, as `helm package` packs it, but with the same bytes each time;
 - `SHA256SUMS` of all of them.
 
 Nothing in them depends on the machine, the folder or the time: SOURCE_DATE_EPOCH is the time of the commit.
@@ -11,7 +12,9 @@ Nothing in them depends on the machine, the folder or the time: SOURCE_DATE_EPOC
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import os
 import shutil
 import subprocess
@@ -57,6 +60,20 @@ def lock_of(lock: str, version: str, own: Sequence[str]) -> str:
     return lock + " \\\n    ".join([f"keyturn=={version}", *(f"--hash=sha256:{one}" for one in sorted(own))]) + "\n"
 
 
+def pack_chart(chart: Path, into: Path, epoch: int) -> None:
+    """Write a chart as an archive that Helm installs. `epoch`: the time of everything in it, in UNIX seconds."""
+    with (
+        into.open("wb") as file,
+        gzip.GzipFile("", "wb", fileobj=file, mtime=epoch) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+    ):
+        for path in sorted(path for path in chart.rglob("*") if path.is_file()):
+            entry = tarfile.TarInfo(f"{chart.name}/{path.relative_to(chart).as_posix()}")
+            content = path.read_bytes()
+            entry.size, entry.mtime, entry.mode = len(content), epoch, 0o644
+            archive.addfile(entry, io.BytesIO(content))
+
+
 def _build(work: Path, mask: int) -> Path:
     source, out = work / "source", work / "out"
     before = os.umask(mask)
@@ -71,6 +88,7 @@ def _build(work: Path, mask: int) -> Path:
         _do(sys.executable, "-m", "hatchling", "build", "--directory", str(out), cwd=source, SOURCE_DATE_EPOCH=epoch)
         version = tomllib.loads((source / "pyproject.toml").read_text())["project"]["version"]
         own = hashes(out).values()
+        pack_chart(source / "deploy/helm/keyturn", out / f"keyturn-chart-{version}.tgz", int(epoch))
         for lock in sorted((source / "requirements").glob("runtime*.txt")):
             name = lock.name.replace("runtime", "requirements")
             (out / name).write_text(lock_of(lock.read_text(), version, list(own)))

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from typing import cast
 
 from keyturn.core import brakes
-from keyturn.core.brakes import Limits
 from keyturn.core.errors import OwnershipError
+from keyturn.core.limits import Limits
 from keyturn.core.model import DesiredKey, Origin
 from keyturn.core.record import Record
 from keyturn.core.results import End, KeyPlan, KeyReport, Options, Progress, Stage

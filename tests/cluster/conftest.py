@@ -69,9 +69,9 @@ def argocd() -> Judge:
     return judge
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def own_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """An API server for one module, which installs things for the whole of it."""
+    """An API server for tests that install things for the whole of it; each takes them away again."""
     with Cluster(given(request.session.stash[CLUSTER]), tmp_path_factory.mktemp("cluster")) as server:
         yield server
 

@@ -45,9 +45,9 @@ class KubernetesPlace:
         self._kubeconfig = cluster.write_kubeconfig(folder / f"{self.namespace}.json", token)
         self._targets: list[KubernetesTarget] = []
 
-    def target(self, **environment: str) -> KubernetesTarget:
+    def target(self, *, writers: Mapping[str, str] | None = None, **environment: str) -> KubernetesTarget:
         """Return a new target."""
-        settings = {"address": self.cluster.origin, "namespace": self.namespace}
+        settings = {"address": self.cluster.origin, "namespace": self.namespace, "writers": writers}
         known = {"KUBECONFIG": str(self._kubeconfig), **environment}
         made = KubernetesTarget(TargetContext(name="cluster", settings=settings, environment=known, request=20))
         self._targets.append(made)

@@ -34,10 +34,19 @@ def place(cluster: Cluster, tmp_path: Path) -> Iterator[KubernetesPlace]:
     found.close()
 
 
-def as_user(place: KubernetesPlace, folder: Path, *rules: dict[str, object]) -> KubernetesTarget:
+def as_user(
+    place: KubernetesPlace, folder: Path, *rules: dict[str, object], writers: dict[str, str] | None = None
+) -> KubernetesTarget:
     """The target with the rights of these rules only."""
     token = place.cluster.user({place.namespace: rules})
-    return place.target(KUBECONFIG=str(place.cluster.write_kubeconfig(folder / "limited.json", token)))
+    config = place.cluster.write_kubeconfig(folder / "limited.json", token)
+    return place.target(writers=writers, KUBECONFIG=str(config))
+
+
+def mark(place: KubernetesPlace, path: str, **metadata: object) -> None:
+    """Change the metadata of a Secret, as its owner."""
+    merge = {"Content-Type": "application/merge-patch+json"}
+    place.cluster.call("PATCH", f"/api/v1/namespaces/{place.namespace}/secrets/{path}", {"metadata": metadata}, **merge)
 
 
 def test_one_name_may_be_granted(place: KubernetesPlace, tmp_path: Path) -> None:
@@ -51,6 +60,49 @@ def test_one_name_may_be_granted(place: KubernetesPlace, tmp_path: Path) -> None
     assert place.fields(path) == {FIELD: NEW.reveal()}
     with pytest.raises(TargetForbidden, match="resourceNames: "):
         target.read(place.path(), FIELD)
+
+
+def test_a_secret_that_became_someone_elses_is_not_written(place: KubernetesPlace) -> None:
+    """Also after the preflight: what counts is the very version that is written over. Our own value may be removed."""
+    path = place.path()
+    target = place.target(writers={f"{path}#{FIELD}": "bot"})
+    target.write(path, FIELD, OLD, None, free)
+    target.preflight(path, FIELD)
+    mark(place, path, labels={"app.kubernetes.io/managed-by": "Helm"})
+    for act in (lambda: target.write(path, FIELD, NEW, OLD, free), lambda: target.preflight(path, FIELD)):
+        with pytest.raises(
+            TargetMisfit, match=r"keyturn did not make this Secret.*keyturn.dev/allow does not say 'bot'"
+        ):
+            act()
+    assert place.fields(path) == {FIELD: OLD.reveal()}
+    target.remove(path, FIELD, OLD, free)
+    assert place.fields(path) == {}
+
+
+def test_the_owner_of_a_secret_says_who_may_write_it(place: KubernetesPlace) -> None:
+    """By name and for its own field only; without the setting each Secret may be written."""
+    path = place.path()
+    place.seed(path, {"password": "theirs"})
+    target = place.target(writers={f"{path}#{FIELD}": "bot", f"{path}#OTHER": "another"})
+    mark(place, path, annotations={"keyturn.dev/allow": "first, bot"})
+    target.write(path, FIELD, NEW, None, free)
+    for field in ("OTHER", "UNKNOWN"):
+        with pytest.raises(TargetMisfit, match="keyturn did not make this Secret"):
+            target.write(path, field, NEW, None, free)
+    assert place.fields(path) == {"password": "theirs", FIELD: NEW.reveal()}
+    place.target().write(path, "OTHER", NEW, None, free)
+
+
+def test_a_secret_that_appears_before_the_write_is_not_merged_into(place: KubernetesPlace, tmp_path: Path) -> None:
+    """Whether it would be created by a POST, or by an apply, which merges into what is there."""
+    for limited in ({}, {"resourceNames": [path := place.path()]}):
+        target = as_user(place, tmp_path, rule("get", "patch", "create", **limited), writers={f"{path}#{FIELD}": "bot"})
+        target.preflight(path, FIELD)
+        place.seed(path, {"password": "theirs"})
+        with pytest.raises(TargetMisfit, match="keyturn did not make this Secret"):
+            target.write(path, FIELD, NEW, None, free)
+        assert place.fields(path) == {"password": "theirs"}
+        place.cluster.call("DELETE", f"/api/v1/namespaces/{place.namespace}/secrets/{path}")
 
 
 def test_a_preflight_finds_a_missing_right(place: KubernetesPlace, tmp_path: Path) -> None:

@@ -129,12 +129,15 @@ def test_a_version_that_the_server_would_ignore_is_never_sent(version: str) -> N
 
 
 def test_a_create_that_is_refused_becomes_an_apply() -> None:
-    """Under a manager of its own; and in a namespace that ends, it does not."""
-    with served(answer(403), found()) as (secrets, raw):
+    """Under a manager of its own, if there is still none; and in a namespace that ends, it does not."""
+    with served(answer(403), answer(404), found()) as (secrets, raw):
         assert secrets.create(PLACE, {"data": {}}, unguarded)
-        assert [request.partition(b" ")[0] for request in raw.requests] == [b"POST", b"PATCH"]
-        assert b"fieldManager=keyturn-" in raw.requests[1]
-        assert b"force" not in raw.requests[1]
+        assert [request.partition(b" ")[0] for request in raw.requests] == [b"POST", b"GET", b"PATCH"]
+        assert b"fieldManager=keyturn-" in raw.requests[2]
+        assert b"force" not in raw.requests[2]
+    with served(answer(403), found()) as (secrets, raw):
+        assert secrets.create(PLACE, {"data": {}}, unguarded) is None
+        assert len(raw.requests) == 2
     ends = answer(403, details={"causes": [{"reason": "NamespaceTerminating"}]})
     with served(ends) as (secrets, raw):
         with pytest.raises(TargetMisfit, match="is being deleted"):

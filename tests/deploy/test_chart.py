@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -17,6 +18,7 @@ import yaml
 
 import keyturn
 from tests.blocks import ROOT, blocks
+from tests.release import pack_chart
 from tests.support.clients import call
 
 CHART = ROOT / "deploy/helm/keyturn"
@@ -32,6 +34,7 @@ OPERATOR = {
     "RoleBinding": 1,
     "Deployment": 1,
     "PodDisruptionBudget": 1,
+    "NetworkPolicy": 1,
 }
 DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 EVERYTHING: dict[str, Any] = {
@@ -44,7 +47,7 @@ EVERYTHING: dict[str, Any] = {
     ],
     "watchSecrets": True,
     "env": [{"name": "VAULT_ADDR", "value": "https://vault.example.com:8200"}],
-    "networkPolicy": {"enabled": True, "from": [{"namespaceSelector": {}}]},
+    "networkPolicy": {"from": [{"namespaceSelector": {}}], "ports": [443, 6443]},
     "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "serviceAccount": {"annotations": {"a": "b"}},
     "podAnnotations": {"a": "true"},
@@ -105,6 +108,22 @@ def test_helm_finds_nothing_to_say(tmp_path: Path) -> None:
     assert {chart["version"], chart["appVersion"]} == {keyturn.__version__}
 
 
+def test_the_archive_of_a_release_is_the_chart(tmp_path: Path) -> None:
+    """Helm renders the same from it, and its bytes depend on the files alone."""
+    copy = tmp_path / "keyturn"
+    shutil.copytree(CHART, copy, copy_function=shutil.copyfile)
+    made = [tmp_path / "one.tgz", tmp_path / "two.tgz"]
+    for chart, file in zip((CHART, copy), made, strict=True):
+        pack_chart(chart, file, 1_800_000_000)
+    assert made[0].read_bytes() == made[1].read_bytes()
+    rendered = [
+        call("helm", "template", "keyturn", chart, "-f", INSTALL / "values.yaml", home=tmp_path).stdout
+        for chart in (CHART, made[0])
+    ]
+    assert "kind: Deployment" in rendered[0]
+    assert rendered[0] == rendered[1]
+
+
 @pytest.mark.parametrize("values", [LEAST, EVERYTHING], ids=["least", "everything"])
 @pytest.mark.parametrize("version", VERSIONS)
 def test_the_schema_of_kubernetes_accepts_what_is_rendered(
@@ -157,7 +176,16 @@ def test_all_values_arrive(render: Render) -> None:
     assert one_of(found, "PodMonitor")["metadata"]["labels"]["release"] == "prometheus"
     policy = one_of(found, "NetworkPolicy")["spec"]
     assert policy["ingress"][0]["from"] == [{"namespaceSelector": {}}]
-    assert [one["port"] for one in policy["egress"][1]["ports"]] == [443, 6443, 8200]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert [one["port"] for one in policy["egress"][1]["ports"]] == [443, 6443]
+
+
+def test_only_the_own_namespace_reaches_the_pages(render: Render) -> None:
+    """They have no login. What the operator itself reaches is not limited."""
+    policy = one_of(documents(render(LEAST)), "NetworkPolicy")["spec"]
+    assert policy["policyTypes"] == ["Ingress"]
+    assert policy["ingress"] == [{"ports": [{"port": "http", "protocol": "TCP"}], "from": [{"podSelector": {}}]}]
+    assert "egress" not in policy
 
 
 @pytest.mark.parametrize(
@@ -264,6 +292,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"env": [{"name": "POD_NAME", "value": "x"}]}, "at '/env/0/name': 'not' failed"),
     ({"env": [{"name": "A", "value": 1}]}, "at '/env/0/value': got number, want string"),
     ({"networkPolicy": {"ports": ["https"]}}, "at '/networkPolicy/ports/0': got string, want integer"),
+    ({"networkPolicy": {"from": []}}, "at '/networkPolicy/from': minItems: got 0, want 1"),
 ]
 
 

@@ -250,7 +250,7 @@ def test_a_lost_lease_loosens_no_brake() -> None:
         first = work.account
         assert first
         held = {"payments.bot": End(Reason.TOO_MANY_ROTATIONS, "20 of 20")}
-        first._rounds.queue = replace(first.queue, held=held, done=(20, 1), seen=True, hold=NOW)
+        first._rounds.queue = replace(first.queue, held=held, rotated={"payments": 20}, seen=True, hold=NOW)
         first.stop()
         assert work.thread
         work.thread.join(10)
@@ -258,7 +258,7 @@ def test_a_lost_lease_loosens_no_brake() -> None:
         wait_until(lambda: work.account is not first, "the next thread", seconds=20)
         assert work.account
         assert work.account.queue.held == held
-        assert work.account.queue.done == (20, 1)
+        assert work.account.queue.rotated == {"payments": 20}
         assert work.account.queue.hold is None
         assert (("payments.bot",), False) in work.account._rounds._marks
 

@@ -23,12 +23,13 @@ from tests.real.cuts import OPERATIONS, cuts
 from tests.real.environment import Servers, servers
 from tests.real.faults import CALLS, cases, strike
 from tests.real.incident import incident
-from tests.real.operators import OperatorPlace
+from tests.real.operators import LANES, OperatorPlace
 from tests.real.random_kills import random_kills
 from tests.real.relay import Moment
 from tests.real.workers import COMMAND, How, Struck, strikes, two_workers
 from tests.support.go_program import NoGo
 from tests.support.network import stay_on_loopback
+from tests.support.quick_operator import BEAT, RECORD, TAKEN
 
 KEYS = 10
 
@@ -185,8 +186,9 @@ def operate_all() -> int:
         resources = Resources(shared.cluster)
         resources.install()
         place = partial(OperatorPlace, resources)
-        found = two_workers(shared, strikes(_number("STRIKES", 100), seed), place, seed=seed)
-    _say("Two `keyturn operator` on the same account, whose keys are rotated all the time by their annotation:")
+        found = two_workers(shared, strikes(_number("STRIKES", 100), seed), place, seed=seed, lanes=LANES)
+    _say("Two `keyturn operator` on the same account, whose keys are rotated all the time by their annotation, with")
+    _say(f"Leases of {TAKEN} s, leases of records of {RECORD:g} s and a beat of {BEAT:g} s:")
     bad = _struck(found)
     hands = found.changes_of_hands or (0.0,)
     _say(f"  {len(found.changes_of_hands)} times another one took the Lease while the struck one had it: after")

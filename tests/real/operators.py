@@ -1,7 +1,8 @@
 """Two `keyturn operator` on one account, killed, paused for longer than their Lease, and cut off from the API server.
 
 They have one service account with the documented rights, and a token of it each. Keys are rotated by their annotation
-again and again. Once all is at rest, the command line works on the same keys by a manifest, and may change nothing.
+again and again. The times of `quick_operator` are shorter than those of the product. Once all is at rest, the command
+line works on the same keys by a manifest, and may change nothing.
 """
 
 from __future__ import annotations
@@ -20,17 +21,15 @@ from tests.real.run import Run
 from tests.real.stores import KubernetesStore
 from tests.real.workers import KEYS, OVERLAP, How, Workplace
 from tests.support.process import bare_environment, wait_until
+from tests.support.quick_operator import BEAT, RECORD, TAKEN
 
-TAKEN = 15.0
-"""Seconds for which a Lease lasts."""
 LATE = 10.0
 """Seconds after that in which another operator has it, even on a busy machine."""
-RECORD = 90.0
-"""Seconds for which the record of a key says that a run has it."""
-BEAT = 30.0
+LANES = 8
+"""Accounts that are worked on side by side: a struck operator leaves the machine to others for most of the time."""
 AGAIN = 3.0
 """Seconds between two orders to rotate."""
-REST = 4 * (RECORD + BEAT)
+REST = 8 * (RECORD + BEAT)
 """Seconds within which the operators finish what was begun."""
 
 
@@ -66,7 +65,7 @@ class OperatorPlace(Workplace):
         """Return how long: shorter and longer than a Lease; one pause in four outlasts the lease of a record, too."""
         if how is not How.PAUSE:
             return chance.uniform(0, 2 * TAKEN)
-        return chance.uniform(*(RECORD + 5, RECORD + BEAT) if chance.random() < 0.25 else (TAKEN + 3, 2 * TAKEN))
+        return chance.uniform(*(RECORD + 5, RECORD + 15) if chance.random() < 0.25 else (TAKEN + 3, 3 * TAKEN))
 
     def prepare(self) -> None:
         """Make keys at rest by the command line, then their resources."""

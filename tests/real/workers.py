@@ -212,11 +212,12 @@ def two_workers(
     *,
     seed: int = 1,
     each: int = EACH,
+    lanes: int = LANES,
 ) -> Struck:
-    """Let all of them happen, `each` at one site; sites are worked on side by side."""
+    """Let all of them happen, `each` at one site; `lanes` sites are worked on side by side."""
     start = time.monotonic()
     shares = [planned[begin : begin + each] for begin in range(0, len(planned), each)]
-    with ThreadPoolExecutor(LANES) as pool:
+    with ThreadPoolExecutor(lanes) as pool:
         chances = [random.Random(f"{seed}/{number}") for number in range(len(shares))]
         found = list(pool.map(lambda one: _site(place(shared), *one), zip(shares, chances, strict=True)))
     return Struck(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from keyturn.core.rounds import Pace, Release
 from tests.simulation.faults import Class
-from tests.simulation.fleet import Fleet, entry, fleet, kept, rested
+from tests.simulation.fleet import Fleet, entry, fleet, kept, restarted, rested
 from tests.simulation.universe import MARK, Renew
 
 UNVERIFIED = Pace(verify=None)
@@ -188,6 +188,43 @@ def more_rotations_than_a_run_may_start_come_in_the_next_runs() -> None:
     assert sum(runs) == 20
 
 
+def a_restart_forgets_no_heal() -> None:
+    """What was healed just before counts: an operator that starts again and again is braked like one that runs."""
+    one = rested(20, pace=UNVERIFIED)
+    one.account.rotations = 5
+    one.go(30)
+    lost = list(one.account.keys)[:5]
+
+    def again(fleet: Fleet) -> int:
+        stolen(fleet, len(lost))
+        fleet.rounds.mark(lost, verify=True)
+        begun = len(fleet.universe.mints)
+        fleet.go(SOON)
+        return len(fleet.universe.mints) - begun
+
+    assert again(one) == len(lost)
+    start = restarted(one.account, UNVERIFIED)
+    assert again(start) == 0
+    assert set(start.rounds.queue.held) == set(lost)
+    start.go(600)  # the next run
+    assert start.rounds.queue.held == {}
+
+
+def a_group_holds_up_no_other_one() -> None:
+    """However much one loses, and whatever it had before in the same run."""
+    many = [replace(entry(number), id=f"many.bot-{number}") for number in range(6)]
+    few = replace(entry(7), id="few.bot")
+    one = fleet(*many, few, pace=UNVERIFIED)
+    one.account.rotations = 5
+    one.go(700)
+    stolen(one, 7)
+    one.rounds.mark(one.account.keys, verify=True)
+    one.go(SOON)
+    records = one.universe.records
+    assert records[few.id][0].generation == 2
+    assert set(one.rounds.queue.held) == {key.id for key in many}
+
+
 BRAKES: tuple[Callable[[], None], ...] = (
     adoptions_trickle,
     broken_adoptions_hold_nobody_up,
@@ -197,5 +234,7 @@ BRAKES: tuple[Callable[[], None], ...] = (
     who_asks_makes_nobody_wait,
     who_asks_again_waits,
     groups_have_their_turns,
+    a_restart_forgets_no_heal,
+    a_group_holds_up_no_other_one,
     more_rotations_than_a_run_may_start_come_in_the_next_runs,
 )

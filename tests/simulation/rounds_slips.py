@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from unittest.mock import patch
 
 from keyturn.core import brakes as product
-from keyturn.core import rounds, schedule
+from keyturn.core import limits, rounds, schedule
 from keyturn.core.results import Options
 from keyturn.core.rounds import FIRST_RETRY, Queue, Release, Round
 from keyturn.engine import rounds as engine
@@ -106,7 +106,12 @@ def held_keys_slip_through() -> tuple[Swap, ...]:
 
 def each_round_is_a_run() -> tuple[Swap, ...]:
     """A brake is not told what the rounds before did."""
-    return (_taken(lambda _, found: replace(found, part=replace(found.part, rotations=0, removals=0))),)
+    return (_taken(lambda _, found: replace(found, part=replace(found.part, rotations={}, removals={}))),)
+
+
+def a_start_knows_nothing() -> tuple[Swap, ...]:
+    """A start does not ask the histories."""
+    return (_taken(lambda _, found: replace(found, part=replace(found.part, since=None))),)
 
 
 def release_lies_in_wait() -> tuple[Swap, ...]:
@@ -194,7 +199,7 @@ def asked_rotations_wait_for_a_run() -> tuple[Swap, ...]:
 
 def who_asks_counts_as_a_heal() -> tuple[Swap, ...]:
     """Nobody asks how a rotation came about."""
-    return ((product, "asked_for", lambda _: False), (rounds, "asked_for", lambda _: False))
+    return tuple((module, "asked_for", lambda _: False) for module in (product, limits, rounds))
 
 
 def strangers_want_all() -> tuple[Swap, ...]:
@@ -237,6 +242,11 @@ SLIPS: Mapping[str, Slip] = {
     "what was asked for waits for a run": Slip(brakes.who_asks_makes_nobody_wait, asked_rotations_wait_for_a_run),
     "who asks again is served": Slip(brakes.who_asks_again_waits, _pace(between=timedelta())),
     "who asks again waits for a run": Slip(brakes.who_asks_again_waits, asked_rotations_wait_for_a_run),
+    "a start knows nothing": Slip(brakes.a_restart_forgets_no_heal, a_start_knows_nothing),
+    "one brake for all groups": Slip(
+        brakes.a_group_holds_up_no_other_one,
+        lambda: tuple((module, "group_of", lambda _: "") for module in (product, limits)),
+    ),
     "no turns": Slip(brakes.groups_have_their_turns, lambda: ((product, "_in_turn", list),)),
     "pauses do not grow": Slip(
         promises.a_broken_target_holds_nobody_up_and_is_not_hammered, _constant("pause", lambda *_: FIRST_RETRY)

@@ -85,7 +85,8 @@ class Stage:
         self.put(TEAM, cluster_account_object())
         self.put(BOT, key_object())
         setting = Setting(IN_POD, "keyturn-system", "https://kubernetes.default.svc", "pod-a", lambda: NOW, self.say)
-        self.account = KubeAccount("team", self.cache, self.api, setting, lambda: True)
+        self.held = True
+        self.account = KubeAccount("team", self.cache, self.api, setting, lambda: self.held)
 
     def say(self, text: str) -> None:
         """Note it."""

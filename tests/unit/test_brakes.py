@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from keyturn.core import brakes
-from keyturn.core.brakes import Allowed, Limits, Part, brake
+from keyturn.core.brakes import brake
 from keyturn.core.configuration import Configuration, TargetPlace, differences
-from keyturn.core.model import ApiKey, Desired, RecordsConfig, SlotName, Timing, Verdict
+from keyturn.core.limits import Allowed, Limits
+from keyturn.core.model import ApiKey, RecordsConfig, SlotName, Timing, Verdict
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.record import Intent, Op, Record, Slot
 from keyturn.core.results import Change, End, KeyPlan, Planned
@@ -59,67 +60,6 @@ def record(key: str, *, account: str = "team", uuid: str = "", op: Op | None = N
 def ends(braked: brakes.Braked) -> dict[str, tuple[str, int]]:
     """Code and exit code of each plan's end."""
     return {item.key: (item.end.code, item.end.exit_code) for item in braked.plans}
-
-
-class TestParts:
-    """A run that is done in rounds shares its limits among them, and first secrets trickle."""
-
-    def test_first_secrets_over_their_limit_are_deferred_and_heals_are_not_counted_with_them(self) -> None:
-        """No standstill, and no way around the brake for others."""
-        part = Allowed(part=Part(adoptions=2))
-        limits = Limits.under(Desired("o", (), RecordsConfig("v"), (), rotations_per_run=2), 0, 0, part)
-        again = [second(heal(key)) for key in ("x", "y")]
-        first = [plan(key, Change.ADOPT, mints=True) for key in ("a", "b", "c")]
-        braked = brake([*first, *again], limits)
-        assert braked.free == {"a", "b", "x", "y"}
-        assert braked.deferred == ("c",)
-        assert ends(braked)["c"] == ("deferred", 0)
-        left = limits.after(one for one in braked.plans if one.key in braked.free)
-        assert (left.adoptions, left.rotations_per_run) == (0, 0)
-
-    @pytest.mark.parametrize("code", ["trigger", "requested"])
-    def test_rotations_that_were_asked_for_trickle_and_hold_nobody(self, code: str) -> None:
-        """However many they are: heals and scheduled rotations keep their whole limit."""
-        asked = [trickling(f"many.{number}", code) for number in range(21)]
-        part = Allowed(part=Part(adoptions=20))
-        limits = Limits.under(Desired("o", (), RecordsConfig("v"), (), rotations_per_run=20), 0, 0, part)
-        others = [second(heal("few.lost")), second(due("few.due", 3))]
-        braked = brake([*asked, *others], limits)
-        assert braked.free == {*(plan.key for plan in asked[:20]), "few.lost", "few.due"}
-        assert braked.deferred == ("many.20",)
-        assert limits.after(others).adoptions == 20
-        left = limits.after(one for one in braked.plans if one.key in braked.free)
-        assert (left.adoptions, left.rotations) == (0, 18)
-
-    def test_a_key_that_was_rotated_a_short_time_ago_rests(self) -> None:
-        """It waits until a moment, for what was asked for only, and takes nobody's place."""
-        part = Allowed(part=Part(adoptions=1, rests={"a": NOW, "b": NOW}))
-        limits = Limits(1, allowed=part, adoptions=1)
-        braked = brake([trickling("a", "trigger"), second(heal("b")), trickling("c", "trigger")], limits)
-        assert braked.free == {"b", "c"}
-        assert (braked.plans[0].end.code, braked.plans[0].end.until) == (Reason.DEFERRED, NOW)
-        assert braked.deferred == ()
-
-    def test_a_whole_run_counts_them_with_the_heals(self) -> None:
-        """An operator runs it, and sees the number."""
-        assert brake([trickling("a", "trigger"), heal("b")], Limits(1)).free == set()
-
-    def test_groups_have_their_turns(self) -> None:
-        """Who has many keys, and first in the order, does not make others wait; what waits is in the order of turns."""
-        keys = ["many.a", "many.b", "many.c", "many.d", "few.a", "other.a"]
-        plans = [trickling(key, "trigger") for key in keys]
-        later = [second(due("many.old", 9)), second(due("many.older", 10))]
-        braked = brake([*later, *plans], Limits(1, adoptions=3))
-        assert braked.free == {"many.a", "few.a", "other.a", "many.older"}
-        assert braked.deferred == ("many.b", "many.c", "many.d", "many.old")
-
-    def test_what_earlier_rounds_did_counts(self) -> None:
-        """Also the deliveries that they emptied; never below nothing."""
-        desired = Desired("o", (), RecordsConfig("v"), (), rotations_per_run=3)
-        limits = Limits.under(desired, 0, 0, Allowed(part=Part(rotations=2, removals=99)))
-        assert (limits.rotations, limits.removals) == (1, 0)
-        assert brake([heal("a"), heal("b")], limits).free == set()
-        assert brake([heal("a")], limits).free == {"a"}
 
 
 class TestDeletes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from keyturn.core.brakes import Limits, brake
+from keyturn.core.brakes import brake
+from keyturn.core.limits import Limits
 from keyturn.core.model import Rotation, Strategy, Window
 from keyturn.core.results import KeyPlan
 from keyturn.engine.planning import plan_key

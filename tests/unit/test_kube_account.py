@@ -40,6 +40,19 @@ def test_of_what_a_stop_cut_short_nothing_is_told(stage: Stage) -> None:
     assert len(stage.api.patches) == 2
 
 
+def test_who_lost_the_lease_tells_nothing(stage: Stage) -> None:
+    """The one that has it now has looked since, and nobody would look again at what is written over its status."""
+    stage.tell(shown(Reason.REFUSED, "the API refuses it"))
+    before = list(stage.api.patches)
+    stage.held = False
+    stage.tell(shown())
+    stage.tell(failed=End(Reason.NO_ANSWER, "no answer"), trouble="no answer")
+    assert stage.api.patches == before
+    stage.held = True
+    stage.tell(shown())
+    assert len(stage.api.patches) > len(before)
+
+
 def test_trouble_of_the_account_is_told_of_new_keys_only(stage: Stage) -> None:
     """A server that is away for a minute changes no status that was good, and stalls nothing."""
     away = End(Reason.NO_ANSWER, "no answer")

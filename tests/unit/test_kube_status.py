@@ -284,3 +284,9 @@ def test_the_resource_has_words_for_every_remedy() -> None:
     assert {kind for kind in Remedy if REMEDIES[kind]} == set(Remedy) - {Remedy.NONE}
     for reason in Reason:
         assert "{{" not in sentence(End(reason, "x"))
+
+
+def test_nobody_is_told_to_run_an_operator_again() -> None:
+    """It does so by itself."""
+    found = sentence(End(Reason.NO_ANSWER, "could not read: no answer. Run again. Run again when it has recovered."))
+    assert found.startswith("could not read: no answer. It is tried again. It is tried again when it has recovered.")

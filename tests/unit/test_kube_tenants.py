@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from keyturn.kube.resources import KeyResource
 from keyturn.kube.status import refused_state
-from keyturn.kube.tenants import ALLOW, SecretFacts, Surroundings
+from keyturn.kube.tenants import SecretFacts, Surroundings
 from keyturn.manifest.violations import api_names
-from keyturn.targets.kubernetes import MANAGED
+from keyturn.targets.kubernetes import ALLOW, MANAGED
 from tests.support.custom_resources import (
     PAYMENTS,
     UUID,

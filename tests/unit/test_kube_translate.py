@@ -44,7 +44,10 @@ def test_the_shortest_resource() -> None:
     assert found.desired is not None
     assert found.desired.records.target == RECORDS
     settings = {target.name: dict(target.settings) for target in found.desired.targets}
-    assert settings == {"payments": {"namespace": "payments"}, RECORDS: {"namespace": "keyturn-system"}}
+    assert settings == {
+        "payments": {"namespace": "payments", "writers": {"bot#MODEL_ACCESS_KEY": "bot"}},
+        RECORDS: {"namespace": "keyturn-system"},
+    }
 
 
 def test_a_whole_resource() -> None:
@@ -78,6 +81,25 @@ def test_a_whole_resource() -> None:
     assert (pool.prefix, pool.low) == ("spare-", 5)
     assert found.desired is not None
     assert found.desired.rotations_per_run == 3
+
+
+def test_the_target_of_a_namespace_knows_whom_a_secret_has_to_allow() -> None:
+    """By place, since each has one key; that makes no other store of it."""
+    places = [
+        {"secret": {"name": "app", "key": "A"}},
+        {"target": {"name": "vault", "path": "payments/x", "field": "K"}},
+    ]
+    keys = key(), key("other", deliver=places)
+    targets = [
+        {one.name: one for one in found.desired.targets}
+        for found in (translated(cluster_account(targets=[VAULT]), *some) for some in (keys, keys[:1]))
+        if found.desired
+    ]
+    both, alone = (one["payments"] for one in targets)
+    assert both.settings["writers"] == {"bot#MODEL_ACCESS_KEY": "bot", "app#A": "other"}
+    assert alone.settings["writers"] == {"bot#MODEL_ACCESS_KEY": "bot"}
+    assert both.home == alone.home
+    assert "writers" not in targets[0]["keyturn.records"].settings
 
 
 def test_defaults_of_the_account_are_below_what_a_key_says() -> None:

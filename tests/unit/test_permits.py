@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.core import brakes
-from keyturn.core.brakes import Limits
 from keyturn.core.errors import OwnershipError
+from keyturn.core.limits import Limits
 from keyturn.core.machine import next_step
 from keyturn.core.model import Adopt, AdoptSecret, ApiKey, DesiredKey, SlotName
 from keyturn.core.permits import Permit, admits, literal

@@ -19,6 +19,7 @@ from keyturn.core.sanitize import plain
 from keyturn.engine.signals import Signals
 from keyturn.kube.account import Setting
 from keyturn.kube.operator import Connection, Operator
+from keyturn.kube.remedies import by_itself
 from keyturn.live.digitalocean.budget import uptime
 from keyturn.live.live_world import TOKENS
 from keyturn.report.documents import StatusDocument
@@ -31,7 +32,7 @@ NAMESPACE, POD = "POD_NAMESPACE", "POD_NAME"
 REQUEST, LEASE = 10.0, 4.0
 """Seconds that a request may take, and one for a Lease: less than half of the time for which it is held."""
 LONGEST = 2000
-"""Characters of a problem that `/healthz` tells."""
+"""Characters of a line of the log."""
 
 
 @contextmanager
@@ -49,7 +50,7 @@ def opened(
         return datetime.now(UTC)
 
     def say(text: str) -> None:
-        screen.say(f"{now():%Y-%m-%d %H:%M:%S} {plain(text, LONGEST)}")
+        screen.say(f"{now():%Y-%m-%d %H:%M:%S} {plain(by_itself(text), LONGEST)}")
 
     ours = {name: text for name, text in environment.items() if name not in TOKENS}
     setting = Setting(ours, home, address, identity(), now, say, watches_secrets=watch_secrets)
@@ -89,15 +90,15 @@ def identity() -> str:
 
 
 def pages(running: Operator) -> Pages:
-    """Return what the server of the operator serves."""
+    """Return what the server of the operator serves. The probes name nothing: anyone who reaches the pod may ask."""
 
     def told(*, ready: bool) -> tuple[bool, dict[str, object]]:
         seen = running.seen()
         good = seen.ready if ready else seen.well
         return good, {
             "status": "ok" if good else "starting" if ready else "failing",
-            "why": plain(seen.why, LONGEST),
-            "accounts": {name: plain(trouble, LONGEST) for name, trouble in seen.accounts.items()},
+            "accounts": len(seen.accounts),
+            "in_trouble": sum(bool(trouble) for trouble in seen.accounts.values()),
             "exit_code": mixed(key.exit_code for key in seen.keys),
             "keyturn": __version__,
         }

@@ -109,7 +109,7 @@ def _permitted(manifests: Sequence[Opened], asked: Options) -> None:
 
     Keys that an operator names one by one are not counted.
     """
-    from keyturn.core.brakes import NONE_ALLOWED, Limits
+    from keyturn.core.limits import NONE_ALLOWED, Limits
     from keyturn.engine.worklist import check_permitted
 
     for one in manifests:

@@ -17,9 +17,9 @@ from keyturn.cli.files import named as names
 from keyturn.cli.files import policy_of, sources
 from keyturn.cli.root import fail_document
 from keyturn.cli.stopping import Stopping, ended, leave
-from keyturn.core.brakes import Allowed
 from keyturn.core.configuration import differences
 from keyturn.core.errors import InputError, OwnershipError, PolicyError
+from keyturn.core.limits import Allowed
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Reason, mixed
 from keyturn.core.results import End, KeyReport, Options, RunPlan, RunReport, by_urgency

@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Self
 
 from keyturn.core.configuration import Configuration
-from keyturn.core.model import UNJUDGED, AdoptSecret, ApiKey, Desired, Verdict
+from keyturn.core.limits import Limits, asked_for, by_group, group_of, rotated_since, rotates
+from keyturn.core.model import UNJUDGED, AdoptSecret, ApiKey, Verdict
 from keyturn.core.permits import EXISTING, TAKE_OVER, Permit
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Op, Record
-from keyturn.core.results import REQUESTED, Change, End, KeyPlan, Options, Planned, Watch, by_urgency
+from keyturn.core.results import End, KeyPlan, Options, by_urgency
 
 TWO = 2
 """From how many keys on a common fate is the API's or the token's doing, not the keys'."""
@@ -23,111 +23,7 @@ TWO = 2
 OWNERSHIP = 4
 """The exit code of a brake or an ownership rule."""
 
-REMOVALS = 20
-"""How many deliveries one run may empty, unless an operator or a policy says otherwise."""
-
-_ROTATIONS = frozenset({Change.ADOPT, Change.CREATE, Change.ROTATE})
-_ASKED = frozenset({"trigger", REQUESTED})
-"""The codes of rotations that were asked for."""
 _FAR = datetime.max.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One round of a run that is done in rounds.
-
-    `verify`: the keys whose deliveries are read and tried, besides those of the options. `watches`: what earlier rounds
-    saw of runs elsewhere that have a key: a silent one is followed after its lease, though nobody waits for it.
-    `adoptions`: how many keys may get their first secret, or one that was asked for, now, the others in later rounds;
-    None: all or none, as heals. `rotations` and `removals`: what earlier rounds of the same run did. It counts: else a
-    brake would see a thousand keys a few at a time, and let all of them pass. `rests`: keys that were rotated because
-    it was asked for, and until when they are not rotated so again.
-    """
-
-    verify: frozenset[str] = frozenset()
-    watches: Mapping[str, Watch] = field(default_factory=dict)
-    adoptions: int | None = None
-    rotations: int = 0
-    removals: int = 0
-    rests: Mapping[str, datetime] = field(default_factory=dict)
-
-
-WHOLE_RUN = Part()
-
-
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """What an operator allows one run: deliveries to empty, and changes to API keys that may not be the key's own.
-
-    `part`: which part of a run it is about.
-    """
-
-    removals: int = 0
-    unproven: int = 0
-    part: Part = WHOLE_RUN
-
-
-NONE_ALLOWED = Allowed()
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much one run may do: the manifest's `rotations_per_run`, raised and allowed by the command line.
-
-    `removals_per_run` is not the manifest's word: a policy may set it. `adoptions` is that of a `Part`.
-    """
-
-    rotations_per_run: int
-    allow_rotations: int = 0
-    allow_delete: int = 0
-    allowed: Allowed = NONE_ALLOWED
-    removals_per_run: int = REMOVALS
-    adoptions: int | None = None
-
-    @classmethod
-    def under(cls, desired: Desired, allow_rotations: int, allow_delete: int, allowed: Allowed) -> Self:
-        """Return the limits of a run of this manifest, or of a part, with what is allowed to it, under the policy."""
-        permit, rotations, removals, part = desired.permit, desired.rotations_per_run, REMOVALS, allowed.part
-        if permit is not None:
-            rotations, removals = min(rotations, permit.rotations), min(removals, permit.removals)
-        adoptions = None if part.adoptions is None else min(part.adoptions, rotations)
-        left = max(0, rotations - part.rotations), max(0, removals - part.removals)
-        return cls(left[0], allow_rotations, allow_delete, allowed, left[1], adoptions)
-
-    def after(self, plans: Iterable[KeyPlan]) -> Limits:
-        """Return what is left once these plans were carried out."""
-        done = list(plans)
-        first = [plan for plan in done if self.trickles(plan)]
-        left = max(0, self.rotations - sum(_rotates(plan) for plan in done if plan not in first))
-        return Limits(
-            left,
-            allow_delete=max(0, self.allow_delete - sum(plan.deletes for plan in done)),
-            allowed=Allowed(
-                unproven=max(0, self.allowed.unproven - sum(len(plan.unproven) for plan in done)),
-                part=self.allowed.part,
-            ),
-            removals_per_run=max(0, self.removals - sum(plan.removals for plan in done)),
-            adoptions=None if self.adoptions is None else max(0, self.adoptions - len(first)),
-        )
-
-    def trickles(self, plan: KeyPlan) -> bool:
-        """Tell whether a plan counts among the adoptions, if they are limited: a key's first secret, or one asked for.
-
-        Who asks for rotations, however many, must not make the heals of others wait.
-        """
-        if self.adoptions is None or not _rotates(plan):
-            return False
-        return plan.record is None or not plan.record.generation or asked_for(plan.changes)
-
-    @property
-    def rotations(self) -> int:
-        """The rotations, adoptions and heals that may start."""
-        return max(self.rotations_per_run, self.allow_rotations)
-
-    @property
-    def removals(self) -> int:
-        """The deliveries that may be emptied."""
-        return max(self.removals_per_run, self.allowed.removals)
 
 
 def beyond(permit: Permit | None, options: Options, limits: Limits) -> tuple[str, ...]:
@@ -178,9 +74,11 @@ def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False, agre
 
     Limits are of deletes, of removals, of changes to API keys that may not be the key's own, of adoptions and heals.
 
-    Held back is all or none: an operator decides about the whole. `asked`: the rotations were asked for key by key, so
-    none of them is braked. `agreed`: keys whose deletes were agreed to. Retires do not count among the rotations. In a
-    part of a run first secrets and secrets that were asked for trickle: what is over their limit is deferred.
+    Held back is all or none: an operator decides about the whole. In a part of a run that is so for each group of keys:
+    one that is within its share of the limit goes on, so that no other group can hold it up. `asked`: the rotations
+    were asked for key by key, so none of them is braked. `agreed`: keys whose deletes were agreed to. Retires do not
+    count among the rotations. In a part of a run first secrets and secrets that were asked for trickle: what is over
+    their limit is deferred.
     """
     rests = limits.allowed.part.rests
     held = {plan.key: _rests(rests[plan.key]) for plan in plans if plan.key in rests and asked_for(plan.changes)}
@@ -191,18 +89,21 @@ def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False, agre
     doubts = [doubt for plan in plans for doubt in plan.unproven]
     if len(doubts) > limits.allowed.unproven:
         held |= {plan.key: _unproven(plan.unproven[0], len(doubts), limits) for plan in plans if plan.unproven}
-    removals = sum(plan.removals for plan in plans)
-    if removals > limits.removals:
-        held |= {plan.key: _too_many_removals(removals, limits) for plan in plans if plan.removals}
-    rotations = [] if asked else [plan for plan in plans if plan.key not in held and _rotates(plan)]
+    part = limits.allowed.part
+    emptying = [plan for plan in plans if plan.removals]
+    over = _over([(plan, plan.removals) for plan in emptying], limits.removals_per_run, part.removals, limits)
+    removals = sum(plan.removals for plan in over)
+    if removals > limits.allowed.removals:
+        held |= {plan.key: _too_many_removals(removals, limits) for plan in over}
+    rotations = [] if asked else [plan for plan in plans if plan.key not in held and rotates(plan)]
     first = _in_turn(plan for plan in rotations if limits.trickles(plan))
     rotations = [plan for plan in rotations if not limits.trickles(plan)]
     unscheduled = [plan for plan in rotations if not plan.scheduled]
-    left = limits.rotations
-    if len(unscheduled) > limits.rotations:
-        held |= {plan.key: _too_many_rotations(len(unscheduled), limits) for plan in unscheduled}
-    else:
-        left -= len(unscheduled)
+    spent = Counter(part.rotations) + _known(plans, part.since)
+    over = _over([(plan, 1) for plan in unscheduled], limits.rotations_per_run, spent, limits)
+    if len(over) > limits.allow_rotations:
+        held |= {plan.key: _too_many_rotations(len(over), limits) for plan in over}
+    left = max(0, limits.rotations - sum(plan.key not in held for plan in unscheduled))
     scheduled = sorted((plan for plan in rotations if plan.scheduled), key=lambda plan: plan.due_since or _FAR)
     deferred = {plan.key: _deferred(len(scheduled), left) for plan in scheduled[left:]}
     trickling = {plan.key: _trickled(limits) for plan in first[limits.adoptions :]}
@@ -212,6 +113,20 @@ def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False, agre
         free=frozenset(plan.key for plan in plans if plan.key not in ends),
         deferred=(*trickling, *(plan.key for plan in plans if plan.key in deferred)),
     )
+
+
+def _known(plans: Iterable[KeyPlan], since: datetime | None) -> Counter[str]:
+    """Count by group what the records tell, where this process does not know it."""
+    return by_group((plan.key, rotated_since(plan.record, since)) for plan in plans if since)
+
+
+def _over(wanted: Sequence[tuple[KeyPlan, int]], limit: int, spent: Mapping[str, int], limits: Limits) -> list[KeyPlan]:
+    """Return what is over a limit, with what is `spent` by each group: nothing, or all of each group over its share."""
+    counts = Counter(spent) + by_group((plan.key, count) for plan, count in wanted)
+    if counts.total() <= limit:
+        return []
+    share = -1 if limits.adoptions is None else limit // len(counts)
+    return [plan for plan, _ in wanted if counts[group_of(plan.key)] > share]
 
 
 def _held(plan: KeyPlan, end: End) -> KeyPlan:
@@ -307,29 +222,18 @@ def digest(owner: str, configuration: Configuration, plans: Iterable[KeyPlan]) -
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def asked_for(changes: Iterable[Planned]) -> bool:
-    """Tell whether a rotation among these changes was asked for: nothing happened that has to be healed."""
-    return any(change.change is Change.ROTATE and change.code in _ASKED for change in changes)
-
-
 def _in_turn(plans: Iterable[KeyPlan]) -> list[KeyPlan]:
     """Return one plan of each group of keys, then the second ones, and so on: a group with many makes nobody wait.
 
-    A group is of the keys whose ids begin alike, up to the first dot; without dots each key is its own.
+    See `group_of`.
     """
     seen: Counter[str] = Counter()
     turns: list[tuple[int, KeyPlan]] = []
     for plan in plans:
-        group = plan.key.partition(".")[0]
+        group = group_of(plan.key)
         turns.append((seen[group], plan))
         seen[group] += 1
     return [plan for _, plan in sorted(turns, key=itemgetter(0))]
-
-
-def _rotates(plan: KeyPlan) -> bool:
-    """Whether the plan counts as a rotation: a retire mints too, only to kill an old secret, and does not count."""
-    changes = {planned.change for planned in plan.changes}
-    return Change.ADOPT in changes or (plan.mints and bool(changes & _ROTATIONS))
 
 
 def _too_many_deletes(count: int, limits: Limits) -> End:
@@ -350,8 +254,10 @@ def _unproven(doubt: str, count: int, limits: Limits) -> End:
 
 
 def _too_many_rotations(count: int, limits: Limits) -> End:
-    allowed = limits.rotations
-    why = f"{count} keys would be adopted or healed, and {allowed} may be in one run, so none of them starts"
+    over = f"and {limits.rotations} may be in one run"
+    if limits.adoptions is not None:
+        over = f"more than their namespaces' share of the {limits.rotations_per_run} of one run"
+    why = f"{count} keys would be adopted or healed, {over}, so none of them starts"
     return End(Reason.TOO_MANY_ROTATIONS, why, number=count)
 
 

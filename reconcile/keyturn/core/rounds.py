@@ -8,12 +8,13 @@ beat, so that many keys share a round. All that looks like chance follows from t
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from keyturn.core import forecast, schedule
-from keyturn.core.brakes import NONE_ALLOWED, Allowed, Part, asked_for
+from keyturn.core.limits import NONE_ALLOWED, Allowed, Part, asked_for, group_of, rotated_since
 from keyturn.core.model import Desired, DesiredKey, Rotation
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import Change, End, KeyReport, KeyStatus, RunReport, Watch, by_urgency
@@ -133,8 +134,10 @@ class Queue:
     """What a brake holds back. Such keys are looked at together: a brake counts what it sees."""
     watches: Mapping[str, Watch] = field(default_factory=dict)
     """What was seen of runs elsewhere that have a key."""
-    done: tuple[int, int] = (0, 0)
-    """Rotations and removals since the last timed whole round."""
+    rotated: Mapping[str, int] = field(default_factory=dict)
+    """Heals and scheduled rotations since the last timed whole round, by group of keys."""
+    removed: Mapping[str, int] = field(default_factory=dict)
+    """Emptied deliveries, likewise."""
     ended: datetime | None = None
     hold: datetime | None = None
     """Before this no round begins, because the account could not be read."""
@@ -213,13 +216,18 @@ class Queue:
             wanted |= set(self.held)
         keys = frozenset(known if whole else wanted & set(known))
         verify = {key for key in marked if self.dirty[key]} | mine | self.doubtful
-        rotations, removals = (0, 0) if timed else self.done
         part = Part(
-            frozenset(keys & verify), self.watches, self.pace.adoptions, rotations, removals, self._resting(now)
+            frozenset(keys & verify),
+            self.watches,
+            self.pace.adoptions,
+            rotations={} if timed else self.rotated,
+            removals={} if timed else self.removed,
+            # A start does not know what the process before it did a short time ago.
+            since=None if self.seen else now - self.pace.resync,
+            rests=self._resting(now),
         )
-        turn = (
-            max(self.turn + turns, self._turns_until(now) - self.pace.shares) if turns >= 0 else self._turns_until(now)
-        )
+        until = self._turns_until(now)
+        turn = max(self.turn + turns, until - self.pace.shares) if turns >= 0 else until
         dirty = {key: asked for key, asked in self.dirty.items() if key not in marked}
         marks = tuple(at for at in (*self.marks, *([now] if marked else [])) if at <= now)[-CROWD:]
         changes = {key: one for key, one in self.changes.items() if key in dirty or now - one.at < CALM}
@@ -262,8 +270,8 @@ class Queue:
         held |= {one.key: end for one in found for end in one.every if end.code in BRAKES}
         watches = {key: watch for key, watch in self.watches.items() if key in known - looked}
         watches |= {one.key: one.watch for one in report.reports if one.watch}
-        counts = (0, 0) if taken.timed else self.done
-        spent = (0, 0) if taken.released else _spent(report.reports)
+        spent = _spent(report.reports, taken)
+        rotated, removed = ({}, {}) if taken.timed else (self.rotated, self.removed)
         soon = now + self._short(self.pace.resync, "whole", self.rounds)
         return replace(
             self,
@@ -274,7 +282,8 @@ class Queue:
             held=held,
             watches=watches,
             rests=self._resting(now) | dict.fromkeys(_asked_again(report.reports), now + self.pace.between),
-            done=(counts[0] + spent[0], counts[1] + spent[1]),
+            rotated=Counter(rotated) + spent[0],
+            removed=Counter(removed) + spent[1],
             ended=now,
             hold=None,
             lost=0,
@@ -296,7 +305,7 @@ class Queue:
         moments += [found.at] if found and found.at > now else []
         overdue = found is not None and found.at <= now
         if codes & WAITS and not doubt:
-            return _Again(min([*moments, now + self.pace.beat]))
+            return _Again(min([*moments, now + self.pace.rest]))  # with the next beat
         if (not one.exit_code and not overdue) or codes & BRAKES or one.condition in UNTRIED:
             return _Again(min(moments, default=None))
         retry = now + self._short(pause(failures + 1, self.pace.resync), one.key, failures)
@@ -368,14 +377,20 @@ def _asked_again(reports: Iterable[KeyReport]) -> list[str]:
     return [one.key for one in reports if one.record and one.record.generation > 1 and asked_for(one.done)]
 
 
-def _spent(reports: Iterable[KeyReport]) -> tuple[int, int]:
-    """Count what a round did of what the limits of a run are about: removals, and rotations that do not trickle."""
-    rotations = removals = 0
+def _spent(reports: Iterable[KeyReport], taken: Round) -> tuple[Counter[str], Counter[str]]:
+    """Count by group what the limits of a run are about: rotations that do not trickle, and removals.
+
+    It is what the round did, and after a start what the histories tell of a process before this one.
+    """
+    rotations: Counter[str] = Counter()
+    removals: Counter[str] = Counter()
     for one in reports:
-        changes = [change.change for change in one.done]
-        first = one.record is None or one.record.generation <= 1
-        rotations += bool(_MINTS.intersection(changes)) and not first and not asked_for(one.done)
-        removals += changes.count(Change.REMOVE)
+        changes, group = [change.change for change in one.done], group_of(one.key)
+        if taken.part.since:
+            rotations[group] += rotated_since(one.record, taken.part.since)
+        elif one.record and one.record.generation > 1 and not taken.released and not asked_for(one.done):
+            rotations[group] += bool(_MINTS.intersection(changes))
+        removals[group] += 0 if taken.released else changes.count(Change.REMOVE)
     return rotations, removals
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from keyturn.core import brakes
-from keyturn.core.brakes import NONE_ALLOWED, Allowed, Braked, Limits
 from keyturn.core.errors import InputError, KeyturnError, RunStopped
+from keyturn.core.limits import NONE_ALLOWED, Allowed, Limits
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Condition, Reason, mixed
 from keyturn.core.record import Record
@@ -90,7 +90,7 @@ class Runner:
         self._linger = linger
         self._announcer = Announcer(self._hear, self._now, workers)
         self._cause = CommonCause(world, desired.owner)
-        self._seen: tuple[Call, tuple[Planning, ...], Braked] | None = None
+        self._seen: tuple[Call, tuple[Planning, ...], brakes.Braked] | None = None
 
     def plan(
         self,
@@ -239,7 +239,7 @@ class Runner:
         rotation = replace(entryless.rotation, freezes=self._desired.freezes)
         return replace(entryless, timing=self._desired.timing, permit=self._desired.permit, rotation=rotation)
 
-    def _see(self, call: Call, why: End | None) -> tuple[Call, tuple[Planning, ...], Braked]:
+    def _see(self, call: Call, why: End | None) -> tuple[Call, tuple[Planning, ...], brakes.Braked]:
         """Plan the keys of a call, and hold back what the brakes hold back."""
         planned = self._look(call, call.work, why)
         return call, planned, self._brake(call, planned)
@@ -288,13 +288,13 @@ class Runner:
 
         return self._announcer.each(PLAN, work, {key.id for key in work}, see)
 
-    def _brake(self, call: Call, planned: Sequence[Planning]) -> Braked:
+    def _brake(self, call: Call, planned: Sequence[Planning]) -> brakes.Braked:
         asked = call.options.rotate or call.options.compromised
         braked = brakes.brake([one.plan for one in planned], call.limits, asked=asked, agreed=self._desired.agreed)
         call.limits = call.limits.after(one.plan for one in planned if one.plan.key in braked.free)
         return braked
 
-    def _apply(self, call: Call, work: Sequence[DesiredKey], braked: Braked, run: str) -> tuple[KeyReport, ...]:
+    def _apply(self, call: Call, work: Sequence[DesiredKey], braked: brakes.Braked, run: str) -> tuple[KeyReport, ...]:
         """Apply each key that is free and has something to do; the others end as their plan did."""
         plans = {plan.key: plan for plan in braked.plans}
         busy = {key.id for key in work if key.id in braked.free and to_do(plans[key.id], call.options_of(key))}

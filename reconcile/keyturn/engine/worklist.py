@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from keyturn.core import brakes, schedule
-from keyturn.core.brakes import Limits, Part
 from keyturn.core.configuration import configuration
 from keyturn.core.errors import OwnershipError
+from keyturn.core.limits import Limits, Part
 from keyturn.core.machine.pool import POOL
 from keyturn.core.model import ApiKey, Desired, DesiredKey, Pool, Verdict
 from keyturn.core.permits import Permit

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from keyturn.core.brakes import Allowed
 from keyturn.core.errors import InputError, KeyturnError
+from keyturn.core.limits import Allowed
 from keyturn.core.model import Desired
 from keyturn.core.reasons import Reason
 from keyturn.core.results import KeyStatus, PoolState, Progress
@@ -26,6 +26,7 @@ from keyturn.engine.threads import map_in_threads
 from keyturn.kube.api import Api
 from keyturn.kube.cache import Cache, View
 from keyturn.kube.conditions import READY
+from keyturn.kube.lease import Timing
 from keyturn.kube.report import Reporter
 from keyturn.kube.resources import RELEASE, Account, ClusterAccountResource
 from keyturn.kube.tenants import Name, SecretFacts, Surroundings, secrets_of
@@ -56,6 +57,8 @@ class Setting:
     now: Callable[[], datetime]
     say: Callable[[str], None]
     watches_secrets: bool = False
+    pace: Pace = Pace()
+    lease: Timing = Timing()
 
 
 class KubeAccount:
@@ -176,8 +179,11 @@ class KubeAccount:
     def tell(self, told: Told) -> None:
         """Write the statuses that differ. Raises KeyturnError if one could not be written: then the round is missed.
 
-        Of what a stop cut short nothing is told: the next operator looks again.
+        Of what a stop cut short nothing is told: the next operator looks again. So does one that took the Lease while
+        a round went on: what this one found is old.
         """
+        if not self._held():
+            return
         if told.failed and (self._stop.is_set() or stop_requested() is not None):
             return
         told = replace(told, keys=tuple(one for one in told.keys if not _cut_short(one)))
@@ -237,7 +243,8 @@ class KubeAccount:
 
     def _begun(self) -> Rounds:
         """Return rounds that begin: everything is looked at, and what was not well is verified."""
-        rounds = Rounds(self, Pace(adoptions=self._limit()), seed=self.owner, by=self._setting.identity)
+        pace = replace(self._setting.pace, adoptions=self._limit())
+        rounds = Rounds(self, pace, seed=self.owner, by=self._setting.identity)
         keys = self._cache.view(self.owner).keys.values()
         ill = [key for key in keys for one in key.status.conditions if one.type == READY and one.status != "True"]
         if ill:

@@ -16,7 +16,7 @@ from keyturn.core.reasons import Condition as Found
 from keyturn.core.reasons import Remedy
 from keyturn.core.results import End, PoolState
 from keyturn.core.sanitize import plain
-from keyturn.kube.remedies import REMEDIES
+from keyturn.kube.remedies import REMEDIES, by_itself
 from keyturn.kube.resources import Condition
 from keyturn.report.handoff import PANEL
 
@@ -84,10 +84,11 @@ def standing(ends: Sequence[End], at: Moment, *, live: bool) -> tuple[Condition,
 
 def sentence(end: End) -> str:
     """Return what was found, and what to do about it."""
-    why = end.why or end.code.meaning
+    why = by_itself(end.why) or f"{end.code.meaning[0].lower()}{end.code.meaning[1:].rstrip('.')}"
     if end.remedy is Remedy.MAKE_KEYS and end.make:
         names = ", ".join(end.make)
-        return f"{why}; make model access keys in the control panel with exactly these names: {names}; at {PANEL}"
+        order = f"make model access keys in the control panel with exactly these names: {names}; at {PANEL}"
+        return order if all(name in why for name in end.make) else f"{why}; {order}"
     remedy = REMEDIES[end.remedy].format(number=end.number or 1) if end.exit_code else ""
     return f"{why}; {remedy}" if remedy else why
 
@@ -107,7 +108,8 @@ def verified(result: SmokeResult | None, model: str, at: Moment) -> Condition:
 
 def pool_low(pool: PoolState, at: Moment) -> Condition:
     """Return `PoolLow`: whether someone has to make spares."""
-    counted = f"{pool.left} spares of {pool.prefix!r} are left; low is {pool.low}"
+    spares = "1 spare is" if pool.left == 1 else f"{pool.left} spares are"
+    counted = f"{spares} left of {pool.prefix!r}; low is {pool.low}"
     if not pool.few:
         return at.condition(POOL_LOW, "False", "Enough", counted)
     waiting = f", and {pool.wanted} keys wait for one" if pool.wanted else ""

@@ -19,7 +19,7 @@ from keyturn.engine.threads import map_in_threads
 from keyturn.kube.account import KubeAccount, Setting
 from keyturn.kube.api import METADATA, Api, collection
 from keyturn.kube.cache import Cache, Changed
-from keyturn.kube.lease import Lease, Timing
+from keyturn.kube.lease import Lease
 from keyturn.kube.report import Reporter
 from keyturn.kube.resources import ACCOUNT, CLUSTER_ACCOUNT, KEY
 from keyturn.kube.watch import Changed as Hear
@@ -179,8 +179,8 @@ class Operator:
         for owner, work in works.items():
             if not work.busy and now - work.fine > STUCK:
                 found.append(f"account {owner} has no thread")
-            elif work.busy and (late := self._late(work)) > HUNG:
-                found.append(f"account {owner} ended no round for {late:.0f} s")
+            elif work.busy and self._late(work) > HUNG:
+                found.append(f"account {owner} ended no round for {HUNG / 60:.0f} minutes")
         return found
 
     def _late(self, work: _Work) -> float:
@@ -320,7 +320,8 @@ class Operator:
     def _lease(self, name: str) -> Lease:
         place = (self._setting.home, name)
         identity, now = self._setting.identity, self._setting.now
-        return Lease(self._connection.leases, place, identity, uptime=self._uptime, now=now)
+        timing = self._setting.lease
+        return Lease(self._connection.leases, place, identity, uptime=self._uptime, now=now, timing=timing)
 
     def _renew(self) -> None:
         """Take and renew Leases until the operator has ended."""
@@ -336,7 +337,7 @@ class Operator:
             except RuntimeError:  # the system gives no more threads
                 for lease in leases:
                     self._turn(lease)
-            pause = Timing().retry if leases else TICK
+            pause = self._setting.lease.retry if leases else TICK
             self._renewed = time.monotonic()
 
     def _turn(self, lease: Lease) -> None:
@@ -373,7 +374,7 @@ class Operator:
 
     def _tell_troubles(self) -> None:
         """Say what went wrong once, and again when it is something else."""
-        now = self._troubles()
+        now = self._troubles() | dict.fromkeys(self._ill(), "only a new process ends this")
         for what, why in now.items():
             if self._told.get(what) != why:
                 self._setting.say(f"{what}: {why}")

@@ -28,8 +28,8 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.ADOPT_SECRET: "`adopt: {{secret: regenerate}}` makes a new one",
     Remedy.PASTED: "remove the value from the delivery, or change `rotation.trigger` to replace it",
     Remedy.CONFIRM: f"find out whose it is; if it is this key's, {RECORD} to confirm it",
-    Remedy.FREE_FIELD: "deliver to another key of a Secret, or remove this one; a Secret that keyturn did not make "
-    "needs the annotation keyturn.dev/allow with the name of the resource",
+    Remedy.FREE_FIELD: "deliver elsewhere, or free the place: remove its value or, if keyturn did not make the Secret, "
+    "annotate it with keyturn.dev/allow and the name of the resource",
     Remedy.KEEP_FIELD: "if the records are in another namespace, correct that; `adopt: {{secret: existing, a: UUID}}` "
     "keeps the secret",
     Remedy.MAKE_KEYS: "make the API keys in the control panel",
@@ -63,3 +63,8 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.REPORT: "this is a defect of keyturn: report it",
 }
 """A line per remedy. Braces are doubled, as in the other tables."""
+
+
+def by_itself(text: str) -> str:
+    """Return what was found without the advice to run again: an operator does."""
+    return text.replace("Run again.", "It is tried again.").replace("Run again ", "It is tried again ")

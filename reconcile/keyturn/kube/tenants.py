@@ -26,10 +26,7 @@ from keyturn.kube.resources import (
     Pool,
     SecretPlace,
 )
-from keyturn.targets.kubernetes import MANAGED
-
-ALLOW = "keyturn.dev/allow"
-"""Annotation of a Secret that keyturn did not make: the names of the ModelAccessKeys that may write to it."""
+from keyturn.targets.kubernetes import writable
 
 Name = tuple[str, str]
 """Namespace and name of an object."""
@@ -202,9 +199,10 @@ class Walls:
         for namespace, name in sorted(secrets_of(key)):
             if (namespace, name) not in self._around.secrets:
                 yield End(Reason.UNREADABLE, f"the Secret {name} could not be looked at")
-            elif not _ours(self._around.secrets[namespace, name], key.metadata.name):
-                why = f"the Secret {name} exists, and keyturn did not make it; its annotation {ALLOW} does not say "
-                yield End(Reason.FIELD_IN_USE, f"{why}{key.metadata.name!r}")
+            elif (found := self._around.secrets[namespace, name]) and not writable(
+                found.labels, found.annotations, key.metadata.name
+            ):
+                yield End(Reason.FIELD_IN_USE, f"the Secret {name} exists, and keyturn did not make it")
 
 
 def contested(
@@ -274,13 +272,6 @@ def _other(name: Name, key: KeyResource) -> str:
 def _uuids(key: KeyResource) -> tuple[str, ...]:
     found = key.spec.adopt or {}
     return tuple(str(found[slot]).lower() for slot in ("a", "b") if found.get(slot))
-
-
-def _ours(secret: SecretFacts | None, name: str) -> bool:
-    """Tell whether a key of this name may write to a Secret: there is none, we made it, or its owner says so."""
-    if secret is None or secret.labels.items() >= MANAGED.items():
-        return True
-    return name in (part.strip() for part in secret.annotations.get(ALLOW, "").split(","))
 
 
 def _rendered(prefix: str, namespace: str) -> str:

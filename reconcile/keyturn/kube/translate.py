@@ -137,8 +137,12 @@ class _Manifest:
         """Return the desired state. Raises ManifestError with all mistakes."""
         spec = self.account.spec
         entries = {id_of(key): self._entry(key) for key in keys}
-        namespaces = self.namespaces.union(key.metadata.namespace for key in keys)
-        targets: dict[str, object] = {name: self._secrets(name) for name in sorted(namespaces)}
+        writers: dict[str, dict[str, str]] = {name: {} for name in self.namespaces}
+        for key in keys:
+            writers.setdefault(key.metadata.namespace, {}).update(_writers(key))
+        targets: dict[str, object] = {
+            name: {**self._secrets(name), "writers": writers[name]} for name in sorted(writers)
+        }
         targets[RECORDS] = self._secrets(self.home)
         for target in self.account.spec.targets if isinstance(self.account, ClusterAccountResource) else ():
             targets[f"{OFFERED}{target.name}"] = {**target.settings, "type": target.type}
@@ -206,6 +210,11 @@ class _Manifest:
         if pool := pool_of(self.account, key):
             entry["pool"] = pool.model_dump()
         return entry
+
+
+def _writers(key: KeyResource) -> Iterable[tuple[str, str]]:
+    """Return for each place in a Secret whom its owner has to allow. No two keys have the same place."""
+    return ((f"{one.secret.name}#{one.secret.key}", key.metadata.name) for one in places(key) if one.secret)
 
 
 def _deliveries(key: KeyResource) -> Iterable[dict[str, str]]:

@@ -147,6 +147,7 @@ NOTES: Final[Mapping[str, Note]] = {
     "kubernetes.type": Note("kubernetes", "The Secrets of a Kubernetes cluster."),
     "kubernetes.address": Note("https://kubernetes.example.com:6443"),
     "kubernetes.namespace": Note("apps"),
+    "kubernetes.writers": Note({"checkout#API_KEY": "checkout-bot"}),
     "dotenv.type": Note("dotenv", "A directory of files."),
     "dotenv.root": Note("./secrets"),
     "dotenv.format": Note("json"),

@@ -47,6 +47,8 @@ RECORD = "keyturn.dev/record"
 PATH, SERIAL = "keyturn.dev/path", "keyturn.dev/serial"
 FOLDER = "keyturn.dev/folder"
 MANAGED = {"app.kubernetes.io/managed-by": "keyturn"}
+ALLOW = "keyturn.dev/allow"
+"""Annotation of a Secret that keyturn did not make: the names, separated by commas, for which it may be written."""
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _LONGEST = 253
@@ -66,6 +68,12 @@ class KubernetesSettings(TargetSettings):
         "credential is sent only there: it is that of the pod, or of the context of KUBECONFIG with this server.",
     )
     namespace: Namespace = Field(description="Namespace of the Secrets. A path is the name of a Secret in it.")
+    writers: dict[str, str] | None = Field(
+        default=None,
+        description="By `NAME#FIELD`: the name that the annotation `keyturn.dev/allow` of a Secret has to list before "
+        "this field is written, unless keyturn made the Secret. `keyturn operator` sets it. Default: each Secret may "
+        "be written.",
+    )
 
     def place(self, base: Path) -> Items:
         """Return all settings, with the address as an origin."""
@@ -104,6 +112,7 @@ class KubernetesTarget:
         )
         self._secrets = Secrets(self._server, context.name)
         self._namespace = settings.namespace
+        self._writers = settings.writers
         self._prepared: Prepared[Entry] = Prepared()
         self._lock = threading.Lock()
         self._seen: dict[str, tuple[str, str]] = {}
@@ -210,7 +219,22 @@ class KubernetesTarget:
         if entry.data is None:
             content = {"metadata": {"labels": MANAGED}, "type": OPAQUE, "data": data}
             return self._secrets.create(place, content, guard, dry=dry)
+        if secret:  # what is removed is exactly what keyturn wrote
+            self._permit(place, entry, field)
         return self._secrets.change(place, entry.version, {"data": data}, guard, dry=dry)
+
+    def _permit(self, place: Place, entry: Entry, field: str) -> None:
+        """Raise TargetMisfit if this Secret, at the version that is written over, is someone else's."""
+        if self._writers is None:
+            return
+        name = self._writers.get(f"{place.name}#{field}", "")
+        if not writable(entry.labels, entry.annotations, name):
+            raise TargetMisfit(
+                "keyturn did not make this Secret",
+                where=self._secrets.where(place),
+                evidence=f"its annotation {ALLOW} does not say {name!r}",
+                remedy="Its owner may write the annotation. Or deliver to another Secret.",
+            )
 
     def _held(self, entry: Entry, place: Place, field: str) -> Secret | None:
         """Return the secret in a field. Only Secrets without a meaning for Kubernetes itself are read and written."""
@@ -272,6 +296,13 @@ class KubernetesTarget:
     def _record(self, path: str) -> Place:
         check_path(path)
         return Place(self._namespace, f"keyturn-{_hash(path)}")
+
+
+def writable(labels: Mapping[str, str], annotations: Mapping[str, str], name: str) -> bool:
+    """Tell whether a Secret that exists may be written for this name: keyturn made it, or its owner says so."""
+    if labels.items() >= MANAGED.items():
+        return True
+    return bool(name) and name in (part.strip() for part in annotations.get(ALLOW, "").split(","))
 
 
 def _hash(path: str) -> str:

@@ -94,6 +94,7 @@ class Entry:
     version: str = ""
     data: Mapping[str, bytes] | None = field(default=None, repr=False)
     type: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     immutable: bool = False
     deleted: bool = False
@@ -136,6 +137,8 @@ class Secrets:
         folder = f"/api/v1/namespaces/{place.namespace}/secrets"
         answer = self._server.probe(action, Request("POST", folder, params, whole, guard=guard))
         if answer.status == HTTPStatus.FORBIDDEN and "NamespaceTerminating" not in answer.causes():
+            if self.read(place).data is not None:  # an apply would merge into one that appeared since the last look
+                return None
             params["fieldManager"] = f"{MANAGER}-{secrets.token_hex(4)}"
             answer = self._server.ask(action, Request("PATCH", _path(place), params, whole, APPLY, guard=guard))
         elif answer.status == HTTPStatus.FORBIDDEN:
@@ -225,6 +228,7 @@ def _entry(answer: Answer, action: Action, *, writing: bool = False) -> Entry:
             version=found.metadata.resource_version,
             data={name: base64.b64decode(value, validate=True) for name, value in found.data.items()},
             type=found.type,
+            labels=found.metadata.labels,
             annotations=found.metadata.annotations,
             immutable=found.immutable,
             deleted=found.metadata.deletion_timestamp is not None,
