@@ -68,14 +68,13 @@ def office(tmp_path: Path) -> Iterator[Office]:
 def proxy(office: Office) -> Iterator[str]:
     """Start LiteLLM's proxy as a shell does that reads the file; yield its URL."""
     port = free_port()
-    command = f'set -a; . "{office.file}"; exec "{INSTALLED}/bin/litellm" --config "{EXAMPLES}/litellm/config.yaml" --port {port}'
+    options = f'--config "{EXAMPLES}/litellm/config.yaml" --host 127.0.0.1 --port {port}'
+    command = f'set -a; . "{office.file}"; exec "{INSTALLED}/bin/litellm" {options}'
     environment = bare_environment(
         INFERENCE_BASE=f"{office.sandbox.url}/v1", LITELLM_LOCAL_MODEL_COST_MAP="True", HOME=str(office.folder)
     )
     log = (office.folder / "proxy.log").open("w")
-    process = subprocess.Popen(
-        ["/bin/sh", "-c", f"{command} --host 127.0.0.1"], env=environment, cwd=office.folder, stdout=log, stderr=log
-    )
+    process = subprocess.Popen(["/bin/sh", "-c", command], env=environment, cwd=office.folder, stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
 
     def ready() -> bool:

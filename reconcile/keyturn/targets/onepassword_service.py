@@ -33,10 +33,10 @@ from keyturn.targets.base import (
 from keyturn.targets.onepassword_item import split_field
 from keyturn.targets.origins import prefix_mistakes
 from keyturn.targets.places import TargetSettings
-from keyturn.targets.servers import Action
 
 if TYPE_CHECKING:
     from keyturn.targets.onepassword_account import Item, ItemField
+    from keyturn.targets.servers import Action
 
 VARIABLE = "OP_SERVICE_ACCOUNT_TOKEN"
 ID = r"^[a-z0-9]{26}$"
@@ -218,6 +218,8 @@ class ServiceAccountTarget(WithoutDocuments):
         return f"target {self._name}, {self._vault}/{path}"
 
     def _action(self, path: str, verb: str) -> Action:
+        from keyturn.targets.servers import Action
+
         remedy = "The service account needs read_items and write_items on the vault."
         return Action(self._where(path), f"{verb} this item", remedy)
 
