@@ -125,7 +125,7 @@ $(STAMP): .venv/.lock pyproject.toml
 .venv-nightly/n8n/.lock: tests/nightly/n8n/package-lock.json .venv-nightly/.lock
 	mkdir -p $(@D)
 	cp tests/nightly/n8n/package*.json $(@D)
-	cd $(@D) && npm ci --ignore-scripts --no-audit --no-fund
+	cd $(@D) && npm ci --ignore-scripts --legacy-peer-deps --no-audit --no-fund
 	touch $@
 
 .venv-3.%/.stamp: requirements/unit.txt pyproject.toml

@@ -1,12 +1,16 @@
-// What n8n does with a credential of DigitalOcean's node, by the node's own definition and n8n's own library: resolves
-// its header, sends its test request and a completion. `node ask.mjs CREDENTIALS-FILE URL`, in a folder with both.
-import { createRequire } from "node:module";
+// What n8n does with a credential of DigitalOcean's node, by the node's own definitions: fills in the header, sends the
+// credential's test request and a completion. `node ask.mjs CREDENTIALS-FILE URL`, in the folder where the node is
+// installed. n8n itself is not: its licence is no open-source one. An expression of n8n is JavaScript in double braces.
+import Module, { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 
+const load = Module._load;
+Module._load = (name, ...rest) => (name === "n8n-workflow" ? { NodeApiError: Error } : load(name, ...rest));
 const require = createRequire(`${process.cwd()}/`);
-const { Workflow } = require("n8n-workflow");
 const place = "@digitalocean/n8n-nodes-digitalocean-gradient-serverless-inference/dist";
-const { DigitalOceanServerlessInferenceApi } = require(`${place}/credentials/DigitalOceanServerlessInferenceApi.credentials.js`);
+const { DigitalOceanServerlessInferenceApi } = require(
+  `${place}/credentials/DigitalOceanServerlessInferenceApi.credentials.js`,
+);
 const { textOperations } = require(`${place}/nodes/ServerlessInference/TextDescription.js`);
 
 const [file, url] = process.argv.slice(2);
@@ -14,15 +18,12 @@ const [credential] = JSON.parse(readFileSync(file, "utf8"));
 const definition = new DigitalOceanServerlessInferenceApi();
 if (credential.type !== definition.name) throw new Error(`a credential of the type ${credential.type}`);
 const fields = definition.properties.map((property) => property.name);
-if (Object.keys(credential.data).some((name) => !fields.includes(name))) throw new Error(`its fields are ${fields}`);
+if (Object.keys(credential.data).join() !== fields.join()) throw new Error(`its fields are ${fields}`);
 
-const node = { id: "n", name: "n", type: "none", typeVersion: 1, position: [0, 0], parameters: {} };
-const nodeTypes = { getByNameAndVersion: () => ({ description: { properties: [] } }), getByName: () => undefined };
-const workflow = new Workflow({ id: "w", nodes: [node], connections: {}, active: false, nodeTypes });
-const resolved = (value) =>
-  workflow.expression.getSimpleParameterValue(node, value, "internal", { $credentials: credential.data }, undefined, "");
+const filled = (value) =>
+  value.replace(/^=/, "").replace(/\{\{(.*?)\}\}/g, (_, code) => Function("$credentials", `return ${code}`)(credential.data));
 const headers = { "content-type": "application/json" };
-for (const [name, value] of Object.entries(definition.authenticate.properties.headers)) headers[name] = resolved(value);
+for (const [name, value] of Object.entries(definition.authenticate.properties.headers)) headers[name] = filled(value);
 
 const here = (base) => base.replace("https://inference.do-ai.run", url);
 const { baseURL, url: tested } = definition.test.request;
