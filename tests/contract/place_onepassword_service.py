@@ -31,10 +31,10 @@ class ServiceAccountPlace:
         self.vault = new_identity()
         self.token = core.token({self.vault: "rw"})
 
-    def target(self, *, request: float = 10, **environment: str) -> ServiceAccountTarget:
-        """Return a new target, with this deadline for a call."""
-        known = {VARIABLE: self.token, **environment}
-        return ServiceAccountTarget(TargetContext("op", {"vault": self.vault}, known, request=request))
+    def target(self, token: str | None = None, *, request: float = 10) -> ServiceAccountTarget:
+        """Return a new target, with this token and this deadline for a call."""
+        environment = {VARIABLE: self.token if token is None else token}
+        return ServiceAccountTarget(TargetContext("op", {"vault": self.vault}, environment, request=request))
 
     def path(self) -> str:
         """Return the id of a fresh item."""

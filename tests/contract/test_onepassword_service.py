@@ -120,7 +120,7 @@ def test_an_item_that_is_not_there_is_an_error_and_never_absent(place: ServiceAc
 def test_a_service_account_that_may_only_read_is_found_before_a_secret_is_made(place: ServiceAccountPlace) -> None:
     """By the preflight, which says what to grant."""
     path = place.path()
-    reader = place.target(**{VARIABLE: place.core.token({place.vault: "r"})})
+    reader = place.target(place.core.token({place.vault: "r"}))
     assert reader.read(path, "KEY").secret is None
     with pytest.raises(TargetForbidden, match="read_items and write_items"):
         reader.preflight(path, "KEY")
@@ -233,7 +233,7 @@ def test_a_token_that_is_no_good_is_told(place: ServiceAccountPlace) -> None:
     path = place.path()
     for token in ("", "  ", "ops_nonsense"):
         with pytest.raises(CredentialError, match=VARIABLE) as refused:
-            place.target(**{VARIABLE: token}).read(path, "KEY")
+            place.target(token).read(path, "KEY")
         assert "nonsense" not in str(refused.value)
     target = place.target()
     target.read(path, "KEY")
