@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field
@@ -32,7 +33,7 @@ from keyturn.targets.base import (
 from keyturn.targets.digitalocean_server import Server
 from keyturn.targets.do_secrets_store import Entry, Store
 from keyturn.targets.documents import DOCUMENT, refuse_document
-from keyturn.targets.places import TargetSettings
+from keyturn.targets.places import Items, TargetSettings
 from keyturn.targets.prepared import Prepared
 
 PATH = "path"
@@ -50,6 +51,11 @@ class DoSecretsSettings(TargetSettings):
     preview: Literal[True] = Field(
         description="Has to be `true`: the service is not generally available, and its API may change."
     )
+
+    def store(self, base: Path) -> Items:
+        """Return the region."""
+        del base
+        return (("region", self.region),)
 
 
 class DoSecretsTarget(WithoutServer):
