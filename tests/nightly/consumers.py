@@ -22,6 +22,7 @@ EXAMPLES = ROOT / "examples/consumers"
 ASK = Path(__file__).parent / "n8n/ask.mjs"
 INSTALLED = ROOT / ".venv-nightly"
 """What `make nightly` has installed: LiteLLM, and in `n8n` the packages of Node."""
+pytestmark = pytest.mark.timeout(900)  # the proxy imports for 20 seconds of a whole core
 MANIFEST = """
 apiVersion: keyturn/v1
 name: nightly
@@ -85,7 +86,7 @@ def proxy(office: Office) -> Iterator[str]:
             return False
 
     try:
-        wait_until(ready, "the proxy", seconds=120)
+        wait_until(ready, "the proxy", seconds=300)
         yield url
     finally:
         process.terminate()
