@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ ASK = Path(__file__).parent / "n8n/ask.mjs"
 INSTALLED = ROOT / ".venv-nightly"
 """What `make nightly` has installed: LiteLLM, and in `n8n` the packages of Node."""
 pytestmark = pytest.mark.timeout(900)  # the proxy imports for 20 seconds of a whole core
+MASTER = f"sk-{secrets.token_hex(32)}"
 MANIFEST = """
 apiVersion: keyturn/v1
 name: nightly
@@ -72,7 +74,10 @@ def proxy(office: Office) -> Iterator[str]:
     options = f'--config "{EXAMPLES}/litellm/config.yaml" --host 127.0.0.1 --port {port}'
     command = f'set -a; . "{office.file}"; exec "{INSTALLED}/bin/litellm" {options}'
     environment = bare_environment(
-        INFERENCE_BASE=f"{office.sandbox.url}/v1", LITELLM_LOCAL_MODEL_COST_MAP="True", HOME=str(office.folder)
+        HOME=str(office.folder),
+        INFERENCE_BASE=f"{office.sandbox.url}/v1",
+        LITELLM_LOCAL_MODEL_COST_MAP="True",
+        LITELLM_MASTER_KEY=MASTER,
     )
     log = (office.folder / "proxy.log").open("w")
     process = subprocess.Popen(["/bin/sh", "-c", command], env=environment, cwd=office.folder, stdout=log, stderr=log)
@@ -97,7 +102,8 @@ def proxy(office: Office) -> Iterator[str]:
 def ask(url: str) -> tuple[int, str]:
     """Ask the proxy for a completion; return its status and the text."""
     body = {"model": "llama", "messages": [{"role": "user", "content": "ping"}]}
-    answer = httpx.post(f"{url}/v1/chat/completions", json=body, timeout=60)
+    headers = {"authorization": f"Bearer {MASTER}"}
+    answer = httpx.post(f"{url}/v1/chat/completions", json=body, headers=headers, timeout=60)
     return answer.status_code, answer.json()["choices"][0]["message"]["content"] if answer.is_success else ""
 
 
