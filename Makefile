@@ -42,7 +42,7 @@ prove: $(STAMP) ## the promise in figures: kills, consumers, faults, against a r
 	$(BIN)/python -m tests.real $(ARGS)
 
 nightly: $(STAMP) .venv-nightly/.lock .venv-nightly/n8n/.lock ## consumers that are too heavy for every run: LiteLLM, n8n (3 min with their install)
-	$(BIN)/python -m pytest tests/nightly/consumers.py $(ARGS)
+	$(BIN)/python -m pytest -o faulthandler_timeout=600 tests/nightly/consumers.py $(ARGS)
 
 fuzz: $(STAMP) ## the parsers of outside input with inputs made by chance, for SECONDS (600), from SEED (0) on
 	$(BIN)/python -m tests.fuzz
