@@ -166,6 +166,7 @@ def test_an_incomplete_list_is_an_error() -> None:
     cases = [
         (listed("a", meta={"page": 1, "pages": 1, "total": 2}), "1 of 2 secrets"),
         (listed("a", unavailable_regions=[REGION]), "could not ask this region"),
+        (reply(200, '{"secrets": []}', JSON), "not an answer"),
         (reply(200, "[]", JSON), "not an answer"),
         (reply(200, "<html>", {}), "not an answer"),
     ]
@@ -220,6 +221,19 @@ def test_a_secret_that_is_not_a_document_is_not_taken_for_one(place: DoSecretsPl
 
 
 # writes
+
+
+def test_a_secret_without_values_is_no_empty_one() -> None:
+    """Taken for one, the next write would replace all its values by our field."""
+    hidden = reply(200, json.dumps({"secret": "app", "region": REGION, "version": 3}), JSON)
+    for answer in (hidden, found(values=None)):
+        with RawServer(answer) as raw:
+            for use in (at(raw).read, at(raw).preflight):
+                with pytest.raises(TargetUnavailable, match="not an answer about secrets"):
+                    use("app", "KEY")
+            assert set(verbs(raw)) == {"GET"}
+    with RawServer(found(values={}), written(2)) as raw:
+        assert at(raw).write("app", "KEY", NEW, None, free) == "2"
 
 
 @pytest.mark.parametrize("status", [400, 409, 422])

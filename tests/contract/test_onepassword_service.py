@@ -25,7 +25,17 @@ from keyturn.targets.onepassword_service import VARIABLE, ServiceAccountTarget
 from tests.contract.place_onepassword_service import ServiceAccountPlace
 from tests.contract.test_documents import free
 from tests.support.connect_state import new_identity
-from tests.support.onepassword_core import CONFLICT, FORBIDDEN, LIMITED, Core, CoreError, played_by
+from tests.support.onepassword_core import (
+    ABSENT,
+    BAD_TOKEN,
+    CONFLICT,
+    FORBIDDEN,
+    LIMITED,
+    REVOKED,
+    Core,
+    CoreError,
+    played_by,
+)
 
 OLD, NEW = Secret("sk-do-old"), Secret("sk-do-new")
 PARTS: dict[str, Any] = {
@@ -89,14 +99,20 @@ def test_each_use_costs_one_read_and_one_write_at_most_and_lists_nothing(place: 
         assert place.core.calls == costs
 
 
-def test_a_section_may_be_named_by_its_label_or_its_id(place: ServiceAccountPlace) -> None:
-    """A label that two fields have is not guessed at; a section that is missing is told."""
+def test_a_field_has_one_name(place: ServiceAccountPlace) -> None:
+    """With its section if that has a name: two entries cannot name one place differently. A missing section is told."""
     path = place.core.item(place.vault, **PARTS)["id"]
     target = place.target()
-    assert target.read(path, "s2.KEY").secret == Secret("another")
+    assert target.read(path, "old.KEY").secret == Secret("another")
+    assert target.read(path, "s2.KEY").secret is None
     assert target.read(path, "username").secret == Secret("bot")
-    with pytest.raises(TargetMisfit, match=r"this item has 2 fields named KEY.*section\.label"):
+    with pytest.raises(TargetMisfit, match=r"the field KEY is in a section.*section\.label"):
         target.read(path, "KEY")
+    with pytest.raises(InputError, match=r"section\.label"):
+        target.read(path, ".username")
+    twice = place.core.item(place.vault, fields=[PARTS["fields"][0], PARTS["fields"][0] | {"id": "again"}])["id"]
+    with pytest.raises(TargetMisfit, match="this item has 2 fields named username"):
+        target.read(twice, "username")
     with pytest.raises(TargetMisfit, match="no section nowhere"):
         target.preflight(path, "nowhere.KEY")
     target.write(path, "api.TOKEN", NEW, None, free)
@@ -158,6 +174,10 @@ def test_changes_that_keep_being_faster_end_the_tries(place: ServiceAccountPlace
     ("failure", "kind", "ambiguous", "said"),
     [
         (CoreError(f"server error: sk-do-new {OLD.reveal()}"), TargetUnavailable, True, "the 1Password client failed"),
+        *(
+            (CoreError(f"connection reset while updating '{quoted}'"), TargetUnavailable, True, "the 1Password client")
+            for quoted in (CONFLICT, FORBIDDEN, LIMITED, ABSENT, REVOKED, BAD_TOKEN, "invalid user input")
+        ),
         (CoreError("request timeout"), TargetUnavailable, True, "the 1Password client failed"),
         (ValueError("sk-do-new"), TargetUnavailable, True, "the 1Password client failed"),
         (CoreError(LIMITED, "RateLimitExceeded"), TargetUnavailable, False, "the limit of requests"),

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Self, TypeVar
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from keyturn.core.errors import TargetMisfit, TargetUnavailable
 from keyturn.targets.base import Guard
@@ -36,8 +36,15 @@ class _Written(BaseModel):
 
 
 class _Secret(_Written):
-    values: dict[str, object] = {}
+    values: dict[str, object] | None = None
     delete_requested_at: str | None = None
+
+    @model_validator(mode="after")
+    def check_values(self) -> Self:
+        """Refuse a secret without values: taken for an empty one, it would be replaced by our field alone."""
+        if self.values is None and self.delete_requested_at is None:
+            raise ValueError("no values")
+        return self
 
 
 class _Listed(BaseModel):
@@ -46,13 +53,13 @@ class _Listed(BaseModel):
 
 
 class _Meta(BaseModel):
-    pages: int = 1
-    total: int = 0
+    pages: int
+    total: int
 
 
 class _Page(BaseModel):
     secrets: list[_Listed] | None = None
-    meta: _Meta = _Meta()
+    meta: _Meta
     unavailable_regions: list[str] | None = None
 
 
@@ -85,7 +92,7 @@ class Store:
         if answer.status == HTTPStatus.NOT_FOUND:
             return Entry()
         found = _parsed(_Secret, answer, action)
-        return Entry(found.values, found.version, found.delete_requested_at is not None)
+        return Entry(found.values or {}, found.version, found.delete_requested_at is not None)
 
     def create(self, secret: str, values: Mapping[str, object], guard: Guard) -> Entry | None:
         """Create a secret. Return None if there is one."""

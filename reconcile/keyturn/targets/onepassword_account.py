@@ -1,7 +1,8 @@
 """A 1Password service account: the vendor's client, with a deadline, and the errors for what it raises.
 
 The client's native core sends the requests, to the server that the token itself names. It reports failures as text
-without a status, so they are told apart by phrases of version 0.4. No text is repeated: it may quote an item.
+without a status, so they are told apart by how the texts of version 0.4 begin: further on, they may quote an item. Any
+other text means that it may have happened. No text is repeated.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Protocol
 
 from onepassword.client import Client
+from onepassword.errors import RateLimitExceededException
 from onepassword.types import ItemField as NewField
 from onepassword.types import ItemFieldType
 
@@ -22,13 +24,17 @@ from keyturn.core.secret import Secret
 from keyturn.targets.base import Guard
 from keyturn.targets.servers import Action
 
-CONFLICT = "conflict occurred"
+CONFLICT = "a conflict occurred on the server"
 """Another change of the vault was faster; nothing was changed."""
-_LIMITED = "rate limit"
-_FORBIDDEN = "permission"
-_ABSENT = "not found"
+_FORBIDDEN = "you don't have the right permissions"
+_ABSENT = "resource not found"
 _REFUSED = "invalid user input"
-_LOGIN = ("not authenticated", "service account token", "authentication error")
+_LOGIN = (
+    "you are not authenticated",
+    "invalid service account token",
+    "bad service account token",
+    "authentication error",
+)
 
 
 class ItemField(Protocol):
@@ -101,7 +107,7 @@ class Account:
         try:
             return asyncio.run(asyncio.wait_for(ask(client), self._request))
         except Exception as error:  # noqa: BLE001 - the client raises nothing more precise
-            if CONFLICT in str(error).lower():
+            if str(error).startswith(CONFLICT):
                 return None
             failure = self._failure(action, error, writing=guard is not None)
         raise failure
@@ -129,26 +135,26 @@ class Account:
 
     def _failure(self, action: Action, error: Exception, *, writing: bool) -> KeyturnError:
         """Return the error for what the client raised."""
-        said, failed, where = str(error).lower(), f"could not {action.doing}", action.where
-        if any(phrase in said for phrase in _LOGIN):
+        said, failed, where = str(error), f"could not {action.doing}", action.where
+        if said.startswith(_LOGIN):
             remedy = f"It has expired or was revoked: set a new one in {self._variable}."
             return CredentialError("1Password refuses this service account token", where=where, remedy=remedy)
-        if _LIMITED in said:
+        if isinstance(error, RateLimitExceededException):
             return TargetUnavailable(
                 f"{failed}: the limit of requests of this service account is used up",
                 where=where,
                 remedy="1Password counts them per hour and per day. Run again later.",
             )
-        if _FORBIDDEN in said:
+        if said.startswith(_FORBIDDEN):
             what = f"this service account may not {action.doing}"
             return TargetForbidden(what, where=where, remedy=action.remedy)
-        if _ABSENT in said:
+        if said.startswith(_ABSENT):
             return TargetMisfit(
                 "there is no such item for this service account",
                 where=where,
                 remedy=f"Check `vault` and the id of the item. {action.remedy}",
             )
-        if _REFUSED in said:
+        if said.startswith(_REFUSED):
             return TargetMisfit(f"{failed}: 1Password refuses its content", where=where)
         late = isinstance(error, TimeoutError)
         return TargetUnavailable(

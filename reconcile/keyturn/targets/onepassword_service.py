@@ -167,19 +167,22 @@ class ServiceAccountTarget(WithoutDocuments):
         return self._account.get(self._action(path, "read"), self._vault, path)
 
     def _find(self, item: Item, path: str, field: str) -> ItemField | None:
-        """Return the field with this name: its label, alone or after the label or the id of its section."""
+        """Return the field with this name, None if it is absent.
+
+        A field in a section with a name has the name `section.label`, any other one `label`: one place has one name.
+        """
         from keyturn.targets.onepassword_account import is_text
 
         titles = {section.id: section.title for section in item.sections}
 
-        def names(one: ItemField) -> set[str]:
-            section = one.section_id or ""
-            return {one.title, f"{section}.{one.title}", f"{titles.get(section, '')}.{one.title}"}
+        def name(one: ItemField) -> str:
+            section = titles.get(one.section_id or "")
+            return f"{section}.{one.title}" if section else one.title
 
-        found = [one for one in item.fields if field in names(one)]
-        if len(found) > 1:
+        found = [one for one in item.fields if name(one) == field]
+        if len(found) > 1 or (not found and any(one.title == field for one in item.fields)):
             raise TargetMisfit(
-                f"this item has {len(found)} fields named {field}",
+                f"this item has {len(found)} fields named {field}" if found else f"the field {field} is in a section",
                 where=self._where(path),
                 remedy="Use section.label as the field, or rename the others.",
             )
@@ -195,7 +198,7 @@ class ServiceAccountTarget(WithoutDocuments):
     def _section(self, item: Item, path: str, field: str) -> str | None:
         """Return the id of the section for a new field; None if it names none."""
         section = split_field(field)[0]
-        found = [one.id for one in item.sections if section in {one.title, one.id}]
+        found = [one.id for one in item.sections if section == one.title]
         if section and not found:
             raise TargetMisfit(
                 f"this item has no section {section}",
@@ -231,6 +234,6 @@ class ServiceAccountTarget(WithoutDocuments):
                 evidence="an id has 26 lower-case letters and digits",
                 remedy="The 1Password CLI shows it: op item get TITLE --format json.",
             )
-        if not field or not split_field(field)[1]:
+        if not field or field.startswith(".") or field.endswith("."):
             remedy = "Use label or section.label."
             raise InputError("a delivery to 1Password needs a field with a label", where=path, remedy=remedy)
