@@ -2,11 +2,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp
 # all but `all`, which names the distribution itself: a lock cannot hold that
-EXTRAS := aws dotenv onepassword pulumi run sandbox vault
+EXTRAS := aws dotenv onepassword onepassword-sdk pulumi run sandbox vault
 UNIT_EXTRAS := aws dotenv onepassword vault
 DEMO_EXTRAS := sandbox vault
 # each gets a lock of its own that a release ships; all of them together are requirements/runtime.txt
-RUNTIME_EXTRAS := aws dotenv onepassword pulumi run vault
+RUNTIME_EXTRAS := aws dotenv onepassword onepassword-sdk pulumi run vault
 PYTHONS := 3.11 3.12 3.13
 COMPILE = env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
   --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --annotation-style line
@@ -14,7 +14,7 @@ PYTEST := -m pytest -n 2 --dist loadscope
 PIP := -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit unit-all test coverage engine fuzz simulate decisions bench prove transcript transcript-kubernetes check generate site lock image release
+.PHONY: help demo unit unit-all test coverage engine fuzz simulate decisions bench prove nightly transcript transcript-kubernetes check generate site lock image release
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ engine: $(STAMP) ## the Pulumi engine for the tests, as `make test` builds it
 
 prove: $(STAMP) ## the promise in figures: kills, consumers, faults, against a real OpenBao and a real Kubernetes API server
 	$(BIN)/python -m tests.real $(ARGS)
+
+nightly: $(STAMP) .venv-nightly/.lock .venv-nightly/n8n/.lock ## consumers that are too heavy for every run: LiteLLM, n8n (3 min with their install)
+	$(BIN)/python -m pytest -o faulthandler_timeout=600 tests/nightly/consumers.py $(ARGS)
 
 fuzz: $(STAMP) ## the parsers of outside input with inputs made by chance, for SECONDS (600), from SEED (0) on
 	$(BIN)/python -m tests.fuzz
@@ -80,6 +83,7 @@ lock: $(STAMP) ## the locks again, from pyproject.toml and requirements/*.in
 	$(COMPILE) --constraint requirements/dev.txt --output-file requirements/build.txt requirements/build.in
 	$(COMPILE) $(DEMO_EXTRAS:%=--extra %) --constraint requirements/dev.txt \
 	  --output-file requirements/demo.txt pyproject.toml requirements/demo.in
+	$(COMPILE) --output-file requirements/nightly.txt requirements/nightly.in
 	for extra in $(RUNTIME_EXTRAS); do \
 	  $(COMPILE) --extra $$extra --constraint requirements/dev.txt \
 	    --output-file requirements/runtime-$$extra.txt pyproject.toml || exit 1; \
@@ -115,6 +119,16 @@ $(STAMP): .venv/.lock pyproject.toml
 .venv-demo/.stamp: requirements/demo.txt pyproject.toml
 	$(call environment,.venv-demo,$(PYTHON),$<)
 	$(call itself,.venv-demo)
+	touch $@
+
+.venv-nightly/.lock: requirements/nightly.txt
+	$(call environment,.venv-nightly,$(PYTHON),$<)
+	touch $@
+
+.venv-nightly/n8n/.lock: tests/nightly/n8n/package-lock.json .venv-nightly/.lock
+	mkdir -p $(@D)
+	cp tests/nightly/n8n/package*.json $(@D)
+	cd $(@D) && npm ci --ignore-scripts --legacy-peer-deps --no-audit --no-fund
 	touch $@
 
 .venv-3.%/.stamp: requirements/unit.txt pyproject.toml

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.support.moto import Moto
     from tests.support.openbao import OpenBao
 
-CREDENTIALS = ("AWS_", "BAO_", "DIGITALOCEAN_", "KEYTURN_", "KUBE", "OP_CONNECT_", "PULUMI_", "VAULT_")
+CREDENTIALS = ("AWS_", "BAO_", "DIGITALOCEAN_", "KEYTURN_", "KUBE", "OP_CONNECT_", "OP_SERVICE_", "PULUMI_", "VAULT_")
 CLUSTER = pytest.StashKey[Path | Exception]()
 """The program of the Kubernetes control plane, or why there is none."""
 

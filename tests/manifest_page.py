@@ -61,6 +61,9 @@ TITLES = {
     "vault": "`targets.NAME`, type `vault`",
     "vault.AuthSettings": "`targets.NAME.auth`, type `vault`",
     "aws-secrets-manager": "`targets.NAME`, type `aws-secrets-manager`",
+    "do-secrets": "`targets.NAME`, type `do-secrets`",
+    "onepassword": "`targets.NAME`, type `onepassword`",
+    "onepassword.AuthSettings": "`targets.NAME.auth`, type `onepassword`",
     "onepassword-connect": "`targets.NAME`, type `onepassword-connect`",
     "onepassword-connect.AuthSettings": "`targets.NAME.auth`, type `onepassword-connect`",
     "kubernetes": "`targets.NAME`, type `kubernetes`",
@@ -104,7 +107,7 @@ def _value(field: Json) -> str:
     if choices:
         return " or ".join(dict.fromkeys(_value(choice) for choice in choices))
     if "const" in field:
-        return f"`{field['const']}`"
+        return f"`{_flow(field['const'])}`"
     if "enum" in field:
         return ", ".join(f"`{word}`" for word in field["enum"])
     if "$ref" in field:

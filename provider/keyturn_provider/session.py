@@ -31,6 +31,7 @@ CONFIGURED = {
     "VAULT_ROLE_ID": "keyturn:vaultRoleId",
     "VAULT_SECRET_ID": "keyturn:vaultSecretId",
     "OP_CONNECT_TOKEN": "keyturn:opConnectToken",
+    "OP_SERVICE_ACCOUNT_TOKEN": "keyturn:opServiceAccountToken",
     "KEYTURN_RECORDS": "keyturn:records",
     "KEYTURN_POLICY": "keyturn:policy",
 }

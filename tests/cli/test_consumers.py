@@ -1,4 +1,4 @@
-"""What was delivered is what clients need: each program of `examples/consumers` reads it and gets a completion."""
+"""What was delivered is what clients need: each program of `examples/consumers` reads it and gets an answer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,15 @@ from tests.support.openbao import OpenBao
 from tests.support.process import bare_environment, run
 
 EXAMPLES = Path(__file__).parents[2] / "examples/consumers"
+ARGUMENTS = {"stdlib_from_dotenv.py": "secrets/report.env", "fal_from_do_secrets.py": "report-inference"}
+"""Of the programs that do not take the path."""
+PICTURE = "1 image/png"
+"""What the program with a fal model prints; the others print `pong`."""
 
 
 @dataclass
 class Office:
-    """The manifest with its four targets; what keyturn may, and what each consumer may: to read, and nothing else."""
+    """The manifest with its five targets; what keyturn may, and what each consumer may: to read, and nothing else."""
 
     folder: Path
     sandbox: Sandbox
@@ -41,7 +45,7 @@ class Office:
         """Return what each program prints, the error where it fails."""
         printed = {}
         for program, variables in self.consumers.items():
-            argument = "secrets/report.env" if "dotenv" in program else self.path
+            argument = ARGUMENTS.get(program, self.path)
             environment = bare_environment(INFERENCE_URL=self.sandbox.url, **variables)
             done = run([sys.executable, EXAMPLES / program, argument], env=environment, cwd=self.folder)
             printed[program] = done.stdout.strip() or done.stderr
@@ -80,6 +84,10 @@ def office(tmp_path: Path, openbao: OpenBao, moto: Moto) -> Iterator[Office]:
                     "OP_CONNECT_TOKEN": connect.token({vault: "r"}),
                 },
                 "stdlib_from_dotenv.py": {},
+                "fal_from_do_secrets.py": {
+                    "API_URL": sandbox.url,
+                    "DIGITALOCEAN_TOKEN": sandbox.add_token(scopes=["security:read"]).value,
+                },
             },
         )
 
@@ -87,18 +95,19 @@ def office(tmp_path: Path, openbao: OpenBao, moto: Moto) -> Iterator[Office]:
 def test_every_program_is_run() -> None:
     """None of the folder is left out, and the list in the README is complete."""
     programs = {file.name for file in EXAMPLES.glob("*.py")}
-    assert len(programs) == 4
+    assert len(programs) == 5
     assert all(f"`{program} " in (EXAMPLES / "README.md").read_text() for program in programs)
 
 
 def test_every_consumer_gets_a_completion_before_and_after_a_rotation(office: Office) -> None:
-    """From Vault, AWS, 1Password and a file, with the right to read alone; the new secret as well as the first."""
+    """From all five targets, with the right to read alone; the new secret as well as the first."""
     office.sandbox.panel_create("report-bot")
     office.keyturn("apply", "--yes")
     assert {file.name for file in EXAMPLES.glob("*.py")} == office.consumers.keys()
-    assert office.answers() == dict.fromkeys(office.consumers, "pong")
+    expected = {**dict.fromkeys(office.consumers, "pong"), "fal_from_do_secrets.py": PICTURE}
+    assert office.answers() == expected
     office.keyturn("rotate", "report-bot", "--yes", "--format", "json")
-    assert office.answers() == dict.fromkeys(office.consumers, "pong")
+    assert office.answers() == expected
     died = [secret.died_at for secret in office.sandbox.state.secrets.values()]
     assert [died_at is None for died_at in died] == [False, False, True]
 

@@ -44,6 +44,7 @@ MODEL: Final = {
     "images": "openai-gpt-image-1",
     "invoke": "fal-ai/flux/schnell",
 }
+REGION: Final = "nyc3"
 MANY: Final = 12
 FEW: Final = 2
 
@@ -165,11 +166,24 @@ class Explorer:
         names = {parameter.name for parameter in case.operation.path_parameters}
         if "uuid" in names:
             case.path_parameters = {"uuid": self._sandbox.panel_create("bot").uuid}
+        if "secret" in names:
+            case.path_parameters = {"secret": self._stored()}
+            case.query = {**(case.query or {}), "region": REGION}
+            if isinstance(case.body, dict):
+                case.body |= {"region": REGION, "version": 1, "values": {"KEY": "x"}}
         if "request_id" in names:
             case.path_parameters = {"request_id": self._job}
         if name in MODEL and isinstance(case.body, dict):
             case.body["model_id" if name == "invoke" else "model"] = MODEL[name]
             case.body.pop("stream", None)
+
+    def _stored(self) -> str:
+        """Make a secret of Secrets Manager, and return its name."""
+        name = f"s{len(self._sandbox.state.stored)}"
+        body = {"name": name, "region": REGION, "values": {}}
+        headers = {"authorization": f"Bearer {self._token}"}
+        self._session.post(f"{self._sandbox.url}/v2/security/secrets", json=body, headers=headers, timeout=10)
+        return name
 
     def _credential(self, case: AnyCase, who: str) -> dict[str, str]:
         right = self._secret if case.path.startswith("/v1/") else self._token

@@ -12,10 +12,12 @@ from tests.cluster.control_plane import Cluster
 from tests.contract import (
     place_aws,
     place_custom,
+    place_do_secrets,
     place_dotenv,
     place_kubernetes,
     place_local,
     place_onepassword,
+    place_onepassword_service,
     place_vault,
 )
 from tests.contract.places import DeliveryPlace, DocumentPlace, Opener
@@ -25,20 +27,23 @@ from tests.support.table import note
 
 DELIVERIES: Mapping[str, Opener] = {
     "aws-secrets-manager": place_aws.place,
+    "do-secrets": place_do_secrets.place,
     "dotenv": place_dotenv.dotenv,
     "dotenv-json": place_dotenv.json_files,
     "dotenv-shell": place_dotenv.shell,
     "json-directory": place_custom.deliveries,
     "kubernetes": place_kubernetes.deliveries,
+    "onepassword": place_onepassword_service.deliveries,
     "onepassword-connect": place_onepassword.deliveries,
     "vault": place_vault.deliveries,
 }
-FENCED = ("aws-secrets-manager", "dotenv", "dotenv-json", "dotenv-shell", "kubernetes", "vault")
+FENCED = ("aws-secrets-manager", "do-secrets", "dotenv", "dotenv-json", "dotenv-shell", "kubernetes", "vault")
 """Those of them that compare and set."""
-PREPARED = ("kubernetes", "vault")
+PREPARED = ("do-secrets", "kubernetes", "vault")
 """Those of them that write over what a preflight has seen, without another read."""
 DOCUMENTS: Mapping[str, Opener] = {
     "aws-secrets-manager": place_aws.place,
+    "do-secrets": place_do_secrets.place,
     "dotenv": place_dotenv.dotenv,
     "kubernetes": place_kubernetes.documents,
     "local": place_local.documents,

@@ -17,7 +17,7 @@ FIELD = "MODEL_ACCESS_KEY"
 OLD = Secret("sk-do-old-" + "o" * 54)
 NEW = Secret("sk-do-new-" + "n" * 54)
 FOREIGN = "sk-do-foreign-" + "f" * 50
-BUILT_IN = {"aws-secrets-manager", "dotenv", "kubernetes", "onepassword-connect", "vault"}
+BUILT_IN = {"aws-secrets-manager", "do-secrets", "dotenv", "kubernetes", "onepassword", "onepassword-connect", "vault"}
 """The kinds of target whose versions have to tell two places apart; one of a package of its own may have none."""
 
 

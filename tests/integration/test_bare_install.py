@@ -43,8 +43,13 @@ TARGETS = {
     "aws-secrets-manager": "region: eu-central-1",
     "onepassword-connect": f"host: '{SERVER}', vault: v",
     "dotenv": "root: .",
+    "onepassword": "vault: abcdefghijklmnopqrstuvwxyz",
 }
-EXTRAS = {"aws-secrets-manager": "aws", "onepassword-connect": "onepassword"}
+EXTRAS = {
+    "aws-secrets-manager": "aws",
+    "onepassword": "onepassword-sdk",
+    "onepassword-connect": "onepassword",
+}
 """Of the kinds of target whose extra has another name."""
 COMMANDS = [(kind, ("plan",)) for kind in TARGETS] + [("vault", ("apply", "--yes")), ("vault", ("status",))]
 

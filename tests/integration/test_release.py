@@ -35,7 +35,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_release_is_whole(dist: Path) -> None:
     """Every file has its sum; the lock of each extra names our own files by their hash; the bill names each library."""
     names = {path.name for path in dist.iterdir()}
-    extras = {"", "-aws", "-dotenv", "-onepassword", "-pulumi", "-run", "-vault"}
+    extras = {"", "-aws", "-dotenv", "-onepassword", "-onepassword-sdk", "-pulumi", "-run", "-vault"}
     bill = f"keyturn-{VERSION}.cdx.json"
     sdist = f"keyturn-{VERSION}.tar.gz"
     assert names == {WHEEL, sdist, bill, "SHA256SUMS"} | {f"requirements{extra}.txt" for extra in extras}

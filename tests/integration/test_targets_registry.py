@@ -20,6 +20,7 @@ import pytest
             {"host": "http://[::1]", "vault": "v"},
             {"OP_CONNECT_HOST": "http://[::1]"},
         ),
+        ("onepassword", "onepassword", "onepassword-sdk", {"vault": "a" * 26}, {}),
     ],
 )
 def test_without_its_library_a_target_s_settings_are_known_and_the_extra_is_named(

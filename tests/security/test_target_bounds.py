@@ -48,7 +48,7 @@ def test_the_deadline_is_for_the_whole_answer(vendor: str, head: str) -> None:
         target = VENDORS[vendor](server.url, SECONDS)
         began = time.monotonic()
         with pytest.raises(TargetUnavailable, match=rf"no answer within {SECONDS:g} s") as caught:
-            target.read("apps/x", "KEY")
+            target.read("app", "KEY")
         assert time.monotonic() - began < 20  # without a deadline: for ever
         assert not caught.value.ambiguous
         target.close()
@@ -70,7 +70,7 @@ def test_no_more_than_eight_mebibytes_are_read(vendor: str, *, length: bool) -> 
     with server:
         target = VENDORS[vendor](server.url, 20)
         with pytest.raises(TargetUnavailable, match="the answer is larger than 8 MiB"):
-            target.read("apps/x", "KEY")
+            target.read("app", "KEY")
         target.close()
     assert sent[0] < 4 * BODY_LIMIT  # what the buffers of the kernel hold is sent, but not read
 
@@ -83,7 +83,7 @@ def test_a_compressed_answer_is_not_unpacked(vendor: str) -> None:
     with RawServer(reply(200, body, {"Content-Encoding": "gzip", "Connection": "close"})) as server:
         target = VENDORS[vendor](server.url, 5)
         with pytest.raises(TargetUnavailable, match="the answer is compressed"):
-            target.read("apps/x", "KEY")
+            target.read("app", "KEY")
         target.close()
         assert all(b"\r\naccept-encoding: identity\r\n" in request.lower() for request in server.requests)
 
@@ -95,7 +95,7 @@ from tests.security.vendors import VENDORS
 for name, vendor in VENDORS.items():
     target = vendor(sys.argv[1], 20.0)
     try:
-        target.read("apps/x", "KEY")
+        target.read("app", "KEY")
     except Exception as error:
         print(name, type(error).__name__)
 # Not ru_maxrss, which includes the size of the process that started this one.
@@ -105,7 +105,7 @@ print(int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0
 
 @pytest.mark.finding("M4", before="2.9 GiB and more", now="under 300 MB")
 def test_the_memory_that_an_endless_answer_takes() -> None:
-    """All three clients one after the other in a process of their own."""
+    """All clients one after the other in a process of their own."""
 
     def stream(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from keyturn.core.secret import Secret
 from keyturn.targets.aws import AwsTarget
 from keyturn.targets.base import Target, TargetContext, unguarded
+from keyturn.targets.do_secrets import DoSecretsTarget
 from keyturn.targets.onepassword import OnePasswordTarget
 from keyturn.targets.vault import VaultTarget
 
@@ -41,16 +42,27 @@ def aws(address: str, request: float) -> Target:
     return AwsTarget(_context(request, environment, create=True))
 
 
-VENDORS: Mapping[str, Callable[[str, float], Target]] = {"vault": vault, "connect": connect, "aws": aws}
+def digitalocean(address: str, request: float) -> Target:
+    """DigitalOcean Secrets Manager at this address. `request` is the deadline in seconds."""
+    environment = {"KEYTURN_API_URL": address, "DIGITALOCEAN_TOKEN": "dop_v1_of-the-tests"}
+    return DoSecretsTarget(_context(request, environment, region="nyc3", preview=True))
+
+
+VENDORS: Mapping[str, Callable[[str, float], Target]] = {
+    "vault": vault,
+    "connect": connect,
+    "aws": aws,
+    "digitalocean": digitalocean,
+}
 
 
 def uses(target: Target) -> Mapping[str, Callable[[], object]]:
     """Return every use of a target that sends requests."""
     found: dict[str, Callable[[], object]] = {
-        "read": lambda: target.read("apps/x", "KEY"),
-        "write": lambda: target.write("apps/x", "KEY", NEW, None, unguarded),
-        "remove": lambda: target.remove("apps/x", "KEY", NEW, unguarded),
-        "preflight": lambda: target.preflight("apps/x", "KEY"),
+        "read": lambda: target.read("app", "KEY"),
+        "write": lambda: target.write("app", "KEY", NEW, None, unguarded),
+        "remove": lambda: target.remove("app", "KEY", NEW, unguarded),
+        "preflight": lambda: target.preflight("app", "KEY"),
     }
     if target.capabilities.documents:
         found |= {

@@ -17,10 +17,16 @@ from tests import checks, wings
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (ROOT / "requirements/dev.txt").read_text()
-SMALLER = [path.read_text() for path in sorted((ROOT / "requirements").glob("*.txt")) if path.name != "dev.txt"]
+NIGHTLY = (ROOT / "requirements/nightly.txt").read_text()
+"""Servers of others, which keyturn's own environment does not have."""
+SMALLER = [
+    path.read_text()
+    for path in sorted((ROOT / "requirements").glob("*.txt"))
+    if path.name not in {"dev.txt", "nightly.txt"}
+]
 PIN = re.compile(r"^([a-z0-9][a-z0-9.-]*)==([^ ]+) \\$", re.MULTILINE)
 PINS = dict(PIN.findall(LOCK))
-NAMES = {"dotenv": "python-dotenv", "yaml": "pyyaml"}
+NAMES = {"dotenv": "python-dotenv", "onepassword": "onepassword-sdk", "yaml": "pyyaml"}
 """Modules that are called otherwise than what brings them."""
 BROUGHT = {
     "botocore": "by boto3, whose errors it holds",
@@ -45,7 +51,7 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert {keyturn.__version__, version("keyturn"), PROJECT["version"]} == {released[0]}
 
 
-@pytest.mark.parametrize("lock", [LOCK, *SMALLER], ids=["dev", *map(str, range(len(SMALLER)))])
+@pytest.mark.parametrize("lock", [LOCK, NIGHTLY, *SMALLER], ids=["dev", "nightly", *map(str, range(len(SMALLER)))])
 def test_a_lock_names_no_place_to_download_from_and_has_hashes(lock: str) -> None:
     """Which index to use is for who installs to say; an installer can refuse all but the files that were locked."""
     assert "://" not in lock
@@ -57,7 +63,7 @@ def test_a_lock_names_no_place_to_download_from_and_has_hashes(lock: str) -> Non
 
 def test_the_smaller_locks_are_parts_of_the_one() -> None:
     """The demo, the other Pythons and a release run what the tests ran."""
-    assert len(SMALLER) == 10
+    assert len(SMALLER) == 11
     for lock in SMALLER:
         assert dict(PIN.findall(lock)).items() <= PINS.items()
 

@@ -206,6 +206,7 @@ CREDENTIALS: Properties = {
         "vaultRoleId": "The role of an AppRole login",
         "vaultSecretId": "The secret of an AppRole login",
         "opConnectToken": "The token of 1Password Connect",
+        "opServiceAccountToken": "The token of a 1Password service account",
     }.items()
 }
 

@@ -21,9 +21,9 @@ from keyturn.kube.account import Setting
 from keyturn.kube.operator import Connection, Operator
 from keyturn.kube.remedies import by_itself
 from keyturn.live.digitalocean.budget import uptime
-from keyturn.live.live_world import TOKENS
 from keyturn.report.documents import StatusDocument
 from keyturn.targets import kubernetes_login
+from keyturn.targets.digitalocean_server import TOKENS
 from keyturn.targets.files import read_small
 from keyturn.targets.kubernetes_server import Endpoint, Server
 from keyturn.targets.origins import proxy_for

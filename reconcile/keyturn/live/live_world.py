@@ -37,11 +37,10 @@ from keyturn.live.notebook import Notebook
 from keyturn.live.open_targets import Targets
 from keyturn.live.signatures import Signatures
 from keyturn.targets.base import proxy_for
+from keyturn.targets.digitalocean_server import API, TOKENS
 
 Hear = Callable[[Progress], None]
 
-TOKENS = ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN")
-API = ("KEYTURN_API_URL", "https://api.digitalocean.com")
 BLOCKED_SECONDS = 10.0
 """Seconds for which one answer about the account's balance is used for all keys."""
 INFERENCE = ("KEYTURN_INFERENCE_URL", "https://inference.do-ai.run")

@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from keyturn.sandbox import secrets_manager
 from keyturn.sandbox.admin import admin_routes
 from keyturn.sandbox.control import KEYS_PATH
 from keyturn.sandbox.guard import Guard, TooLarge, body_of, too_large
@@ -47,6 +48,7 @@ def application(service: Service) -> Starlette:
         ("PUT", f"{KEYS_PATH}/{{subject}}/regenerate", "regenerate"),
         ("GET", "/v2/account", "account"),
         ("GET", "/v2/customers/my/prepayment_status", "prepayment"),
+        *secrets_manager.ROUTES,
         ("GET", "/v1/models", "models"),
         ("POST", "/v1/chat/completions", "chat"),
         ("POST", "/v1/responses", "responses"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 from urllib.parse import urlencode
 
+from keyturn.sandbox import secrets_manager
 from keyturn.sandbox import state as account
 from keyturn.sandbox.settings import Settings
 from keyturn.sandbox.state import Key, State, Token
@@ -21,6 +22,7 @@ _NEEDS: Final = {
     "delete": "genai:delete",
     "account": "account:read",
     "prepayment": "billing:read",
+    **secrets_manager.NEEDS,
 }
 GONE: Final = Answer(
     410,
@@ -43,10 +45,10 @@ def answer(state: State, settings: Settings, call: Call, now: float) -> tuple[St
         return state, control_error(404, "The resource you were accessing could not be found.")
     if _NEEDS[call.op] not in token.scopes:
         return state, control_error(403, "You are not authorized to perform this operation")
-    if call.op == "account":
-        return state, _account(token)
-    if call.op == "prepayment":
-        return state, _prepayment(settings)
+    if call.op in secrets_manager.NEEDS:
+        return secrets_manager.answer(state, settings, call, now, token)
+    if call.op in {"account", "prepayment"}:
+        return state, _account(token) if call.op == "account" else _prepayment(settings)
     if call.op == "list":
         return state, _list(state, call, token)
     if call.op == "create":

@@ -14,7 +14,7 @@ from keyturn.sandbox.settings import is_seconds
 from keyturn.sandbox.wire import CONTROL_OPS, INFERENCE_OPS, Answer, Reply, render
 
 ANY: Final = "*"
-OF_NO_KEY: Final = frozenset({"list", "create", "account", "prepayment"})
+OF_NO_KEY: Final = frozenset({"list", "create", "account", "prepayment", "secret-list", "secret-create"})
 """Operations that are about no single key."""
 OPS: Final = (*CONTROL_OPS, *INFERENCE_OPS, ANY)
 KINDS: Final = (

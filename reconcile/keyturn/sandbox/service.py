@@ -305,6 +305,10 @@ class Service:
                 "late": [{"due": late.due, "n": late.n, "op": late.call.op} for late in self._pending],
                 "tokens": [{**asdict(token), "scopes": sorted(token.scopes)} for token in state.tokens.values()],
                 "keys": [asdict(key) for key in state.keys.values()],
+                "stored": [
+                    {"team": team, "region": region, "name": name, **asdict(stored)}
+                    for (team, region, name), stored in state.stored.items()
+                ],
                 "secrets": [
                     {
                         "index": index,

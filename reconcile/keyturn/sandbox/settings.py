@@ -33,6 +33,7 @@ class Settings:
     inside_vpc: whether callers count as inside the VPC of a bound key.
     tier_denied: models that are listed but refused (403), because the account's tier does not include them.
     retired: models that are no longer listed and answer 404.
+    unavailable_regions: regions whose secrets cannot be reached: 503, and the list of secrets names them instead.
     secret_prefix: `sk-do-` or `doo_v1_`, the two formats of real secrets, or `mixed`: both, and a regenerate
         gives the other one. Whether a real regenerate keeps the format is not known.
     openai_errors: whether errors of inference are `{"error": {…}}`, instead of the documented `{"id", "message"}`.
@@ -51,12 +52,13 @@ class Settings:
     inside_vpc: bool = False
     tier_denied: tuple[str, ...] = ()
     retired: tuple[str, ...] = ()
+    unavailable_regions: tuple[str, ...] = ()
     secret_prefix: str = OLDER
     openai_errors: bool = False
 
     def __post_init__(self) -> None:
         """Raise ValueError with the field and the expected value. Models may be given as a list."""
-        for name in ("tier_denied", "retired"):
+        for name in ("tier_denied", "retired", "unavailable_regions"):
             if isinstance(given := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(given))
         for name, (right, holds) in _RULES.items():
@@ -89,6 +91,10 @@ def _is_models(value: object) -> bool:
     return isinstance(value, tuple) and all(isinstance(name, str) and name in MODELS for name in value)
 
 
+def _is_texts(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(name, str) for name in value)
+
+
 def _is_count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
@@ -111,6 +117,7 @@ _RULES: Final[dict[str, tuple[str, Callable[[object], bool]]]] = {
     "inside_vpc": _FLAG,
     "tier_denied": _MODELS,
     "retired": _MODELS,
+    "unavailable_regions": ("a list of regions", _is_texts),
     "secret_prefix": (f"one of {', '.join(PREFIXES)}", lambda value: value in PREFIXES),
     "openai_errors": _FLAG,
 }

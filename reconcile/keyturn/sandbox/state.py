@@ -14,7 +14,18 @@ from typing import Final
 
 TEAM: Final = "sandbox"
 USUAL: Final = frozenset(
-    {"genai:read", "genai:create", "genai:update", "genai:delete", "account:read", "inference:query"}
+    {
+        "genai:read",
+        "genai:create",
+        "genai:update",
+        "genai:delete",
+        "account:read",
+        "inference:query",
+        "security:read",
+        "security:create",
+        "security:update",
+        "security:delete",
+    }
 )
 """The default scopes of a token: all except the balance, which most real tokens cannot read."""
 SCOPES: Final = USUAL | {"billing:read"}
@@ -95,8 +106,22 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Stored:
+    """A secret of Secrets Manager. `deleted_at` is set once its deletion was requested."""
+
+    values: Mapping[str, str] = field(repr=False)
+    version: int
+    created_at: float
+    updated_at: float
+    deleted_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class State:
-    """The whole account. Keys are in the order of creation, including deleted ones."""
+    """The whole account. Keys are in the order of creation, including deleted ones.
+
+    `stored` has the secrets of Secrets Manager by team, region and name.
+    """
 
     seed: str = field(repr=False)
     drawn: int = 0
@@ -104,6 +129,7 @@ class State:
     secrets: Mapping[str, Minted] = field(default_factory=dict, repr=False)
     tokens: Mapping[str, Token] = field(default_factory=dict, repr=False)
     jobs: Mapping[str, Job] = field(default_factory=dict)
+    stored: Mapping[tuple[str, str, str], Stored] = field(default_factory=dict, repr=False)
 
     def key(self, uuid: str, team: str | None = None) -> Key | None:
         """Return the key with this uuid, unless it is deleted or belongs to another team."""

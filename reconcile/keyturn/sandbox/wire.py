@@ -10,7 +10,8 @@ from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Final
 
-CONTROL_OPS: Final = ("list", "create", "rename", "regenerate", "delete", "account", "prepayment")
+SECRET_OPS: Final = ("secret-list", "secret-create", "secret-read", "secret-update", "secret-delete")
+CONTROL_OPS: Final = ("list", "create", "rename", "regenerate", "delete", "account", "prepayment", *SECRET_OPS)
 INFERENCE_OPS: Final = ("models", "chat", "responses", "images", "invoke", "invoke-status")
 MUTATING: Final = frozenset({"create", "rename", "regenerate", "delete"})
 
@@ -64,7 +65,9 @@ class Reply:
 
 
 def render(answer: Answer) -> Reply:
-    """Write an answer as JSON bytes."""
+    """Write an answer as JSON bytes; one without content has none."""
+    if answer.status == HTTPStatus.NO_CONTENT:
+        return Reply(answer.status, b"", answer.headers)
     headers = {"content-type": "application/json", **answer.headers}
     return Reply(answer.status, json.dumps(answer.body).encode(), headers)
 

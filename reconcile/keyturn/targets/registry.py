@@ -16,7 +16,13 @@ from keyturn.targets.base import Capabilities, Target, TargetContext
 
 GROUP = "keyturn.targets"
 
-EXTRAS = {"hvac": "vault", "boto3": "aws", "onepasswordconnectsdk": "onepassword", "dotenv": "dotenv"}
+EXTRAS = {
+    "hvac": "vault",
+    "boto3": "aws",
+    "onepassword": "onepassword-sdk",
+    "onepasswordconnectsdk": "onepassword",
+    "dotenv": "dotenv",
+}
 """The library that a target imports, and the extra of keyturn that installs it."""
 
 
