@@ -3,6 +3,8 @@
 - the wheel and the source distribution;
 - `requirements-EXTRA.txt` and `requirements.txt`: keyturn itself and every library of that extra, or of all that run in
   production, each with its hashes;
+- `pulumi-resource-keyturn-vVERSION-OS-ARCH.tar.gz`, the Pulumi plugin: the wheel, its lock, and what starts it. The
+  language host of Python installs it, so these archives are the same for each OS and architecture;
 - a bill of materials (CycloneDX, JSON);
 - `SHA256SUMS` of all of them.
 
@@ -11,7 +13,9 @@ Nothing in them depends on the machine, the folder or the time: SOURCE_DATE_EPOC
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import io
 import os
 import shutil
 import subprocess
@@ -28,6 +32,9 @@ ROOT = Path(__file__).parent.parent
 SUMS = "SHA256SUMS"
 MASKS = (0o022, 0o077)
 """The umask of each build: the modes of the files that it reads differ, and what it makes must not."""
+
+
+MACHINES = ("darwin-amd64", "darwin-arm64", "linux-amd64", "linux-arm64")
 
 
 class Failed(Exception):
@@ -57,6 +64,22 @@ def lock_of(lock: str, version: str, own: Sequence[str]) -> str:
     return lock + " \\\n    ".join([f"keyturn=={version}", *(f"--hash=sha256:{one}" for one in sorted(own))]) + "\n"
 
 
+def archive_of_plugin(source: Path, out: Path, version: str, epoch: int) -> None:
+    """Write the archives of the Pulumi plugin, with `epoch` (Unix seconds) as the time of all that is in them."""
+    wheel = out / f"keyturn-{version}-py3-none-any.whl"
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    lock = (source / "requirements/runtime.txt").read_text() + f"./{wheel.name} --hash=sha256:{digest}\n"
+    files = {name: (source / name).read_bytes() for name in ("PulumiPlugin.yaml", "__main__.py")}
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=epoch) as file, tarfile.open(fileobj=file, mode="w") as archive:
+        for name, content in {**files, "requirements.txt": lock.encode(), wheel.name: wheel.read_bytes()}.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime = len(content), epoch
+            archive.addfile(entry, io.BytesIO(content))
+    for machine in MACHINES:
+        (out / f"pulumi-resource-keyturn-v{version}-{machine}.tar.gz").write_bytes(packed.getvalue())
+
+
 def _build(work: Path, mask: int) -> Path:
     source, out = work / "source", work / "out"
     before = os.umask(mask)
@@ -74,6 +97,7 @@ def _build(work: Path, mask: int) -> Path:
         for lock in sorted((source / "requirements").glob("runtime*.txt")):
             name = lock.name.replace("runtime", "requirements")
             (out / name).write_text(lock_of(lock.read_text(), version, list(own)))
+        archive_of_plugin(source, out, version, int(epoch))
         bill = str(out / f"keyturn-{version}.cdx.json")
         reproducible = ("--output-reproducible", "--output-format", "JSON", "--output-file", bill)
         locked = ("--pyproject", "pyproject.toml", "requirements/runtime.txt")

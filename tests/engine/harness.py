@@ -39,7 +39,7 @@ import pathlib
 
 import pulumi
 
-from pulumi_keyturn import ModelAccessKey, SmokeCheck
+from pulumi_keyturn.dynamic import ModelAccessKey, SmokeCheck
 
 data = json.loads(pathlib.Path("data.json").read_text())
 """
@@ -124,6 +124,10 @@ class Site:
     def up(self, program: Program, *arguments: str) -> None:
         """Run `pulumi up` without a preview; fails the test where the up does."""
         self._done(*UP, *arguments, program=program)
+
+    def run_up(self, program: Program) -> subprocess.CompletedProcess[str]:
+        """Run `pulumi up` without a preview, whatever comes of it."""
+        return self._run(*UP, program=program)
 
     def preview(self, program: Program) -> dict[str, int]:
         """Run `pulumi preview`; return how many resources it would change, by kind of change."""

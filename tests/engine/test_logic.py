@@ -29,7 +29,7 @@ from keyturn.core.world import Held
 from keyturn_provider import inputs, messages, state
 from keyturn_provider.remedies import REMEDIES, remedy
 from keyturn_provider.session import Uniqueness, family
-from pulumi_keyturn import ModelAccessKey
+from pulumi_keyturn.dynamic import ModelAccessKey
 from pulumi_keyturn.provider import KeyProvider, SmokeCheckProvider, one_paragraph
 from tests.support.process import run
 

