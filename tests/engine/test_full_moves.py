@@ -80,9 +80,6 @@ def test_an_unchanged_program_goes_on_with_the_sdk(site: Site, before: str) -> N
     assert key["id"] == "chat.dev.chat-bot"
     assert site.resources() == {}
     assert site.preview(program) == {"same": 2}
-    site.configure("rotate", "today", "--plaintext")
-    site.up(program)
-    assert site.mutations() == ["regenerate"]
     site.destroy()
     assert site.mutations() == []
     assert site.leaks() == []
