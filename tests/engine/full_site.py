@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from keyturn_provider.plugin import words
-from tests.engine.harness import LONGEST, Program, Site
+from tests.engine.harness import Program, Site
 from tests.engine.languages import NODE
-from tests.support.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,13 +72,6 @@ class FullSite(Site):
         """Run `pulumi import`."""
         options = ("--yes", "--skip-preview", "--generate-code=false", "--protect=false")
         self._done("import", kind, resource, name, *options)
-
-    def package_schema(self, plugin: Path) -> str:
-        """Run `pulumi package get-schema`, and return what it prints. Installs a plugin that is a folder."""
-        call = [self.engine / "pulumi", "package", "get-schema", plugin]
-        done = run(call, env=self.environment, cwd=self.folder, seconds=LONGEST)
-        assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-        return done.stdout
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """Return the state of every resource of ours by name."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shlex
@@ -11,15 +10,19 @@ import sys
 import sysconfig
 import tarfile
 import threading
+import venv
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 from keyturn_provider.plugin.servicer import VERSION
 from tests.engine.full_site import BOTH, PROVIDER
 from tests.engine.harness import Program
 from tests.generated import ROOT
+from tests.support.process import run
 
 if TYPE_CHECKING:
     from tests.engine.full_site import FullSite
@@ -46,15 +49,15 @@ def test_two_providers_in_one_stack_have_two_teams(full: FullSite) -> None:
 
 
 def two_teams(full: FullSite, tokens: dict[str, str]) -> Program:
-    """Return a program with one provider per token and one key for each; all keys have the same name."""
+    """Return a program with a provider and a key per token, each with records of its own; both keys have one name."""
+    providers, keys = {}, {}
     for name, token in tokens.items():
         full.configure(name, token)
-    providers = {
-        f"account-{name}": {"type": PROVIDER, "properties": {"digitaloceanToken": f"${{{name}}}"}} for name in tokens
-    }
-    keys = {
-        f"bot-{name}": full.declared(name, name="bot", options={"provider": f"${{account-{name}}}"}) for name in tokens
-    }
+        records = {"target": "vault", "prefix": f"{full.prefix}/{name}-keyturn"}
+        properties = {"digitaloceanToken": f"${{{name}}}", "records": records}
+        providers[f"account-{name}"] = {"type": PROVIDER, "properties": properties}
+        options = {"provider": f"${{account-{name}}}"}
+        keys[f"bot-{name}"] = full.declared(name, name="bot", records=None, options=options)
     secrets = {name: {"type": "string", "secret": True} for name in tokens}
     return Program(data={"config": secrets, "resources": {**providers, **keys}})
 
@@ -96,19 +99,30 @@ def archive(folder: Path) -> str:
 
 
 def test_a_checkout_is_a_plugin(full: FullSite) -> None:
-    """Pulumi installs it as PulumiPlugin.yaml says, and a program runs with it; here without any download."""
+    """What PulumiPlugin.yaml has the language host do: install the requirements, and start the folder with Python.
+
+    The host itself is done without: the one that can be built here is too old to start a plugin. Nothing is downloaded.
+    """
     checkout = full.folder / "checkout"
     for name in ("provider", "reconcile"):
         shutil.copytree(ROOT / name, checkout / name)
     for name in ("LICENSE", "PulumiPlugin.yaml", "README.md", "__main__.py", "pyproject.toml", "requirements.txt"):
         shutil.copy(ROOT / name, checkout)
-    libraries = checkout / ".venv-pulumi" / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
-    libraries.mkdir(parents=True)
+    runtime = yaml.safe_load((checkout / "PulumiPlugin.yaml").read_text())["runtime"]
+    assert runtime["name"] == "python"
+    home = checkout / runtime["options"]["virtualenv"]
+    venv.create(home, with_pip=True)
+    libraries = home / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
     (libraries / "tests.pth").write_text(sysconfig.get_path("purelib"))
-    full.variables |= {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    assert json.loads(full.package_schema(checkout))["version"] == VERSION
+    alone = ("--disable-pip-version-check", "--no-index", "--no-build-isolation")
+    done = run([home / "bin/python", "-m", "pip", "install", *alone, "-r", "requirements.txt"], cwd=checkout)
+    assert done.returncode == 0, done.stderr
     assert list(libraries.glob("keyturn-*.dist-info"))
+    script = full.folder / "started" / PLUGIN
+    script.parent.mkdir()
+    script.write_text(f'#!/bin/sh\nexec {home}/bin/python {checkout} "$@"\n')
+    script.chmod(0o755)
     program = full.key()
-    full.up(Program(data={**program.data, "plugins": {"providers": [{"name": "keyturn", "path": str(checkout)}]}}))
+    full.up(Program(data={**program.data, "plugins": {"providers": [{"name": "keyturn", "path": str(script.parent)}]}}))
     assert full.mutations() == ["create", "rename"]
     assert full.accepted()

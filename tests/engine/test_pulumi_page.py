@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.blocks import ROOT, blocks
+from tests.blocks import ROOT, SHELL, blocks
 from tests.engine.harness import Program
 from tests.engine.languages import NODE, go_build, types_of
 
@@ -23,7 +23,7 @@ PAGE = ROOT / "docs" / "pulumi.md"
 
 def block(heading: str) -> str:
     """Return the first block below a heading of the page that is no command."""
-    return next(found.text for found in blocks(PAGE) if found.heading == heading)
+    return next(one.text for one in blocks(PAGE) if one.heading == heading and one.language not in SHELL)
 
 
 def project(site: Site, runtime: object, **more: object) -> dict[str, Any]:
