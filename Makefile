@@ -14,7 +14,7 @@ PYTEST := -m pytest -n 2 --dist loadscope
 PIP := -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit unit-all test coverage engine fuzz simulate decisions bench prove transcript awaiting check generate sdks site lock lock-node image release
+.PHONY: help demo unit unit-all test coverage engine fuzz simulate decisions bench prove transcript check generate sdks site lock lock-node image release
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -52,9 +52,6 @@ decisions: $(STAMP) ## the same, and note what the machine decides: later simula
 
 transcript: $(STAMP) ## stacks' lives on the real Pulumi engine: each command, its requests, a search for leaks
 	$(BIN)/python -m tests.engine.transcript
-
-awaiting: $(STAMP) ## the hand-off of a key with a newer Pulumi engine, which is built first (10 min, once)
-	$(BIN)/python -m tests.engine.awaiting
 
 bench: $(STAMP) ## the speed, as ratios beside what it cannot do without; ARGS='rest many' measures these only (15 min)
 	$(BIN)/python -m tests.bench $(ARGS)

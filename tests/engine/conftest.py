@@ -113,6 +113,6 @@ def full(request: pytest.FixtureRequest, tmp_path: Path, pulumi_engine: Path, op
         if chosen == "nodejs":
             yield NodeSite(*site, host=found["nodejs"], modules=found["modules"])
         elif chosen == "go":
-            yield GoSite(*site, host=found["go"], program=found["program"])
+            yield GoSite(*site, host=found["go"])
         else:
             yield YamlSite(*site, host=found["yaml"])

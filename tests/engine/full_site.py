@@ -14,7 +14,8 @@ import pytest
 
 from keyturn_provider.plugin import words
 from tests.engine.harness import Program, Site
-from tests.engine.languages import NODE
+from tests.engine.languages import NODE, go_files
+from tests.support.go_program import FLAGS, find
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -133,14 +134,23 @@ class NodeSite(FullSite):
         return {"Pulumi.yaml": json.dumps(project), "data.json": json.dumps(data)}
 
 
-@dataclass
 class GoSite(FullSite):
-    """Programs in Go: one built program declares the key `bot` with the inputs of its data, by the generated SDK."""
+    """Programs in Go: one program declares the key `bot` with the inputs of its data, by the generated SDK.
+
+    The host builds it. Its libraries are in Go's cache, where `languages.go_program` has put them.
+    """
 
     LANGUAGE = "go"
-    program: Path = Path()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """As of a `FullSite`, with the compiler and the flags of what is in the cache."""
+        found = super().environment
+        compiler = Path(find("a program in Go")).parent
+        flags = {"GOFLAGS": " ".join(FLAGS), "GOWORK": "off", "CGO_ENABLED": "0"}
+        return {**found, **flags, "PATH": f"{found['PATH']}{os.pathsep}{compiler}"}
 
     def _files(self, whole: dict[str, Any]) -> dict[str, str]:
-        project = {"name": self.project, "runtime": {"name": "go", "options": {"binary": str(self.program)}}}
         bot = whole.get("resources", {}).get("bot", {})
-        return {"Pulumi.yaml": json.dumps(project), "data.json": json.dumps(bot.get("properties", {}))}
+        data = json.dumps(bot.get("properties", {}))
+        return {**go_files(), "Pulumi.yaml": json.dumps({"name": self.project, "runtime": "go"}), "data.json": data}

@@ -125,10 +125,6 @@ class Site:
         """Run `pulumi up` without a preview; fails the test where the up does."""
         self._done(*UP, *arguments, program=program)
 
-    def run_up(self, program: Program) -> subprocess.CompletedProcess[str]:
-        """Run `pulumi up` without a preview, whatever comes of it."""
-        return self._run(*UP, program=program)
-
     def preview(self, program: Program) -> dict[str, int]:
         """Run `pulumi preview`; return how many resources it would change, by kind of change."""
         found: dict[str, int] = self.previewed(program)["changeSummary"]

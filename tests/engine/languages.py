@@ -87,19 +87,15 @@ def types_of(folder: Path) -> str:
     return done.stdout
 
 
-def go_build(text: str, folder: Path) -> Path:
-    """Build a program in Go in a folder of its own, with the SDK, and return it. Raises NoLanguage and RuntimeError."""
+def go_files() -> dict[str, str]:
+    """Return the files of the program in Go by their names. They fit any folder: the SDK is named by its whole path."""
     module = GO / "program"
-    sdk = (module / SDK_PATH).resolve()
-    (folder / "go.mod").write_text((module / "go.mod").read_text().replace(SDK_PATH, str(sdk)))
-    shutil.copy(module / "go.sum", folder)
-    (folder / "main.go").write_text(text)
-    go(find("a program in Go"), folder, "build", "-o", "program", ".", CGO_ENABLED="0")
-    return folder / "program"
+    files = {name: (module / name).read_text() for name in ("go.mod", "go.sum", "main.go")}
+    return {**files, "go.mod": files["go.mod"].replace(SDK_PATH, str((module / SDK_PATH).resolve()))}
 
 
 def go_program() -> Path:
-    """Return the program in Go, built with the SDK. Raises NoLanguage and RuntimeError."""
+    """Return the program in Go, built with the SDK, which fills Go's cache. Raises NoLanguage and RuntimeError."""
     return built(GO / "program", beside=_files(ROOT / HOMES["go"]))
 
 

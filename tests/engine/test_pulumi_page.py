@@ -12,7 +12,7 @@ import yaml
 
 from tests.blocks import ROOT, SHELL, blocks
 from tests.engine.harness import Program
-from tests.engine.languages import NODE, go_build, types_of
+from tests.engine.languages import NODE, go_files, types_of
 
 if TYPE_CHECKING:
     from tests.engine.full_site import FullSite
@@ -35,13 +35,11 @@ def project(site: Site, runtime: object, **more: object) -> dict[str, Any]:
     return {**found, "runtime": runtime, **more}
 
 
-def written(site: Site, whole: dict[str, Any], **files: str) -> Program:
-    """Write a project and its files to a folder, and return it as a program."""
+def written(site: Site, whole: dict[str, Any]) -> Program:
+    """Write a project to the folder `page`, and return that as a program."""
     folder = site.folder / "page"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir()
     (folder / "Pulumi.yaml").write_text(yaml.safe_dump(whole))
-    for name, text in files.items():
-        (folder / name.replace("_dot_", ".")).write_text(text)
     return Program(folder=folder)
 
 
@@ -67,7 +65,9 @@ def holds(site: Site, program: Program) -> None:
 
 def test_python(site: Site) -> None:
     """By keyword, as the page has it."""
-    holds(site, written(site, project(site, "python"), __main___dot_py=own(site, block("Python"))))
+    program = written(site, project(site, "python"))
+    (site.folder / "page" / "__main__.py").write_text(own(site, block("Python")))
+    holds(site, program)
 
 
 def test_yaml(full: FullSite) -> None:
@@ -78,9 +78,10 @@ def test_yaml(full: FullSite) -> None:
 @pytest.mark.parametrize("full", ["nodejs"], indirect=True)
 def test_typescript(full: FullSite) -> None:
     """It runs, and its types are right; those of the program with two providers, too."""
-    program = written(full, project(full, "nodejs"), index_dot_ts=own(full, block("TypeScript")))
+    program = written(full, project(full, "nodejs"))
     for name in ("package.json", "tsconfig.json"):
-        shutil.copy(NODE / name, program.folder or "")
+        shutil.copy(NODE / name, full.folder / "page")
+    (full.folder / "page" / "index.ts").write_text(own(full, block("TypeScript")))
     holds(full, program)
     assert types_of(full.folder) == ""
     (full.folder / "index.ts").write_text(next(one.text for one in blocks(PAGE) if "theirToken" in one.text))
@@ -92,7 +93,7 @@ def test_typescript(full: FullSite) -> None:
 @pytest.mark.parametrize("full", ["go"], indirect=True)
 def test_go(full: FullSite) -> None:
     """It builds and runs."""
-    source = full.folder / "source"
-    source.mkdir()
-    built = go_build(own(full, block("Go")), source)
-    holds(full, written(full, project(full, {"name": "go", "options": {"binary": str(built)}})))
+    program = written(full, project(full, "go"))
+    for name, text in {**go_files(), "main.go": own(full, block("Go"))}.items():
+        (full.folder / "page" / name).write_text(text)
+    holds(full, program)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pulumi import ResourceOptions
 
-from pulumi_keyturn import ModelAccessKeyArgs, overlay
+from pulumi_keyturn import DeliverArgs, ModelAccessKeyArgs, overlay
 from tests.checks import tracked
 from tests.generated import ROOT
 from tests.sdks import HOMES, overlaid
@@ -32,7 +32,7 @@ def test_they_are_fresh(generated_sdks: dict[Path, str]) -> None:
         (({"deliver": [PLACE], "name": "bot"}, OPTIONS), {}, "bot"),
         (({"deliver": [PLACE]}, OPTIONS), {"name": "bot"}, "bot"),
         ((), {"args": {"deliver": [PLACE], "name": "bot"}, "opts": OPTIONS}, "bot"),
-        ((ModelAccessKeyArgs(deliver=[PLACE], name="bot"), OPTIONS), {}, "bot"),
+        ((ModelAccessKeyArgs(deliver=[DeliverArgs(**PLACE)], name="bot"), OPTIONS), {}, "bot"),
         ((OPTIONS,), {"deliver": [PLACE]}, ""),
         ((), {"deliver": [PLACE], "opts": OPTIONS}, ""),
     ],
