@@ -13,6 +13,7 @@ import pytest
 
 import keyturn
 from tests import checks, wings
+from tests.sdks import HOMES
 
 ROOT = Path(__file__).parent.parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -22,7 +23,6 @@ PIN = re.compile(r"^([a-z0-9][a-z0-9.-]*)==([^ ]+) \\$", re.MULTILINE)
 PINS = dict(PIN.findall(LOCK))
 NAMES = {"dotenv": "python-dotenv", "yaml": "pyyaml"}
 """Modules that are called otherwise than what brings them."""
-WINGS = {"reconcile", "provider"}
 BROUGHT = {
     "botocore": "by boto3, whose errors it holds",
     "google": "by pulumi, whose messages to engines are made of it",
@@ -73,11 +73,8 @@ def test_what_is_imported_is_declared_and_nothing_else() -> None:
     """A library that only comes along with another one can go with it; one that nobody imports is a burden."""
     needs = [*PROJECT["dependencies"], *(one for extra in PROJECT["optional-dependencies"].values() for one in extra)]
     declared = {bare(requirement) for requirement in needs}
-    trees = [
-        ast.parse((ROOT / path).read_text())
-        for path in checks.files()
-        if path.parts[0] in WINGS and path.suffix == ".py"
-    ]
+    paths = [path for wing in ("reconcile", "provider") for path in (ROOT / wing).rglob("*.py")]
+    trees = [ast.parse(path.read_text()) for path in paths if not path.is_relative_to(ROOT / HOMES["python"])]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = [name.name for node in nodes if isinstance(node, ast.Import) for name in node.names]
     names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
