@@ -84,6 +84,7 @@ def live_full(site: FullSite) -> int:
     wrong += tell(site, f"import {words.KEY} bot {ID}", lambda: site.adopt(words.KEY, "bot", ID))
     wrong += tell(site, "up", lambda: site.up(key))
     events = site.folder / "events.json"
+    site.variables["PULUMI_DEBUG_COMMANDS"] = "true"  # for the log of events
     talkative = ("--logtostderr", "--logflow", "--verbose=9", "--event-log", str(events))
     rotated = site.key(rotation_trigger="release 7")
     command = "up --logtostderr --logflow --verbose=9 --event-log FILE  # with a rotationTrigger; not shown"
