@@ -14,7 +14,7 @@ PYTEST := -m pytest -n 2 --dist loadscope
 PIP := -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo unit unit-all test coverage engine fuzz simulate decisions bench prove nightly transcript transcript-kubernetes check generate site lock image release
+.PHONY: help demo unit unit-all test coverage engine fuzz simulate decisions bench prove nightly transcript transcript-kubernetes check generate sdks site lock lock-node image release
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,7 +53,7 @@ simulate: $(STAMP) ## every cut and fault, in memory: SEED=… replays one, HIST
 decisions: $(STAMP) ## the same, and note what the machine decides: later simulations compare with it
 	DECISIONS=write $(BIN)/python -m tests.simulation
 
-transcript: $(STAMP) ## a stack's life on the real Pulumi engine: each command, its requests, a search for leaks
+transcript: $(STAMP) ## stacks' lives on the real Pulumi engine: each command, its requests, a search for leaks
 	$(BIN)/python -m tests.engine.transcript
 
 transcript-kubernetes: $(STAMP) ## the operator as a user of kubectl sees it, on a real API server, and a search for leaks (3 min)
@@ -71,6 +71,9 @@ check: $(STAMP) ## style, types, layers, generated files, documentation, functio
 
 generate: $(STAMP) ## the schemas, the CLI reference and the picture of the wings, from the code
 	$(BIN)/python -m tests.generated
+
+sdks: $(STAMP) ## the Pulumi SDKs for Python, TypeScript and Go, from the schema; needs Go
+	$(BIN)/python -m tests.sdks
 
 site: $(STAMP) ## the documentation as a site, in build/site; a warning is an error (20 s)
 	$(BIN)/sphinx-build -q -W --keep-going -j auto -c docs -d build/doctrees . build/site
@@ -91,10 +94,13 @@ lock: $(STAMP) ## the locks again, from pyproject.toml and requirements/*.in
 	$(COMPILE) $(RUNTIME_EXTRAS:%=--extra %) --constraint requirements/dev.txt \
 	  --output-file requirements/runtime.txt pyproject.toml
 
+lock-node: ## the lock of the TypeScript tests again; it names no place to download from
+	cd tests/engine/nodejs && npm install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+
 image: $(STAMP) ## the Dockerfile built by buildah and run as its user with a read-only root, as root on Debian; BASE=… names a base (6 min)
 	$(BIN)/python -m tests.image
 
-release: $(STAMP) ## dist/: wheel, sdist, chart, locks, bill of materials and SHA256SUMS of the last commit, built twice and compared
+release: $(STAMP) ## dist/: wheel, sdist, chart, locks, archives of the Pulumi plugin, bill of materials and SHA256SUMS of the last commit, built twice and compared
 	$(BIN)/python -m tests.release
 
 .venv: $(STAMP)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tests import english, pages
 from tests.generated import ROOT, generated
+from tests.sdks import HOMES, OVERLAID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,7 @@ UNCALLED = {
         ),
         "the Pulumi engine calls it",
     ),
+    "provider/pulumi_keyturn/overlay.py": dict.fromkeys(OVERLAID, "the generated SDK calls it"),
     "provider/pulumi_keyturn/provider.py": {"diff": "the Pulumi engine calls it"},
 }
 """Functions that shipped code does not name, each with who calls it."""
@@ -78,7 +80,7 @@ FOREIGN = re.compile(
 )
 
 
-def files() -> list[Path]:
+def tracked() -> list[Path]:
     """Return every file that git tracks or would, from the root of the repository."""
     listing = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],  # noqa: S607 - git is found on PATH
@@ -88,6 +90,11 @@ def files() -> list[Path]:
         text=True,
     ).stdout
     return [Path(name) for name in sorted(set(listing.split("\0"))) if name and (ROOT / name).is_file()]
+
+
+def files() -> list[Path]:
+    """Return the files that the rules are for: all but the SDKs, which are generated."""
+    return [path for path in tracked() if not any(path.is_relative_to(home) for home in HOMES.values())]
 
 
 def short_files() -> Iterator[str]:

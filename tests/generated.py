@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).parent.parent
+SCHEMA = Path("sdk/schema.json")
 WIDTH = 100
 CHART = Path("deploy/helm/keyturn")
 MADE = "# Made from the code by `make generate`.\n"
@@ -52,7 +53,15 @@ def generated() -> dict[Path, str]:
         CHART / "templates/crds.yaml": template("crds", "---\n".join(crds.values())),
         CHART / "templates/admission.yaml": template("admission", policies),
     }
-    return schemas | pages | manifests | templates
+    return schemas | pages | manifests | templates | {SCHEMA: package_schema()}
+
+
+def package_schema() -> str:
+    """Return the schema of the Pulumi package."""
+    from keyturn_provider.plugin.schema import package
+    from keyturn_provider.plugin.servicer import VERSION
+
+    return package(VERSION) + "\n"
 
 
 def custom_resource(crd: Mapping[str, object]) -> str:

@@ -19,7 +19,7 @@ _OUTSIDE = re.compile(
 )
 _SPAN = re.compile(r"`([^`\n]+)`")
 _HEADING = re.compile(r"^#+ (.+?) *#*$", re.MULTILINE)
-_OURS = re.compile(r"(?:docs|examples|provider|reconcile|requirements|schemas|tests)/[\w./*-]*")
+_OURS = re.compile(r"(?:docs|examples|provider|reconcile|requirements|schemas|sdk|tests)/[\w./*-]*")
 _MAPPED = re.compile(r"([\w./*-]+(?:/|\.(?:in|json|md|py|toml|txt|ya?ml)))(?:::(\w+))?")
 
 

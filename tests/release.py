@@ -3,6 +3,8 @@
 - the wheel and the source distribution;
 - `requirements-EXTRA.txt` and `requirements.txt`: keyturn itself and every library of that extra, or of all that run in
   production, each with its hashes;
+- `pulumi-resource-keyturn-vVERSION-OS-ARCH.tar.gz`, the Pulumi plugin: the wheel, its lock, and what starts it. The
+  language host of Python installs it, so these archives are the same for each OS and architecture;
 - a bill of materials (CycloneDX, JSON);
 - the chart for Helm, as `helm package` packs it, but with the same bytes each time;
 - `SHA256SUMS` of all of them.
@@ -33,6 +35,9 @@ MASKS = (0o022, 0o077)
 """The umask of each build: the modes of the files that it reads differ, and what it makes must not."""
 
 
+MACHINES = ("darwin-amd64", "darwin-arm64", "linux-amd64", "linux-arm64")
+
+
 class Failed(Exception):
     """A step failed, or two builds differ."""
 
@@ -60,18 +65,37 @@ def lock_of(lock: str, version: str, own: Sequence[str]) -> str:
     return lock + " \\\n    ".join([f"keyturn=={version}", *(f"--hash=sha256:{one}" for one in sorted(own))]) + "\n"
 
 
-def pack_chart(chart: Path, into: Path, epoch: int) -> None:
-    """Write a chart as an archive that Helm installs. `epoch`: the time of everything in it, in UNIX seconds."""
+def packed(files: Mapping[str, bytes], epoch: int) -> bytes:
+    """Return files as an archive. `epoch`: the time of everything in it, in Unix seconds."""
+    into = io.BytesIO()
     with (
-        into.open("wb") as file,
-        gzip.GzipFile("", "wb", fileobj=file, mtime=epoch) as packed,
-        tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as archive,
+        gzip.GzipFile("", "wb", fileobj=into, mtime=epoch) as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as archive,
     ):
-        for path in sorted(path for path in chart.rglob("*") if path.is_file()):
-            entry = tarfile.TarInfo(f"{chart.name}/{path.relative_to(chart).as_posix()}")
-            content = path.read_bytes()
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
             entry.size, entry.mtime, entry.mode = len(content), epoch, 0o644
             archive.addfile(entry, io.BytesIO(content))
+    return into.getvalue()
+
+
+def pack_chart(chart: Path, into: Path, epoch: int) -> None:
+    """Write a chart as an archive that Helm installs."""
+    paths = sorted(path for path in chart.rglob("*") if path.is_file())
+    into.write_bytes(
+        packed({f"{chart.name}/{path.relative_to(chart).as_posix()}": path.read_bytes() for path in paths}, epoch)
+    )
+
+
+def archive_of_plugin(source: Path, out: Path, version: str, epoch: int) -> None:
+    """Write the archives of the Pulumi plugin."""
+    wheel = out / f"keyturn-{version}-py3-none-any.whl"
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    lock = (source / "requirements/runtime.txt").read_text() + f"./{wheel.name} --hash=sha256:{digest}\n"
+    files = {name: (source / name).read_bytes() for name in ("PulumiPlugin.yaml", "__main__.py")}
+    archive = packed({**files, "requirements.txt": lock.encode(), wheel.name: wheel.read_bytes()}, epoch)
+    for machine in MACHINES:
+        (out / f"pulumi-resource-keyturn-v{version}-{machine}.tar.gz").write_bytes(archive)
 
 
 def _build(work: Path, mask: int) -> Path:
@@ -92,6 +116,7 @@ def _build(work: Path, mask: int) -> Path:
         for lock in sorted((source / "requirements").glob("runtime*.txt")):
             name = lock.name.replace("runtime", "requirements")
             (out / name).write_text(lock_of(lock.read_text(), version, list(own)))
+        archive_of_plugin(source, out, version, int(epoch))
         bill = str(out / f"keyturn-{version}.cdx.json")
         reproducible = ("--output-reproducible", "--output-format", "JSON", "--output-file", bill)
         locked = ("--pyproject", "pyproject.toml", "requirements/runtime.txt")

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pulumi import ResourceTransformationArgs
 from pulumi.runtime import register_stack_transformation
 
-KEY = "pulumi-python:dynamic/keyturn:ModelAccessKey"
+KEY = "keyturn:index:ModelAccessKey"
 OLDEST = 90
 """Days after which a secret must be replaced."""
 

@@ -40,6 +40,11 @@ CONFIGURED = {
 Only the environment may permit an origin for a credential: the configuration is part of the program.
 """
 
+LOGIN = frozenset({"VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_SECRET_ID"})
+"""The credentials of one login: those of the environment are left out if a provider has any of its own."""
+
+CREDENTIALS = frozenset({"DIGITALOCEAN_TOKEN", "OP_CONNECT_TOKEN", *LOGIN})
+
 EXEMPT = "KEYTURN_ONE_BY_ONE"
 """A variable with key ids, separated by commas. The operator confirms that these keys really are gone or refused."""
 
@@ -275,21 +280,29 @@ uniqueness = Uniqueness()
 
 _lock = threading.Lock()
 _config: dict[str, str] = {}
+_own: dict[str, str] = {}
 _worlds: dict[tuple[float, str], LiveWorld] = {}
 _breakers: dict[tuple[int, str], Breaker] = {}
 
 
-def configure(get: Callable[[str], object]) -> None:
-    """Take the stack's configuration. On refresh and destroy it is that of the last up."""
-    found = {name: get(key) for name, key in CONFIGURED.items()}
+def configure(get: Callable[[str], object], *, own: bool = False) -> None:
+    """Take the stack's configuration. On refresh and destroy it is that of the last up.
+
+    With `own` it is that of a provider which a program declares: its credentials stand before the environment's, so
+    that two such providers can have two accounts.
+    """
+    found = {name: str(value) for name, key in CONFIGURED.items() if (value := get(key))}
     with _lock:
-        _config.update({name: str(value) for name, value in found.items() if value})
+        _config.update(found)
+        _own.update({name: found[name] for name in CREDENTIALS & found.keys() if own})
 
 
 def environment() -> Mapping[str, str]:
     """Return the environment, completed from the configuration. It contains credentials."""
     with _lock:
-        return {**_config, **{name: value for name, value in os.environ.items() if value}}
+        left_out = LOGIN if LOGIN & _own.keys() else frozenset()
+        variables = {name: value for name, value in os.environ.items() if value and name not in left_out}
+        return {**_config, **variables, **_own}
 
 
 def world(desired: Desired) -> LiveWorld:

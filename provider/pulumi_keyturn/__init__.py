@@ -13,26 +13,38 @@ except ModuleNotFoundError as missing:
     )
     raise ImportError(message, name="pulumi") from None
 
-from pulumi_keyturn.args import (
+from pulumi_keyturn.sdk import (
     AdoptArgs,
     DeliverArgs,
+    DeliveryArgs,
     FreezeArgs,
+    ModelAccessKey,
     ModelAccessKeyArgs,
+    Provider,
+    ProviderArgs,
     RecordsArgs,
     RotationArgs,
     SmokeArgs,
+    SmokeCheck,
     SmokeCheckArgs,
     TimingArgs,
     WindowArgs,
+    get_model_access_key,
+    get_model_access_key_output,
+    list_keys,
+    list_keys_output,
+    outputs,
 )
-from pulumi_keyturn.resources import ModelAccessKey, SmokeCheck
 
 __all__ = [
     "AdoptArgs",
     "DeliverArgs",
+    "DeliveryArgs",
     "FreezeArgs",
     "ModelAccessKey",
     "ModelAccessKeyArgs",
+    "Provider",
+    "ProviderArgs",
     "RecordsArgs",
     "RotationArgs",
     "SmokeArgs",
@@ -40,4 +52,9 @@ __all__ = [
     "SmokeCheckArgs",
     "TimingArgs",
     "WindowArgs",
+    "get_model_access_key",
+    "get_model_access_key_output",
+    "list_keys",
+    "list_keys_output",
+    "outputs",
 ]

@@ -1,4 +1,4 @@
-"""The inputs of the resources as typed dictionaries. Every value is a `pulumi.Input`.
+"""The inputs of the dynamic resources as typed dictionaries. Every value is a `pulumi.Input`.
 
 Durations have the notation of the manifest: `30d`, `24h`, `5m`, `30s`, `1h30m`. A credential is never an input.
 """

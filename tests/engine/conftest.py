@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,17 +13,28 @@ import pytest
 
 from keyturn.sandbox import Sandbox
 from tests.engine.build import NoEngine, engine
+from tests.engine.full_site import GoSite, NodeSite, YamlSite
 from tests.engine.harness import Site
-from tests.engine.yaml_site import YamlSite, language_host
-from tests.support.go_program import NoGo, given
+from tests.engine.languages import NoLanguage, go_program, host, node_modules
+from tests.sdks import GENERATOR, sdks
+from tests.support.go_program import built, given
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.engine.full_site import FullSite
     from tests.support.openbao import OpenBao
 
-HOST = pytest.StashKey["Path | NoGo | RuntimeError"]()
-"""The language host of YAML programs, or why there is none."""
+LANGUAGES = pytest.StashKey["dict[str, Path | NoLanguage | RuntimeError]"]()
+"""What programs of each language need, or why it is not there."""
+NEEDS = {"yaml": ("yaml",), "nodejs": ("nodejs", "modules"), "go": ("go", "program")}
+"""What is built for each language."""
+BUILDERS: dict[str, Callable[[], Path]] = {
+    **{language: partial(host, language) for language in NEEDS},
+    "generator": partial(built, GENERATOR),
+    "modules": node_modules,
+    "program": go_program,
+}
 ENGINE = pytest.StashKey["Path | NoEngine | RuntimeError"]()
 """The folder of the engine's programs, or why there is none."""
 
@@ -43,11 +56,21 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             session.stash[ENGINE] = engine()
         except (NoEngine, RuntimeError) as error:
             session.stash[ENGINE] = error
-        if any("yaml_host" in getattr(item, "fixturenames", ()) for item in session.items):
+        session.stash[LANGUAGES] = {}
+        for need in sorted({need for item in session.items for need in needs(item)}):
             try:
-                session.stash[HOST] = language_host()
-            except (NoGo, RuntimeError) as error:
-                session.stash[HOST] = error
+                session.stash[LANGUAGES][need] = BUILDERS[need]()
+            except (NoLanguage, RuntimeError) as error:
+                session.stash[LANGUAGES][need] = error
+
+
+def needs(item: pytest.Item) -> tuple[str, ...]:
+    """Return what a test needs besides the engine: that of the language of its program on the full provider."""
+    fixtures = getattr(item, "fixturenames", ())
+    if "generated_sdks" in fixtures:
+        return ("generator",)
+    call = getattr(item, "callspec", None)
+    return NEEDS[call.params.get("full", "yaml") if call else "yaml"] if "full" in fixtures else ()
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +84,13 @@ def pulumi_engine(request: pytest.FixtureRequest) -> Path:
     pytest.fail(str(found))
 
 
+@pytest.fixture(scope="session")
+def generated_sdks(request: pytest.FixtureRequest, pulumi_engine: Path) -> dict[Path, str]:
+    """The files of all SDKs, as the generator makes them: it is a part of the engine's sources."""
+    given(request.session.stash[LANGUAGES]["generator"])
+    return sdks()
+
+
 @pytest.fixture
 def site(tmp_path: Path, pulumi_engine: Path, openbao: OpenBao) -> Iterator[Site]:
     """A stack `dev` of the project `shop` with nothing in it, a sandbox in which create works, and OpenBao's root."""
@@ -69,16 +99,20 @@ def site(tmp_path: Path, pulumi_engine: Path, openbao: OpenBao) -> Iterator[Site
         yield Site(tmp_path, pulumi_engine, sandbox, openbao, prefix, {"VAULT_TOKEN": openbao.root_token})
 
 
-@pytest.fixture(scope="session")
-def yaml_host(request: pytest.FixtureRequest) -> Path:
-    """The language host of programs in YAML. Without Go its tests are skipped; with CI set they fail."""
-    return given(request.session.stash[HOST])
-
-
 @pytest.fixture
-def full(tmp_path: Path, pulumi_engine: Path, yaml_host: Path, openbao: OpenBao) -> Iterator[YamlSite]:
-    """As `site`, with programs in YAML and the full provider."""
+def full(request: pytest.FixtureRequest, tmp_path: Path, pulumi_engine: Path, openbao: OpenBao) -> Iterator[FullSite]:
+    """As `site`, with the full provider and programs in YAML, or in the language that a test is parametrised with.
+
+    Without what the language needs its tests are skipped; with CI set they fail.
+    """
+    chosen = getattr(request, "param", "yaml")
+    found = {need: given(request.session.stash[LANGUAGES][need]) for need in NEEDS[chosen]}
     prefix = f"engine-{uuid.uuid4().hex[:12]}"
     with Sandbox(create="allowed") as sandbox:
-        variables = {"VAULT_TOKEN": openbao.root_token}
-        yield YamlSite(tmp_path, pulumi_engine, sandbox, openbao, prefix, variables, host=yaml_host)
+        site = (tmp_path, pulumi_engine, sandbox, openbao, prefix, {"VAULT_TOKEN": openbao.root_token})
+        if chosen == "nodejs":
+            yield NodeSite(*site, host=found["nodejs"], modules=found["modules"])
+        elif chosen == "go":
+            yield GoSite(*site, host=found["go"])
+        else:
+            yield YamlSite(*site, host=found["yaml"])

@@ -39,7 +39,7 @@ import pathlib
 
 import pulumi
 
-from pulumi_keyturn import ModelAccessKey, SmokeCheck
+from pulumi_keyturn.dynamic import ModelAccessKey, SmokeCheck
 
 data = json.loads(pathlib.Path("data.json").read_text())
 """

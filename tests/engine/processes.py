@@ -14,8 +14,8 @@ def providers(ancestor: int) -> list[int]:
 
 
 def hosts(ancestor: int) -> list[int]:
-    """Return the language hosts of YAML programs below `ancestor`: a command line that is killed leaves them behind."""
-    return _named(ancestor, b"pulumi-language-yaml")
+    """Return the language hosts below `ancestor`: a command line that is killed leaves them behind."""
+    return _named(ancestor, b"pulumi-language-")
 
 
 def kill(pids: list[int]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pulumi_keyturn import ModelAccessKey
+from pulumi_keyturn.dynamic import ModelAccessKey
 from tests.engine.harness import Program
 
 if TYPE_CHECKING:

@@ -48,7 +48,7 @@ def test_a_key_beside_its_service(site: Site) -> None:
     assert site.delivered(path) != made.secret
     site.requests()
     assert site.preview(program) == {"same": 3}
-    assert site.requests() == []
+    assert site.mutations() == []
     site.configure("rotate", "today", "--plaintext")
     site.up(program)
     assert site.mutations() == ["regenerate"]

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tests.engine.full_site import BOTH
 from tests.engine.harness import MODEL, Program
 
 if TYPE_CHECKING:
-    from tests.engine.yaml_site import YamlSite
+    from tests.engine.full_site import FullSite
 
 
 def step(shown: dict[str, Any], name: str = "bot") -> dict[str, Any]:
@@ -22,7 +23,8 @@ def told(shown: dict[str, Any], name: str = "bot") -> str:
     return "\n".join(lines)
 
 
-def test_a_due_rotation_says_why_on_its_row_and_in_json(full: YamlSite) -> None:
+@BOTH
+def test_a_due_rotation_says_why_on_its_row_and_in_json(full: FullSite) -> None:
     """The diff is not empty: the age of the secret explains it. The plan says who is refused meanwhile."""
     program = full.key(rotation={"strategy": "in-place", "every": "1s"})
     full.up(program)
@@ -39,7 +41,8 @@ def test_a_due_rotation_says_why_on_its_row_and_in_json(full: YamlSite) -> None:
     assert full.accepted()
 
 
-def test_a_change_of_smoke_leaves_dependents_known(full: YamlSite) -> None:
+@BOTH
+def test_a_change_of_smoke_leaves_dependents_known(full: FullSite) -> None:
     """A stack output that is made of a delivery and a digest shows no change in the preview."""
     outputs = {"where": "${bot.deliveries}", "digest": "${bot.digest}", "dies": "${bot.retireAt}"}
     first, second = full.key(), full.key(smoke={"model": MODEL, "api": "responses"})
@@ -52,7 +55,7 @@ def test_a_change_of_smoke_leaves_dependents_known(full: YamlSite) -> None:
     assert full.exports() == before
 
 
-def test_a_plain_up_heals_what_a_plain_preview_shows(full: YamlSite) -> None:
+def test_a_plain_up_heals_what_a_plain_preview_shows(full: FullSite) -> None:
     """Each preview and up reads the key's places first, so neither waits for a refresh."""
     full.up(full.key())
     secret = full.delivered()
@@ -66,7 +69,7 @@ def test_a_plain_up_heals_what_a_plain_preview_shows(full: YamlSite) -> None:
     assert full.delivered() == secret
 
 
-def test_an_up_at_rest_reads_nothing_if_it_is_told_so(full: YamlSite) -> None:
+def test_an_up_at_rest_reads_nothing_if_it_is_told_so(full: FullSite) -> None:
     """With refreshBeforeUpdate off, a change by hand waits for a refresh."""
     full.configuration = {"refreshBeforeUpdate": False}
     full.up(full.key())
@@ -77,7 +80,7 @@ def test_an_up_at_rest_reads_nothing_if_it_is_told_so(full: YamlSite) -> None:
     assert full.delivered() == "sk-by-hand"
 
 
-def test_the_configuration_completes_every_resource_and_its_tokens_are_in_no_file(full: YamlSite) -> None:
+def test_the_configuration_completes_every_resource_and_its_tokens_are_in_no_file(full: FullSite) -> None:
     """One declaration of the targets serves all keys; a token is encrypted in the state."""
     token = full.variables.pop("VAULT_TOKEN")
     full.configure("keyturn:vaultToken", token)

@@ -6,15 +6,17 @@ import os
 import signal
 from typing import TYPE_CHECKING
 
+from tests.engine.full_site import BOTH
 from tests.engine.harness import UP
 from tests.engine.processes import alive, hosts, kill, providers
 from tests.support.process import wait_until
 
 if TYPE_CHECKING:
-    from tests.engine.yaml_site import YamlSite
+    from tests.engine.full_site import FullSite
 
 
-def test_a_secret_that_is_not_proven_is_kept_in_the_state_and_not_made_twice(full: YamlSite) -> None:
+@BOTH
+def test_a_secret_that_is_not_proven_is_kept_in_the_state_and_not_made_twice(full: FullSite) -> None:
     """The key is in the state with its id, so a destroy would delete it; the next up heals without a second mint."""
     told = full.refused(full.key(smoke={"model": "no-such-model"}))
     assert "Traceback" not in told
@@ -29,7 +31,7 @@ def test_a_secret_that_is_not_proven_is_kept_in_the_state_and_not_made_twice(ful
     assert full.leaks() == []
 
 
-def test_a_key_that_an_operator_has_to_make_is_one_line(full: YamlSite) -> None:
+def test_a_key_that_an_operator_has_to_make_is_one_line(full: FullSite) -> None:
     """The resource is not in the state; once the key is there, the same program goes on."""
     full.sandbox.change(create="gone")
     told = full.refused(full.key())
@@ -41,7 +43,7 @@ def test_a_key_that_an_operator_has_to_make_is_one_line(full: YamlSite) -> None:
     assert full.accepted()
 
 
-def test_a_killed_command_line_leaves_nothing_behind(full: YamlSite) -> None:
+def test_a_killed_command_line_leaves_nothing_behind(full: FullSite) -> None:
     """The provider ends its delivery, then itself; the next up mints nothing more."""
     full.up(full.key())
     full.requests()

@@ -3,28 +3,90 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+import pulumi_keyturn
 from keyturn_provider.plugin import words
 from tests.engine.harness import Site
+from tests.engine.test_examples import example
 
 if TYPE_CHECKING:
-    from tests.engine.yaml_site import YamlSite
+    from tests.engine.full_site import FullSite
 
 URN = "urn:pulumi:dev::shop::{}::bot"
+WITHOUT_ALIASES = """
+import pulumi
 
 
-def dynamic(full: YamlSite) -> Site:
+def forget(args):
+    args.opts.aliases = []
+    return pulumi.ResourceTransformationResult(args.props, args.opts)
+
+
+pulumi.runtime.register_stack_transformation(forget)
+"""
+"""The beginning of a program that takes the alias of the schema away."""
+
+
+def dynamic(full: FullSite) -> Site:
     """Return the same stack with programs that declare dynamic resources."""
     site = Site(full.folder, full.engine, full.sandbox, full.openbao, full.prefix, full.variables)
     site.stacks = full.stacks
     return site
 
 
+def earlier(folder: Path) -> Path:
+    """Write the package `pulumi_keyturn` as it was when its resources were dynamic, and return where."""
+    package = folder / "earlier" / "pulumi_keyturn"
+    package.mkdir(parents=True)
+    for module in ("args", "dynamic", "provider"):
+        shutil.copy(Path(pulumi_keyturn.__file__).with_name(f"{module}.py"), package)
+    (package / "__init__.py").write_text("from pulumi_keyturn.dynamic import ModelAccessKey, SmokeCheck\n")
+    return package.parent
+
+
+@pytest.mark.parametrize("before", ["", WITHOUT_ALIASES], ids=["alias", "no-alias"])
+def test_an_unchanged_program_goes_on_with_the_sdk(site: Site, before: str) -> None:
+    """`pulumi-alternating`, written for the dynamic resource: one update, and consumers keep their secret.
+
+    A refresh before that up still finds the provider that the old state names. And nothing is lost without the alias.
+    """
+    site.sandbox.change(create="gone")
+    for slot in "ab":
+        site.sandbox.panel_create(f"chat-bot-{slot}")
+    program = example(site, "pulumi-alternating")
+    site.variables["PYTHONPATH"] = str(earlier(site.folder))
+    site.up(program)
+    kind = words.DYNAMIC[words.KEY]
+    assert [item["type"] for item in site.resources().values()] == [kind]
+    secret = site.delivered("chat/web")
+    del site.variables["PYTHONPATH"]
+
+    main = site.folder / "example" / "__main__.py"
+    main.write_text(before + main.read_text())
+    site.requests()
+    site.refresh()
+    moved = {"create": 1, "delete": 1} if before else {"update": 1}
+    assert site.preview(program) == {"same": 1, **moved}
+    site.up(program)
+    assert site.mutations() == []
+    assert site.delivered("chat/web") == secret == site.delivered("chat/worker", "OPENAI_API_KEY")
+    assert site.accepted("chat/web")
+    [key] = [item for item in site.state() if item["type"] == words.KEY]
+    assert key["id"] == "chat.dev.chat-bot"
+    assert site.resources() == {}
+    assert site.preview(program) == {"same": 2}
+    site.destroy()
+    assert site.mutations() == []
+    assert site.leaks() == []
+
+
 @pytest.mark.parametrize("aliased", [True, False], ids=["alias", "no-alias"])
-def test_a_dynamic_resource_moves_over_without_a_changing_request(full: YamlSite, aliased: bool) -> None:
+def test_a_dynamic_resource_moves_over_without_a_changing_request(full: FullSite, aliased: bool) -> None:
     """With the alias it is one update. Without it a new resource takes the key, and the old one leaves it alone."""
     before = dynamic(full)
     before.up(before.key())
@@ -46,7 +108,7 @@ def test_a_dynamic_resource_moves_over_without_a_changing_request(full: YamlSite
     assert full.delivered() == secret
 
 
-def test_a_record_is_imported_by_its_id(full: YamlSite) -> None:
+def test_a_record_is_imported_by_its_id(full: FullSite) -> None:
     """A key that left the state comes back without a changing request."""
     full.up(full.key())
     secret = full.delivered()
@@ -62,7 +124,7 @@ def test_a_record_is_imported_by_its_id(full: YamlSite) -> None:
     assert full.preview(full.key()) == {"same": 2}
 
 
-def test_an_api_key_is_imported_by_its_uuid(full: YamlSite) -> None:
+def test_an_api_key_is_imported_by_its_uuid(full: FullSite) -> None:
     """A key that nobody manages is taken over with its present secret, by the next up; until then nothing is done."""
     made = full.sandbox.panel_create("bot")
     full.put(made.secret)

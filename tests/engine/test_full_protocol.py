@@ -19,7 +19,7 @@ from pulumi.runtime.proto.status_pb2 import Status
 from keyturn.core.reasons import Reason
 from keyturn.core.results import Change, End, KeyPlan, Planned
 from keyturn_provider import inputs, keys, session
-from keyturn_provider.plugin import preview, schema, settings, wire, words
+from keyturn_provider.plugin import imports, preview, schema, settings, wire, words
 from keyturn_provider.plugin.servicer import VERSION, Provider
 from keyturn_provider.session import Uniqueness
 
@@ -256,3 +256,38 @@ def test_an_unknown_function_is_named(engine: ResourceProviderStub) -> None:
     """With those that there are."""
     with pytest.raises(grpc.RpcError, match="unknown function keyturn:index:get; known: keyturn:index:getModelAccess"):
         engine.Invoke(wires.InvokeRequest(tok="keyturn:index:get"))
+
+
+@pytest.mark.parametrize(
+    ("name", "token", "login"), [("default_0_1_0", "env", "env"), ("", "env", "env"), ("theirs", "own", None)]
+)
+def test_a_declared_provider_uses_its_own_credentials(
+    engine: ResourceProviderStub, monkeypatch: pytest.MonkeyPatch, name: str, token: str, login: str | None
+) -> None:
+    """Two of them can so have two teams. The one that the engine makes by itself takes the environment's first."""
+    monkeypatch.setattr(session, "_config", {})
+    monkeypatch.setattr(session, "_own", {})
+    for variable in ("DIGITALOCEAN_TOKEN", "VAULT_TOKEN", "KEYTURN_POLICY"):
+        monkeypatch.setenv(variable, "env")
+    given = struct({"digitaloceanToken": "own", "vaultRoleId": "role", "policy": "own"})
+    engine.Configure(wires.ConfigureRequest(args=given, name=name))
+    found = session.environment()
+    assert (found["DIGITALOCEAN_TOKEN"], found.get("VAULT_TOKEN")) == (token, login)
+    assert (found["VAULT_ROLE_ID"], found["KEYTURN_POLICY"]) == ("role", "env")
+
+
+def test_a_look_up_may_say_where_the_records_are(engine: ResourceProviderStub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its own places, or by those of the configuration."""
+    seen: list[Mapping[str, object]] = []
+
+    def found(
+        name: str, props: Mapping[str, object], identity: str
+    ) -> tuple[str, dict[str, object], dict[str, object]]:
+        seen.append(props)
+        return name, {"uuid": "u"}, {}
+
+    monkeypatch.setattr(imports, "found", found)
+    for given in ({}, PLACES):
+        answer = engine.Read(wires.ReadRequest(id="shop.dev.bot", urn=URN, properties=struct(given)))
+        assert (answer.id, values(answer.properties)) == ("shop.dev.bot", {"uuid": "u"})
+    assert seen == [{}, PLACES]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pulumi_keyturn import ModelAccessKey
+from pulumi_keyturn.dynamic import ModelAccessKey
 from tests.engine.harness import Program, Site
 
 

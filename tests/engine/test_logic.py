@@ -29,7 +29,7 @@ from keyturn.core.world import Held
 from keyturn_provider import inputs, messages, state
 from keyturn_provider.remedies import REMEDIES, remedy
 from keyturn_provider.session import Uniqueness, family
-from pulumi_keyturn import ModelAccessKey
+from pulumi_keyturn.dynamic import ModelAccessKey
 from pulumi_keyturn.provider import KeyProvider, SmokeCheckProvider, one_paragraph
 from tests.support.process import run
 
@@ -305,7 +305,7 @@ def test_house_rules_hold_for_a_key_that_is_only_looked_up() -> None:
     hold = runpy.run_path(str(path))["hold_keys_to_the_rules"]
 
     def look_up(**props: object) -> None:
-        kind = "pulumi-python:dynamic/keyturn:ModelAccessKey"
+        kind = "keyturn:index:ModelAccessKey"
         hold(ResourceTransformationArgs(object(), kind, "bot", props, ResourceOptions(id="shop.dev.bot")))  # type: ignore[arg-type]
 
     look_up()

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -38,7 +39,8 @@ def test_a_release_is_whole(dist: Path) -> None:
     extras = {"", "-aws", "-dotenv", "-onepassword", "-onepassword-sdk", "-pulumi", "-run", "-vault"}
     bill = f"keyturn-{VERSION}.cdx.json"
     sdist = f"keyturn-{VERSION}.tar.gz"
-    assert names == {WHEEL, sdist, bill, "SHA256SUMS"} | {f"requirements{extra}.txt" for extra in extras}
+    plugins = {f"pulumi-resource-keyturn-v{VERSION}-{machine}.tar.gz" for machine in release.MACHINES}
+    assert names == {WHEEL, sdist, bill, "SHA256SUMS"} | plugins | {f"requirements{extra}.txt" for extra in extras}
     lines = (line.partition("  ") for line in (dist / "SHA256SUMS").read_text().splitlines())
     sums = {name: digest for digest, _, name in lines}
     assert sums.keys() == names - {"SHA256SUMS"}
@@ -80,6 +82,19 @@ def test_only_the_released_wheel_fits_the_lock(dist: Path, tmp_path: Path) -> No
     code, said = install(dist)
     assert code == 0, said
     assert (tmp_path / "site/keyturn/__init__.py").is_file()
+
+
+def test_the_plugin_installs_what_it_brings_and_what_is_locked(dist: Path) -> None:
+    """The archive has what Pulumi's language host for Python looks for; nothing is installed without its hash."""
+    with tarfile.open(dist / f"pulumi-resource-keyturn-v{VERSION}-linux-amd64.tar.gz") as archive:
+        files = {entry.name: archive.extractfile(entry) for entry in archive}
+        texts = {name: file.read() for name, file in files.items() if file}
+    assert texts.keys() == {"PulumiPlugin.yaml", "__main__.py", "requirements.txt", WHEEL}
+    assert texts[WHEEL] == (dist / WHEEL).read_bytes()
+    *libraries, own = re.split(r"^(?=[a-z0-9.])", texts["requirements.txt"].decode(), flags=re.MULTILINE)[1:]
+    assert own == f"./{WHEEL} --hash=sha256:{hashlib.sha256(texts[WHEEL]).hexdigest()}\n"
+    assert len(libraries) > 10
+    assert [line for line in libraries if "--hash=sha256:" not in line] == []
 
 
 def test_a_lock_names_both_files_by_hash() -> None:

@@ -18,7 +18,7 @@ import pytest
 from tests.support.process import run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 FLAGS = ("-trimpath", "-buildvcs=false")
 LONGEST = 3600
@@ -29,15 +29,17 @@ class NoGo(Exception):
     """There is no Go to build a program with."""
 
 
-def built(module: Path, package: str = ".", *, linked: str = "-s -w") -> Path:
+def built(module: Path, package: str = ".", *, linked: str = "-s -w", beside: Sequence[Path] = ()) -> Path:
     """Return the program of a Go module in a folder, building it if needed. `linked` are flags of the linker.
+
+    `beside` are files outside of the module that it is built from, too.
 
     Raises:
         NoGo: there is no Go.
         RuntimeError: the build failed; the error holds the end of what it said.
     """
     compiler = find(module.name)
-    sources = [path.read_bytes() for path in sorted((*module.glob("go.*"), *module.glob("*.go")))]
+    sources = [path.read_bytes() for path in (*sorted((*module.glob("go.*"), *module.glob("*.go"))), *beside)]
     version = go(compiler, module, "env", "GOVERSION")
     digest = hashlib.sha256(b"\0".join([" ".join([version, package, linked, *FLAGS]).encode(), *sources])).hexdigest()
     cache = module / ".build"

@@ -17,7 +17,22 @@ from tests import pending
 from tests.blocks import ROOT, SHELL, blocks, calls, is_pending, mistake, pages
 
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"].keys()
-KNOWN = SHELL | {"", "console", "hcl", "ini", "json", "mermaid", "python", "text", "toml", "yaml", "yml", "dockerfile"}
+KNOWN = SHELL | {
+    "",
+    "console",
+    "go",
+    "hcl",
+    "ini",
+    "json",
+    "mermaid",
+    "python",
+    "text",
+    "toml",
+    "typescript",
+    "yaml",
+    "yml",
+    "dockerfile",
+}
 INSTALL = re.compile(
     r"(?:pip3? install|pipx (?:install|run)|uv (?:pip|tool) install|uvx|pipx --spec|uv tool run)"
     r"(?P<words>[^\n`|]*)"

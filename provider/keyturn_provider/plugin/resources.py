@@ -44,7 +44,7 @@ class Resource(Protocol):
         """Return the outputs of a changed resource, or what a preview knows of them."""
 
     def read(self, place: Place, name: str, olds: Props, settings: Settings, *, importing: bool) -> Read:
-        """Return what a resource is like now. `olds` are empty if it is imported or only looked up."""
+        """Return what a resource is like now. `olds` are at most its places if it is imported or only looked up."""
 
     def delete(self, olds: Props) -> None:
         """Delete a resource."""
@@ -98,9 +98,9 @@ class Key:
         from keyturn_provider import keys
         from keyturn_provider.plugin import imports
 
-        if not olds:
+        if set(olds) <= set(imports.PLACES):
             owner = {"owner": place.owner} if importing else {}
-            return Read(*imports.found(name, {**settings.complete({}, imports.PLACES), **owner}, place.identity))
+            return Read(*imports.found(name, {**settings.complete(olds, imports.PLACES), **owner}, place.identity))
         if imports.only_imported(olds):
             return Read(name, dict(olds))
         found = keys.read(name, olds)

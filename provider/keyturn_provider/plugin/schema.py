@@ -248,6 +248,7 @@ def package(version: str) -> str:
         "displayName": "keyturn",
         "description": "Model access keys as code for DigitalOcean serverless inference.",
         "license": "Apache-2.0",
+        "meta": {"supportPack": True},
         "config": {"variables": CONFIGURATION},
         "provider": {"inputProperties": CONFIGURATION},
         "types": {f"keyturn:index:{name}": definition for name, definition in TYPES.items()},
@@ -263,6 +264,9 @@ def package(version: str) -> str:
                 "outputs": _object({"keys": _list("Slot", "The API keys, in the order of their names.")}, ("keys",)),
             },
         },
-        "language": {"python": {"packageName": "pulumi_keyturn", "pyproject": {"enabled": False}}},
+        "language": {
+            "python": {"packageName": "pulumi_keyturn", "pyproject": {"enabled": True}},
+            "nodejs": {"packageName": "pulumi-keyturn"},
+        },
     }
     return json.dumps(whole, indent=2)

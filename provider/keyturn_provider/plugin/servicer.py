@@ -146,7 +146,7 @@ class Provider(ResourceProviderServicer):
     @answered
     def Configure(self, request: Request, context: grpc.ServicerContext) -> Message:
         """Take the configuration."""
-        self._settings = settings.configured(wire.unpacked(request.args))
+        self._settings = settings.configured(wire.unpacked(request.args), request.name or "default")
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 
     # Functions.

@@ -16,9 +16,7 @@ DEFAULTS = ("targets", "records", "smoke", "timing", "rotation")
 """The inputs that the configuration can set for all resources."""
 
 TOKENS = tuple(
-    variable.removeprefix("keyturn:")
-    for name, variable in session.CONFIGURED.items()
-    if name not in {inputs.RECORDS, inputs.POLICY}
+    variable.removeprefix("keyturn:") for name, variable in session.CONFIGURED.items() if name in session.CREDENTIALS
 )
 """The settings that are secret."""
 
@@ -57,10 +55,12 @@ def failures(given: Props) -> list[str]:
     return found
 
 
-def configured(given: Props) -> Settings:
-    """Take the configuration. Credentials go to the session, where the environment comes first.
+def configured(given: Props, name: str) -> Settings:
+    """Take the configuration of the provider of this name. Credentials go to the session.
 
-    `records` with a `type` is the place of records itself (KEYTURN_RECORDS), for keys that are only looked up.
+    The environment's come first for the provider that the engine makes by itself, `default…`, and last for one that a
+    program declares. `records` with a `type` is the place of records itself (KEYTURN_RECORDS), for keys that are only
+    looked up.
     """
     known = {name: _decoded(value) for name, value in given.items() if not inputs.unknown(_decoded(value))}
     texts = {f"keyturn:{name}": known[name] for name in (*TOKENS, "policy") if name in known}
@@ -68,7 +68,7 @@ def configured(given: Props) -> Settings:
     if isinstance(records, Mapping) and "type" in records:
         texts["keyturn:records"] = json.dumps(records)
         del known["records"]
-    session.configure(texts.get)
+    session.configure(texts.get, own=not name.startswith("default"))
     defaults = words.inward({name: known[name] for name in DEFAULTS if known.get(name) is not None})
     return Settings(defaults, known.get(REFRESH) is not False)
 

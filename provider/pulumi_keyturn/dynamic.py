@@ -1,4 +1,7 @@
-"""The resources that programs declare."""
+"""The dynamic resources of earlier versions, for programs that cannot start the provider's executable.
+
+Their types and states are those of earlier versions. `pulumi_keyturn.ModelAccessKey` takes their keys over.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,7 @@
+"""Starts the Pulumi provider, for PulumiPlugin.yaml."""
+
+import sys
+
+from keyturn_provider.plugin.main import main
+
+sys.exit(main())

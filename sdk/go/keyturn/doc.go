@@ -1,0 +1,2 @@
+// Model access keys as code for DigitalOcean serverless inference.
+package keyturn

@@ -1,0 +1,76 @@
+"""The SDKs, from the schema: `python -m tests.sdks` writes them, `tests/engine/test_sdks.py` compares them.
+
+Python's is a part of `pulumi_keyturn`. Go's and TypeScript's are in `sdk/`. Needs Go.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.generated import ROOT, SCHEMA, package_schema
+from tests.support.go_program import built
+from tests.support.process import bare_environment, run
+
+GENERATOR = ROOT / "tests/engine/sdks"
+PYTHON = Path("provider/pulumi_keyturn/sdk")
+HOMES = {"python": PYTHON, "nodejs": Path("sdk/nodejs"), "go": Path("sdk/go")}
+"""The folder of each language. All files below it are generated."""
+OVERLAID = ("_get_semver_version", "get_resource_args_opts")
+"""Functions of the Python SDK that `pulumi_keyturn/overlay.py` has in place of the generated ones."""
+LEFT_OUT = frozenset({".gitattributes", ".gitignore", "setup.py", "pyproject.toml", "README.md"})
+"""Files that no user of the SDK needs: the repository has its own."""
+
+
+def sdks() -> dict[Path, str]:
+    """Return every file of every SDK, its path from the root of the repository. Raises NoGo and RuntimeError."""
+    generator = built(GENERATOR)
+    found = {}
+    for language, home in HOMES.items():
+        with tempfile.TemporaryDirectory() as folder:
+            _run(generator, language, folder)
+            root = Path(folder, "pulumi_keyturn.sdk") if language == "python" else Path(folder)
+            for path in sorted(root.rglob("*")):
+                if path.is_file() and path.name not in LEFT_OUT:
+                    text = path.read_text(encoding="utf-8")
+                    found[home / path.relative_to(root)] = text
+    utilities = PYTHON / "_utilities.py"
+    found[utilities] = overlaid(found[utilities])
+    return found
+
+
+def overlaid(text: str) -> str:
+    """Return a Python module that imports the functions of the overlay, in place of its own."""
+    lines = text.splitlines(keepends=True)
+    own = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
+    for name in sorted(OVERLAID, key=lambda name: -own[name].lineno):
+        lines[own[name].lineno - 1 : own[name].end_lineno] = [f"from pulumi_keyturn.overlay import {name}\n"]
+    return "".join(line for line in lines if not line.startswith("from parver "))
+
+
+def _run(generator: Path, language: str, folder: str) -> None:
+    schema = json.loads(package_schema())
+    if language == "python":
+        schema["language"]["python"]["packageName"] = "pulumi_keyturn.sdk"
+    done = run([generator, language, folder], env=bare_environment(), stdin=json.dumps(schema))
+    if done.returncode:
+        raise RuntimeError(f"{language}: {done.stderr}")
+
+
+def main() -> int:
+    """Write the schema and all SDKs, and remove files that are no longer generated."""
+    made = {SCHEMA: package_schema(), **sdks()}
+    for home in HOMES.values():
+        shutil.rmtree(ROOT / home, ignore_errors=True)
+    for path, text in made.items():
+        (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+        (ROOT / path).write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
