@@ -53,6 +53,15 @@ def test_who_lost_the_lease_tells_nothing(stage: Stage) -> None:
     assert len(stage.api.patches) > len(before)
 
 
+def test_what_was_not_told_is_looked_at_again(stage: Stage) -> None:
+    """A Lease that ran out may come back before another one takes it, and the round was done all the same."""
+    stage.account._rounds.step()
+    assert not stage.account._rounds._marks
+    stage.held = False
+    stage.tell(shown())
+    assert [keys for keys, _ in stage.account._rounds._marks] == [(shown().key,)]
+
+
 def test_trouble_of_the_account_is_told_of_new_keys_only(stage: Stage) -> None:
     """A server that is away for a minute changes no status that was good, and stalls nothing."""
     away = End(Reason.NO_ANSWER, "no answer")

@@ -180,9 +180,10 @@ class KubeAccount:
         """Write the statuses that differ. Raises KeyturnError if one could not be written: then the round is missed.
 
         Of what a stop cut short nothing is told: the next operator looks again. So does one that took the Lease while
-        a round went on: what this one found is old.
+        a round went on: what this one found is old. If no one did, and this one gets it back, it looks again.
         """
         if not self._held():
+            self._rounds.mark(tuple(one.key for one in told.keys))
             return
         if told.failed and (self._stop.is_set() or stop_requested() is not None):
             return
