@@ -43,7 +43,7 @@ Only the environment may permit an origin for a credential: the configuration is
 LOGIN = frozenset({"VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_SECRET_ID"})
 """The credentials of one login: those of the environment are left out if a provider has any of its own."""
 
-CREDENTIALS = frozenset({"DIGITALOCEAN_TOKEN", "OP_CONNECT_TOKEN", *LOGIN})
+CREDENTIALS = frozenset({"DIGITALOCEAN_TOKEN", "OP_CONNECT_TOKEN", "OP_SERVICE_ACCOUNT_TOKEN", *LOGIN})
 
 EXEMPT = "KEYTURN_ONE_BY_ONE"
 """A variable with key ids, separated by commas. The operator confirms that these keys really are gone or refused."""

@@ -35,6 +35,7 @@ export class Provider extends pulumi.ProviderResource {
         {
             resourceInputs["digitaloceanToken"] = args?.digitaloceanToken ? pulumi.secret(args.digitaloceanToken) : undefined;
             resourceInputs["opConnectToken"] = args?.opConnectToken ? pulumi.secret(args.opConnectToken) : undefined;
+            resourceInputs["opServiceAccountToken"] = args?.opServiceAccountToken ? pulumi.secret(args.opServiceAccountToken) : undefined;
             resourceInputs["policy"] = args?.policy;
             resourceInputs["records"] = pulumi.output(args?.records).apply(JSON.stringify);
             resourceInputs["refreshBeforeUpdate"] = pulumi.output(args?.refreshBeforeUpdate).apply(JSON.stringify);
@@ -63,6 +64,10 @@ export interface ProviderArgs {
      * The token of 1Password Connect, if the environment has none.
      */
     opConnectToken?: pulumi.Input<string | undefined>;
+    /**
+     * The token of a 1Password service account, if the environment has none.
+     */
+    opServiceAccountToken?: pulumi.Input<string | undefined>;
     /**
      * The file of the operator's policy, if the environment names none.
      */

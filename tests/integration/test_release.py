@@ -40,7 +40,8 @@ def test_a_release_is_whole(dist: Path) -> None:
     bill = f"keyturn-{VERSION}.cdx.json"
     sdist = f"keyturn-{VERSION}.tar.gz"
     plugins = {f"pulumi-resource-keyturn-v{VERSION}-{machine}.tar.gz" for machine in release.MACHINES}
-    assert names == {WHEEL, sdist, bill, "SHA256SUMS"} | plugins | {f"requirements{extra}.txt" for extra in extras}
+    locks = {f"requirements{extra}.txt" for extra in extras}
+    assert names == {WHEEL, sdist, bill, f"keyturn-chart-{VERSION}.tgz", "SHA256SUMS"} | plugins | locks
     lines = (line.partition("  ") for line in (dist / "SHA256SUMS").read_text().splitlines())
     sums = {name: digest for digest, _, name in lines}
     assert sums.keys() == names - {"SHA256SUMS"}

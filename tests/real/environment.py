@@ -178,7 +178,9 @@ class Site:
         file = self.folder / (
             "keyturn.yaml" if route is self.route else f"keyturn-{route.store.rpartition(':')[2]}.yaml"
         )
-        file.write_text(json.dumps(document))
+        with tempfile.NamedTemporaryFile("w", dir=self.folder, delete=False) as new:
+            new.write(json.dumps(document))
+        Path(new.name).replace(file)  # another command may be reading it
         return file
 
     # The command line.

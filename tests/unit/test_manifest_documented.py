@@ -22,7 +22,7 @@ from tests import pending
 ROOT = Path(__file__).parents[2]
 PLUG_IN = ROOT / "examples/custom-target"
 FIELDS = {info.alias or name for name, info in Manifest.model_fields.items()}
-OTHERS = {"kind", "model_list", "jobs", "runtime", "on", "repos", "rules", "groups", "services", "owners"}
+OTHERS = {"kind", "model_list", "jobs", "runtime", "resources", "on", "repos", "rules", "groups", "services", "owners"}
 """Fields at the top of documents that are no manifests: Kubernetes, GitHub, Pulumi, pre-commit, policies, LiteLLM."""
 REST = {
     "apiVersion": "apiVersion: keyturn/v1\n",

@@ -22,6 +22,7 @@ class ProviderArgs:
     def __init__(__self__, *,
                  digitalocean_token: pulumi.Input[Optional[_builtins.str]] = None,
                  op_connect_token: pulumi.Input[Optional[_builtins.str]] = None,
+                 op_service_account_token: pulumi.Input[Optional[_builtins.str]] = None,
                  policy: pulumi.Input[Optional[_builtins.str]] = None,
                  records: pulumi.Input[Optional['RecordsArgs']] = None,
                  refresh_before_update: pulumi.Input[Optional[_builtins.bool]] = None,
@@ -37,6 +38,7 @@ class ProviderArgs:
 
         :param pulumi.Input[_builtins.str] digitalocean_token: The account token, if the environment has none.
         :param pulumi.Input[_builtins.str] op_connect_token: The token of 1Password Connect, if the environment has none.
+        :param pulumi.Input[_builtins.str] op_service_account_token: The token of a 1Password service account, if the environment has none.
         :param pulumi.Input[_builtins.str] policy: The file of the operator's policy, if the environment names none.
         :param pulumi.Input['RecordsArgs'] records: The record store. Default: the first target with compare-and-set, and the prefix `keyturn`.
         :param pulumi.Input[_builtins.bool] refresh_before_update: Read what the key's places hold before each preview and up, so that they show and heal drift. Default: true.
@@ -52,6 +54,8 @@ class ProviderArgs:
             pulumi.set(__self__, "digitalocean_token", digitalocean_token)
         if op_connect_token is not None:
             pulumi.set(__self__, "op_connect_token", op_connect_token)
+        if op_service_account_token is not None:
+            pulumi.set(__self__, "op_service_account_token", op_service_account_token)
         if policy is not None:
             pulumi.set(__self__, "policy", policy)
         if records is not None:
@@ -96,6 +100,18 @@ class ProviderArgs:
     @op_connect_token.setter
     def op_connect_token(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "op_connect_token", value)
+
+    @_builtins.property
+    @pulumi.getter(name="opServiceAccountToken")
+    def op_service_account_token(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The token of a 1Password service account, if the environment has none.
+        """
+        return pulumi.get(self, "op_service_account_token")
+
+    @op_service_account_token.setter
+    def op_service_account_token(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "op_service_account_token", value)
 
     @_builtins.property
     @pulumi.getter
@@ -226,6 +242,7 @@ class Provider(pulumi.ProviderResource):
                  opts: Optional[pulumi.ResourceOptions] = None,
                  digitalocean_token: pulumi.Input[Optional[_builtins.str]] = None,
                  op_connect_token: pulumi.Input[Optional[_builtins.str]] = None,
+                 op_service_account_token: pulumi.Input[Optional[_builtins.str]] = None,
                  policy: pulumi.Input[Optional[_builtins.str]] = None,
                  records: pulumi.Input[Optional[Union['RecordsArgs', 'RecordsArgsDict']]] = None,
                  refresh_before_update: pulumi.Input[Optional[_builtins.bool]] = None,
@@ -244,6 +261,7 @@ class Provider(pulumi.ProviderResource):
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.str] digitalocean_token: The account token, if the environment has none.
         :param pulumi.Input[_builtins.str] op_connect_token: The token of 1Password Connect, if the environment has none.
+        :param pulumi.Input[_builtins.str] op_service_account_token: The token of a 1Password service account, if the environment has none.
         :param pulumi.Input[_builtins.str] policy: The file of the operator's policy, if the environment names none.
         :param pulumi.Input[Union['RecordsArgs', 'RecordsArgsDict']] records: The record store. Default: the first target with compare-and-set, and the prefix `keyturn`.
         :param pulumi.Input[_builtins.bool] refresh_before_update: Read what the key's places hold before each preview and up, so that they show and heal drift. Default: true.
@@ -281,6 +299,7 @@ class Provider(pulumi.ProviderResource):
                  opts: Optional[pulumi.ResourceOptions] = None,
                  digitalocean_token: pulumi.Input[Optional[_builtins.str]] = None,
                  op_connect_token: pulumi.Input[Optional[_builtins.str]] = None,
+                 op_service_account_token: pulumi.Input[Optional[_builtins.str]] = None,
                  policy: pulumi.Input[Optional[_builtins.str]] = None,
                  records: pulumi.Input[Optional[Union['RecordsArgs', 'RecordsArgsDict']]] = None,
                  refresh_before_update: pulumi.Input[Optional[_builtins.bool]] = None,
@@ -302,6 +321,7 @@ class Provider(pulumi.ProviderResource):
 
             __props__.__dict__["digitalocean_token"] = None if digitalocean_token is None else pulumi.Output.secret(digitalocean_token)
             __props__.__dict__["op_connect_token"] = None if op_connect_token is None else pulumi.Output.secret(op_connect_token)
+            __props__.__dict__["op_service_account_token"] = None if op_service_account_token is None else pulumi.Output.secret(op_service_account_token)
             __props__.__dict__["policy"] = policy
             __props__.__dict__["records"] = pulumi.Output.from_input(records).apply(pulumi.runtime.to_json) if records is not None else None
             __props__.__dict__["refresh_before_update"] = pulumi.Output.from_input(refresh_before_update).apply(pulumi.runtime.to_json) if refresh_before_update is not None else None

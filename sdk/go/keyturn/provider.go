@@ -28,6 +28,9 @@ func NewProvider(ctx *pulumi.Context,
 	if args.OpConnectToken != nil {
 		args.OpConnectToken = pulumi.ToSecret(args.OpConnectToken).(pulumi.StringPtrInput)
 	}
+	if args.OpServiceAccountToken != nil {
+		args.OpServiceAccountToken = pulumi.ToSecret(args.OpServiceAccountToken).(pulumi.StringPtrInput)
+	}
 	if args.VaultRoleId != nil {
 		args.VaultRoleId = pulumi.ToSecret(args.VaultRoleId).(pulumi.StringPtrInput)
 	}
@@ -51,6 +54,8 @@ type providerArgs struct {
 	DigitaloceanToken *string `pulumi:"digitaloceanToken"`
 	// The token of 1Password Connect, if the environment has none.
 	OpConnectToken *string `pulumi:"opConnectToken"`
+	// The token of a 1Password service account, if the environment has none.
+	OpServiceAccountToken *string `pulumi:"opServiceAccountToken"`
 	// The file of the operator's policy, if the environment names none.
 	Policy *string `pulumi:"policy"`
 	// The record store. Default: the first target with compare-and-set, and the prefix `keyturn`.
@@ -79,6 +84,8 @@ type ProviderArgs struct {
 	DigitaloceanToken pulumi.StringPtrInput
 	// The token of 1Password Connect, if the environment has none.
 	OpConnectToken pulumi.StringPtrInput
+	// The token of a 1Password service account, if the environment has none.
+	OpServiceAccountToken pulumi.StringPtrInput
 	// The file of the operator's policy, if the environment names none.
 	Policy pulumi.StringPtrInput
 	// The record store. Default: the first target with compare-and-set, and the prefix `keyturn`.

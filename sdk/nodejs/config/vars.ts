@@ -32,6 +32,17 @@ Object.defineProperty(exports, "opConnectToken", {
 });
 
 /**
+ * The token of a 1Password service account, if the environment has none.
+ */
+export declare const opServiceAccountToken: string | undefined;
+Object.defineProperty(exports, "opServiceAccountToken", {
+    get() {
+        return __config.get("opServiceAccountToken");
+    },
+    enumerable: true,
+});
+
+/**
  * The file of the operator's policy, if the environment names none.
  */
 export declare const policy: string | undefined;

@@ -25,6 +25,11 @@ opConnectToken: Optional[str]
 The token of 1Password Connect, if the environment has none.
 """
 
+opServiceAccountToken: Optional[str]
+"""
+The token of a 1Password service account, if the environment has none.
+"""
+
 policy: Optional[str]
 """
 The file of the operator's policy, if the environment names none.

@@ -36,6 +36,13 @@ class _ExportableConfig(types.ModuleType):
         return __config__.get('opConnectToken')
 
     @_builtins.property
+    def op_service_account_token(self) -> Optional[str]:
+        """
+        The token of a 1Password service account, if the environment has none.
+        """
+        return __config__.get('opServiceAccountToken')
+
+    @_builtins.property
     def policy(self) -> Optional[str]:
         """
         The file of the operator's policy, if the environment names none.

@@ -21,6 +21,11 @@ func GetOpConnectToken(ctx *pulumi.Context) string {
 	return config.Get(ctx, "keyturn:opConnectToken")
 }
 
+// The token of a 1Password service account, if the environment has none.
+func GetOpServiceAccountToken(ctx *pulumi.Context) string {
+	return config.Get(ctx, "keyturn:opServiceAccountToken")
+}
+
 // The file of the operator's policy, if the environment names none.
 func GetPolicy(ctx *pulumi.Context) string {
 	return config.Get(ctx, "keyturn:policy")
