@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
+from keyturn.core.model import Desired
 from keyturn.core.rounds import Pace, Release
+from keyturn.engine.runner import Runner
 from tests.simulation.faults import Class
 from tests.simulation.fleet import Fleet, entry, fleet, kept, restarted, rested
 from tests.simulation.universe import MARK, Renew
@@ -160,6 +163,31 @@ def who_asks_again_waits() -> None:
     assert one.universe.records["bot-0002"][0].generation == 3
 
 
+def a_rest_may_end_while_a_round_goes_on() -> None:
+    """Then the key that waited for its end is looked at again at once, and does not wait for all keys."""
+    one = fleet(*(entry(number) for number in range(3)), pace=UNVERIFIED)
+    one.go(SOON)
+    asked(one, ["bot-0002"], "one")
+    one.rounds.mark(["bot-0002"])
+    one.go(SOON)
+    begin = one.account.open
+
+    @contextmanager
+    def long(desired: Desired) -> Iterator[Runner]:
+        with begin(desired) as runner:
+            yield runner
+        one.universe.now += UNVERIFIED.between.total_seconds()
+
+    one.account.open = long  # type: ignore[method-assign]
+    asked(one, ["bot-0002"], "two")
+    one.rounds.mark(["bot-0002"])
+    one.go(SOON)
+    one.account.open = begin  # type: ignore[method-assign]
+    assert one.account.code("bot-0002") == "deferred"
+    one.go(90)
+    assert one.universe.records["bot-0002"][0].generation == 3
+
+
 def groups_have_their_turns() -> None:
     """Who has many new keys, first in the order, does not make another one wait."""
     many = [replace(entry(number), id=f"many.bot-{number}") for number in range(19)]
@@ -233,6 +261,7 @@ BRAKES: tuple[Callable[[], None], ...] = (
     held_keys_are_counted_together,
     who_asks_makes_nobody_wait,
     who_asks_again_waits,
+    a_rest_may_end_while_a_round_goes_on,
     groups_have_their_turns,
     a_restart_forgets_no_heal,
     a_group_holds_up_no_other_one,

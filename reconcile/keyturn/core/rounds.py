@@ -296,20 +296,20 @@ class Queue:
     ) -> _Again:
         """Say when a key is looked at again before the next whole round, and how often it has failed by now."""
         one, found = subject.status, forecast.first(subject, now)
-        moments = [end.until for end in one.every if end.until and end.until > now]
+        # The rest of a key that was rotated may have ended while the round went on: then it is its turn.
+        moments = [end.until for end in one.every if end.until and (end.until > now or end.code is Reason.DEFERRED)]
         codes = {end.code for end in one.every}
         if place is not None:
             # A scheduled rotation comes with the next run; a first secret, or one that was asked for, in its turn.
             at = [] if Reason.DUE in codes else [now + self.pace.beat * (1 + place // max(1, self.pace.adoptions))]
             return _Again(min(at, default=None))
         moments += [found.at] if found and found.at > now else []
-        overdue = found is not None and found.at <= now
         if codes & WAITS and not doubt:
             return _Again(min([*moments, now + self.pace.rest]))  # with the next beat
-        if (not one.exit_code and not overdue) or codes & BRAKES or one.condition in UNTRIED:
+        if not (one.exit_code or (found and found.at <= now)) or codes & BRAKES or one.condition in UNTRIED:
             return _Again(min(moments, default=None))
-        retry = now + self._short(pause(failures + 1, self.pace.resync), one.key, failures)
-        return _Again(min([*moments, retry]), failures + 1)
+        moments.append(now + self._short(pause(failures + 1, self.pace.resync), one.key, failures))
+        return _Again(min(moments), failures + 1)
 
     def _resting(self, now: datetime) -> dict[str, datetime]:
         """Return the rests that are not over; one that a clock which was set back makes longer is."""
