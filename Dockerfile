@@ -3,7 +3,7 @@
 ARG BASE=docker.io/library/python:3.12-slim-bookworm
 
 FROM ${BASE} AS build
-# the operator and `keyturn run --listen` need `run`; further ones: aws dotenv onepassword onepassword-sdk pulumi
+# the operator and `keyturn run --listen` need `run`; further ones: aws dotenv github onepassword onepassword-sdk pulumi
 ARG EXTRAS="run vault"
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 COPY requirements/ /source/requirements/

@@ -2,11 +2,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.stamp
 # all but `all`, which names the distribution itself: a lock cannot hold that
-EXTRAS := aws dotenv onepassword onepassword-sdk pulumi run sandbox vault
-UNIT_EXTRAS := aws dotenv onepassword vault
+EXTRAS := aws dotenv github onepassword onepassword-sdk pulumi run sandbox vault
+UNIT_EXTRAS := aws dotenv github onepassword vault
 DEMO_EXTRAS := sandbox vault
 # each gets a lock of its own that a release ships; all of them together are requirements/runtime.txt
-RUNTIME_EXTRAS := aws dotenv onepassword onepassword-sdk pulumi run vault
+RUNTIME_EXTRAS := aws dotenv github onepassword onepassword-sdk pulumi run vault
 PYTHONS := 3.11 3.12 3.13
 COMPILE = env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
   --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --annotation-style line

@@ -27,6 +27,7 @@ CONTENTS = {
         "../examples/systemd/README",
         "../examples/docker/README",
         "../examples/pre-commit/README",
+        "../examples/app-platform/README",
         "../examples/consumers/README",
         "../examples/custom-target/README",
     ),

@@ -67,6 +67,9 @@ TITLES = {
     "onepassword-connect": "`targets.NAME`, type `onepassword-connect`",
     "onepassword-connect.AuthSettings": "`targets.NAME.auth`, type `onepassword-connect`",
     "kubernetes": "`targets.NAME`, type `kubernetes`",
+    "app-platform": "`targets.NAME`, type `app-platform`",
+    "github-secrets": "`targets.NAME`, type `github-secrets`",
+    "github-secrets.AuthSettings": "`targets.NAME.auth`, type `github-secrets`",
     "dotenv": "`targets.NAME`, type `dotenv`",
 }
 """The sections in their order; an object without a title here follows with its own name."""

@@ -54,7 +54,10 @@ def updated(olds: Props, news: Props) -> dict[str, object]:
 
 
 def _check(world: LiveWorld, key: DesiredKey, place: Delivery) -> SmokeResult:
-    secret = world.read_delivery(place).secret
+    held = world.read_delivery(place)
+    if held.marked:
+        return SmokeResult(Verdict.SKIPPED, "its value cannot be read, so it is not tried")
+    secret = held.secret
     if secret is None:
         return SmokeResult(Verdict.REFUSED, "it is empty")
     if not looks_like_key(secret, world.key_prefixes()):

@@ -191,6 +191,7 @@ def health(
     from keyturn.core.reasons import Condition, Reason
     from keyturn.core.results import End
     from keyturn.core.state import Reading
+    from keyturn.engine.observe import by_marker
     from keyturn_provider import remedies
 
     if record.owner != owner:
@@ -201,7 +202,10 @@ def health(
         wanted=tuple(item.delivery for item in record.deliveries),
         missing=frozenset(slot.uuid for slot in record.slots.values() if slot.uuid not in names),
         readings={
-            place: Reading(value.secret and value.secret.digest(record.digest_key)) for place, value in held.items()
+            place: by_marker(record, place, value, record.digest_key)
+            if value.marked
+            else Reading(value.secret and value.secret.digest(record.digest_key))
+            for place, value in held.items()
         },
         verdicts={record.live_digest: SmokeResult(verdicts[accepted])}
         if record.live_digest and accepted is not None

@@ -100,7 +100,7 @@ class Explorer:
     """A sandbox with what the requests need: a description, and credentials of each kind."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        """Prepare keys, tokens and a job in a running sandbox."""
+        """Prepare keys, tokens, an app and a job in a running sandbox."""
         self._sandbox = sandbox
         self._schema = schemathesis.openapi.from_dict(DESCRIPTION)
         self._schema.config.update(base_url=sandbox.url)
@@ -113,6 +113,7 @@ class Explorer:
         body = {"model_id": MODEL["invoke"], "input": {}}
         headers = {"authorization": f"Bearer {self._secret}"}
         answer = self._session.post(f"{sandbox.url}/v1/async-invoke", json=body, headers=headers, timeout=10)
+        self._app = sandbox.make_app({"name": "app"}).id
         self._job: str = answer.json()["request_id"]
 
     def close(self) -> None:
@@ -161,11 +162,15 @@ class Explorer:
         send()
 
     def _make_real(self, case: AnyCase) -> None:
-        """Let a request be about a key, a job, a model that exists."""
+        """Let a request be about a key, an app, a job, a model that exists."""
         name = case.operation.definition.raw["operationId"]
         names = {parameter.name for parameter in case.operation.path_parameters}
         if "uuid" in names:
             case.path_parameters = {"uuid": self._sandbox.panel_create("bot").uuid}
+        if "app_id" in names:
+            case.path_parameters = {"app_id": self._app}
+        if name == "propose-app" and isinstance(case.body, dict):
+            case.body["app_id"] = self._app
         if "secret" in names:
             case.path_parameters = {"secret": self._stored()}
             case.query = {**(case.query or {}), "region": REGION}

@@ -10,17 +10,20 @@ import pytest
 
 from tests.cluster.control_plane import Cluster
 from tests.contract import (
+    place_app_platform,
     place_aws,
     place_custom,
     place_do_secrets,
     place_dotenv,
+    place_github,
     place_kubernetes,
     place_local,
+    place_memory,
     place_onepassword,
     place_onepassword_service,
     place_vault,
 )
-from tests.contract.places import DeliveryPlace, DocumentPlace, Opener
+from tests.contract.places import DelayedPlace, DeliveryPlace, DocumentPlace, Opener, WriteOnlyOpener, WriteOnlyPlace
 from tests.support.moto import Moto
 from tests.support.openbao import OpenBao
 from tests.support.table import note
@@ -41,6 +44,13 @@ FENCED = ("aws-secrets-manager", "do-secrets", "dotenv", "dotenv-json", "dotenv-
 """Those of them that compare and set."""
 PREPARED = ("do-secrets", "kubernetes", "vault")
 """Those of them that write over what a preflight has seen, without another read."""
+WRITE_ONLY: Mapping[str, WriteOnlyOpener] = {
+    "app-platform": place_app_platform.deliveries,
+    "github-secrets": place_github.deliveries,
+    "memory": place_memory.place,
+}
+DELAYED = ("app-platform", "memory")
+"""Those of them whose values take effect later than they are written."""
 DOCUMENTS: Mapping[str, Opener] = {
     "aws-secrets-manager": place_aws.place,
     "do-secrets": place_do_secrets.place,
@@ -100,6 +110,20 @@ def fenced(request: pytest.FixtureRequest) -> Iterator[DeliveryPlace]:
 def prepared(request: pytest.FixtureRequest) -> Iterator[DeliveryPlace]:
     """A place for deliveries, of every target whose preflight saves the next write a read."""
     with DELIVERIES[note(request, "deliveries")](Started(request)) as place:
+        yield place  # type: ignore[misc]  # the table says that it is one
+
+
+@pytest.fixture(params=sorted(WRITE_ONLY))
+def write_only(request: pytest.FixtureRequest) -> Iterator[WriteOnlyPlace]:
+    """A place of every target whose values cannot be read."""
+    with WRITE_ONLY[note(request, "deliveries")](Started(request)) as place:
+        yield place
+
+
+@pytest.fixture(params=DELAYED)
+def delayed(request: pytest.FixtureRequest) -> Iterator[DelayedPlace]:
+    """A place of every target whose values take effect later."""
+    with WRITE_ONLY[note(request, "deliveries")](Started(request)) as place:
         yield place  # type: ignore[misc]  # the table says that it is one
 
 

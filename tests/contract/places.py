@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from keyturn.targets.base import Target
+from keyturn.targets.base import Delayed, Target, WriteOnly
 from tests.cluster.control_plane import Cluster
 from tests.support.moto import Moto
 from tests.support.openbao import OpenBao
@@ -41,6 +41,43 @@ class DeliveryPlace(Place, Protocol):
         """Return what the path holds, None where it is absent."""
 
 
+class WriteOnlyTarget(Target, WriteOnly, Protocol):
+    """A target whose values cannot be read."""
+
+
+class DelayedTarget(WriteOnlyTarget, Delayed, Protocol):
+    """One whose values take effect later than they are written."""
+
+
+class WriteOnlyPlace(Protocol):
+    """A place for deliveries that cannot be read back."""
+
+    def target(self) -> WriteOnlyTarget:
+        """Return a new target on the same store."""
+
+    def path(self) -> str:
+        """Return a path that nothing was written to."""
+
+    def put(self, path: str, field: str, value: str) -> None:
+        """Write a value as someone else does."""
+
+    def held(self, path: str, field: str) -> str | None:
+        """Return the value, None where it is absent."""
+
+    def lose_an_answer(self) -> None:
+        """Let the next write take effect, and its answer get lost."""
+
+
+class DelayedPlace(WriteOnlyPlace, Protocol):
+    """A place whose values take effect later."""
+
+    def target(self) -> DelayedTarget:
+        """Return a new target on the same store."""
+
+    def roll_out(self, path: str, field: str, *, well: bool) -> None:
+        """Bring what was written last into effect, or let that fail; after a failure, repair it."""
+
+
 class DocumentPlace(Place, Protocol):
     """A place for documents."""
 
@@ -69,3 +106,4 @@ class Servers(Protocol):
 
 
 Opener = Callable[[Servers], AbstractContextManager[Place]]
+WriteOnlyOpener = Callable[[Servers], AbstractContextManager[WriteOnlyPlace]]

@@ -9,7 +9,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from types import ModuleType
+from functools import partial
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import httpx
@@ -25,7 +26,10 @@ from keyturn.live.digitalocean.wire import AccountAnswer, Completion, ControlErr
 from keyturn.manifest.parse import INSTALLED
 from keyturn.manifest.policy import parse_policy
 from keyturn.report.documents import parse_plan, parse_report
-from keyturn.targets import dotenv_text, json_text, shell_text
+from keyturn.targets import app_spec, dotenv_text, json_text, rest, shell_text
+from keyturn.targets.github_login import TokenLogin
+from keyturn.targets.github_places import Family, Place
+from keyturn.targets.github_secrets import Found, GitHubSecrets, limit
 from tests.fuzz.inputs import (
     CANARY,
     CLAIM,
@@ -60,6 +64,25 @@ ANSWERS = (
 )
 
 
+APP = json.dumps(
+    {
+        "app": {
+            "id": "4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf",
+            "spec": {
+                "name": "checkout",
+                "envs": [{"key": "KEY", "type": "SECRET", "value": "EV[1:a:b]"}],
+                "services": [{"name": "web", "envs": [{"key": "OTHER", "value": CANARY}]}],
+            },
+            "active_deployment": {"spec": {"name": "checkout"}},
+        }
+    }
+)
+GITHUB = (
+    json.dumps({"name": "KEY", "created_at": "2026-11-24T00:00:00Z", "updated_at": "2026-11-24T00:00:01Z"}),
+    json.dumps({"key_id": "1", "key": CANARY}),
+    json.dumps({"repositories": [{"id": 1}], "message": CANARY}),
+)
+GITHUB_READ = ("date", "retry-after", "x-ratelimit-remaining", "x-ratelimit-reset", "x-accepted-github-permissions")
 READ = ("date", "retry-after", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset")
 """The headers that are read of an answer."""
 
@@ -132,6 +155,57 @@ def headers(given: Mapping[str, str]) -> None:
     assert sum(waits) <= 86_400
 
 
+def app(text: str) -> None:
+    """An answer about an app is refused, or one variable of its spec is set and taken out, and nothing else changes."""
+    spec, told = "", ""
+    try:
+        spec = app_spec.spec_of(text)
+    except ValueError as error:
+        told = str(error)
+    for component in ("", "web") if spec else ():
+        try:
+            present = app_spec.variable(spec, component, "KEY")
+            fresh = app_spec.with_variable(spec, component, "KEY", CANARY)
+        except ValueError as error:
+            told += str(error)
+            continue
+        found = app_spec.variable(fresh, component, "KEY")
+        assert found is not None
+        assert found.value == CANARY
+        if present is not None and isinstance(present.value, str):
+            back = app_spec.with_variable(fresh, component, "KEY", present.value)
+            assert json.loads(back) == json.loads(spec)
+        assert app_spec.variable(app_spec.with_variable(fresh, component, "KEY", None), component, "KEY") is None
+    assert CANARY not in told
+
+
+def github(given: tuple[int, Mapping[str, str], str]) -> None:
+    """What GitHub answers about a secret is metadata with a marker, or an error that does not repeat it."""
+    status, told, text = given
+    answered = rest.Answer(
+        status, text, httpx.Headers([(name.encode(), told[name].encode("latin-1", "replace")) for name in told])
+    )
+    server = GitHubSecrets(SimpleNamespace(send=lambda *_: answered), TokenLogin({"GH_TOKEN": "t"}), "github")  # type: ignore[arg-type]
+    place = Place(Family.ACTIONS, "acme", "web")
+    assert (limit(answered) or 0.0) >= 0.0
+    for ask in (
+        partial(server.read, place, "KEY"),
+        partial(server.public_key, place),
+        partial(server.selected, place, "KEY"),
+    ):
+        found: object = None
+        complaint = ""
+        try:
+            found = ask()
+        except KeyturnError as error:
+            complaint = f"{error} {error!r}"
+        assert CANARY not in complaint
+        if isinstance(found, Found):
+            assert found.marker.isascii()
+            assert found.marker.isprintable()
+            assert len(found.marker) <= 128
+
+
 def file_of(module: ModuleType) -> Callable[[tuple[str, str]], None]:
     """A file is refused, or what was written into it is read back, and taken out again."""
 
@@ -176,6 +250,16 @@ PROPERTIES: Mapping[str, tuple[st.SearchStrategy[Any], Callable[[Any], None]]] =
     "API answer": (st.one_of(documents(ANSWERS).map(lambda text: text.encode(errors="replace")), st.binary()), answer),
     "API answer of any shape": (VALUES.map(lambda data: json.dumps(data).encode()), answer),
     "headers": (st.fixed_dictionaries(dict.fromkeys(READ, HEADERS)), headers),
+    "App Platform": (documents([APP]), app),
+    "App Platform with noise": (st.tuples(st.just(APP[:40]), NOISE, st.just(APP[40:])).map("".join), app),
+    "GitHub": (
+        st.tuples(
+            st.sampled_from((200, 201, 403, 404, 422, 429)),
+            st.fixed_dictionaries({}, optional=dict.fromkeys(GITHUB_READ, HEADERS)),
+            documents(GITHUB),
+        ),
+        github,
+    ),
     "dotenv": (st.tuples(FILES, SECRETS), file_of(dotenv_text)),
     "shell": (st.tuples(FILES, SECRETS), file_of(shell_text)),
     "json": (st.tuples(FILES, SECRETS), file_of(json_text)),

@@ -43,10 +43,12 @@ TARGETS = {
     "aws-secrets-manager": "region: eu-central-1",
     "onepassword-connect": f"host: '{SERVER}', vault: v",
     "dotenv": "root: .",
+    "github-secrets": "family: actions",
     "onepassword": "vault: abcdefghijklmnopqrstuvwxyz",
 }
 EXTRAS = {
     "aws-secrets-manager": "aws",
+    "github-secrets": "github",
     "onepassword": "onepassword-sdk",
     "onepassword-connect": "onepassword",
 }

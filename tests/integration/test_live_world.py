@@ -17,6 +17,7 @@ from keyturn.core.errors import ApiError, ApiForbidden, Conflict, CredentialErro
 from keyturn.core.model import Api, Delivery, Desired, RecordsConfig, TargetConfig, Timing, WireKind
 from keyturn.core.record import Claim, Record
 from keyturn.core.secret import Secret
+from keyturn.core.world import Held
 from keyturn.engine.run_lock import Runs
 from keyturn.live.live_world import LiveWorld, open_world
 from keyturn.sandbox import ReadyKey, Sandbox
@@ -180,15 +181,15 @@ class TestDeliveries:
     def test_a_secret_is_written_read_replaced_and_removed(self, world: LiveWorld, prefix: str) -> None:
         """With versions; another field of the path stays."""
         place, other = (Delivery("vault", f"{prefix}/app", field) for field in ("KEY", "OTHER"))
-        world.write_delivery(other, Secret("stays"), None, free)
+        world.write_delivery(other, Secret("stays"), Held(), free)
         world.preflight(place)
-        first = world.write_delivery(place, Secret("one"), None, free)
-        world.write_delivery(place, Secret("two"), Secret("one"), free)
+        first = world.write_delivery(place, Secret("one"), Held(), free)
+        world.write_delivery(place, Secret("two"), Held(Secret("one")), free)
         assert world.read_delivery(place).secret == Secret("two")
         assert world.read_delivery_version(place, first) == Secret("one")
         with pytest.raises(Conflict):
-            world.write_delivery(place, Secret("three"), Secret("one"), free)
-        world.remove_delivery(place, Secret("two"), free)
+            world.write_delivery(place, Secret("three"), Held(Secret("one")), free)
+        world.remove_delivery(place, Held(Secret("two")), free)
         assert world.read_delivery(place).secret is None
         assert world.read_delivery(other).secret == Secret("stays")
         assert world.fenced(place)
@@ -200,7 +201,7 @@ class TestDeliveries:
 
         def write(place: Delivery) -> None:
             try:
-                world.write_delivery(place, Secret(place.field), None, free)
+                world.write_delivery(place, Secret(place.field), Held(), free)
             except TargetError as error:
                 errors.append(error)
 

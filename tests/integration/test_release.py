@@ -36,7 +36,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_release_is_whole(dist: Path) -> None:
     """Every file has its sum; the lock of each extra names our own files by their hash; the bill names each library."""
     names = {path.name for path in dist.iterdir()}
-    extras = {"", "-aws", "-dotenv", "-onepassword", "-onepassword-sdk", "-pulumi", "-run", "-vault"}
+    extras = {"", "-aws", "-dotenv", "-github", "-onepassword", "-onepassword-sdk", "-pulumi", "-run", "-vault"}
     bill = f"keyturn-{VERSION}.cdx.json"
     sdist = f"keyturn-{VERSION}.tar.gz"
     plugins = {f"pulumi-resource-keyturn-v{VERSION}-{machine}.tar.gz" for machine in release.MACHINES}

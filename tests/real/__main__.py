@@ -1,8 +1,9 @@
 """`python -m tests.real [PART]...`: the promise in figures, against real servers; 1 if any is not as promised.
 
-Parts: cuts, kills, consumers, pairs, faults, incident, against an OpenBao; kubernetes: the first four again, against a
-Kubernetes API server; workers: two that run all the time, for two clusters; operators: two `keyturn operator`; none
-named: all. KILLS, ROUNDS, PAIRS and STRIKES in the environment change how many.
+Parts: cuts, kills, consumers, pairs, faults, incident, against an OpenBao; apps: App Platform, GitHub and an OpenBao at
+once; kubernetes: the first four again, against a Kubernetes API server; workers: two that run all the time, for two
+clusters; operators: two `keyturn operator`; none named: all. KILLS, ROUNDS, PAIRS, STRIKES and ROTATIONS in the
+environment change how many.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from functools import partial
 from statistics import median
 
 from tests.cluster.resources import Resources
+from tests.real.apps import DEPLOYMENT, rotate_everywhere
 from tests.real.concurrent_runs import concurrent_runs
 from tests.real.consumer import REREAD, Served, serve
 from tests.real.cuts import OPERATIONS, cuts
@@ -147,6 +149,18 @@ def _rotated(keys: int, limit: int, leaked: str = "") -> int:
     return _wrong(wrong)
 
 
+def apps_all(shared: Servers) -> int:
+    """Rotations of keys in App Platform, GitHub and OpenBao at once."""
+    found = rotate_everywhere(shared, _number("ROTATIONS", 100), 4)
+    _say(f"{found.rotations} alternating rotations of keys that are in App Platform, GitHub and OpenBao at once; a")
+    _say(f"deployment takes {DEPLOYMENT:g} s, and {found.failed_deployments} of them failed and were repaired by hand:")
+    for store, counts in found.calls.items():
+        _say(f"  {store:<13}{counts.total():>9} calls, {counts['refused']} refused, {counts['other']} otherwise failed")
+    _say(f"  {found.deployments} deployments were followed, {found.workflows} workflows run;")
+    _say(f"  {found.old_dead} old secrets dead in the end; {found.seconds:.0f} s")
+    return _wrong(found.wrong) + sum(counts["refused"] + counts["other"] for counts in found.calls.values())
+
+
 Part = Callable[[Servers], int]
 PARTS: dict[str, Part] = {
     "cuts": cut_all,
@@ -155,6 +169,7 @@ PARTS: dict[str, Part] = {
     "pairs": pair_all,
     "faults": fault_all,
     "incident": rotate_all,
+    "apps": apps_all,
 }
 KUBERNETES: tuple[Part, ...] = (cut_all, kill_all, serve_all, pair_all)
 

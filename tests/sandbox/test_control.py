@@ -176,6 +176,10 @@ def test_no_valid_token_is_401(sandbox: Sandbox, header: str) -> None:
         ("genai:delete", "DELETE", f"{KEYS}/x"),
         ("account:read", "GET", "/v2/account"),
         ("billing:read", "GET", "/v2/customers/my/prepayment_status"),
+        ("app:read", "GET", "/v2/apps"),
+        ("app:read", "GET", "/v2/apps/x"),
+        ("app:read", "GET", "/v2/apps/x/deployments"),
+        ("app:update", "PUT", "/v2/apps/x"),
     ],
 )
 def test_a_token_without_the_scope_is_forbidden(sandbox: Sandbox, scope: str, verb: str, path: str) -> None:

@@ -134,7 +134,7 @@ def _again(seed: str) -> int:
             print(f"  {event}")
     else:
         name, strategy, places, rest = seed.split("|", 3)
-        scenario = table(int(places.rstrip("u")), unfenced=places.endswith("u"))[name, strategy]
+        scenario = table(places)[name, strategy]
         if rest.startswith("two: "):
             wrong = fight(scenario, meeting(rest.removeprefix("two: ")))[0].wrong
         else:

@@ -25,6 +25,8 @@ from keyturn.engine import executor
 
 EXPECTED = Path(__file__).parents[2] / "build" / "decisions.json"
 _MODULUS = 2**64
+_READABLE = ", marked=False, begun=False, effect_due=False"
+"""What a delivery that can be read had no need to say when the note was made."""
 _UNSAID = frozenset({"why", "hold_signals"})
 """Fields that do not count: sentences, and what the performer of a step worked out itself when the note was made."""
 
@@ -64,7 +66,7 @@ def _value(value: object) -> str:
         case Planned():
             return f"{value.change} {value.code} {value.slot} {value.uuid} {value.delivery}"
         case Record():
-            return repr(_unsaid(value))
+            return repr(_unsaid(value)).replace(_READABLE, "")
         case (Planned(), *_):
             return "+".join(map(_value, value))
         case _:

@@ -11,6 +11,17 @@ class Killed(BaseException):
     """The process died; nothing of its memory is left."""
 
 
+@dataclass(frozen=True, slots=True)
+class Token:
+    """The account token of one run: whether it may read its team, and whether it is of another team than the key."""
+
+    reads_team: bool = True
+    foreign: bool = False
+
+
+OWN = Token()
+
+
 class Class(StrEnum):
     """What kind of effect a point is: decides which faults it can suffer."""
 

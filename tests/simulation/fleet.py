@@ -29,6 +29,7 @@ from keyturn.engine.run_lock import HeldRun, Runs
 from keyturn.engine.runner import Runner
 from tests.simulation import rules
 from tests.simulation.faults import Class, Fault
+from tests.simulation.marking import Rollout
 from tests.simulation.scenarios import TIMING
 from tests.simulation.universe import MARK, START, Drop, Key, Mutation, Renew, Universe
 from tests.simulation.world import MODEL, SimWorld
@@ -65,7 +66,7 @@ def panel(universe: Universe, *keys: DesiredKey) -> None:
             universe.keys[f"uuid-{name}"] = Key(f"uuid-{name}", name, START, f"{MARK}by-hand-{name}")
 
 
-def watch(universe: Universe, mutation: Mutation) -> None:
+def watch(universe: Universe, mutation: Mutation | Rollout) -> None:
     """Check what must hold at every instant, of many keys: an old secret dies after its own deliveries were read."""
     every = universe.steady
     if isinstance(mutation, Renew | Drop):

@@ -37,6 +37,8 @@ class Mutant:
     swaps: Callable[[], tuple[Swap, ...]]
     where: tuple[tuple[str, str], ...]
     faults: int = 1
+    places: tuple[str, ...] = ("1", "2")
+    """The places with which it has to show."""
     two: bool = False
     """It shows only where two runs meet."""
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from keyturn.core.model import Delivery, DesiredKey, SlotName
+from tests.simulation.marking import MARKED
 from tests.simulation.rules import SPARE
 from tests.simulation.universe import MARK, START, Key, Renew, Universe
 
@@ -48,7 +49,7 @@ def live_stolen(world: Universe) -> None:
 def standby_gone(world: Universe) -> None:
     """Someone deletes the API key that is not live."""
     record = world.records["main"][0]
-    held = {world.fields.get(place) for place in world.steady}
+    held = {value for place in world.steady for value in (world.fields.get(place), world.in_use(place))}
     slot = record.slot((record.live or SlotName.A).other)
     if world.late or (slot and slot.uuid in world.keys and world.keys[slot.uuid].secret in held):
         calm(world)
@@ -130,11 +131,11 @@ def _delete(world: Universe, name: SlotName) -> None:
 
 
 def clear(world: Universe, desired: DesiredKey, *, noting: bool = False) -> None:
-    """An operator empties the first delivery."""
-    calm(world)
+    """An operator empties the first delivery. What nobody can read elsewhere has to go on working."""
+    place = desired.deliveries[0]
+    world.steady = frozenset(item for item in world.steady - {place} if item.target in MARKED)
     if noting:
         world.noted = world.records["main"][1]
-    place = desired.deliveries[0]
     world.fields.pop(place, None)
     world.by_hand(place, "")
 

@@ -10,10 +10,10 @@ from keyturn.core.reasons import Condition
 from keyturn.core.results import KeyReport, Options, Progress
 from keyturn.engine.executor import apply_key
 from tests.simulation import rules
-from tests.simulation.faults import LIMITS, Fault, Killed, Kind, faults_at, parse
+from tests.simulation.faults import LIMITS, OWN, Fault, Killed, Kind, Token, faults_at, parse
 from tests.simulation.rules import Stops
 from tests.simulation.universe import Universe
-from tests.simulation.world import OWN, Point, SimWorld, Token
+from tests.simulation.world import Point, SimWorld
 
 Faults = Mapping[int, Fault]
 WHOLE = (0, 1)
@@ -130,6 +130,7 @@ def run(
     twin, minted = universe.copy() if limited and calm else None, len(universe.mints)
     record = universe.records.get("main", (None, 0))[0]
     still = record is not None and not record.intent and (record.parked is not None or act.ends != "parked")
+    still = still and not rules.rolled_out(universe)
     world = SimWorld(
         universe,
         faults,
@@ -161,7 +162,7 @@ def run(
         universe.blame("I8: it changed something where there was nothing to change")
     if act.token.foreign:
         _touched_nothing(universe, world, report)
-    done = _done(scenario, act, report)
+    done = _done(scenario, act, report, struck=bool(faults))
     done = done or bool(calm and act.excused and act.excused(universe))
     if calm and report and not (done or act.once):
         universe.blame(f"I1: one apply was not enough: {report.end.code}: {report.end.why} {' '.join(report.problems)}")
@@ -209,12 +210,13 @@ def _edited(scenario: Scenario, place: Place) -> bool:
     return any(act.desired != scenario.acts[place.act].desired for act in scenario.acts[: place.act])
 
 
-def _done(scenario: Scenario, act: Act, report: KeyReport | None) -> bool:
-    """Tell whether an act came to its end."""
+def _done(scenario: Scenario, act: Act, report: KeyReport | None, *, struck: bool) -> bool:
+    """Tell whether an act came to its end; what a fault has left open does not wait for a rollout."""
     if report is None:
         return False
     stopped = report.end.condition is Condition.HELD and scenario.stops is not Stops.NEVER
-    return report.exit_code == 0 or stopped or (act.ends != "" and report.end.code == act.ends)
+    ended = report.exit_code == 0 or (rules.rolling(report) and not struck)
+    return ended or stopped or (act.ends != "" and report.end.code == act.ends)
 
 
 class Sweep:

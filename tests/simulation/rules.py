@@ -13,6 +13,8 @@ from keyturn.core.results import KeyReport, Options
 from keyturn.core.secret import Secret
 from keyturn.engine.executor import apply_key
 from keyturn.engine.planning import plan_key
+from tests.simulation import showing
+from tests.simulation.marking import MARKED, Rollout
 from tests.simulation.universe import MARK, Drop, Fill, Mutation, Put, Rename, Renew, Universe, places
 from tests.simulation.world import SimWorld
 
@@ -20,6 +22,8 @@ OURS = ("tests", "main")
 """The owner and the key of every history."""
 OVERLAPS = 2
 """A repair at the end of an overlap starts another one."""
+ROLLED_OUT = 2
+"""So many more runs may wait until what was delivered is in use, and for the old secret, which outlives that."""
 SPARE = "spare-"
 """How the names of the pool's API keys begin."""
 LONG = 3 * 3600.0
@@ -51,8 +55,11 @@ def begin(universe: Universe, desired: DesiredKey, *, compromised: bool = False)
         universe.leaked |= frozenset(value for value in held if universe.lasting(value))
 
 
-def watch(universe: Universe, mutation: Mutation) -> None:
+def watch(universe: Universe, mutation: Mutation | Rollout) -> None:
     """Check what must hold at every instant (I3, I9)."""
+    if isinstance(mutation, Rollout):
+        _steady(universe)
+        return
     if universe.frozen and not isinstance(mutation, Put):
         universe.blame(f"I9: it did not leave all as it is: {type(mutation).__name__}")
     if stranger := _stranger(universe, mutation):
@@ -63,15 +70,29 @@ def watch(universe: Universe, mutation: Mutation) -> None:
         _learn(universe, mutation.document)
     if not universe.steady:
         return
-    # A place that the entry no longer has may be emptied; what it holds until then is someone's.
-    steady = [place for place in universe.steady if place in universe.wanted or universe.fields.get(place)]
+    steady = _relied_on(universe)
     if isinstance(mutation, Renew | Drop):
         _died(universe, mutation, steady)
     if isinstance(mutation, Fill) and mutation.delivery in steady:
         _may_as_much(universe, mutation)
-    for delivery in steady:
+    _steady(universe)
+
+
+def _relied_on(universe: Universe) -> list[Delivery]:
+    """Return the places that must hold an accepted secret.
+
+    One that the entry no longer has may be emptied; what it holds until then is someone's.
+    """
+    return [place for place in universe.steady if place in universe.wanted or universe.fields.get(place)]
+
+
+def _steady(universe: Universe) -> None:
+    """Check that the API accepts what places hold, and what their consumers use meanwhile."""
+    for delivery in _relied_on(universe):
         if not universe.accepted(universe.fields.get(delivery, "")):
             universe.blame(f"I3: {delivery} holds a secret that the API refuses")
+        if not universe.accepted(universe.in_use(delivery)):
+            universe.blame(f"I3: the consumers of {delivery} use a secret that the API refuses")
 
 
 def _stranger(universe: Universe, mutation: Mutation) -> str:
@@ -169,8 +190,9 @@ def finish(
     if report.end.condition is Condition.PARKED and universe.failed_runs >= 3:
         report = go(Options(verify=options.verify, allow_delete=options.allow_delete, unpark=True))
     report = _agreed(report, options, go)
-    for _ in range(OVERLAPS):
-        if report.end.code == "overlap":
+    for _ in range(OVERLAPS + (ROLLED_OUT if universe.rollouts.used else 0)):
+        outlived = bool(universe.rollouts.used) and any(end.code is Reason.OVERLAP for end in report.conditions)
+        if report.end.code == "overlap" or rolling(report) or outlived:
             report = go(options)
     if report.end.condition is not Condition.READY or report.exit_code:
         universe.blame(f"I1: no rest: {report.end.code}: {report.end.why} {' '.join(report.problems)}")
@@ -190,6 +212,18 @@ def finish(
         universe.blame("I8: a second apply wrote")
     killed(universe)
     _kept(universe, desired)
+
+
+def rolling(report: KeyReport) -> bool:
+    """Tell whether a run said that it waits for a rollout: what is left is done after that."""
+    return any(end.code is Reason.EFFECT_PENDING for end in report.conditions)
+
+
+def rolled_out(universe: Universe) -> bool:
+    """Tell whether a rollout has ended that the record still waits for: the next run writes that down."""
+    record = universe.records.get("main", (None, 0))[0]
+    due = [item.delivery for item in record.deliveries if item.effect_due] if record else []
+    return any(universe.in_use(place) == universe.held(place) for place in due)
 
 
 def _agreed(report: KeyReport, options: Options, go: Callable[[Options], KeyReport]) -> KeyReport:
@@ -223,11 +257,22 @@ def _kept(universe: Universe, desired: DesiredKey) -> None:
         if any((desired.retain or claim.uuid in universe.dropped) and not claim.released_at for claim in mine):
             universe.blame("I4: a claim on a key that is gone, or was forgotten, was not released")
         return
+    _delivered(universe, desired, record)
+    _slots(universe, desired, record, slots)
+
+
+def _delivered(universe: Universe, desired: DesiredKey, record: Record) -> None:
+    """Check that the API accepts what every delivery holds, that its consumers use it, and that its marker is noted."""
     for delivery in desired.deliveries:
         value = universe.held(delivery)
         if not universe.accepted(value):
             universe.blame(f"I2: {delivery} holds {'a refused secret' if value else 'nothing'}")
-    _slots(universe, desired, record, slots)
+        if universe.in_use(delivery) != value:
+            universe.blame(f"I2: the consumers of {delivery} use something else")
+        noted = record.delivery(delivery)
+        shown = delivery.target in MARKED and delivery not in universe.by_others
+        if shown and (noted is None or noted.version != showing.marker(universe, delivery)):
+            universe.blame(f"I2: the record does not know what {delivery} shows")
 
 
 def _cleaned(universe: Universe, desired: DesiredKey, digest_key: str) -> None:

@@ -7,10 +7,12 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
+from keyturn.core.machine.marked import LINGERS
 from keyturn.core.model import Adopt, AdoptSecret, Delivery, DesiredKey, Rotation, SlotName, Smoke, Strategy, Timing
 from keyturn.core.record import Claim, Intent, Op, Retire, Slot
 from keyturn.core.results import Options
 from keyturn.engine.executor import apply_key
+from tests.simulation.marking import DELAYED, MARKED, ROLLOUT, Rollouts
 from tests.simulation.people import bury, freeze, make_keys, thaw
 from tests.simulation.play import Act, Scenario
 from tests.simulation.rules import LONG, Stops, watch
@@ -21,6 +23,8 @@ from tests.simulation.world import MODEL, SimWorld
 TIMING = Timing(delivery=20, settle=30, lease=90, propagation=20, request=10)
 OVERLAP = timedelta(hours=1)
 PLACES = (Delivery("v", "app", "key"), Delivery("w", "app", "key"), Delivery("w", "web", "key"))
+TARGETS = {"r": "v", "p": "plain", "s": "s", "d": "d"}
+"""The target of each letter."""
 FOREIGN = Delivery("v", "app", "other")
 VERIFY = Options(verify=True)
 NOTHING = Options()
@@ -28,6 +32,10 @@ ROTATE = Options(rotate=True)
 DELETE = Options(allow_delete=True)
 FORGET = Options(forget=True)
 NONCE = "0badcafe"
+FINDS = frozenset({"adopt-in-use", "forget>adopt", "forget>back", "rotate>forget"})
+"""Operations that find a secret in every delivery."""
+TRIES = frozenset({"adopt-existing", "heal", "moved>closed", "parked"})
+"""Operations that find a secret in some delivery, try it, or copy it from there."""
 BOTH = (Strategy.IN_PLACE, Strategy.ALTERNATING)
 
 
@@ -83,7 +91,8 @@ def held(desired: DesiredKey, *slots: str, filled: bool = True) -> Universe:
         world.keys[f"mine{slot}"] = Key(f"mine{slot}", name, START, f"{MARK}mine{slot}")
     first = f"{MARK}mine{slots[0]}"
     for place in desired.deliveries if filled else ():
-        world.by_hand(place, first)
+        if place.target not in MARKED:  # a value there that keyturn did not write needs a take-over
+            world.by_hand(place, first)
     world.given = world.mints = frozenset({first})
     return world
 
@@ -100,20 +109,28 @@ def _lost(world: Universe) -> None:
     world.land(Renew(record.slots[record.live or SlotName.A].uuid, f"{MARK}stolen"))
 
 
-def scenarios(places: int = 1, unfenced: bool = False) -> Sequence[Scenario]:
-    """Return every operation in both strategies."""
+def scenarios(label: str = "1") -> Sequence[Scenario]:
+    """Return every operation in both strategies, with these places: see `placed`."""
     made: list[Scenario] = []
     for strategy in BOTH:
-        made += _of(strategy, places, unfenced)
+        made += _of(strategy, label)
     return made
 
 
-def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
+def placed(label: str) -> tuple[Delivery, ...]:
+    """Return the deliveries of a label: so many, with a `u` without compare-and-set; or one for each letter.
+
+    `r` can be read and has versions, `p` has none and no compare-and-set, `s` and `d` are those of `marking`.
+    """
+    if label.isalpha():
+        return tuple(replace(PLACES[0], target=TARGETS[letter]) for letter in label)
+    deliveries = PLACES[: int(label.rstrip("u"))]
+    return tuple(replace(item, target="plain") for item in deliveries) if label.endswith("u") else deliveries
+
+
+def _of(strategy: Strategy, label: str) -> list[Scenario]:
     alternating = strategy is Strategy.ALTERNATING
-    label = f"{places}u" if unfenced else str(places)
-    one = entry(strategy, places)
-    if unfenced:
-        one = replace(one, deliveries=tuple(replace(item, target="plain") for item in one.deliveries))
+    one = replace(entry(strategy), deliveries=placed(label))
     other = replace(one, rotation=Rotation(Strategy.IN_PLACE if alternating else Strategy.ALTERNATING, overlap=OVERLAP))
     slots = ("a", "b") if alternating else ("",)
     names = [f"{one.name}-{slot}" if slot else one.name for slot in slots]
@@ -124,6 +141,12 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
     rotated = Act(one, ROTATE)
     later = Act(one, after=2 * 3600.0)
     more = replace(one, deliveries=(*one.deliveries, Delivery("x", "more", "key")))
+    targets = {item.target for item in one.deliveries}
+    blind = targets <= MARKED
+    # What nobody can read needs a mint, and that waits for the old secret, which outlives a rollout.
+    brought = Act(more, after=LONG if blind else 1.0, ends="pending" if targets == {DELAYED} else "")
+    # Where a secret is copied to a place that does not show it, an operator answers for it.
+    confirmed = Options(confirmed=bool(targets & MARKED))
 
     def act(name: str, start: Callable[[], Universe], *acts: Act, last: Options = NOTHING) -> Scenario:
         return Scenario(name, str(strategy), label, start, acts, last)
@@ -136,7 +159,7 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
 
     made = [
         act("create", _cached(empty), Act(one)),
-        act("adopt-existing", _cached(lambda: held(existing, *slots)), Act(existing)),
+        act("adopt-existing", _cached(lambda: held(existing, *slots)), Act(existing, confirmed, again=True)),
         act("adopt-regenerate", _cached(lambda: held(renewed, *slots, filled=False)), Act(renewed)),
         act(
             "adopt-regenerate-asked",
@@ -144,7 +167,7 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
             Act(one, Options(adopt=renewed.adopt, confirmed=True), again=True),
         ),
         act("drift-of-another-system", rest, Act(one, VERIFY, by_hand=_overwritten), last=VERIFY),
-        act("odd-format", rest, Act(one, ROTATE, by_hand=_odd), Act(more)),
+        act("odd-format", rest, Act(one, ROTATE, by_hand=_odd), brought),
         stop("adopt-in-use", _cached(lambda: held(renewed, *slots)), renewed),
         stop("adopt-over-another-system", _cached(lambda: _of_another_system(renewed, *slots)), renewed),
         stop(
@@ -205,19 +228,47 @@ def _of(strategy: Strategy, places: int, unfenced: bool) -> list[Scenario]:
         act("forged-create", _cached(lambda: forged_create(one)), Act(one, by_hand=_unsteady)),
         stop("another-owner", _cached(lambda: _of_another(one))),
     ]
+    if DELAYED in targets:
+        made.append(
+            act("rollout-failed", rest, Act(one, ROTATE, by_hand=_broken, ends="effect-failed"), *_repaired(one))
+        )
     if alternating:
         made.append(stop("forged-retire", _cached(lambda: forged_retire(one))))
         made.append(act("retire", _cached(lambda: _overlapped(one)), Act(one)))
         gone = DesiredKey(one.id, one.owner, absent=True, retain=True, timing=TIMING)
         early = Act(gone, FORGET, ends="old-secret-left", by_hand=freeze)
-        retired, forget = replace(later, by_hand=thaw, again=True), Act(gone, FORGET, by_hand=freeze)
-        made.append(act("overlap>forget", _cached(lambda: _overlapped(one, 60.0)), early, retired, forget, last=FORGET))
+        ended = ROLLOUT if DELAYED in targets else later.after
+        retired, forget = replace(later, after=ended, by_hand=thaw, again=True), Act(gone, FORGET, by_hand=freeze)
+        over = [retired, Act(one, after=LINGERS.total_seconds(), again=True)] if DELAYED in targets else [retired]
+        made.append(act("overlap>forget", _cached(lambda: _overlapped(one, 60.0)), early, *over, forget, last=FORGET))
         put_back = Act(one, after=600.0, by_hand=lambda world: _put_back(world, one))
         made.append(act("retire-rolled-back", rest, Act(one, ROTATE, once=True), put_back, later))
-    return [
-        *made,
-        *sequences(one, label, _cached(empty), lambda desired: _cached(lambda: settled(desired, steady=True))),
-    ]
+    made += sequences(one, label, _cached(empty), lambda desired: _cached(lambda: settled(desired, steady=True)))
+    return [scenario for scenario in made if not _unreadable(one, scenario.name)]
+
+
+def _unreadable(desired: DesiredKey, name: str) -> bool:
+    """Tell whether an operation is about a secret that is found in a delivery, and a delivery here cannot be read."""
+    blind = [item for item in desired.deliveries if item.target in MARKED]
+    found = "alias" in name or name.startswith("apart") or name in FINDS
+    # A gap that decision 24 names: both secrets are in use, and nobody can read either.
+    gap = name == "rotate>moved" and desired.rotation.strategy is Strategy.ALTERNATING
+    return bool(blind) and (found or (len(blind) == len(desired.deliveries) and (gap or name in TRIES)))
+
+
+def _broken(world: Universe) -> None:
+    """From here on every rollout fails."""
+    world.rollouts = replace(world.rollouts, broken=True)
+
+
+def _repaired(desired: DesiredKey) -> tuple[Act, Act]:
+    """Return how the failed rollout is seen long after its overlap, and how an operator repairs it then."""
+
+    def repair(world: Universe) -> None:
+        held = {place: world.held(place) for place in desired.deliveries if place.target == DELAYED}
+        world.rollouts = Rollouts({**world.rollouts.used, **held}, broken=False)
+
+    return Act(desired, after=LONG, ends="effect-failed", quiet=True), Act(desired, by_hand=repair)
 
 
 def _gone(world: Universe) -> None:

@@ -7,6 +7,7 @@ from functools import cache
 
 from keyturn.core.model import Delivery
 from keyturn.core.record import Intent, Op, Record
+from tests.simulation.marking import MARKED
 from tests.simulation.universe import Universe, real
 
 MAX_MINTS = 3
@@ -77,8 +78,20 @@ def removal(universe: Universe, delivery: Delivery) -> None:
         universe.blame(f"I2: {delivery} was emptied before the other places had the secret")
 
 
+def _source(universe: Universe, value: str) -> None:
+    """Check that a place which cannot be read gets only what a readable one has, where one is to have it."""
+    readable = [place for place in universe.wanted if place.target not in MARKED]
+    intent = _intent(universe)
+    if intent is None or intent.op is not Op.ROTATE or not universe.steady or not readable:
+        return
+    if all(universe.fields.get(place) != value for place in readable):
+        universe.blame("I3: a place that cannot be read got a secret before a readable one could give it back")
+
+
 def fill(universe: Universe, delivery: Delivery, value: str) -> None:
     """Check a write: what lasts is not replaced by what is dead."""
+    if value and delivery.target in MARKED:
+        _source(universe, value)
     if value and universe.stranger(value):
         universe.blame(f"I9: a value of another system was copied to {delivery}")
     held = universe.fields.get(delivery, "")

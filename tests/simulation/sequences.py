@@ -7,6 +7,8 @@ from dataclasses import replace
 
 from keyturn.core.model import Adopt, AdoptSecret, Delivery, DesiredKey, Pool, SlotName, Strategy
 from keyturn.core.results import Options
+from tests.simulation.faults import Token
+from tests.simulation.marking import MARKED
 from tests.simulation.people import (
     calm,
     clear,
@@ -40,7 +42,6 @@ from tests.simulation.people import (
 from tests.simulation.play import Act, Scenario
 from tests.simulation.rules import SPARE, Stops
 from tests.simulation.universe import ALSO, Universe, also
-from tests.simulation.world import Token
 
 NOTHING = Options()
 ROTATE = Options(rotate=True)
@@ -82,6 +83,9 @@ class Rows:
         self.names = [f"-{slot}" for slot in SlotName] if one.rotation.strategy is Strategy.ALTERNATING else [""]
         self.made: list[Scenario] = []
         self.alternating = one.rotation.strategy is Strategy.ALTERNATING
+        blind = all(item.target in MARKED for item in one.deliveries)
+        self.minting = 3 * HOUR if blind else 1.0
+        """Seconds until a secret can be brought elsewhere: what nobody can read needs a mint, after an overlap."""
 
     def add(self, name: str, start: Start, *acts: Act, last: Options = DELETE) -> None:
         """Add a sequence."""
@@ -107,7 +111,7 @@ class Rows:
         closed = Act(moved, by_hand=lambda world: close(world, ELSEWHERE), ends="pending", excused=closed_now)
         add("moved>closed", rest, closed, Act(moved, by_hand=reopen))
         add("moved>back", rest, Act(moved, once=True), Act(one))
-        add("rotate>moved", rest, begun, Act(moved))
+        add("rotate>moved", rest, begun, Act(moved, after=self.minting))
         add("strategy>back", rest, Act(other, DELETE, once=True), Act(one, DELETE))
         # What was asked for before is finished in place, with its outage.
         add("rotate>strategy>back", rest, begun, Act(other, DELETE, once=True, by_hand=calm), Act(one, DELETE))

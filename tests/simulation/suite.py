@@ -11,6 +11,7 @@ from functools import cache
 
 from tests.simulation import duel, lives
 from tests.simulation.decisions import counting, recorded
+from tests.simulation.marking_slips import MARKING
 from tests.simulation.mutants import MUTANTS, Mutant, broken
 from tests.simulation.play import Scenario, Setting, Sweep, Tally, Violation
 from tests.simulation.scenarios import scenarios
@@ -23,9 +24,11 @@ SETTINGS = {
     "later": Setting(None, 900.0),
     "backwards": Setting(False, 1.0, backwards=True),
 }
+WRITE_ONLY = {"s": True, "dr": True, "d": False, "rs": False, "ps": False}
+"""Places of which some or all cannot be read (`scenarios.placed`), and whether operations in a row are played there."""
 IN_PAIRS = (("rotate", "in-place"), ("rotate", "alternating"), ("rotate-twice", "alternating"))
 """The operations whose pairs of faults are always played."""
-EVERY_MUTANT = {**MUTANTS, **SLIPS}
+EVERY_MUTANT = {**MUTANTS, **SLIPS, **MARKING}
 MANY = 100_000
 """How many histories are enough, unless HISTORIES asks for more."""
 
@@ -37,8 +40,7 @@ class Job:
     kind: str
     operation: str
     strategy: str
-    places: int = 1
-    unfenced: bool = False
+    places: str = "1"
     setting: str = "here"
     faults: int = 1
     coarse: bool = False
@@ -46,10 +48,9 @@ class Job:
 
     def __str__(self) -> str:
         """Show as it is named among the decisions."""
-        places = f"{self.places}u" if self.unfenced else str(self.places)
         faults = f"{self.faults} coarse" if self.coarse else str(self.faults)
         share = f"{self.part[0]}/{self.part[1]}"
-        return f"{self.kind}|{self.operation}|{self.strategy}|{places}|{self.setting}|{faults}|{share}"
+        return f"{self.kind}|{self.operation}|{self.strategy}|{self.places}|{self.setting}|{faults}|{share}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +74,9 @@ class Caught:
 
 
 @cache
-def table(places: int = 1, *, unfenced: bool = False) -> dict[tuple[str, str], Scenario]:
-    """Return every operation by name and strategy."""
-    return {(one.name, one.strategy): one for one in scenarios(places, unfenced)}
+def table(label: str = "1") -> dict[tuple[str, str], Scenario]:
+    """Return every operation by name and strategy, with these places."""
+    return {(one.name, one.strategy): one for one in scenarios(label)}
 
 
 def singles() -> Iterator[Job]:
@@ -85,13 +86,17 @@ def singles() -> Iterator[Job]:
     """
     for (name, strategy), one in table().items():
         yield Job("faults", name, strategy)
-        yield Job("faults", name, strategy, places=2, setting="elsewhere", coarse=True)
+        yield Job("faults", name, strategy, places="2", setting="elsewhere", coarse=True)
         if not one.row:
-            yield Job("faults", name, strategy, places=3, setting="backwards", coarse=True)
-    for (name, strategy), one in table(unfenced=True).items():
-        yield Job("faults", name, strategy, places=1, unfenced=True, coarse=one.row)
+            yield Job("faults", name, strategy, places="3", setting="backwards", coarse=True)
+    for (name, strategy), one in table("1u").items():
+        yield Job("faults", name, strategy, places="1u", coarse=one.row)
         if not one.row:
-            yield Job("faults", name, strategy, places=2, unfenced=True, setting="later", coarse=True)
+            yield Job("faults", name, strategy, places="2u", setting="later", coarse=True)
+    for label, rows in WRITE_ONLY.items():
+        for (name, strategy), one in table(label).items():
+            if rows or not one.row:
+                yield Job("faults", name, strategy, places=label, coarse=True)
 
 
 def always() -> Iterator[Job]:
@@ -99,8 +104,9 @@ def always() -> Iterator[Job]:
     rows = {where for where, one in table().items() if one.row}
     for job in singles():
         if (job.operation, job.strategy) not in rows:
-            yield job
-        elif job.places == 1:
+            if WRITE_ONLY.get(job.places, True):
+                yield job
+        elif job.places in {"1", "1u"}:
             yield replace(job, coarse=True)
 
 
@@ -146,7 +152,7 @@ def work(job: Job) -> Result:
     if job.kind == "lives":
         tally = _lives(job.operation, *job.part)
     else:
-        scenario = table(job.places, unfenced=job.unfenced)[job.operation, job.strategy]
+        scenario = table(job.places)[job.operation, job.strategy]
         if job.kind == "two runs":
             tally = duel.duels(scenario, job.faults, part=job.part)
         else:
@@ -160,7 +166,7 @@ def counted(job: Job) -> Result:
     The world that its histories start from is made before: it is kept for other jobs, so it belongs to none of them.
     """
     if job.kind != "lives":
-        table(job.places, unfenced=job.unfenced)[job.operation, job.strategy].start()
+        table(job.places)[job.operation, job.strategy].start()
     with recorded() as digest:
         result = work(job)
     return replace(result, decisions=str(digest))
@@ -184,7 +190,7 @@ def hunt(name: str) -> Caught:
     """Break the product as a mutant says, and play histories until one shows it."""
     mutant: Mutant = EVERY_MUTANT[name]
     played = 0
-    for places in (1, 2):
+    for places in mutant.places:
         for where in mutant.where:
             scenario = table(places)[where]
             scenario.start()

@@ -11,7 +11,7 @@ from tests.support.histories import SIMULATED
 
 
 def _id(job: Job) -> str:
-    words = (job.operation, job.strategy, f"{job.places}{'u' if job.unfenced else ''}", job.setting)
+    words = (job.operation, job.strategy, job.places, job.setting)
     return "-".join((*words, f"{job.faults}f", f"{job.part[0]}of{job.part[1]}"))
 
 

@@ -9,7 +9,7 @@ from math import inf
 
 from keyturn.core.model import Delivery
 from keyturn.core.record import Claim, Record
-from keyturn.core.secret import Secret
+from tests.simulation.marking import DELAYED, MARKED, ROLLOUT, Rollout, Rollouts
 
 START = datetime(2025, 3, 1, tzinfo=UTC)
 MARK = "sk-do-simulated-"
@@ -193,8 +193,9 @@ class Universe:
     """The two names of a place are of two types of target, so that nobody looks whether they are one."""
     noted: int = 0
     """The version of the record at a moment that a later act comes back to."""
+    rollouts: Rollouts = Rollouts()
     wrong: tuple[str, ...] = ()
-    watch: Callable[[Universe, Mutation], None] | None = None
+    watch: Callable[[Universe, Mutation | Rollout], None] | None = None
 
     def copy(self) -> Universe:
         """Return a world that goes its own way from here."""
@@ -206,7 +207,7 @@ class Universe:
             self.by_others, self.dropped, self.known,
             self.held_dead, self.readonly, self.deaf, self.odd, self.others,
             dict(self.spares), dict(self.away), self.frozen, self.two_types,
-            self.noted, self.wrong, self.watch,
+            self.noted, self.rollouts, self.wrong, self.watch,
         )  # fmt: skip
 
     def print(self) -> str:
@@ -221,7 +222,7 @@ class Universe:
             self.foreign_fields, self.steady, self.mints, self.given, self.left, self.overlap, self.wanted,
             self.leaked, self.told, self.by_others, self.dropped, self.known, self.held_dead, self.readonly, self.deaf,
             self.odd, self.others, self.spares, self.away, self.frozen, self.two_types, self.noted,
-            self.wrong,
+            self.rollouts, self.wrong,
         )  # fmt: skip
         return repr([sorted(map(repr, part)) if isinstance(part, frozenset) else part for part in parts])
 
@@ -273,20 +274,32 @@ class Universe:
         """Return what a delivery holds, by whichever name of its place."""
         return self.fields.get(real(delivery), "")
 
+    def in_use(self, delivery: Delivery) -> str:
+        """Return what the consumers of a delivery use."""
+        place = real(delivery)
+        return (self.rollouts.used if place.target == DELAYED else self.fields).get(place, "")
+
     def by_hand(self, delivery: Delivery, value: str) -> None:
-        """Write a field as an operator does."""
+        """Write a field as an operator does. What that is in a place that nobody can read, nobody can keep alive."""
         self._fill(Fill(delivery, value, None))
         self.by_others |= {delivery}
+        self.steady -= {delivery} if delivery.target in MARKED else set()
 
     def advance(self, seconds: float) -> None:
         """Let time pass; what is on its way lands at its deadline."""
         end = self.now + seconds
-        while self.late:
-            first = min(self.late, key=lambda late: late.deadline)
+        while self.late or self.rollouts.under_way:
+            coming: tuple[Late | Rollout, ...] = (*self.late, *self.rollouts.under_way)
+            first = min(coming, key=lambda one: one.deadline)
             if first.deadline > end:
                 break
             self.now = max(self.now, first.deadline)
-            self._arrive(first)
+            if isinstance(first, Late):
+                self._arrive(first)
+                continue
+            self.rollouts = self.rollouts.end(first)
+            if self.watch:
+                self.watch(self, first)
         self.now = end
 
     def tick(self) -> None:
@@ -364,6 +377,8 @@ class Universe:
         self.versions[place] = version
         if self.fields.get(fill.delivery, "") != fill.value:
             self.read[fill.delivery] = False
+        if fill.delivery.target == DELAYED:
+            self.rollouts = self.rollouts.begin(Rollout(self.now + ROLLOUT, fill.delivery, fill.value, version))
         if fill.value:
             self.fields[fill.delivery] = fill.value
         else:
@@ -382,8 +397,3 @@ class Universe:
                 return False
             self.claims[document.uuid] = (document, version + 1)
         return True
-
-
-def secret_or_none(value: str | None) -> Secret | None:
-    """Wrap what a field holds."""
-    return Secret(value) if value else None

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from keyturn.core.effect import Effect
 from keyturn.core.errors import (
     Ambiguous,
     Conflict,
@@ -21,9 +22,10 @@ from keyturn.core.model import Api, ApiKey, Delivery, Timing, WireAnswer, WireKi
 from keyturn.core.record import Claim, Record
 from keyturn.core.secret import Secret
 from keyturn.core.world import Guard, Held, Minted, StoredClaim, StoredRecord
-from tests.simulation import sending
-from tests.simulation.faults import LATE_KINDS, Class, Fault, Killed, Kind
+from tests.simulation import sending, showing
+from tests.simulation.faults import LATE_KINDS, OWN, Class, Fault, Killed, Kind, Token
 from tests.simulation.limit import Limit
+from tests.simulation.marking import MARKED
 from tests.simulation.universe import (
     ALSO,
     START,
@@ -36,7 +38,6 @@ from tests.simulation.universe import (
     Renew,
     Universe,
     real,
-    secret_or_none,
 )
 
 MODEL = "llama3.3-70b-instruct"
@@ -54,17 +55,6 @@ _NONE = WireAnswer(WireKind.UNREACHABLE, detail="no answer")
 
 Point = tuple[Class, float, int, int]
 """One effect as it was traced: its class, and the moment before it. A cut at two equal moments is one cut."""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """The account token of one run: whether it may read its team, and whether it is of another team than the key."""
-
-    reads_team: bool = True
-    foreign: bool = False
-
-
-OWN = Token()
 
 
 class SimWorld:
@@ -308,45 +298,51 @@ class SimWorld:
         delivery, universe = real(delivery), self.universe
         self._reading(Class.READ, delivery.target)
         universe.read[delivery] = True
-        version = "" if delivery.target in universe.unfenced else str(universe.version(delivery))
-        return Held(secret_or_none(universe.fields.get(delivery)), version)
+        return showing.held(universe, delivery)
 
     def read_delivery_version(self, delivery: Delivery, version: str) -> Secret | None:
         """Read a field as it was."""
         self._reading(Class.READ, real(delivery).target)
-        return secret_or_none(self.universe.kept.get((real(delivery), int(version))))
+        value = self.universe.kept.get((real(delivery), int(version)))
+        return Secret(value) if value else None
 
-    def write_delivery(self, delivery: Delivery, secret: Secret, expected: Secret | None, guard: Guard) -> str:
+    def effect(self, delivery: Delivery, version: str) -> Effect:
+        """As far as its rollout is."""
+        self._reading(Class.READ, real(delivery).target)
+        return showing.effect(self.universe, delivery)
+
+    def write_delivery(self, delivery: Delivery, secret: Secret, expected: Held, guard: Guard) -> str:
         """Write a field."""
         self._fill(delivery, secret.reveal(), expected, guard)
-        return str(self.universe.version(delivery))
+        return showing.held(self.universe, delivery).version
 
-    def remove_delivery(self, delivery: Delivery, expected: Secret, guard: Guard) -> None:
+    def remove_delivery(self, delivery: Delivery, expected: Held, guard: Guard) -> None:
         """Remove a field."""
         if real(delivery) in self.universe.fields:
             sending.removal(self.universe, delivery)
             self._fill(delivery, "", expected, guard)
 
-    def _fill(self, named: Delivery, value: str, expected: Secret | None, guard: Guard) -> None:
+    def _fill(self, named: Delivery, value: str, expected: Held, guard: Guard) -> None:
         delivery = real(named)
 
         def make(_: float) -> Mutation:
             found = self.universe.fields.get(delivery)
-            if found != (expected.reveal() if expected else None):
+            if not showing.as_expected(self.universe, delivery, expected):
                 raise Conflict("our field changed", where=str(delivery))
             if found and found not in self.universe.mints and found not in self.universe.given:
                 self.universe.blame(f"I9: {delivery} held a value of someone else, and was overwritten")
             sending.fill(self.universe, delivery, value)
-            fenced = delivery.target not in self.universe.unfenced
-            return Fill(delivery, value, self.universe.version(delivery) if fenced else None)
+            return Fill(delivery, value, self.universe.version(delivery) if self.fenced(delivery) else None)
 
         self._change(Class.DELIVER, named.target, make, guard)
 
     def preflight(self, delivery: Delivery) -> None:
         """Rewrite what is there, where that can be fenced."""
         name, delivery, universe = delivery.target, real(delivery), self.universe
-        if delivery.target in universe.unfenced or delivery not in universe.fields:
+        if not self.fenced(delivery) or delivery not in universe.fields:
             self._reading(Class.READ, delivery.target)
+            if delivery.target in MARKED & universe.readonly:
+                raise self._error(delivery.target, ambiguous=False)
             return
 
         def again(_: float) -> Fill:
@@ -360,7 +356,7 @@ class SimWorld:
 
     def fenced(self, delivery: Delivery) -> bool:
         """As the target is."""
-        return real(delivery).target not in self.universe.unfenced
+        return real(delivery).target not in self.universe.unfenced | MARKED
 
     # Records and claims.
     def read_record(self, key: str) -> StoredRecord:

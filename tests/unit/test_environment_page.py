@@ -10,7 +10,7 @@ from tests import pending
 from tests.blocks import ROOT
 
 PAGE = (ROOT / "docs/environment.md").read_text(encoding="utf-8")
-OURS = re.compile(r"(?:KEYTURN|DIGITALOCEAN|VAULT|BAO|AWS|OP_CONNECT|OP_SERVICE_ACCOUNT)_[A-Z][A-Z0-9_]*")
+OURS = re.compile(r"(?:KEYTURN|DIGITALOCEAN|VAULT|BAO|AWS|OP_CONNECT|OP_SERVICE_ACCOUNT|GITHUB|GH)_[A-Z][A-Z0-9_]*")
 KUBERNETES = ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "POD_NAME", "POD_NAMESPACE")
 ALSO = frozenset({"NO_COLOR", "SSLKEYLOGFILE", "XDG_RUNTIME_DIR", "HTTPS_PROXY", "NO_PROXY", *KUBERNETES})
 """Variables of the system that the code names."""

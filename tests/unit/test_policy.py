@@ -348,6 +348,7 @@ def test_a_policy_of_the_first_version_is_read() -> None:
         removals=5,
         allow=frozenset({"existing", "skip", "take-over", "no-cleaning"}),
         key_prefixes=("sk-new-",),
+        deliver=tuple(rule.model.deliver),
         where=rule.permit.where,
     )
     assert policy.rule("pulumi:shop/prod/bot") is not None

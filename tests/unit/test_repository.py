@@ -27,7 +27,7 @@ SMALLER = [
 ]
 PIN = re.compile(r"^([a-z0-9][a-z0-9.-]*)==([^ ]+) \\$", re.MULTILINE)
 PINS = dict(PIN.findall(LOCK))
-NAMES = {"dotenv": "python-dotenv", "onepassword": "onepassword-sdk", "yaml": "pyyaml"}
+NAMES = {"dotenv": "python-dotenv", "nacl": "pynacl", "onepassword": "onepassword-sdk", "yaml": "pyyaml"}
 """Modules that are called otherwise than what brings them."""
 BROUGHT = {
     "botocore": "by boto3, whose errors it holds",

@@ -15,9 +15,10 @@ from keyturn.engine.common_cause import BLIND
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.runner import Runner
 from keyturn.report.remedies import remedy
+from tests.simulation.faults import OWN, Token
 from tests.simulation.scenarios import TIMING, empty, entry
 from tests.simulation.universe import Universe
-from tests.simulation.world import OWN, SimWorld, Token
+from tests.simulation.world import SimWorld
 
 VERIFY = Options(verify=True)
 BLIND_TOKEN = Token(reads_team=False)

@@ -12,10 +12,10 @@ from keyturn.targets.base import Conflict, Secret, TargetMisfit, TargetUnavailab
 
 EXAMPLE = Path(__file__).parents[2] / "examples/custom-target/keyturn_json_directory.py"
 PUBLIC = """
-    TRIES Capabilities Conflict CredentialError Document Guard InputError NoConsent Secret Target TargetContext
-    TargetError TargetForbidden TargetMisfit TargetSettings TargetUnavailable Value WithoutDeliveries WithoutDocuments
-    WithoutServer check_origins check_path merge origin_mistakes parse_settings proxy_for root_mistakes secret_of tries
-    unguarded with_field
+    TRIES Capabilities Conflict CredentialError Delayed Document Effect EffectState Guard InputError NoConsent Secret
+    Target TargetContext TargetError TargetForbidden TargetMisfit TargetSettings TargetUnavailable Value
+    WithoutDeliveries WithoutDocuments WithoutReading WithoutServer WriteOnly check_origins check_path marker_of merge
+    origin_mistakes parse_settings proxy_for root_mistakes secret_of tries unguarded with_field
 """
 OLD, NEW, OTHER = Secret("sk-do-old"), Secret("sk-do-new"), Secret("sk-do-other")
 

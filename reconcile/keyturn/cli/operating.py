@@ -16,6 +16,7 @@ from keyturn.cli.pages import Pages
 from keyturn.core.errors import InputError
 from keyturn.core.reasons import mixed
 from keyturn.core.sanitize import plain
+from keyturn.core.variables import TOKENS
 from keyturn.engine.signals import Signals
 from keyturn.kube.account import Setting
 from keyturn.kube.operator import Connection, Operator
@@ -23,7 +24,6 @@ from keyturn.kube.remedies import by_itself
 from keyturn.live.digitalocean.budget import uptime
 from keyturn.report.documents import StatusDocument
 from keyturn.targets import kubernetes_login
-from keyturn.targets.digitalocean_server import TOKENS
 from keyturn.targets.files import read_small
 from keyturn.targets.kubernetes_server import Endpoint, Server
 from keyturn.targets.origins import proxy_for

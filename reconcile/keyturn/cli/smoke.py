@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from keyturn.report.documents import Checked
 
 EMPTY = "it holds no secret"
+UNREADABLE = "its target shows no value, so nothing can be tried"
 UNREAD = "it could not be read"
 UNTRIED = (EMPTY, UNREAD)
 """How the details begin where nothing could be tried, which is a failure all the same."""
@@ -88,12 +89,15 @@ def _delivered(one: Opened, known: Sequence[KeyStatus]) -> Iterator[Checked]:
                 yield Checked(entry.id, delivery, result)
                 continue
             try:
-                held = one.world.read_delivery(delivery).secret
+                found = one.world.read_delivery(delivery)
             except KeyturnError as error:
                 told = any(str(error) in end.why for end in statuses[entry.id].every)
                 result = SmokeResult(Verdict.SKIPPED, UNREAD if told else f"{UNREAD}: {error}")
             else:
-                if held is None:
+                held = found.secret
+                if found.marked:
+                    result = SmokeResult(Verdict.SKIPPED, UNREADABLE)
+                elif held is None:
                     result = SmokeResult(Verdict.SKIPPED, EMPTY)
                 elif not _own(one, entry.id, held):  # it may be a password of another system
                     result = SmokeResult(Verdict.SKIPPED, "the value is not a secret of this key, so it is not tried")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from keyturn.core import schedule
+from keyturn.core.effect import EffectState
 from keyturn.core.model import GOOD, Delivery, Freeze, SmokeResult, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import FAILED, Op, Record
@@ -69,7 +70,7 @@ def conditions(known: Facts) -> tuple[End, ...]:
     found: list[End] = []
     if record is not None and not record.deleted_at and end.code not in NOT_OURS:
         found += tuple(_gone(known, record)) or tuple(_refused(known, record))
-        found += [*_drifted(known, record), *_recorded(known, record)]
+        found += [*_drifted(known, record), *_late(known, record), *_recorded(known, record)]
         found += [
             *_old_secret(known, record),
             *_tried(known, record),
@@ -167,6 +168,21 @@ def _drifted(known: Facts, record: Record) -> Iterator[End]:
         yield End(Reason.DRIFTED, f"{_names(other)} {_hold(other)} something else than the live secret")
     if empty:
         yield End(Reason.EMPTIED, f"{_names(empty)} {_hold(empty)} nothing")
+
+
+def _late(known: Facts, record: Record) -> Iterator[End]:
+    """Say which deliveries hold the live secret that consumers do not use yet, or will not without a repair."""
+    late: dict[Reason, list[str]] = {}
+    for place in known.wanted:
+        read, noted = known.readings.get(place), record.delivery(place)
+        if read is None and noted and noted.effect_due:
+            late.setdefault(Reason.EFFECT_PENDING, []).append(f"{place}: not in effect at the last look")
+        elif read and read.digest == record.live_digest and not read.effect.active:
+            failed = read.effect.state is EffectState.FAILED
+            reason = Reason.EFFECT_FAILED if failed else Reason.EFFECT_PENDING
+            late.setdefault(reason, []).append(f"{place}: {read.effect.detail}")
+    for reason, places in late.items():
+        yield End(reason, f"the secret is delivered and not in use: {'; '.join(places)}")
 
 
 def _old(record: Record) -> set[str | None]:

@@ -12,7 +12,7 @@ SKIP = "skip"
 TAKE_OVER = "take-over"
 NO_CLEANING = "no-cleaning"
 
-PARTS = ("", "names", "allow", "limits.rotations", "limits.deletes", "limits.removals")
+PARTS = ("", "names", "allow", "limits.rotations", "limits.deletes", "limits.removals", "deliver")
 """The parts of a rule to which messages of a run refer; the first is the rule itself."""
 
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
@@ -25,7 +25,8 @@ class Permit:
 
     `names`: patterns of the API keys that a run may change. `rotations`, `deletes`, `removals`: how many one run may
     do. `allow`: the words that the rule allows. `key_prefixes`: further prefixes of secrets that are model access keys.
-    `where`: the place of each part of the rule, for messages; that of the rule itself is `""`.
+    `deliver`: patterns of deliveries; None admits any. `where`: the place of each part of the rule, for messages; that
+    of the rule itself is `""`.
     """
 
     names: tuple[str, ...]
@@ -34,6 +35,7 @@ class Permit:
     removals: int
     allow: frozenset[str] = frozenset()
     key_prefixes: tuple[str, ...] = ()
+    deliver: tuple[str, ...] | None = None
     where: Mapping[str, str] = field(default_factory=lambda: dict.fromkeys(PARTS, "policy"))
 
     def refusal(self, name: str) -> str:
@@ -41,6 +43,24 @@ class Permit:
         if admits(self.names, name):
             return ""
         return f"its name {name!r} matches no pattern of the policy ({self.where['names']})"
+
+    def foreign(self, place: str, name: str) -> str:
+        """Return that no pattern of the policy admits a delivery, given as for `delivers`; empty if one does."""
+        if self.deliver is None or delivers(self.deliver, place, name):
+            return ""
+        return f"it matches no pattern of the policy ({self.where['deliver']})"
+
+
+def delivers(patterns: Iterable[str], place: str, name: str) -> bool:
+    """Tell whether a pattern matches a delivery: its part before `#` the place `target:path`, the rest the field."""
+    exact, others = sort_out(tuple(patterns))
+    if (f"{place}#{name}" if name else place) in exact:
+        return True
+    for pattern in others:
+        path, _, field_ = pattern.partition("#")
+        if admits([path], place) and (admits([field_], name) if field_ else not name):
+            return True
+    return False
 
 
 def admits(patterns: Iterable[str], text: str) -> bool:

@@ -235,6 +235,12 @@ class Reason(StrEnum):
     EMPTIED = "emptied", Condition.DRIFTED, Remedy.VERIFY, "A delivery holds nothing."
     COMPROMISED = "compromised", Condition.FAILED, Remedy.AGAIN, "A compromised secret may still be accepted."
     UNFINISHED = "unfinished", Condition.FAILED, Remedy.AGAIN, "A run ended before it finished what it had begun."
+    EFFECT_PENDING = (
+        "effect-pending", Condition.WAITING, Remedy.LATER, "A delivered secret is not in use yet."
+    )  # fmt: skip
+    EFFECT_FAILED = (
+        "effect-failed", Condition.DRIFTED, Remedy.FIX_TARGET, "A delivered secret did not come into use."
+    )  # fmt: skip
     PENDING = "pending", Condition.FAILED, Remedy.AGAIN, "Something is left that this run could not put right."
     PARKED = "parked", Condition.PARKED, Remedy.UNPARK, "Several runs in a row failed after they made a secret."
     LOGIN_REFUSED = "login-refused", Condition.LOGIN_REFUSED, Remedy.FIX_LOGIN, "A token or a login is refused."

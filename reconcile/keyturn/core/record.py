@@ -82,6 +82,12 @@ class DeliveryState:
     """Where its target was (`TargetConfig.home`): a target that moved under its old name holds nothing of ours."""
     over: Digest | None = None
     """The value of another origin that an operator agreed to overwrite; another one is not agreed to."""
+    marked: bool = False
+    """It cannot be read: `version` is the marker that was there after the secret with `digest` was written."""
+    begun: bool = False
+    """A write to it was begun and never acknowledged: at another marker it may hold a secret of ours."""
+    effect_due: bool = False
+    """Its secret was not seen in effect yet: each run looks again."""
 
     @property
     def proven(self) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from keyturn.core.effect import Effect
 from keyturn.core.listing import Listing
 from keyturn.core.model import ApiKey, Delivery, DesiredKey, SlotName, SmokeResult, Strategy
 from keyturn.core.record import Claim, Record
@@ -55,6 +56,15 @@ class Reading:
     """
     account_token: bool = False
     """It holds a token of the account, not a model access key."""
+    marked: bool = False
+    """It cannot be read: `version` is a marker. `digest` is that of the secret which was sent when the place got it.
+
+    At a marker that nothing notes, `digest` is the marker's own, and `unlike` is set.
+    """
+    effect: Effect = Effect()
+    """Whether consumers use what it holds."""
+    consequence: str = ""
+    """What a write sets off, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +140,8 @@ class Spread:
     """Every delivery had its first try."""
     paused: bool = False
     """The pause before the next try is over."""
+    handed_on: bool = False
+    """So had the write-only ones, which come after a readable one where that is safer."""
     tries: int = 0
     until: float | None = None
     """Uptime at which this run stops trying."""
@@ -191,6 +203,12 @@ class Run:
     """This run's time for catching up deliveries is over; the rest stays pending."""
     unwritten: Mapping[Delivery, str] = field(default_factory=dict)
     """Why the last write to a delivery failed; the last write to any other one succeeded."""
+    unsure: Mapping[Delivery, int] = field(default_factory=dict)
+    """How many writes to a delivery had no clear answer."""
+    denied: frozenset[Delivery] = frozenset()
+    """Write-only deliveries that held nothing of ours, and refused the write for certain: what comes is another's."""
+    sent: Mapping[Delivery, tuple[str, str]] = field(default_factory=dict)
+    """Of each write-only delivery that this run wrote: the marker after the acknowledged write, and the digest."""
     seen_ours: bool = False
     """This run's list showed an API key of the record, so the account token is of its team; later it may be deleted."""
     honoured: bool = False
@@ -222,3 +240,18 @@ class State:
     def name_of(self, slot: SlotName) -> str:
         """Return the name that a slot's API key has at rest."""
         return f"{self.desired.name}-{slot}" if self.alternating else self.desired.name
+
+
+def tried(
+    state: State, writes: Collection[Delivery], problems: Collection[Delivery], unsure: Collection[Delivery]
+) -> Run:
+    """Return the run after these writes: which failed for certain, and which may have taken effect all the same."""
+    run, readings = state.run, state.observed.readings
+    agreed = {item.delivery: item.over for item in state.record.deliveries} if state.record else {}
+    free = {
+        item
+        for item in problems
+        if (read := readings.get(item)) and read.marked and read.digest in {None, agreed.get(item)}
+    }
+    unclear = {**run.unsure, **{item: run.unsure.get(item, 0) + 1 for item in unsure}}
+    return replace(run, unsure=unclear, denied=(run.denied - {*writes} | free) - unclear.keys())

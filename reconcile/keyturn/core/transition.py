@@ -1,4 +1,4 @@
-"""PURE: what the outcome of a step changes, and the outcome that a plan assumes.
+"""PURE: what the outcome of a step changes.
 
 `plan` and `apply` go through the same `advance`, so that a plan cannot say one thing and apply do another.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from keyturn.core.model import ApiKey, Delivery, SmokeResult, Verdict
 from keyturn.core.record import Claim, Op
-from keyturn.core.state import Attempt, Clock, Failed, Likeness, Reading, Source, Spread, State
+from keyturn.core.state import Attempt, Clock, Failed, Likeness, Reading, Source, Spread, State, tried
 from keyturn.core.steps import (
     Check,
     Create,
@@ -104,8 +104,10 @@ class Delivered:
     """Deliveries were tried: what went wrong; and, in a plan only, what they hold now. Apply reads them back."""
 
     problems: Mapping[Delivery, str] = field(default_factory=dict)
-    ambiguous: bool = False
-    """A write was sent and its fate is unknown: it may still land."""
+    unsure: frozenset[Delivery] = frozenset()
+    """Where a write was sent and its fate is unknown: it may still land."""
+    written: Mapping[Delivery, str] = field(default_factory=dict)
+    """The new version, or marker, of each acknowledged write."""
     assumed: Mapping[Delivery, Reading] | None = None
 
 
@@ -221,18 +223,26 @@ def _checked(state: State, step: Check, result: SmokeResult) -> State:
 
 
 def _waited(state: State) -> State:
-    """What could not be read may be readable now, and what does not hold the secret yet is read again."""
+    """What could not be read may be readable now, and what does not hold the secret yet is read again.
+
+    So is a write-only delivery, unless a plan assumed what it holds: a late write changes its marker. If all had the
+    secret before, a write that this brings about has the whole time for deliveries.
+    """
     seen, run, attempt = state.observed, state.run, state.run.attempt
     intent = state.record.intent if state.record else None
     known = attempt.minted or (intent.digest if intent else None)
     if state.record and intent and intent.op is Op.DELIVER:
         known = state.record.live_digest
+    doubtful = {item for item, read in seen.readings.items() if read.marked and read.version}
     readings = {
         delivery: item
         for delivery, item in seen.readings.items()
-        if not item.problem and (known is None or item.digest == known)
+        if not item.problem and delivery not in doubtful and (known is None or item.digest == known)
     }
-    spread = replace(attempt.spread, paused=True, tries=attempt.spread.tries + 1)
+    read = [seen.readings.get(item) for item in state.desired.deliveries]
+    had_all = bool(doubtful) and all(one and one.digest == known for one in read)
+    until = None if had_all else attempt.spread.until
+    spread = replace(attempt.spread, paused=True, tries=attempt.spread.tries + 1, until=until)
     return replace(
         state,
         observed=replace(seen, readings=readings),
@@ -244,7 +254,10 @@ def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
     seen, run, timing, uptime = state.observed, state.run, state.desired.timing, state.clock.uptime
     before = run.attempt.spread
     until = before.until if before.until is not None else uptime + timing.delivery
-    spread = replace(before, attempted=True, paused=False, until=until)
+    marked = {item for item in step.deliveries if (read := seen.readings.get(item)) and read.marked}
+    handed_on = before.handed_on or bool(marked)
+    spread = replace(before, attempted=True, handed_on=handed_on, paused=False, until=until)
+    sent = {item: (marker, step.digest) for item, marker in outcome.written.items() if item in marked}
     unwritten = {item: why for item, why in run.unwritten.items() if item not in step.deliveries}
     left = {delivery: item for delivery, item in seen.readings.items() if delivery not in step.deliveries}
     # What is no longer in the entry may be one place with a delivery that is: it is read again before it is emptied.
@@ -257,12 +270,13 @@ def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
         state,
         observed=replace(seen, readings={**left, **(outcome.assumed or {})}),
         run=replace(
-            run,
+            tried(state, step.deliveries, outcome.problems, outcome.unsure),
+            sent={**run.sent, **sent},
             lacked=run.lacked | {(delivery, step.digest) for delivery in lacked},
             likeness={**run.likeness, **apart},
             attempt=replace(run.attempt, spread=spread),
             unwritten={**unwritten, **outcome.problems},
-            unsettled_until=uptime + timing.settle if outcome.ambiguous else run.unsettled_until,
+            unsettled_until=uptime + timing.settle if outcome.unsure else run.unsettled_until,
         ),
     )
 
@@ -324,6 +338,7 @@ def _remembered(state: State, step: WriteRecord, outcome: Written) -> State:
             hurried = step.record.retire is not None and step.record.retire.at_once
             tried = closed is Op.DELIVER or (run.attempt.spread.attempted and _pending(after) and not hurried)
             gave_up = tried or (run.gave_up and not newer)
+            after = replace(after, observed=replace(after.observed, readings=_still_unknown(after)))
             return replace(after, run=replace(run, attempt=Attempt(), gave_up=gave_up, rotated=run.rotated or newer))
         case Write.FAIL:
             return replace(after, run=replace(run, counted=True))
@@ -337,6 +352,17 @@ def _pending(state: State) -> bool:
     record = state.record
     known = {item.delivery: item.digest for item in record.deliveries} if record else {}
     return record is not None and any(known.get(item) != record.live_digest for item in state.desired.deliveries)
+
+
+def _still_unknown(state: State) -> Mapping[Delivery, Reading]:
+    """Return the readings without those of write-only deliveries whose markers the record knows only now."""
+    readings, record = state.observed.readings, state.record
+    known = {
+        item.delivery
+        for item in (record.deliveries if record else ())
+        if (read := readings.get(item.delivery)) and read.marked and read.unlike and read.version == item.version
+    }
+    return {item: read for item, read in readings.items() if item not in known} if known else readings
 
 
 def _next_nonce(nonce: str) -> str:
@@ -372,28 +398,3 @@ def _failed(state: State, step: Step, outcome: Failed) -> State:
             unsettled_until=run.unsettled_until if outcome.definite else until,
         ),
     )
-
-
-def assume(state: State, step: Step) -> Outcome:
-    """Return the outcome that a plan takes for granted. Reads are not assumed but made: see the executor."""
-    match step:
-        case WriteRecord() | WriteSource():
-            return Written(state.version, state.clock)
-        case Create():
-            # As the API has answered since May 2026; apply tries it all the same, and uses it if it works.
-            return Failed("the API no longer creates keys", retired=True)
-        case Regenerate():
-            return Made(f"minted-{state.run.mints}")
-        case Check(purpose=Purpose.OLD | Purpose.PASTED):
-            # What was pasted is judged by apply. Until then the plan shows the larger change: a new secret.
-            return Checked(SmokeResult(Verdict.REFUSED), assumed=True)
-        case Check():
-            return Checked(SmokeResult(Verdict.ACCEPTED), assumed=True)
-        case Deliver(digest=digest):
-            return Delivered(assumed={place: Reading(digest) for place in step.deliveries})
-        case Remove():
-            return Removed(assumed=True)
-        case TellApart(old, new):
-            return Looked(likeness={(old, new): Likeness(same=False, assumed=True)})
-        case _:
-            return Done()

@@ -10,6 +10,7 @@ OWN: Final[Mapping[str, str]] = {
     "KEYTURN_ALLOWED_COMMANDS": "programs that a manifest may run",
     "KEYTURN_ALLOWED_CONTEXTS": "contexts of KUBECONFIG that a manifest may use",
     "KEYTURN_ALLOWED_ORIGINS": "further origins that may receive credentials",
+    "KEYTURN_ALLOWED_PLACES": "repositories, organizations and apps to which secrets may be delivered",
     "KEYTURN_ALLOWED_PREFIXES": "values of `auth.env_prefix` that a manifest may use",
     "KEYTURN_ALLOWED_ROOTS": "directories outside the manifest's own that a target of files may use",
     "KEYTURN_API_URL": "URL of the control API; default: https://api.digitalocean.com",
@@ -19,6 +20,12 @@ OWN: Final[Mapping[str, str]] = {
     "KEYTURN_RECORD_KEY": "key that signs records and claims",
 }
 """The variables named KEYTURN_… that keyturn reads, with their meaning. `${KEYTURN_…}` in a manifest names others."""
+
+TOKENS: Final = ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN")
+"""The variables with the account token. The first one that is set is used."""
+
+API: Final = ("KEYTURN_API_URL", "https://api.digitalocean.com")
+"""The variable with the URL of the control API, and its default."""
 
 PREFIX: Final = "KEYTURN_"
 

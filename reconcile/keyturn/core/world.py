@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from keyturn.core.effect import Effect
 from keyturn.core.model import Api, ApiKey, Delivery, WireAnswer
 from keyturn.core.record import Claim, Record
 from keyturn.core.secret import Secret
@@ -31,11 +32,14 @@ class Minted:
 class Held:
     """What a delivery holds now: None where the field (or the whole value) is absent.
 
-    `version` is the target's own, empty where it has none.
+    `version` is the target's own, empty where it has none. `marked`: the value cannot be read, `secret` is None, and
+    `version` is the marker, empty where the field is absent. `consequence`: what a write sets off, in words.
     """
 
-    secret: Secret | None
+    secret: Secret | None = None
     version: str = ""
+    marked: bool = False
+    consequence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +128,18 @@ class World(Protocol):
     def read_delivery_version(self, delivery: Delivery, version: str) -> Secret | None:
         """Read what a delivery held at an earlier version; None where the target keeps none or it is gone."""
 
-    def write_delivery(self, delivery: Delivery, secret: Secret, expected: Secret | None, guard: Guard) -> str:
-        """Replace `expected` by `secret` and return the new version; other fields stay.
+    def effect(self, delivery: Delivery, version: str) -> Effect:
+        """Tell whether consumers use what keyturn wrote and a delivery still holds, as read at this version."""
 
-        Raises Conflict if our field is no longer `expected`. Changes of other fields are merged, five times at
+    def write_delivery(self, delivery: Delivery, secret: Secret, expected: Held, guard: Guard) -> str:
+        """Replace what was read by `secret` and return the new version, or marker; other fields stay.
+
+        Raises Conflict if our field is no longer as `expected`. Changes of other fields are merged, five times at
         most.
         """
 
-    def remove_delivery(self, delivery: Delivery, expected: Secret, guard: Guard) -> None:
-        """Remove our field where it still is `expected`; an absent field is done; Conflict otherwise."""
+    def remove_delivery(self, delivery: Delivery, expected: Held, guard: Guard) -> None:
+        """Remove our field where it still is as `expected`; an absent field is done; Conflict otherwise."""
 
     def preflight(self, delivery: Delivery) -> None:
         """Show that the delivery is readable and writable, leaving its content as it is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from keyturn.core.errors import (
     ApiError,
@@ -56,9 +57,10 @@ from keyturn.core.transition import (
 )
 from keyturn.core.world import Guard, Held, World
 from keyturn.engine import smoke
-from keyturn.engine.observe import Hand, clock, digest_key
+from keyturn.engine.observe import Hand, by_marker, clock, digest_key
 
 DONE = Done()
+NOTHING = Held()
 STRICT_TIMES, STRICT_SPREAD = 3, 5.0
 FOLLOWS = 2
 """How often the version of one name has to follow a write by another one before both are taken for one place."""
@@ -127,8 +129,8 @@ def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # n
         case Deliver():
             return _deliver(world, state, step, hand)
         case Remove(delivery):
-            expected = hand.held.get(delivery)
-            if expected is None:
+            expected = hand.held.get(delivery, NOTHING)
+            if expected.secret is None and not (expected.marked and expected.version):
                 return Removed()
             return _tried(lambda: world.remove_delivery(delivery, expected, guard(world, state)), Removed())
 
@@ -161,8 +163,8 @@ def _preflight(world: World, step: Preflight) -> Outcome:
 def _tell_apart(world: World, state: State, hand: Hand, old: Delivery, new: Delivery) -> Looked:
     found: dict[Delivery, Held] = {}
     likeness = _likeness(world, old, new, found)
-    hand.held |= {place: held.secret for place, held in found.items()}
-    readings = {place: _told(world, state, hand, held) for place, held in found.items()}
+    hand.held |= found
+    readings = {place: _told(world, state, hand, place, held) for place, held in found.items()}
     return Looked(readings, frozenset(hand.secrets), {(old, new): likeness})
 
 
@@ -201,30 +203,44 @@ def _look(world: World, state: State, hand: Hand, deliveries: tuple[Delivery, ..
     def read(place: Delivery) -> None:
         try:
             held = world.read_delivery(place)
+            reading = _told(world, state, hand, place, held)
+            if held.consequence and reading.digest and not reading.unlike:
+                reading = replace(reading, effect=world.effect(place, held.version))
         except KeyturnError as error:
             silent = isinstance(error, TargetUnavailable)
             readings[place] = Reading(problem=str(error), exit_code=error.exit_code, silent=silent)
             return
-        hand.held[place] = held.secret
-        readings[place] = _told(world, state, hand, held)
+        hand.held[place] = held
+        readings[place] = reading
 
     world.together([lambda place=place: read(place) for place in deliveries])  # type: ignore[misc]
     return Looked(readings, frozenset(hand.secrets))
 
 
-def _told(world: World, state: State, hand: Hand, held: Held) -> Reading:
+def _told(world: World, state: State, hand: Hand, place: Delivery, held: Held) -> Reading:
     """Take a secret of ours, or a value that looks like a key, into the hand. Of another value only say that it is one.
 
     What is not in the hand cannot be sent, copied or kept by any step.
     """
+    if held.marked:
+        return _marked(state, place, held)
     if held.secret is None:
-        return Reading(version=held.version)
+        return Reading(version=held.version, consequence=held.consequence)
     digest, token = held.secret.digest(digest_key(state)), is_account_token(held.secret)
     known = digest in hand.secrets or (state.record is not None and digest in state.record.digests)
     if token or not (known or looks_like_key(held.secret, world.key_prefixes())):
-        return Reading(digest, held.version, unlike=True, account_token=token)
+        return Reading(digest, held.version, unlike=True, account_token=token, consequence=held.consequence)
     hand.take(held.secret, digest_key(state))
-    return Reading(digest, held.version)
+    return Reading(digest, held.version, consequence=held.consequence)
+
+
+def _marked(state: State, place: Delivery, held: Held) -> Reading:
+    """Say what a write-only place holds: what was sent when it got its marker, as this run or the record knows."""
+    record = state.record if state.record and not state.record.deleted_at else None
+    marker, sent = state.run.sent.get(place, ("", ""))
+    if marker and marker == held.version:
+        return replace(by_marker(record, place, held, digest_key(state)), digest=sent, unlike=False)
+    return by_marker(record, place, held, digest_key(state))
 
 
 def _look_back(world: World, state: State, hand: Hand, step: LookBack) -> Looked:
@@ -295,12 +311,13 @@ def _mint(world: World, state: State, step: Create | Regenerate, hand: Hand) -> 
 def _deliver(world: World, state: State, step: Deliver, hand: Hand) -> Outcome:
     problems: dict[Delivery, str] = {}
     unsure: list[Delivery] = []
+    written: dict[Delivery, str] = {}
     secret = hand.secrets[step.digest]
     hold = guard(world, state)
 
     def write(place: Delivery) -> None:
         try:
-            world.write_delivery(place, secret, hand.held.get(place), hold)
+            written[place] = world.write_delivery(place, secret, hand.held.get(place, NOTHING), hold)
             hand.durable = True
         except KeyturnError as error:
             problems[place] = str(error)
@@ -308,4 +325,4 @@ def _deliver(world: World, state: State, step: Deliver, hand: Hand) -> Outcome:
                 unsure.append(place)
 
     world.together([lambda place=place: write(place) for place in step.deliveries])  # type: ignore[misc]
-    return Delivered(problems, bool(unsure))
+    return Delivered(problems, frozenset(unsure), written)

@@ -11,10 +11,11 @@ from keyturn.core.errors import InputError
 from keyturn.core.listing import Listing
 from keyturn.core.model import Delivery, DesiredKey
 from keyturn.core.reasons import Condition
+from keyturn.core.record import Record
 from keyturn.core.results import End, Options, Watch
 from keyturn.core.secret import KEY_PREFIXES, Secret, is_account_token, looks_like_key
-from keyturn.core.state import Clock, Observed, Run, State
-from keyturn.core.world import StoredRecord, World
+from keyturn.core.state import Clock, Observed, Reading, Run, State
+from keyturn.core.world import Held, StoredRecord, World
 
 PREFIXES = "KEYTURN_KEY_PREFIXES"
 """The variable in which an operator names further prefixes of model access keys."""
@@ -25,7 +26,7 @@ class Hand:
     """The secrets that this run has in hand, and what it read where; never shown, never kept."""
 
     secrets: dict[str, Secret] = field(default_factory=dict)
-    held: dict[Delivery, Secret | None] = field(default_factory=dict)
+    held: dict[Delivery, Held] = field(default_factory=dict)
     claims: dict[str, str] = field(default_factory=dict)
     """The version of each claim that was read."""
     durable: bool = True
@@ -47,6 +48,20 @@ def clock(world: World, run: Run | None = None) -> Clock:
 def digest_key(state: State) -> str:
     """Return the key of all digests of this key: the record's, or the one that its first record will have."""
     return state.record.digest_key if state.record and not state.record.deleted_at else state.run.digest_key
+
+
+def by_marker(record: Record | None, place: Delivery, held: Held, digest_key: str) -> Reading:
+    """Return what a write-only place holds, as its record knows the marker that it shows.
+
+    At another marker it has the marker's own digest, and is `unlike` any secret.
+    """
+    empty = Reading(version=held.version, marked=True, consequence=held.consequence)
+    if not held.version:
+        return empty
+    noted = record.delivery(place) if record else None
+    if noted and noted.marked and noted.digest and noted.version == held.version:
+        return replace(empty, digest=noted.digest)
+    return replace(empty, digest=Secret(f"marker {held.version}").digest(digest_key), unlike=True)
 
 
 def require_key(secret: Secret, prefixes: tuple[str, ...]) -> None:
@@ -131,6 +146,7 @@ def refresh(world: World, state: State, stored: StoredRecord) -> State:
         unsettled_until=max(run.unsettled_until, now.uptime + state.desired.timing.settle) if mine else 0.0,
         leased=run.leased if mine else None,
         lacked=frozenset(),
+        denied=frozenset(),
         honoured=run.honoured or (mine and record is not None and record.requested is not None),
     )
     alive = world.run_alive(intent.run) if intent and not mine else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from keyturn.core import schedule
+from keyturn.core.assumed import assume
 from keyturn.core.conditions import NOT_OURS, Facts, conditions, facts
 from keyturn.core.errors import KeyturnError, RunStopped
 from keyturn.core.listing import Listing
@@ -38,7 +39,7 @@ from keyturn.core.steps import (
     WriteRecord,
     WriteSource,
 )
-from keyturn.core.transition import Listed, Outcome, advance, assume
+from keyturn.core.transition import Listed, Outcome, advance
 from keyturn.core.world import World
 from keyturn.engine import hooks
 from keyturn.engine.effects import perform

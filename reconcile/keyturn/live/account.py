@@ -10,10 +10,10 @@ from keyturn.core.errors import ApiForbidden, KeyturnError
 from keyturn.core.machine.ownership import MAX_SKEW
 from keyturn.core.model import ApiKey, Timing
 from keyturn.core.origins import parse_origin
+from keyturn.core.variables import API, TOKENS
 from keyturn.live.digitalocean import ControlApi
 from keyturn.live.live_world import Hear, budget_of, span, token_of, url_of
 from keyturn.targets.base import proxy_for
-from keyturn.targets.digitalocean_server import API, TOKENS
 
 PART = "account"
 SCOPES = "genai:read, genai:update and account:read"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 from keyturn.core.checkup import Check, failed, failure, skipped, warned
 from keyturn.core.errors import CredentialError, KeyturnError, TargetForbidden, TargetMisfit, TargetUnavailable
@@ -52,17 +53,24 @@ def examine_target(
     yield from _told(part, _each(problems, target))
     if not readable:
         return
-    if not isinstance(target, Probing):
+    tries: dict[str, Callable[[], None]]
+    if isinstance(target, Probing):
+        tries = {delivery.path: partial(target.probe, delivery.path) for delivery in readable}
+        good = "writable"
+    elif not target.capabilities.reads:  # its preflight changes nothing
+        tries = {str(delivery): partial(target.preflight, delivery.path, delivery.field) for delivery in readable}
+        good = "ready for a write, as far as can be told without one"
+    else:
         yield skipped(part, "a write would leave a new version; a run tries one before it makes a secret")
         return
     problems = []
-    for path in dict.fromkeys(delivery.path for delivery in readable):
+    for path, attempt in tries.items():
         try:
-            target.probe(path)
+            attempt()
         except KeyturnError as error:
             problems.append((path, error))
     if not problems:
-        yield Check(part, f"{_of(len(readable), deliveries)} writable")
+        yield Check(part, f"{_of(len(readable), deliveries)} {good}")
     yield from _told(part, _each(problems, target))
 
 

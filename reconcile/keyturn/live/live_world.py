@@ -17,12 +17,14 @@ from types import TracebackType
 from typing import Self
 
 from keyturn.core import record as records
+from keyturn.core.effect import Effect
 from keyturn.core.errors import CredentialError, InputError, TargetMisfit
 from keyturn.core.model import Api, ApiKey, Delivery, Desired, WireAnswer
 from keyturn.core.origins import check_transport, parse_origin
 from keyturn.core.record import Claim, Record
 from keyturn.core.results import Progress, Stage
 from keyturn.core.secret import Secret
+from keyturn.core.variables import API, TOKENS
 from keyturn.core.world import Guard, Held, Minted, StoredClaim, StoredRecord
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.signals import stop_requested
@@ -36,8 +38,7 @@ from keyturn.live.known_records import KnownRecords
 from keyturn.live.notebook import Notebook
 from keyturn.live.open_targets import Targets
 from keyturn.live.signatures import Signatures
-from keyturn.targets.base import proxy_for
-from keyturn.targets.digitalocean_server import API, TOKENS
+from keyturn.targets.base import Delayed, Target, WriteOnly, proxy_for
 
 Hear = Callable[[Progress], None]
 
@@ -226,25 +227,36 @@ class LiveWorld:
 
     # Deliveries.
     def read_delivery(self, delivery: Delivery) -> Held:
-        """Read the current secret of a delivery."""
-        value = self._targets.get(delivery.target).read(delivery.path, delivery.field)
-        return Held(value.secret, value.version)
+        """Read the current secret of a delivery, or the marker of a write-only one."""
+        target, place = self._targets.get(delivery.target), (delivery.path, delivery.field)
+        value, later = target.read(*place), _delayed(target)
+        return Held(value.secret, value.version, bool(_write_only(target)), later.consequence(*place) if later else "")
+
+    def effect(self, delivery: Delivery, version: str) -> Effect:
+        """Ask the target, if its values take effect later than they are written."""
+        later = _delayed(self._targets.get(delivery.target))
+        return later.effect(delivery.path, delivery.field, version) if later else Effect()
 
     def read_delivery_version(self, delivery: Delivery, version: str) -> Secret | None:
         """Read the secret of a delivery at an earlier version."""
         return self._targets.get(delivery.target).read_version(delivery.path, delivery.field, version)
 
-    def write_delivery(self, delivery: Delivery, secret: Secret, expected: Secret | None, guard: Guard) -> str:
-        """Replace `expected` by `secret`. Return the new version."""
-        target = self._targets.get(delivery.target)
+    def write_delivery(self, delivery: Delivery, secret: Secret, expected: Held, guard: Guard) -> str:
+        """Replace what was read by `secret`. Return the new version, or marker."""
+        target, place = self._targets.get(delivery.target), (delivery.path, delivery.field)
         with self._path(delivery):
-            return target.write(delivery.path, delivery.field, secret, expected, guard)
+            if marking := _write_only(target):
+                return marking.write_marked(*place, secret, expected.version, guard)
+            return target.write(*place, secret, expected.secret, guard)
 
-    def remove_delivery(self, delivery: Delivery, expected: Secret, guard: Guard) -> None:
+    def remove_delivery(self, delivery: Delivery, expected: Held, guard: Guard) -> None:
         """Remove our field."""
-        target = self._targets.get(delivery.target)
+        target, place = self._targets.get(delivery.target), (delivery.path, delivery.field)
         with self._path(delivery):
-            target.remove(delivery.path, delivery.field, expected, guard)
+            if marking := _write_only(target):
+                marking.remove_marked(*place, expected.version, guard)
+            elif expected.secret is not None:
+                target.remove(*place, expected.secret, guard)
 
     def preflight(self, delivery: Delivery) -> None:
         """Check that the delivery is readable and writable."""
@@ -314,6 +326,14 @@ class LiveWorld:
         """Return the lock of a path. Several keys may use different fields of one path."""
         with self._paths_lock:
             return self._paths.setdefault((delivery.target, delivery.path), threading.Lock())
+
+
+def _write_only(target: Target) -> WriteOnly | None:
+    return target if isinstance(target, WriteOnly) and not target.capabilities.reads else None
+
+
+def _delayed(target: Target) -> Delayed | None:
+    return target if isinstance(target, Delayed) and target.capabilities.effect else None
 
 
 def budget_of(hear: Hear) -> RateBudget:

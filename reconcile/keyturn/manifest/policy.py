@@ -150,6 +150,7 @@ class Rule:
             removals=limits.removals,
             allow=frozenset(self.model.allow),
             key_prefixes=tuple(self.model.key_prefixes),
+            deliver=tuple(self.model.deliver),
             where={part: self.at(*part.split(".")) if part else self.at() for part in PARTS},
         )
 

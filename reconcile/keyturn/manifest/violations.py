@@ -11,7 +11,6 @@ from keyturn.core.errors import Mistake
 from keyturn.core.model import (
     LONGEST_FREEZE,
     AdoptSecret,
-    Delivery,
     Desired,
     DesiredKey,
     Origin,
@@ -19,7 +18,7 @@ from keyturn.core.model import (
     Strategy,
     TargetConfig,
 )
-from keyturn.core.permits import EXISTING, NO_CLEANING, SKIP, admits, sort_out
+from keyturn.core.permits import EXISTING, NO_CLEANING, SKIP, admits, delivers
 from keyturn.core.schedule import thawed
 from keyturn.manifest.durations import show_duration
 from keyturn.manifest.mistakes import Mistakes, Path, Place
@@ -153,7 +152,7 @@ def _key(rule: Rule, key: DesiredKey) -> Iterator[Violation]:
         text = f"no pattern of the policy admits every name that starts with {key.pool.prefix!r}"
         yield (*path, "pool", "prefix"), text, rule.at("names")
     for index, delivery in enumerate(key.deliveries):
-        if not _admitted(rule.model.deliver, delivery):
+        if not delivers(rule.model.deliver, f"{delivery.target}:{delivery.path}", delivery.field):
             text = f"the delivery {delivery} matches no pattern of the policy"
             yield (*path, "deliver", index), text, rule.at("deliver")
     if key.rotation.strategy is Strategy.ALTERNATING and key.rotation.overlap < rule.model.timing.overlap:
@@ -182,16 +181,3 @@ def needed(key: DesiredKey) -> Iterator[tuple[str, Path]]:
         yield SKIP, ("smoke", "from")
     if not key.clean_targets:
         yield NO_CLEANING, ("clean_targets",)
-
-
-def _admitted(patterns: Collection[str], delivery: Delivery) -> bool:
-    """Tell whether a pattern matches: its part before `#` the target and path, the part after it the field."""
-    exact, others = sort_out(tuple(patterns))
-    if str(delivery) in exact:
-        return True
-    place = f"{delivery.target}:{delivery.path}"
-    for pattern in others:
-        path, _, field = pattern.partition("#")
-        if admits([path], place) and (admits([field], delivery.field) if field else not delivery.field):
-            return True
-    return False

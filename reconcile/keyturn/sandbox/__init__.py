@@ -3,6 +3,7 @@
 It imports nothing from the rest of keyturn, so that both cannot share a mistake. See docs/sandbox.md.
 """
 
+from keyturn.sandbox.deployments import App, Deployment
 from keyturn.sandbox.faults import KINDS, OPS, Fault
 from keyturn.sandbox.ready import ReadyKey, load_keys
 from keyturn.sandbox.serve import Sandbox, serve
@@ -14,6 +15,8 @@ __all__ = [
     "KINDS",
     "OPS",
     "SCOPES",
+    "App",
+    "Deployment",
     "Fault",
     "Key",
     "Minted",

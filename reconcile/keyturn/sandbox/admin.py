@@ -57,18 +57,6 @@ def _acts(service: Service) -> dict[tuple[str, str], Callable[[Body], object]]:
         service.clear_requests()
         return requests(body)
 
-    def make_key(body: Body) -> object:
-        ready = ready_key(body)
-        made = [service.panel_create(name, ready.models, vpc=ready.vpc, team=ready.team) for name in ready.names()]
-        return asdict(made[0]) if len(made) == 1 else {"keys": [asdict(key) for key in made]}
-
-    def make_token(body: Body) -> object:
-        scopes = body.get("scopes")
-        chosen = {} if scopes is None else {"scopes": _texts(scopes, "scopes")}
-        team = {"team": _text(body["team"], "team")} if "team" in body else {}
-        token = service.add_token(_text(body.get("token", ""), "token"), **chosen, **team)  # type: ignore[arg-type]
-        return {"token": token.value, "scopes": sorted(token.scopes), "team": token.team}
-
     def revoke_token(body: Body) -> object:
         service.revoke_token(_text(body.get("token"), "token"))
         return {"tokens": len(service.state.tokens)}
@@ -91,13 +79,45 @@ def _acts(service: Service) -> dict[tuple[str, str], Callable[[Body], object]]:
         ("GET", "/_sandbox/faults"): faults,
         ("POST", "/_sandbox/faults"): arm,
         ("DELETE", "/_sandbox/faults"): clear_faults,
-        ("POST", "/_sandbox/keys"): make_key,
-        ("POST", "/_sandbox/tokens"): make_token,
         ("DELETE", "/_sandbox/tokens"): revoke_token,
+        **_makers(service),
         ("POST", "/_sandbox/by-hand"): by_hand,
         ("GET", "/_sandbox/settings"): lambda _: service.settings.view(),
         ("POST", "/_sandbox/settings"): lambda body: service.change(**body).view(),
         ("POST", "/_sandbox/clock"): clock,
+    }
+
+
+def _makers(service: Service) -> dict[tuple[str, str], Callable[[Body], object]]:
+    def make_key(body: Body) -> object:
+        ready = ready_key(body)
+        made = [service.panel_create(name, ready.models, vpc=ready.vpc, team=ready.team) for name in ready.names()]
+        return asdict(made[0]) if len(made) == 1 else {"keys": [asdict(key) for key in made]}
+
+    def make_app(body: Body) -> object:
+        spec = body.get("spec")
+        if not isinstance(spec, dict):
+            raise ValueError("spec: expected an object")  # every wrong field is a ValueError here
+        app = service.make_app(spec)
+        return {"id": app.id, "name": app.name, "deployment": app.deployments[-1].id}
+
+    def end_deployment(body: Body) -> object:
+        app, end = _text(body.get("app"), "app"), _text(body.get("end", "ACTIVE"), "end")
+        service.end_deployment(app, end)
+        return {"app": app, "end": end}
+
+    def make_token(body: Body) -> object:
+        scopes = body.get("scopes")
+        chosen = {} if scopes is None else {"scopes": _texts(scopes, "scopes")}
+        team = {"team": _text(body["team"], "team")} if "team" in body else {}
+        token = service.add_token(_text(body.get("token", ""), "token"), **chosen, **team)  # type: ignore[arg-type]
+        return {"token": token.value, "scopes": sorted(token.scopes), "team": token.team}
+
+    return {
+        ("POST", "/_sandbox/keys"): make_key,
+        ("POST", "/_sandbox/apps"): make_app,
+        ("POST", "/_sandbox/deployments"): end_deployment,
+        ("POST", "/_sandbox/tokens"): make_token,
     }
 
 

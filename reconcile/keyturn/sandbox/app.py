@@ -17,6 +17,7 @@ from keyturn.sandbox import secrets_manager
 from keyturn.sandbox.admin import admin_routes
 from keyturn.sandbox.control import KEYS_PATH
 from keyturn.sandbox.guard import Guard, TooLarge, body_of, too_large
+from keyturn.sandbox.platform import APPS_PATH
 from keyturn.sandbox.service import Service
 from keyturn.sandbox.wire import Call
 
@@ -48,6 +49,11 @@ def application(service: Service) -> Starlette:
         ("PUT", f"{KEYS_PATH}/{{subject}}/regenerate", "regenerate"),
         ("GET", "/v2/account", "account"),
         ("GET", "/v2/customers/my/prepayment_status", "prepayment"),
+        ("GET", APPS_PATH, "apps"),
+        ("POST", f"{APPS_PATH}/propose", "propose-app"),
+        ("GET", f"{APPS_PATH}/{{subject}}", "app"),
+        ("PUT", f"{APPS_PATH}/{{subject}}", "update-app"),
+        ("GET", f"{APPS_PATH}/{{subject}}/deployments", "deployments"),
         *secrets_manager.ROUTES,
         ("GET", "/v1/models", "models"),
         ("POST", "/v1/chat/completions", "chat"),

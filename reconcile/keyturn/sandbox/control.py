@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlencode
 
-from keyturn.sandbox import secrets_manager
+from keyturn.sandbox import platform, secrets_manager
 from keyturn.sandbox import state as account
 from keyturn.sandbox.settings import Settings
 from keyturn.sandbox.state import Key, State, Token
-from keyturn.sandbox.wire import Answer, Call, control_error, json_object, rfc3339
+from keyturn.sandbox.wire import Answer, Call, control_error, json_object, paged, rfc3339
 
 KEYS_PATH: Final = "/v2/gen-ai/models/api_keys"
-PER_PAGE: Final = 20
-PER_PAGE_MAX: Final = 200
 _NEEDS: Final = {
     "list": "genai:read",
     "create": "genai:create",
@@ -22,6 +19,7 @@ _NEEDS: Final = {
     "delete": "genai:delete",
     "account": "account:read",
     "prepayment": "billing:read",
+    **platform.NEEDS,
     **secrets_manager.NEEDS,
 }
 GONE: Final = Answer(
@@ -45,10 +43,18 @@ def answer(state: State, settings: Settings, call: Call, now: float) -> tuple[St
         return state, control_error(404, "The resource you were accessing could not be found.")
     if _NEEDS[call.op] not in token.scopes:
         return state, control_error(403, "You are not authorized to perform this operation")
+    return _perform(state, settings, call, now, token)
+
+
+def _perform(state: State, settings: Settings, call: Call, now: float, token: Token) -> tuple[State, Answer]:
+    if call.op in platform.NEEDS:
+        return platform.answer(state, settings, call, now, token)
     if call.op in secrets_manager.NEEDS:
         return secrets_manager.answer(state, settings, call, now, token)
-    if call.op in {"account", "prepayment"}:
-        return state, _account(token) if call.op == "account" else _prepayment(settings)
+    if call.op == "account":
+        return state, _account(token)
+    if call.op == "prepayment":
+        return state, _prepayment(settings)
     if call.op == "list":
         return state, _list(state, call, token)
     if call.op == "create":
@@ -109,36 +115,7 @@ def _name(call: Call) -> str | Answer:
 
 
 def _list(state: State, call: Call, token: Token) -> Answer:
-    page = _positive(call.query.get("page", "1"))
-    per_page = _positive(call.query.get("per_page", str(PER_PAGE)))
-    if page is None or per_page is None:
-        return control_error(422, "page and per_page are whole numbers from 1")
-    per_page = min(per_page, PER_PAGE_MAX)
-    keys = state.live_keys(token.team)
-    pages = max(1, -(-len(keys) // per_page))
-    numbers: dict[str, int] = {}
-    if page > 1:
-        numbers |= {"first": 1, "previous": min(page - 1, pages)}
-    if page < pages:
-        numbers |= {"next": page + 1, "last": pages}
-    return Answer(
-        200,
-        {
-            "api_key_infos": [info(key) for key in keys[(page - 1) * per_page : page * per_page]],
-            "links": {
-                "pages": {
-                    label: f"{call.base_url}{KEYS_PATH}?{urlencode({'page': number, 'per_page': per_page})}"
-                    for label, number in numbers.items()
-                }
-            },
-            "meta": {"page": page, "pages": pages, "total": len(keys)},
-        },
-    )
-
-
-def _positive(text: str) -> int | None:
-    # Nine digits are enough. The limits protect `int` from very long input and non-ASCII digits.
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0 else None  # noqa: PLR2004
+    return paged(call, "api_key_infos", [info(key) for key in state.live_keys(token.team)], KEYS_PATH)
 
 
 def _account(token: Token) -> Answer:

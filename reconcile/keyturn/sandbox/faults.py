@@ -14,8 +14,10 @@ from keyturn.sandbox.settings import is_seconds
 from keyturn.sandbox.wire import CONTROL_OPS, INFERENCE_OPS, Answer, Reply, render
 
 ANY: Final = "*"
-OF_NO_KEY: Final = frozenset({"list", "create", "account", "prepayment", "secret-list", "secret-create"})
-"""Operations that are about no single key."""
+OF_NO_KEY: Final = frozenset({
+    "list", "create", "account", "prepayment", "apps", "propose-app", "secret-list", "secret-create",
+})  # fmt: skip
+"""Operations that are about no single key or app."""
 OPS: Final = (*CONTROL_OPS, *INFERENCE_OPS, ANY)
 KINDS: Final = (
     "error-NNN",
@@ -34,7 +36,8 @@ DROPPED: Final = Reply(None)
 class Fault:
     """One armed fault.
 
-    op: the operation that it affects, or `*`. uuid: only requests about this key or with a secret of it, unless empty.
+    op: the operation that it affects, or `*`. uuid: only requests about this key or app, or with a
+        secret of the key, unless empty.
     kind: one of KINDS; `error-NNN` stands for any status from 400 to 599.
     times: how often it takes effect; None means until it is cleared. after: how many matching requests pass first.
     delay: seconds; real time for `slow`, sandbox time for `late`; also `Retry-After` of `error-429`.
@@ -74,12 +77,12 @@ class Fault:
             (isinstance(self.uuid, str), "uuid: expected text"),
             (
                 not self.uuid or self.op not in OF_NO_KEY,
-                f"uuid: expected only with an op about one key, not with {self.op}",
+                f"uuid: expected only with an op about one key or app, not with {self.op}",
             ),
         )
 
     def strikes(self, op: str, uuid: str) -> bool:
-        """Tell whether this fault matches a request: its operation, and the uuid of the key that it is about."""
+        """Tell whether this fault matches a request: its operation, and the uuid of the key or app that it is about."""
         return self.op in (op, ANY) and self.uuid in ("", uuid)
 
     def view(self) -> dict[str, object]:
@@ -99,7 +102,7 @@ def fault_from(options: Mapping[str, object]) -> Fault:
 def take(faults: tuple[Fault, ...], op: str, uuid: str = "") -> tuple[tuple[Fault, ...], Fault | None]:
     """Return the faults that stay armed, and the first one that affects this request. Each match counts for `after`.
 
-    `uuid`: the key that the request is about; empty if there is none.
+    `uuid`: the key or app that the request is about; empty if there is none.
     """
     struck: Fault | None = None
     left: list[Fault] = []

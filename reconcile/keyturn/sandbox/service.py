@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 
-from keyturn.sandbox import control, inference
+from keyturn.sandbox import control, inference, platform
 from keyturn.sandbox import state as account
+from keyturn.sandbox.deployments import App, components, variables
 from keyturn.sandbox.faults import Fault, fault_from, play, take
 from keyturn.sandbox.limits import Allowance, Meter, untouched
 from keyturn.sandbox.ready import ReadyKey
@@ -246,6 +247,39 @@ class Service:
                     raise ValueError("expected do: regenerate, delete, or rename with a name")
             return key
 
+    def make_app(self, spec: Mapping[str, object], *, team: str = account.TEAM) -> App:
+        """Create an app as an operator does in the control panel. Raises ValueError if the spec is wrong."""
+        with self._lock:
+            now = self._settle()
+            platform.check_spec(self._state, spec, team)
+            self._state, app = platform.put(self._state, self._settings, spec, now, team)
+            return app
+
+    def end_deployment(self, app: str, end: str = "ACTIVE") -> None:
+        """End the last deployment of an app now, as ENDS says. Raises ValueError if it is over, or there is no app."""
+        with self._lock:
+            now = self._settle()
+            self._state = platform.end(self._state, app, now, end)
+
+    def running(self, app: str, component: str = "", deployment: str = "") -> tuple[str, dict[str, str]]:
+        """Return the id of an app's active deployment, and the variables that a component of it runs with.
+
+        The variables are in plain text, as the platform starts the component with them; without a component, those of
+        the app. `deployment` chooses another one than the active one, whose components the platform may be starting.
+        The id is empty before the first deployment is active. Raises ValueError if there is no such app, component or
+        deployment.
+        """
+        with self._lock:
+            now = self._settle()
+            found = self._state.apps.get(app)
+            if found is None:
+                raise ValueError("no such app")
+            chosen = {one.id: one for one in found.deployments}
+            if deployment and deployment not in chosen:
+                raise ValueError("no such deployment")
+            one = chosen[deployment] if deployment else found.active(now)
+            return (one.id, variables(one.spec, component, self._state.sealed)) if one else ("", {})
+
     def arm(self, op: str, kind: str, /, **options: object) -> Fault:
         """Arm a fault. The options are the fields of `Fault`."""
         fault = fault_from({**options, "op": op, "kind": kind})
@@ -305,6 +339,7 @@ class Service:
                 "late": [{"due": late.due, "n": late.n, "op": late.call.op} for late in self._pending],
                 "tokens": [{**asdict(token), "scopes": sorted(token.scopes)} for token in state.tokens.values()],
                 "keys": [asdict(key) for key in state.keys.values()],
+                "apps": [self._view_app(app, now) for app in state.apps.values()],
                 "stored": [
                     {"team": team, "region": region, "name": name, **asdict(stored)}
                     for (team, region, name), stored in state.stored.items()
@@ -320,3 +355,15 @@ class Service:
                     for index, minted in enumerate(state.secrets.values())
                 ],
             }
+
+    def _view_app(self, app: App, now: float) -> dict[str, object]:
+        names = ["", *(str(item["name"]) for item in components(app.spec))]
+        deployment = app.active(now)
+        return {
+            "id": app.id,
+            "name": app.name,
+            "team": app.team,
+            "deployments": [{"id": one.id, "phase": phase} for one, phase, _ in app.phases(now)],
+            "running": deployment.id if deployment else "",
+            "variables": {name: self.running(app.id, name)[1] for name in names},
+        }

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Final
 
 from keyturn.sandbox.catalogue import MODELS
+from keyturn.sandbox.deployments import ENDS
 from keyturn.sandbox.state import OLDER, PREFIXES, Mint
 
 CREATE: Final = ("gone", "allowed")
@@ -36,6 +37,8 @@ class Settings:
     unavailable_regions: regions whose secrets cannot be reached: 503, and the list of secrets names them instead.
     secret_prefix: `sk-do-` or `doo_v1_`, the two formats of real secrets, or `mixed`: both, and a regenerate
         gives the other one. Whether a real regenerate keeps the format is not known.
+    deployment: seconds until a deployment of App Platform that starts now ends. deployment_end: how it ends: `ACTIVE`,
+        `ERROR` or `CANCELED`.
     openai_errors: whether errors of inference are `{"error": {…}}`, instead of the documented `{"id", "message"}`.
     """
 
@@ -54,6 +57,8 @@ class Settings:
     retired: tuple[str, ...] = ()
     unavailable_regions: tuple[str, ...] = ()
     secret_prefix: str = OLDER
+    deployment: float = 0.0
+    deployment_end: str = "ACTIVE"
     openai_errors: bool = False
 
     def __post_init__(self) -> None:
@@ -119,5 +124,7 @@ _RULES: Final[dict[str, tuple[str, Callable[[object], bool]]]] = {
     "retired": _MODELS,
     "unavailable_regions": ("a list of regions", _is_texts),
     "secret_prefix": (f"one of {', '.join(PREFIXES)}", lambda value: value in PREFIXES),
+    "deployment": _SECONDS,
+    "deployment_end": (f"one of {', '.join(ENDS)}", lambda value: value in ENDS),
     "openai_errors": _FLAG,
 }

@@ -12,20 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from keyturn.sandbox.deployments import App
+
 TEAM: Final = "sandbox"
 USUAL: Final = frozenset(
-    {
-        "genai:read",
-        "genai:create",
-        "genai:update",
-        "genai:delete",
-        "account:read",
-        "inference:query",
-        "security:read",
-        "security:create",
-        "security:update",
-        "security:delete",
-    }
+    {"genai:read", "genai:create", "genai:update", "genai:delete", "account:read", "inference:query"}
+    | {"app:read", "app:create", "app:update", "database:view_credentials"}
+    | {"security:read", "security:create", "security:update", "security:delete"}
 )
 """The default scopes of a token: all except the balance, which most real tokens cannot read."""
 SCOPES: Final = USUAL | {"billing:read"}
@@ -129,6 +122,9 @@ class State:
     secrets: Mapping[str, Minted] = field(default_factory=dict, repr=False)
     tokens: Mapping[str, Token] = field(default_factory=dict, repr=False)
     jobs: Mapping[str, Job] = field(default_factory=dict)
+    apps: Mapping[str, App] = field(default_factory=dict)
+    sealed: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The plain text of each EV string."""
     stored: Mapping[tuple[str, str, str], Stored] = field(default_factory=dict, repr=False)
 
     def key(self, uuid: str, team: str | None = None) -> Key | None:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlencode
 
+APP_OPS: Final = ("apps", "app", "update-app", "propose-app", "deployments")
 SECRET_OPS: Final = ("secret-list", "secret-create", "secret-read", "secret-update", "secret-delete")
-CONTROL_OPS: Final = ("list", "create", "rename", "regenerate", "delete", "account", "prepayment", *SECRET_OPS)
+PER_PAGE: Final = 20
+PER_PAGE_MAX: Final = 200
+KEY_OPS: Final = ("list", "create", "rename", "regenerate", "delete", "account", "prepayment")
+CONTROL_OPS: Final = (*KEY_OPS, *APP_OPS, *SECRET_OPS)
 INFERENCE_OPS: Final = ("models", "chat", "responses", "images", "invoke", "invoke-status")
-MUTATING: Final = frozenset({"create", "rename", "regenerate", "delete"})
+MUTATING: Final = frozenset({"create", "rename", "regenerate", "delete", "update-app"})
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request. `op` is empty for an unknown path; `subject` is the uuid or job id in the path."""
+    """One request. `op` is empty for an unknown path; `subject` is the id in the path, of a key, an app or a job."""
 
     op: str
     verb: str
@@ -36,7 +41,7 @@ class Call:
 
     @property
     def is_mutating(self) -> bool:
-        """Whether the request may change a key."""
+        """Whether the request may change a key or an app."""
         return self.op in MUTATING
 
 
@@ -126,6 +131,38 @@ class Refusal:
 def control_error(status: int, message: str) -> Answer:
     """Return an error in the format of the control API. The request id is added when it is sent."""
     return Answer(status, {"id": _CONTROL_IDS.get(status, "server_error"), "message": message})
+
+
+def paged(call: Call, name: str, items: Sequence[object], path: str) -> Answer:
+    """Return the page of a list that the query asks for, as the control API does."""
+    page = _positive(call.query.get("page", "1"))
+    per_page = _positive(call.query.get("per_page", str(PER_PAGE)))
+    if page is None or per_page is None:
+        return control_error(422, "page and per_page are whole numbers from 1")
+    per_page = min(per_page, PER_PAGE_MAX)
+    pages = max(1, -(-len(items) // per_page))
+    numbers: dict[str, int] = {}
+    if page > 1:
+        numbers |= {"first": 1, "previous": min(page - 1, pages)}
+    if page < pages:
+        numbers |= {"next": page + 1, "last": pages}
+    links = {
+        label: f"{call.base_url}{path}?{urlencode({'page': number, 'per_page': per_page})}"
+        for label, number in numbers.items()
+    }
+    return Answer(
+        200,
+        {
+            name: items[(page - 1) * per_page : page * per_page],
+            "links": {"pages": links},
+            "meta": {"page": page, "pages": pages, "total": len(items)},
+        },
+    )
+
+
+def _positive(text: str) -> int | None:
+    # Nine digits are enough. The limits protect `int` from very long input and non-ASCII digits.
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 and int(text) > 0 else None  # noqa: PLR2004
 
 
 def error(call: Call, status: int, message: str, *, openai: bool = False) -> Answer:

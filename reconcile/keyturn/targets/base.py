@@ -15,6 +15,7 @@ from typing import Any, ClassVar, NoReturn, Protocol, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from keyturn.core.effect import Effect, EffectState
 from keyturn.core.errors import (
     Conflict,
     CredentialError,
@@ -30,13 +31,17 @@ from keyturn.targets.fields import named, secret_of, with_field
 from keyturn.targets.files import root_mistakes
 from keyturn.targets.origins import NoConsent, origin_mistakes, proxy_for
 from keyturn.targets.places import TargetSettings
+from keyturn.targets.write_only import Delayed, WithoutReading, WriteOnly, marker_of
 
 __all__ = [
     "TRIES",
     "Capabilities",
     "Conflict",
     "CredentialError",
+    "Delayed",
     "Document",
+    "Effect",
+    "EffectState",
     "Guard",
     "InputError",
     "NoConsent",
@@ -51,9 +56,12 @@ __all__ = [
     "Value",
     "WithoutDeliveries",
     "WithoutDocuments",
+    "WithoutReading",
     "WithoutServer",
+    "WriteOnly",
     "check_origins",
     "check_path",
+    "marker_of",
     "merge",
     "origin_mistakes",
     "parse_settings",
@@ -83,7 +91,9 @@ class Capabilities:
     back. `documents`: it can hold records and claims. `deliveries`: it can hold secrets. `whole_value`: a delivery may
     omit its field. `shared`: other machines see it too, so it can be the default for records. `counts`: the version of
     a document is a number, and each write adds one. `unique_versions`: two places never show the same version at the
-    same time, whatever stores of this kind they are in.
+    same time, whatever stores of this kind they are in. `reads`: a secret can be read back; if not, `marks` has to be
+    set: every write changes a marker that can be read (`WriteOnly`). `effect`: consumers use a secret only after
+    something that follows the write, such as a deployment (`Delayed`).
     """
 
     compare_and_set: bool
@@ -94,11 +104,17 @@ class Capabilities:
     shared: bool = True
     counts: bool = False
     unique_versions: bool = False
+    reads: bool = True
+    marks: bool = False
+    effect: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """The value of a field or of a whole path. `secret` is None if absent; `version` is empty without versions."""
+    """The value of a field or of a whole path. `secret` is None if absent; `version` is empty without versions.
+
+    Of a write-only place `secret` is always None, and `version` is its marker, empty if the place is absent.
+    """
 
     secret: Secret | None
     version: str = ""
@@ -161,7 +177,8 @@ class Target(Protocol):
     def read(self, path: str, field: str) -> Value:
         """Read a field of a path. An empty `field` means the whole value.
 
-        An empty text counts as absent. Raises TargetMisfit if the value is not text.
+        An empty text counts as absent. Raises TargetMisfit if the value is not text. A write-only target returns the
+        marker (see `Value`).
         """
 
     def read_version(self, path: str, field: str, version: str) -> Secret | None:

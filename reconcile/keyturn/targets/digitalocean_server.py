@@ -16,15 +16,11 @@ import httpx
 from keyturn import __version__
 from keyturn.core.errors import CredentialError, InputError, TargetForbidden, TargetUnavailable
 from keyturn.core.origins import check_transport, parse_origin
+from keyturn.core.variables import API, TOKENS
 from keyturn.targets.base import Guard
 from keyturn.targets.bounded_http import BoundedTransport, usual_trust
 from keyturn.targets.origins import proxy_for
 from keyturn.targets.servers import Action, check_status, decoded, unreachable
-
-TOKENS = ("DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN")
-"""The variables of the account token; the first that is set counts."""
-API = ("KEYTURN_API_URL", "https://api.digitalocean.com")
-"""The variable with the URL of the API, and its default."""
 
 
 @dataclass(frozen=True, slots=True)

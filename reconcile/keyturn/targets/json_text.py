@@ -1,4 +1,4 @@
-"""PURE: changes one member in the text of a JSON object. All other characters are kept.
+"""PURE: changes one member in the text of a JSON object, or one element of an array. All other characters are kept.
 
 Parsing and serializing the whole object would change numbers (1.10, 1e400), whitespace and the order of members.
 """
@@ -21,6 +21,15 @@ class Member:
     value: object
     start: int
     value_start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """An element of the outermost array, with its offsets."""
+
+    value: object
+    start: int
     end: int
 
 
@@ -52,13 +61,36 @@ def members(text: str) -> Sequence[Member]:
     return found
 
 
+def elements(text: str) -> Sequence[Element]:
+    """Return the elements of the JSON array in `text`.
+
+    Raises:
+        ValueError: not a JSON array; the text is not repeated.
+    """
+    at = _expect(text, _skip(text, 0), "[")
+    found: list[Element] = []
+    while text[at : at + 1] != "]" or found:
+        value, end = _decode(text, at)
+        found.append(Element(value, at, end))
+        at = _skip(text, end)
+        if text[at : at + 1] == "]":
+            break
+        at = _expect(text, at, ",")
+    _expect_end(text, at + 1)
+    return found
+
+
 def changed(text: str, name: str, value: str | None) -> str:
-    """Return `text` with the member set to `value`, or removed if it is None. Raises ValueError."""
+    """Return `text` with the member set to the text `value`, or removed if it is None. Raises ValueError."""
+    return placed(text, name, None if value is None else json.dumps(value))
+
+
+def placed(text: str, name: str, written: str | None) -> str:
+    """Return `text` with the member set to the JSON in `written`, or removed if it is None. Raises ValueError."""
     found = members(text)
     place = next((place for place, member in enumerate(found) if member.name == name), None)
-    if value is None:
+    if written is None:
         return text if place is None else _without(text, found, place)
-    written = json.dumps(value)
     if place is not None:
         return text[: found[place].value_start] + written + text[found[place].end :]
     opening = text.index("{") + 1
@@ -69,7 +101,22 @@ def changed(text: str, name: str, value: str | None) -> str:
     return f"{text[:last]},{blank}{json.dumps(name)}: {written}{text[last:]}"
 
 
-def _without(text: str, found: Sequence[Member], place: int) -> str:
+def appended(text: str, written: str) -> str:
+    """Return the array in `text` with the JSON in `written` as its last element. Raises ValueError."""
+    found = elements(text)
+    if not found:
+        opening = text.index("[") + 1
+        return f"{text[:opening]}{written}{text[opening:]}"
+    blank = text[text.index("[") + 1 : found[0].start]
+    return f"{text[: found[-1].end]},{blank}{written}{text[found[-1].end :]}"
+
+
+def without(text: str, place: int) -> str:
+    """Return the array in `text` without one of its elements. Raises ValueError."""
+    return _without(text, elements(text), place)
+
+
+def _without(text: str, found: Sequence[Member] | Sequence[Element], place: int) -> str:
     if len(found) == 1:
         return text[: found[0].start].rstrip(_BLANKS) + text[found[0].end :].lstrip(_BLANKS)
     if place == 0:

@@ -12,16 +12,18 @@ from pydantic import BaseModel
 
 import keyturn
 from keyturn.core.errors import InputError
-from keyturn.targets.base import Capabilities, Target, TargetContext
+from keyturn.targets.base import Capabilities, Delayed, Target, TargetContext, WriteOnly
 
 GROUP = "keyturn.targets"
 
 EXTRAS = {
-    "hvac": "vault",
     "boto3": "aws",
+    "cryptography": "github",
+    "dotenv": "dotenv",
+    "hvac": "vault",
+    "nacl": "github",
     "onepassword": "onepassword-sdk",
     "onepasswordconnectsdk": "onepassword",
-    "dotenv": "dotenv",
 }
 """The library that a target imports, and the extra of keyturn that installs it."""
 
@@ -62,7 +64,8 @@ def find(kind: str, base: str | Path = ".") -> type[Target]:
     else:
         if _is_target(found, kind):
             return found
-        why = f"it is not a class with kind = {kind!r}, capabilities, settings_model and origin_mistakes"
+        needed = "capabilities and what they promise, settings_model and origin_mistakes"
+        why = f"it is not a class with kind = {kind!r}, {needed}"
     raise InputError(
         f"the target of type {kind} cannot be used",
         evidence=f"{entry.value}: {why}",
@@ -141,7 +144,15 @@ def _is_target(found: object, kind: str) -> bool:
         and callable(getattr(found, "origin_mistakes", None))
         and isinstance(settings, type)
         and issubclass(settings, BaseModel)
+        and complete(found)
     )
+
+
+def complete(target: type) -> bool:
+    """Tell whether a target has the methods that its capabilities promise."""
+    can: Capabilities = target.capabilities  # type: ignore[attr-defined]
+    marks = can.marks and issubclass(target, WriteOnly)
+    return (can.reads or marks or not can.deliveries) and (not can.effect or issubclass(target, Delayed))
 
 
 def _missing(kind: str, error: ModuleNotFoundError) -> MissingLibrary:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from keyturn.core.machine.deliver import cleaned
-from keyturn.core.machine.deliveries import recorded
+from keyturn.core.machine.deliveries import doubted, recorded
 from keyturn.core.machine.facts import found, intent_of, intent_slot, note, record_of
 from keyturn.core.machine.guards import failed, relisted, seen, settled
 from keyturn.core.machine.ownership import contested, drop_extra, gate, new_intent, release
@@ -90,7 +90,8 @@ def open_delete(state: State) -> Decision | None:
     fresh = replace(fresh, digest=intent.digest if intent else None)
     if creating:
         fresh = replace(fresh, spare=creating.spare, since=min(creating.since, fresh.since))
-    return WriteRecord(replace(record_of(state), intent=fresh), Write.OPEN, shown)
+    deliveries = doubted(state) if intent else record_of(state).deliveries
+    return WriteRecord(replace(record_of(state), intent=fresh, deliveries=deliveries), Write.OPEN, shown)
 
 
 def _leaves(state: State) -> str:
@@ -201,7 +202,7 @@ def taken_back(state: State) -> bool:
 
 def close_taken_back(state: State) -> Decision | None:
     """Close the intent; what was removed meanwhile is not known any more, so each delivery is read again."""
-    unsure = tuple(replace(item, digest=None) for item in record_of(state).deliveries)
+    unsure = tuple(item if item.marked else replace(item, digest=None) for item in doubted(state))
     return WriteRecord(replace(record_of(state), intent=None, deliveries=unsure), Write.CLOSE)
 
 

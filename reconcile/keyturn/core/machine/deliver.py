@@ -13,21 +13,26 @@ from keyturn.core.machine.deliveries import (
     behind,
     consented,
     earlier,
+    in_doubt,
     likeness,
     login_or,
     merged,
+    ours_there,
+    outside,
     places,
+    unknown,
     unsure,
     unwanted,
     wanted,
 )
 from keyturn.core.machine.facts import compromised, intent_of, note, record_of, together, verdict
 from keyturn.core.machine.guards import failed, landed, seen, settled
+from keyturn.core.machine.marked import covers, delivered, lingering, usable
 from keyturn.core.machine.ownership import new_intent
 from keyturn.core.machine.parking import give_up
 from keyturn.core.machine.policy import Chain, Policy, named, when
 from keyturn.core.machine.retire import ripe, unforced
-from keyturn.core.machine.spread import SPREAD
+from keyturn.core.machine.spread import SPREAD, pending
 from keyturn.core.model import Cause, Delivery, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, Op, Retire
@@ -56,7 +61,7 @@ def open_deliver(state: State) -> Decision | None:
     late = [item for item in places(state) if behind(state, item)]
     if not late and not (extra and arrived(state)):
         return None
-    if late and record.live_digest not in state.observed.in_hand:
+    if late and (record.live_digest not in state.observed.in_hand or (covers(state, late) and not usable(state))):
         return None
     if not (late and extra) and all(readings[item].problem for item in late or extra):
         return None
@@ -96,12 +101,25 @@ def put_off(state: State, late: list[Delivery]) -> Retire | None:
     old = record_of(state).slot(retire.slot) if retire else None
     if not retire or retire.at_once or not old or not old.digest:
         return retire
-    if all(state.observed.readings[item].digest != old.digest for item in late):
+    readings = state.observed.readings
+    if all(readings[item].digest != old.digest and not unknown(readings[item]) for item in late):
         return retire
     return replace(retire, at=max(retire.at, state.clock.now + state.desired.rotation.overlap))
 
 
-OPEN_DELIVER: Chain = (seen(anywhere), open_deliver)
+def late_risky(state: State) -> bool:
+    """Tell whether a delivery that is to be brought up to date holds a value that nobody can have back."""
+    live = record_of(state).live_digest
+    return live in state.observed.in_hand and covers(state, (item for item in places(state) if behind(state, item)))
+
+
+def try_live(state: State) -> Decision | None:
+    """Try the live secret before it goes over a value that nobody can have back: that one may be good."""
+    live = record_of(state).live_digest
+    return Check(live, Purpose.LIVE) if live and verdict(state, live) is None else None
+
+
+OPEN_DELIVER: Chain = (seen(anywhere), when(late_risky, try_live), open_deliver)
 
 
 # Under an open `deliver`.
@@ -114,9 +132,22 @@ def look_back(state: State) -> Decision | None:
 
 
 def no_source(state: State) -> Decision | None:
-    """Close the intent if no delivery holds the live secret any more."""
-    live = record_of(state).live_digest
-    if live is not None and (live in state.observed.in_hand or not places(state)):
+    """Close the intent if a delivery lacks the live secret, and no other one can give it any more."""
+    live, readings = record_of(state).live_digest, state.observed.readings
+    lacking = any(readings[item].digest != live for item in places(state))
+    if live is not None and (live in state.observed.in_hand or not lacking):
+        return None
+    return WriteRecord(replace(record_of(state), intent=None, deliveries=as_seen(state)), Write.CLOSE)
+
+
+def risky(state: State) -> bool:
+    """Tell whether a value that nobody can have back is to be written over."""
+    return covers(state, pending(state))
+
+
+def unusable(state: State) -> Decision | None:
+    """Close the intent rather than write a secret that does not work over a value that nobody can have back."""
+    if usable(state):
         return None
     return WriteRecord(replace(record_of(state), intent=None, deliveries=as_seen(state)), Write.CLOSE)
 
@@ -131,7 +162,7 @@ def readable_unwanted(state: State) -> tuple[Delivery, ...]:
     """Return the deliveries to clean now; what cannot be read is cleaned by a later run, another name never is."""
     readings = state.observed.readings
     read = (item for item in unwanted(state) if not readings[item].problem)
-    return tuple(item for item in read if not (merged(state, item) or alike(state, item)))
+    return tuple(item for item in read if not (merged(state, item) or alike(state, item) or outside(state, item)))
 
 
 def told_apart(state: State) -> Decision | None:
@@ -179,7 +210,6 @@ def cleaned(deliveries: Callable[[State], Iterable[Delivery]]) -> Policy:
     """Remove our field from each delivery that holds a secret of ours; another value stays."""
 
     def cleaned(state: State) -> Decision | None:
-        record = record_of(state)
         if not state.desired.clean_targets:
             return None
         for item in deliveries(state):
@@ -189,7 +219,9 @@ def cleaned(deliveries: Callable[[State], Iterable[Delivery]]) -> Policy:
             if reading.problem:
                 why = f"{item} could not be cleaned: {reading.problem}"
                 return give_up(state, login_or(state, [item], Reason.CLEAN_FAILED), why)
-            if reading.digest in record.digests and not reading.unlike:
+            if denied := outside(state, item):
+                return give_up(state, Reason.CLEAN_FAILED, f"{item} is not emptied: {denied}")
+            if ours_there(state, item):
                 known = state.run.likeness.items()
                 guessed = [str(new) for (old, new), found in known if old == item and found.assumed]
                 unless = f", unless it is another name of {', '.join(guessed)}" if guessed else ""
@@ -215,20 +247,18 @@ def commit(state: State) -> Decision | None:
     ]
     for item in places(state):
         reading = readings[item]
-        held = DeliveryState(item, record.generation, reading.version, live, state.clock.now)
-        old = record.delivery(item) or DeliveryState(item)
-        states.append(held if reading.digest == live else replace(old, digest=None, version=""))
+        old = in_doubt(state, record.delivery(item) or DeliveryState(item))
+        if live and reading.digest == live:
+            states.append(delivered(state, item, record.generation, live))
+        else:
+            states.append(old if old.marked else replace(old, digest=None, version=""))
     left = left_alone(state)
     late = [item for item in places(state) if readings[item].digest != live]
     whys = (f"{item}: {state.run.unwritten.get(item) or readings[item].problem or 'does not hold it'}" for item in late)
     what = f"not delivered: {together(whys)}" if late else "deliveries brought up to date"
+    hook_due = record.hook_due or state.desired.hook is not None
     done = note(
-        replace(
-            record,
-            deliveries=tuple(states),
-            intent=None,
-            hook_due=record.hook_due or state.desired.hook is not None,
-        ),
+        lingering(state, replace(record, deliveries=tuple(states), intent=None, hook_due=hook_due)),
         state,
         "; ".join((what, *left)),
         intent_of(state).cause,
@@ -242,6 +272,8 @@ DELIVER: Chain = (
     seen(anywhere),
     look_back,
     no_source,
+    when(risky, try_live),
+    when(risky, unusable),
     *SPREAD,
     when(late_write, landed),
     when(arrived, tried),

@@ -9,7 +9,7 @@ from keyturn.core.machine.facts import intent_of, record_of, together
 from keyturn.core.model import Delivery
 from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, Op
-from keyturn.core.state import Likeness, State
+from keyturn.core.state import Likeness, Reading, State
 from keyturn.core.steps import LookBack
 
 UNVERSIONED = "its target shows no versions, so nothing tells"
@@ -64,9 +64,38 @@ def alike(state: State, old: Delivery) -> Likeness | None:
 
 
 def unsure(state: State, old: Delivery) -> str:
-    """Say why a delivery that the entry no longer has could not be told from one that it has; empty if it could."""
+    """Say why a delivery that the entry no longer has is not emptied; empty if it is, or is another name of one."""
     found = alike(state, old)
-    return "" if found is None or found.same or merged(state, old) else found.why or "they were not compared"
+    if merged(state, old) or (found and found.same):
+        return ""
+    return (found.why or "they were not compared") if found else outside(state, old)
+
+
+def ours_there(state: State, delivery: Delivery) -> bool:
+    """Tell whether a delivery that was read holds, or may hold, a secret of this key."""
+    reading = state.observed.readings[delivery]
+    return (reading.digest in record_of(state).digests and not reading.unlike) or _left(state, delivery)
+
+
+def _left(state: State, delivery: Delivery) -> bool:
+    """Tell whether a write-only delivery may hold a secret that a run has sent and nobody knows to be there.
+
+    By another name it may be a place that the entry has: then it shows the same marker.
+    """
+    noted, readings = record_of(state).delivery(delivery), state.observed.readings
+    if noted is None or not noted.begun or not unknown(readings[delivery]):
+        return False
+    wanted_now = () if state.desired.absent else wanted(state)
+    others = (readings.get(item) for item in wanted_now)
+    return all(not (read and read.marked and read.version == readings[delivery].version) for read in others)
+
+
+def outside(state: State, delivery: Delivery) -> str:
+    """Say that the policy does not admit emptying a write-only delivery: only the record says that it is ours."""
+    permit, reading = state.desired.permit, state.observed.readings.get(delivery)
+    if permit is None or reading is None or not reading.marked or not ours_there(state, delivery):
+        return ""
+    return permit.foreign(f"{delivery.target}:{delivery.path}", delivery.field)
 
 
 def recorded(state: State) -> tuple[Delivery, ...]:
@@ -88,21 +117,34 @@ def ours(state: State) -> frozenset[str | None]:
 def foreign(state: State) -> tuple[Delivery, ...]:
     """Return the wanted deliveries that hold a value which keyturn neither wrote nor was told to replace.
 
-    A delivery is ours only if a secret of this key was read there once; that the record names it is not enough.
+    A delivery is ours only if a secret of this key was read there once; that the record names it is not enough. Of a
+    write-only one, a write whose outcome nobody knows may have come there.
     """
     if state.options.take_over:
         return ()
     record, readings = state.record if state.record and not state.record.deleted_at else None, state.observed.readings
-    found = (
-        (item, readings[item].digest, record.delivery(item) if record else None)
+    others = [
+        (item, readings[item].digest)
         for item in wanted(state)
-        if item in readings
-    )
-    others = [(item, digest) for item, digest, noted in found if not (noted and (noted.proven or noted.over == digest))]
+        if item in readings and not _consented(state, record.delivery(item) if record else None, readings[item])
+    ]
     if not others:
         return ()
     known = ours(state)
     return tuple(item for item, digest in others if digest not in known)
+
+
+def _consented(state: State, noted: DeliveryState | None, reading: Reading) -> bool:
+    """Tell whether what a delivery holds may be replaced, whosever it is."""
+    if noted is None:
+        return False
+    begun = noted.begun and unknown(reading) and noted.delivery not in state.run.denied
+    return noted.proven or noted.over == reading.digest or begun
+
+
+def unknown(reading: Reading | None) -> bool:
+    """Tell whether a write-only delivery was read at a marker that nothing notes."""
+    return reading is not None and reading.marked and reading.unlike
 
 
 def places(state: State) -> tuple[Delivery, ...]:
@@ -156,7 +198,7 @@ def earlier(state: State, digest: str) -> LookBack | None:
         if slot.digest == digest
         for item in slot.held_in
     ]
-    held += [(item.delivery, item.version) for item in record.deliveries if item.digest == digest]
+    held += [(item.delivery, item.version) for item in record.deliveries if item.digest == digest and not item.marked]
     known = tuple(dict.fromkeys(item for item in held if item[1]))
     if not known or digest in state.observed.in_hand or digest in state.run.looked_back:
         return None
@@ -197,8 +239,30 @@ def as_seen(state: State) -> tuple[DeliveryState, ...]:
     """Return the record's deliveries for an intent that ends unfinished: unknown if not last read as recorded."""
     readings, op = state.observed.readings, intent_of(state).op
     if op not in {Op.DELIVER, Op.DELETE}:
-        return record_of(state).deliveries
+        return doubted(state)
     return tuple(
-        item if (read := readings.get(item.delivery)) and read.digest == item.digest else replace(item, digest=None)
-        for item in record_of(state).deliveries
+        item
+        if item.marked or ((read := readings.get(item.delivery)) and read.digest == item.digest)
+        else replace(item, digest=None)
+        for item in doubted(state)
     )
+
+
+def doubted(state: State) -> tuple[DeliveryState, ...]:
+    """Return the record's deliveries for an intent that ends: what it has sent to a write-only one may be there.
+
+    That is so unless the delivery was read as the record, or this run's acknowledged write, says.
+    """
+    return tuple(in_doubt(state, item) for item in record_of(state).deliveries)
+
+
+def in_doubt(state: State, noted: DeliveryState) -> DeliveryState:
+    """Return what the record is to say of one delivery if nothing more is known than before.
+
+    One that refused the write for certain was read before, and held nothing of ours.
+    """
+    if noted.delivery in state.run.denied:
+        return replace(noted, begun=False, digest=None, version="")
+    read = state.observed.readings.get(noted.delivery)
+    as_known = read is not None and not read.problem and read.digest == noted.digest
+    return noted if as_known or not noted.marked else replace(noted, begun=True)

@@ -34,7 +34,8 @@ def doubtful(state: State) -> bool:
 def asked(state: State) -> bool:
     """Tell whether the deliveries have to be read: in doubt, or if the record says that one lacks the secret."""
     known = (record_of(state).delivery(item) for item in places(state))
-    return doubtful(state) or any(item is None or item.digest != live_of(state) for item in known)
+    unsure = (item is None or item.digest != live_of(state) or item.begun or item.effect_due for item in known)
+    return doubtful(state) or any(unsure)
 
 
 def all_read(state: State) -> bool:
@@ -71,10 +72,8 @@ def differs(state: State) -> bool:
 
 
 def lost(state: State) -> bool:
-    """Tell whether no delivery holds the live secret and this run does not have it either."""
-    if not readable(state) or live_of(state) in state.observed.in_hand:
-        return False
-    return all(state.observed.readings[item].digest != live_of(state) for item in places(state))
+    """Tell whether a delivery lacks the live secret, and neither another one nor this run can give it."""
+    return readable(state) and live_of(state) not in state.observed.in_hand and differs(state)
 
 
 def comparable(state: State) -> bool:
@@ -91,7 +90,7 @@ def rolled_back(state: State) -> Decision | None:
     """Make the other slot live if the deliveries were put back to its secret and the API accepts it."""
     record = record_of(state)
     leaked = record.retire.slot if record.retire and record.retire.at_once else None
-    held_now = {state.observed.readings[item].digest for item in places(state)}
+    held_now = {state.observed.readings[item].digest for item in places(state)} & state.observed.in_hand
     for name, slot in record.slots.items():
         if not slot.digest or slot.digest not in held_now or name is leaked:
             continue
@@ -120,16 +119,17 @@ def pasted(state: State) -> Decision | None:
     """
     record, readings = record_of(state), state.observed.readings
     known = {slot.digest for slot in record.slots.values()}
-    held = {read.digest for item in places(state) if (read := readings[item]).digest and not read.unlike}
+    found = (read for item in places(state) if (read := readings[item]).digest and not (read.unlike or read.marked))
+    held = {read.digest for read in found}
     for digest in sorted(str(one) for one in held - known):
-        found = verdict(state, digest)
-        if found is None:
+        result = verdict(state, digest)
+        if result is None:
             return Check(digest, Purpose.PASTED)
-        if found is Verdict.REFUSED:
+        if result is Verdict.REFUSED:
             continue
         if unjudged(state, digest):
             return _unjudged(state, digest)
-        if found is Verdict.SKIPPED and not state.options.confirmed:
+        if result is Verdict.SKIPPED and not state.options.confirmed:
             why = f"{_holders(state, digest)} was changed to another secret, and smoke-checks are switched off"
             return End(Reason.PASTED, f"{why}: nothing shows whose it is")
         if record.strategy is Strategy.ALTERNATING and not (state.options.adopt and state.options.adopt.live):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.core.machine.deliveries import anywhere, holds, login_or, places, unreadable, wanted
+from keyturn.core.machine.deliveries import anywhere, doubted, holds, in_doubt, login_or, places, unreadable, wanted
 from keyturn.core.machine.facts import compromised, found, intent_of, intent_slot, note, protects, record_of, together
 from keyturn.core.machine.guards import landed, relisted, seen, settled
 from keyturn.core.machine.in_use import all_in_use
+from keyturn.core.machine.marked import delivered, has_source, moved_on, put_back, unnoted, untriable
 from keyturn.core.machine.ownership import gated, reopened
 from keyturn.core.machine.parking import failed_record, give_up, parked
 from keyturn.core.machine.policy import Branch, Chain, when
@@ -37,7 +38,7 @@ def slot_gone(state: State) -> Decision | None:
     if slot is None or not unlisted(state):
         return None
     slots = record.with_slot(intent.slot or SlotName.A, replace(slot, digest=intent.digest or slot.digest))
-    return WriteRecord(replace(record, intent=None, slots=slots), Write.CLOSE)
+    return WriteRecord(replace(record, intent=None, slots=slots, deliveries=doubted(state)), Write.CLOSE)
 
 
 SLOT_GONE: Chain = (when(unlisted, relisted), when(unlisted, settled), slot_gone)
@@ -146,7 +147,8 @@ def parked_close(state: State) -> Decision | None:
     """Close the intent and keep the request, so that unparking starts the rotation again."""
     record = record_of(state)
     asked = record.requested or Requested("keyturn", "a rotation was left unfinished", intent_of(state).since)
-    return WriteRecord(replace(record, intent=None, requested=asked), Write.CLOSE, then=parked(state))
+    closed = replace(record, intent=None, requested=asked, deliveries=doubted(state))
+    return WriteRecord(closed, Write.CLOSE, then=parked(state))
 
 
 PARKED: Chain = (parked_open, settled, parked_commit, parked_close)
@@ -160,6 +162,8 @@ MINT: Chain = (
     seen(anywhere),
     Branch("live", when=noted_ready),
     may_hold_it,
+    put_back,
+    moved_on,
     Branch("parked", when=is_parked),
     when(unhurried, all_in_use),
     *MAY_REGENERATE,
@@ -178,13 +182,15 @@ def undelivered(state: State) -> Decision | None:
     |---|---|---|
     | another one, and works | a delivery lacks the new one | give up |
     | another one, compromised | a delivery lacks the new one | commit: the old one has to die |
-    | the new one | no delivery holds it | give up |
+    | the new one | no delivery that can be read holds it, if there is one | give up |
     | the new one | some deliveries lack it | commit: these stay pending |
     """
     lacking = pending(state)
-    enough = compromised(state) if protects(state) else len(lacking) < len(places(state))
+    enough = compromised(state) if protects(state) else has_source(state, lacking)
     if not lacking or enough:
         return None
+    if marks := unnoted(state):
+        return WriteRecord(marks, Write.NOTE)
     why = together(f"{item}: {state.run.unwritten.get(item, 'does not hold it')}" for item in lacking)
     return give_up(state, Reason.DELIVERY_PENDING, f"the new secret could not be delivered everywhere: {why}")
 
@@ -226,14 +232,14 @@ def committed(state: State, digest: str) -> Decision:
         return End(Reason.NO_SLOT, "the record's intent names a slot that it does not have")
     generation = record.generation + 1
     states = _delivered(state, digest, generation)
-    held = tuple(HeldAt(item.delivery, item.version) for item in states if item.digest == digest)
+    held = tuple(HeldAt(item.delivery, item.version) for item in states if item.digest == digest and not item.marked)
     # An API key that is gone has an old secret from here on: it has to die if it comes back.
     lost = tuple(
         replace(item, live=False, retire=item.retire or Retire(item.name, now, compromised(state)))
         for item in record.gone
     )
     result = state.observed.verdicts[digest]
-    unverified = "" if result.verdict in GOOD else result.facts
+    unverified = "" if result.verdict in GOOD or untriable(state, result.verdict) else result.facts
     base = (
         failed_record(state, unverified) if result.verdict is Verdict.REFUSED else replace(record, failures=Failures())
     )
@@ -287,9 +293,9 @@ def _delivered(state: State, digest: str, generation: int) -> list[DeliveryState
     """Return the wanted deliveries as they were read back."""
     record, readings = record_of(state), state.observed.readings
     return [
-        DeliveryState(item, generation, readings[item].version, digest, state.clock.now)
+        delivered(state, item, generation, digest)
         if readings[item].digest == digest
-        else record.delivery(item) or DeliveryState(item)
+        else in_doubt(state, record.delivery(item) or DeliveryState(item))
         for item in places(state)
     ]
 
@@ -300,6 +306,8 @@ def _kept(state: State, digest: str) -> tuple[DeliveryState, ...]:
     return tuple(
         replace(old, version=read.version, digest=digest, at=state.clock.now)
         if (read := readings.get(old.delivery)) and read.digest == digest
+        else in_doubt(state, old)
+        if found(state)
         else old
         for old in record_of(state).deliveries
         if old.delivery not in wanted(state)

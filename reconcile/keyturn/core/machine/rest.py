@@ -8,8 +8,9 @@ from keyturn.core.machine.deliveries import anywhere, arrived, behind, login_or,
 from keyturn.core.machine.facts import record_of, retire_at, retire_frozen, together
 from keyturn.core.machine.gone import surplus
 from keyturn.core.machine.in_use import in_use
+from keyturn.core.machine.marked import not_in_effect
 from keyturn.core.machine.policy import Chain
-from keyturn.core.machine.retire import due, not_yet_live
+from keyturn.core.machine.retire import due, not_yet_live, waits_for_effect
 from keyturn.core.model import GOOD
 from keyturn.core.reasons import Reason
 from keyturn.core.results import End
@@ -43,6 +44,17 @@ def pending(state: State) -> End | None:
     blind = {code for _, code in wrong if code} == {Reason.UNREADABLE}
     code = login_or(state, read, Reason.UNREADABLE if blind else Reason.PENDING)
     return End(code, together(text for text, _ in wrong)) if wrong else None
+
+
+def effect_failed(state: State) -> End | None:
+    """Consumers do not use the live secret that a delivery holds, and will not without a repair."""
+    end = not_in_effect(state)
+    return end if end and end.exit_code else None
+
+
+def effect_pending(state: State) -> End | None:
+    """Consumers do not use the live secret yet that a delivery holds."""
+    return not_in_effect(state)
 
 
 def rotation_waits(state: State) -> End | None:
@@ -80,7 +92,19 @@ def ready(state: State) -> End:
     return End(Reason.AT_REST, "nothing to do", until)
 
 
-CONDITION: Chain = (parked, in_use, hand_off, rotation_blocked, pending, rotation_waits, frozen, overlap, ready)
+CONDITION: Chain = (
+    parked,
+    in_use,
+    hand_off,
+    rotation_blocked,
+    pending,
+    effect_failed,
+    rotation_waits,
+    effect_pending,
+    frozen,
+    overlap,
+    ready,
+)
 
 
 def _wrong(state: State) -> list[tuple[str, Reason | None]]:
@@ -118,5 +142,6 @@ def _wrong(state: State) -> list[tuple[str, Reason | None]]:
     if due(state) and record.retire:
         missing = not_yet_live(state)
         why = f"the old secret cannot be retired yet: {missing or 'its key is not as recorded'}"
-        wrong.append((why, None if missing else Reason.PENDING))
+        if missing or not waits_for_effect(state):
+            wrong.append((why, None if missing else Reason.PENDING))
     return wrong

@@ -17,6 +17,7 @@ from keyturn.core.machine.facts import (
     verdict,
 )
 from keyturn.core.machine.guards import failed, seen, settled
+from keyturn.core.machine.marked import not_in_effect, seen_again
 from keyturn.core.machine.minting import MAY_REGENERATE
 from keyturn.core.machine.ownership import gated, new_intent
 from keyturn.core.machine.parking import give_up, parked
@@ -58,6 +59,11 @@ def not_yet_live(state: State) -> str:
     )
 
 
+def waits_for_effect(state: State) -> End | None:
+    """Return which deliveries hold the live secret that consumers do not use yet; None if the old one may die."""
+    return not_in_effect(state) if unforced(state) else None
+
+
 # At rest.
 
 
@@ -86,9 +92,9 @@ def old_key(state: State) -> tuple[str, ...]:
 
 
 def open_retire(state: State) -> Decision | None:
-    """Open the intent once every delivery was read with the live secret."""
+    """Open the intent once every delivery was read with the live secret, and consumers use it."""
     record = record_of(state)
-    if record.retire is None or not_yet_live(state):
+    if record.retire is None or not_yet_live(state) or waits_for_effect(state):
         return None
     never_live = record.slots[record.retire.slot].minted_at is None
     cause = _leak(record) if record.retire.at_once else Cause("standby" if never_live else "overlap-over")
@@ -110,7 +116,13 @@ def _leak(record: Record) -> Cause:
     return replace(next(causes, None) or Cause(""), trigger="compromised")
 
 
-OPEN_RETIRE: Chain = (forget_live, gated(old_key), when(unforced, seen(holders)), open_retire)
+OPEN_RETIRE: Chain = (
+    forget_live,
+    gated(old_key),
+    when(unforced, seen(holders)),
+    when(unforced, seen_again),
+    open_retire,
+)
 
 
 # Under an open `retire`.
@@ -158,7 +170,8 @@ def slot_gone(state: State) -> Decision | None:
 
 def premature(state: State) -> Decision | None:
     """Close the intent if a delivery lacks the live secret, or if the slot is live by now."""
-    return _close(state) if not_yet_live(state) or intent_of(state).slot is record_of(state).live else None
+    lacking = not_yet_live(state) or waits_for_effect(state)
+    return _close(state) if lacking or intent_of(state).slot is record_of(state).live else None
 
 
 def evidence(state: State) -> Decision | None:
@@ -241,8 +254,10 @@ def not_retired(state: State) -> Decision | None:
     """Say why a due retire cannot be."""
     if not idle(state) or not due(state):
         return None
-    why = f"the old secret cannot be retired yet: {not_yet_live(state) or 'its key is not as recorded'}"
-    return End(Reason.PENDING, why)
+    missing = not_yet_live(state)
+    if not missing and (late := waits_for_effect(state)):
+        return late
+    return End(Reason.PENDING, f"the old secret cannot be retired yet: {missing or 'its key is not as recorded'}")
 
 
 def untouched(state: State) -> Decision | None:

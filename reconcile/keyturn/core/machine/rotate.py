@@ -5,10 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 from keyturn.core import schedule
-from keyturn.core.machine.deliveries import anywhere, consented, foreign, login_or, places, unreadable, wanted
+from keyturn.core.machine.deliveries import (
+    anywhere,
+    consented,
+    foreign,
+    in_doubt,
+    login_or,
+    places,
+    unreadable,
+    wanted,
+)
 from keyturn.core.machine.facts import note, record_of, verdict
 from keyturn.core.machine.guards import failed, seen
 from keyturn.core.machine.in_use import all_in_use
+from keyturn.core.machine.marked import none_readable, not_in_effect
 from keyturn.core.machine.minting import MINT, SLOT_GONE
 from keyturn.core.machine.ownership import api_now, gated, new_intent
 from keyturn.core.machine.parking import parked
@@ -40,8 +50,10 @@ def reason(state: State) -> Why | None:
         return "secret-unknown", "nobody knows the live secret"
     if verdict(state, record.live_digest) is Verdict.REFUSED and not run.rotated:
         return "refused", "the API refuses the delivered secret"
+    if hopeless(state) and not run.rotated:
+        return "refused", f"nobody can try the delivered secret again: {record.unverified}"
     if lost(state) and not run.rotated:
-        return "secret-lost", f"no target holds the live secret any more{_instead(state)}"
+        return "secret-lost", _lost_words(state)
     if state.desired.trigger and state.desired.trigger != record.trigger:
         return "trigger", "the rotation trigger changed"
     live = record.slot(record.live)
@@ -56,15 +68,49 @@ def reason(state: State) -> Why | None:
 
 
 def lost(state: State) -> bool:
-    """Tell whether all deliveries were read, none holds the live secret, and no wanted one holds one that works."""
+    """Tell whether all deliveries were read, none can give the live secret, and no wanted one holds one that works.
+
+    A write-only delivery cannot give it; if one has it and no other one lacks it, nothing is lost.
+    """
     record, readings = record_of(state), state.observed.readings
     if not state.desired.deliveries or record.live_digest in state.observed.in_hand:
         return False
     if any(item not in readings or readings[item].problem for item in anywhere(state)):
         return False
-    mine = (readings[item] for item in wanted(state) if item not in foreign(state))
-    found = {reading.digest for reading in mine if reading.digest and not reading.unlike}
-    return all(verdict(state, digest) is Verdict.REFUSED for digest in found)
+    mine = [item for item in wanted(state) if item not in foreign(state)]
+    if mine and all(readings[item].digest == record.live_digest for item in mine):
+        return False
+    found = {readings[item].digest for item in mine if not readings[item].unlike and not readings[item].marked}
+    return all(verdict(state, digest) is Verdict.REFUSED for digest in found - {None})
+
+
+def hopeless(state: State) -> bool:
+    """Tell whether the live secret was refused when it was committed, and no delivery can be read to try it again."""
+    return bool(record_of(state).unverified) and none_readable(state)
+
+
+def still_held(state: State) -> bool:
+    """Tell whether a write-only delivery holds the live secret, as far as anyone can know: consumers may rely on it."""
+    live, readings = record_of(state).live_digest, state.observed.readings
+    return any(item in readings and readings[item].digest == live for item in anywhere(state))
+
+
+def standby_held(state: State) -> bool:
+    """Tell whether a delivery that was read holds the standby's secret: if the API is failing, a mint kills it."""
+    record, readings = record_of(state), state.observed.readings
+    standby = record.slot(record.live.other) if record.live else None
+    digest = standby.digest if standby else None
+    return digest is not None and any(
+        readings[item].digest == digest and not readings[item].marked for item in wanted(state)
+    )
+
+
+def _lost_words(state: State) -> str:
+    if not still_held(state):
+        return f"no target holds the live secret any more{_instead(state)}"
+    live, readings = record_of(state).live_digest, state.observed.readings
+    lacking = ", ".join(str(item) for item in places(state) if readings[item].digest != live)
+    return f"no target can be read that holds the live secret, so only a new one can be delivered to {lacking}"
 
 
 def _instead(state: State) -> str:
@@ -90,15 +136,22 @@ def waits(state: State) -> End | None:
     back_off = record.failures.next_try_at
     if back_off and back_off > now and not asked_now:
         return End(Reason.BACK_OFF, "waits after failures before it tries again", back_off)
-    if code in {"compromised", "live-gone"} or lost(state):
+    gone = lost(state)
+    if code in {"compromised", "live-gone"} or (gone and not still_held(state)):
         return None
+    if gone and standby_held(state) and not state.options.verify:
+        text = "the API refuses the old secret, which a delivery holds, and the live one cannot be tried"
+        return End(Reason.REFUSED, f"{text}: nothing shows whether the API is failing")
     if record.strategy is Strategy.ALTERNATING and record.live is not None:
         if record.slot(record.live.other) is None:
             return End(Reason.NO_STANDBY, f"cannot rotate ({code}) before its standby exists")
-        if record.retire and verdict(state, record.live_digest) is not Verdict.REFUSED:
-            if record.retire.at > now:
+        if record.retire:
+            refused = verdict(state, record.live_digest) is Verdict.REFUSED or hopeless(state)
+            if not refused and record.retire.at > now:
                 return End(Reason.OVERLAP, f"rotates ({code}) after the overlap", record.retire.at)
-            return End(Reason.RETIRE_FIRST, "rotates once the old secret is retired")
+            # The standby's secret may still be in use; if none can be delivered without a mint, no retire comes before.
+            first = None if refused or gone else End(Reason.RETIRE_FIRST, "rotates once the old secret is retired")
+            return not_in_effect(state) or first
     return None
 
 
@@ -159,7 +212,7 @@ def slot_to_mint(state: State) -> SlotName:
     record = record_of(state)
     if record.live is None:
         return SlotName.A if record.slot(SlotName.A) else SlotName.B
-    if lost(state):
+    if lost(state) and not still_held(state):
         # No target holds the live secret. One may hold the other slot's, refused by an API that may be failing.
         return record.live
     if record.strategy is Strategy.ALTERNATING and record.slot(record.live.other):
@@ -234,7 +287,7 @@ def open_rotate(state: State) -> Decision | None:
     ours = consented(state)
     # What only a reading has shown is written down: should nothing be minted now, the next run reads again.
     if code == "secret-lost":
-        ours = tuple(replace(item, digest=None) for item in ours)
+        ours = tuple(in_doubt(state, item) if item.marked else replace(item, digest=None) for item in ours)
     intent, request = new_intent(state, Op.ROTATE, slot, cause=cause_of(state)), asked(state)
     opened = replace(
         record,

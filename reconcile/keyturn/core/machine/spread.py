@@ -9,13 +9,15 @@ from keyturn.core.machine.facts import compromised, intent_of, protects, record_
 from keyturn.core.machine.guards import seen
 from keyturn.core.machine.policy import Chain, when
 from keyturn.core.machine.source import ready_secret
-from keyturn.core.model import Delivery
-from keyturn.core.record import Op
+from keyturn.core.model import Delivery, Strategy
+from keyturn.core.record import DeliveryState, Op
 from keyturn.core.results import Change, Planned
 from keyturn.core.state import State
 from keyturn.core.steps import Decision, Deliver, Wait, Write, WriteRecord
 
 LONGEST_PAUSE = 10.0
+UNANSWERED = 2
+"""How many writes of one run may set something off and have no answer."""
 
 
 def carried(state: State) -> str:
@@ -42,7 +44,12 @@ def over(state: State) -> bool:
     spread = state.run.attempt.spread
     hurried = compromised(state) and intent_of(state).op is Op.ROTATE and protects(state)
     late = spread.until is not None and state.clock.uptime >= spread.until
-    return (spread.attempted and hurried) or late or not pending(state)
+    return (spread.attempted and hurried) or late or all(exhausted(state, item) for item in pending(state))
+
+
+def exhausted(state: State, delivery: Delivery) -> bool:
+    """Tell whether this run writes there no more: each write sets off a deployment of someone's app."""
+    return bool(state.observed.readings[delivery].consequence) and state.run.unsure.get(delivery, 0) >= UNANSWERED
 
 
 def noted(state: State) -> Decision | None:
@@ -57,12 +64,20 @@ def first_try(state: State) -> Decision | None:
     """Deliver to all at once; also if nothing can be read: the first try starts the deadline."""
     if state.run.attempt.spread.attempted or not pending(state):
         return None
-    return _deliver(state)
+    return _deliver(state, _due(state))
+
+
+def handed_on(state: State) -> Decision | None:
+    """Deliver to the write-only ones that came after a readable one, which has it now."""
+    spread = state.run.attempt.spread
+    due = tuple(item for item in _due(state) if state.observed.readings[item].marked)
+    return _deliver(state, due) if due and spread.attempted and not spread.handed_on else None
 
 
 def next_try(state: State) -> Decision | None:
     """After a pause, deliver to those that can be read and still lack it."""
-    return _deliver(state) if state.run.attempt.spread.paused and not over(state) and _readable(state) else None
+    due = _due(state)
+    return _deliver(state, due) if state.run.attempt.spread.paused and not over(state) and due else None
 
 
 def pause(state: State) -> Decision | None:
@@ -101,20 +116,43 @@ SPREAD: Chain = (
     when(first_there, noted),
     first_try,
     when(rotates, noted),
+    handed_on,
     next_try,
     pause,
 )
 
 
-def _readable(state: State) -> tuple[Delivery, ...]:
-    return tuple(item for item in pending(state) if not state.observed.readings[item].problem)
+def _due(state: State) -> tuple[Delivery, ...]:
+    """Return the deliveries that lack it, can be read, and may get it now.
+
+    A write-only one cannot give it back. If the live secret works meanwhile, a readable one gets the new one before: so
+    a run that dies leaves a source, and nothing that consumers use has to be minted again.
+    """
+    readings, digest = state.observed.readings, carried(state)
+    due = tuple(item for item in pending(state) if not (readings[item].problem or exhausted(state, item)))
+    sources = [item for item in places(state) if not readings[item].marked]
+    hurried = compromised(state) or intent_of(state).op is Op.DELIVER or not protects(state)
+    if hurried or not sources or any(readings[item].digest == digest for item in sources):
+        return due
+    return tuple(item for item in due if item in sources)
 
 
-def _deliver(state: State) -> Decision:
-    return Deliver(carried(state), tuple(_shown(state, item) for item in _readable(state)))
+def _deliver(state: State, due: tuple[Delivery, ...]) -> Decision:
+    """Deliver; before the first write to a write-only delivery note that it may be there: nothing else will tell."""
+    record, marked = record_of(state), [item for item in due if state.observed.readings[item].marked]
+    begun = {item.delivery for item in record.deliveries if item.begun}
+    first = tuple(item for item in marked if item not in begun and never_ours(state, [item]))
+    if not first:
+        return Deliver(carried(state), tuple(_shown(state, item) for item in due))
+    ours = (replace(record.delivery(item) or DeliveryState(item), marked=True, begun=True) for item in first)
+    others = (item for item in record.deliveries if item.delivery not in first)
+    return WriteRecord(replace(record, deliveries=(*others, *ours)), Write.NOTE)
 
 
 def _shown(state: State, item: Delivery) -> Planned:
-    held = state.observed.readings[item].digest
-    code, why = ("fills", "holds nothing yet") if held is None else ("replaces", "holds another secret")
-    return Planned(Change.DELIVER, code, f"delivers to {item}, which {why}", delivery=item)
+    reading = state.observed.readings[item]
+    code, why = ("fills", "holds nothing yet") if reading.digest is None else ("replaces", "holds another secret")
+    then = f"; {reading.consequence}" if reading.consequence else ""
+    if then and record_of(state).strategy is Strategy.ALTERNATING:
+        then += "; the old secret lives until that has worked"
+    return Planned(Change.DELIVER, code, f"delivers to {item}, which {why}{then}", delivery=item)

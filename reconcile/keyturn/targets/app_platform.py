@@ -1,0 +1,218 @@
+"""App Platform: variables of apps.
+
+A delivery is one encrypted variable of an app or of a component. It cannot be read back: the spec shows its ciphertext,
+which changes with every write and so is its marker. A write sends the whole spec, in which only this value differs, and
+starts a deployment. Consumers use the value when a deployment of a spec with this ciphertext is active.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+from keyturn.core.errors import Conflict, InputError, TargetMisfit, TargetUnavailable
+from keyturn.core.sanitize import plain
+from keyturn.core.secret import Secret
+from keyturn.core.variables import API
+from keyturn.targets import app_spec
+from keyturn.targets.app_platform_apps import Apps, limit
+from keyturn.targets.base import (
+    Capabilities,
+    Effect,
+    EffectState,
+    Guard,
+    TargetContext,
+    TargetSettings,
+    Value,
+    WithoutDocuments,
+    WithoutReading,
+    WithoutServer,
+    check_path,
+    marker_of,
+    parse_settings,
+)
+from keyturn.targets.permitted_places import check_permitted
+from keyturn.targets.rest import Rest, endpoint
+
+BUILD, RUN = "BUILD_TIME", "RUN_TIME"
+OVER = frozenset({"ACTIVE", "SUPERSEDED", "ERROR", "CANCELED"})
+"""Phases of a deployment that is not at work any more."""
+_SEALED = re.compile(r"EV\[[0-9]{1,9}:[^:\]]{1,200}:[^:\]]+\]", re.ASCII)
+_KEY = re.compile(r"[_A-Za-z][_A-Za-z0-9]*")
+
+
+class AppPlatformSettings(TargetSettings):
+    """Settings of App Platform: none. The apps are those of the account whose token is in the environment."""
+
+
+class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
+    """The apps of the account."""
+
+    kind: ClassVar[str] = "app-platform"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        compare_and_set=False, versions=False, documents=False, whole_value=False, reads=False, marks=True, effect=True
+    )
+    settings_model: ClassVar[type[BaseModel]] = AppPlatformSettings
+
+    def __init__(self, context: TargetContext) -> None:
+        """Check the settings, and the URL of the API in the environment."""
+        parse_settings(AppPlatformSettings, context)
+        variable, default = API
+        url = context.environment.get(variable, "").strip() or default
+        try:
+            rest = Rest(endpoint(url, context.environment, context.request), {}, limit)
+        except InputError as error:
+            error.where = variable
+            raise
+        self._environment, self._where = context.environment, f"target {context.name}"
+        self._apps = Apps(rest, context.environment, context.name)
+
+    def read(self, path: str, field: str) -> Value:
+        """Return the marker of a variable; none if the component or the variable is not there.
+
+        Raises TargetMisfit if the token sees no such app: what it may not see is not absent.
+        """
+        app, _ = self._place(path, field)
+        return Value(None, self._present(self._apps.read(app).spec, path, field))
+
+    def write_marked(self, path: str, field: str, secret: Secret, marker: str, guard: Guard) -> str:
+        """Send the spec, as it is right now, with the variable set. It starts a deployment."""
+        with self._apps.alone(self._place(path, field)[0]):
+            return self._change(path, field, secret, marker, guard)
+
+    def remove_marked(self, path: str, field: str, marker: str, guard: Guard) -> None:
+        """Send the spec without the variable. It starts a deployment."""
+        with self._apps.alone(self._place(path, field)[0]):
+            self._change(path, field, None, marker, guard)
+
+    def preflight(self, path: str, field: str) -> None:
+        """Let App Platform check the present spec. Nothing is changed, and no deployment starts."""
+        app, _ = self._place(path, field)
+        found = self._apps.read(app)
+        self._present(found.spec, path, field, writing=True)
+        self._apps.propose(app, found)
+
+    def effect(self, path: str, field: str, version: str) -> Effect:
+        """Tell whether a deployment of a spec with this value is active."""
+        app, component = self._place(path, field)
+        found = self._apps.read(app)
+        if found.running is not None and _shown(found.running, component, field) == version:
+            return Effect()
+        mine = [one for one in self._apps.deployments(app, found) if _shown(one.spec, component, field) == version]
+        if any(one.phase == "ACTIVE" for one in mine):
+            return Effect()
+        for one in mine:
+            if one.phase not in OVER:
+                return Effect(EffectState.PENDING, f"deployment {one.id} is {one.phase}")
+        if mine:
+            return Effect(EffectState.FAILED, f"deployment {mine[0].id} is {mine[0].phase}")
+        return Effect(EffectState.PENDING, "no deployment has begun")
+
+    def consequence(self, path: str, field: str) -> str:
+        """Say that a deployment starts."""
+        del field
+        return f"starts a deployment of {path}"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._apps.close()
+
+    def _place(self, path: str, field: str) -> tuple[str, str]:
+        check_permitted(self.kind, path, self._where, self._environment)
+        return _place(path, field)
+
+    def _change(self, path: str, field: str, secret: Secret | None, marker: str, guard: Guard) -> str:
+        app, component = self._place(path, field)
+        found = self._apps.read(app)
+        if secret is None and not self._present(found.spec, path, field):
+            return ""
+        present = self._present(found.spec, path, field, writing=secret is not None)
+        if present != marker:
+            raise Conflict(
+                f"the variable {field} was modified concurrently",
+                where=self._apps.where(path),
+                evidence="it is another value" if present else "it is absent",
+            )
+        spec = app_spec.with_variable(found.spec, component, field, secret.reveal() if secret else None)
+        stored = self._apps.replace(app, found, spec, guard)
+        fresh = _shown(stored.spec, component, field)
+        if secret is not None and fresh in {"", present}:
+            raise TargetUnavailable(
+                f"could not set the variable {field}: the answer does not show it encrypted",
+                where=self._apps.where(path),
+                ambiguous=True,
+            )
+        return fresh
+
+    def _present(self, spec: str, path: str, field: str, *, writing: bool = False) -> str:
+        """Return the marker of a variable, empty if it is absent. Raises TargetMisfit if it cannot hold a secret.
+
+        A component that is not there is an error only for `writing`.
+        """
+        component, where = path.partition("/")[2], self._apps.where(path)
+        try:
+            found = app_spec.variable(spec, component, field)
+            static = app_spec.is_static(spec, component)
+        except app_spec.NotThere as missing:
+            if not writing:
+                return ""
+            evidence = plain(str(missing), 200)
+            raise TargetMisfit(f"the app has no component {component}", where=where, evidence=evidence) from None
+        except ValueError as wrong:
+            what = "this spec cannot be changed"
+            raise TargetMisfit(what, where=where, evidence=str(wrong)) from None
+        if static:
+            raise TargetMisfit(
+                f"the component {component} is a static site, which publishes what it is built with",
+                where=where,
+                remedy="Deliver to a component that runs.",
+            )
+        if found is not None and found.type != app_spec.SECRET:
+            raise TargetMisfit(
+                f"the variable {field} is not encrypted, so everyone who may see the app may read it",
+                where=where,
+                remedy="Encrypt it in the control panel, or give it `type: SECRET` in the spec.",
+            )
+        if found is not None and (
+            found.scope == BUILD or (not component and found.scope != RUN and app_spec.static_sites(spec))
+        ):
+            raise TargetMisfit(
+                f"the build uses the variable {field}, which would publish the secret or leave it without a use",
+                where=where,
+                remedy="Give it `scope: RUN_TIME` in the spec.",
+            )
+        if found is not None and found.value not in {None, ""} and not _shown(spec, component, field):
+            raise TargetMisfit(f"the variable {field} is not shown encrypted", where=where)
+        if writing and found is None and component and app_spec.variable(spec, "", field) is not None:
+            raise TargetMisfit(
+                f"the whole app has a variable {field}, which this one would take the place of",
+                where=where,
+                remedy="Deliver to the app without a component, or use another name.",
+            )
+        return _shown(spec, component, field)
+
+
+def _shown(spec: str, component: str, field: str) -> str:
+    """Return the marker of what a spec shows as the value of a variable; empty if there is nothing."""
+    with suppress(ValueError):
+        found = app_spec.variable(spec, component, field)
+        if found is not None and isinstance(found.value, str) and _SEALED.fullmatch(found.value):
+            return marker_of(found.value)
+    return ""
+
+
+def _place(path: str, field: str) -> tuple[str, str]:
+    """Return the app and the component of a delivery, the component empty for a variable of the whole app."""
+    app, _, component = check_path(path).partition("/")
+    if "/" in component:
+        raise InputError(f"the path {path!r} is not allowed", evidence="it has the form APP or APP/COMPONENT")
+    if not _KEY.fullmatch(field):
+        raise InputError(
+            "a delivery to App Platform needs a field" if not field else f"a variable cannot have the name {field!r}",
+            where=path,
+            evidence="the field is the name of a variable: letters, digits and _, and no digit at its start",
+        )
+    return app, component

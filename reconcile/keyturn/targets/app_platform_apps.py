@@ -1,0 +1,228 @@
+"""The apps of one DigitalOcean account: found by name, read, proposed, replaced, and their deployments.
+
+The API is that of the account (public API description, "Apps"). There is no version: the last spec that was sent wins.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from keyturn.core.errors import CredentialError, TargetForbidden, TargetMisfit, TargetUnavailable
+from keyturn.core.sanitize import plain
+from keyturn.core.variables import TOKENS
+from keyturn.targets import app_spec
+from keyturn.targets.base import Guard
+from keyturn.targets.rest import Answer, Request, Rest, seconds_of
+from keyturn.targets.servers import Action
+
+PAGE, PAGES = 50, 200
+"""Apps per page, so that an answer stays small, and pages at most."""
+RECENT = 20
+"""Deployments that are looked at: those before are over."""
+ONE_MINUTE = 60.0
+DATABASE = "database:view_credentials"
+_LOCKS: dict[tuple[str, str], threading.Lock] = {}
+"""The lock of each app: several targets of this process may reach it."""
+_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_ERROR_ID = re.compile(r"[a-z_]{1,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """An app as it was read: its id, the text of its spec, and the spec that it runs with, as text, if any."""
+
+    id: str
+    spec: str = field(repr=False)
+    running: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A deployment: its id, its phase, and the text of its spec."""
+
+    id: str
+    phase: str
+    spec: str = field(repr=False)
+
+
+class Apps:
+    """The apps that one token reaches."""
+
+    def __init__(self, rest: Rest, environment: Mapping[str, str], name: str) -> None:
+        """Keep these. Nothing is sent yet. `environment` holds the account token."""
+        self._rest = rest
+        self._environment = environment
+        self._name = name
+        self._ids: dict[str, str] = {}
+
+    def where(self, app: str) -> str:
+        """Return the location for messages."""
+        return f"target {self._name}, app {app}"
+
+    def alone(self, app: str) -> threading.Lock:
+        """Return the lock of an app, by whichever name: without it, of two writers in this process one is lost."""
+        return _LOCKS.setdefault((self._rest.base, self._id(app) or app), threading.Lock())
+
+    def read(self, app: str) -> App:
+        """Read an app by its id or its name. Raises TargetMisfit if the token sees none."""
+        action = Action(self.where(app), f"read the app {app}", _scopes("app:read"))
+        known = self._id(app)
+        if not known:
+            raise self._missing(app)
+        answer = self._ask(action, Request("GET", f"/v2/apps/{known}"))
+        if answer.status == HTTPStatus.NOT_FOUND:
+            self._ids.pop(app, None)
+            raise self._missing(app)
+        return _app(answer, action)
+
+    def propose(self, app: str, found: App) -> None:
+        """Let App Platform check a spec as an update of its app. Nothing is changed.
+
+        Raises TargetMisfit if the spec is refused, TargetForbidden if the token may not do this.
+        """
+        action = Action(
+            self.where(app), f"propose the spec of the app {app}", _scopes("app:read", "app:update", "app:create")
+        )
+        body = f'{{"app_id": {json.dumps(found.id)}, "spec": {found.spec}}}'
+        answer = self._ask(action, Request("POST", "/v2/apps/propose", body=body))
+        if not answer.good:
+            raise self._refused(action, answer, found.spec)
+
+    def replace(self, app: str, found: App, spec: str, guard: Guard) -> App:
+        """Send a whole spec, which starts a deployment. Return the app with the spec that is stored then."""
+        action = Action(self.where(app), f"update the app {app}", _scopes("app:read", "app:update"))
+        request = Request("PUT", f"/v2/apps/{found.id}", body=f'{{"spec": {spec}}}', guard=guard)
+        answer = self._ask(action, request)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            raise self._missing(app)
+        if not answer.good:
+            raise self._refused(action, answer, spec)
+        return _app(answer, action, writing=True)
+
+    def deployments(self, app: str, found: App) -> tuple[Deployment, ...]:
+        """Return the last deployments, the newest first."""
+        action = Action(self.where(app), f"list the deployments of the app {app}", _scopes("app:read"))
+        answer = self._ask(action, Request("GET", f"/v2/apps/{found.id}/deployments", {"per_page": str(RECENT)}))
+        listed = answer.object().get("deployments") if answer.good else None
+        if not isinstance(listed, list):
+            raise _no_answer(action, answer)
+        return tuple(
+            Deployment(plain(str(one.get("id")), 60), plain(str(one.get("phase")), 20), json.dumps(one.get("spec")))
+            for one in listed
+            if isinstance(one, dict)
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._rest.close()
+
+    def _id(self, app: str) -> str:
+        if _ID.fullmatch(app):
+            return app
+        if app not in self._ids:
+            self._ids |= dict(self._list(app))
+        return self._ids.get(app, "")
+
+    def _list(self, app: str) -> Iterator[tuple[str, str]]:
+        action = Action(self.where(app), "list the apps", _scopes("app:read"))
+        for page in range(1, PAGES + 1):
+            answer = self._ask(action, Request("GET", "/v2/apps", {"page": str(page), "per_page": str(PAGE)}))
+            listed = _listed(answer)
+            if listed is None:
+                raise _no_answer(action, answer)
+            for one in listed:
+                spec = one.get("spec") if isinstance(one, dict) else None
+                found = str(one.get("id")) if isinstance(one, dict) else ""
+                if isinstance(spec, dict) and _ID.fullmatch(found):
+                    yield str(spec.get("name")), found
+            if len(listed) < PAGE:
+                return
+
+    def _ask(self, action: Action, request: Request) -> Answer:
+        source = next((name for name in TOKENS if self._environment.get(name, "").strip()), "")
+        if not source:
+            raise CredentialError("no DigitalOcean token found", where=action.where, remedy=f"Set {TOKENS[0]}.")
+        answer = self._rest.send(action, request, self._environment[source].strip())
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            raise CredentialError(
+                "DigitalOcean refuses this token",
+                where=action.where,
+                evidence=f"it answered 401 to {source}",
+                remedy="Set a valid token.",
+            )
+        if answer.status == HTTPStatus.FORBIDDEN:
+            raise TargetForbidden(
+                f"this token may not {action.doing}",
+                where=action.where,
+                evidence=f"DigitalOcean answered 403 to {source}",
+                remedy=action.remedy,
+            )
+        return answer
+
+    def _missing(self, app: str) -> TargetMisfit:
+        remedy = "Check the path: the app's name or id, then the name of a component. The token has to be of its team."
+        return TargetMisfit(f"there is no app {app}", where=self.where(app), remedy=remedy)
+
+    @staticmethod
+    def _refused(action: Action, answer: Answer, spec: str) -> TargetMisfit:
+        told = answer.object()
+        evidence = f"status {answer.status}"
+        if _ERROR_ID.fullmatch(identity := str(told.get("id"))):
+            evidence += f", {identity}"
+        what = f"could not {action.doing}: App Platform refuses the spec"
+        remedy = "Deploy the app in the control panel, which says why."
+        if app_spec.databases(spec):
+            what += ", and the app has an attached database"
+            remedy = f"For such an app the token also needs the scope {DATABASE}. If it has it: {remedy}"
+        return TargetMisfit(what, where=action.where, evidence=evidence, remedy=remedy)
+
+
+def _listed(answer: Answer) -> list[object] | None:
+    """Return the apps of a page; None if it is no page. An account without apps may leave the list out."""
+    found = answer.object() if answer.good else {}
+    apps, meta = found.get("apps"), found.get("meta")
+    if apps is None and isinstance(meta, dict) and meta.get("total") == 0:
+        return []
+    return apps if isinstance(apps, list) else None
+
+
+def limit(answer: Answer) -> float | None:
+    """Return for how long the API asks to send nothing (429); None if it does not."""
+    if answer.status != HTTPStatus.TOO_MANY_REQUESTS:
+        return None
+    return seconds_of(answer.headers) or ONE_MINUTE
+
+
+def _app(answer: Answer, action: Action, *, writing: bool = False) -> App:
+    # The error of a parser may hold the text. Raise ours below, so that it has no such context.
+    if answer.good:
+        try:
+            return App(app_spec.app_id(answer.text), app_spec.spec_of(answer.text), _running(answer.object()))
+        except ValueError:
+            pass
+    raise _no_answer(action, answer, writing=writing)
+
+
+def _running(found: Mapping[str, object]) -> str | None:
+    app = found.get("app")
+    active = app.get("active_deployment") if isinstance(app, dict) else None
+    spec = active.get("spec") if isinstance(active, dict) else None
+    return json.dumps(spec) if isinstance(spec, dict) else None
+
+
+def _no_answer(action: Action, answer: Answer, *, writing: bool = False) -> TargetUnavailable:
+    return TargetUnavailable(
+        f"could not {action.doing}: this is not an answer of DigitalOcean's API",
+        where=action.where,
+        evidence=f"status {answer.status}",
+        ambiguous=writing and answer.good,
+    )
+
+
+def _scopes(*scopes: str) -> str:
+    return f"The token needs the scopes {', '.join(scopes)}."

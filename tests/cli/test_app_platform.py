@@ -1,0 +1,202 @@
+"""The example of App Platform and GitHub: delivered, at rest, changed by someone else, and a deployment that fails."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from keyturn.cli import main
+from keyturn.sandbox import App, Sandbox
+from tests.support.github import GitHub, Kept
+from tests.support.openbao import OpenBao
+
+EXAMPLE = Path(__file__).parents[2] / "examples/app-platform"
+FIELD = "MODEL_ACCESS_KEY"
+WRITES = {"update-app"}
+
+
+@dataclass
+class Shop:
+    """The example in a folder of its own, with its servers."""
+
+    sandbox: Sandbox
+    github: GitHub
+    app: str
+
+    def run(self, *args: str, code: int = 0) -> Result:
+        """Run a command in this process, to its expected end."""
+        result = CliRunner().invoke(main, args, prog_name="keyturn")
+        assert result.exit_code == code, (args, result.exit_code, result.stdout, result.stderr)
+        return result
+
+    def apply(self, code: int = 0) -> Result:
+        """Apply."""
+        return self.run("apply", "--yes", code=code)
+
+    @property
+    def state(self) -> App:
+        """The app as it is."""
+        return self.sandbox.state.apps[self.app]
+
+    def spec(self) -> Any:  # noqa: ANN401 - a JSON value
+        """Return a copy of the spec, as the API shows it."""
+        return json.loads(json.dumps(self.state.spec))
+
+    def shown(self, spec: Any = None) -> str:  # noqa: ANN401 - a JSON value
+        """Return the ciphertext of our variable, of this spec or of the present one."""
+        envs = (spec or self.spec())["services"][0]["envs"]
+        return str(next(one for one in envs if one["key"] == FIELD)["value"])
+
+    def used(self) -> str | None:
+        """Return what the component runs with."""
+        return self.sandbox.running(self.app, "web")[1].get(FIELD)
+
+    @property
+    def kept(self) -> Kept:
+        """The secret of the workflows."""
+        return self.github.known["/repos/acme/checkout/actions", FIELD]
+
+    def send(self, spec: object) -> None:
+        """Send a spec as someone else does."""
+        with httpx.Client(base_url=self.sandbox.url, trust_env=False) as client:
+            headers = {"Authorization": f"Bearer {self.sandbox.token}"}
+            assert client.put(f"/v2/apps/{self.app}", json={"spec": spec}, headers=headers).status_code == 200
+
+    def written(self) -> tuple[int, int]:
+        """Return how often App Platform and GitHub were written to, by anyone."""
+        return len(self.state.deployments), sum(one.verb != "GET" for one in self.github.asked)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, openbao: OpenBao, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    """The example before its first run, with an overlap of no time."""
+    prefix = f"shop-{uuid.uuid4().hex[:12]}"
+    text = (EXAMPLE / "keyturn.yaml").read_text().replace("overlap: 24h", "overlap: 1s")
+    text = text.replace("apps/checkout", f"{prefix}/checkout").replace(
+        "records: {target: vault}", f"records: {{target: vault, prefix: {prefix}/records}}"
+    )
+    (tmp_path / "keyturn.yaml").write_text(f"{text}\ntiming: {{propagation: 1s}}\n")
+    monkeypatch.chdir(tmp_path)
+    with Sandbox(seed=1) as sandbox, GitHub() as github:
+        for name, value in sandbox.exports.items():
+            monkeypatch.setenv(name, value)
+        for name, value in {"VAULT_ADDR": openbao.address, "VAULT_TOKEN": openbao.root_token}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("KEYTURN_VAULT", openbao.address)
+        monkeypatch.setenv("GITHUB_API_URL", github.address)
+        manifest = tmp_path / "keyturn.yaml"
+        ours = f"{{type: github-secrets, address: '{github.address}'}}"
+        manifest.write_text(manifest.read_text().replace("{type: github-secrets}", ours))
+        monkeypatch.setenv("GH_TOKEN", github.token())
+        monkeypatch.setenv("KEYTURN_ALLOWED_PLACES", "app-platform=checkout*,github-secrets=acme/*")
+        for end in "ab":
+            sandbox.panel_create(f"checkout-{end}")
+        app = sandbox.make_app(yaml.safe_load((EXAMPLE / "app.yaml").read_text()))
+        yield Shop(sandbox, github, app.id)
+
+
+def at_rest(shop: Shop) -> None:
+    """Apply until no old secret waits."""
+    for _ in range(20):
+        shop.apply()
+        document = json.loads(shop.run("status", "--format", "json").stdout)
+        if document["keys"][0]["condition"] == "ready":
+            return
+        time.sleep(0.3)
+    pytest.fail("it does not converge")
+
+
+def test_the_plan_says_what_a_delivery_sets_off(shop: Shop) -> None:
+    """Before the first run: the deployment, and what it means for the old secret."""
+    told = " ".join(shop.run("plan").stdout.split())
+    assert "starts a deployment of checkout/web; the old secret lives until" in told
+    assert shop.written() == (1, 0)
+
+
+def test_the_key_arrives_in_both_and_at_rest_nothing_is_sent(shop: Shop) -> None:
+    """The component and a step of a workflow hold the same accepted secret; `apply` then deploys nothing."""
+    before = shop.spec()
+    at_rest(shop)
+    held = shop.used()
+    assert held is not None
+    assert held == shop.kept.value
+    assert shop.sandbox.accepts(held)
+    after = shop.spec()
+    [variable] = [one for one in after["services"][0]["envs"] if one["key"] == FIELD]
+    assert variable.pop("value").startswith("EV[1:")
+    assert after == before
+    written = shop.written()
+    shop.apply()
+    shop.run("apply", "--yes", "--verify")
+    shop.run("status", "--verify")
+    assert shop.written() == written
+
+
+def test_what_somebody_else_changes_is_restored_and_nothing_else(shop: Shop) -> None:
+    """Ours gets its value back; the other changes of the same hand stay, to the byte."""
+    at_rest(shop)
+    held, theirs = shop.used(), shop.spec()
+    theirs["services"][0]["instance_count"] = 7
+    for one in theirs["services"][0]["envs"]:
+        one["value"] = "changed by another hand"
+    shop.send(theirs)
+    shop.github.ahead += 5
+    shop.github.put("/repos/acme/checkout/actions", FIELD, "changed by another hand")
+    changed = shop.spec()
+    shop.run("apply", "--yes", "--verify")
+    assert (shop.used(), shop.kept.value) == (held, held)
+    fresh = shop.spec()
+    assert shop.shown(fresh) != shop.shown(changed)
+    assert json.dumps(fresh).replace(shop.shown(fresh), "") == json.dumps(changed).replace(shop.shown(changed), "")
+
+
+def test_a_failed_deployment_keeps_the_old_secret_alive(shop: Shop) -> None:
+    """It is told with its phase, whatever the overlap; after a repair the old secret dies."""
+    at_rest(shop)
+    old = shop.used()
+    assert old is not None
+    shop.sandbox.change(deployment_end="ERROR")
+    shop.run("rotate", "checkout", "--yes", code=1)
+    told = shop.apply(code=1)
+    deployment = shop.state.deployments[-1].id
+    assert f"deployment {deployment} is ERROR" in told.stdout
+    assert f"deployment {deployment} is ERROR" in shop.run("status", code=1).stdout
+    assert shop.sandbox.accepts(old)
+    assert shop.used() == old
+    shop.sandbox.change(deployment_end="ACTIVE")
+    shop.send(shop.spec())
+    at_rest(shop)
+    assert not shop.sandbox.accepts(old)
+    assert shop.used() == shop.kept.value != old
+
+
+def test_a_deployment_under_way_is_waited_for(shop: Shop) -> None:
+    """Nothing is wrong, nothing is retired, and the next run goes on."""
+    at_rest(shop)
+    old = shop.used()
+    assert old is not None
+    shop.sandbox.change(deployment=3600)
+    shop.run("rotate", "checkout", "--yes")
+    shop.apply()
+    assert shop.sandbox.accepts(old)
+    assert "PENDING_BUILD" in shop.run("status").stdout
+    shop.sandbox.end_deployment(shop.app)
+    at_rest(shop)
+    assert not shop.sandbox.accepts(old)
+
+
+def test_doctor_examines_both(shop: Shop) -> None:
+    """Without a write, and it says so."""
+    told = shop.run("doctor").stdout
+    assert told.count("ready for a write, as far as can be told without one") == 2
+    assert shop.written() == (1, 0)

@@ -1,0 +1,375 @@
+"""App Platform: what its target does beside the contract of write-only targets."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
+import pytest
+
+from keyturn.core.errors import (
+    CredentialError,
+    InputError,
+    TargetForbidden,
+    TargetMisfit,
+    TargetUnavailable,
+)
+from keyturn.core.secret import Secret
+from keyturn.sandbox import Sandbox
+from keyturn.targets.app_platform import AppPlatformTarget
+from keyturn.targets.base import EffectState, TargetContext
+from tests.contract.place_app_platform import SCOPES, AppPlatformPlace, spec
+from tests.contract.test_deliveries import FIELD, FOREIGN, NEW, OLD, never
+from tests.contract.test_documents import free
+from tests.unit.test_app_spec import EV, SPEC
+
+
+@pytest.fixture
+def place() -> Iterator[AppPlatformPlace]:
+    """A sandbox of the test's own, whose clock moves only by hand."""
+    with Sandbox(seed=1) as sandbox:
+        made = AppPlatformPlace(sandbox)
+        yield made
+        made.close()
+
+
+def puts(place: AppPlatformPlace) -> int:
+    """Return how many specs were sent."""
+    return sum(seen.op == "update-app" for seen in place.sandbox.requests)
+
+
+def test_an_app_is_found_by_its_id_or_its_name(place: AppPlatformPlace) -> None:
+    """Both are one place with one marker; the name is looked up once, over all pages."""
+    for number in range(201):
+        place.sandbox.make_app({"name": f"other-{number}"})
+    path = place.path()
+    target = place.target()
+    mine = target.write_marked(path, FIELD, NEW, "", free)
+    by_id = f"{place.app(path).id}/web"
+    assert target.read(by_id, FIELD).version == target.read(path, FIELD).version == mine
+    assert sum(seen.op == "apps" for seen in place.sandbox.requests) == 5
+
+
+def test_without_a_component_the_variable_is_the_app_s(place: AppPlatformPlace) -> None:
+    """Every component gets it, unless it has one of its own."""
+    app = place.path().partition("/")[0]
+    place.target().write_marked(app, FIELD, NEW, "", free)
+    running = [place.sandbox.running(place.app(app).id, name)[1][FIELD] for name in ("web", "mailer", "api")]
+    assert running == [NEW.reveal(), NEW.reveal(), "api's own"]
+
+
+def test_what_somebody_changes_beside_ours_is_kept(place: AppPlatformPlace) -> None:
+    """The spec that is sent is the one of this moment, not the one that a preflight has seen."""
+    path, target = place.path(), place.target()
+    mine = target.write_marked(path, FIELD, OLD, "", free)
+    target.preflight(path, FIELD)
+    app = place.app(path)
+    changed = json.loads(json.dumps(app.spec))
+    changed["services"][1]["instance_count"], changed["envs"][1]["value"] = 3, "changed"
+    place.send(app.id, changed)
+    target.write_marked(path, FIELD, NEW, mine, free)
+    stored = json.loads(json.dumps(place.app(path).spec))
+    assert (stored["services"][1]["instance_count"], stored["envs"][1]["value"]) == (3, "changed")
+
+
+def test_two_components_of_one_app_at_once(place: AppPlatformPlace) -> None:
+    """Neither write takes away the other one's, also by two targets of which one names the app by its id."""
+    path = place.path()
+    app = place.app(path)
+    place.sandbox.change(latency=0.02)
+    places = [path, f"{app.id}/mailer", f"{app.name}/api"]
+    target, other = place.target(), place.target()
+    markers = [target.read(one, FIELD).version for one in places]
+    with ThreadPoolExecutor(4) as pool:
+        written = list(
+            pool.map(
+                lambda at, marker: (other if "mailer" in at else target).write_marked(at, FIELD, NEW, marker, free),
+                places,
+                markers,
+            )
+        )
+    assert [target.read(one, FIELD).version for one in places] == written
+
+
+class _Recorder(BaseHTTPRequestHandler):
+    """One app, whose spec is a text that is served as it is; a spec that is sent is recorded."""
+
+    sent: ClassVar[list[bytes]] = []
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *args: object) -> None:
+        """Say nothing."""
+
+    def _answer(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        text = SPEC
+        if self.command == "PUT":
+            self.sent.append(body)
+            text = body.decode()[len('{"spec": ') : -1].replace(NEW.reveal(), "EV[1:bmV3:bmV3]")
+        content = f'{{"app": {{"id": "{ID}", "spec": {text}}}}}'.encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    do_GET = do_PUT = _answer  # noqa: N815  # the names that http.server calls
+
+
+ID = "4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf"
+
+
+@contextmanager
+def recorder() -> Iterator[str]:
+    """Serve the app; give the URL."""
+    _Recorder.sent.clear()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Recorder)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join(5)
+        server.server_close()
+
+
+ANY = {"KEYTURN_ALLOWED_PLACES": "app-platform=*"}
+
+
+def test_every_other_byte_of_the_spec_stays() -> None:
+    """Blanks, numbers, escapes and unknown fields go back as they came."""
+    with recorder() as url:
+        target = AppPlatformTarget(
+            TargetContext("apps", {}, {"KEYTURN_API_URL": url, "DIGITALOCEAN_TOKEN": "dop_v1_x"} | ANY)
+        )
+        before = target.read(f"{ID}/web", FIELD).version
+        target.write_marked(f"{ID}/web", FIELD, NEW, before, free)
+        target.close()
+    assert _Recorder.sent == [f'{{"spec": {SPEC.replace(EV, NEW.reveal())}}}'.encode()]
+
+
+def test_in_effect_once_its_deployment_is_active(place: AppPlatformPlace) -> None:
+    """Pending with the phase, then active; consumers get the secret at that moment and not before."""
+    path, target = place.path(), place.target()
+    place.sandbox.change(deployment=1000)
+    mine = target.write_marked(path, FIELD, NEW, "", free)
+    pending = target.effect(path, FIELD, mine)
+    deployment = place.app(path).deployments[-1].id
+    assert (pending.state, pending.detail) == (EffectState.PENDING, f"deployment {deployment} is PENDING_BUILD")
+    place.sandbox.advance(200)
+    assert target.effect(path, FIELD, mine).detail == f"deployment {deployment} is BUILDING"
+    assert place.used(path) is None
+    place.sandbox.advance(800)
+    assert target.effect(path, FIELD, mine).active
+    assert place.used(path) == NEW.reveal()
+
+
+@pytest.mark.parametrize("end", ["ERROR", "CANCELED"])
+def test_a_failed_deployment_is_told_until_a_later_one_is_active(place: AppPlatformPlace, end: str) -> None:
+    """With its phase; someone who deploys the app again brings the secret into effect."""
+    path, target = place.path(), place.target()
+    place.sandbox.change(deployment_end=end)
+    mine = target.write_marked(path, FIELD, NEW, "", free)
+    deployment = place.app(path).deployments[-1].id
+    failed = target.effect(path, FIELD, mine)
+    assert (failed.state, failed.detail) == (EffectState.FAILED, f"deployment {deployment} is {end}")
+    app = place.app(path)
+    place.sandbox.change(deployment_end="ACTIVE", deployment=1000)
+    place.send(app.id, place.spec(path))
+    assert target.effect(path, FIELD, mine).state is EffectState.PENDING
+    place.sandbox.advance(1000)
+    assert target.effect(path, FIELD, mine).active
+
+
+def test_a_later_deployment_counts_for_an_earlier_write(place: AppPlatformPlace) -> None:
+    """A deployment that is superseded before it is active is no failure if the later one has the value too."""
+    path, target = place.path(), place.target()
+    place.sandbox.change(deployment=1000)
+    mine = target.write_marked(path, FIELD, NEW, "", free)
+    app = place.app(path)
+    target.write_marked(f"{app.name}/mailer", FIELD, NEW, "", free)
+    assert target.effect(path, FIELD, mine).state is EffectState.PENDING
+    place.sandbox.advance(1000)
+    assert target.effect(path, FIELD, mine).active
+
+
+def test_what_a_write_sets_off_is_said_without_a_request(place: AppPlatformPlace) -> None:
+    """For the plan."""
+    assert place.target().consequence("checkout/web", FIELD) == "starts a deployment of checkout/web"
+    assert place.sandbox.requests == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("no-such-app/web", "there is no app no-such-app"),
+        ("{app}/no-such", "the app has no component no-such .it has api, web, mailer, site"),
+        ("{app}/site", "a static site, which publishes"),
+    ],
+)
+def test_a_place_that_cannot_hold_a_secret_is_told_before_anything(
+    place: AppPlatformPlace, path: str, why: str
+) -> None:
+    """By the preflight, and by a write; a removal from what is not there is done."""
+    target, path = place.target(), path.format(app=place.path().partition("/")[0])
+    with pytest.raises(TargetMisfit, match=why):
+        target.preflight(path, FIELD)
+    with pytest.raises(TargetMisfit, match=why):
+        target.write_marked(path, FIELD, NEW, "", never)
+    if "no-such-app" in path:  # what the token may not see is not absent
+        with pytest.raises(TargetMisfit, match=why):
+            target.read(path, FIELD)
+        with pytest.raises(TargetMisfit, match=why):
+            target.remove_marked(path, FIELD, "", never)
+    elif "site" not in path:
+        assert target.read(path, FIELD).version == ""
+        target.remove_marked(path, FIELD, "", never)
+
+
+def test_a_variable_of_the_whole_app_is_not_shadowed(place: AppPlatformPlace) -> None:
+    """A new variable of the component would take the place of one that is in use."""
+    target, path = place.target(), place.path()
+    for call in (lambda: target.preflight(path, "SHARED"), lambda: target.write_marked(path, "SHARED", NEW, "", never)):
+        with pytest.raises(TargetMisfit, match="the whole app has a variable SHARED"):
+            call()
+
+
+@pytest.mark.parametrize(("at", "scope"), [("web", "BUILD_TIME"), ("", "BUILD_TIME"), ("", "RUN_AND_BUILD_TIME")])
+def test_a_variable_that_the_build_uses_is_refused(place: AppPlatformPlace, at: str, scope: str) -> None:
+    """Nothing would use the secret at run time, or a static site of the app could publish it."""
+    app = place.path().partition("/")[0]
+    changed = place.spec(app)
+    part = next(one for one in changed["services"] if one["name"] == at) if at else changed
+    part["envs"].append({"key": "KEY", "type": "SECRET", "scope": scope, "value": "x"})
+    place.send(place.app(app).id, changed)
+    with pytest.raises(TargetMisfit, match="the build uses the variable KEY"):
+        place.target().preflight(f"{app}/{at}".rstrip("/"), "KEY")
+
+
+def test_what_is_no_list_of_apps_is_not_an_empty_one(place: AppPlatformPlace) -> None:
+    """A page of a proxy, or a cut-off answer, says nothing of any app."""
+    path = place.path()
+    place.sandbox.arm("apps", "truncated-json")
+    with pytest.raises(TargetUnavailable, match="not an answer"):
+        place.target().read(path, FIELD)
+
+
+def test_a_variable_in_plain_text_is_refused(place: AppPlatformPlace) -> None:
+    """Everyone who may see the app could read the secret."""
+    app = place.path().partition("/")[0]
+    for call in (place.target().read, place.target().preflight):
+        with pytest.raises(TargetMisfit, match="MODE is not encrypted"):
+            call(app, "MODE")
+
+
+@pytest.mark.parametrize("field", ["", "1KEY", "A-B", "A B", "KÉY"])
+def test_a_name_that_no_variable_has_is_a_mistake(place: AppPlatformPlace, field: str) -> None:
+    """Nothing is sent."""
+    with pytest.raises(InputError):
+        place.target().read("checkout/web", field)
+    with pytest.raises(InputError, match="APP/COMPONENT"):
+        place.target().read("checkout/web/x", FIELD)
+    assert place.sandbox.requests == ()
+
+
+@pytest.mark.parametrize(
+    ("lacking", "call"), [("app:read", "read"), ("app:create", "preflight"), ("app:update", "write_marked")]
+)
+def test_a_token_without_a_scope_is_told_which(place: AppPlatformPlace, lacking: str, call: str) -> None:
+    """Each call names the scope; without that of `propose` the preflight fails, before anything is made."""
+    path = place.path()
+    target = place.target(place.sandbox.add_token(scopes=SCOPES - {lacking}).value)
+    arguments = (path, FIELD, NEW, "", free) if call == "write_marked" else (path, FIELD)
+    with pytest.raises(TargetForbidden, match=lacking):
+        getattr(target, call)(*arguments)
+    assert place.writes(path) == 1
+
+
+def test_an_attached_database_is_told_by_the_preflight(place: AppPlatformPlace) -> None:
+    """The scope that is missing is named before any secret is made."""
+    app = place.sandbox.make_app({**spec("orders"), "databases": [{"name": "db", "cluster_name": "c"}]})
+    with pytest.raises(TargetMisfit, match="database:view_credentials"):
+        place.target().preflight("orders/web", FIELD)
+    assert len(place.app("orders").deployments) == 1
+    more = place.sandbox.add_token(scopes=SCOPES | {"database:view_credentials"}).value
+    place.target(more).preflight("orders/web", FIELD)
+    assert app.name == "orders"
+
+
+def test_a_refused_or_missing_token_is_a_credential_error(place: AppPlatformPlace) -> None:
+    """Exit code 5, and the variable is named."""
+    path = place.path()
+    with pytest.raises(CredentialError, match="401 to DIGITALOCEAN_TOKEN"):
+        place.target("dop_v1_revoked").read(path, FIELD)
+    bare = AppPlatformTarget(TargetContext("apps", {}, {"KEYTURN_API_URL": place.sandbox.url} | ANY))
+    with pytest.raises(CredentialError, match="no DigitalOcean token found"):
+        bare.read(path, FIELD)
+    bare.close()
+
+
+def test_a_manifest_alone_names_no_app(place: AppPlatformPlace) -> None:
+    """The environment lists the apps that may be changed; the token may change all of the account."""
+    path, before = place.path(), len(place.sandbox.requests)
+    target = place.target(permitted="app-platform=shop*")
+    for call in (target.read, target.preflight):
+        with pytest.raises(TargetForbidden, match="does not permit the place"):
+            call(path, FIELD)
+    with pytest.raises(TargetForbidden):
+        target.write_marked(path, FIELD, NEW, "", never)
+    assert len(place.sandbox.requests) == before
+
+
+def test_a_token_goes_only_where_the_environment_says() -> None:
+    """No plain http to another machine, and no address in a manifest."""
+    with pytest.raises(InputError, match="KEYTURN_API_URL"):
+        AppPlatformTarget(TargetContext("apps", {}, {"KEYTURN_API_URL": "http://apps.example.com"}))
+    with pytest.raises(InputError, match="address"):
+        AppPlatformTarget(TargetContext("apps", {"address": "https://apps.example.com"}))
+
+
+def test_while_the_api_asks_to_wait_nothing_is_sent(place: AppPlatformPlace) -> None:
+    """A 429 with `Retry-After` is obeyed by every call after it."""
+    path, target = place.path(), place.target()
+    target.read(path, FIELD)
+    place.sandbox.arm("app", "error-429", delay=30)
+    with pytest.raises(TargetUnavailable, match=r"asks to wait .30 s"):
+        target.read(path, FIELD)
+    before = len(place.sandbox.requests)
+    with pytest.raises(TargetUnavailable, match="asks to wait"):
+        target.write_marked(path, FIELD, NEW, "", never)
+    assert len(place.sandbox.requests) == before
+
+
+@pytest.mark.parametrize("fault", ["html-error", "truncated-json", "error-500", "dropped-request", "lost-response"])
+def test_what_is_no_answer_to_a_write_is_ambiguous(place: AppPlatformPlace, fault: str) -> None:
+    """It may have happened. Nothing of it is repeated."""
+    path = place.path()
+    place.sandbox.arm("update-app", fault)
+    with pytest.raises(TargetUnavailable) as caught:
+        place.target().write_marked(path, FIELD, NEW, "", free)
+    assert caught.value.ambiguous
+    assert NEW.reveal() not in f"{caught.value!r} {caught.value}"
+
+
+def test_a_refused_spec_is_definite_and_repeats_nothing(place: AppPlatformPlace) -> None:
+    """The status and the id of the error are told, and where to look."""
+    path = place.path()
+    place.sandbox.arm("update-app", "error-422")
+    with pytest.raises(TargetMisfit, match="422, unprocessable_entity") as caught:
+        place.target().write_marked(path, FIELD, Secret(FOREIGN), "", free)
+    assert not caught.value.ambiguous
+    assert place.held(path) is None
+    assert puts(place) == 1
+
+
+def test_a_preflight_starts_no_deployment(place: AppPlatformPlace) -> None:
+    """It proposes the present spec, and sends none."""
+    path, target = place.path(), place.target()
+    target.preflight(path, FIELD)
+    assert [seen.op for seen in place.sandbox.requests] == ["apps", "app", "propose-app"]
+    assert place.writes(path) == 1

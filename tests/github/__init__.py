@@ -1,0 +1,1 @@
+"""Requests to GitHub, held against the API description that GitHub publishes."""

@@ -1,0 +1,148 @@
+"""Broken machines whose mistake shows only with deliveries that cannot be read, or that take effect later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from keyturn.core import transition
+from keyturn.core.machine import deliveries, marked, rotate, spread
+from keyturn.core.model import Delivery
+from keyturn.core.state import Reading, State
+from keyturn.core.world import Held
+from keyturn.engine import effects
+from keyturn.engine.observe import Hand
+from tests.simulation.mutants import Mutant, Swap, everywhere, without
+from tests.simulation.world import SimWorld
+
+
+def effect_not_awaited() -> tuple[Swap, ...]:
+    """What was delivered counts as used."""
+    return everywhere(marked, "not_in_effect", lambda state: None)
+
+
+def marker_not_compared() -> tuple[Swap, ...]:
+    """Whatever marker a place shows, it holds what was sent there last."""
+    real = effects._marked
+
+    def found(state: State, place: Delivery, held: Held) -> Reading:
+        noted = state.record.delivery(place) if state.record else None
+        last = state.run.sent.get(place, ("", ""))[0] or (noted.version if noted and noted.marked else "")
+        return real(state, place, replace(held, version=last) if last and held.version else held)
+
+    return ((effects, "_marked", found),)
+
+
+def unread_is_a_source() -> tuple[Swap, ...]:
+    """A secret counts as in hand if a place that cannot be read holds it."""
+    real = effects._look
+
+    def look(world: SimWorld, state: State, hand: Hand, places: tuple[Delivery, ...]) -> transition.Looked:
+        found = real(world, state, hand, places)
+        held = {read.digest for read in found.readings.values() if read.digest and not read.unlike}
+        return replace(found, in_hand=found.in_hand | held)
+
+    return ((effects, "_look", look),)
+
+
+def all_at_once() -> tuple[Swap, ...]:
+    """A place that cannot give the secret back gets it together with the readable ones."""
+
+    def due(state: State) -> tuple[Delivery, ...]:
+        return tuple(item for item in spread.pending(state) if not state.observed.readings[item].problem)
+
+    return ((spread, "_due", due),)
+
+
+def not_put_back() -> tuple[Swap, ...]:
+    """A secret that nobody has is minted again although consumers may use it."""
+    return without("marked.put_back")
+
+
+def not_moved_on() -> tuple[Swap, ...]:
+    """The same, where nothing can be read at all."""
+    return without("marked.moved_on")
+
+
+def covered_untried() -> tuple[Swap, ...]:
+    """A secret is written over a value that nobody can know before it was tried."""
+    return everywhere(marked, "covers", lambda state, places: False)
+
+
+def first_write_unnoted() -> tuple[Swap, ...]:
+    """Nothing says before the first write to a place that it is ours."""
+    return ((spread, "never_ours", lambda state, places: False),)
+
+
+def unanswered_write_forgotten() -> tuple[Swap, ...]:
+    """An intent that ends unfinished leaves no trace of what it may have written."""
+    return everywhere(deliveries, "in_doubt", lambda state, noted: noted)
+
+
+def late_write_unseen() -> tuple[Swap, ...]:
+    """After a wait a place is not read again that had the noted marker before."""
+    real = transition._waited
+
+    def waited(state: State) -> State:
+        blind = {item: replace(read, marked=False) for item, read in state.observed.readings.items()}
+        after = real(replace(state, observed=replace(state.observed, readings=blind)))
+        kept = {item: state.observed.readings[item] for item in after.observed.readings}
+        return replace(after, observed=replace(after.observed, readings=kept))
+
+    return ((transition, "_waited", waited),)
+
+
+def last_holder_minted() -> tuple[Swap, ...]:
+    """If no place can give the live secret, it is replaced although one still holds it."""
+    return ((rotate, "still_held", lambda state: False),)
+
+
+def dropped_effect_not_awaited() -> tuple[Swap, ...]:
+    """Of a place that the entry no longer has, nobody asks what its consumers use."""
+    return ((marked, "anywhere", deliveries.places),)
+
+
+def refused_standby_minted() -> tuple[Swap, ...]:
+    """A standby's secret that a place holds is taken for dead because the API refuses it."""
+    return ((rotate, "standby_held", lambda state: False),)
+
+
+ALTERNATING, IN_PLACE = "alternating", "in-place"
+MARKING: Mapping[str, Mutant] = {
+    mutant.name: mutant
+    for mutant in (
+        Mutant("the effect is not awaited", effect_not_awaited, (("retire", ALTERNATING),), places=("d",)),
+        Mutant("a failed effect is not told", effect_not_awaited, (("rollout-failed", ALTERNATING),), places=("dr",)),
+        Mutant(
+            "markers are not compared", marker_not_compared, (("drift-of-another-system", IN_PLACE),), places=("s",)
+        ),
+        Mutant("what cannot be read is a source", unread_is_a_source, (("delivery-added", IN_PLACE),), places=("s",)),
+        Mutant("readable places do not come first", all_at_once, (("rotate", ALTERNATING),), places=("rs",)),
+        Mutant("a lost secret is not put back", not_put_back, (("pasted-over", ALTERNATING),), places=("rs",)),
+        Mutant("a delivered secret is not moved on to", not_moved_on, (("rotate", ALTERNATING),), places=("s",)),
+        Mutant(
+            "an unknown value is covered untried",
+            covered_untried,
+            (("rotate>live-gone>back", IN_PLACE),),
+            places=("rs", "dr"),
+        ),
+        Mutant("a first write leaves no note", first_write_unnoted, (("create", IN_PLACE),), places=("s",)),
+        Mutant(
+            "an unanswered write is forgotten", unanswered_write_forgotten, (("rotate>moved", IN_PLACE),), places=("s",)
+        ),
+        Mutant("a late write is not seen", late_write_unseen, (("rotate", IN_PLACE),), places=("s",)),
+        Mutant(
+            "a dropped place is not waited for",
+            dropped_effect_not_awaited,
+            (("rotate>moved", ALTERNATING),),
+            places=("dr",),
+        ),
+        Mutant(
+            "a refused standby is minted",
+            refused_standby_minted,
+            (("retire-rolled-back", ALTERNATING),),
+            places=("ps",),
+        ),
+        Mutant("the last holder is minted", last_holder_minted, (("repair", ALTERNATING),), places=("ps",)),
+    )
+}

@@ -1,0 +1,204 @@
+"""Deliveries that cannot be read, or take effect later: what is said of them, and how seldom they are written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from keyturn.core.machine.marked import LINGERS
+from keyturn.core.model import Delivery, DesiredKey, SlotName, Strategy
+from keyturn.core.reasons import Condition, Reason
+from keyturn.core.record import Record, dump, parse_record
+from keyturn.core.results import Change, KeyReport, Options
+from keyturn.engine.executor import apply_key
+from keyturn.engine.planning import plan_key
+from keyturn.targets.base import Capabilities
+from keyturn.targets.registry import complete
+from tests.simulation.faults import Class, Fault, Kind
+from tests.simulation.marking import ROLLOUT, Rollouts
+from tests.simulation.rules import LONG
+from tests.simulation.scenarios import TIMING, VERIFY, entry, placed, settled
+from tests.simulation.universe import PASSWORD, Universe
+from tests.simulation.world import SimWorld
+
+ROTATE = Options(rotate=True)
+BOTH = pytest.mark.parametrize("strategy", list(Strategy))
+
+
+def key(strategy: Strategy, label: str) -> DesiredKey:
+    """Return an entry with these places."""
+    return replace(entry(strategy), deliveries=placed(label))
+
+
+def go(universe: Universe, desired: DesiredKey, options: Options = Options(), *, after: float = 1.0) -> KeyReport:  # noqa: B008
+    """Apply once, without faults."""
+    universe.advance(after)
+    universe.runs += 1
+    return apply_key(SimWorld(universe, {}, TIMING), desired, options, f"run-{universe.runs}")
+
+
+def of(universe: Universe) -> Record:
+    """Return the key's record."""
+    return universe.records["main"][0]
+
+
+def why(universe: Universe, desired: DesiredKey, options: Options) -> str:
+    """Return what a plan says."""
+    return "; ".join(item.why for item in plan_key(SimWorld(universe, {}, TIMING), desired, options).plan.changes)
+
+
+def test_a_plan_says_what_a_delivery_sets_off() -> None:
+    """And what it means for the old secret, if that one can live on."""
+    alternating, in_place = key(Strategy.ALTERNATING, "d"), key(Strategy.IN_PLACE, "d")
+    assert "starts a rollout; the old secret lives until that has worked" in why(
+        settled(alternating), alternating, ROTATE
+    )
+    said = why(settled(in_place), in_place, ROTATE)
+    assert "starts a rollout" in said
+    assert "the old secret lives" not in said
+
+
+@BOTH
+def test_a_repair_without_a_source_needs_a_mint_and_the_plan_says_so(strategy: Strategy) -> None:
+    """Someone wrote to the only place; nothing can give the live secret back."""
+    one = key(strategy, "s")
+    universe = settled(one)
+    universe.given |= {PASSWORD}
+    universe.by_hand(one.deliveries[0], PASSWORD)
+    plan = plan_key(SimWorld(universe, {}, TIMING), one, VERIFY).plan
+    assert plan.now.code is Reason.DRIFTED
+    assert [item.code for item in plan.changes if item.change is Change.ROTATE] == ["secret-lost"]
+    go(universe, one, VERIFY)
+    assert universe.accepted(universe.fields[one.deliveries[0]])
+
+
+@BOTH
+def test_a_place_that_lacks_a_secret_nobody_can_give_gets_a_new_one(strategy: Strategy) -> None:
+    """A delivery is added to a key whose only other one cannot be read; that one is not taken for lost."""
+    one = key(strategy, "s")
+    universe, more = settled(one), replace(one, deliveries=placed("sp"))
+    said = why(universe, more, Options())
+    assert "no target can be read that holds the live secret, so only a new one can be delivered to plain:" in said
+    assert ("until its consumers reload" in said) is (strategy is Strategy.IN_PLACE)
+
+
+def test_a_rollout_is_waited_for_and_said() -> None:
+    """Exit 0 while it is under way; then old instances have some minutes to end, and the next run is quiet."""
+    one = key(Strategy.ALTERNATING, "d")
+    universe = settled(one)
+    report = go(universe, one, ROTATE)
+    assert (report.exit_code, report.now.code) == (0, Reason.EFFECT_PENDING)
+    assert "its rollout is under way" in report.now.why
+    assert of(universe).deliveries[0].effect_due
+    late = go(universe, one, after=ROLLOUT - 60)
+    assert (late.exit_code, late.now.condition) == (0, Condition.WAITING)
+    assert go(universe, one, after=120).now.code is Reason.OVERLAP
+    assert go(universe, one, after=LINGERS.total_seconds() - 10).now.code is Reason.OVERLAP
+    assert go(universe, one, after=20).now.code is Reason.AT_REST
+    assert of(universe).retire is None
+    before = universe.mutations
+    go(universe, one)
+    assert universe.mutations == before
+
+
+def test_a_restored_place_may_have_had_the_old_secret_so_it_has_an_overlap() -> None:
+    """Someone wrote there during the overlap; what it was, nobody can know."""
+    one = key(Strategy.ALTERNATING, "rs")
+    universe = settled(one)
+    go(universe, one, ROTATE)
+    before = of(universe).retire
+    universe.by_hand(one.deliveries[1], universe.keys[of(universe).slots[SlotName.A].uuid].secret)
+    go(universe, one, VERIFY, after=3500.0)
+    after = of(universe).retire
+    assert before is not None
+    assert after is not None
+    assert after.at - before.at >= timedelta(seconds=3500)
+
+
+@BOTH
+def test_a_failed_rollout_is_told_until_it_is_repaired(strategy: Strategy) -> None:
+    """In each run, also without --verify; with two slots the old secret lives."""
+    one = key(strategy, "d")
+    universe = settled(one)
+    old = universe.fields[one.deliveries[0]]
+    universe.rollouts = replace(universe.rollouts, broken=True)
+    go(universe, one, ROTATE)
+    for _ in range(2):
+        report = go(universe, one, after=LONG)
+        assert (report.exit_code, report.now.code) == (1, Reason.EFFECT_FAILED)
+        assert "its rollout failed" in report.now.why
+    assert universe.accepted(old) is (strategy is Strategy.ALTERNATING)
+    universe.rollouts = Rollouts({one.deliveries[0]: universe.fields[one.deliveries[0]]})
+    go(universe, one)
+    assert universe.accepted(old) is (strategy is Strategy.ALTERNATING)
+    assert go(universe, one, after=LINGERS.total_seconds()).now.code is Reason.AT_REST
+    assert not universe.accepted(old)
+
+
+class Closed(SimWorld):
+    """A world in which one readable target takes no write, which no preflight shows."""
+
+    closed = "v"
+
+    def _point(self, kind: Class, where: str) -> Fault | None:
+        fault = super()._point(kind, where)
+        return Fault(Kind.NO) if kind is Class.DELIVER and where == self.closed else fault
+
+    def preflight(self, delivery: Delivery) -> None:
+        """Find nothing wrong."""
+
+
+def test_what_cannot_be_read_is_left_alone_while_no_readable_place_has_the_secret() -> None:
+    """It would start a deployment in every run, and could not give the secret back."""
+    one = key(Strategy.ALTERNATING, "rd")
+    universe = settled(one)
+    before = universe.version(one.deliveries[1])
+    for number in range(3):
+        universe.advance(60.0)
+        apply_key(Closed(universe, {}, TIMING), one, ROTATE if not number else Options(), f"closed-{number}")
+    assert of(universe).intent is not None
+    assert universe.version(one.deliveries[1]) == before
+
+
+def test_what_has_the_secret_is_not_written_again_by_the_next_run() -> None:
+    """A run that gives up notes the marker: one that tries another place again sends nothing there."""
+    one = key(Strategy.ALTERNATING, "rdp")
+    universe = settled(one)
+    before = universe.version(one.deliveries[1])
+    for number in range(3):
+        universe.advance(60.0)
+        world = Closed(universe, {}, TIMING)
+        world.closed = "plain"
+        apply_key(world, one, ROTATE if not number else Options(), f"closed-{number}")
+    assert of(universe).intent is not None
+    assert universe.version(one.deliveries[1]) == before + 1
+
+
+def test_a_record_keeps_what_it_says_of_such_deliveries() -> None:
+    """Through its JSON."""
+    one = key(Strategy.ALTERNATING, "d")
+    universe = settled(one)
+    go(universe, one, ROTATE)
+    record = of(universe)
+    assert record.deliveries[0].marked
+    assert record.deliveries[0].version
+    assert parse_record(dump(record), where="here") == record
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Capabilities(compare_and_set=False, versions=False, documents=False, reads=False),
+        Capabilities(compare_and_set=False, versions=False, documents=False, reads=False, marks=True),
+        Capabilities(compare_and_set=False, versions=False, documents=False, effect=True),
+    ],
+)
+def test_a_target_has_the_methods_that_its_capabilities_promise(wrong: Capabilities) -> None:
+    """One that cannot be read and shows no marker could never be told from another value."""
+
+    class Broken:
+        capabilities = wrong
+
+    assert not complete(Broken)
