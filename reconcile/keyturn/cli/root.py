@@ -26,7 +26,7 @@ SIGINT_CODE = 130
 SIGTERM_CODE = 143
 DEBUG = 2
 FLAGS: Final = frozenset({"-q", "--quiet", "-v", "-vv", "--verbose", "--no-color"})
-COLLECT: Final = (20_000, 20, 20)
+COLLECT: Final = (100_000, 20, 20)
 """When Python looks for cycles: by default it looks at a large manifest again and again while it is read."""
 atexit.register(gc.freeze)  # or the exit looks for cycles in all that was imported, which takes longer than `-h`
 VALUES: Final = frozenset({"-f", "--file", "--policy", "--format"})
