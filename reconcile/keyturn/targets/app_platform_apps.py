@@ -14,7 +14,7 @@ from http import HTTPStatus
 
 from keyturn.core.errors import CredentialError, TargetForbidden, TargetMisfit, TargetUnavailable
 from keyturn.core.sanitize import plain
-from keyturn.core.variables import TOKENS
+from keyturn.core.variables import TOKENS, account_token
 from keyturn.targets import app_spec
 from keyturn.targets.base import Guard
 from keyturn.targets.rest import Answer, Request, Rest, seconds_of
@@ -144,10 +144,10 @@ class Apps:
                 return
 
     def _ask(self, action: Action, request: Request) -> Answer:
-        source = next((name for name in TOKENS if self._environment.get(name, "").strip()), "")
-        if not source:
+        source, token = account_token(self._environment)
+        if not token:
             raise CredentialError("no DigitalOcean token found", where=action.where, remedy=f"Set {TOKENS[0]}.")
-        answer = self._rest.send(action, request, self._environment[source].strip())
+        answer = self._rest.send(action, request, token)
         if answer.status == HTTPStatus.UNAUTHORIZED:
             raise CredentialError(
                 "DigitalOcean refuses this token",
