@@ -16,7 +16,7 @@ from keyturn.targets.base import TargetContext
 from tests.contract.places import Servers
 
 FIELD = "MODEL_ACCESS_KEY"
-SCOPES = frozenset({"app:read", "app:update", "app:create"})
+SCOPES = frozenset({"app:read", "app:update"})
 Json = dict[str, Any]
 
 

@@ -113,16 +113,20 @@ def test_a_refusing_guard_stops_a_write(write_only: WriteOnlyPlace) -> None:
     assert write_only.held(path, FIELD) == OLD.reveal()
 
 
-def test_a_write_without_an_answer_is_in_doubt(write_only: WriteOnlyPlace) -> None:
-    """It took effect, and nothing tells: the marker is another one, and the write can be made again."""
+def test_a_write_without_an_answer_is_in_doubt_or_recognised(write_only: WriteOnlyPlace) -> None:
+    """It took effect. If nothing tells, it is in doubt; the marker is another one, and the write can be made again."""
     target, path = write_only.target(), write_only.path()
     before = target.write_marked(path, FIELD, OLD, "", free)
     write_only.lose_an_answer()
-    with pytest.raises(TargetError) as caught:
-        target.write_marked(path, FIELD, NEW, before, free)
-    assert caught.value.ambiguous
+    told, doubt = "", []
+    try:
+        told = target.write_marked(path, FIELD, NEW, before, free)
+    except TargetError as error:
+        doubt = [error.ambiguous]
+    assert doubt == ([] if told else [True])
     after = target.read(path, FIELD).version
     assert after != before
+    assert told in {"", after}
     again = target.write_marked(path, FIELD, NEW, after, free)
     assert target.read(path, FIELD).version == again
     assert write_only.held(path, FIELD) == NEW.reveal()
