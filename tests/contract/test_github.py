@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -20,6 +22,7 @@ from keyturn.core.errors import (
 )
 from keyturn.targets.base import TargetContext
 from keyturn.targets.github import GitHubSettings, GitHubTarget
+from keyturn.targets.github_places import Place
 from keyturn.targets.github_secrets import limit
 from keyturn.targets.rest import Answer
 from tests.contract.place_github import PERMITTED, GitHubPlace
@@ -28,6 +31,11 @@ from tests.contract.test_documents import free
 from tests.support.github import GitHub
 
 FAMILIES = ("actions", "dependabot", "codespaces", "agents")
+APP = {"GITHUB_APP_ID": "1234"}
+PLACES = [
+    *((path, family) for path in ("acme/web", "acme") for family in FAMILIES),
+    ("acme/web/production", "actions"),
+]
 
 
 @pytest.fixture
@@ -77,6 +85,17 @@ def test_a_secret_of_an_organization_stays_with_whom_it_was(
     target.write_marked("acme", FIELD, NEW, target.read("acme", FIELD).version, free)
     kept = place.github.known["/orgs/acme/actions", FIELD]
     assert (kept.value, kept.visibility, kept.repositories) == (NEW.reveal(), sharing, ids)
+
+
+def test_a_list_of_repositories_that_is_not_whole_is_not_sent_back(place: GitHubPlace) -> None:
+    """It would take the secret from those that are missing in it."""
+    place.github.put("/orgs/acme/actions", FIELD, FOREIGN, "selected", (3, 5))
+    target = place.target()
+    there = target.read("acme", FIELD).version
+    place.github.hidden = 1
+    with pytest.raises(TargetUnavailable, match=r"the list is incomplete.*1 of 2") as caught:
+        target.write_marked("acme", FIELD, NEW, there, never)
+    assert not caught.value.ambiguous
 
 
 def test_many_selected_repositories_are_all_kept(place: GitHubPlace) -> None:
@@ -208,10 +227,34 @@ def test_the_hourly_limit_ends_at_its_reset(place: GitHubPlace) -> None:
         place.target().read(place.path(), FIELD)
 
 
+@pytest.mark.parametrize(("path", "family"), PLACES)
+def test_a_token_that_may_only_read_is_told_by_the_preflight(place: GitHubPlace, path: str, family: str) -> None:
+    """By a write that GitHub has to refuse to everyone: nothing is made. A token that may write passes."""
+    place.target(family=family).preflight(path, FIELD)
+    target = place.target(place.github.token("read"), family=family)
+    with pytest.raises(TargetForbidden, match=r"may not write the secrets of .* write"):
+        target.preflight(path, FIELD)
+    assert place.github.known == {}
+    tried = [json.loads(one.body) for one in place.github.asked if one.verb == "PUT"]
+    assert tried == [{"encrypted_value": "", "key_id": ""}] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(404, TargetForbidden), (204, TargetMisfit), (418, TargetUnavailable), (500, TargetUnavailable)],
+)
+def test_only_a_refusal_of_the_value_shows_that_a_write_is_permitted(
+    place: GitHubPlace, status: int, error: type[Exception]
+) -> None:
+    """Anything else is told, and no secret is made."""
+    place.github.trouble("PUT", status)
+    with pytest.raises(error):
+        place.target().preflight(place.path(), FIELD)
+
+
 def test_a_token_that_may_only_read_is_told_at_the_write(place: GitHubPlace) -> None:
     """With the permission that it lacks, as GitHub names it."""
     path, target = place.path(), place.target(place.github.token("read"))
-    target.preflight(path, FIELD)
     with pytest.raises(TargetForbidden, match="permission secrets: write"):
         target.write_marked(path, FIELD, NEW, "", free)
     place.github.trouble("GET", 403, X_Accepted_GitHub_Permissions="secrets=read")
@@ -309,13 +352,16 @@ class TestApp:
     """The login of a GitHub App."""
 
     @pytest.fixture
-    def app(self, place: GitHubPlace, tmp_path: Path) -> GitHubTarget:
-        """A target that logs in with the app's key."""
+    def pem(self, place: GitHubPlace, tmp_path: Path) -> str:
+        """The file with the app's key."""
         file = tmp_path / "app.pem"
         file.write_bytes(place.github.pem())
-        return place.target(
-            environment={"GITHUB_APP_ID": "1234", "GITHUB_APP_KEY_FILE": str(file)}, auth={"method": "app"}
-        )
+        return str(file)
+
+    @pytest.fixture
+    def app(self, place: GitHubPlace, pem: str) -> GitHubTarget:
+        """A target that logs in with the app's key."""
+        return place.target(environment={**APP, "GITHUB_APP_KEY_FILE": pem}, auth={"method": "app"})
 
     def test_a_token_is_for_one_place_and_one_permission(self, place: GitHubPlace, app: GitHubTarget) -> None:
         """It is requested once, and used for every call to that place."""
@@ -327,6 +373,68 @@ class TestApp:
             {"permissions": {"organization_secrets": "write"}},
         ]
         assert place.github.known["/repos/acme/web/actions", FIELD].value == NEW.reveal()
+
+    @pytest.mark.parametrize(("path", "family"), PLACES)
+    def test_a_token_never_has_more_than_permissions_for_secrets(
+        self, place: GitHubPlace, pem: str, path: str, family: str
+    ) -> None:
+        """Not all that the app may: also where GitHub has a name for the permission that keyturn does not know."""
+        target = place.target(environment={**APP, "GITHUB_APP_KEY_FILE": pem}, auth={"method": "app"}, family=family)
+        target.preflight(path, FIELD)
+        [asked] = [one["permissions"] for one in place.github.granted]
+        assert asked
+        assert all("secrets" in name or name == "environments" for name in asked)
+        if family != "agents":
+            assert set(asked.values()) == {"write"}
+            assert len(asked) == 1
+
+    @pytest.mark.parametrize("level", ["read", ""])
+    def test_an_app_that_may_not_write_is_told_before_anything(
+        self, place: GitHubPlace, app: GitHubTarget, level: str
+    ) -> None:
+        """By what its installation has. No token is requested."""
+        place.github.installed = {"contents": "write", **({"secrets": level} if level else {})}
+        with pytest.raises(TargetForbidden, match=f"has secrets: {level or 'none'}"):
+            app.preflight("acme/web", FIELD)
+        assert place.github.granted == []
+
+    def test_a_name_that_became_another_owner_s_is_not_followed(self, place: GitHubPlace, pem: str) -> None:
+        """With the id of an installation the app asks for no other one, which has to be one of the owner in the path."""
+        chosen = {**APP, "GITHUB_APP_KEY_FILE": pem, "GITHUB_APP_INSTALLATION_ID": "77"}
+        place.target(environment=chosen, auth={"method": "app"}).preflight("acme/web", FIELD)
+        assert [one.path for one in place.github.asked][:2] == [
+            "/app/installations/77",
+            "/app/installations/77/access_tokens",
+        ]
+        place.github.owner = "acme-renamed"
+        with pytest.raises(TargetForbidden, match=r"not one of acme .it is of acme-renamed"):
+            place.target(environment=chosen, auth={"method": "app"}).read("acme/web", FIELD)
+        for wrong, error in (("78", TargetForbidden), ("acme", CredentialError)):
+            other = place.target(environment={**chosen, "GITHUB_APP_INSTALLATION_ID": wrong}, auth={"method": "app"})
+            with pytest.raises(error):
+                other.read("acme/web", FIELD)
+        assert len(place.github.granted) == 1
+
+    def test_one_login_does_not_wait_for_another_one(self, place: GitHubPlace, app: GitHubTarget) -> None:
+        """The token of one repository takes its time; another one is read meanwhile."""
+        entered, go_on = threading.Event(), threading.Event()
+        login = app._secrets._login
+        requested = login._requested  # type: ignore[attr-defined]
+
+        def slow(at: Place) -> tuple[str, float]:
+            if at.repository == "slow":
+                entered.set()
+                assert go_on.wait(10)
+            return requested(at)  # type: ignore[no-any-return]
+
+        login._requested = slow  # type: ignore[attr-defined]
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(app.read, "acme/slow", FIELD)
+            assert entered.wait(10)
+            assert app.read("acme/quick", FIELD).version == ""
+            assert not waiting.done()
+            go_on.set()
+            assert waiting.result(10).version == ""
 
     def test_a_token_that_ended_is_requested_again(self, place: GitHubPlace, app: GitHubTarget) -> None:
         """After a 401, once."""
