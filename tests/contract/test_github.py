@@ -399,7 +399,7 @@ class TestApp:
         assert place.github.granted == []
 
     def test_a_name_that_became_another_owner_s_is_not_followed(self, place: GitHubPlace, pem: str) -> None:
-        """With the id of an installation the app asks for no other one, which has to be one of the owner in the path."""
+        """With the id of an installation the app asks for no other one. It has to be one of the owner in the path."""
         chosen = {**APP, "GITHUB_APP_KEY_FILE": pem, "GITHUB_APP_INSTALLATION_ID": "77"}
         place.target(environment=chosen, auth={"method": "app"}).preflight("acme/web", FIELD)
         assert [one.path for one in place.github.asked][:2] == [
