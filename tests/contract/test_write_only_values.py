@@ -36,8 +36,8 @@ def test_nothing_shows_a_secret(write_only: WriteOnlyPlace, caplog: pytest.LogCa
     lost: list[KeyturnError] = []
     try:
         target.write_marked(path, FIELD, NEW, target.read(path, FIELD).version, free)
-    except KeyturnError as error:  # unless the target recognises its write without an answer
-        lost.append(error)
+    except KeyturnError as told:  # unless the target recognises its write without an answer
+        lost.append(told)
     shown = f"{target!r} {caplog.text}"
     for error in (conflict.value, *lost):
         shown += f"{error} {error!r} {error.args}"

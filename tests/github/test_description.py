@@ -36,7 +36,10 @@ def described(github: GitHub, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.mark.parametrize(("path", "family"), PLACES)
 def test_a_life_is_as_described(github: GitHub, described: str, path: str, family: str) -> None:
-    """Absent, made, written again and deleted, in each family. The preflight is left out: what it tries deviates on purpose."""
+    """Absent, made, written again and deleted, in each family.
+
+    The preflight is left out: what it tries deviates on purpose.
+    """
     github.asked.clear()
     place = GitHubPlace(github)
     target = place.target(environment={"GITHUB_API_URL": described}, family=family)
