@@ -56,6 +56,10 @@ class AppPlatformPlace:
         self._targets.append(made)
         return made
 
+    def reader(self) -> AppPlatformTarget:
+        """Return a target with a token that may read apps."""
+        return self.target(self.sandbox.add_token(scopes={"app:read"}).value)
+
     def path(self) -> str:
         """Return the component of a new app."""
         return f"{self.sandbox.make_app(spec(f'a{uuid4().hex[:20]}')).name}/web"

@@ -52,6 +52,16 @@ def test_a_life_is_as_described(github: GitHub, described: str, path: str, famil
     assert not any(one.status >= 500 for one in github.asked)
 
 
+@pytest.mark.parametrize(("path", "family"), PLACES)
+def test_what_the_preflight_tries_has_to_be_refused(github: GitHub, described: str, path: str, family: str) -> None:
+    """By the description, in each family: an empty value is not the Base64 of one. It does not pass the proxy."""
+    github.asked.clear()
+    place = GitHubPlace(github)
+    place.target(environment={"GITHUB_API_URL": described}, family=family).preflight(path, FIELD)
+    place.close()
+    assert {one.verb for one in github.asked} == {"GET"}
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_selected_repositories_are_as_described(github: GitHub, described: str, family: str) -> None:
     """Their list, and a write that names them again."""

@@ -151,6 +151,8 @@ class Apps:
 
     def _id(self, app: str) -> str:
         """Return the id of an app. Raises TargetMisfit if no app has this name, or had it a moment ago."""
+        if known := self._ids.get(app):
+            return known
         with self._looking:
             if app not in self._ids and time.monotonic() - self._listed >= AGAIN:
                 self._ids = dict(self._list(app))
