@@ -87,7 +87,7 @@ class TokenLogin:
 
 @dataclass(slots=True)
 class _Granted:
-    """A token of an installation, and its end in Unix seconds. Whoever holds the lock may request another one."""
+    """A token of an installation, and its end in Unix seconds. Only the holder of the lock requests another one."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     token: str = field(default="", repr=False)
