@@ -16,7 +16,7 @@ from keyturn.targets.base import TargetContext
 from tests.contract.places import Servers
 
 FIELD = "MODEL_ACCESS_KEY"
-SCOPES = frozenset({"app:read", "app:update", "app:create"})
+SCOPES = frozenset({"app:read", "app:update"})
 Json = dict[str, Any]
 
 
@@ -55,6 +55,10 @@ class AppPlatformPlace:
         made = AppPlatformTarget(TargetContext("apps", {}, environment, request))
         self._targets.append(made)
         return made
+
+    def reader(self) -> AppPlatformTarget:
+        """Return a target with a token that may read apps."""
+        return self.target(self.sandbox.add_token(scopes={"app:read"}).value)
 
     def path(self) -> str:
         """Return the component of a new app."""

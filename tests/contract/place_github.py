@@ -36,6 +36,10 @@ class GitHubPlace:
         self._targets.append(made)
         return made
 
+    def reader(self) -> GitHubTarget:
+        """Return a target with a token that may only read."""
+        return self.target(self.github.token("read"))
+
     def path(self) -> str:
         """Return a new repository."""
         return f"acme/r{uuid4().hex}"

@@ -20,6 +20,7 @@ from keyturn.targets.base import (
     InputError,
     Secret,
     TargetContext,
+    TargetForbidden,
     TargetUnavailable,
     Value,
     WithoutDocuments,
@@ -67,10 +68,11 @@ class MemoryTarget(WithoutServer, WithoutDocuments, WithoutReading):
     )
     settings_model: ClassVar[type[BaseModel]] = Settings
 
-    def __init__(self, context: TargetContext, store: Store | None = None) -> None:
+    def __init__(self, context: TargetContext, store: Store | None = None, *, may_write: bool = True) -> None:
         """Take the store, or make one."""
         del context
         self._store = store or Store()
+        self._may_write = may_write
 
     def read(self, path: str, field: str) -> Value:
         """Return the marker."""
@@ -99,8 +101,10 @@ class MemoryTarget(WithoutServer, WithoutDocuments, WithoutReading):
             del self._store.sealed[where], self._store.values[where]
 
     def preflight(self, path: str, field: str) -> None:
-        """Look at the path."""
+        """Look at the path, and at the right to write."""
         self._where(path, field)
+        if not self._may_write:
+            raise TargetForbidden("this login may not write", where=path)
 
     def effect(self, path: str, field: str, version: str) -> Effect:
         """Compare what is in use with what was written."""
@@ -137,6 +141,10 @@ class MemoryPlace:
     def target(self) -> MemoryTarget:
         """Return a new target on the store."""
         return MemoryTarget(TargetContext(name="memory", settings={}), self.store)
+
+    def reader(self) -> MemoryTarget:
+        """Return a target that may only read."""
+        return MemoryTarget(TargetContext(name="memory", settings={}), self.store, may_write=False)
 
     def path(self) -> str:
         """Return a fresh path."""

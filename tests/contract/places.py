@@ -55,6 +55,9 @@ class WriteOnlyPlace(Protocol):
     def target(self) -> WriteOnlyTarget:
         """Return a new target on the same store."""
 
+    def reader(self) -> WriteOnlyTarget:
+        """Return one whose login may read, and not write."""
+
     def path(self) -> str:
         """Return a path that nothing was written to."""
 

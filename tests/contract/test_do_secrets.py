@@ -22,6 +22,7 @@ from keyturn.sandbox import Sandbox
 from keyturn.targets.base import TargetContext
 from keyturn.targets.do_secrets import DoSecretsTarget, _document_name
 from tests.contract.place_do_secrets import REGION, DoSecretsPlace, documented_scopes
+from tests.contract.test_deliveries import never
 from tests.contract.test_documents import free
 from tests.support.raw_http import RawServer, Script, reply
 
@@ -101,6 +102,35 @@ def test_a_consumer_needs_to_read_only(place: DoSecretsPlace) -> None:
     place.seed(path, {"KEY": OLD.reveal()})
     reader = place.target(DIGITALOCEAN_TOKEN=place.sandbox.add_token(scopes=["security:read"]).value)
     assert reader.read(path, "KEY").secret == OLD
+
+
+@pytest.mark.parametrize(
+    "mask", ["***", "********", "\u2022\u2022\u2022\u2022", "sk-do-****1234", "EV[1:bm9uY2U=:Y2lwaGVy]"]
+)
+@pytest.mark.parametrize("name", ["KEY", "OTHER"])
+def test_a_mask_is_never_taken_for_a_value(place: DoSecretsPlace, mask: str, name: str) -> None:
+    """Not of our field, and not of another one: each write sends them all, and would store the mask."""
+    path = place.path()
+    place.seed(path, {"KEY": OLD.reveal(), "OTHER": "theirs", name: mask})
+    target = place.target()
+    for call in (
+        lambda: target.read(path, "KEY"),
+        lambda: target.preflight(path, "KEY"),
+        lambda: target.write(path, "KEY", NEW, OLD, never),
+        lambda: target.remove(path, "KEY", OLD, never),
+    ):
+        with pytest.raises(TargetMisfit, match=f"does not show the value of {name}: it looks masked") as caught:
+            call()
+        assert mask not in str(caught.value)
+    assert place.fields(path) == {"KEY": OLD.reveal(), "OTHER": "theirs", name: mask}
+
+
+def test_a_value_with_asterisks_is_no_mask(place: DoSecretsPlace) -> None:
+    """Such as a schedule, or one or two of them in a word."""
+    path, values = place.path(), {"KEY": OLD.reveal(), "CRON": "* * * * *", "TEXT": "a**b", "EV": "EV[x]"}
+    place.seed(path, values)
+    place.target().write(path, "KEY", NEW, OLD, free)
+    assert place.fields(path) == {**values, "KEY": NEW.reveal()}
 
 
 # what the environment and the settings have to say

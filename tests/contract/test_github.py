@@ -28,6 +28,10 @@ from tests.contract.test_documents import free
 from tests.support.github import GitHub
 
 FAMILIES = ("actions", "dependabot", "codespaces", "agents")
+PLACES = [
+    *((path, family) for path in ("acme/web", "acme") for family in FAMILIES),
+    ("acme/web/production", "actions"),
+]
 
 
 @pytest.fixture
@@ -77,6 +81,17 @@ def test_a_secret_of_an_organization_stays_with_whom_it_was(
     target.write_marked("acme", FIELD, NEW, target.read("acme", FIELD).version, free)
     kept = place.github.known["/orgs/acme/actions", FIELD]
     assert (kept.value, kept.visibility, kept.repositories) == (NEW.reveal(), sharing, ids)
+
+
+def test_a_list_of_repositories_that_is_not_whole_is_not_sent_back(place: GitHubPlace) -> None:
+    """It would take the secret from those that are missing in it."""
+    place.github.put("/orgs/acme/actions", FIELD, FOREIGN, "selected", (3, 5))
+    target = place.target()
+    there = target.read("acme", FIELD).version
+    place.github.hidden = 1
+    with pytest.raises(TargetUnavailable, match=r"the list is incomplete.*1 of 2") as caught:
+        target.write_marked("acme", FIELD, NEW, there, never)
+    assert not caught.value.ambiguous
 
 
 def test_many_selected_repositories_are_all_kept(place: GitHubPlace) -> None:
@@ -208,10 +223,34 @@ def test_the_hourly_limit_ends_at_its_reset(place: GitHubPlace) -> None:
         place.target().read(place.path(), FIELD)
 
 
+@pytest.mark.parametrize(("path", "family"), PLACES)
+def test_a_token_that_may_only_read_is_told_by_the_preflight(place: GitHubPlace, path: str, family: str) -> None:
+    """By a write that GitHub has to refuse to everyone: nothing is made. A token that may write passes."""
+    place.target(family=family).preflight(path, FIELD)
+    target = place.target(place.github.token("read"), family=family)
+    with pytest.raises(TargetForbidden, match=r"may not write the secrets of .* write"):
+        target.preflight(path, FIELD)
+    assert place.github.known == {}
+    tried = [json.loads(one.body) for one in place.github.asked if one.verb == "PUT"]
+    assert tried == [{"encrypted_value": "", "key_id": ""}] * 2
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(404, TargetForbidden), (204, TargetMisfit), (418, TargetUnavailable), (500, TargetUnavailable)],
+)
+def test_only_a_refusal_of_the_value_shows_that_a_write_is_permitted(
+    place: GitHubPlace, status: int, error: type[Exception]
+) -> None:
+    """Anything else is told, and no secret is made."""
+    place.github.trouble("PUT", status)
+    with pytest.raises(error):
+        place.target().preflight(place.path(), FIELD)
+
+
 def test_a_token_that_may_only_read_is_told_at_the_write(place: GitHubPlace) -> None:
     """With the permission that it lacks, as GitHub names it."""
     path, target = place.path(), place.target(place.github.token("read"))
-    target.preflight(path, FIELD)
     with pytest.raises(TargetForbidden, match="permission secrets: write"):
         target.write_marked(path, FIELD, NEW, "", free)
     place.github.trouble("GET", 403, X_Accepted_GitHub_Permissions="secrets=read")
@@ -303,57 +342,6 @@ def test_what_github_cannot_have_is_a_mistake(place: GitHubPlace, path: str, fie
     with pytest.raises(InputError):
         place.target(family=family).read(path, field)
     assert place.github.asked == []
-
-
-class TestApp:
-    """The login of a GitHub App."""
-
-    @pytest.fixture
-    def app(self, place: GitHubPlace, tmp_path: Path) -> GitHubTarget:
-        """A target that logs in with the app's key."""
-        file = tmp_path / "app.pem"
-        file.write_bytes(place.github.pem())
-        return place.target(
-            environment={"GITHUB_APP_ID": "1234", "GITHUB_APP_KEY_FILE": str(file)}, auth={"method": "app"}
-        )
-
-    def test_a_token_is_for_one_place_and_one_permission(self, place: GitHubPlace, app: GitHubTarget) -> None:
-        """It is requested once, and used for every call to that place."""
-        app.preflight("acme/web", FIELD)
-        app.write_marked("acme/web", FIELD, NEW, "", free)
-        app.preflight("acme", FIELD)
-        assert place.github.granted == [
-            {"permissions": {"secrets": "write"}, "repositories": ["web"]},
-            {"permissions": {"organization_secrets": "write"}},
-        ]
-        assert place.github.known["/repos/acme/web/actions", FIELD].value == NEW.reveal()
-
-    def test_a_token_that_ended_is_requested_again(self, place: GitHubPlace, app: GitHubTarget) -> None:
-        """After a 401, once."""
-        app.read("acme/web", FIELD)
-        place.github.tokens.clear()
-        app.read("acme/web", FIELD)
-        assert len(place.github.granted) == 2
-
-    def test_an_app_that_is_not_installed_is_told(self, app: GitHubTarget) -> None:
-        """With the permission that it needs."""
-        with pytest.raises(TargetForbidden, match="Install the app there, with the permission secrets: write"):
-            app.read("acme/nowhere", FIELD)
-
-    def test_a_wrong_key_is_a_credential_error(self, place: GitHubPlace, tmp_path: Path) -> None:
-        """Another key, no key, and none at all; nothing of a file is repeated."""
-        file = tmp_path / "app.pem"
-        with GitHub() as other:
-            file.write_bytes(other.pem())
-        environment = {"GITHUB_APP_ID": "1234", "GITHUB_APP_KEY_FILE": str(file)}
-        with pytest.raises(CredentialError, match="GitHub refuses this app"):
-            place.target(environment=environment, auth={"method": "app"}).read("acme/web", FIELD)
-        file.write_text(FOREIGN)
-        with pytest.raises(CredentialError, match="does not hold a private key") as caught:
-            place.target(environment=environment, auth={"method": "app"}).read("acme/web", FIELD)
-        assert FOREIGN not in str(caught.value)
-        with pytest.raises(CredentialError, match="GITHUB_APP_ID is not set"):
-            place.target(auth={"method": "app"}).read("acme/web", FIELD)
 
 
 def test_the_request_has_what_the_documentation_asks_for(place: GitHubPlace) -> None:

@@ -33,10 +33,13 @@ def test_nothing_shows_a_secret(write_only: WriteOnlyPlace, caplog: pytest.LogCa
     with pytest.raises(KeyturnError) as conflict:
         target.write_marked(path, FIELD, NEW, "", free)
     write_only.lose_an_answer()
-    with pytest.raises(KeyturnError) as lost:
+    lost: list[KeyturnError] = []
+    try:
         target.write_marked(path, FIELD, NEW, target.read(path, FIELD).version, free)
+    except KeyturnError as told:  # unless the target recognises its write without an answer
+        lost.append(told)
     shown = f"{target!r} {caplog.text}"
-    for error in (conflict.value, lost.value):
+    for error in (conflict.value, *lost):
         shown += f"{error} {error!r} {error.args}"
         assert error.__cause__ is None
         assert error.__context__ is None

@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 BUILD = HERE / ".build"
 USED = re.compile(
     r"/repos/\{owner\}/\{repo\}/(?:\w+|environments/\{environment_name\})/secrets/.+"
-    r"|/orgs/\{org\}/\w+/secrets/.+|.+/\{(?:owner\}/\{repo|org)\}/installation|/app/installations/.+/access_tokens"
+    r"|/orgs/\{org\}/\w+/secrets/.+|.+/\{(?:owner\}/\{repo|org)\}/installation|/app/installations/\{installation_id\}(?:/access_tokens)?"
 )
 """The calls that the target may make."""
 INSTALLING, STARTING = 900.0, 120.0

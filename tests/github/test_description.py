@@ -11,17 +11,11 @@ import pytest
 from tests.contract.place_github import FIELD, GitHubPlace
 from tests.contract.test_deliveries import NEW, OLD
 from tests.contract.test_documents import free
-from tests.contract.test_github import FAMILIES
+from tests.contract.test_github import FAMILIES, PLACES
 from tests.github.description import example, proxy
 from tests.support.github import GitHub
 
 pytestmark = pytest.mark.timeout(1200)  # with the first install
-
-PLACES = [
-    *(("acme/web", family) for family in FAMILIES),
-    *(("acme", family) for family in FAMILIES),
-    ("acme/web/production", "actions"),
-]
 
 
 @pytest.fixture(scope="module")
@@ -35,24 +29,37 @@ def github() -> Iterator[GitHub]:
 def described(github: GitHub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of the description's proxy before the server, whose repositories have the fields of its example."""
     github.repository = example("public-repository-paginated")["repositories"][0]
+    github.installation = example("installation")
     with proxy(github.address, tmp_path_factory.mktemp("prism")) as url:
         yield url
 
 
 @pytest.mark.parametrize(("path", "family"), PLACES)
 def test_a_life_is_as_described(github: GitHub, described: str, path: str, family: str) -> None:
-    """Absent, made, written again and deleted, in each family."""
+    """Absent, made, written again and deleted, in each family.
+
+    The preflight is left out: what it tries deviates on purpose.
+    """
     github.asked.clear()
     place = GitHubPlace(github)
     target = place.target(environment={"GITHUB_API_URL": described}, family=family)
     assert target.read(path, FIELD).version == ""
-    target.preflight(path, FIELD)
     first = target.write_marked(path, FIELD, OLD, "", free)
     second = target.write_marked(path, FIELD, NEW, first, free)
     target.remove_marked(path, FIELD, second, free)
     place.close()
     assert {one.verb for one in github.asked} == {"GET", "PUT", "DELETE"}
     assert not any(one.status >= 500 for one in github.asked)
+
+
+@pytest.mark.parametrize(("path", "family"), PLACES)
+def test_what_the_preflight_tries_has_to_be_refused(github: GitHub, described: str, path: str, family: str) -> None:
+    """By the description, in each family: an empty value is not the Base64 of one. It does not pass the proxy."""
+    github.asked.clear()
+    place = GitHubPlace(github)
+    place.target(environment={"GITHUB_API_URL": described}, family=family).preflight(path, FIELD)
+    place.close()
+    assert {one.verb for one in github.asked} == {"GET"}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -73,8 +80,10 @@ def test_the_login_of_an_app_is_as_described(github: GitHub, described: str, tmp
     place = GitHubPlace(github)
     environment = {"GITHUB_API_URL": described, "GITHUB_APP_ID": "1234", "GITHUB_APP_KEY_FILE": str(file)}
     target = place.target(environment=environment, auth={"method": "app"})
-    target.preflight("acme/web", FIELD)
-    target.preflight("acme", FIELD)
+    target.read("acme/web", FIELD)
+    target.read("acme", FIELD)
+    environment["GITHUB_APP_INSTALLATION_ID"] = "77"
+    place.target(environment=environment, auth={"method": "app"}).read("acme/web", FIELD)
     place.close()
 
 

@@ -195,6 +195,19 @@ def test_a_proposal_changes_nothing(sandbox: Sandbox, api: httpx.Client, app: Ap
     assert sandbox.state == state
 
 
+@pytest.mark.parametrize("wrong", [True, {}, [True], [[]], "x"])
+@pytest.mark.parametrize("of", ["envs", "services", "jobs", "web"])
+def test_a_spec_of_another_form_is_refused(api: httpx.Client, app: App, of: str, wrong: object) -> None:
+    """What is no list of objects would come back as it is, and is no answer of App Platform."""
+    before = spec_of(api, app)
+    changed = copy.deepcopy(before)
+    part = changed["services"][0] if of == "web" else changed
+    part["envs" if of == "web" else of] = wrong
+    assert put(api, app, changed).status_code == 400
+    assert api.post("/v2/apps/propose", json={"spec": changed, "app_id": app.id}).status_code == 400
+    assert spec_of(api, app) == before
+
+
 def test_an_attached_database_needs_a_scope_of_its_own(sandbox: Sandbox, api: httpx.Client) -> None:
     """Without `database:view_credentials` the spec of such an app is refused, proposed or sent, and nothing changes."""
     app = sandbox.make_app({**SPEC, "databases": [{"name": "db", "cluster_name": "orders", "production": True}]})

@@ -80,8 +80,25 @@ class GitHub:
         """Each token with what it may do: `read`, `write`, or nothing."""
         self.asked: list[Asked] = []
         self.troubles: list[Trouble] = []
+        self.hidden = 0
+        """How many selected repositories a list leaves out."""
         self.repository: Json = {}
         """Further fields of each repository in a list."""
+        self.owner = "acme"
+        """Whose account the app is installed in."""
+        self.installed: dict[str, str] = {
+            "contents": "write",
+            "environments": "write",
+            **{
+                f"{of}{family}secrets": "write"
+                for of in ("", "organization_")
+                for family in ("", "dependabot_", "codespaces_")
+            },
+            "organization_secrets_of_agents": "read",  # no name that keyturn knows
+        }
+        """The permissions of the app's installation."""
+        self.installation: Json = {}
+        """Further fields of the installation."""
         self.granted: list[Json] = []
         """What each token of an installation was asked for with."""
         self._keys: dict[str, tuple[str, PrivateKey]] = {}
@@ -225,7 +242,8 @@ class _Handler(BaseHTTPRequestHandler):
         if found["more"]:
             page, size = (int(query.get(word, [usual])[0]) for word, usual in (("page", "1"), ("per_page", "30")))
             listed = [{**github.repository, "id": one, "name": f"r{one}"} for one in there.repositories]
-            return 200, {"total_count": len(listed), "repositories": listed[(page - 1) * size : page * size]}
+            shown = listed[github.hidden :][(page - 1) * size : page * size]
+            return 200, {"total_count": len(listed), "repositories": shown}
         if self.command == "DELETE":
             del github.known[place, name]
             return 204, None
@@ -235,8 +253,15 @@ class _Handler(BaseHTTPRequestHandler):
         if not github.signed(token):
             return 401, {"message": "A JSON web token could not be decoded"}
         if self.command == "GET":
-            return (404, {"message": "Not Found"}) if "/nowhere" in path else (200, {"id": 77})
-        github.granted.append(json.loads(body))
+            if "/nowhere" in path or not path.endswith(("/installation", "/installations/77")):
+                return 404, {"message": "Not Found"}
+            account = {**github.installation.get("account", {}), "login": github.owner}
+            return 200, {**github.installation, "id": 77, "account": account, "permissions": github.installed}
+        asked = json.loads(body)
+        levels = {"": 0, "read": 1, "write": 2}
+        if any(levels[level] > levels[github.installed.get(name, "")] for name, level in asked["permissions"].items()):
+            return 422, {"message": "The permissions requested are not granted to this installation."}
+        github.granted.append(asked)
         made = f"ghs_{secrets.token_hex(18)}"
         github.tokens[made] = "write"
         return 201, {"token": made, "expires_at": _rfc3339(int(github.now) + 3600)}

@@ -8,9 +8,13 @@ import pytest
 
 from keyturn.targets.app_spec import (
     NotThere,
+    alike,
     app_id,
+    app_name,
     databases,
+    deployments_of,
     is_static,
+    overriding,
     spec_of,
     variable,
     with_variable,
@@ -114,12 +118,39 @@ def test_a_component_that_is_there_twice_is_refused() -> None:
         variable('{"services": [{"name": "web"}], "jobs": [{"name": "web"}]}', "web", KEY)
 
 
+def test_specs_are_compared_but_for_one_variable() -> None:
+    """Its value may differ; blanks and the order of members mean nothing; everything else is a change."""
+    other = with_variable(SPEC, "web", KEY, "another")
+    assert alike(SPEC, json.dumps(json.loads(other), sort_keys=True), "web", KEY)
+    assert not alike(SPEC, other, "api", KEY)
+    assert not alike(SPEC, SPEC.replace('"instance_count":2', '"instance_count":3'), "web", KEY)
+    with pytest.raises(NotThere):
+        alike(SPEC, '{"name": "checkout"}', "web", KEY)
+
+
+def test_who_does_not_use_the_variable_of_the_whole_app() -> None:
+    """The first component that runs with one of its own; a static site does not run."""
+    assert overriding(SPEC, KEY) == "api"
+    assert overriding(SPEC, "SHARED") == ""
+    site = '{"name": "a", "static_sites": [{"name": "site", "envs": [{"key": "K", "value": "v"}]}]}'
+    assert overriding(site, "K") == ""
+
+
+def test_deployments_keep_the_text_of_their_specs() -> None:
+    """As the answer has it, so that one can be sent again."""
+    answer = f'{{"deployments": [{{"id": "d1", "phase": "ACTIVE", "spec": {SPEC}}}], "links": {{}}}}'
+    assert list(deployments_of(answer)) == [("d1", "ACTIVE", SPEC)]
+    with pytest.raises(ValueError, match="its phase"):
+        list(deployments_of('{"deployments": [{"id": "d1", "phase": 1, "spec": {}}]}'))
+
+
 def test_what_an_answer_holds() -> None:
-    """The spec is a part of its text; the id is read."""
+    """The spec is a part of its text; the id is read, and the name in the spec."""
+    assert app_name(SPEC) == "checkout"
     answer = f'{{"app":{{"id": "x-1","spec":{SPEC}, "active_deployment": {{"spec": {{}}}}}}}}'
     assert (app_id(answer), spec_of(answer)) == ("x-1", SPEC)
     for wrong in ("", "{}", '{"app": 1}', '{"app": {"id": 1, "spec": {}}}'):
-        with pytest.raises(ValueError, match=r"JSON|there is no|no id"):
+        with pytest.raises(ValueError, match=r"JSON|there is no|its id"):
             app_id(wrong)
 
 

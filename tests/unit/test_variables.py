@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import keyturn
-from keyturn.core.variables import FAMILIES, GIVEN, OWN, strange
+from keyturn.core.variables import FAMILIES, GIVEN, OWN, account_token, strange
 
 SOURCES = Path(keyturn.__file__).parent
 NOT_READ = {"KEYTURN_COMPLETE", "KEYTURN_NAME", "KEYTURN_PENDING", "KEYTURN_VAULT"}
@@ -23,6 +23,14 @@ def test_every_variable_that_the_code_names_is_known() -> None:
         if name not in (*OWN, *GIVEN) and not name.startswith(tuple(one[:-1] for one in FAMILIES))
     }
     assert unknown == set()
+
+
+def test_the_account_token_is_in_the_first_variable_that_is_set() -> None:
+    """Blanks around it do not count, and a variable with nothing else is not set."""
+    both = {"DIGITALOCEAN_TOKEN": " first\n", "DIGITALOCEAN_ACCESS_TOKEN": "second"}
+    assert account_token(both) == ("DIGITALOCEAN_TOKEN", "first")
+    assert account_token({**both, "DIGITALOCEAN_TOKEN": " "}) == ("DIGITALOCEAN_ACCESS_TOKEN", "second")
+    assert account_token({"DIGITALOCEAN_TOKEN": ""}) == ("", "")
 
 
 def test_what_is_set_and_not_read() -> None:

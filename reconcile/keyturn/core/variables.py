@@ -45,6 +45,12 @@ INSTEAD: Final[Mapping[str, str]] = {
 """Variables of other programs that keyturn does not read, and the one that it reads instead."""
 
 
+def account_token(environment: Mapping[str, str]) -> tuple[str, str]:
+    """Return the variable that holds the account token, and the token; two empty texts if there is none."""
+    found = ((name, text) for name in TOKENS if (text := environment.get(name, "").strip()))
+    return next(found, ("", ""))
+
+
 def read(name: str) -> bool:
     """Tell whether keyturn itself reads or sets this variable: a manifest may not."""
     return name in OWN or name in GIVEN or name.startswith(FAMILIES)

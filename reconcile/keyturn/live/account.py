@@ -10,7 +10,7 @@ from keyturn.core.errors import ApiForbidden, KeyturnError
 from keyturn.core.machine.ownership import MAX_SKEW
 from keyturn.core.model import ApiKey, Timing
 from keyturn.core.origins import parse_origin
-from keyturn.core.variables import API, TOKENS
+from keyturn.core.variables import API, account_token
 from keyturn.live.digitalocean import ControlApi
 from keyturn.live.live_world import Hear, budget_of, span, token_of, url_of
 from keyturn.targets.base import proxy_for
@@ -51,8 +51,7 @@ def examine_account(environment: Mapping[str, str], timing: Timing, found: Accou
         yield failure(PART, error)
         return
     try:
-        name = next(name for name in TOKENS if environment.get(name, "").strip())
-        yield Check(PART, f"the token is in {name}")
+        yield Check(PART, f"the token is in {account_token(environment)[0]}")
         url = url_of(environment, *API)
         if url != API[1]:
             yield Check(PART, f"requests go to {parse_origin(url)}, because {API[0]} is set, not to {API[1]}")

@@ -24,7 +24,7 @@ from keyturn.core.origins import check_transport, parse_origin
 from keyturn.core.record import Claim, Record
 from keyturn.core.results import Progress, Stage
 from keyturn.core.secret import Secret
-from keyturn.core.variables import API, TOKENS
+from keyturn.core.variables import API, TOKENS, account_token
 from keyturn.core.world import Guard, Held, Minted, StoredClaim, StoredRecord
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.signals import stop_requested
@@ -84,8 +84,7 @@ def open_world(
 
 def token_of(environment: Mapping[str, str]) -> Secret:
     """Return the account token. Raises CredentialError if there is none."""
-    token = next((text for name in TOKENS if (text := environment.get(name, "").strip())), "")
-    if token:
+    if token := account_token(environment)[1]:
         return Secret(token)
     remedy = f"Set {TOKENS[0]} to a token with the scopes genai:read, genai:update and account:read."
     raise CredentialError("no DigitalOcean token found", remedy=remedy)

@@ -147,6 +147,9 @@ def _check(state: State, spec: Spec, token: Token, app: str = "") -> None:
 
 
 def _mistakes(state: State, spec: Spec, team: str, app: str) -> Iterator[str]:
+    lists = [(kind, spec.get(kind)) for kind in COMPONENTS]
+    lists += [("envs", part.get("envs")) for part in (spec, *components(spec))]
+    yield from (f"{kind}: expected a list of objects" for kind, value in lists if not _are_objects(value))
     name = spec.get("name")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         yield "name: expected 2 to 32 of a-z 0-9 -"
@@ -166,6 +169,10 @@ def _mistakes(state: State, spec: Spec, team: str, app: str) -> Iterator[str]:
                 yield f"envs.{key}: expected a known type and scope"
             elif one.get("type") == SECRET and value.startswith("EV[") and value not in state.sealed:
                 yield f"envs.{key}.value: failed to decrypt"
+
+
+def _are_objects(value: object) -> bool:
+    return value is None or (isinstance(value, list) and all(isinstance(one, dict) for one in value))
 
 
 def _sealed(state: State, spec: Spec) -> tuple[State, Spec]:

@@ -7,18 +7,27 @@ starts a deployment. Consumers use the value when a deployment of a spec with th
 
 from __future__ import annotations
 
+import json
 import re
 from contextlib import suppress
 from typing import ClassVar
 
 from pydantic import BaseModel
 
-from keyturn.core.errors import Conflict, InputError, TargetMisfit, TargetUnavailable
+from keyturn.core.errors import (
+    Conflict,
+    CredentialError,
+    InputError,
+    KeyturnError,
+    TargetError,
+    TargetMisfit,
+    TargetUnavailable,
+)
 from keyturn.core.sanitize import plain
 from keyturn.core.secret import Secret
 from keyturn.core.variables import API
 from keyturn.targets import app_spec
-from keyturn.targets.app_platform_apps import Apps, limit
+from keyturn.targets.app_platform_apps import App, Apps, limit
 from keyturn.targets.base import (
     Capabilities,
     Effect,
@@ -33,6 +42,7 @@ from keyturn.targets.base import (
     check_path,
     marker_of,
     parse_settings,
+    tries,
 )
 from keyturn.targets.permitted_places import check_permitted
 from keyturn.targets.rest import Rest, endpoint
@@ -41,6 +51,7 @@ BUILD, RUN = "BUILD_TIME", "RUN_TIME"
 OVER = frozenset({"ACTIVE", "SUPERSEDED", "ERROR", "CANCELED"})
 """Phases of a deployment that is not at work any more."""
 _SEALED = re.compile(r"EV\[[0-9]{1,9}:[^:\]]{1,200}:[^:\]]+\]", re.ASCII)
+_ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _KEY = re.compile(r"[_A-Za-z][_A-Za-z0-9]*")
 
 
@@ -53,7 +64,14 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
 
     kind: ClassVar[str] = "app-platform"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        compare_and_set=False, versions=False, documents=False, whole_value=False, reads=False, marks=True, effect=True
+        compare_and_set=False,
+        versions=False,
+        documents=False,
+        whole_value=False,
+        unique_versions=True,
+        reads=False,
+        marks=True,
+        effect=True,
     )
     settings_model: ClassVar[type[BaseModel]] = AppPlatformSettings
 
@@ -76,7 +94,7 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
         Raises TargetMisfit if the token sees no such app: what it may not see is not absent.
         """
         app, _ = self._place(path, field)
-        return Value(None, self._present(self._apps.read(app).spec, path, field))
+        return Value(None, self._present(self._apps.read(app), path, field))
 
     def write_marked(self, path: str, field: str, secret: Secret, marker: str, guard: Guard) -> str:
         """Send the spec, as it is right now, with the variable set. It starts a deployment."""
@@ -89,24 +107,31 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
             self._change(path, field, None, marker, guard)
 
     def preflight(self, path: str, field: str) -> None:
-        """Let App Platform check the present spec. Nothing is changed, and no deployment starts."""
+        """Show that the token may update apps, and let App Platform check the present spec. No deployment starts."""
         app, _ = self._place(path, field)
         found = self._apps.read(app)
-        self._present(found.spec, path, field, writing=True)
+        self._present(found, path, field, writing=True)
+        self._apps.try_update(app)
         self._apps.propose(app, found)
 
     def effect(self, path: str, field: str, version: str) -> Effect:
-        """Tell whether a deployment of a spec with this value is active."""
+        """Tell whether a deployment of a spec with this value is active, and every component uses it."""
         app, component = self._place(path, field)
         found = self._apps.read(app)
-        if found.running is not None and _shown(found.running, component, field) == version:
+
+        def used(spec: str) -> bool:
+            return _marker(found.id, spec, component, field) == version and not _overriding(spec, component, field)
+
+        if found.running is not None and used(found.running):
             return Effect()
-        mine = [one for one in self._apps.deployments(app, found) if _shown(one.spec, component, field) == version]
+        mine = [one for one in self._apps.deployments(app) if used(one.spec)]
         if any(one.phase == "ACTIVE" for one in mine):
             return Effect()
         for one in mine:
             if one.phase not in OVER:
                 return Effect(EffectState.PENDING, f"deployment {one.id} is {one.phase}")
+        if other := _overriding(found.spec, component, field):
+            return Effect(EffectState.FAILED, f"the component {plain(other, 60)} has a variable {field} of its own")
         if mine:
             return Effect(EffectState.FAILED, f"deployment {mine[0].id} is {mine[0].phase}")
         return Effect(EffectState.PENDING, "no deployment has begun")
@@ -126,10 +151,11 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
 
     def _change(self, path: str, field: str, secret: Secret | None, marker: str, guard: Guard) -> str:
         app, component = self._place(path, field)
+        known = frozenset(one.id for one in self._apps.deployments(app))
         found = self._apps.read(app)
-        if secret is None and not self._present(found.spec, path, field):
+        if secret is None and not self._present(found, path, field):
             return ""
-        present = self._present(found.spec, path, field, writing=secret is not None)
+        present = self._present(found, path, field, writing=secret is not None)
         if present != marker:
             raise Conflict(
                 f"the variable {field} was modified concurrently",
@@ -137,8 +163,8 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
                 evidence="it is another value" if present else "it is absent",
             )
         spec = app_spec.with_variable(found.spec, component, field, secret.reveal() if secret else None)
-        stored = self._apps.replace(app, found, spec, guard)
-        fresh = _shown(stored.spec, component, field)
+        stored = self._merged(path, field, known, found, self._sent(path, field, found, spec, guard), guard)
+        fresh = _marker(found.id, stored.spec, component, field)
         if secret is not None and fresh in {"", present}:
             raise TargetUnavailable(
                 f"could not set the variable {field}: the answer does not show it encrypted",
@@ -147,12 +173,57 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
             )
         return fresh
 
-    def _present(self, spec: str, path: str, field: str, *, writing: bool = False) -> str:
+    def _sent(self, path: str, field: str, found: App, spec: str, guard: Guard) -> App:
+        """Send a spec. Without an answer it was stored all the same if the app has it now, and another ciphertext."""
+        app, _, component = path.partition("/")
+        try:
+            return self._apps.replace(app, found, spec, guard)
+        except TargetUnavailable as error:
+            lost = error
+        if lost.ambiguous:
+            with suppress(KeyturnError):
+                now = self._apps.read(app)
+                other = _shown(now.spec, component, field) != _shown(found.spec, component, field)
+                if other and _alike(now.spec, spec, component, field):
+                    return now
+        raise lost
+
+    def _merged(self, path: str, field: str, known: frozenset[str], found: App, stored: App, guard: Guard) -> App:
+        """Put back what someone else changed between our read and our write, which has undone it.
+
+        It is the spec of a deployment that is not `known` and older than ours. Ours is set in it once more.
+        """
+        app, _, component = path.partition("/")
+        undone = ""
+        try:
+            for _ in tries():
+                later = [one for one in self._apps.deployments(app) if one.id not in known]
+                mine = next((at for at, one in enumerate(later) if _same(one.spec, stored.spec)), len(later))
+                theirs = next(iter(later[mine + 1 :]), None)
+                if theirs is None or _alike(theirs.spec, found.spec, component, field):
+                    return stored
+                undone, known = theirs.id, known | {one.id for one in later}
+                ours = app_spec.variable(stored.spec, component, field)
+                spec = app_spec.with_variable(theirs.spec, component, field, str(ours.value) if ours else None)
+                found = App(found.id, found.name, theirs.spec)
+                stored = self._apps.replace(app, found, spec, guard)
+        except (TargetError, CredentialError, ValueError):
+            if not undone:  # nothing is known of another change
+                return stored
+        raise TargetUnavailable(
+            f"the variable {field} was set, which has undone another change of this app at the same moment",
+            where=self._apps.where(path),
+            evidence=f"deployment {undone}",
+            remedy="Make that change again.",
+            ambiguous=True,
+        )
+
+    def _present(self, app: App, path: str, field: str, *, writing: bool = False) -> str:
         """Return the marker of a variable, empty if it is absent. Raises TargetMisfit if it cannot hold a secret.
 
-        A component that is not there is an error only for `writing`.
+        A component that is not there, or does not use the variable of the whole app, is an error only for `writing`.
         """
-        component, where = path.partition("/")[2], self._apps.where(path)
+        component, where, spec = path.partition("/")[2], self._apps.where(path), app.spec
         try:
             found = app_spec.variable(spec, component, field)
             static = app_spec.is_static(spec, component)
@@ -192,16 +263,46 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
                 where=where,
                 remedy="Deliver to the app without a component, or use another name.",
             )
-        return _shown(spec, component, field)
+        if writing and (other := _overriding(spec, component, field)):
+            raise TargetMisfit(
+                f"the component {plain(other, 60)} has a variable {field} of its own, and does not use the app's",
+                where=where,
+                remedy="Remove that one, or deliver to each component instead of the app.",
+            )
+        return _marker(app.id, spec, component, field)
 
 
 def _shown(spec: str, component: str, field: str) -> str:
-    """Return the marker of what a spec shows as the value of a variable; empty if there is nothing."""
+    """Return the ciphertext that a spec shows as the value of a variable; empty if there is none."""
     with suppress(ValueError):
         found = app_spec.variable(spec, component, field)
         if found is not None and isinstance(found.value, str) and _SEALED.fullmatch(found.value):
-            return marker_of(found.value)
+            return found.value
     return ""
+
+
+def _marker(app: str, spec: str, component: str, field: str) -> str:
+    """Return the marker of a variable, empty if it is absent: no other place has it, also with a copied ciphertext."""
+    shown = _shown(spec, component, field)
+    return marker_of(f"{app}/{component}#{field} {shown}") if shown else ""
+
+
+def _overriding(spec: str, component: str, field: str) -> str:
+    """Return a component that uses a variable of its own instead of that of the whole app; empty if there is none."""
+    with suppress(ValueError):
+        return "" if component else app_spec.overriding(spec, field)
+    return ""
+
+
+def _alike(one: str, other: str, component: str, field: str) -> bool:
+    """Tell whether two specs are the same but for the value of our variable; a component that is gone is a change."""
+    with suppress(ValueError):
+        return app_spec.alike(one, other, component, field)
+    return False
+
+
+def _same(one: str, other: str) -> bool:
+    return bool(json.loads(one) == json.loads(other))
 
 
 def _place(path: str, field: str) -> tuple[str, str]:
@@ -209,6 +310,12 @@ def _place(path: str, field: str) -> tuple[str, str]:
     app, _, component = check_path(path).partition("/")
     if "/" in component:
         raise InputError(f"the path {path!r} is not allowed", evidence="it has the form APP or APP/COMPONENT")
+    if _ID.fullmatch(app):
+        raise InputError(
+            f"the path {path!r} is not allowed",
+            evidence="it begins with the id of an app, and one place has one name",
+            remedy="Write the app's name.",
+        )
     if not _KEY.fullmatch(field):
         raise InputError(
             "a delivery to App Platform needs a field" if not field else f"a variable cannot have the name {field!r}",

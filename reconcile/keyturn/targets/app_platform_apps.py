@@ -1,4 +1,4 @@
-"""The apps of one DigitalOcean account: found by name, read, proposed, replaced, and their deployments.
+"""The apps of one DigitalOcean account: found by their names, read, proposed, replaced, and their deployments.
 
 The API is that of the account (public API description, "Apps"). There is no version: the last spec that was sent wins.
 """
@@ -8,18 +8,24 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
 from keyturn.core.errors import CredentialError, TargetForbidden, TargetMisfit, TargetUnavailable
 from keyturn.core.sanitize import plain
-from keyturn.core.variables import TOKENS
+from keyturn.core.variables import TOKENS, account_token
 from keyturn.targets import app_spec
 from keyturn.targets.base import Guard
 from keyturn.targets.rest import Answer, Request, Rest, seconds_of
 from keyturn.targets.servers import Action
 
+NO_APP = "keyturn-probe"
+"""No id of an app: an update of it has to be refused, and only a token that may update apps is told so."""
+AGAIN = 60.0
+"""Seconds after which a name that was not in the list of apps is looked for again."""
 PAGE, PAGES = 50, 200
 """Apps per page, so that an answer stays small, and pages at most."""
 RECENT = 20
@@ -34,9 +40,10 @@ _ERROR_ID = re.compile(r"[a-z_]{1,40}")
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """An app as it was read: its id, the text of its spec, and the spec that it runs with, as text, if any."""
+    """An app as it was read: id, name, the text of its spec, and the spec that it runs with, as text, if any."""
 
     id: str
+    name: str
     spec: str = field(repr=False)
     running: str | None = field(default=None, repr=False)
 
@@ -59,37 +66,60 @@ class Apps:
         self._environment = environment
         self._name = name
         self._ids: dict[str, str] = {}
+        self._listed = -AGAIN
+        self._looking = threading.Lock()
 
     def where(self, app: str) -> str:
         """Return the location for messages."""
         return f"target {self._name}, app {app}"
 
     def alone(self, app: str) -> threading.Lock:
-        """Return the lock of an app, by whichever name: without it, of two writers in this process one is lost."""
-        return _LOCKS.setdefault((self._rest.base, self._id(app) or app), threading.Lock())
+        """Return the lock of an app: without it, of two writers in this process one would have to merge again."""
+        return _LOCKS.setdefault((self._rest.base, self._id(app)), threading.Lock())
 
     def read(self, app: str) -> App:
-        """Read an app by its id or its name. Raises TargetMisfit if the token sees none."""
+        """Read an app by its name. Raises TargetMisfit if the token sees none."""
         action = Action(self.where(app), f"read the app {app}", _scopes("app:read"))
-        known = self._id(app)
-        if not known:
+        answer = self._ask(action, Request("GET", f"/v2/apps/{self._id(app)}"))
+        found = None if answer.status == HTTPStatus.NOT_FOUND else _app(answer, action)
+        if found is None or found.name != app:  # it was deleted, or it has another name now
+            with self._looking:
+                self._ids.pop(app, None)
+                self._listed = time.monotonic() - AGAIN
             raise self._missing(app)
-        answer = self._ask(action, Request("GET", f"/v2/apps/{known}"))
-        if answer.status == HTTPStatus.NOT_FOUND:
-            self._ids.pop(app, None)
-            raise self._missing(app)
-        return _app(answer, action)
+        return found
+
+    def try_update(self, app: str) -> None:
+        """Show that the token may update apps, by an update of no app and to no spec: it is refused in any case.
+
+        Raises TargetForbidden if the token may not.
+        """
+        action = Action(self.where(app), f"update the app {app}", _scopes("app:read", "app:update"))
+        answer = self._ask(action, Request("PUT", f"/v2/apps/{NO_APP}", body="{}"))
+        if answer.good:
+            raise TargetMisfit(
+                "the API accepted an update of an app that cannot be there",
+                where=action.where,
+                evidence=f"{NO_APP}, without a spec",
+                remedy="Nothing of the app was sent. Use another type of target: this API has changed.",
+            )
 
     def propose(self, app: str, found: App) -> None:
         """Let App Platform check a spec as an update of its app. Nothing is changed.
 
-        Raises TargetMisfit if the spec is refused, TargetForbidden if the token may not do this.
+        A token that may not do this leaves it out, unless a database is attached: then the update may be refused for a
+        scope that only this shows. Raises TargetMisfit if the spec is refused.
         """
         action = Action(
             self.where(app), f"propose the spec of the app {app}", _scopes("app:read", "app:update", "app:create")
         )
         body = f'{{"app_id": {json.dumps(found.id)}, "spec": {found.spec}}}'
-        answer = self._ask(action, Request("POST", "/v2/apps/propose", body=body))
+        try:
+            answer = self._ask(action, Request("POST", "/v2/apps/propose", body=body))
+        except TargetForbidden:
+            if app_spec.databases(found.spec):
+                raise
+            return
         if not answer.good:
             raise self._refused(action, answer, found.spec)
 
@@ -104,29 +134,32 @@ class Apps:
             raise self._refused(action, answer, spec)
         return _app(answer, action, writing=True)
 
-    def deployments(self, app: str, found: App) -> tuple[Deployment, ...]:
+    def deployments(self, app: str) -> tuple[Deployment, ...]:
         """Return the last deployments, the newest first."""
         action = Action(self.where(app), f"list the deployments of the app {app}", _scopes("app:read"))
-        answer = self._ask(action, Request("GET", f"/v2/apps/{found.id}/deployments", {"per_page": str(RECENT)}))
-        listed = answer.object().get("deployments") if answer.good else None
-        if not isinstance(listed, list):
-            raise _no_answer(action, answer)
-        return tuple(
-            Deployment(plain(str(one.get("id")), 60), plain(str(one.get("phase")), 20), json.dumps(one.get("spec")))
-            for one in listed
-            if isinstance(one, dict)
-        )
+        path = f"/v2/apps/{self._id(app)}/deployments"
+        answer = self._ask(action, Request("GET", path, {"per_page": str(RECENT)}))
+        if answer.good:
+            with suppress(ValueError):  # raise ours below: the parser's error may hold the text
+                found = app_spec.deployments_of(answer.text)
+                return tuple(Deployment(plain(one, 60), plain(phase, 20), spec) for one, phase, spec in found)
+        raise _no_answer(action, answer)
 
     def close(self) -> None:
         """Close the connections."""
         self._rest.close()
 
     def _id(self, app: str) -> str:
-        if _ID.fullmatch(app):
-            return app
-        if app not in self._ids:
-            self._ids |= dict(self._list(app))
-        return self._ids.get(app, "")
+        """Return the id of an app. Raises TargetMisfit if no app has this name, or had it a moment ago."""
+        if known := self._ids.get(app):
+            return known
+        with self._looking:
+            if app not in self._ids and time.monotonic() - self._listed >= AGAIN:
+                self._ids = dict(self._list(app))
+                self._listed = time.monotonic()
+            if app not in self._ids:
+                raise self._missing(app)
+            return self._ids[app]
 
     def _list(self, app: str) -> Iterator[tuple[str, str]]:
         action = Action(self.where(app), "list the apps", _scopes("app:read"))
@@ -142,12 +175,13 @@ class Apps:
                     yield str(spec.get("name")), found
             if len(listed) < PAGE:
                 return
+        raise TargetUnavailable(f"could not {action.doing}: the list does not end", where=action.where)
 
     def _ask(self, action: Action, request: Request) -> Answer:
-        source = next((name for name in TOKENS if self._environment.get(name, "").strip()), "")
-        if not source:
+        source, token = account_token(self._environment)
+        if not token:
             raise CredentialError("no DigitalOcean token found", where=action.where, remedy=f"Set {TOKENS[0]}.")
-        answer = self._rest.send(action, request, self._environment[source].strip())
+        answer = self._rest.send(action, request, token)
         if answer.status == HTTPStatus.UNAUTHORIZED:
             raise CredentialError(
                 "DigitalOcean refuses this token",
@@ -165,7 +199,7 @@ class Apps:
         return answer
 
     def _missing(self, app: str) -> TargetMisfit:
-        remedy = "Check the path: the app's name or id, then the name of a component. The token has to be of its team."
+        remedy = "Check the path: the name of the app, then that of a component. The token has to be of its team."
         return TargetMisfit(f"there is no app {app}", where=self.where(app), remedy=remedy)
 
     @staticmethod
@@ -202,7 +236,8 @@ def _app(answer: Answer, action: Action, *, writing: bool = False) -> App:
     # The error of a parser may hold the text. Raise ours below, so that it has no such context.
     if answer.good:
         try:
-            return App(app_spec.app_id(answer.text), app_spec.spec_of(answer.text), _running(answer.object()))
+            spec = app_spec.spec_of(answer.text)
+            return App(app_spec.app_id(answer.text), app_spec.app_name(spec), spec, _running(answer.object()))
         except ValueError:
             pass
     raise _no_answer(action, answer, writing=writing)

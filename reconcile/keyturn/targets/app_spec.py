@@ -43,10 +43,23 @@ def spec_of(answer: str) -> str:
 
 def app_id(answer: str) -> str:
     """Return the id in an answer about one app. Raises ValueError like `spec_of`."""
-    found: object = json.loads(_member(_member(answer, "app"), "id"))
-    if not isinstance(found, str):
-        raise ValueError("the app has no id")
-    return found
+    return _text(_member(answer, "app"), "id")
+
+
+def app_name(spec: str) -> str:
+    """Return the name of an app. Raises ValueError."""
+    return _text(spec, "name")
+
+
+def deployments_of(answer: str) -> Iterator[tuple[str, str, str]]:
+    """Yield id, phase and text of the spec of each deployment in an answer, `{"deployments": […]}`.
+
+    Raises ValueError like `spec_of`.
+    """
+    listed = _member(answer, "deployments")
+    for one in elements(listed):
+        text = listed[one.start : one.end]
+        yield _text(text, "id"), _text(text, "phase"), _member(text, "spec")
 
 
 def variable(spec: str, component: str, key: str) -> Variable | None:
@@ -74,6 +87,21 @@ def with_variable(spec: str, component: str, key: str, value: str | None) -> str
     """
     start, end = _place(spec, component)
     return spec[:start] + _changed(spec[start:end], key, value) + spec[end:]
+
+
+def alike(one: str, other: str, component: str, key: str) -> bool:
+    """Tell whether two specs are the same but for the value of one variable. Raises like `variable`."""
+    first, second = (json.loads(with_variable(spec, component, key, "")) for spec in (one, other))
+    return bool(first == second)
+
+
+def overriding(spec: str, key: str) -> str:
+    """Return a component that runs with a variable of its own instead of the app's; empty if there is none.
+
+    Raises ValueError.
+    """
+    found = ((name, spec[start:end]) for kind, name, start, end in _components(spec) if kind != STATIC)
+    return next((name for name, part in found if _found(part, key) is not None), "")
 
 
 def is_static(spec: str, component: str) -> bool:
@@ -152,6 +180,13 @@ def _components(spec: str) -> Iterator[tuple[str, str, int, int]]:
             for one in elements(spec[member.value_start : member.end]):
                 if isinstance(one.value, dict) and isinstance(one.value.get("name"), str):
                     yield member.name, one.value["name"], member.value_start + one.start, member.value_start + one.end
+
+
+def _text(text: str, name: str) -> str:
+    found: object = json.loads(_member(text, name))
+    if not isinstance(found, str):
+        raise ValueError(f"its {name} is not text")
+    return found
 
 
 def _member(text: str, name: str) -> str:

@@ -16,7 +16,7 @@ import httpx
 from keyturn import __version__
 from keyturn.core.errors import CredentialError, InputError, TargetForbidden, TargetUnavailable
 from keyturn.core.origins import check_transport, parse_origin
-from keyturn.core.variables import API, TOKENS
+from keyturn.core.variables import API, TOKENS, account_token
 from keyturn.targets.base import Guard
 from keyturn.targets.bounded_http import BoundedTransport, usual_trust
 from keyturn.targets.origins import proxy_for
@@ -115,8 +115,7 @@ class Server:
             return self._opened
 
     def _token(self) -> str:
-        name = next((name for name in TOKENS if self._environment.get(name, "").strip()), "")
-        token = self._environment.get(name, "").strip()
+        name, token = account_token(self._environment)
         if not token:
             raise CredentialError("no DigitalOcean token found", where=self._where, remedy=f"Set {TOKENS[0]}.")
         if not token.isascii() or not token.isprintable() or " " in token:

@@ -7,6 +7,7 @@ so a refused change is judged by reading again.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,8 +17,10 @@ from typing import Self, TypeVar
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from keyturn.core.errors import TargetMisfit, TargetUnavailable
+from keyturn.core.sanitize import plain
 from keyturn.targets.base import Guard
 from keyturn.targets.digitalocean_server import Answer, Server
+from keyturn.targets.documents import DOCUMENT
 from keyturn.targets.servers import Action
 
 SECRETS = "/v2/security/secrets"
@@ -27,6 +30,9 @@ PAGES = 500
 """So many pages are read at most: 100,000 secrets."""
 REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.CONFLICT, HTTPStatus.UNPROCESSABLE_ENTITY})
 """A definite no, to the content of a request or to its version."""
+
+_MASKED = re.compile(r"EV\[[0-9]+:.*\]|\S*[*\u2022]{3,}\S*")
+"""What other APIs show instead of a value: a ciphertext, or one word with asterisks or bullets in it."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -86,12 +92,20 @@ class Store:
         return f"target {self._name}, {self._region}/{secret}"
 
     def read(self, secret: str) -> Entry:
-        """Read a secret."""
+        """Read a secret. Raises TargetMisfit if a value looks masked: written back, the mask would replace it."""
         action = self._action("read", secret, "security:read")
         answer = self._server.ask(action, "GET", f"{SECRETS}/{secret}", params={"region": self._region})
         if answer.status == HTTPStatus.NOT_FOUND:
             return Entry()
         found = _parsed(_Secret, answer, action)
+        masked = sorted(name for name, value in (found.values or {}).items() if _masked(name, value))
+        if masked:
+            raise TargetMisfit(
+                f"the API does not show the value of {plain(masked[0], 60)}: it looks masked",
+                where=action.where,
+                evidence="it is a ciphertext, or asterisks or bullets are in it",
+                remedy="Nothing was changed. Use a token that may see the values, or another secret.",
+            )
         return Entry(found.values or {}, found.version, found.delete_requested_at is not None)
 
     def create(self, secret: str, values: Mapping[str, object], guard: Guard) -> Entry | None:
@@ -172,6 +186,10 @@ class Store:
     def _incomplete(action: Action, evidence: str) -> TargetUnavailable:
         what = f"could not {action.doing}: the list is incomplete"
         return TargetUnavailable(what, where=action.where, evidence=evidence, remedy="Run again later.")
+
+
+def _masked(name: str, value: object) -> bool:
+    return name != DOCUMENT and isinstance(value, str) and _MASKED.fullmatch(value) is not None
 
 
 def _refused(action: Action, answer: Answer, remedy: str) -> TargetMisfit:

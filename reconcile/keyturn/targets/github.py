@@ -149,10 +149,11 @@ class GitHubTarget(WithoutReading, WithoutDocuments):
             self._secrets.delete(place, field, guard)
 
     def preflight(self, path: str, field: str) -> None:
-        """Read the public key and the metadata. GitHub has no dry run, so only a write shows that it is permitted."""
+        """Read the public key and the metadata, and try a write that GitHub has to refuse."""
         place = self._place(path, field)
         self._secrets.public_key(place)
         self._secrets.read(place, field)
+        self._secrets.try_write(place)
 
     def close(self) -> None:
         """Close the connections."""

@@ -7,6 +7,7 @@ import threading
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Field
 
 from keyturn.core.errors import CredentialError, TargetForbidden
+from keyturn.core.sanitize import plain
 from keyturn.targets.files import read_small
 from keyturn.targets.github_places import REQUESTED, Place
 from keyturn.targets.rest import Request, Rest
@@ -27,6 +29,8 @@ TOKENS = ("GH_TOKEN", "GITHUB_TOKEN")
 """Variables with a token. The first one that is set is used, as the program `gh` does."""
 APP, KEY_FILE = "GITHUB_APP_ID", "GITHUB_APP_KEY_FILE"
 """Variables of a GitHub App: its id, and the file with its private key (PEM)."""
+INSTALLATION = "GITHUB_APP_INSTALLATION_ID"
+"""Variable with the id of the one installation to use. A name of an owner can become another owner's, an id cannot."""
 RENEW = 300.0
 """Seconds before the end of a token at which a new one is requested."""
 BEFORE, AFTER = 60, 540
@@ -81,16 +85,24 @@ class TokenLogin:
         return token
 
 
+@dataclass(slots=True)
+class _Granted:
+    """A token of an installation, and its end in Unix seconds. Only the holder of the lock requests another one."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    token: str = field(default="", repr=False)
+    until: float = 0.0
+
+
 class AppLogin:
-    """A GitHub App. Each token is for one repository or organization, and for one permission."""
+    """A GitHub App. Each token is for one repository or organization, and for its secrets alone."""
 
     def __init__(self, rest: Rest, environment: Mapping[str, str], where: str) -> None:
         """Keep these. Nothing is read or sent yet."""
         self._rest = rest
         self._environment = environment
         self._where = where
-        self._lock = threading.Lock()
-        self._tokens: dict[tuple[str, str, str], tuple[str, float]] = {}
+        self._tokens: dict[tuple[str, str, str], _Granted] = {}
 
     @property
     def source(self) -> str:
@@ -99,23 +111,21 @@ class AppLogin:
 
     def token(self, place: Place, *, refused: str = "") -> str:
         """Return a token of the installation that reaches the place."""
-        known = (place.owner, place.repository, place.permission)
-        with self._lock:
-            token, until = self._tokens.get(known, ("", 0.0))
-            if not token or token == refused or time.time() > until - RENEW:
-                token, until = self._tokens[known] = self._requested(place)
-            return token
+        known = self._tokens.setdefault((place.owner, place.repository, place.permission), _Granted())
+        with known.lock:
+            if not known.token or known.token == refused or time.time() > known.until - RENEW:
+                known.token, known.until = self._requested(place)
+            return known.token
 
     def _requested(self, place: Place) -> tuple[str, float]:
         signed = self._signed()
         action = Action(self._where, f"log in as a GitHub App to the {place}")
-        found = self._ask(action, Request("GET", place.installation), signed, place).get("id")
-        body: dict[str, object] = {}  # a token for everything that the app may there, where no permission can be named
-        if place.permission in REQUESTED:
-            body["permissions"] = {place.permission: "write"}
+        found = self._ask(action, Request("GET", self._installation(place)), signed, place)
+        self._check_owner(action, found, place)
+        body: dict[str, object] = {"permissions": self._permissions(action, found, place)}
         if place.repository:
             body["repositories"] = [place.repository]
-        path = f"/app/installations/{found}/access_tokens"
+        path = f"/app/installations/{found.get('id')}/access_tokens"
         made = self._ask(action, Request("POST", path, body=json.dumps(body)), signed, place)
         token, ends = made.get("token"), made.get("expires_at")
         try:
@@ -125,6 +135,50 @@ class AppLogin:
         if not isinstance(token, str) or not token or not until:
             raise CredentialError(f"could not {action.doing}: the answer has no token", where=self._where)
         return token, until
+
+    def _installation(self, place: Place) -> str:
+        """Return the path of the installation to use."""
+        chosen = self._environment.get(INSTALLATION, "").strip()
+        if not chosen:
+            return place.installation
+        if not (chosen.isascii() and chosen.isdigit()):
+            raise CredentialError(f"{INSTALLATION} does not hold the id of an installation", where=self._where)
+        return f"/app/installations/{chosen}"
+
+    @staticmethod
+    def _check_owner(action: Action, found: Mapping[str, object], place: Place) -> None:
+        account = found.get("account")
+        owner = account.get("login") if isinstance(account, dict) else None
+        if not isinstance(owner, str) or owner.lower() != place.owner:
+            raise TargetForbidden(
+                f"could not {action.doing}: this installation is not one of {place.owner}",
+                where=action.where,
+                evidence=f"it is of {plain(str(owner), 60)}",
+                remedy=f"Check {INSTALLATION} and the path.",
+            )
+
+    @staticmethod
+    def _permissions(action: Action, found: Mapping[str, object], place: Place) -> Mapping[str, str]:
+        """Return what a token is requested for, of what the installation has: the permission of the place.
+
+        If GitHub gives it another name, those for secrets. Raises TargetForbidden if none of them is to write.
+        """
+        listed = found.get("permissions")
+        granted = {str(name): str(level) for name, level in listed.items()} if isinstance(listed, dict) else {}
+        named = place.permission in granted or place.permission in REQUESTED
+        wanted = {
+            name: level
+            for name, level in granted.items()
+            if (name == place.permission if named else name.endswith("secrets"))
+        }
+        if "write" not in wanted.values():
+            raise TargetForbidden(
+                f"this app may not write the secrets of the {place}",
+                where=action.where,
+                evidence=f"its installation has {place.permission}: {plain(granted.get(place.permission, 'none'), 20)}",
+                remedy=f"Give it the permission {place.permission}: write, and accept that where it is installed.",
+            )
+        return wanted
 
     def _ask(self, action: Action, request: Request, signed: str, place: Place) -> Mapping[str, object]:
         answer = self._rest.send(action, request, signed)

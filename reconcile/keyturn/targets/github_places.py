@@ -40,7 +40,7 @@ ORGANIZATION: Mapping[Family, str] = {
 ENVIRONMENTS = "environments"
 """The permission for secrets of an environment."""
 REQUESTED = frozenset({"secrets", "dependabot_secrets", "organization_secrets", ENVIRONMENTS})
-"""Those that a GitHub App may ask for when it requests a token (`app-permissions` in GitHub's API description)."""
+"""Those that GitHub's API description names for the token of an app (`app-permissions`)."""
 
 
 @dataclass(frozen=True, slots=True)

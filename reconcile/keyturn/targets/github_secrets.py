@@ -15,6 +15,7 @@ from datetime import datetime
 from http import HTTPStatus
 
 from keyturn.core.errors import TargetForbidden, TargetMisfit, TargetUnavailable
+from keyturn.core.sanitize import plain
 from keyturn.core.secret import Secret
 from keyturn.targets.base import Guard
 from keyturn.targets.github_login import Login
@@ -26,8 +27,11 @@ from keyturn.targets.servers import Action
 HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2026-03-10"}
 ONE_MINUTE = 60.0
 """The pause that GitHub asks for at a limit without a time of its own."""
+PROBE = "PROBE_OF_KEYTURN"
+"""The name of a secret that is never there: a write of it without a value has to be refused."""
 PAGE, PAGES = 100, 50
 """Repositories per page, the API's largest, and pages at most."""
+_REFUSED = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY})
 _LIMITED = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]{8,20}(Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII)
 _PERMISSIONS = re.compile(r"[a-z_=;, ]{1,200}")
@@ -136,6 +140,26 @@ class GitHubSecrets:
             raise TargetMisfit(f"could not {action.doing}", where=action.where, evidence=f"status {answer.status}")
         return answer.date or 0.0
 
+    def try_write(self, place: Place) -> None:
+        """Show that the login may write, by a secret without a value, which GitHub has to refuse (422).
+
+        Raises TargetForbidden if the login may not: that is looked at first.
+        """
+        action = self._action("write the secrets of", place)
+        body = json.dumps({"encrypted_value": "", "key_id": ""})
+        answer = self._ask(action, Request("PUT", f"{place.url}/{PROBE}", body=body), place)
+        if answer.status == HTTPStatus.NOT_FOUND:
+            raise self._forbidden(action, answer)
+        if answer.good:
+            raise TargetMisfit(
+                "GitHub accepted a secret without a value, which its description does not allow",
+                where=action.where,
+                evidence=f"it is called {PROBE}",
+                remedy="Remove it, and use another type of target: this API has changed.",
+            )
+        if answer.status not in _REFUSED:
+            raise _no_answer(action, answer)
+
     def delete(self, place: Place, name: str, guard: Guard) -> None:
         """Delete a secret. One that is not there is done."""
         action = self._action(f"delete the secret {name} of", place)
@@ -155,8 +179,18 @@ class GitHubSecrets:
                 raise _no_answer(action, answer)
             ids += [one["id"] for one in listed if isinstance(one, dict) and isinstance(one.get("id"), int)]
             if len(listed) < PAGE:
-                return ids
-        raise TargetUnavailable(f"could not {action.doing}: the list does not end", where=action.where)
+                break
+        else:
+            raise TargetUnavailable(f"could not {action.doing}: the list does not end", where=action.where)
+        total = answer.object().get("total_count")
+        if len(set(ids)) != total:  # sent back, it would take the secret from those that are missing
+            raise TargetUnavailable(
+                f"could not {action.doing}: the list is incomplete, or has just been changed",
+                where=action.where,
+                evidence=f"{len(set(ids))} of {plain(str(total), 20)}",
+                remedy="Run again.",
+            )
+        return ids
 
     def close(self) -> None:
         """Close the connections."""
@@ -173,15 +207,18 @@ class GitHubSecrets:
         if answer.status == HTTPStatus.UNAUTHORIZED:
             answer = self._rest.send(action, request, self._login.token(place, refused=token))
         if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-            accepted = answer.headers.get("X-Accepted-GitHub-Permissions", "")
-            also = f", which asks for {accepted}" if _PERMISSIONS.fullmatch(accepted) else ""
-            raise TargetForbidden(
-                f"this login may not {action.doing}",
-                where=action.where,
-                evidence=f"GitHub answered {answer.status} to {self._login.source}{also}",
-                remedy=action.remedy,
-            )
+            raise self._forbidden(action, answer)
         return answer
+
+    def _forbidden(self, action: Action, answer: Answer) -> TargetForbidden:
+        accepted = answer.headers.get("X-Accepted-GitHub-Permissions", "")
+        also = f", which asks for {accepted}" if _PERMISSIONS.fullmatch(accepted) else ""
+        return TargetForbidden(
+            f"this login may not {action.doing}",
+            where=action.where,
+            evidence=f"GitHub answered {answer.status} to {self._login.source}{also}",
+            remedy=action.remedy,
+        )
 
 
 def limit(answer: Answer) -> float | None:
