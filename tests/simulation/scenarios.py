@@ -17,8 +17,9 @@ from tests.simulation.people import bury, freeze, make_keys, thaw
 from tests.simulation.play import Act, Scenario
 from tests.simulation.rules import LONG, Stops, watch
 from tests.simulation.sequences import sequences
+from tests.simulation.showing import MODEL
 from tests.simulation.universe import MARK, PASSWORD, START, Key, Renew, Universe
-from tests.simulation.world import MODEL, SimWorld
+from tests.simulation.world import SimWorld
 
 TIMING = Timing(delivery=20, settle=30, lease=90, propagation=20, request=10)
 OVERLAP = timedelta(hours=1)
