@@ -107,6 +107,21 @@ def refused_standby_minted() -> tuple[Swap, ...]:
     return ((rotate, "standby_held", lambda state: False),)
 
 
+def unanswered_writes_uncounted() -> tuple[Swap, ...]:
+    """What sets a rollout off is sent again and again until it is answered."""
+    return everywhere(spread, "exhausted", lambda state, place: False)
+
+
+def refusal_is_no_end() -> tuple[Swap, ...]:
+    """A place that takes no secret for certain is tried again in the next run, with another mint."""
+    return everywhere(deliveries, "barred", lambda state: ())
+
+
+def record_alone_empties() -> tuple[Swap, ...]:
+    """What a record says of a place that nobody can read is enough to empty it."""
+    return everywhere(deliveries, "withheld", lambda state, place: None)
+
+
 ALTERNATING, IN_PLACE = "alternating", "in-place"
 MARKING: Mapping[str, Mutant] = {
     mutant.name: mutant
@@ -143,6 +158,11 @@ MARKING: Mapping[str, Mutant] = {
             (("retire-rolled-back", ALTERNATING),),
             places=("ps",),
         ),
+        Mutant(
+            "unanswered writes are not counted", unanswered_writes_uncounted, (("rotate", ALTERNATING),), places=("d",)
+        ),
+        Mutant("a refusal for certain is no end", refusal_is_no_end, (("barred", IN_PLACE),), places=("s", "d")),
+        Mutant("a record alone empties a place", record_alone_empties, (("forged-place", IN_PLACE),)),
         Mutant("the last holder is minted", last_holder_minted, (("repair", ALTERNATING),), places=("ps",)),
     )
 }

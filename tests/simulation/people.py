@@ -190,7 +190,8 @@ def bar(world: Universe, place: Delivery) -> None:
 
 def reopen(world: Universe) -> None:
     """Writing is allowed everywhere."""
-    world.readonly = world.barred = world.refused = frozenset()
+    world.readonly = world.barred = frozenset()
+    world.refused = frozenset()
 
 
 def deafen(world: Universe) -> None:

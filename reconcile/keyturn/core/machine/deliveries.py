@@ -297,13 +297,14 @@ def doubted(state: State) -> tuple[DeliveryState, ...]:
 def in_doubt(state: State, noted: DeliveryState) -> DeliveryState:
     """Return what the record is to say of one delivery if nothing more is known than before.
 
-    One that refused the write for certain was read before, and held nothing of ours. Where this run did not write, and
-    no other one under this intent, what is there is someone else's.
+    One that refused the write for certain was read before, and held nothing of ours. If the intent is this run's own,
+    another marker than that of its last write shows someone else's, unless a write had no answer.
     """
-    run = state.run
+    run, read = state.run, state.observed.readings.get(noted.delivery)
     if noted.delivery in run.denied:
         return replace(noted, begun=False, digest=None, version="")
-    read = state.observed.readings.get(noted.delivery)
-    as_known = read is not None and not read.problem and read.digest == noted.digest
-    untouched = not (found(state) or noted.delivery in run.sent or noted.delivery in run.unsure)
-    return noted if as_known or untouched or not noted.marked else replace(noted, begun=True)
+    if not noted.marked or (read and not read.problem and read.digest == noted.digest):
+        return noted
+    sent, _ = run.sent.get(noted.delivery, ("", ""))
+    ours = found(state) or noted.delivery in run.unsure or (read is not None and sent != "" and read.version == sent)
+    return replace(noted, begun=True) if ours else noted
