@@ -236,15 +236,13 @@ def cleaned(deliveries: Callable[[State], Iterable[Delivery]]) -> Policy:
 def commit(state: State) -> Decision | None:
     """Write down what every delivery holds, as it was read back.
 
-    An unwanted delivery stays in the record until it was read and may be cleaned.
+    An unwanted delivery stays in the record until it is empty, or was read and may be cleaned.
     """
     record, readings, live = record_of(state), state.observed.readings, record_of(state).live_digest
     states = [
         item
         for item in record.deliveries
-        if state.desired.clean_targets
-        and item.delivery in unwanted(state)
-        and (readings[item.delivery].problem or not cleanable(state) or unsure(state, item.delivery))
+        if state.desired.clean_targets and item.delivery in unwanted(state) and _stays(state, item.delivery)
     ]
     for item in places(state):
         reading = readings[item]
@@ -265,6 +263,12 @@ def commit(state: State) -> Decision | None:
         intent_of(state).cause,
     )
     return WriteRecord(done, Write.COMMIT, Planned(Change.RECORD, ANOTHER_NAME, "; ".join(left)) if left else None)
+
+
+def _stays(state: State, old: Delivery) -> bool:
+    """Tell whether a delivery that the entry no longer has may still hold something of ours."""
+    reading = state.observed.readings[old]
+    return bool(reading.problem or (reading.digest and (not cleanable(state) or unsure(state, old))))
 
 
 DELIVER: Chain = (

@@ -273,16 +273,14 @@ def nowhere(state: State) -> bool:
 
 def as_seen(state: State) -> tuple[DeliveryState, ...]:
     """Return the record's deliveries for an intent that ends unfinished: unknown if not last read as recorded."""
-    left = doubted(state)
-    return as_read(state, left) if intent_of(state).op in {Op.DELIVER, Op.DELETE} else left
-
-
-def as_read(state: State, noted: tuple[DeliveryState, ...]) -> tuple[DeliveryState, ...]:
-    """Return them without the secret that a delivery was not read with: then the next run reads it again."""
-    readings = state.observed.readings
+    readings, op = state.observed.readings, intent_of(state).op
+    if op not in {Op.DELIVER, Op.DELETE}:
+        return doubted(state)
     return tuple(
-        item if (read := readings.get(item.delivery)) and read.digest == item.digest else replace(item, digest=None)
-        for item in noted
+        item
+        if item.marked or ((read := readings.get(item.delivery)) and read.digest == item.digest)
+        else replace(item, digest=None)
+        for item in doubted(state)
     )
 
 
@@ -303,8 +301,10 @@ def in_doubt(state: State, noted: DeliveryState) -> DeliveryState:
     run, read = state.run, state.observed.readings.get(noted.delivery)
     if noted.delivery in run.denied:
         return replace(noted, begun=False, digest=None, version="")
-    if not noted.marked or (read and not read.problem and read.digest == noted.digest):
+    known = read if read and not read.problem else None
+    if not noted.marked or (known and known.digest == noted.digest):
         return noted
     sent, _ = run.sent.get(noted.delivery, ("", ""))
-    ours = found(state) or noted.delivery in run.unsure or (read is not None and sent != "" and read.version == sent)
-    return replace(noted, begun=True) if ours else noted
+    if found(state) or noted.delivery in run.unsure or (sent and (known is None or known.version == sent)):
+        return replace(noted, begun=True)
+    return replace(noted, digest=None) if known else noted

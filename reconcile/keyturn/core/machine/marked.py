@@ -69,12 +69,6 @@ def untriable(state: State, verdict: Verdict) -> bool:
 # Under an open intent.
 
 
-def has_source(state: State, lacking: Iterable[Delivery]) -> bool:
-    """Tell whether those that lack the secret can get it later from another delivery, as far as any can be read."""
-    holders, readings = [item for item in places(state) if item not in set(lacking)], state.observed.readings
-    return any(not readings[item].marked for item in holders) or (bool(holders) and none_readable(state))
-
-
 def unnoted(state: State) -> Record | None:
     """Return the record with what this run's writes came to; None if it says that already.
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 from keyturn.core import schedule
 from keyturn.core.machine.deliveries import (
     anywhere,
-    as_read,
     consented,
     foreign,
+    in_doubt,
     login_or,
     places,
     unreadable,
@@ -287,7 +287,7 @@ def open_rotate(state: State) -> Decision | None:
     ours = consented(state)
     # What only a reading has shown is written down: should nothing be minted now, the next run reads again.
     if code == "secret-lost":
-        ours = as_read(state, ours)
+        ours = tuple(in_doubt(state, item) if item.marked else replace(item, digest=None) for item in ours)
     intent, request = new_intent(state, Op.ROTATE, slot, cause=cause_of(state)), asked(state)
     opened = replace(
         record,
