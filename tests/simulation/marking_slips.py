@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from keyturn.core import transition
-from keyturn.core.machine import deliveries, marked, rotate, spread
+from keyturn.core.machine import deliveries, in_effect, marked, rotate, spread
 from keyturn.core.model import Delivery
 from keyturn.core.state import Reading, State
 from keyturn.core.world import Held
@@ -18,7 +18,7 @@ from tests.simulation.world import SimWorld
 
 def effect_not_awaited() -> tuple[Swap, ...]:
     """What was delivered counts as used."""
-    return everywhere(marked, "not_in_effect", lambda state: None)
+    return everywhere(in_effect, "not_in_effect", lambda state: None)
 
 
 def marker_not_compared() -> tuple[Swap, ...]:
@@ -99,7 +99,7 @@ def last_holder_minted() -> tuple[Swap, ...]:
 
 def dropped_effect_not_awaited() -> tuple[Swap, ...]:
     """Of a place that the entry no longer has, nobody asks what its consumers use."""
-    return ((marked, "anywhere", deliveries.places),)
+    return ((in_effect, "anywhere", deliveries.places),)
 
 
 def refused_standby_minted() -> tuple[Swap, ...]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
-from keyturn.core.machine.marked import LINGERS
+from keyturn.core.machine.in_effect import LINGERS
 from keyturn.core.model import Adopt, AdoptSecret, Delivery, DesiredKey, Rotation, SlotName, Smoke, Strategy, Timing
 from keyturn.core.results import Options
 from keyturn.engine.executor import apply_key

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from keyturn.core.machine.marked import LINGERS
+from keyturn.core.machine.in_effect import LINGERS
 from keyturn.core.model import Delivery, DesiredKey, SlotName, Strategy
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.record import Record, dump, parse_record

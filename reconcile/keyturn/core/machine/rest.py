@@ -17,8 +17,8 @@ from keyturn.core.machine.deliveries import (
 )
 from keyturn.core.machine.facts import record_of, retire_at, retire_frozen, together
 from keyturn.core.machine.gone import surplus
+from keyturn.core.machine.in_effect import not_in_effect
 from keyturn.core.machine.in_use import in_use
-from keyturn.core.machine.marked import not_in_effect
 from keyturn.core.machine.policy import Chain
 from keyturn.core.machine.retire import due, not_yet_live, waits_for_effect
 from keyturn.core.model import GOOD
