@@ -12,6 +12,7 @@ from keyturn.core.machine.deliveries import (
     as_seen,
     behind,
     consented,
+    delivered,
     earlier,
     in_doubt,
     likeness,
@@ -29,7 +30,7 @@ from keyturn.core.machine.deliveries import (
 from keyturn.core.machine.facts import compromised, intent_of, note, record_of, together, verdict
 from keyturn.core.machine.guards import failed, landed, seen, settled
 from keyturn.core.machine.in_effect import lingering
-from keyturn.core.machine.marked import covers, delivered, usable
+from keyturn.core.machine.marked import covers, usable
 from keyturn.core.machine.ownership import new_intent
 from keyturn.core.machine.parking import give_up
 from keyturn.core.machine.policy import Chain, Policy, named, when

@@ -271,6 +271,15 @@ def nowhere(state: State) -> bool:
     return bool(wanted(state)) and not places(state)
 
 
+def delivered(state: State, delivery: Delivery, generation: int, digest: str) -> DeliveryState:
+    """Return what the record is to say of a delivery that was read with this secret."""
+    read = state.observed.readings[delivery]
+    due = not read.effect.active
+    return DeliveryState(
+        delivery, generation, read.version, digest, state.clock.now, marked=read.marked, effect_due=due
+    )
+
+
 def as_seen(state: State) -> tuple[DeliveryState, ...]:
     """Return the record's deliveries for an intent that ends unfinished: unknown if not last read as recorded."""
     readings, op = state.observed.readings, intent_of(state).op
@@ -295,16 +304,17 @@ def doubted(state: State) -> tuple[DeliveryState, ...]:
 def in_doubt(state: State, noted: DeliveryState) -> DeliveryState:
     """Return what the record is to say of one delivery if nothing more is known than before.
 
-    One that refused the write for certain was read before, and held nothing of ours. If the intent is this run's own,
-    another marker than that of its last write shows someone else's, unless a write had no answer.
+    One that refused the write for certain was read before, and held nothing of ours. An acknowledged write is noted. If
+    the intent is this run's own, another marker shows someone else's write, unless one of ours had no answer.
     """
-    run, read = state.run, state.observed.readings.get(noted.delivery)
+    run, read, sent = state.run, state.observed.readings.get(noted.delivery), state.run.sent.get(noted.delivery)
     if noted.delivery in run.denied:
         return replace(noted, begun=False, digest=None, version="")
     known = read if read and not read.problem else None
     if not noted.marked or (known and known.digest == noted.digest):
         return noted
-    sent, _ = run.sent.get(noted.delivery, ("", ""))
-    if found(state) or noted.delivery in run.unsure or (sent and (known is None or known.version == sent)):
+    if known and sent == (known.version, known.digest):
+        return delivered(state, noted.delivery, noted.generation, sent[1])
+    if found(state) or noted.delivery in run.unsure or (sent and not known):
         return replace(noted, begun=True)
     return replace(noted, digest=None) if known else noted

@@ -9,30 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from keyturn.core.machine.deliveries import doubted, in_doubt, places, unknown, wanted
-from keyturn.core.machine.facts import (
-    compromised,
-    found,
-    intent_of,
-    intent_slot,
-    note,
-    protects,
-    record_of,
-    verdict,
-)
+from keyturn.core.machine.deliveries import delivered, doubted, places, unknown, wanted
+from keyturn.core.machine.facts import compromised, found, intent_of, intent_slot, note, protects, record_of, verdict
 from keyturn.core.model import UNJUDGED, Delivery, SlotName, Verdict
-from keyturn.core.record import DeliveryState, Record, Requested, Retire
+from keyturn.core.record import Record, Requested, Retire
 from keyturn.core.state import State
 from keyturn.core.steps import Check, Decision, Purpose, Write, WriteRecord
-
-
-def delivered(state: State, delivery: Delivery, generation: int, digest: str) -> DeliveryState:
-    """Return what the record is to say of a delivery that was read with this secret."""
-    read = state.observed.readings[delivery]
-    due = not read.effect.active
-    return DeliveryState(
-        delivery, generation, read.version, digest, state.clock.now, marked=read.marked, effect_due=due
-    )
 
 
 def covers(state: State, deliveries: Iterable[Delivery]) -> bool:
@@ -59,27 +41,6 @@ def untriable(state: State, verdict: Verdict) -> bool:
 
 
 # Under an open intent.
-
-
-def unnoted(state: State) -> Record | None:
-    """Return the record with what this run's writes came to; None if it says that already.
-
-    If the run gives up, the next one does not write again where a write was acknowledged. Where it was refused, what
-    comes there later is not ours.
-    """
-    record = record_of(state)
-    noted = tuple(
-        delivered(state, item.delivery, item.generation, sent[1])
-        if (sent := state.run.sent.get(item.delivery))
-        and (item.version, item.digest) != sent
-        and (read := state.observed.readings.get(item.delivery))
-        and (read.version, read.digest) == sent
-        else in_doubt(state, item)
-        if item.delivery in state.run.denied
-        else item
-        for item in record.deliveries
-    )
-    return replace(record, deliveries=noted) if noted != record.deliveries else None
 
 
 def lost_track(state: State) -> tuple[Delivery, ...]:
