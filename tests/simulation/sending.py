@@ -109,7 +109,7 @@ def _source(universe: Universe, value: str) -> None:
 
 
 def admit(universe: Universe, delivery: Delivery) -> None:
-    """Refuse a write for certain where that is so, and remember it."""
+    """Refuse a write for certain if the target is barred, and remember it."""
     if delivery.target in universe.barred:
         universe.refused |= {delivery}
         raise TargetForbidden("this login may not write", where=str(delivery))
