@@ -64,15 +64,12 @@ def alike(state: State, old: Delivery) -> Likeness | None:
     return next((item for item in doubts if item.same), doubts[0] if doubts else None)
 
 
-def unsure(state: State, old: Delivery) -> str:
-    """Say why a delivery that the entry no longer has is not emptied; empty if it is, or is another name of one."""
+def unsure(state: State, old: Delivery) -> End | None:
+    """Return why a delivery that the entry no longer has is not emptied; None if it is, or is another name of one."""
     found = alike(state, old)
     if merged(state, old) or (found and found.same):
-        return ""
-    if found:
-        return found.why or "they were not compared"
-    end = withheld(state, old)
-    return end.why if end else ""
+        return None
+    return End(Reason.PENDING, found.why or "they were not compared") if found else withheld(state, old)
 
 
 def ours_there(state: State, delivery: Delivery) -> bool:

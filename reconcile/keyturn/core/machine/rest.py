@@ -13,7 +13,6 @@ from keyturn.core.machine.deliveries import (
     unsure,
     unwanted,
     unwritten,
-    withheld,
 )
 from keyturn.core.machine.facts import record_of, retire_at, retire_frozen, together
 from keyturn.core.machine.gone import surplus
@@ -128,10 +127,11 @@ def _wrong(state: State) -> list[tuple[str, Reason | None]]:
     live = record.live_digest
     for item in unwanted(state) if state.desired.clean_targets else ():
         unread, there = readings[item].problem if item in readings else "", arrived(state)
-        doubt, held = unsure(state, item), withheld(state, item)
+        doubt = unsure(state, item)
         kept = "could not be cleaned" if there else "is kept until every delivery holds the secret"
-        problem = unread or doubt
-        code = Reason.UNREADABLE if unread else held.code if held else Reason.PENDING if there else None
+        problem = unread or (doubt.why if doubt else "")
+        left = doubt.code if doubt else Reason.PENDING
+        code = Reason.UNREADABLE if unread else left if there else None
         wrong.append((f"{item} {'is not emptied' if doubt else kept}" + (f": {problem}" if problem else ""), code))
     for item in places(state):
         unread = readings[item].problem if item in readings else ""
