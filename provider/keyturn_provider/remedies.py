@@ -27,6 +27,7 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.PASTED: "empty the delivery, and the next `pulumi up` makes a new secret",
     Remedy.CONFIRM: "find out whose it is; if it is this key's, take_over=True takes it",
     Remedy.FREE_FIELD: "deliver to another field, or empty this one; take_over=True replaces the value",
+    Remedy.EMPTY_PLACE: "if it is this key's, take_over=True empties it; clean_targets=False leaves it as it is",
     Remedy.KEEP_FIELD: "if the records are somewhere else, correct records; adopt={{'secret': 'existing', 'a': UUID}} "
     "keeps the secret, take_over=True replaces it",
     Remedy.MAKE_KEYS: "make the API keys in the control panel, with exactly these names, then run `pulumi up` again",

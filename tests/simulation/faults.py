@@ -70,7 +70,7 @@ class Kind(StrEnum):
     FLAPS = "flaps"
     """The same, and where it is asked first the new one is accepted at once, and the old one refused."""
     MUTE = "mute"
-    """Each mint from here on takes effect, and its answer is lost."""
+    """Each mint from here on takes effect, and its answer is lost; or each write to a delivery."""
     UNDEAD = "undead"
     """The API answers 200 to a regenerate, and the old secret lives on."""
     FEIGNS = "feigns"
@@ -119,7 +119,7 @@ _BY_CLASS: dict[Class, tuple[Kind, ...]] = {
     ),
     Class.DELIVER: (
         Kind.CUT, Kind.CUT_AFTER, Kind.CUT_LATE, Kind.LOST, Kind.LATE, Kind.NEVER,
-        Kind.NO, Kind.DOWN, Kind.SLOW, Kind.STALL, Kind.STOP,
+        Kind.NO, Kind.DOWN, Kind.SLOW, Kind.STALL, Kind.MUTE, Kind.STOP,
     ),
     Class.WRITE: (
         Kind.CUT, Kind.CUT_AFTER, Kind.CUT_LATE, Kind.LOST, Kind.LATE, Kind.NEVER,
@@ -127,7 +127,7 @@ _BY_CLASS: dict[Class, tuple[Kind, ...]] = {
     ),
 }  # fmt: skip
 FINE = frozenset({
-    Kind.SLOW, Kind.STALL, Kind.NO, Kind.LIMIT, Kind.LIMITS, Kind.ONCE, Kind.SPREADS, Kind.FLAPS, Kind.MUTE,
+    Kind.SLOW, Kind.STALL, Kind.NO, Kind.LIMIT, Kind.LIMITS, Kind.ONCE, Kind.SPREADS, Kind.FLAPS,
     Kind.UNDEAD, Kind.FEIGNS, Kind.FORWARD, Kind.BACK, Kind.STOP,
 })  # fmt: skip
 """Left out where faults come in pairs, or beside many others."""

@@ -31,8 +31,9 @@ from tests.simulation import rules
 from tests.simulation.faults import Class, Fault
 from tests.simulation.marking import Rollout
 from tests.simulation.scenarios import TIMING
+from tests.simulation.showing import MODEL
 from tests.simulation.universe import MARK, START, Drop, Key, Mutation, Renew, Universe
-from tests.simulation.world import MODEL, SimWorld
+from tests.simulation.world import SimWorld
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)

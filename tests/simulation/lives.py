@@ -16,10 +16,11 @@ from keyturn.engine.executor import apply_key
 from keyturn.engine.planning import plan_key
 from tests.simulation import rules, telling
 from tests.simulation.faults import STOPS, Class, Fault, Killed, faults_at
+from tests.simulation.naming import also, places, real
 from tests.simulation.people import of_others
 from tests.simulation.scenarios import OVERLAP, PLACES, TIMING, empty, entry
 from tests.simulation.sequences import SET
-from tests.simulation.universe import MARK, Rename, Renew, Universe, also, places, real
+from tests.simulation.universe import MARK, Rename, Renew, Universe
 from tests.simulation.world import SimWorld
 
 DAY = 86400.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from keyturn.core import transition
-from keyturn.core.machine import deliveries, marked, rotate, spread
+from keyturn.core.machine import deliveries, in_effect, marked, rotate, spread
 from keyturn.core.model import Delivery
 from keyturn.core.state import Reading, State
 from keyturn.core.world import Held
@@ -18,7 +18,7 @@ from tests.simulation.world import SimWorld
 
 def effect_not_awaited() -> tuple[Swap, ...]:
     """What was delivered counts as used."""
-    return everywhere(marked, "not_in_effect", lambda state: None)
+    return everywhere(in_effect, "not_in_effect", lambda state: None)
 
 
 def marker_not_compared() -> tuple[Swap, ...]:
@@ -99,12 +99,27 @@ def last_holder_minted() -> tuple[Swap, ...]:
 
 def dropped_effect_not_awaited() -> tuple[Swap, ...]:
     """Of a place that the entry no longer has, nobody asks what its consumers use."""
-    return ((marked, "anywhere", deliveries.places),)
+    return ((in_effect, "anywhere", deliveries.places),)
 
 
 def refused_standby_minted() -> tuple[Swap, ...]:
     """A standby's secret that a place holds is taken for dead because the API refuses it."""
     return ((rotate, "standby_held", lambda state: False),)
+
+
+def unanswered_writes_uncounted() -> tuple[Swap, ...]:
+    """What sets a rollout off is sent again and again until it is answered."""
+    return everywhere(spread, "exhausted", lambda state, place: False)
+
+
+def refusal_is_no_end() -> tuple[Swap, ...]:
+    """A place that takes no secret for certain is tried again in the next run, with another mint."""
+    return everywhere(deliveries, "barred", lambda state: ())
+
+
+def record_alone_empties() -> tuple[Swap, ...]:
+    """What a record says of a place that nobody can read is enough to empty it."""
+    return everywhere(deliveries, "withheld", lambda state, place: None)
 
 
 ALTERNATING, IN_PLACE = "alternating", "in-place"
@@ -143,6 +158,11 @@ MARKING: Mapping[str, Mutant] = {
             (("retire-rolled-back", ALTERNATING),),
             places=("ps",),
         ),
+        Mutant(
+            "unanswered writes are not counted", unanswered_writes_uncounted, (("rotate", ALTERNATING),), places=("d",)
+        ),
+        Mutant("a refusal for certain is no end", refusal_is_no_end, (("barred", IN_PLACE),), places=("s", "d")),
+        Mutant("a record alone empties a place", record_alone_empties, (("forged-place", IN_PLACE),)),
         Mutant("the last holder is minted", last_holder_minted, (("repair", ALTERNATING),), places=("ps",)),
     )
 }

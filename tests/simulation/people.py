@@ -180,12 +180,18 @@ def close(world: Universe, place: Delivery) -> None:
 
 def closed_now(world: Universe) -> str:
     """A target cannot be written."""
-    return ", ".join(sorted(world.readonly))
+    return ", ".join(sorted(world.readonly | world.barred))
+
+
+def bar(world: Universe, place: Delivery) -> None:
+    """Writing to a target is forbidden, and nothing shows it before a write."""
+    world.barred = frozenset({place.target})
 
 
 def reopen(world: Universe) -> None:
     """Writing is allowed everywhere."""
-    world.readonly = frozenset()
+    world.readonly = world.barred = frozenset()
+    world.refused = frozenset()
 
 
 def deafen(world: Universe) -> None:

@@ -154,6 +154,8 @@ def run(
         pass
     except Exception as error:  # noqa: BLE001 - whatever is raised is a violation
         universe.blame(f"raised {type(error).__name__}: {error}")
+    if world.fired:  # it may not have come to write down what refused it
+        universe.refused = frozenset()
     rules.leak(universe, report, told)
     _blame_success(world, report)
     if twin and len(universe.mints) - minted != usual:

@@ -15,7 +15,8 @@ from keyturn.engine.executor import apply_key
 from keyturn.engine.planning import plan_key
 from tests.simulation import showing
 from tests.simulation.marking import MARKED, Rollout
-from tests.simulation.universe import MARK, Drop, Fill, Mutation, Put, Rename, Renew, Universe, places
+from tests.simulation.naming import places
+from tests.simulation.universe import MARK, Drop, Fill, Mutation, Put, Rename, Renew, Universe
 from tests.simulation.world import SimWorld
 
 OURS = ("tests", "main")

@@ -7,18 +7,19 @@ from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 
-from keyturn.core.machine.marked import LINGERS
+from keyturn.core.machine.in_effect import LINGERS
 from keyturn.core.model import Adopt, AdoptSecret, Delivery, DesiredKey, Rotation, SlotName, Smoke, Strategy, Timing
-from keyturn.core.record import Claim, Intent, Op, Retire, Slot
 from keyturn.core.results import Options
 from keyturn.engine.executor import apply_key
+from tests.simulation.forged import due_retire, open_create, place_of_others
 from tests.simulation.marking import DELAYED, MARKED, ROLLOUT, Rollouts
 from tests.simulation.people import bury, freeze, make_keys, thaw
 from tests.simulation.play import Act, Scenario
 from tests.simulation.rules import LONG, Stops, watch
 from tests.simulation.sequences import sequences
+from tests.simulation.showing import MODEL
 from tests.simulation.universe import MARK, PASSWORD, START, Key, Renew, Universe
-from tests.simulation.world import MODEL, SimWorld
+from tests.simulation.world import SimWorld
 
 TIMING = Timing(delivery=20, settle=30, lease=90, propagation=20, request=10)
 OVERLAP = timedelta(hours=1)
@@ -31,7 +32,6 @@ NOTHING = Options()
 ROTATE = Options(rotate=True)
 DELETE = Options(allow_delete=True)
 FORGET = Options(forget=True)
-NONCE = "0badcafe"
 FINDS = frozenset({"adopt-in-use", "forget>adopt", "forget>back", "rotate>forget"})
 """Operations that find a secret in every delivery."""
 TRIES = frozenset({"adopt-existing", "heal", "moved>closed", "parked"})
@@ -225,7 +225,13 @@ def _of(strategy: Strategy, label: str) -> list[Scenario]:
             (Act(replace(one, name="other"), by_hand=_name_taken, ends="namesake"),),
             stops=Stops.MUST,
         ),
-        act("forged-create", _cached(lambda: forged_create(one)), Act(one, by_hand=_unsteady)),
+        act(
+            "forged-place",
+            _cached(lambda: place_of_others(settled(one, steady=True))),
+            Act(one, ROTATE, ends="place-unproven"),
+            Act(replace(one, clean_targets=False)),
+        ),
+        act("forged-create", _cached(lambda: open_create(settled(one))), Act(one, by_hand=_unsteady)),
         stop("another-owner", _cached(lambda: _of_another(one))),
     ]
     if DELAYED in targets:
@@ -233,7 +239,7 @@ def _of(strategy: Strategy, label: str) -> list[Scenario]:
             act("rollout-failed", rest, Act(one, ROTATE, by_hand=_broken, ends="effect-failed"), *_repaired(one))
         )
     if alternating:
-        made.append(stop("forged-retire", _cached(lambda: forged_retire(one))))
+        made.append(stop("forged-retire", _cached(lambda: due_retire(settled(one)))))
         made.append(act("retire", _cached(lambda: _overlapped(one)), Act(one)))
         gone = DesiredKey(one.id, one.owner, absent=True, retain=True, timing=TIMING)
         early = Act(gone, FORGET, ends="old-secret-left", by_hand=freeze)
@@ -354,29 +360,6 @@ def _put_back(world: Universe, desired: DesiredKey) -> None:
     world.by_hand(place, next(value for (kept, _), value in world.kept.items() if kept == place))
     if not world.accepted(world.fields[place]):
         world.steady = frozenset()
-
-
-def forged_create(desired: DesiredKey) -> Universe:
-    """A world whose record has an open create, with the nonce in the name of another team's older API key."""
-    world = settled(desired)
-    team = Key("team", f"team-kt{NONCE}", START, f"{MARK}team")
-    world.keys["team"], world.foreign_keys = team, world.foreign_keys | {"team"}
-    record, version = world.records["main"]
-    since = START + timedelta(seconds=world.now)
-    forged = Intent(Op.CREATE, record.live, NONCE, "run-x", since, START)
-    world.records["main"] = (replace(record, intent=forged), version)
-    return world
-
-
-def forged_retire(desired: DesiredKey) -> Universe:
-    """A world whose record and claims say that another team's API key is the slot to be retired."""
-    world = settled(desired)
-    record, version = world.records["main"]
-    other = (record.live or SlotName.A).other
-    slots = {**record.slots, other: Slot("other", "other")}
-    world.records["main"] = (replace(record, slots=slots, retire=Retire(other, START)), version)
-    world.claims["other"] = (Claim("other", "tests", "main"), 1)
-    return world
 
 
 def _unsteady(world: Universe) -> None:

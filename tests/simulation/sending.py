@@ -5,12 +5,16 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 
+from keyturn.core.errors import Ambiguous, KeyturnError, NotAccepted, TargetForbidden, TargetUnavailable
 from keyturn.core.model import Delivery
 from keyturn.core.record import Intent, Op, Record
-from tests.simulation.marking import MARKED
-from tests.simulation.universe import Universe, real
+from tests.simulation.faults import Class
+from tests.simulation.marking import DELAYED, MARKED
+from tests.simulation.naming import real
+from tests.simulation.universe import Universe
 
 MAX_MINTS = 3
+MAX_ROLLOUTS = 2
 MAX_SKEW = 60.0
 """Seconds by which a wall clock may be off that mints or retires."""
 
@@ -19,6 +23,13 @@ MAX_SKEW = 60.0
 def chance(number: int, size: int) -> str:
     """Return hex digits that look random, and are the same in every replay."""
     return hashlib.shake_256(str(number).encode()).hexdigest(size)
+
+
+def error(where: str, *, ambiguous: bool) -> KeyturnError:
+    """Return what is raised where the API or a target has no answer, or a definite no."""
+    if where == "api":
+        return Ambiguous("no answer", status=500) if ambiguous else NotAccepted("refused", status=422)
+    return TargetUnavailable("no answer", where=where, ambiguous=ambiguous)
 
 
 def _record(universe: Universe) -> Record | None:
@@ -43,8 +54,16 @@ def alone(universe: Universe, run: str, where: str) -> None:
         universe.blame(f"I6: {run} changed the {where} while another run held the key")
 
 
-def mint(universe: Universe, unanswered: int, skew: float) -> None:
-    """Check a mint: the intent is written, the clock right, the key not parked, not too many were without an answer.
+def unheard(universe: Universe, kind: Class, where: str, unanswered: int) -> None:
+    """Check that a run does not send again and again what has no answer, and sets something off."""
+    if kind is Class.MINT and unanswered >= MAX_MINTS:
+        universe.blame("a fourth mint after three without an answer in one run")
+    if kind is Class.DELIVER and where == DELAYED and unanswered >= MAX_ROLLOUTS:
+        universe.blame("a third write that starts a rollout, after two without an answer in one run")
+
+
+def mint(universe: Universe, skew: float) -> None:
+    """Check a mint: the intent is written, the clock right, the key not parked.
 
     A retire is no mint of a parked key: it throws its secret away.
     """
@@ -57,8 +76,6 @@ def mint(universe: Universe, unanswered: int, skew: float) -> None:
         return
     if abs(skew) > MAX_SKEW:
         universe.blame(f"a {intent.op} by a clock that is {skew:+.0f} s off")
-    if unanswered >= MAX_MINTS:
-        universe.blame("a fourth mint after three without an answer in one run")
     if record.parked and intent.op is not Op.RETIRE:
         universe.blame("a mint of a parked key")
     # Only where there is something already can be tried whether it can be written over.
@@ -66,6 +83,9 @@ def mint(universe: Universe, unanswered: int, skew: float) -> None:
     closed = sorted(str(place) for place in filled if place.target in universe.readonly)
     if intent.op is Op.ROTATE and closed:
         universe.blame(f"a mint although {closed[0]} cannot be written")
+    barred = sorted(map(str, universe.refused & universe.wanted))
+    if barred and all(place.target in MARKED for place in universe.wanted):
+        universe.blame(f"a mint although {barred[0]} refused the secret before for certain")
 
 
 def removal(universe: Universe, delivery: Delivery) -> None:
@@ -86,6 +106,13 @@ def _source(universe: Universe, value: str) -> None:
         return
     if all(universe.fields.get(place) != value for place in readable):
         universe.blame("I3: a place that cannot be read got a secret before a readable one could give it back")
+
+
+def admit(universe: Universe, delivery: Delivery) -> None:
+    """Refuse a write for certain if the target is barred, and remember it."""
+    if delivery.target in universe.barred:
+        universe.refused |= {delivery}
+        raise TargetForbidden("this login may not write", where=str(delivery))
 
 
 def fill(universe: Universe, delivery: Delivery, value: str) -> None:

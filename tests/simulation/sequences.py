@@ -9,7 +9,9 @@ from keyturn.core.model import Adopt, AdoptSecret, Delivery, DesiredKey, Pool, S
 from keyturn.core.results import Options
 from tests.simulation.faults import Token
 from tests.simulation.marking import MARKED
+from tests.simulation.naming import ALSO, also
 from tests.simulation.people import (
+    bar,
     calm,
     clear,
     close,
@@ -41,7 +43,7 @@ from tests.simulation.people import (
 )
 from tests.simulation.play import Act, Scenario
 from tests.simulation.rules import SPARE, Stops
-from tests.simulation.universe import ALSO, Universe, also
+from tests.simulation.universe import Universe
 
 NOTHING = Options()
 ROTATE = Options(rotate=True)
@@ -83,8 +85,8 @@ class Rows:
         self.names = [f"-{slot}" for slot in SlotName] if one.rotation.strategy is Strategy.ALTERNATING else [""]
         self.made: list[Scenario] = []
         self.alternating = one.rotation.strategy is Strategy.ALTERNATING
-        blind = all(item.target in MARKED for item in one.deliveries)
-        self.minting = 3 * HOUR if blind else 1.0
+        self.blind = all(item.target in MARKED for item in one.deliveries)
+        self.minting = 3 * HOUR if self.blind else 1.0
         """Seconds until a secret can be brought elsewhere: what nobody can read needs a mint, after an overlap."""
 
     def add(self, name: str, start: Start, *acts: Act, last: Options = DELETE) -> None:
@@ -203,6 +205,14 @@ class Rows:
         if one.deliveries[0].target != "plain":
             closed = Act(one, ROTATE, by_hand=lambda world: close(world, one.deliveries[0]), ends="preflight-failed")
             add("closed", rest, closed, Act(one, ROTATE, by_hand=reopen))
+        if self.blind:
+            # With two slots the second place would show a gap that decision 24 names.
+            both = {"s": "d", "d": "s"} if not self.alternating else {}
+            beside = [replace(item, target=both[item.target]) for item in one.deliveries if item.target in both]
+            two = replace(one, deliveries=(*beside, *one.deliveries))
+            barred = Act(two, ROTATE, by_hand=lambda world: bar(world, one.deliveries[-1]), once=True)
+            parked = Act(two, after=HOUR, ends="parked", excused=closed_now, quiet=True)
+            add("barred", self.at_rest(two), barred, parked, Act(two, UNPARK, by_hand=reopen, again=True))
         if self.alternating:
             fewer = Act(one, ROTATE, by_hand=lambda world: more_models(world, live=True), ends="models-differ")
             add(

@@ -1,13 +1,26 @@
-"""What write-only places show: a marker, and how far their last write is on its way to the consumers."""
+"""What the API says of a secret; what write-only places show, and how far their last write is on its way."""
 
 from __future__ import annotations
 
 from keyturn.core.effect import Effect, EffectState
-from keyturn.core.model import Delivery
+from keyturn.core.model import Delivery, WireAnswer, WireKind
 from keyturn.core.secret import Secret
 from keyturn.core.world import Held
 from tests.simulation.marking import DELAYED, MARKED
-from tests.simulation.universe import Universe, real
+from tests.simulation.naming import real
+from tests.simulation.universe import Universe
+
+MODEL = "llama3.3-70b-instruct"
+NO = WireAnswer(WireKind.UNAUTHORIZED, detail="401")
+_OK = WireAnswer(WireKind.OK, (MODEL,))
+_MORE = WireAnswer(WireKind.OK, (MODEL, "a-second-model"))
+
+
+def answer(universe: Universe, secret: str) -> WireAnswer:
+    """Return what the inference API says of a secret."""
+    if not universe.asked(secret):
+        return NO
+    return _MORE if universe.uses_more(secret) else _OK
 
 
 def marker(universe: Universe, delivery: Delivery) -> str:

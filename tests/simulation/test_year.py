@@ -21,8 +21,9 @@ from keyturn.engine.run_lock import Runs
 from keyturn.engine.runner import Runner
 from keyturn.engine.threads import L, R, Say, T
 from tests.simulation.scenarios import TIMING
+from tests.simulation.showing import MODEL
 from tests.simulation.universe import START, Universe
-from tests.simulation.world import MODEL, SimWorld
+from tests.simulation.world import SimWorld
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)

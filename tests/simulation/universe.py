@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from math import inf
@@ -10,31 +10,13 @@ from math import inf
 from keyturn.core.model import Delivery
 from keyturn.core.record import Claim, Record
 from tests.simulation.marking import DELAYED, MARKED, ROLLOUT, Rollout, Rollouts
+from tests.simulation.naming import real
 
 START = datetime(2025, 3, 1, tzinfo=UTC)
 MARK = "sk-do-simulated-"
 """Every secret of the simulation starts so, or holds this (`odd`); wherever this is seen, a secret leaked."""
 PASSWORD = f"pg-{MARK}password"
 """A value of another system, which keyturn did not write."""
-
-
-ALSO = "also-"
-"""How the second name of each target begins."""
-
-
-def also(delivery: Delivery) -> Delivery:
-    """Return the same place by the second name of its target."""
-    return replace(delivery, target=f"{ALSO}{delivery.target}")
-
-
-def real(delivery: Delivery) -> Delivery:
-    """Return the place that a delivery is, by whichever name."""
-    return replace(delivery, target=delivery.target.removeprefix(ALSO))
-
-
-def places(deliveries: Iterable[Delivery]) -> frozenset[Delivery]:
-    """Return the places that deliveries are."""
-    return frozenset(map(real, deliveries))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +174,13 @@ class Universe:
     two_types: bool = False
     """The two names of a place are of two types of target, so that nobody looks whether they are one."""
     noted: int = 0
-    """The version of the record at a moment that a later act comes back to."""
+    """The version of the record to which a later act comes back."""
+    forged: bool = False
+    """Records have no signature, and someone forged one."""
+    barred: frozenset[str] = frozenset()
+    """Targets that refuse each write, which preflight does not show."""
+    refused: frozenset[Delivery] = frozenset()
+    """Places that did so, of a target that still does."""
     rollouts: Rollouts = Rollouts()
     wrong: tuple[str, ...] = ()
     watch: Callable[[Universe, Mutation | Rollout], None] | None = None
@@ -207,7 +195,7 @@ class Universe:
             self.by_others, self.dropped, self.known,
             self.held_dead, self.readonly, self.deaf, self.odd, self.others,
             dict(self.spares), dict(self.away), self.frozen, self.two_types,
-            self.noted, self.rollouts, self.wrong, self.watch,
+            self.noted, self.forged, self.barred, self.refused, self.rollouts, self.wrong, self.watch,
         )  # fmt: skip
 
     def print(self) -> str:
@@ -222,7 +210,7 @@ class Universe:
             self.foreign_fields, self.steady, self.mints, self.given, self.left, self.overlap, self.wanted,
             self.leaked, self.told, self.by_others, self.dropped, self.known, self.held_dead, self.readonly, self.deaf,
             self.odd, self.others, self.spares, self.away, self.frozen, self.two_types, self.noted,
-            self.rollouts, self.wrong,
+            self.forged, self.barred, self.refused, self.rollouts, self.wrong,
         )  # fmt: skip
         return repr([sorted(map(repr, part)) if isinstance(part, frozenset) else part for part in parts])
 

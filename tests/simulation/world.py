@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -9,14 +10,11 @@ from datetime import datetime, timedelta
 
 from keyturn.core.effect import Effect
 from keyturn.core.errors import (
-    Ambiguous,
     Conflict,
     CreateRetired,
     KeyturnError,
-    NotAccepted,
     NotFound,
     RateLimited,
-    TargetUnavailable,
 )
 from keyturn.core.model import Api, ApiKey, Delivery, Timing, WireAnswer, WireKind
 from keyturn.core.record import Claim, Record
@@ -26,8 +24,8 @@ from tests.simulation import sending, showing
 from tests.simulation.faults import LATE_KINDS, OWN, Class, Fault, Killed, Kind, Token
 from tests.simulation.limit import Limit
 from tests.simulation.marking import MARKED
+from tests.simulation.naming import ALSO, real
 from tests.simulation.universe import (
-    ALSO,
     START,
     Drop,
     Fill,
@@ -37,19 +35,14 @@ from tests.simulation.universe import (
     Rename,
     Renew,
     Universe,
-    real,
 )
 
-MODEL = "llama3.3-70b-instruct"
 ONE_LOOK = 2
 """The questions of one look at a secret: the models, and a completion."""
 SETTLED = 0.001
 """What is late lands this many seconds before the settle time is over, at the latest."""
-_OK = WireAnswer(WireKind.OK, (MODEL,))
-_MORE = WireAnswer(WireKind.OK, (MODEL, "a-second-model"))
 SET = 2 * 3600.0
 """By how many seconds a wall clock that is set wrong is off."""
-_NO = WireAnswer(WireKind.UNAUTHORIZED, detail="401")
 _NONE = WireAnswer(WireKind.UNREACHABLE, detail="no answer")
 
 
@@ -89,13 +82,15 @@ class SimWorld:
         """Within how many seconds what is late lands."""
         self.refusing = False
         self.down: set[str] = set()
-        self.mute = self.stopping = self.dozing = False
+        self.stopping = self.dozing = False
+        self.mute: set[Class] = set()
+        """What has no answer any more in this run, though it takes effect."""
         self.blocked: bool | None = None
         """Whether the account is blocked for lack of balance; None: the token may not know."""
         self.undead = False
         """An old secret that the API was told to kill lives on."""
-        self.unanswered = 0
-        """Mints that this run sent, and got no answer to."""
+        self.unheard: Counter[tuple[Class, str]] = Counter()
+        """What this run sent and got no answer to, by kind and where."""
         self.known_skew = skew
         """By how much the wall clock was off when the API last answered a list."""
         self.first_skew = skew
@@ -147,18 +142,13 @@ class SimWorld:
             self.skew += SET if fault.kind is Kind.FORWARD else -SET
         return fault
 
-    def _error(self, where: str, *, ambiguous: bool) -> KeyturnError:
-        if where == "api":
-            return Ambiguous("no answer", status=500) if ambiguous else NotAccepted("refused", status=422)
-        return TargetUnavailable("no answer", where=where, ambiguous=ambiguous)
-
     def _reading(self, kind: Class, where: str) -> None:
         fault = self._point(kind, where)
         while self.limit.refuses(kind, fault):  # the client waits itself
             self.universe.advance(self.throttled())
             fault = None
         if where in self.down or (fault and fault.kind is Kind.NO):
-            raise self._error(where, ambiguous=where == "api")
+            raise sending.error(where, ambiguous=where == "api")
 
     def _change(self, kind: Class, name: str, make: Callable[[float], Mutation], guard: Guard) -> None:
         """Pass one mutating effect through whatever strikes it; a target goes by one of its names."""
@@ -168,20 +158,20 @@ class SimWorld:
         guard()
         if self.limit.refuses(kind, fault):
             raise RateLimited("throttled", status=429)
+        sending.unheard(self.universe, kind, where, self.unheard[kind, where])
         if kind is Class.MINT:
-            sending.mint(self.universe, self.unanswered, self.first_skew)
-            self.unanswered += 1
+            sending.mint(self.universe, self.first_skew)
         strikes = fault.kind if fault else None
         if where in self.down or (kind is Class.DELIVER and self.universe.readonly & {where, name}):
-            raise self._error(where, ambiguous=False)
+            raise sending.error(where, ambiguous=False)
         if strikes is Kind.NO:
-            raise Conflict("someone else wrote") if kind is Class.WRITE else self._error(where, ambiguous=False)
+            raise Conflict("someone else wrote") if kind is Class.WRITE else sending.error(where, ambiguous=False)
         if strikes is Kind.NEVER:
-            raise self._error(where, ambiguous=True)
-        mutation = self._changed(make, strikes)
+            raise self._silent(kind, where)
+        mutation = self._changed(make, strikes, kind)
         if fault and strikes in LATE_KINDS:
             self.universe.post(mutation, fault.after, self.within)
-            raise Killed if strikes is Kind.CUT_LATE else self._error(where, ambiguous=True)
+            raise Killed if strikes is Kind.CUT_LATE else self._silent(kind, where)
         if self.run and kind in {Class.MINT, Class.CHANGE}:
             sending.alone(self.universe, self.run, where)
         landed = self.universe.land(mutation)
@@ -189,16 +179,20 @@ class SimWorld:
             raise Killed
         if strikes is Kind.SLOW:
             self.universe.advance(self.timing.request)
-        if strikes is Kind.LOST or (self.mute and kind is Class.MINT):
-            raise self._error(where, ambiguous=True)
-        self.unanswered -= kind is Class.MINT
+        if strikes is Kind.LOST or kind in self.mute:
+            raise self._silent(kind, where)
         if not landed:
             raise NotFound("not found", status=404) if where == "api" else Conflict("another version")
 
-    def _changed(self, make: Callable[[float], Mutation], strikes: Kind | None) -> Mutation:
+    def _silent(self, kind: Class, where: str) -> KeyturnError:
+        """Return that a request had no answer."""
+        self.unheard[kind, where] += 1
+        return sending.error(where, ambiguous=True)
+
+    def _changed(self, make: Callable[[float], Mutation], strikes: Kind | None, kind: Class) -> Mutation:
         """Make the mutation, as a fault changes it."""
         mutation = make(self.timing.propagation / 2 if strikes in {Kind.SPREADS, Kind.FLAPS} else 0.0)
-        self.mute = self.mute or strikes is Kind.MUTE
+        self.mute |= {kind} if strikes is Kind.MUTE else set()
         if isinstance(mutation, Renew) and strikes in {Kind.FLAPS, Kind.FEIGNS}:
             mutation = replace(mutation, refusals=1)
         if strikes is Kind.FLAPS and isinstance(mutation, Renew | MakeKey):
@@ -211,6 +205,10 @@ class SimWorld:
     def key_prefixes(self) -> tuple[str, ...]:
         """No others."""
         return ()
+
+    def signed(self) -> bool:
+        """As the records are."""
+        return not self.universe.forged
 
     # The control API.
     def list_keys(self, *, fresh: bool = False) -> tuple[ApiKey, ...]:
@@ -279,10 +277,8 @@ class SimWorld:
         if fault and fault.kind is Kind.REFUSED:
             self.refusing = self.universe.held_dead = True
         if self.refusing or (fault and fault.kind is Kind.ONCE):
-            return _NO
-        if not self.universe.asked(secret.reveal()):
-            return _NO
-        return _MORE if self.universe.uses_more(secret.reveal()) else _OK
+            return showing.NO
+        return showing.answer(self.universe, secret.reveal())
 
     def models(self, secret: Secret) -> WireAnswer:
         """GET /v1/models."""
@@ -331,6 +327,7 @@ class SimWorld:
                 raise Conflict("our field changed", where=str(delivery))
             if found and found not in self.universe.mints and found not in self.universe.given:
                 self.universe.blame(f"I9: {delivery} held a value of someone else, and was overwritten")
+            sending.admit(self.universe, delivery)
             sending.fill(self.universe, delivery, value)
             return Fill(delivery, value, self.universe.version(delivery) if self.fenced(delivery) else None)
 
@@ -342,7 +339,7 @@ class SimWorld:
         if not self.fenced(delivery) or delivery not in universe.fields:
             self._reading(Class.READ, delivery.target)
             if delivery.target in MARKED & universe.readonly:
-                raise self._error(delivery.target, ambiguous=False)
+                raise sending.error(delivery.target, ambiguous=False)
             return
 
         def again(_: float) -> Fill:

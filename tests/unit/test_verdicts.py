@@ -29,8 +29,9 @@ from keyturn.engine.executor import apply_key
 from keyturn.engine.planning import plan_key
 from keyturn.report.remedies import of_verdict, remedies
 from tests.simulation.scenarios import NOTHING, PLACES, ROTATE, TIMING, VERIFY, entry, held, settled
+from tests.simulation.showing import MODEL
 from tests.simulation.universe import Universe
-from tests.simulation.world import MODEL, SimWorld
+from tests.simulation.world import SimWorld
 
 HARMLESS = sorted(set(Verdict) - GOOD - {Verdict.REFUSED})
 """Verdicts that say that something is wrong, but nothing of the secret."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from keyturn.core.machine.marked import LINGERS
+from keyturn.core.machine.in_effect import LINGERS
 from keyturn.core.model import Delivery, DesiredKey, SlotName, Strategy
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.record import Record, dump, parse_record
@@ -52,9 +52,7 @@ def why(universe: Universe, desired: DesiredKey, options: Options) -> str:
 def test_a_plan_says_what_a_delivery_sets_off() -> None:
     """And what it means for the old secret, if that one can live on."""
     alternating, in_place = key(Strategy.ALTERNATING, "d"), key(Strategy.IN_PLACE, "d")
-    assert "starts a rollout; the old secret lives until that has worked" in why(
-        settled(alternating), alternating, ROTATE
-    )
+    assert "starts a rollout; the old secret lives until it is active" in why(settled(alternating), alternating, ROTATE)
     said = why(settled(in_place), in_place, ROTATE)
     assert "starts a rollout" in said
     assert "the old secret lives" not in said

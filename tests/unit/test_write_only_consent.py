@@ -152,6 +152,38 @@ def test_a_policy_limits_which_places_are_emptied_by_the_record_alone(strategy: 
     assert THEIRS not in universe.fields
 
 
+@BOTH
+def test_a_record_without_a_signature_does_not_empty_a_place_alone(strategy: Strategy) -> None:
+    """It stays, the key goes on, and each run says so; an operator or a signature decides."""
+    one = replace(entry(strategy), deliveries=(OURS, THEIRS))
+    universe, less = settled(one), replace(one, deliveries=(OURS,))
+    universe.forged = True
+    for options in (Options(), ROTATE):
+        report = go(universe, less, options)
+        assert (report.exit_code, report.now.code) == (1, Reason.PLACE_UNPROVEN)
+        assert f"{THEIRS} is not emptied: it cannot be read, and only the record says" in report.now.why
+    assert of(universe).generation == 2
+    assert THEIRS in universe.fields
+    absent = replace(less, absent=True)
+    assert go(universe.copy(), absent, Options(allow_delete=True)).end.code is Reason.PLACE_UNPROVEN
+    signed = universe.copy()
+    signed.forged = False
+    for world, options in ((universe, Options(take_over=True)), (signed, Options())):
+        assert go(world, less, options).exit_code == 0
+        assert THEIRS not in world.fields
+
+
+@BOTH
+def test_a_place_that_cannot_be_read_is_forgotten_if_the_entry_says_so(strategy: Strategy) -> None:
+    """Nobody has to prove whose its value is: it stays."""
+    one = replace(entry(strategy), deliveries=(OURS, THEIRS))
+    universe = settled(one)
+    universe.forged = True
+    assert go(universe, replace(one, deliveries=(OURS,), clean_targets=False)).exit_code == 0
+    assert of(universe).delivery(THEIRS) is None
+    assert THEIRS in universe.fields
+
+
 def test_a_standby_that_may_be_in_use_is_not_minted_because_the_api_refuses_everything() -> None:
     """A readable place was put back to the standby's secret; the live one is where nobody can read it."""
     one = key(Strategy.ALTERNATING, "ps")

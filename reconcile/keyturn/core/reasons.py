@@ -72,6 +72,7 @@ class Remedy(StrEnum):
     CONFIRM = "confirm"
     FREE_FIELD = "free-field"
     KEEP_FIELD = "keep-field"
+    EMPTY_PLACE = "empty-place"
     MAKE_KEYS = "make-keys"
     ALLOW_DELETE = "allow-delete"
     ALLOW_ROTATIONS = "allow-rotations"
@@ -169,6 +170,9 @@ class Reason(StrEnum):
         Remedy.FIX_ENTRY,
         "The API keys to adopt do not fit the slots.",
     )
+    PLACE_UNPROVEN = (
+        "place-unproven", Condition.ACTION_NEEDED, Remedy.EMPTY_PLACE, "Only the record says whose a value is."
+    )  # fmt: skip
 
     # A brake, an owner or a team.
     NAMESAKE = "namesake", Condition.HELD, Remedy.ADOPT, "An API key of the wanted name exists and is not this key's."

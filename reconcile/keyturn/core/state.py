@@ -94,6 +94,8 @@ class Observed:
     """Digests whose verdict a plan assumed: the secret was not sent anywhere."""
     in_hand: frozenset[str] = frozenset()
     """Digests of the secrets that this run can deliver."""
+    signed: bool = False
+    """The record can only be keyturn's own: its signature was checked."""
     source: Source | None = None
     """The record of the id from which this key's record moves; None: not read yet."""
     given: str | None = None
@@ -114,12 +116,16 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An effect failed; `definite`: nothing happened and nothing will. `retired`: the API creates no keys any more."""
+    """An effect failed; `definite`: nothing happened and nothing will. `retired`: the API creates no keys any more.
+
+    `refused`: a target does not take this, so the same is answered until an operator has done something.
+    """
 
     why: str
     exit_code: int = 1
     definite: bool = True
     retired: bool = False
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +207,8 @@ class Run:
     """Digests that were looked for in earlier versions of deliveries."""
     gave_up: bool = False
     """This run's time for catching up deliveries is over; the rest stays pending."""
-    unwritten: Mapping[Delivery, str] = field(default_factory=dict)
-    """Why the last write to a delivery failed; the last write to any other one succeeded."""
+    unwritten: Mapping[Delivery, Failed] = field(default_factory=dict)
+    """How the last write to a delivery failed; the last write to any other one succeeded."""
     unsure: Mapping[Delivery, int] = field(default_factory=dict)
     """How many writes to a delivery had no clear answer."""
     denied: frozenset[Delivery] = frozenset()
@@ -242,16 +248,16 @@ class State:
         return f"{self.desired.name}-{slot}" if self.alternating else self.desired.name
 
 
-def tried(
-    state: State, writes: Collection[Delivery], problems: Collection[Delivery], unsure: Collection[Delivery]
-) -> Run:
+def tried(state: State, writes: Collection[Delivery], problems: Mapping[Delivery, Failed]) -> Run:
     """Return the run after these writes: which failed for certain, and which may have taken effect all the same."""
     run, readings = state.run, state.observed.readings
+    unwritten = {**{item: why for item, why in run.unwritten.items() if item not in writes}, **problems}
     agreed = {item.delivery: item.over for item in state.record.deliveries} if state.record else {}
     free = {
         item
         for item in problems
         if (read := readings.get(item)) and read.marked and read.digest in {None, agreed.get(item)}
     }
+    unsure = (item for item, failure in problems.items() if not failure.definite)
     unclear = {**run.unsure, **{item: run.unsure.get(item, 0) + 1 for item in unsure}}
-    return replace(run, unsure=unclear, denied=(run.denied - {*writes} | free) - unclear.keys())
+    return replace(run, unwritten=unwritten, unsure=unclear, denied=(run.denied - {*writes} | free) - unclear.keys())

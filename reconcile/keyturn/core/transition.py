@@ -103,9 +103,7 @@ class Made:
 class Delivered:
     """Deliveries were tried: what went wrong; and, in a plan only, what they hold now. Apply reads them back."""
 
-    problems: Mapping[Delivery, str] = field(default_factory=dict)
-    unsure: frozenset[Delivery] = frozenset()
-    """Where a write was sent and its fate is unknown: it may still land."""
+    problems: Mapping[Delivery, Failed] = field(default_factory=dict)
     written: Mapping[Delivery, str] = field(default_factory=dict)
     """The new version, or marker, of each acknowledged write."""
     assumed: Mapping[Delivery, Reading] | None = None
@@ -258,7 +256,7 @@ def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
     handed_on = before.handed_on or bool(marked)
     spread = replace(before, attempted=True, handed_on=handed_on, paused=False, until=until)
     sent = {item: (marker, step.digest) for item, marker in outcome.written.items() if item in marked}
-    unwritten = {item: why for item, why in run.unwritten.items() if item not in step.deliveries}
+    unsure = any(not failure.definite for failure in outcome.problems.values())
     left = {delivery: item for delivery, item in seen.readings.items() if delivery not in step.deliveries}
     # What is no longer in the entry may be one place with a delivery that is: it is read again before it is emptied.
     # If it held the secret already, and the other did not, these are two places.
@@ -270,13 +268,12 @@ def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
         state,
         observed=replace(seen, readings={**left, **(outcome.assumed or {})}),
         run=replace(
-            tried(state, step.deliveries, outcome.problems, outcome.unsure),
+            tried(state, step.deliveries, outcome.problems),
             sent={**run.sent, **sent},
             lacked=run.lacked | {(delivery, step.digest) for delivery in lacked},
             likeness={**run.likeness, **apart},
             attempt=replace(run.attempt, spread=spread),
-            unwritten={**unwritten, **outcome.problems},
-            unsettled_until=uptime + timing.settle if outcome.unsure else run.unsettled_until,
+            unsettled_until=uptime + timing.settle if unsure else run.unsettled_until,
         ),
     )
 

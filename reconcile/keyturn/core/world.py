@@ -80,6 +80,9 @@ class World(Protocol):
     def key_prefixes(self) -> tuple[str, ...]:
         """Return how further model access keys begin, besides `KEY_PREFIXES`."""
 
+    def signed(self) -> bool:
+        """Tell whether every record that is read has a valid signature: else it could be forged."""
+
     # The control API.
     def list_keys(self, *, fresh: bool = False) -> tuple[ApiKey, ...]:
         """Return a complete list (lifecycle: Lists); one list serves a whole run unless `fresh`.

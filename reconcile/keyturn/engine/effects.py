@@ -13,6 +13,8 @@ from keyturn.core.errors import (
     LeaseLost,
     RateLimited,
     TargetError,
+    TargetForbidden,
+    TargetMisfit,
     TargetUnavailable,
 )
 from keyturn.core.model import Delivery, SmokeResult, Verdict
@@ -148,7 +150,8 @@ def _tried(effect: Callable[[], object], done: Outcome = DONE) -> Outcome:
 def failed(error: KeyturnError) -> Failed:
     """Say of an error what the machine needs to know."""
     definite = error.definite if isinstance(error, ApiError) else not getattr(error, "ambiguous", False)
-    return Failed(str(error), error.exit_code, definite, isinstance(error, CreateRetired))
+    refused = isinstance(error, TargetForbidden | TargetMisfit)
+    return Failed(str(error), error.exit_code, definite, isinstance(error, CreateRetired), refused)
 
 
 def _preflight(world: World, step: Preflight) -> Outcome:
@@ -309,8 +312,7 @@ def _mint(world: World, state: State, step: Create | Regenerate, hand: Hand) -> 
 
 
 def _deliver(world: World, state: State, step: Deliver, hand: Hand) -> Outcome:
-    problems: dict[Delivery, str] = {}
-    unsure: list[Delivery] = []
+    problems: dict[Delivery, Failed] = {}
     written: dict[Delivery, str] = {}
     secret = hand.secrets[step.digest]
     hold = guard(world, state)
@@ -320,9 +322,7 @@ def _deliver(world: World, state: State, step: Deliver, hand: Hand) -> Outcome:
             written[place] = world.write_delivery(place, secret, hand.held.get(place, NOTHING), hold)
             hand.durable = True
         except KeyturnError as error:
-            problems[place] = str(error)
-            if not failed(error).definite:
-                unsure.append(place)
+            problems[place] = failed(error)
 
     world.together([lambda place=place: write(place) for place in step.deliveries])  # type: ignore[misc]
-    return Delivered(problems, frozenset(unsure), written)
+    return Delivered(problems, written)

@@ -96,6 +96,7 @@ def observe(world: World, desired: DesiredKey, options: Options, run: str, hand:
     observed = Observed(
         keys=Listing.of(keys).living,
         account=world.account(),
+        signed=world.signed(),
         skew=world.clock_skew(),
         unfenced=frozenset(item for item in desired.deliveries if not world.fenced(item)),
         holder_alive=alive,

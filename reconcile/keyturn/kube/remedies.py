@@ -30,6 +30,7 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.CONFIRM: f"find out whose it is; if it is this key's, {RECORD} to confirm it",
     Remedy.FREE_FIELD: "deliver elsewhere, or free the place: remove its value or, if keyturn did not make the Secret, "
     "annotate it with keyturn.dev/allow and the name of the resource",
+    Remedy.EMPTY_PLACE: f"if it is this key's, {RECORD} to empty it",
     Remedy.KEEP_FIELD: "if the records are in another namespace, correct that; `adopt: {{secret: existing, a: UUID}}` "
     "keeps the secret",
     Remedy.MAKE_KEYS: "make the API keys in the control panel",

@@ -168,6 +168,10 @@ class LiveWorld:
         """Return how further model access keys begin."""
         return self._prefixes
 
+    def signed(self) -> bool:
+        """Tell whether there is a key for signatures: then a record without a valid one is refused."""
+        return bool(self.documents.signatures)
+
     # The control API.
     def list_keys(self, *, fresh: bool = False) -> tuple[ApiKey, ...]:
         """Return the run's complete list. With `fresh`, return one whose reading began after this call."""

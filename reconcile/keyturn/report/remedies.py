@@ -37,6 +37,8 @@ REMEDIES: Mapping[Remedy, str] = {
     "value",
     Remedy.KEEP_FIELD: "if the records are somewhere else, correct `records`; `keyturn adopt {key} --secret existing "
     "--uuid UUID` keeps the secret, `keyturn apply {key} --take-over` replaces it",
+    Remedy.EMPTY_PLACE: "if it is this key's, `keyturn apply {key} --take-over` empties it; `clean_targets: false` in "
+    "the entry leaves it as it is",
     Remedy.MAKE_KEYS: "make the API keys in the control panel, with exactly these names, then `keyturn apply {key}`",
     Remedy.ALLOW_DELETE: "`keyturn apply --allow-delete {number}` allows it",
     Remedy.ALLOW_ROTATIONS: "`keyturn apply --allow-rotations {number}` allows it; or name fewer keys",

@@ -12,22 +12,25 @@ from keyturn.core.machine.deliveries import (
     as_seen,
     behind,
     consented,
+    delivered,
     earlier,
     in_doubt,
     likeness,
     login_or,
     merged,
     ours_there,
-    outside,
     places,
     unknown,
     unsure,
     unwanted,
+    unwritten,
     wanted,
+    withheld,
 )
 from keyturn.core.machine.facts import compromised, intent_of, note, record_of, together, verdict
 from keyturn.core.machine.guards import failed, landed, seen, settled
-from keyturn.core.machine.marked import covers, delivered, lingering, usable
+from keyturn.core.machine.in_effect import lingering
+from keyturn.core.machine.marked import covers, usable
 from keyturn.core.machine.ownership import new_intent
 from keyturn.core.machine.parking import give_up
 from keyturn.core.machine.policy import Chain, Policy, named, when
@@ -162,7 +165,7 @@ def readable_unwanted(state: State) -> tuple[Delivery, ...]:
     """Return the deliveries to clean now; what cannot be read is cleaned by a later run, another name never is."""
     readings = state.observed.readings
     read = (item for item in unwanted(state) if not readings[item].problem)
-    return tuple(item for item in read if not (merged(state, item) or alike(state, item) or outside(state, item)))
+    return tuple(item for item in read if not (merged(state, item) or alike(state, item) or withheld(state, item)))
 
 
 def told_apart(state: State) -> Decision | None:
@@ -219,8 +222,8 @@ def cleaned(deliveries: Callable[[State], Iterable[Delivery]]) -> Policy:
             if reading.problem:
                 why = f"{item} could not be cleaned: {reading.problem}"
                 return give_up(state, login_or(state, [item], Reason.CLEAN_FAILED), why)
-            if denied := outside(state, item):
-                return give_up(state, Reason.CLEAN_FAILED, f"{item} is not emptied: {denied}")
+            if end := withheld(state, item):
+                return give_up(state, end.code, f"{item} is not emptied: {end.why}")
             if ours_there(state, item):
                 known = state.run.likeness.items()
                 guessed = [str(new) for (old, new), found in known if old == item and found.assumed]
@@ -235,15 +238,13 @@ def cleaned(deliveries: Callable[[State], Iterable[Delivery]]) -> Policy:
 def commit(state: State) -> Decision | None:
     """Write down what every delivery holds, as it was read back.
 
-    An unwanted delivery stays in the record until it was read and may be cleaned.
+    An unwanted delivery stays in the record until it is empty, or was read and may be cleaned.
     """
     record, readings, live = record_of(state), state.observed.readings, record_of(state).live_digest
     states = [
         item
         for item in record.deliveries
-        if state.desired.clean_targets
-        and item.delivery in unwanted(state)
-        and (readings[item.delivery].problem or not cleanable(state) or unsure(state, item.delivery))
+        if state.desired.clean_targets and item.delivery in unwanted(state) and _stays(state, item.delivery)
     ]
     for item in places(state):
         reading = readings[item]
@@ -254,7 +255,7 @@ def commit(state: State) -> Decision | None:
             states.append(old if old.marked else replace(old, digest=None, version=""))
     left = left_alone(state)
     late = [item for item in places(state) if readings[item].digest != live]
-    whys = (f"{item}: {state.run.unwritten.get(item) or readings[item].problem or 'does not hold it'}" for item in late)
+    whys = (f"{item}: {unwritten(state, item) or readings[item].problem or 'does not hold it'}" for item in late)
     what = f"not delivered: {together(whys)}" if late else "deliveries brought up to date"
     hook_due = record.hook_due or state.desired.hook is not None
     done = note(
@@ -264,6 +265,12 @@ def commit(state: State) -> Decision | None:
         intent_of(state).cause,
     )
     return WriteRecord(done, Write.COMMIT, Planned(Change.RECORD, ANOTHER_NAME, "; ".join(left)) if left else None)
+
+
+def _stays(state: State, old: Delivery) -> bool:
+    """Tell whether a delivery that the entry no longer has may still hold something of ours."""
+    reading = state.observed.readings[old]
+    return bool(reading.problem or (reading.digest and (not cleanable(state) or unsure(state, old))))
 
 
 DELIVER: Chain = (

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from keyturn.core.machine.facts import intent_of, record_of, together
+from keyturn.core.machine.facts import found, intent_of, record_of, together
 from keyturn.core.model import Delivery
 from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, Op
+from keyturn.core.results import End
 from keyturn.core.state import Likeness, Reading, State
 from keyturn.core.steps import LookBack
 
@@ -63,12 +64,12 @@ def alike(state: State, old: Delivery) -> Likeness | None:
     return next((item for item in doubts if item.same), doubts[0] if doubts else None)
 
 
-def unsure(state: State, old: Delivery) -> str:
-    """Say why a delivery that the entry no longer has is not emptied; empty if it is, or is another name of one."""
+def unsure(state: State, old: Delivery) -> End | None:
+    """Return why a delivery that the entry no longer has is not emptied; None if it is, or is another name of one."""
     found = alike(state, old)
     if merged(state, old) or (found and found.same):
-        return ""
-    return (found.why or "they were not compared") if found else outside(state, old)
+        return None
+    return End(Reason.PENDING, found.why or "they were not compared") if found else withheld(state, old)
 
 
 def ours_there(state: State, delivery: Delivery) -> bool:
@@ -90,12 +91,21 @@ def _left(state: State, delivery: Delivery) -> bool:
     return all(not (read and read.marked and read.version == readings[delivery].version) for read in others)
 
 
-def outside(state: State, delivery: Delivery) -> str:
-    """Say that the policy does not admit emptying a write-only delivery: only the record says that it is ours."""
+def withheld(state: State, delivery: Delivery) -> End | None:
+    """Return why a write-only delivery is not emptied: only the record says that it is ours, and may be forged.
+
+    A policy that names deliveries decides; else a signature of the record does, or an operator.
+    """
     permit, reading = state.desired.permit, state.observed.readings.get(delivery)
-    if permit is None or reading is None or not reading.marked or not ours_there(state, delivery):
-        return ""
-    return permit.foreign(f"{delivery.target}:{delivery.path}", delivery.field)
+    if reading is None or not reading.marked or not ours_there(state, delivery):
+        return None
+    if permit is not None and permit.deliver is not None:
+        denied = permit.foreign(f"{delivery.target}:{delivery.path}", delivery.field)
+        return End(Reason.CLEAN_FAILED, denied) if denied else None
+    if state.observed.signed or state.options.take_over:
+        return None
+    why = "it cannot be read, and only the record says that its value is this key's"
+    return End(Reason.PLACE_UNPROVEN, why)
 
 
 def recorded(state: State) -> tuple[Delivery, ...]:
@@ -174,6 +184,29 @@ def holds(state: State, digest: str) -> bool:
     return any(reading.digest == digest for reading in state.observed.readings.values())
 
 
+def readable_holder(state: State, digest: str) -> bool:
+    """Tell whether a delivery that can be read holds this secret: then no other one needs a mint to get it."""
+    return any(reading.digest == digest and not reading.marked for reading in state.observed.readings.values())
+
+
+def barred(state: State) -> tuple[Delivery, ...]:
+    """Return the write-only deliveries that do not take the secret of this run's mint, if no other one can give it.
+
+    Preflight does not show that, and each further try would take another mint.
+    """
+    minted, readings = state.run.attempt.minted, state.observed.readings
+    if minted is None or readable_holder(state, minted):
+        return ()
+    refused = (item for item, failure in state.run.unwritten.items() if failure.refused)
+    return tuple(item for item in refused if item in readings and readings[item].marked)
+
+
+def unwritten(state: State, delivery: Delivery) -> str:
+    """Say why this run's last write to a delivery failed; empty if it did not."""
+    failure = state.run.unwritten.get(delivery)
+    return failure.why if failure else ""
+
+
 def unreadable(state: State, deliveries: Iterable[Delivery]) -> str:
     """Say which of the deliveries could not be read, and why; they have been looked at."""
     readings = state.observed.readings
@@ -235,6 +268,15 @@ def nowhere(state: State) -> bool:
     return bool(wanted(state)) and not places(state)
 
 
+def delivered(state: State, delivery: Delivery, generation: int, digest: str) -> DeliveryState:
+    """Return what the record is to say of a delivery that was read with this secret."""
+    read = state.observed.readings[delivery]
+    due = not read.effect.active
+    return DeliveryState(
+        delivery, generation, read.version, digest, state.clock.now, marked=read.marked, effect_due=due
+    )
+
+
 def as_seen(state: State) -> tuple[DeliveryState, ...]:
     """Return the record's deliveries for an intent that ends unfinished: unknown if not last read as recorded."""
     readings, op = state.observed.readings, intent_of(state).op
@@ -259,10 +301,17 @@ def doubted(state: State) -> tuple[DeliveryState, ...]:
 def in_doubt(state: State, noted: DeliveryState) -> DeliveryState:
     """Return what the record is to say of one delivery if nothing more is known than before.
 
-    One that refused the write for certain was read before, and held nothing of ours.
+    One that refused the write for certain was read before, and held nothing of ours. An acknowledged write is noted. If
+    the intent is this run's own, another marker shows someone else's write, unless one of ours had no answer.
     """
-    if noted.delivery in state.run.denied:
+    run, read, sent = state.run, state.observed.readings.get(noted.delivery), state.run.sent.get(noted.delivery)
+    if noted.delivery in run.denied:
         return replace(noted, begun=False, digest=None, version="")
-    read = state.observed.readings.get(noted.delivery)
-    as_known = read is not None and not read.problem and read.digest == noted.digest
-    return noted if as_known or not noted.marked else replace(noted, begun=True)
+    known = read if read and not read.problem else None
+    if not noted.marked or (known and known.digest == noted.digest):
+        return noted
+    if known and sent == (known.version, known.digest):
+        return delivered(state, noted.delivery, noted.generation, sent[1])
+    if found(state) or noted.delivery in run.unsure or (sent and not known):
+        return replace(noted, begun=True)
+    return replace(noted, digest=None) if known else noted

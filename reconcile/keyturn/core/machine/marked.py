@@ -1,4 +1,4 @@
-"""Write-only deliveries: what they may hold of an open intent, and whether what they hold is in effect.
+"""Write-only deliveries: what goes over their values, and what they may hold of an intent that a dead run left.
 
 A place that cannot be read is never a source. It holds the noted secret as long as it shows the noted marker. At
 another marker someone else wrote, or a run of this key whose write was never acknowledged.
@@ -8,39 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import timedelta
 
-from keyturn.core.effect import EffectState
-from keyturn.core.machine.deliveries import anywhere, doubted, in_doubt, places, unknown, wanted
-from keyturn.core.machine.facts import (
-    compromised,
-    found,
-    intent_of,
-    intent_slot,
-    note,
-    protects,
-    record_of,
-    together,
-    verdict,
-)
-from keyturn.core.model import UNJUDGED, Cause, Delivery, SlotName, Verdict
-from keyturn.core.reasons import Reason
-from keyturn.core.record import DeliveryState, Record, Requested, Retire
-from keyturn.core.results import Change, End, Planned
+from keyturn.core.machine.deliveries import delivered, doubted, places, unknown, wanted
+from keyturn.core.machine.facts import compromised, found, intent_of, intent_slot, note, protects, record_of, verdict
+from keyturn.core.model import UNJUDGED, Delivery, SlotName, Verdict
+from keyturn.core.record import Record, Requested, Retire
 from keyturn.core.state import State
 from keyturn.core.steps import Check, Decision, Purpose, Write, WriteRecord
-
-LINGERS = timedelta(minutes=15)
-"""How long instances of before may run on after a new deployment is active. In App Platform jobs do, to their end."""
-
-
-def delivered(state: State, delivery: Delivery, generation: int, digest: str) -> DeliveryState:
-    """Return what the record is to say of a delivery that was read with this secret."""
-    read = state.observed.readings[delivery]
-    due = not read.effect.active
-    return DeliveryState(
-        delivery, generation, read.version, digest, state.clock.now, marked=read.marked, effect_due=due
-    )
 
 
 def covers(state: State, deliveries: Iterable[Delivery]) -> bool:
@@ -67,33 +41,6 @@ def untriable(state: State, verdict: Verdict) -> bool:
 
 
 # Under an open intent.
-
-
-def has_source(state: State, lacking: Iterable[Delivery]) -> bool:
-    """Tell whether those that lack the secret can get it later from another delivery, as far as any can be read."""
-    holders, readings = [item for item in places(state) if item not in set(lacking)], state.observed.readings
-    return any(not readings[item].marked for item in holders) or (bool(holders) and none_readable(state))
-
-
-def unnoted(state: State) -> Record | None:
-    """Return the record with what this run's writes came to; None if it says that already.
-
-    If the run gives up, the next one does not write again where a write was acknowledged. Where it was refused, what
-    comes there later is not ours.
-    """
-    record = record_of(state)
-    noted = tuple(
-        delivered(state, item.delivery, item.generation, sent[1])
-        if (sent := state.run.sent.get(item.delivery))
-        and (item.version, item.digest) != sent
-        and (read := state.observed.readings.get(item.delivery))
-        and (read.version, read.digest) == sent
-        else in_doubt(state, item)
-        if item.delivery in state.run.denied
-        else item
-        for item in record.deliveries
-    )
-    return replace(record, deliveries=noted) if noted != record.deliveries else None
 
 
 def lost_track(state: State) -> tuple[Delivery, ...]:
@@ -161,58 +108,3 @@ def _ended(state: State, live: SlotName | None) -> Record:
         retire=Retire(live.other, until) if live else None,
         requested=asked,
     )
-
-
-# In effect.
-
-
-def not_in_effect(state: State) -> End | None:
-    """Return that consumers do not use the live secret yet which a delivery holds; None if they do.
-
-    One that the entry no longer has counts until it is emptied.
-    """
-    live, readings = record_of(state).live_digest, state.observed.readings
-    late = [item for item in anywhere(state) if (read := readings.get(item)) and read.digest == live]
-    late = [item for item in late if not readings[item].effect.active]
-    if not late:
-        return None
-    failed = [item for item in late if readings[item].effect.state is EffectState.FAILED]
-    why = together(f"{item}: {readings[item].effect.detail}" for item in failed or late)
-    if failed:
-        return End(Reason.EFFECT_FAILED, f"the secret is delivered and not in use: {why}")
-    return End(Reason.EFFECT_PENDING, f"the secret is delivered and not in use yet: {why}")
-
-
-def lingering(state: State, record: Record) -> Record:
-    """Let the old secret live a little longer if this record is the first that says of an effect that it was seen."""
-    due = {item.delivery for item in record_of(state).deliveries if item.effect_due}
-    seen = any(item.delivery in due and not item.effect_due for item in record.deliveries)
-    old = record.slot(record.retire.slot) if record.retire else None
-    if not seen or not record.retire or record.retire.at_once or not old or not old.digest:
-        return record
-    until = state.clock.now + min(state.desired.rotation.overlap, LINGERS)
-    return replace(record, retire=replace(record.retire, at=max(record.retire.at, until)))
-
-
-def seen_again(state: State) -> Decision | None:
-    """Write down that what was in doubt is as it should be: the live secret is there, and in effect."""
-    record, readings = record_of(state), state.observed.readings
-    live = record.live_digest
-    good = [
-        item.delivery
-        for item in record.deliveries
-        if (item.begun or item.effect_due)
-        and item.digest == live
-        and (read := readings.get(item.delivery))
-        and read.digest == live
-        and read.effect.active
-    ]
-    if not good or live is None:
-        return None
-    states = tuple(
-        replace(item, begun=False, effect_due=False) if item.delivery in good else item for item in record.deliveries
-    )
-    what = f"in effect: {', '.join(map(str, good))}"
-    shown = Planned(Change.RECORD, "in-effect", f"notes that the secret is {what}")
-    known = lingering(state, replace(record, deliveries=states))
-    return WriteRecord(note(known, state, what, Cause("entry")), Write.KEEP, shown)

@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
-from keyturn.core.machine.deliveries import anywhere, doubted, holds, in_doubt, login_or, places, unreadable, wanted
+from keyturn.core.machine.deliveries import (
+    anywhere,
+    delivered,
+    doubted,
+    holds,
+    in_doubt,
+    login_or,
+    places,
+    readable_holder,
+    unreadable,
+    unwritten,
+    wanted,
+)
 from keyturn.core.machine.facts import compromised, found, intent_of, intent_slot, note, protects, record_of, together
 from keyturn.core.machine.guards import landed, relisted, seen, settled
 from keyturn.core.machine.in_use import all_in_use
-from keyturn.core.machine.marked import delivered, has_source, moved_on, put_back, unnoted, untriable
+from keyturn.core.machine.marked import moved_on, put_back, untriable
 from keyturn.core.machine.ownership import gated, reopened
 from keyturn.core.machine.parking import failed_record, give_up, parked
 from keyturn.core.machine.policy import Branch, Chain, when
 from keyturn.core.machine.proof import PROOF, second_opinion, try_delivered, try_replaced
 from keyturn.core.machine.source import MAX_MINTS, live_ready, noted_ready, standby_ready
 from keyturn.core.machine.spread import SPREAD, carried, noted, pending
-from keyturn.core.model import GOOD, Cause, SlotName, Strategy, Verdict
+from keyturn.core.model import GOOD, Cause, Delivery, SlotName, Strategy, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import DeliveryState, Failures, HeldAt, Op, Requested, Retire
 from keyturn.core.results import Change, End, Planned
@@ -182,17 +195,19 @@ def undelivered(state: State) -> Decision | None:
     |---|---|---|
     | another one, and works | a delivery lacks the new one | give up |
     | another one, compromised | a delivery lacks the new one | commit: the old one has to die |
-    | the new one | no delivery that can be read holds it, if there is one | give up |
-    | the new one | some deliveries lack it | commit: these stay pending |
+    | the new one | no delivery holds it | give up |
+    | the new one | some deliveries lack it | commit: these stay pending (a failed run if no other one can give it) |
+
+    Before it gives up it notes where its writes were acknowledged: the next run does not write there again.
     """
     lacking = pending(state)
-    enough = compromised(state) if protects(state) else has_source(state, lacking)
+    enough = compromised(state) if protects(state) else lacking != places(state)
     if not lacking or enough:
         return None
-    if marks := unnoted(state):
-        return WriteRecord(marks, Write.NOTE)
-    why = together(f"{item}: {state.run.unwritten.get(item, 'does not hold it')}" for item in lacking)
-    return give_up(state, Reason.DELIVERY_PENDING, f"the new secret could not be delivered everywhere: {why}")
+    noted = replace(record_of(state), deliveries=doubted(state))
+    if noted != record_of(state):
+        return WriteRecord(noted, Write.NOTE)
+    return give_up(state, Reason.DELIVERY_PENDING, _undelivered(state, lacking))
 
 
 def late_write(state: State) -> bool:
@@ -240,9 +255,8 @@ def committed(state: State, digest: str) -> Decision:
     )
     result = state.observed.verdicts[digest]
     unverified = "" if result.verdict in GOOD or untriable(state, result.verdict) else result.facts
-    base = (
-        failed_record(state, unverified) if result.verdict is Verdict.REFUSED else replace(record, failures=Failures())
-    )
+    failure = unverified if result.verdict is Verdict.REFUSED else _left_out(state, digest)
+    base = failed_record(state, failure) if failure else replace(record, failures=Failures())
     done = replace(
         base,
         generation=generation,
@@ -269,6 +283,17 @@ def committed(state: State, digest: str) -> Decision:
         ),
         Write.COMMIT,
     )
+
+
+def _left_out(state: State, digest: str) -> str:
+    """Say which deliveries lack the secret and can get only another one; empty if all have it, or one can be read."""
+    lacking = [item for item in places(state) if state.observed.readings[item].digest != digest]
+    return _undelivered(state, lacking) if lacking and not readable_holder(state, digest) else ""
+
+
+def _undelivered(state: State, lacking: Iterable[Delivery]) -> str:
+    why = together(f"{item}: {unwritten(state, item) or 'does not hold it'}" for item in lacking)
+    return f"the new secret could not be delivered everywhere: {why}"
 
 
 def _still_asked(state: State, digest: str) -> Requested | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from keyturn.core.machine.deliveries import as_seen
+from keyturn.core.machine.deliveries import as_seen, barred
 from keyturn.core.machine.facts import note, record_of
 from keyturn.core.model import Cause
 from keyturn.core.reasons import Reason
@@ -63,13 +63,18 @@ def give_up(state: State, reason: Reason, why: str, *, close: bool = False) -> D
 
 
 def failed_record(state: State, why: str) -> Record:
-    """Count a run that failed after a mint: the next waits longer, the third parks the key."""
-    record, now = record_of(state), state.clock.now
+    """Count a run that failed after a mint: the next waits longer, the third parks the key.
+
+    If a delivery takes no secret until an operator has done something, the first one does: each mint kills a secret.
+    """
+    record, now, refused = record_of(state), state.clock.now, barred(state)
     count = record.failures.count + 1
     wait = BACK_OFF * (count - 1)
     parked = record.parked
-    if count >= PARK_AFTER and parked is None:
-        parked = Parked(f"{count} runs in a row failed after a mint; the last: {why}", now, state.desired.fingerprint)
+    if (count >= PARK_AFTER or refused) and parked is None:
+        runs = f"{count} runs in a row failed after a mint; the last"
+        what = f"a new secret was refused by {', '.join(map(str, refused))}" if refused else runs
+        parked = Parked(f"{what}: {why}", now, state.desired.fingerprint)
     failures = Failures(count, now + wait if wait else None, record.failures.since or now)
     cause = record.intent.cause if record.intent else None
     what = f"{FAILED}{why}" + ("; parked" if parked and not record.parked else "")

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from keyturn.core import schedule
 from keyturn.core.machine import handoff, parking, rotate
-from keyturn.core.machine.deliveries import anywhere, arrived, behind, login_or, places, unsure, unwanted
+from keyturn.core.machine.deliveries import (
+    anywhere,
+    arrived,
+    behind,
+    login_or,
+    places,
+    unsure,
+    unwanted,
+    unwritten,
+)
 from keyturn.core.machine.facts import record_of, retire_at, retire_frozen, together
 from keyturn.core.machine.gone import surplus
+from keyturn.core.machine.in_effect import not_in_effect
 from keyturn.core.machine.in_use import in_use
-from keyturn.core.machine.marked import not_in_effect
 from keyturn.core.machine.policy import Chain
 from keyturn.core.machine.retire import due, not_yet_live, waits_for_effect
 from keyturn.core.model import GOOD
@@ -41,8 +50,8 @@ def pending(state: State) -> End | None:
     if found and found.verdict not in GOOD and len(wrong) == 1:
         return End(Reason.of(found.verdict.value), wrong[0][0])
     read = [item for item in anywhere(state) if item in state.observed.readings]
-    blind = {code for _, code in wrong if code} == {Reason.UNREADABLE}
-    code = login_or(state, read, Reason.UNREADABLE if blind else Reason.PENDING)
+    codes = {code for _, code in wrong if code}
+    code = login_or(state, read, codes.pop() if len(codes) == 1 else Reason.PENDING)
     return End(code, together(text for text, _ in wrong)) if wrong else None
 
 
@@ -120,14 +129,15 @@ def _wrong(state: State) -> list[tuple[str, Reason | None]]:
         unread, there = readings[item].problem if item in readings else "", arrived(state)
         doubt = unsure(state, item)
         kept = "could not be cleaned" if there else "is kept until every delivery holds the secret"
-        problem = unread or doubt
-        code = Reason.UNREADABLE if unread else Reason.PENDING if there else None
+        problem = unread or (doubt.why if doubt else "")
+        left = doubt.code if doubt else Reason.PENDING
+        code = Reason.UNREADABLE if unread else left if there else None
         wrong.append((f"{item} {'is not emptied' if doubt else kept}" + (f": {problem}" if problem else ""), code))
     for item in places(state):
         unread = readings[item].problem if item in readings else ""
         code = Reason.UNREADABLE if unread else Reason.PENDING
         if live is not None and behind(state, item):
-            problem = unread or state.run.unwritten.get(item, "")
+            problem = unread or unwritten(state, item)
             wrong.append((f"{item} does not hold the live secret" + (f": {problem}" if problem else ""), code))
         elif unread:
             wrong.append((f"{item}: {unread}", code))

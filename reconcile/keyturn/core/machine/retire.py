@@ -17,7 +17,7 @@ from keyturn.core.machine.facts import (
     verdict,
 )
 from keyturn.core.machine.guards import failed, seen, settled
-from keyturn.core.machine.marked import not_in_effect, seen_again
+from keyturn.core.machine.in_effect import not_in_effect, seen_again
 from keyturn.core.machine.minting import MAY_REGENERATE
 from keyturn.core.machine.ownership import gated, new_intent
 from keyturn.core.machine.parking import give_up, parked

@@ -17,8 +17,9 @@ from keyturn.core.machine.deliveries import (
 )
 from keyturn.core.machine.facts import note, record_of, verdict
 from keyturn.core.machine.guards import failed, seen
+from keyturn.core.machine.in_effect import not_in_effect
 from keyturn.core.machine.in_use import all_in_use
-from keyturn.core.machine.marked import none_readable, not_in_effect
+from keyturn.core.machine.marked import none_readable
 from keyturn.core.machine.minting import MINT, SLOT_GONE
 from keyturn.core.machine.ownership import api_now, gated, new_intent
 from keyturn.core.machine.parking import parked

@@ -153,6 +153,6 @@ def _shown(state: State, item: Delivery) -> Planned:
     reading = state.observed.readings[item]
     code, why = ("fills", "holds nothing yet") if reading.digest is None else ("replaces", "holds another secret")
     then = f"; {reading.consequence}" if reading.consequence else ""
-    if then and record_of(state).strategy is Strategy.ALTERNATING:
-        then += "; the old secret lives until that has worked"
+    if then and record_of(state).strategy is Strategy.ALTERNATING and not compromised(state):
+        then += "; the old secret lives until it is active"
     return Planned(Change.DELIVER, code, f"delivers to {item}, which {why}{then}", delivery=item)
