@@ -1,6 +1,7 @@
 """Keys that an operator has to make, on an engine that knows awaited resources.
 
 Run by `make nightly`, and not by `make test`: this engine takes minutes to build, beside the one of all other tests.
+The programs are in YAML: that of TypeScript (SDK 3.270) fails when a resource is awaited, and its up ends with 1.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn_provider.plugin import words
-from tests.engine.full_site import BOTH
 from tests.engine.harness import MODEL, UP, Program
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 AWAITED = 10
 """The exit code of an up that waits for something, and in which nothing failed."""
-FAILED = 255
+FAILED = 1
 
 
 @pytest.fixture
@@ -43,14 +43,12 @@ def both(site: FullSite, **changes: object) -> Program:
     return Program(data={"resources": resources, "outputs": {"digest": "${bot.digest}"}})
 
 
-@BOTH
 def test_a_key_that_an_operator_has_to_make_is_awaited(newer: FullSite) -> None:
     """The rest of the up goes on and nothing fails; with the key made, the same program goes on."""
     code, told = newer.ended(*UP, program=both(newer))
-    print(told)
     assert code == AWAITED
     assert "create awaiting" in told
-    assert told.count("waits for 'bot', to be made in the control panel") == 1
+    assert told.count("\n    shop.dev.bot: waits for 'bot', to be made in the control panel") == 1  # in the diagnostics
     assert "Create 'bot', with exactly that name, at https://cloud.digitalocean.com" in told
     assert "Traceback" not in told
     assert set(newer.resources()) == {"mail"}
@@ -77,7 +75,6 @@ def test_a_second_slot_is_awaited_and_the_first_serves_on(newer: FullSite) -> No
     before, secret = newer.resources()["bot"], newer.delivered()
     alternating = newer.key(rotation={"strategy": "alternating", "overlap": "1s"})
     code, told = newer.ended(*UP, program=alternating)
-    print(told)
     assert code == AWAITED
     assert "update awaiting" in told
     assert "bot-b" in told
@@ -96,6 +93,5 @@ def test_a_failure_is_no_wait(newer: FullSite) -> None:
     program = both(newer)
     program.data["resources"]["mail"]["properties"]["smoke"] = {"model": "no-such-model"}
     code, told = newer.ended(*UP, program=program)
-    print(told)
     assert code == FAILED
     assert "no-such-model" in told
