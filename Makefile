@@ -41,8 +41,8 @@ engine: $(STAMP) ## the Pulumi engine for the tests, as `make test` builds it
 prove: $(STAMP) ## the promise in figures: kills, consumers, faults, against a real OpenBao and a real Kubernetes API server
 	$(BIN)/python -m tests.real $(ARGS)
 
-nightly: $(STAMP) .venv-nightly/.lock .venv-nightly/n8n/.lock ## consumers that are too heavy for every run: LiteLLM, n8n (3 min with their install)
-	$(BIN)/python -m pytest -o faulthandler_timeout=600 tests/nightly/consumers.py $(ARGS)
+nightly: $(STAMP) .venv-nightly/.lock .venv-nightly/n8n/.lock ## what is too heavy for every run: LiteLLM, n8n, and the Pulumi engine that knows awaited resources (20 min the first time)
+	$(BIN)/python -m pytest -o faulthandler_timeout=600 tests/nightly/consumers.py tests/engine/awaiting.py $(ARGS)
 
 fuzz: $(STAMP) ## the parsers of outside input with inputs made by chance, for SECONDS (600), from SEED (0) on
 	$(BIN)/python -m tests.fuzz

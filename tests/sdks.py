@@ -28,19 +28,29 @@ LEFT_OUT = frozenset({".gitattributes", ".gitignore", "setup.py", "pyproject.tom
 
 def sdks() -> dict[Path, str]:
     """Return every file of every SDK, its path from the root of the repository. Raises NoGo and RuntimeError."""
-    generator = built(GENERATOR)
-    found = {}
-    for language, home in HOMES.items():
-        with tempfile.TemporaryDirectory() as folder:
-            _run(generator, language, folder)
-            root = Path(folder, "pulumi_keyturn.sdk") if language == "python" else Path(folder)
-            for path in sorted(root.rglob("*")):
-                if path.is_file() and path.name not in LEFT_OUT:
-                    text = path.read_text(encoding="utf-8")
-                    found[home / path.relative_to(root)] = text
+    found = {home / path: text for language, home in HOMES.items() for path, text in sdk(language).items()}
     utilities = PYTHON / "_utilities.py"
     found[utilities] = overlaid(found[utilities])
     return found
+
+
+def sdk(language: str, server: str = "") -> dict[Path, str]:
+    """Return the files of an SDK by their paths. `server` is where engines download its plugin, if anywhere.
+
+    Raises NoGo and RuntimeError.
+    """
+    schema = json.loads(package_schema())
+    if server:
+        schema["pluginDownloadURL"] = server
+    if language == "python":
+        schema["language"]["python"]["packageName"] = "pulumi_keyturn.sdk"
+    with tempfile.TemporaryDirectory() as folder:
+        done = run([built(GENERATOR), language, folder], env=bare_environment(), stdin=json.dumps(schema))
+        if done.returncode:
+            raise RuntimeError(f"{language}: {done.stderr}")
+        root = Path(folder, "pulumi_keyturn.sdk") if language == "python" else Path(folder)
+        paths = [path for path in sorted(root.rglob("*")) if path.is_file() and path.name not in LEFT_OUT]
+        return {path.relative_to(root): path.read_text(encoding="utf-8") for path in paths}
 
 
 def overlaid(text: str) -> str:
@@ -50,15 +60,6 @@ def overlaid(text: str) -> str:
     for name in sorted(OVERLAID, key=lambda name: -own[name].lineno):
         lines[own[name].lineno - 1 : own[name].end_lineno] = [f"from pulumi_keyturn.overlay import {name}\n"]
     return "".join(line for line in lines if not line.startswith("from parver "))
-
-
-def _run(generator: Path, language: str, folder: str) -> None:
-    schema = json.loads(package_schema())
-    if language == "python":
-        schema["language"]["python"]["packageName"] = "pulumi_keyturn.sdk"
-    done = run([generator, language, folder], env=bare_environment(), stdin=json.dumps(schema))
-    if done.returncode:
-        raise RuntimeError(f"{language}: {done.stderr}")
 
 
 def main() -> int:

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from pulumi import ResourceTransformationArgs
 from pulumi.runtime import register_stack_transformation
 
-KEY = "keyturn:index:ModelAccessKey"
+KEYS = ("keyturn:index:ModelAccessKey", "pulumi-python:dynamic/keyturn:ModelAccessKey")
+"""The type of a key, and the one up to version 0.1: a rule for one of them lets all keys of the other pass."""
 OLDEST = 90
 """Days after which a secret must be replaced."""
 
@@ -19,7 +20,7 @@ def hold_keys_to_the_rules(args: ResourceTransformationArgs) -> None:
 
     The values that decide are plain ones: an output would be known too late to refuse anything.
     """
-    if args.type_ != KEY:
+    if args.type_ not in KEYS:
         return
     props: Mapping[str, object] = args.props
     if props.get("expose_secret") not in {None, False}:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 LONGEST = 1.0
 """Seconds that the end of a call waits for its messages to be shown."""
 
+AWAITING = ">=3.271.0"
+"""The engines that know awaited resources, and drop the text of the error that says so."""
+
 LIMIT = 2000
 """The longest paragraph in characters. It may contain texts of an API or a target."""
 
@@ -109,6 +112,15 @@ def hand_off(names: Iterable[str]) -> str:
     )
 
 
+def may_need(names: Iterable[str]) -> str:
+    """Return what a preview says of API keys that no up has asked for yet: only that shows whether the API creates."""
+    wanted = ", ".join(map(repr, names))
+    return (
+        f"`pulumi up` asks the API to create {wanted}. If the API no longer creates keys, the up says how to create "
+        "them in the control panel. Wait for that: only what is created after it is taken over without `adopt`."
+    )
+
+
 def say(text: str, *, lasting: bool = False) -> None:
     """Show a message: progress on a resource's row passes unless it is `lasting`. Never raises, never waits."""
     _put(_on(row.get(), engine_pb2.INFO, passing=not lasting) if row.get() else pulumi.log.info, text)
@@ -117,6 +129,18 @@ def say(text: str, *, lasting: bool = False) -> None:
 def warn(text: str) -> None:
     """Show a warning. Never raises, never waits."""
     _put(_on(row.get(), engine_pb2.WARNING, passing=False) if row.get() else pulumi.log.warn, text)
+
+
+def awaited(text: str) -> None:
+    """Show why a resource is awaited, if the engine does not: an older one shows the error. Never raises or waits."""
+    show = _on(row.get(), engine_pb2.INFO, passing=False)
+
+    def to_newer_engines(text: str) -> None:
+        if engine := get_engine():
+            engine.RequirePulumiVersion(engine_pb2.RequirePulumiVersionRequest(pulumi_version_range=AWAITING))
+            show(text)  # an older engine has refused
+
+    _put(to_newer_engines, text)
 
 
 def flush(seconds: float = LONGEST) -> None:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.support.go_program import FLAGS, NoGo, find, go, locked
+from tests.support.go_program import FLAGS, NoGo, built, find, go, locked
 
 HERE = Path(__file__).parent
 CACHE = HERE / ".build"
@@ -45,6 +45,14 @@ def engine() -> Path:
         if not home.is_dir():
             _build(compiler, home)
     return home
+
+
+def newer() -> Path:
+    """Return the `pulumi` of this year, building it if needed. Raises NoGo and RuntimeError."""
+    module = HERE / "newer"
+    version = go(find("the newer engine"), module, "list", "-m", "-f", "{{.Version}}", SDK)
+    linked = f"-s -w -X {SDK}/go/common/version.Version={version}"
+    return built(module, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi", linked=linked)
 
 
 def _build(compiler: str, home: Path) -> None:

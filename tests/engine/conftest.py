@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyturn.sandbox import Sandbox
-from tests.engine.build import NoEngine, engine
+from tests.engine.build import NoEngine, engine, newer
 from tests.engine.full_site import GoSite, NodeSite, YamlSite
 from tests.engine.harness import Site
 from tests.engine.languages import NoLanguage, go_program, host, node_modules
@@ -33,6 +33,7 @@ BUILDERS: dict[str, Callable[[], Path]] = {
     **{language: partial(host, language) for language in NEEDS},
     "generator": partial(built, GENERATOR),
     "modules": node_modules,
+    "newer": newer,
     "program": go_program,
 }
 ENGINE = pytest.StashKey["Path | NoEngine | RuntimeError"]()
@@ -65,12 +66,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def needs(item: pytest.Item) -> tuple[str, ...]:
-    """Return what a test needs besides the engine: that of the language of its program on the full provider."""
+    """Return what a test needs besides the engine, such as that of the language of its program."""
     fixtures = getattr(item, "fixturenames", ())
-    if "generated_sdks" in fixtures:
-        return ("generator",)
+    fixture_of = {"generator": "generator", "newer": "newer_engine"}
+    found = tuple(need for need, fixture in fixture_of.items() if fixture in fixtures)
     call = getattr(item, "callspec", None)
-    return NEEDS[call.params.get("full", "yaml") if call else "yaml"] if "full" in fixtures else ()
+    return (*found, *NEEDS[call.params.get("full", "yaml") if call else "yaml"]) if "full" in fixtures else found
 
 
 @pytest.fixture(scope="session")
@@ -85,9 +86,22 @@ def pulumi_engine(request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture(scope="session")
-def generated_sdks(request: pytest.FixtureRequest, pulumi_engine: Path) -> dict[Path, str]:
-    """The files of all SDKs, as the generator makes them: it is a part of the engine's sources."""
-    given(request.session.stash[LANGUAGES]["generator"])
+def newer_engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an engine that knows awaited resources."""
+    folder = tmp_path_factory.mktemp("newer")
+    (folder / "pulumi").symlink_to(given(request.session.stash[LANGUAGES]["newer"]))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def generator(request: pytest.FixtureRequest, pulumi_engine: Path) -> Path:
+    """The generator of SDKs: it is a part of the engine's sources."""
+    return given(request.session.stash[LANGUAGES]["generator"])
+
+
+@pytest.fixture(scope="session")
+def generated_sdks(generator: Path) -> dict[Path, str]:
+    """The files of all SDKs, as the generator makes them."""
     return sdks()
 
 

@@ -155,6 +155,14 @@ class Site:
         """Set a value of the stack's configuration."""
         self._done("config", "set", how, name, value)
 
+    def install(self, name: str, version: str, server: str) -> None:
+        """Run `pulumi plugin install`."""
+        self._done("plugin", "install", "resource", name, version, "--server", server, at_stack=False)
+
+    def add(self, source: str, program: Program) -> None:
+        """Run `pulumi package add` in the project of a program."""
+        self._done("package", "add", source, program=program, at_stack=False)
+
     def exposed(self, name: str) -> str:
         """Return an output of the stack, decrypted, in spite of all."""
         done = run(self._call("stack", "output", name, "--show-secrets"), env=self.environment, cwd=self.folder)
@@ -184,19 +192,26 @@ class Site:
         with start(self._call(*arguments), env=self.environment, cwd=self.folder, stdout=PIPE, stderr=STDOUT) as child:
             yield child
 
-    def _done(self, *arguments: str, program: Program | None = None) -> subprocess.CompletedProcess[str]:
+    def ended(self, *arguments: str, program: Program) -> tuple[int, str]:
+        """Run a command; return its exit code and what it said."""
         done = self._run(*arguments, program=program)
+        return done.returncode, f"{done.stdout}\n{done.stderr}"
+
+    def _done(
+        self, *arguments: str, program: Program | None = None, at_stack: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        done = self._run(*arguments, program=program, at_stack=at_stack)
         assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
         return done
 
     def _failed(self, *arguments: str, program: Program | None = None) -> str:
-        done = self._run(*arguments, program=program)
-        assert done.returncode, done.stdout
-        return f"{done.stdout}\n{done.stderr}"
+        code, said = self.ended(*arguments, program=program or Program())
+        assert code, said
+        return said
 
-    def _run(self, *arguments: str, program: Program | None) -> subprocess.CompletedProcess[str]:
+    def _run(self, *arguments: str, program: Program | None, at_stack: bool = True) -> subprocess.CompletedProcess[str]:
         self._prepare(program or Program())
-        done = run(self._call(*arguments), env=self.environment, cwd=self.folder, seconds=LONGEST)
+        done = run(self._call(*arguments, at_stack=at_stack), env=self.environment, cwd=self.folder, seconds=LONGEST)
         self.said += [done.stdout, done.stderr]
         return done
 
@@ -223,8 +238,9 @@ class Site:
             self.backend.mkdir(exist_ok=True)
             self._done("stack", "init", program=program)
 
-    def _call(self, *arguments: str) -> list[str | Path]:
-        return [self.engine / "pulumi", *arguments, "--stack", self.stack, "--non-interactive", "--color", "never"]
+    def _call(self, *arguments: str, at_stack: bool = True) -> list[str | Path]:
+        stack = ("--stack", self.stack) if at_stack else ()
+        return [self.engine / "pulumi", *arguments, *stack, "--non-interactive", "--color", "never"]
 
     # What the state shows.
     def state(self) -> list[dict[str, Any]]:

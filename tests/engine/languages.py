@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.generated import ROOT
@@ -25,6 +26,7 @@ HOSTS = {
 SDK_PATH = "../../../../sdk/go"
 """The SDK from the module of the program in Go, which names it so."""
 BUILT = ("bin", "node_modules", "package-lock.json")
+TSC = "node_modules/.bin/tsc"
 LONGEST = 300
 """Seconds that the libraries of TypeScript may take."""
 
@@ -67,12 +69,19 @@ def _install(npm: str, made: Path, sdk: Path) -> None:
     for name in ("package.json", "package-lock.json", "index.ts", "tsconfig.json"):
         shutil.copy(NODE / name, made)
     _do(made, npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
-    tsc, ours = made / "node_modules/.bin/tsc", made / "node_modules/pulumi-keyturn"
-    shutil.copytree(sdk, made / "sdk", ignore=shutil.ignore_patterns(*BUILT))
-    _do(made / "sdk", str(tsc), "--outDir", str(ours))
-    shutil.copy(sdk / "package.json", ours)
-    shutil.rmtree(made / "sdk")
-    _do(made, str(tsc), "--noEmit")
+    install_typescript({path.relative_to(sdk): path.read_text() for path in _files(sdk)}, made)
+    _do(made, str(made / TSC), "--noEmit")
+
+
+def install_typescript(sdk: Mapping[Path, str], project: Path) -> None:
+    """Install the files of an SDK into a project in TypeScript, as npm gets them. Raises RuntimeError."""
+    ours = project / "node_modules/pulumi-keyturn"
+    with tempfile.TemporaryDirectory(dir=project) as folder:
+        for path, text in sdk.items():
+            (Path(folder) / path).parent.mkdir(exist_ok=True, parents=True)
+            (Path(folder) / path).write_text(text)
+        _do(Path(folder), str(project / TSC), "--outDir", str(ours))
+        shutil.copy(Path(folder, "package.json"), ours)
 
 
 def _do(folder: Path, *arguments: str) -> None:
@@ -83,7 +92,7 @@ def _do(folder: Path, *arguments: str) -> None:
 
 def types_of(folder: Path) -> str:
     """Return what the compiler says about the types of a project in TypeScript; empty if they are right."""
-    done = run([folder / "node_modules/.bin/tsc", "--noEmit"], cwd=folder, env=bare_environment(), seconds=LONGEST)
+    done = run([folder / TSC, "--noEmit"], cwd=folder, env=bare_environment(), seconds=LONGEST)
     return done.stdout
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+import pulumi_keyturn
 from tests.engine.harness import Program
 
 if TYPE_CHECKING:
@@ -32,6 +33,16 @@ def example(site: Site, name: str) -> Program:
     program = Program(folder=folder)
     site.configure("vaultAddress", site.openbao.address, "--plaintext")
     return program
+
+
+def earlier(folder: Path) -> Path:
+    """Write the package `pulumi_keyturn` as it was when its resources were dynamic, and return where."""
+    package = folder / "earlier" / "pulumi_keyturn"
+    package.mkdir(parents=True)
+    for module in ("args", "dynamic", "provider"):
+        shutil.copy(Path(pulumi_keyturn.__file__).with_name(f"{module}.py"), package)
+    (package / "__init__.py").write_text("from pulumi_keyturn.dynamic import ModelAccessKey, SmokeCheck\n")
+    return package.parent
 
 
 def test_a_key_beside_its_service(site: Site) -> None:
@@ -77,6 +88,7 @@ def test_two_keys_that_take_turns(site: Site) -> None:
     assert site.leaks() == []
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["dynamic", "sdk"])
 @pytest.mark.parametrize(
     ("name", "value", "rule"),
     [
@@ -84,8 +96,13 @@ def test_two_keys_that_take_turns(site: Site) -> None:
         ("every", "180d", "rotation.every is required, in days, 90d"),
     ],
 )
-def test_house_rules(site: Site, name: str, value: str, rule: str) -> None:
-    """`pulumi-policy` lets a good key pass, and refuses in preview one that exposes its secret or grows too old."""
+def test_house_rules(site: Site, name: str, value: str, rule: str, before: bool) -> None:
+    """`pulumi-policy` lets a good key pass, and refuses in preview one that exposes its secret or grows too old.
+
+    Before and after the upgrade from dynamic resources.
+    """
+    if before:
+        site.variables["PYTHONPATH"] = str(earlier(site.folder))
     program = example(site, "pulumi-policy")
     assert site.preview(program) == {"create": 2}
     site.configure(name, value, "--plaintext")

@@ -55,6 +55,37 @@ def test_a_change_of_smoke_leaves_dependents_known(full: FullSite) -> None:
     assert full.exports() == before
 
 
+@BOTH
+def test_a_preview_names_each_effect_of_the_up(full: FullSite) -> None:
+    """It only reads; the up then makes these changes and no others."""
+    place = f"vault:{full.prefix}"
+    elsewhere = [{"target": "vault", "path": f"{full.prefix}/new", "field": "MODEL_ACCESS_KEY"}]
+    robot: dict[str, Any] = {"rotation_trigger": 1, "name": "robot"}
+    life: list[tuple[Program, list[str], list[str]]] = [
+        (full.key(), ["create", "rename"], ["asks the API to create 'bot'"]),
+        (
+            full.key(rotation_trigger=1),
+            ["regenerate"],
+            ["rotates: the rotation trigger changed", f"delivers to {place}/bot#"],
+        ),
+        (full.key(**robot), ["rename"], ["renames 'bot' to 'robot'"]),
+        (
+            full.key(**robot, deliver=elsewhere),
+            [],
+            [f"delivers to {place}/new#", f"removes the secret from {place}/bot#"],
+        ),
+    ]
+    for program, effects, lines in life:
+        shown = full.previewed(program)
+        assert full.mutations() == []
+        assert [line for line in lines if line not in told(shown)] == []
+        full.up(program)
+        assert full.mutations() == effects
+    assert full.delivered() is None
+    assert full.accepted("new")
+
+
+@BOTH
 def test_a_plain_up_heals_what_a_plain_preview_shows(full: FullSite) -> None:
     """Each preview and up reads the key's places first, so neither waits for a refresh."""
     full.up(full.key())

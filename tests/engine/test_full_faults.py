@@ -34,10 +34,15 @@ def test_a_secret_that_is_not_proven_is_kept_in_the_state_and_not_made_twice(ful
 def test_a_key_that_an_operator_has_to_make_is_one_line(full: FullSite) -> None:
     """The resource is not in the state; once the key is there, the same program goes on."""
     full.sandbox.change(create="gone")
+    full.show_preview(full.key())
+    assert "only what is created after it is taken over without `adopt`" in full.screen()
+    assert "waits for" not in full.screen()
     told = full.refused(full.key())
     assert "error: shop.dev.bot: waits for 'bot', to be made in the control panel" in told
     assert "Traceback" not in told
     assert full.resources() == {}
+    full.show_preview(full.key())
+    assert "warning: waits for 'bot', to be made in the control panel" in full.screen()
     full.sandbox.panel_create("bot")
     full.up(full.key())
     assert full.accepted()

@@ -17,7 +17,7 @@ def test_each_operation_makes_the_calls_that_it_has_to_and_no_others(full: FullS
     """Preview changes nothing and says what an up will do; a trigger is one regenerate; nothing leaks."""
     full.show_preview(full.key())
     assert full.mutations() == []
-    assert "bot create needs 'bot', which an operator makes" in full.screen()
+    assert "bot create `pulumi up` asks the API to create 'bot'" in full.screen()
 
     full.up(full.key())
     first = full.outputs()

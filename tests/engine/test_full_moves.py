@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-import pulumi_keyturn
 from keyturn_provider.plugin import words
-from tests.engine.harness import Site
-from tests.engine.test_examples import example
+from tests.engine.full_site import BOTH
+from tests.engine.harness import Program, Site
+from tests.engine.test_examples import earlier, example
 
 if TYPE_CHECKING:
     from tests.engine.full_site import FullSite
@@ -32,21 +30,32 @@ pulumi.runtime.register_stack_transformation(forget)
 """The beginning of a program that takes the alias of the schema away."""
 
 
+RULES = """
+import pulumi_keyturn
+
+
+def rule(kind):
+    def look(args):
+        if args.type_ == "keyturn:index:ModelAccessKey":
+            for name in args.props:
+                if "secret" in name.lower():
+                    pulumi.log.info(f"sees {kind} {name}")
+
+    return look
+
+
+pulumi.runtime.register_resource_transform(rule("transform"))
+pulumi.runtime.register_stack_transformation(rule("transformation"))
+pulumi_keyturn.ModelAccessKey("bot", **data)
+"""
+"""A program with rules of both kinds, which say what they see."""
+
+
 def dynamic(full: FullSite) -> Site:
     """Return the same stack with programs that declare dynamic resources."""
     site = Site(full.folder, full.engine, full.sandbox, full.openbao, full.prefix, full.variables)
     site.stacks = full.stacks
     return site
-
-
-def earlier(folder: Path) -> Path:
-    """Write the package `pulumi_keyturn` as it was when its resources were dynamic, and return where."""
-    package = folder / "earlier" / "pulumi_keyturn"
-    package.mkdir(parents=True)
-    for module in ("args", "dynamic", "provider"):
-        shutil.copy(Path(pulumi_keyturn.__file__).with_name(f"{module}.py"), package)
-    (package / "__init__.py").write_text("from pulumi_keyturn.dynamic import ModelAccessKey, SmokeCheck\n")
-    return package.parent
 
 
 @pytest.mark.parametrize("before", ["", WITHOUT_ALIASES], ids=["alias", "no-alias"])
@@ -108,6 +117,34 @@ def test_a_dynamic_resource_moves_over_without_a_changing_request(full: FullSite
     assert full.delivered() == secret
 
 
+@pytest.mark.parametrize("kind", [words.DYNAMIC[words.KEY], words.KEY], ids=["type-and-name", "name"])
+def test_a_rename_with_the_upgrade_needs_an_alias_with_both(full: FullSite, kind: str) -> None:
+    """The old name alone is not found; nothing is changed then, and consumers keep their secret."""
+    before = dynamic(full)
+    before.up(before.key())
+    secret = full.delivered()
+    full.requests()
+    program = full.key("robot", {"aliases": [URN.format(kind)]}, "bot")
+    if kind == words.KEY:
+        assert "an API key of that name exists already" in full.refused(program)
+    else:
+        full.up(program)
+        assert full.record("shop.dev.bot")["owner"] == "pulumi:shop/dev/robot#provider"
+        assert full.preview(program) == {"same": 2}
+    assert full.mutations() == []
+    assert full.delivered() == secret
+    assert full.accepted()
+
+
+def test_rules_of_a_program_see_other_names(site: Site) -> None:
+    """What docs/pulumi.md says: a `transform` sees the names of the schema, a `transformation` those of Python."""
+    site.show_preview(Program(RULES, site.inputs(expose_secret=True)))
+    seen = [line.split()[-2:] for line in site.screen().splitlines() if "sees " in line]
+    assert ["transform", "exposeSecret"] in seen
+    assert ["transformation", "expose_secret"] in seen
+
+
+@BOTH
 def test_a_record_is_imported_by_its_id(full: FullSite) -> None:
     """A key that left the state comes back without a changing request."""
     full.up(full.key())
@@ -118,6 +155,7 @@ def test_a_record_is_imported_by_its_id(full: FullSite) -> None:
     full.variables["KEYTURN_RECORDS"] = json.dumps(records)
     full.adopt(words.KEY, "bot", "shop.dev.bot")
     assert full.outputs()["uuid"]
+    assert "almost certainly a bug" not in full.screen()
     full.up(full.key())
     assert full.mutations() == []
     assert full.delivered() == secret
@@ -130,6 +168,7 @@ def test_an_api_key_is_imported_by_its_uuid(full: FullSite) -> None:
     full.put(made.secret)
     full.requests()
     full.adopt(words.KEY, "bot", made.uuid)
+    assert "almost certainly a bug" not in full.screen()
     full.up(full.key())
     assert full.mutations() == []
     assert full.delivered() == made.secret

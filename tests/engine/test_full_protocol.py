@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 from pulumi.output import UNKNOWN
 from pulumi.runtime import rpc
+from pulumi.runtime.proto import engine_pb2
 from pulumi.runtime.proto import provider_pb2 as wires
 from pulumi.runtime.proto.provider_pb2 import DiffResponse, PropertyDiff
 from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub, add_ResourceProviderServicer_to_server
@@ -18,7 +19,7 @@ from pulumi.runtime.proto.status_pb2 import Status
 
 from keyturn.core.reasons import Reason
 from keyturn.core.results import Change, End, KeyPlan, Planned
-from keyturn_provider import inputs, keys, session
+from keyturn_provider import inputs, keys, messages, session
 from keyturn_provider.plugin import imports, preview, schema, settings, wire, words
 from keyturn_provider.plugin.servicer import VERSION, Provider
 from keyturn_provider.session import Uniqueness
@@ -244,6 +245,25 @@ def test_a_failed_create_tells_the_engine_what_it_is(
         assert status.details[0].Unpack(found)
         assert (found.id, list(found.reasons), found.refresh_before_update) == ("shop.dev.bot", [status.message], True)
         assert values(found.properties) == {"key": "shop.dev.bot", "uuid": "u", "rotatedAt": "", "health": "not proven"}
+
+
+@pytest.mark.parametrize(("newer", "shown"), [(True, ["it waits"]), (False, [])])
+def test_why_a_key_is_awaited_is_shown_once(monkeypatch: pytest.MonkeyPatch, newer: bool, shown: list[str]) -> None:
+    """A newer engine drops the text of the error, so it gets a message; an older one shows the error."""
+    told: list[str] = []
+
+    class Engine:
+        def RequirePulumiVersion(self, request: object) -> None:  # noqa: N802 - the name in the protocol
+            if not newer:
+                raise grpc.RpcError
+
+        def Log(self, request: engine_pb2.LogRequest) -> None:  # noqa: N802 - the name in the protocol
+            told.append(request.message)
+
+    monkeypatch.setattr(messages, "get_engine", Engine)
+    messages.awaited("it waits")
+    messages.flush(20)
+    assert told == shown
 
 
 def test_a_secret_output_is_always_wrapped() -> None:

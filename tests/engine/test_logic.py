@@ -339,7 +339,7 @@ def test_health_tells_everything_that_is_not_as_recorded() -> None:
     assert of(owner="you") == "held: its record belongs to 'me'"
     assert of(names={}) == f"gone: {gone}"
     assert of(names={"u": "robot"}) == "due: the API key u was renamed to 'robot'"
-    assert of(held={place: Held(Secret("two"))}) == "drifted: vault:a/b#KEY holds something else than the live secret"
+    assert of(held={place: Held(Secret("two"))}) == "drifted: vault:a/b#KEY holds something other than the live secret"
     assert of(held={place: Held(None)}) == "drifted: vault:a/b#KEY holds nothing"
     assert of(accepted=False) == f"refused: {refused}"
     assert of(accepted=False, names={}) == f"gone: {gone}"

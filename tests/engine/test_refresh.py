@@ -25,7 +25,7 @@ def test_a_changed_delivery_shows_in_health_and_the_next_up_restores_it(site: Si
     assert site.mutations() == []
     health = site.outputs()["health"]
     assert health.startswith("drifted: ")
-    assert "holds something else than the live secret" in health
+    assert "holds something other than the live secret" in health
     assert "renamed to 'robot'" in health
     assert site.preview(site.key())["update"] == 1
     assert "is called 'robot', which is no name of this key" in site.refused(site.key())

@@ -58,7 +58,7 @@ def wrong() -> list[KeyStatus]:
     checkout = key(
         "checkout-bot",
         End(Reason.REFUSED, f"the API refuses the secret that {place.format('checkout-bot')} holds", since=NOW - HOUR),
-        End(Reason.DRIFTED, f"{place.format('checkout-bot')} holds something else than the live secret"),
+        End(Reason.DRIFTED, f"{place.format('checkout-bot')} holds something other than the live secret"),
         places=2,
         held=1,
     )
@@ -71,7 +71,7 @@ def wrong() -> list[KeyStatus]:
         ),
         key(
             "search-ranker",
-            End(Reason.DRIFTED, f"{place.format('search-ranker')} holds something else than the live secret"),
+            End(Reason.DRIFTED, f"{place.format('search-ranker')} holds something other than the live secret"),
             End(Reason.TO_DO, f"the next run: delivers to {place.format('search-ranker')}, which holds another secret"),
             places=2,
             held=1,

@@ -61,7 +61,7 @@ def test_each_key_has_its_next_step_and_a_shared_cause_is_said_once() -> None:
 
 def test_a_remedy_of_two_shared_causes_is_said_once() -> None:
     """Beside the last of them: it is for the same keys."""
-    drifted = End(Reason.DRIFTED, "vault:apps#KEY holds something else than the live secret")
+    drifted = End(Reason.DRIFTED, "vault:apps#KEY holds something other than the live secret")
     text = paint_plain(status_lines(document(key("one", REFUSED, drifted), key("two", REFUSED, drifted))))
     assert text.count("do: `keyturn apply one two --verify`") == 1
     assert text.index(drifted.why) < text.index("do: ")

@@ -32,9 +32,13 @@ def explain(olds: Props, news: Props) -> KeyPlan | None:
     except (KeyturnError, messages.KeyturnFailed) as error:
         messages.warn(f"no plan could be made: {messages.paragraph(error)}")
         return None
+    first = () if plan.wanted.since else plan.wanted.make
     for change in plan.changes:
-        messages.say(change.why, lasting=True)
-    if plan.end.exit_code:
+        if not first or change.change != "hand-off":
+            messages.say(change.why, lasting=True)
+    if first:
+        messages.say(messages.may_need(first), lasting=True)
+    elif plan.end.exit_code:
         told = plan.end.why if plan.end.make else remedies.told(plan.end)
         messages.warn(" ".join(part for part in (f"{told.rstrip('.')}.", messages.hand_off(plan.end.make)) if part))
     return plan

@@ -18,6 +18,7 @@ from keyturn_provider.plugin.words import Place
 from keyturn_provider.state import Cause
 
 Outputs = dict[str, object]
+FROM_DYNAMIC = "it was a dynamic resource; this provider takes its record over, and its secret stays"
 
 
 class Read(NamedTuple):
@@ -53,10 +54,17 @@ class Resource(Protocol):
 class Key:
     """ModelAccessKey."""
 
+    def __init__(self) -> None:
+        """Start without imports."""
+        self._imported: set[Place] = set()
+
     def check(self, place: Place, olds: Props, news: Props, settings: Settings) -> tuple[Outputs, list[str]]:
         """Check the inputs, offline; unknown ones are accepted."""
         whole = settings.complete(news)
         checked = {**whole, "key": whole.get("key") or olds.get("key") or place.identity}
+        if place in self._imported:  # the engine asks for what the import found; the program has the rest
+            self._imported.remove(place)
+            return checked, []
         owned = {**checked, "owner": place.owner}
         found = [*inputs.key_failures(olds, owned, session.environment()), *session.uniqueness.declare(owned)]
         return checked, [*_strangers(news, inputs.KEY), *found]
@@ -67,7 +75,8 @@ class Key:
         names = [name for name in cause.names if name not in inputs.ORIGIN]
         if len(names) == len(cause.names):
             return cause
-        return Cause("; ".join(filter(None, (f"its owner becomes {place.owner}", *names))), [*names, "owner"])
+        moves = f"its owner becomes {place.owner}" if olds.get("owner") else FROM_DYNAMIC
+        return Cause("; ".join(filter(None, (moves, *names))), [*names, "owner"])
 
     def create(self, place: Place, news: Props, *, preview: bool) -> tuple[str, Outputs]:
         """Apply a new key until it is at rest."""
@@ -99,6 +108,7 @@ class Key:
         from keyturn_provider.plugin import imports
 
         if set(olds) <= set(imports.PLACES):
+            self._imported |= {place} if importing else set()
             owner = {"owner": place.owner} if importing else {}
             return Read(*imports.found(name, {**settings.complete(olds, imports.PLACES), **owner}, place.identity))
         if imports.only_imported(olds):

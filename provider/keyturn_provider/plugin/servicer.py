@@ -42,6 +42,8 @@ def answered(method: Method[Answer]) -> Method[Answer]:
         except Exception as error:  # noqa: BLE001 - every error is reported in our own words
             text = messages.paragraph(error)
             if detail := self.detail(error, text):
+                if isinstance(detail, provider_pb2.ErrorResourceAwaitFailed):
+                    messages.awaited(text)
                 context.set_trailing_metadata(wire.details(text, detail))
         finally:
             messages.flush()

@@ -150,7 +150,7 @@ def _gone(known: Facts, record: Record) -> Iterator[End]:
 
 
 def _drifted(known: Facts, record: Record) -> Iterator[End]:
-    """Say which of our deliveries hold nothing, or something else than the live secret."""
+    """Say which of our deliveries hold nothing, or something other than the live secret."""
     live, intent = record.live_digest, record.intent
     if live is None or known.end.code is Reason.ANOTHER_RUN:
         return
@@ -165,7 +165,7 @@ def _drifted(known: Facts, record: Record) -> Iterator[End]:
             continue
         (other if read.digest else empty).append(place)
     if other:
-        yield End(Reason.DRIFTED, f"{_names(other)} {_hold(other)} something else than the live secret")
+        yield End(Reason.DRIFTED, f"{_names(other)} {_hold(other)} something other than the live secret")
     if empty:
         yield End(Reason.EMPTIED, f"{_names(empty)} {_hold(empty)} nothing")
 

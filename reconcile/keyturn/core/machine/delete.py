@@ -138,7 +138,9 @@ def release_key(state: State, uuid: str, name: SlotName) -> Decision | None:
     if not state.desired.retain and state.observed.key(uuid):
         if decision := gate(state, [uuid]):
             return decision
-        return DeleteKey(uuid, Planned(Change.DELETE, "absent", f"deletes slot {name}", slot=name, uuid=uuid))
+        return DeleteKey(
+            uuid, Planned(Change.DELETE, "absent", f"deletes the API key in slot {name}", slot=name, uuid=uuid)
+        )
     return release(state, uuid)
 
 

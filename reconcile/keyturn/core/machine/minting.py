@@ -105,7 +105,7 @@ def _regenerates(state: State) -> str:
         return "regenerates the standby; the live secret stays as it is"
     if intent_of(state).op is Op.CREATE:
         return "regenerates the key: no consumer has its secret yet"
-    return "regenerates the key: its old secret dies at this moment, until consumers reload they are refused"
+    return "regenerates the key: its old secret dies at this moment; consumers are refused until they reload"
 
 
 def careful(state: State) -> bool:

@@ -55,7 +55,7 @@ def open_rename(state: State) -> Decision | None:
     if not wrong:
         return None
     _, uuid, present = wrong
-    shown = Planned(Change.RECORD, "name-differs", f"{present!r} is to be renamed", uuid=uuid)
+    shown = Planned(Change.RECORD, "name-differs", f"notes that it renames {present!r}", uuid=uuid)
     return WriteRecord(replace(record_of(state), intent=new_intent(state, Op.RENAME)), Write.OPEN, shown)
 
 
@@ -72,7 +72,7 @@ def next_name(state: State) -> Decision | None:
         return None
     slot, uuid, present = wrong
     wanted = state.name_of(slot)
-    why = f"is called {present!r}, the entry says {wanted!r}"
+    why = f"renames {present!r} to {wanted!r}"
     return Rename(uuid, wanted, Planned(Change.RENAME, "name-differs", why, slot=slot, uuid=uuid))
 
 
