@@ -273,7 +273,7 @@ class TestCommonFate:
     )
     def test_every_checked_key_refused_stops_the_run(self, verdicts: list[Verdict | None], stops: bool) -> None:
         """Two or more, and not one that the API knows."""
-        assert bool(brakes.all_refused(verdicts)) is stops
+        assert bool(brakes.all_refused(dict(zip("abcdefgh", verdicts, strict=False)))) is stops
 
 
 def test_the_digest_covers_every_basis_and_not_the_order() -> None:
