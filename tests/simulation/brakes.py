@@ -290,7 +290,7 @@ def deaf(one: Fleet, keys: Collection[str]) -> None:
 
 
 def refused_keys_of_a_group_stop_no_other_one() -> None:
-    """Two keys get secrets that are refused. The API may be ill, but only one group says so: that one goes no further.
+    """Two keys get secrets that are refused. The API may be failing, but only one group says so: that one ends here.
 
     When a second group says so too, no group is begun.
     """
