@@ -10,7 +10,10 @@ RUNTIME_EXTRAS := aws dotenv github onepassword onepassword-sdk pulumi run vault
 PYTHONS := 3.11 3.12 3.13
 COMPILE = env -u PIP_FIND_LINKS $(BIN)/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
   --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options --annotation-style line
-PYTEST := -m pytest -n 2 --dist loadscope
+# Most tests wait for servers and other processes, so there are more workers than the two cores that this is made for.
+WORKERS ?= 4
+PYTEST := -m pytest -n $(WORKERS) --dist loadscope --no-loadscope-reorder
+UNIT := -m pytest -n 2 --dist loadscope
 PIP := -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
@@ -23,7 +26,7 @@ demo: .venv-demo/.stamp ## the life of a key, against the sandbox and a real Ope
 	.venv-demo/bin/keyturn demo
 
 unit: $(STAMP) ## the tests without servers, sockets or processes (30 s)
-	$(BIN)/python $(PYTEST) tests/unit $(ARGS)
+	$(BIN)/python $(UNIT) tests/unit $(ARGS)
 
 unit-all: unit $(PYTHONS:%=unit-%) ## the same with every Python from 3.11 to 3.13 on this machine (30 s each, after its install)
 
@@ -148,7 +151,7 @@ unit-3.%: $(STAMP)
 	for python in python3.$* "$${PYENV_ROOT:-$$HOME/.pyenv}"/versions/3.$*.*/bin/python; do \
 	  "$$python" -c '' 2>/dev/null || continue; \
 	  $(MAKE) --no-print-directory .venv-3.$*/.stamp INTERPRETER="$$python" && \
-	  exec .venv-3.$*/bin/python $(PYTEST) tests/unit $(ARGS); \
+	  exec .venv-3.$*/bin/python $(UNIT) tests/unit $(ARGS); \
 	  exit 1; \
 	done; \
 	echo "Python 3.$* is not on this machine: make unit was not run with it."

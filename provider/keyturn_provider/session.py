@@ -189,11 +189,11 @@ class Breaker:
         if _exempt(record.key) or self._verdict(record) is not Verdict.REFUSED:
             return
         with self._lock:
-            verdicts: list[Verdict | None] = [Verdict.REFUSED]
+            verdicts: dict[str, Verdict | None] = {record.key: Verdict.REFUSED}
             others = () if self._stopped else self._records(record.key).values()
             for other in others:
-                if Verdict.ACCEPTED not in verdicts:
-                    verdicts.append(self._verdict(other))
+                if Verdict.ACCEPTED not in verdicts.values():
+                    verdicts[other.key] = self._verdict(other)
             self._stopped = self._stopped or _told(brakes.all_refused(verdicts))
             self._stop()
 

@@ -29,10 +29,13 @@ NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
 
 def operator_of(
-    server: LeaseServer, only: Collection[str] = (), stopping: Callable[[], bool] = lambda: True
+    server: LeaseServer,
+    only: Collection[str] = (),
+    stopping: Callable[[], bool] = lambda: True,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Operator:
     """Return one that was not started."""
-    setting = Setting({}, "keyturn-system", ADDRESS, "pod-a", lambda: NOW, lambda _: None)
+    setting = Setting({}, "keyturn-system", ADDRESS, "pod-a", lambda: NOW, say)
     connection = Connection(server, server, LOGIN, ADDRESS)
     return Operator(connection, setting, only=only, stopping=stopping, uptime=time.monotonic)
 
@@ -67,10 +70,10 @@ class Written(Api):
 
 
 @contextmanager
-def running(server: LeaseServer, *names: str) -> Iterator[Operator]:
+def running(server: LeaseServer, *names: str, say: Callable[[str], None] = lambda _: None) -> Iterator[Operator]:
     """Run one with these accounts, whose watches say nothing."""
     stop = threading.Event()
-    operator = operator_of(server, stopping=stop.is_set)
+    operator = operator_of(server, stopping=stop.is_set, say=say)
     for watch in operator._watches.values():
         watch.run = watch.listed.set  # type: ignore[method-assign]
     add(operator, *names)
@@ -96,12 +99,18 @@ def idle(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def operator() -> Operator:
+def said() -> list[str]:
+    """What an operator said."""
+    return []
+
+
+@pytest.fixture
+def operator(said: list[str]) -> Operator:
     """One that was never started."""
-    return operator_of(LeaseServer(), {"team"})
+    return operator_of(LeaseServer(), {"team"}, say=said.append)
 
 
-def test_a_watch_that_was_not_heard_of_for_long_is_no_health(operator: Operator) -> None:
+def test_a_watch_that_was_not_heard_of_for_long_is_no_health(operator: Operator, said: list[str]) -> None:
     """At a start it has as much time; one silent watch is enough."""
     assert operator.seen().well
     for watch in operator._watches.values():
@@ -110,19 +119,22 @@ def test_a_watch_that_was_not_heard_of_for_long_is_no_health(operator: Operator)
     assert operator.seen().well
     operator._watches["namespaces"].heard -= DEAF + 1
     assert not operator.seen().well
-    assert "no word of namespaces for 300 s" in operator.seen().why
+    operator._tell_troubles()
+    assert said == ["no word of namespaces for 300 s: only a new process ends this"]
 
 
-def test_it_is_ready_once_everything_is_listed(operator: Operator) -> None:
+def test_it_is_ready_once_everything_is_listed(operator: Operator, said: list[str]) -> None:
     """And then it says which account there is not."""
     first, *others = operator._watches.values()
     for watch in others:
         watch.listed.set()
     assert not operator.seen().ready
-    assert operator.seen().why == ""
+    operator._tell_troubles()
+    assert said == []
     first.listed.set()
     assert operator.seen().ready
-    assert operator.seen().why == "there is none"
+    operator._tell_troubles()
+    assert said == ["account team: there is none"]
 
 
 def test_it_ends_though_it_never_began(operator: Operator) -> None:
@@ -177,43 +189,47 @@ def test_keys_without_an_account_are_told_by_one_replica_only() -> None:
 
 
 @pytest.mark.usefixtures("idle")
-def test_a_lease_that_fails_stops_no_other_one() -> None:
+def test_a_lease_that_fails_stops_no_other_one(said: list[str]) -> None:
     """Whatever the failure is, it is told, and the operator is well."""
 
     def broken(verb: str, name: str) -> None:
         if name == lease_name("ill"):
             raise ValueError
 
-    with running(LeaseServer(broken), "ill", "team") as operator:
+    with running(LeaseServer(broken), "ill", "team", say=said.append) as operator:
         wait_until(lambda: "team" in operator.seen().accounts, "the other account", seconds=10)
         first = operator._renewed
         wait_until(lambda: operator._renewed > first + 1, "the next pass", seconds=10)
         assert operator.seen().well
-        assert operator.seen().why == "keyturn failed with ValueError"
+        assert said.count("lease ill: keyturn failed with ValueError") == 1
         assert set(operator.seen().accounts) == {"team"}
 
 
 @pytest.mark.usefixtures("idle")
-def test_what_only_a_new_process_mends_is_no_health() -> None:
+def test_what_only_a_new_process_mends_is_no_health(said: list[str]) -> None:
     """No Lease is tried, a held account has no thread, or it has ended no round for very long."""
-    with running(LeaseServer(), "team") as operator:
+    ends = "only a new process ends this"
+    with running(LeaseServer(), "team", say=said.append) as operator:
         wait_until(lambda: "team" in operator.seen().accounts, "the account", seconds=10)
         work = operator._works["team"]
         assert operator.seen().well
         work.began = NOW - timedelta(seconds=HUNG + 1)
-        assert "account team ended no round" in operator.seen().why
         assert not operator.seen().well
+        wait_until(lambda: f"account team ended no round for 92 minutes: {ends}" in said, "the line", seconds=10)
         assert work.account
         work.account._reporter.looked = NOW
         assert operator.seen().well
     operator._renewed = time.monotonic() - STUCK - 1
-    assert operator.seen().why == "no Lease was tried for 30 s"
     assert not operator.seen().well
+    operator._tell_troubles()
+    assert said[-1] == f"no Lease was tried for 30 s: {ends}"
 
 
-def test_an_account_without_a_thread_is_no_health_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_account_without_a_thread_is_no_health_after_a_while(
+    monkeypatch: pytest.MonkeyPatch, said: list[str]
+) -> None:
     """It is begun again as soon as the system gives a thread."""
-    operator, threads = operator_of(LeaseServer()), threading.Thread
+    operator, threads = operator_of(LeaseServer(), say=said.append), threading.Thread
 
     def none(thread: threading.Thread) -> None:
         raise RuntimeError
@@ -227,8 +243,9 @@ def test_an_account_without_a_thread_is_no_health_after_a_while(monkeypatch: pyt
     assert not work.busy
     assert operator.seen().well
     work.fine -= STUCK + 1
-    assert operator.seen().why == "account team has no thread"
     assert not operator.seen().well
+    operator._tell_troubles()
+    assert said[-1] == "account team has no thread: only a new process ends this"
     monkeypatch.undo()
     work.ended -= AGAIN
     monkeypatch.setattr(KubeAccount, "run", lambda self: self._stop.wait(10))

@@ -6,7 +6,7 @@ import io
 import subprocess
 
 from dotenv import dotenv_values
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyturn.targets import dotenv_text, shell_text
@@ -33,6 +33,7 @@ LINES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(LINES, ODD, ODD)
 def test_python_dotenv_reads_every_value(lines: list[str], first: str, second: str) -> None:
     """Whatever else is in the file, and after a change, too; the others stay as they were."""
@@ -43,6 +44,7 @@ def test_python_dotenv_reads_every_value(lines: list[str], first: str, second: s
     assert dotenv_text.read(text, "NAME") == second
 
 
+@settings(deadline=None)
 @given(st.lists(ODD, min_size=20, max_size=40))
 def test_sh_reads_every_value(values: list[str]) -> None:
     """`sh` itself sources the file and gives the values to a child."""

@@ -26,8 +26,12 @@ from tests.real.stores import ELSEWHERE
 
 KEYS = {"swap": "alternating", "swift": "in-place"}
 COMMAND = ("run", "--every", "5s")
-ENDS = {0, 143}
-"""How a worker may end that is asked to: 143 before its loop has begun."""
+ENDS = {0, 143, -signal.SIGTERM}
+"""How a worker may end that is asked to: 143 before its loop has begun, by the signal itself before Python has begun.
+
+The latter is a worker that was killed and started again just before. A loop that dies of the signal fails in
+tests/real/test_signals.py.
+"""
 EVERY, OVERLAP = "8s", "4s"
 LANES, EACH = 5, 4
 """So many sites at a time, and so many strikes at each."""

@@ -2,7 +2,7 @@
 
 import re
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyturn.sandbox import Key, Sandbox, State
@@ -103,6 +103,7 @@ def test_no_secret_in_a_repr() -> None:
     assert sandbox.token not in repr(sandbox.state)
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["create", "regenerate", "delete"]), max_size=12))
 def test_a_key_has_one_living_secret_and_a_deleted_one_none(steps: list[str]) -> None:
     """After any history each key has exactly one living secret, its present one; a deleted key has none."""

@@ -202,6 +202,11 @@ def who_asks_counts_as_a_heal() -> tuple[Swap, ...]:
     return tuple((module, "asked_for", lambda _: False) for module in (product, limits, rounds))
 
 
+def all_groups_are_counted() -> tuple[Swap, ...]:
+    """No other group is left out of a count."""
+    return ((product, "beside", lambda counts, group: sum(counts.values())),)
+
+
 def strangers_want_all() -> tuple[Swap, ...]:
     """A mark of a key that is not worked on makes a whole round."""
 
@@ -246,6 +251,20 @@ SLIPS: Mapping[str, Slip] = {
     "one brake for all groups": Slip(
         brakes.a_group_holds_up_no_other_one,
         lambda: tuple((module, "group_of", lambda _: "") for module in (product, limits)),
+    ),
+    "all are stopped by one group that is refused": Slip(
+        brakes.refused_keys_of_a_group_stop_no_other_one, all_groups_are_counted
+    ),
+    "all are stopped by one group that is gone": Slip(
+        brakes.gone_keys_of_a_group_stop_no_other_one, all_groups_are_counted
+    ),
+    "heals of one group stop another one": Slip(brakes.heals_of_a_group_stop_no_other_one, all_groups_are_counted),
+    "heals of one group postpone rotations of another one": Slip(
+        brakes.heals_of_a_group_postpone_no_rotation_of_another_one, all_groups_are_counted
+    ),
+    "a group that is refused goes on": Slip(
+        brakes.refused_keys_of_a_group_stop_no_other_one,
+        lambda: ((product, "all_refused", lambda verdicts, group=None: None),),
     ),
     "no turns": Slip(brakes.groups_have_their_turns, lambda: ((product, "_in_turn", list),)),
     "pauses do not grow": Slip(

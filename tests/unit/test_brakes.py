@@ -273,7 +273,26 @@ class TestCommonFate:
     )
     def test_every_checked_key_refused_stops_the_run(self, verdicts: list[Verdict | None], stops: bool) -> None:
         """Two or more, and not one that the API knows."""
-        assert bool(brakes.all_refused(verdicts)) is stops
+        assert bool(brakes.all_refused({str(n): verdict for n, verdict in enumerate(verdicts)})) is stops
+
+
+@pytest.mark.parametrize(
+    ("sizes", "stopped"),
+    [
+        ({"a": 2}, "a"),
+        ({"a": 2, "b": 1}, "a"),
+        ({"a": 1, "b": 1}, ""),
+        ({"a": 1, "b": 1, "c": 1}, "abcx"),
+        ({"a": 2, "b": 2}, "abcx"),
+    ],
+)
+def test_a_fate_of_one_group_stops_no_other_one(sizes: dict[str, int], stopped: str) -> None:
+    """Whose keys are not begun if so many of each group are refused, or gone; nothing was seen of group x."""
+    keys = [f"{group}.{number}" for group, size in sizes.items() for number in range(size)]
+    refused: dict[str, Verdict | None] = dict.fromkeys(keys, Verdict.REFUSED)
+    assert {group for group in "abcx" if brakes.all_refused(refused, group)} == set(stopped)
+    assert {group for group in "abcx" if brakes.all_gone(dict.fromkeys(keys, "1"), [], group)} == set(stopped)
+    assert not any(brakes.all_refused({**refused, "y.0": Verdict.ACCEPTED}, group) for group in "abcx")
 
 
 def test_the_digest_covers_every_basis_and_not_the_order() -> None:

@@ -239,6 +239,7 @@ def test_escaped_text_comes_back() -> None:
     assert found["SUMMARY"] == 'Freeze of platform: a;b,c\\n "d": é'
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=300))
 def test_folding_loses_nothing(text: str) -> None:
     """Unfolded, a line is what it was; no part is longer than 75 octets."""

@@ -80,7 +80,7 @@ class TestParts:
         assert limits.after(heals[:1]).allowed.part.rotations == {"x": 3}
 
     def test_a_group_that_loses_much_holds_up_no_other_one(self) -> None:
-        """Each has its share of the limit: of a tenant that spent all of it before, too."""
+        """Not a group that spent all of the limit before, either."""
         limits = replace(Limits(4), adoptions=4)
         many = [second(heal(f"many.{number}")) for number in range(5)]
         few = [second(heal("few.a")), second(heal("few.b"))]
@@ -92,11 +92,20 @@ class TestParts:
         assert brake([*many[:1], *few], spent).free == {"few.a", "few.b"}
 
     def test_a_loss_of_all_groups_is_held_whole(self) -> None:
-        """As many groups as the limit and more have no share: it is nobody's doing alone."""
+        """If there are more groups than the limit, without any one of them, none has a share."""
         limits = replace(Limits(4), adoptions=4)
-        heals = [second(heal(f"team-{number}.a")) for number in range(5)]
+        heals = [second(heal(f"team-{number}.a")) for number in range(6)]
         assert brake(heals, limits).free == set()
-        assert brake(heals[:4], limits).free == {one.key for one in heals[:4]}
+        assert brake(heals[:5], limits).free == {one.key for one in heals[:5]}
+
+    def test_of_two_groups_each_has_the_whole_limit(self) -> None:
+        """Also for scheduled rotations: what the other one heals is not counted, what a third one heals is."""
+        limits = replace(Limits(2), adoptions=2)
+        heals = [second(heal(f"{group}.{number}")) for group in ("some", "more") for number in range(2)]
+        late = [second(due(f"few.{number}", 3)) for number in range(3)]
+        assert brake(heals, limits).free == {one.key for one in heals}
+        assert brake([*heals[:2], *late], limits).deferred == ("few.2",)
+        assert brake([*heals, *late], limits).deferred == ("few.0", "few.1", "few.2")
 
     def test_removals_are_shared_alike(self) -> None:
         """Who moves many deliveries makes nobody else's wait."""

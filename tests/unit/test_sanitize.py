@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keyturn.core.sanitize import code_span, plain, unsafe
@@ -49,6 +49,7 @@ def test_long_text_is_cut() -> None:
     assert plain("\x00" * 9, limit=10) == "\\x00\\x00\\…"
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.characters()))
 @example("::a")
 @example("##[##[")
@@ -64,6 +65,7 @@ def test_what_is_shown_is_one_safe_line(text: str) -> None:
     assert plain(shown) == shown
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("`|\\ \na<>")))
 def test_a_code_span_cannot_be_closed_from_inside(text: str) -> None:
     """Its fence is longer than every run of backticks in it, and a table's bar is escaped."""

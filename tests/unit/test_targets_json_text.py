@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyturn.targets.json_text import changed, members
@@ -52,6 +52,7 @@ def test_a_name_that_stands_twice_is_refused() -> None:
         members('{"a": 1, "a": 2}')
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.text(max_size=3), JSON, max_size=4), st.text(max_size=3), st.text(), st.sampled_from([None, 2])
 )

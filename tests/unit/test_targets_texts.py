@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keyturn.targets import dotenv_text, shell_text
@@ -65,6 +65,7 @@ def test_a_name_is_taken_out_with_its_line(before: str, after: str) -> None:
     assert shell_text.changed(before, "NAME", None) == after
 
 
+@settings(deadline=None)
 @given(LINES, ODD, ODD)
 def test_a_shell_file_gives_every_value_back(lines: list[str], first: str, second: str) -> None:
     """To keyturn; the next test asks a shell."""

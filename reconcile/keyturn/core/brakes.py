@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from operator import itemgetter
 
 from keyturn.core.configuration import Configuration
-from keyturn.core.limits import Limits, asked_for, by_group, group_of, rotated_since, rotates
+from keyturn.core.limits import Limits, asked_for, beside, by_group, group_of, rotated_since, rotates
 from keyturn.core.model import UNJUDGED, AdoptSecret, ApiKey, Verdict
 from keyturn.core.permits import EXISTING, TAKE_OVER, Permit
 from keyturn.core.reasons import Reason
@@ -75,10 +75,10 @@ def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False, agre
     Limits are of deletes, of removals, of changes to API keys that may not be the key's own, of adoptions and heals.
 
     Held back is all or none: an operator decides about the whole. In a part of a run that is so for each group of keys:
-    one that is within its share of the limit goes on, so that no other group can hold it up. `asked`: the rotations
-    were asked for key by key, so none of them is braked. `agreed`: keys whose deletes were agreed to. Retires do not
-    count among the rotations. In a part of a run first secrets and secrets that were asked for trickle: what is over
-    their limit is deferred.
+    one goes on if it is within its share of the limit, or if it would go on without a single other group. `asked`: the
+    rotations were asked for key by key, so none of them is braked. `agreed`: keys whose deletes were agreed to. Retires
+    do not count among the rotations. In a part of a run first secrets and secrets that were asked for trickle: what is
+    over their limit is deferred.
     """
     rests = limits.allowed.part.rests
     held = {plan.key: _rests(rests[plan.key]) for plan in plans if plan.key in rests and asked_for(plan.changes)}
@@ -103,9 +103,9 @@ def brake(plans: Sequence[KeyPlan], limits: Limits, *, asked: bool = False, agre
     over = _over([(plan, 1) for plan in unscheduled], limits.rotations_per_run, spent, limits)
     if len(over) > limits.allow_rotations:
         held |= {plan.key: _too_many_rotations(len(over), limits) for plan in over}
-    left = max(0, limits.rotations - sum(plan.key not in held for plan in unscheduled))
-    scheduled = sorted((plan for plan in rotations if plan.scheduled), key=lambda plan: plan.due_since or _FAR)
-    deferred = {plan.key: _deferred(len(scheduled), left) for plan in scheduled[left:]}
+    late = _late(rotations, [plan for plan in unscheduled if plan.key not in held], limits)
+    scheduled = sum(plan.scheduled for plan in rotations)
+    deferred = {plan.key: _deferred(scheduled, scheduled - len(late)) for plan in late}
     trickling = {plan.key: _trickled(limits) for plan in first[limits.adoptions :]}
     ends = held | deferred | trickling
     return Braked(
@@ -125,8 +125,26 @@ def _over(wanted: Sequence[tuple[KeyPlan, int]], limit: int, spent: Mapping[str,
     counts = Counter(spent) + by_group((plan.key, count) for plan, count in wanted)
     if counts.total() <= limit:
         return []
-    share = -1 if limits.adoptions is None else limit // len(counts)
-    return [plan for plan, _ in wanted if counts[group_of(plan.key)] > share]
+    if not limits.by_group:
+        return [plan for plan, _ in wanted]
+    share = limit // max(1, len(counts) - 1)
+    over = {group for group, count in counts.items() if count > share and beside(counts, group) > limit}
+    return [plan for plan, _ in wanted if group_of(plan.key) in over]
+
+
+def _late(rotations: Iterable[KeyPlan], before: Collection[KeyPlan], limits: Limits) -> list[KeyPlan]:
+    """Return the scheduled rotations that find no room in the limit, the longest due first; `before`: what starts."""
+    spent = Counter(limits.allowed.part.rotations) + by_group((plan.key, 1) for plan in before)
+    started, late = len(before), []
+    for plan in sorted((plan for plan in rotations if plan.scheduled), key=lambda plan: plan.due_since or _FAR):
+        group = group_of(plan.key)
+        used = beside(spent, group) if limits.by_group else spent.total()
+        if used < limits.rotations_per_run or started < limits.allow_rotations:
+            spent[group] += 1
+            started += 1
+        else:
+            late.append(plan)
+    return late
 
 
 def _held(plan: KeyPlan, end: End) -> KeyPlan:
@@ -197,22 +215,37 @@ def live_uuids(records: Mapping[str, Record]) -> dict[str, str]:
     }
 
 
-def all_gone(live: Mapping[str, str], listed: Iterable[ApiKey]) -> End | None:
-    """Return why the run stops because two or more keys are all gone from a complete list, else None."""
+def all_gone(live: Mapping[str, str], listed: Iterable[ApiKey], group: str | None = None) -> End | None:
+    """Return why the run stops because two or more keys are all gone from a complete list, else None.
+
+    `group`: why its keys are not begun, see `_fate`.
+    """
     there = {key.uuid for key in listed if key.deleted_at is None}
-    if len(live) < TWO or any(uuid in there for uuid in live.values()):
+    if _fate(live, group) < TWO or any(uuid in there for uuid in live.values()):
         return None
     why = f"the API shows none of the {len(live)} live keys of this run ({_names(sorted(live))}); nothing was done"
     return End(Reason.ALL_GONE, why)
 
 
-def all_refused(verdicts: Iterable[Verdict | None]) -> End | None:
-    """Return why the run stops because every key that was checked, two or more, is refused; else None."""
-    checked = [verdict for verdict in verdicts if verdict not in {None, Verdict.SKIPPED, *UNJUDGED}]
-    if len(checked) < TWO or any(verdict is not Verdict.REFUSED for verdict in checked):
+def all_refused(verdicts: Mapping[str, Verdict | None], group: str | None = None) -> End | None:
+    """Return why the run stops because every key that was checked, two or more, is refused; else None.
+
+    `group`: why its keys are not begun, see `_fate`.
+    """
+    unknown = {None, Verdict.SKIPPED, *UNJUDGED}
+    checked = {key: verdict for key, verdict in verdicts.items() if verdict not in unknown}
+    if any(verdict is not Verdict.REFUSED for verdict in checked.values()) or _fate(checked, group) < TWO:
         return None
     why = f"the inference API refuses every key that was checked ({len(checked)}); no more secrets are minted"
     return End(Reason.ALL_REFUSED, why)
+
+
+def _fate(keys: Collection[str], group: str | None) -> int:
+    """Count the keys that have a fate in common; for a group, without the other one that has most of them.
+
+    So what happens to the keys of one group alone stops no other group.
+    """
+    return len(keys) if group is None else beside(by_group((key, 1) for key in keys), group)
 
 
 def digest(owner: str, configuration: Configuration, plans: Iterable[KeyPlan]) -> str:

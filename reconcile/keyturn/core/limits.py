@@ -5,6 +5,7 @@ A run that is done in rounds shares its limits among them, and among groups of k
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -103,6 +104,11 @@ class Limits:
             adoptions=None if self.adoptions is None else max(0, self.adoptions - len(first)),
         )
 
+    @property
+    def by_group(self) -> bool:
+        """Whether groups of keys share the limits, as in a part of a run: none alone stops another one."""
+        return self.adoptions is not None
+
     def trickles(self, plan: KeyPlan) -> bool:
         """Tell whether a plan counts among the adoptions, if they are limited: a key's first secret, or one asked for.
 
@@ -141,6 +147,15 @@ def by_group(counts: Iterable[tuple[str, int]]) -> Counter[str]:
     for key, count in counts:
         found[group_of(key)] += count
     return found
+
+
+def beside(counts: Mapping[str, int], group: str) -> int:
+    """Return the sum of counts by group as far as it concerns one: without the other group that has most.
+
+    What holds a group back by this sum would do so if any single other group were not there.
+    """
+    most = heapq.nlargest(2, counts, key=counts.__getitem__)
+    return sum(counts.values()) - max((counts[one] for one in most if one != group), default=0)
 
 
 def asked_for(changes: Iterable[Planned]) -> bool:

@@ -7,13 +7,14 @@ from contextlib import suppress
 
 from keyturn.core import brakes
 from keyturn.core.errors import KeyturnError
+from keyturn.core.limits import group_of
 from keyturn.core.model import DesiredKey
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Record
 from keyturn.core.results import End
 from keyturn.core.world import World
 from keyturn.engine.planning import Planning
-from keyturn.engine.worklist import Call
+from keyturn.engine.worklist import NO_GROUP, Call
 
 BLIND = (
     "The account token may not read its team (scope account:read). So keyturn knows another team's token only by the "
@@ -54,11 +55,22 @@ class CommonCause:
             return other
         live = {key: uuid for key, uuid in brakes.live_uuids(records).items() if key in present}
         call.live |= live
-        if brakes.all_gone(call.live, self._world.list_keys()):
-            return brakes.all_gone(call.live, self._world.list_keys(fresh=True))
+        if other := self._gone(call):
+            return other
         if call.options.verify:
             call.verdicts |= {key: seen[key].verdict for key in live}
-        return brakes.all_refused(call.verdicts.values())
+        return brakes.all_refused(call.verdicts, NO_GROUP if call.limits.by_group else None)
+
+    def _gone(self, call: Call) -> End | None:
+        """Return why the whole run stops because keys are gone; note why those of a group are not begun."""
+        if not brakes.all_gone(call.live, self._world.list_keys()):
+            return None
+        listed = self._world.list_keys(fresh=True)
+        if not call.limits.by_group:
+            return brakes.all_gone(call.live, listed)
+        ends = {group: brakes.all_gone(call.live, listed, group) for group in set(map(group_of, call.live))}
+        call.gone = {group: end for group, end in ends.items() if end}
+        return brakes.all_gone(call.live, listed, NO_GROUP)
 
     def notes(self, call: Call) -> tuple[str, ...]:
         """Return what this run cannot know."""
@@ -72,9 +84,10 @@ class CommonCause:
         new = set(present) - {key for key, record in records.items() if record.uuids} - set(call.unmanaged)
         if not new or call.options.same_team:
             return None
-        if not any(record.uuids for record in records.values()):
+        account, listed = self._world.account(), self._world.list_keys()
+        if not any(record.uuids for record in records.values()) or brakes.strange(account, records, listed):
             records = self._records()
-        return brakes.strange(self._world.account(), records, self._world.list_keys())
+        return brakes.strange(account, records, listed)
 
     def _records(self) -> dict[str, Record]:
         """Return this owner's records, as far as they can be read."""

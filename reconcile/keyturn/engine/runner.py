@@ -42,7 +42,7 @@ from keyturn.engine.planning import Planning, as_recorded, failed_planning, plan
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.signals import pause, stop_requested
 from keyturn.engine.threads import WORKERS, map_in_threads
-from keyturn.engine.worklist import Call, bound, check_digest, exit_code, has_retire, rotated, still, to_do
+from keyturn.engine.worklist import NO_GROUP, Call, bound, check_digest, exit_code, has_retire, rotated, still, to_do
 from keyturn.report.handoff import handoff_text
 
 Listener = Callable[[Progress], None]
@@ -276,7 +276,7 @@ class Runner:
         """Plan each key on its own."""
 
         def see(key: DesiredKey, _say: Listener) -> Planning:
-            if end := self._halted(call):
+            if end := self._halted(call, key.id):
                 return failed_planning(key.id, end)
             try:
                 return self._engine.plan(self._world, key, replace(call.options_of(key), allow_delete=True))
@@ -303,8 +303,8 @@ class Runner:
             plan = plans[key.id]
             if key.id not in busy:
                 return KeyReport(key.id, (), plan.end, conditions=plan.conditions, record=plan.record)
-            if end := self._halted(call):
-                return KeyReport(key.id, (), end, conditions=by_urgency((end, *plan.conditions)))
+            if end := self._halted(call, key.id):
+                return KeyReport(key.id, (), end, conditions=by_urgency((end, *plan.conditions)), record=plan.record)
             try:
                 report = self._engine.apply(self._world, call.entry_of(key), call.released(key, plan), run, say)
             except RunStopped as stop:
@@ -369,10 +369,10 @@ class Runner:
         ends = {key.key: key.end for key in plan.plans}
         return any(worklist.soon([key for key in self._desired.keys if key.id in ends], ends, self._now()))
 
-    def _halted(self, call: Call) -> End | None:
-        """Return why no further key is started, None where it may be."""
-        if call.stopped:
-            return End(Reason.RUN_STOPPED, call.stopped.why)
+    def _halted(self, call: Call, key: str = NO_GROUP) -> End | None:
+        """Return why a key, or any further one, is not begun; None if it may be."""
+        if end := call.halted(key):
+            return end
         if stop_requested() is not None:
             return End(Reason.INTERRUPTED, "Not started, because a signal asked to stop.")
         return None

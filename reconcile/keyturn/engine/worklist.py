@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from keyturn.core import brakes, schedule
 from keyturn.core.configuration import configuration
 from keyturn.core.errors import OwnershipError
-from keyturn.core.limits import Limits, Part
+from keyturn.core.limits import Limits, Part, group_of
 from keyturn.core.machine.pool import POOL
 from keyturn.core.model import ApiKey, Desired, DesiredKey, Pool, Verdict
 from keyturn.core.permits import Permit
@@ -21,6 +21,8 @@ from keyturn.engine.planning import Planning
 
 RESTING = frozenset({Condition.READY, Condition.OVERLAP, Condition.WAITING, Condition.DUE})
 KEEP = "set clean_targets: false"
+NO_GROUP = ""
+"""What holds for this group holds for each, also for one of which nothing was seen."""
 PATIENT = frozenset({
     Reason.HAND_OFF, Reason.NO_STANDBY, Reason.ANOTHER_RUN, Reason.RETIRE_FIRST, Reason.INTERRUPTED
 })  # fmt: skip
@@ -46,6 +48,8 @@ class Call:
     """The live API key of each key that was looked at."""
     same_team: Collection[str] = ()
     """Keys of which another key of the run shows that the token is of their team."""
+    gone: dict[str, End] = field(default_factory=dict)
+    """Why no key of a group is begun: all that were looked at are gone, by more than one other group's keys."""
     without_spare: frozenset[str] = frozenset()
     """Keys whose spare the plan gives to other keys."""
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -86,10 +90,20 @@ class Call:
         return replace(self.options_of(key), allow_delete=deletes, allow_extra=deletes, allow_unproven=unproven)
 
     def saw(self, key: str, verdict: Verdict | None) -> None:
-        """Stop once two keys were checked and none was accepted."""
+        """Stop once two keys were checked and none was accepted; in a part of a run, of more than one group."""
         with self.lock:
             self.verdicts[key] = verdict
-            self.stopped = self.stopped or brakes.all_refused(self.verdicts.values())
+            self.stopped = self.stopped or brakes.all_refused(self.verdicts, NO_GROUP if self.limits.by_group else None)
+
+    def halted(self, key: str) -> End | None:
+        """Return why a key is not begun, None if it may be."""
+        if self.stopped:
+            return End(Reason.RUN_STOPPED, self.stopped.why)
+        if not self.limits.by_group:
+            return None
+        group = group_of(key)
+        with self.lock:
+            return self.gone.get(group) or brakes.all_refused(self.verdicts, group)
 
 
 def has_retire(record: Record) -> bool:

@@ -82,7 +82,6 @@ class Seen:
     """What is shown of the operator. `accounts`: those that it holds, and why the last round of each failed."""
 
     well: bool
-    why: str
     ready: bool
     accounts: Mapping[str, str]
     keys: tuple[KeyStatus, ...]
@@ -151,15 +150,13 @@ class Operator:
 
     def seen(self) -> Seen:
         """Return how it is, and what it last found."""
-        ill = self._ill()
         with self._lock:
             works = {owner: work for owner, work in self._works.items() if work.account and work.busy}
         accounts = [work.account for work in works.values() if work.account]
         looked = [one.looked for one in accounts]
         shown = min((at for at in looked if at), default=self._setting.now() if not accounts else None)
         return Seen(
-            well=not ill,
-            why="; ".join(ill or self._troubles().values()),
+            well=not self._ill(),
             ready=self._listed(),
             accounts={one.owner: one.trouble for one in accounts},
             keys=tuple(key for one in accounts for key in one.shown),

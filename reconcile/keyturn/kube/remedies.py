@@ -28,8 +28,8 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.ADOPT_SECRET: "`adopt: {{secret: regenerate}}` makes a new one",
     Remedy.PASTED: "remove the value from the delivery, or change `rotation.trigger` to replace it",
     Remedy.CONFIRM: f"find out whose it is; if it is this key's, {RECORD} to confirm it",
-    Remedy.FREE_FIELD: "deliver elsewhere, or free the place: remove its value or, if keyturn did not make the Secret, "
-    "annotate it with keyturn.dev/allow and the name of the resource",
+    Remedy.FREE_FIELD: "deliver elsewhere, or remove the value there; if keyturn did not make the Secret, the "
+    "annotation keyturn.dev/allow on it, with the name of the resource, permits it",
     Remedy.EMPTY_PLACE: f"if it is this key's, {RECORD} to empty it",
     Remedy.KEEP_FIELD: "if the records are in another namespace, correct that; `adopt: {{secret: existing, a: UUID}}` "
     "keeps the secret",
@@ -60,7 +60,8 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.RAISE_QUOTA: "wait until the quota is free again, or raise it",
     Remedy.ADD_BALANCE: "add balance to the account, in the control panel under Billing",
     Remedy.CHECK_NETWORK: "check the network and DigitalOcean's status page",
-    Remedy.ASK_OPERATOR: f"ask for what `namePrefix`, `allowedNamespaces` and `targets` {ACCOUNT} allow",
+    Remedy.ASK_OPERATOR: f"keep to `namePrefix`, `allowedNamespaces` and `targets` {ACCOUNT}, or let its owner change "
+    "them",
     Remedy.REPORT: "this is a defect of keyturn: report it",
 }
 """A line per remedy. Braces are doubled, as in the other tables."""
