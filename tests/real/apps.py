@@ -200,7 +200,7 @@ class AppSite(Site):
         return {
             "app": state.sealed[variable["value"]],
             "github": self.github.known[f"/repos/{self.repository(key)}/actions", FIELD].value,
-            "vault": self.held(key) or "",
+            "vault": self.held_at(self.path(key)) or "",
         }
 
 
