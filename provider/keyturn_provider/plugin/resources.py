@@ -58,8 +58,8 @@ class Key:
         whole = settings.complete(news)
         checked = {**whole, "key": whole.get("key") or olds.get("key") or place.identity}
         owned = {**checked, "owner": place.owner}
-        found = [*inputs.key_failures(olds, owned, session.environment()), *session.uniqueness.declare(owned)]
-        return checked, [*_strangers(news, inputs.KEY), *found]
+        twice = session.uniqueness.declare(owned)
+        return checked, [*_strangers(news, inputs.KEY), *inputs.new_failures(olds, owned, session.environment()), *twice]
 
     def diff(self, place: Place, olds: Props, news: Props) -> Cause:
         """Tell whether an update is due, from inputs, outputs and the clock. It is never a replacement."""
@@ -95,7 +95,7 @@ class Key:
 
     def read(self, place: Place, name: str, olds: Props, settings: Settings, *, importing: bool) -> Read:
         """Compare a key with its record, without changes; or find one that the state does not have."""
-        from keyturn_provider import keys
+        from keyturn_provider import reads
         from keyturn_provider.plugin import imports
 
         if set(olds) <= set(imports.PLACES):
@@ -103,7 +103,7 @@ class Key:
             return Read(*imports.found(name, {**settings.complete(olds, imports.PLACES), **owner}, place.identity))
         if imports.only_imported(olds):
             return Read(name, dict(olds))
-        found = keys.read(name, olds)
+        found = reads.read(name, olds)
         if found is None:
             messages.warn(f"{name}: its API keys are gone from the account, so it leaves the state")
         return Read(name, found) if found is not None else Read("", {})
