@@ -236,11 +236,11 @@ def _load(data: Mapping[str, object], environment: Mapping[str, str]) -> Desired
 
 def _shared(data: Mapping[str, object], environment: Mapping[str, str]) -> Desired:
     """Return the same as `_load` for what the keys of a program have in common: the first one loads it."""
-    return _loaded(json.dumps(data, sort_keys=True), tuple(sorted(environment.items())))
+    return _loaded(json.dumps(data, sort_keys=True), frozenset(environment.items()))
 
 
 @lru_cache(maxsize=64)
-def _loaded(data: str, environment: tuple[tuple[str, str], ...]) -> Desired:
+def _loaded(data: str, environment: frozenset[tuple[str, str]]) -> Desired:
     return _load(json.loads(data), dict(environment))
 
 

@@ -58,8 +58,8 @@ class Key:
         whole = settings.complete(news)
         checked = {**whole, "key": whole.get("key") or olds.get("key") or place.identity}
         owned = {**checked, "owner": place.owner}
-        twice = session.uniqueness.declare(owned)
-        return checked, [*_strangers(news, inputs.KEY), *inputs.new_failures(olds, owned, session.environment()), *twice]
+        found = [*inputs.new_failures(olds, owned, session.environment()), *session.uniqueness.declare(owned)]
+        return checked, [*_strangers(news, inputs.KEY), *found]
 
     def diff(self, place: Place, olds: Props, news: Props) -> Cause:
         """Tell whether an update is due, from inputs, outputs and the clock. It is never a replacement."""
