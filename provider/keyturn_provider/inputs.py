@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -132,6 +133,15 @@ def key_failures(olds: Props, news: Props, environment: Mapping[str, str]) -> li
     return found
 
 
+def new_failures(olds: Props, news: Props, environment: Mapping[str, str]) -> list[str]:
+    """Return all mistakes in the inputs of a key, like `key_failures`; none if an up has accepted the same inputs.
+
+    A policy may have changed, so with one the inputs are always checked.
+    """
+    same = POLICY not in environment and not changed(olds, news, KEY)
+    return [] if same else key_failures(olds, news, environment)
+
+
 def check_failures(news: Props, environment: Mapping[str, str]) -> list[str]:
     """Return all mistakes in the inputs of a SmokeCheck, like `key_failures`."""
     from keyturn.core.errors import ManifestError
@@ -160,7 +170,8 @@ def key_of(props: Props, environment: Mapping[str, str]) -> tuple[Desired, Desir
 
 def surroundings_of(props: Props, environment: Mapping[str, str]) -> Desired:
     """Return targets, records and timing without a key. Raises like `key_of`."""
-    return _permitted(_load({**_places(props, environment), "keys": {}}, environment), owner(props), environment)
+    places = _shared({**_places(props, environment), "keys": {}}, environment)
+    return _permitted(places, owner(props), environment)
 
 
 def check_of(props: Props, environment: Mapping[str, str]) -> tuple[Desired, DesiredKey]:
@@ -179,7 +190,7 @@ def rotation(props: Props, environment: Mapping[str, str]) -> Rotation:
     """Return the rotation of a key with its freezes as the policy bounds them, from inputs that were checked before."""
     entry = {"state": "absent", **given(props, ("rotation",))}
     data = {"records": {"target": "local"}, "keys": {CHECKED: entry}, **given(props, ("freeze",))}
-    desired = _load(data, {})
+    desired = _shared(data, {})
     if desired.freezes and POLICY in environment:
         from keyturn import manifest
 
@@ -221,6 +232,16 @@ def _load(data: Mapping[str, object], environment: Mapping[str, str]) -> Desired
 
     whole = {"apiVersion": "keyturn/v1", "name": "pulumi", **{name: _plain(value) for name, value in data.items()}}
     return manifest.load_data(whole, "inputs", environment)
+
+
+def _shared(data: Mapping[str, object], environment: Mapping[str, str]) -> Desired:
+    """Return the same as `_load` for what the keys of a program have in common: the first one loads it."""
+    return _loaded(json.dumps(data, sort_keys=True), frozenset(environment.items()))
+
+
+@lru_cache(maxsize=64)
+def _loaded(data: str, environment: frozenset[tuple[str, str]]) -> Desired:
+    return _load(json.loads(data), dict(environment))
 
 
 def _permitted(desired: Desired, owner: str, environment: Mapping[str, str]) -> Desired:

@@ -117,24 +117,6 @@ def plan(olds: Props, news: Props) -> KeyPlan:
     return planning.plan_key(once, replace(key, trigger=pulled), options).plan
 
 
-def read(key: str, props: Props) -> dict[str, object] | None:
-    """Return the current outputs of a key, or None if it is certainly gone.
-
-    Raises KeyturnError or KeyturnFailed if that cannot be determined.
-    """
-    desired = inputs.surroundings_of(props, session.environment())
-    world = session.world(desired)
-    record = world.read_record(key).record
-    if record is None:
-        raise KeyturnFailed(messages.no_record(key, desired))
-    if record.deleted_at:
-        return None
-    session.breaker(world, record.owner).check_listed(key, record)
-    if _gone(world, record):
-        return None
-    return state.of_found(props, world, desired, record)
-
-
 def delete(props: Props) -> None:
     """Delete or release a key, unless it belongs to another owner or to another resource of this program.
 
@@ -268,14 +250,6 @@ def _record(report: KeyReport) -> Record:
     if report.record is None:
         raise KeyturnFailed(f"{report.key}: the key is at rest without a record; check the record store")
     return report.record
-
-
-def _gone(world: LiveWorld, record: Record) -> bool:
-    """Tell whether no API key of the record is left: all are absent from two complete lists."""
-    uuids = {slot.uuid for slot in record.slots.values()}
-    return bool(uuids) and not any(
-        key.uuid in uuids and key.deleted_at is None for fresh in (False, True) for key in world.list_keys(fresh=fresh)
-    )
 
 
 def _progress(line: Progress) -> None:

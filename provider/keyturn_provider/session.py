@@ -314,6 +314,8 @@ def world(desired: Desired) -> LiveWorld:
     from keyturn.live.live_world import open_world
 
     place = (desired.timing.request, repr((desired.targets, desired.records, desired.timing)))
+    if (known := _worlds.get(place)) is not None:
+        return known
     variables = environment()
     with _lock:
         if place not in _worlds:

@@ -68,10 +68,7 @@ class KeyProvider(ResourceProvider):
         """Check the inputs, offline; unknown ones are accepted. A policy may have changed, so it is always checked."""
         checked = inputs.with_key(olds, news)
         twice = session.uniqueness.declare(checked)
-        environment = session.environment()
-        if not (environment.get(inputs.POLICY) or inputs.changed(olds, checked, (*inputs.KEY, *inputs.ORIGIN))):
-            return _checked(checked, twice)
-        return _checked(checked, [*inputs.key_failures(olds, checked, environment), *twice])
+        return _checked(checked, [*inputs.new_failures(olds, checked, session.environment()), *twice])
 
     @one_paragraph
     def diff(self, _id: str, olds: Props, news: Props) -> DiffResult:
@@ -97,9 +94,9 @@ class KeyProvider(ResourceProvider):
     @one_paragraph
     def read(self, id_: str, props: Props) -> ReadResult:
         """Compare the key with its record, without changes. Differences go to `health`, and the next up heals them."""
-        from keyturn_provider import keys
+        from keyturn_provider import reads
 
-        found = keys.read(id_, props)
+        found = reads.read(id_, props)
         return ReadResult("", {}) if found is None else ReadResult(id_, found)
 
     @one_paragraph

@@ -1,6 +1,7 @@
 """`pulumi up` of keys at rest on the real engine, beside a program with as many empty resources of the same kind.
 
-The dynamic resources are measured so, and those of the full provider with and without a refresh before each up.
+The dynamic resources are measured so, and those of the full provider with and without a refresh before each up. What
+stands beside the full provider is `tests/bench/nothing.py`: a full provider, too, in Python and on the same messages.
 """
 
 from __future__ import annotations
@@ -9,13 +10,13 @@ import shlex
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from keyturn.sandbox import Sandbox
 from tests.bench.figures import Figure, at_most, interleaved
-from tests.bench.nothing import KIND
+from tests.bench.nothing import KIND, OURS, READING, THEIRS
 from tests.engine.build import engine
 from tests.engine.full_site import YamlSite
 from tests.engine.harness import Program, Site
@@ -26,6 +27,8 @@ from tests.support.openbao import OpenBao
 KEYS = 100
 ROUNDS = 3
 LIMIT = 1.2
+Resources = Mapping[str, Mapping[str, object]]
+Settings = Mapping[str, object]
 NOTHING = """
 from pulumi.dynamic import CreateResult, Resource, ResourceProvider
 
@@ -59,7 +62,11 @@ def measure() -> Sequence[Figure]:
 
 
 def full() -> Iterator[Figure]:
-    """Yield the figures of the full provider. With a refresh, an up lists the API keys once for all keys."""
+    """Yield the figures of the full provider. With a refresh, an up lists the API keys once for all keys.
+
+    A refresh has to ask the servers, and empty resources need not. So a refresh has two figures: one beside empty
+    resources, and one beside empty resources that ask the same servers for the same.
+    """
     with (
         tempfile.TemporaryDirectory() as home,
         tempfile.TemporaryDirectory() as bao,
@@ -75,26 +82,32 @@ def full() -> Iterator[Figure]:
             how = "with a refresh" if refresh else "without a refresh"
             names = [f"{'read' if refresh else 'rest'}-{number}" for number in range(KEYS)]
             keys = {name: site.declared(name) for name in names}
-            empty = {name: {"type": KIND, "properties": {"inputs": keys[name]["properties"]}} for name in names}
-            ours, theirs = f"pulumi up, {KEYS} keys, {how}", f"empty resources, {how}"
+            empty = {name: {**key, "type": KIND} for name, key in keys.items()}
+            settings = {"refreshBeforeUpdate": refresh}
+            ours, theirs, reading = f"pulumi up, {KEYS} keys, {how}", f"empty resources, {how}", "empty, and they read"
             tasks = {
-                ours: partial(full_seconds, site, f"{names[0]}-ours", keys, {"refreshBeforeUpdate": refresh}),
-                theirs: partial(full_seconds, site, f"{names[0]}-theirs", empty, {}),
+                ours: partial(full_seconds, site, f"{OURS}{names[0]}", "keyturn", keys, settings),
+                theirs: partial(full_seconds, site, f"{THEIRS}{names[0]}", "nothing", empty, settings),
             }
-            site.variables["REFRESH"] = "yes" if refresh else ""
-            interleaved(1, tasks)
+            if refresh:
+                read = {**settings, "reads": True}
+                tasks[reading] = partial(full_seconds, site, f"{THEIRS}{READING}{names[0]}", "nothing", empty, read)
+            interleaved(2, tasks)  # the first up creates, and a bytecode file is read by the second one only
             site.requests()
             times = interleaved(ROUNDS, tasks)
             seen = [item.op for item in site.requests()]
-            assert seen.count("list") == ROUNDS * refresh
+            assert seen.count("list") == ROUNDS * 2 * refresh
             assert refresh or not seen
             yield at_most(f"full provider at rest, {how}", LIMIT, times, ours, theirs)
+            if refresh:
+                yield at_most(f"full provider at rest, {how}, beside reads", LIMIT, times, ours, reading)
 
 
-def full_seconds(site: YamlSite, stack: str, resources: object, configuration: dict[str, object]) -> float:
-    """Return how long an up of a stack in YAML takes."""
-    site.configuration = configuration
-    return seconds(site, stack, Program(data={"resources": resources}))
+def full_seconds(site: YamlSite, stack: str, package: str, resources: Resources, settings: Settings) -> float:
+    """Return how long an up of a stack in YAML takes. Its resources use a provider with these settings."""
+    used = {name: {**one, "options": {"provider": "${settings}"}} for name, one in resources.items()}
+    provider = {"type": f"pulumi:providers:{package}", "properties": settings}
+    return seconds(site, stack, Program(data={"resources": {"settings": provider, **used}}))
 
 
 def dynamic() -> Figure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from keyturn_provider import inputs, keys, messages, session
+from keyturn_provider import inputs, messages, session
 from keyturn_provider.inputs import Props
 from keyturn_provider.messages import KeyturnFailed
 
@@ -40,8 +40,10 @@ def found(name: str, props: Props, identity: str) -> tuple[str, dict[str, object
             f"{name}: {place} holds no record of this key. Give the id of a record there, such as PROJECT.STACK.NAME, "
             "or the UUID of an API key."
         )
+    from keyturn_provider import reads
+
     given = _of_record(record)
-    outputs = keys.read(name, {**props, **given})
+    outputs = reads.read(name, {**props, **given})
     if outputs is None:
         raise KeyturnFailed(f"{name}: its API keys are gone from the account.")
     return name, {"owner": record.owner, **outputs}, given

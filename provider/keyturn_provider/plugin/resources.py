@@ -66,7 +66,7 @@ class Key:
             self._imported.remove(place)
             return checked, []
         owned = {**checked, "owner": place.owner}
-        found = [*inputs.key_failures(olds, owned, session.environment()), *session.uniqueness.declare(owned)]
+        found = [*inputs.new_failures(olds, owned, session.environment()), *session.uniqueness.declare(owned)]
         return checked, [*_strangers(news, inputs.KEY), *found]
 
     def diff(self, place: Place, olds: Props, news: Props) -> Cause:
@@ -104,7 +104,7 @@ class Key:
 
     def read(self, place: Place, name: str, olds: Props, settings: Settings, *, importing: bool) -> Read:
         """Compare a key with its record, without changes; or find one that the state does not have."""
-        from keyturn_provider import keys
+        from keyturn_provider import reads
         from keyturn_provider.plugin import imports
 
         if set(olds) <= set(imports.PLACES):
@@ -113,7 +113,7 @@ class Key:
             return Read(*imports.found(name, {**settings.complete(olds, imports.PLACES), **owner}, place.identity))
         if imports.only_imported(olds):
             return Read(name, dict(olds))
-        found = keys.read(name, olds)
+        found = reads.read(name, olds)
         if found is None:
             messages.warn(f"{name}: its API keys are gone from the account, so it leaves the state")
         return Read(name, found) if found is not None else Read("", {})

@@ -7,9 +7,9 @@ from typing import Any
 
 from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.message import Message
-from google.protobuf.struct_pb2 import Struct
+from google.protobuf.struct_pb2 import Struct, Value
 from grpc import StatusCode
-from pulumi.output import Unknown
+from pulumi.output import UNKNOWN, Unknown
 from pulumi.runtime import rpc
 from pulumi.runtime.proto.status_pb2 import Status
 
@@ -18,11 +18,17 @@ from keyturn_provider import state
 DETAILS = "grpc-status-details-bin"
 """The metadata in which gRPC passes the details of an error."""
 
+(SIGNATURE,) = rpc.wrap_rpc_secret("").keys() - {"value"}
+"""The field that tells a secret, and other special values, from an ordinary object."""
+
 
 def unpacked(properties: Struct) -> dict[str, object]:
-    """Return the values of a message. What is not known yet is `pulumi.output.Unknown`; secrets come as they are."""
-    found: dict[str, object] = rpc.deserialize_properties(properties, keep_unknowns=True)
-    return {name: rpc.unwrap_rpc_secret(value) for name, value in found.items()}
+    """Return the values of a message. What is not known yet is `pulumi.output.Unknown`; secrets come as they are.
+
+    Like `rpc.deserialize_properties`, which takes four times as long: each up unpacks seven messages for each key.
+    """
+    found = ((name, _value(value)) for name, value in properties.fields.items())
+    return {name: value for name, value in found if value is not None}
 
 
 def packed(values: Mapping[str, object]) -> Struct:
@@ -41,6 +47,21 @@ def details(text: str, detail: Message) -> tuple[tuple[str, bytes], ...]:
     anything.Pack(detail)
     status = Status(code=StatusCode.UNKNOWN.value[0], message=text, details=[anything])
     return ((DETAILS, status.SerializeToString()),)
+
+
+def _value(value: Value) -> object:
+    kind = value.WhichOneof("kind")
+    if kind == "string_value":
+        return UNKNOWN if value.string_value == rpc.UNKNOWN else value.string_value
+    if kind == "struct_value":
+        if SIGNATURE in value.struct_value.fields:
+            return rpc.unwrap_rpc_secret(rpc.deserialize_property(value.struct_value, keep_unknowns=True))
+        return unpacked(value.struct_value)
+    if kind == "list_value":
+        return [_value(item) for item in value.list_value.values]
+    if kind == "number_value":
+        return value.number_value
+    return value.bool_value if kind == "bool_value" else None
 
 
 def _plain(value: object) -> object:
