@@ -21,7 +21,7 @@ from keyturn.core.machine.deliveries import (
 from keyturn.core.machine.facts import compromised, found, intent_of, intent_slot, note, protects, record_of, together
 from keyturn.core.machine.guards import landed, relisted, seen, settled
 from keyturn.core.machine.in_use import all_in_use
-from keyturn.core.machine.marked import moved_on, put_back, untriable
+from keyturn.core.machine.marked import moved_on, none_readable, put_back, untriable
 from keyturn.core.machine.ownership import gated, reopened
 from keyturn.core.machine.parking import failed_record, give_up, parked
 from keyturn.core.machine.policy import Branch, Chain, when
@@ -195,13 +195,14 @@ def undelivered(state: State) -> Decision | None:
     |---|---|---|
     | another one, and works | a delivery lacks the new one | give up |
     | another one, compromised | a delivery lacks the new one | commit: the old one has to die |
-    | the new one | no delivery holds it | give up |
+    | the new one | no delivery that can be read holds it, if there is one | give up |
     | the new one | some deliveries lack it | commit: these stay pending (a failed run if no other one can give it) |
 
     Before it gives up it notes where its writes were acknowledged: the next run does not write there again.
     """
     lacking = pending(state)
-    enough = compromised(state) if protects(state) else lacking != places(state)
+    some = readable_holder(state, carried(state)) or (none_readable(state) and lacking != places(state))
+    enough = compromised(state) if protects(state) else some
     if not lacking or enough:
         return None
     noted = replace(record_of(state), deliveries=doubted(state))
