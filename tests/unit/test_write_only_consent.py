@@ -11,6 +11,7 @@ from keyturn.core.permits import Permit
 from keyturn.core.reasons import Reason
 from keyturn.core.results import KeyReport, Options
 from keyturn.engine.executor import apply_key
+from keyturn.engine.planning import plan_key
 from tests.simulation.faults import Class, Fault, Kind
 from tests.simulation.marking import DELAYED
 from tests.simulation.scenarios import TIMING, entry, settled
@@ -171,6 +172,27 @@ def test_a_record_without_a_signature_does_not_empty_a_place_alone(strategy: Str
     for world, options in ((universe, Options(take_over=True)), (signed, Options())):
         assert go(world, less, options).exit_code == 0
         assert THEIRS not in world.fields
+
+
+def test_a_place_that_is_kept_is_told_beside_a_place_that_waits() -> None:
+    """A delivery moved during an overlap: what the new place waits for, and what ends it for the old one."""
+    moved, new = Delivery("s", "worker", "key"), Delivery("s", "worker/job", "key")
+    one = replace(entry(Strategy.ALTERNATING), deliveries=(moved,))
+    universe, two = settled(one), replace(one, deliveries=(new,))
+    go(universe, one, ROTATE)
+    universe.forged = True
+    plan = plan_key(SimWorld(universe, {}, TIMING), two, Options()).plan
+    for answer in (plan, go(universe, two), go(universe, two)):
+        told = {end.code: end.why for end in answer.conditions}
+        assert f"{new} does not hold the live secret: only a new secret can be delivered" in told[Reason.PENDING]
+        assert "rotates (secret-lost) after the overlap" in told[Reason.PENDING]
+        assert str(moved) not in told[Reason.PENDING].replace(str(new), "")
+        assert f"{moved} is not emptied" in told[Reason.PLACE_UNPROVEN]
+    go(universe, two, after=3600.0)
+    assert universe.accepted(universe.fields[new])
+    report = go(universe, two, after=3600.0)
+    assert of(universe).retire is None
+    assert (report.now.code, moved in universe.fields) == (Reason.PLACE_UNPROVEN, True)
 
 
 @BOTH

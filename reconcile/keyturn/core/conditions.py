@@ -30,7 +30,7 @@ class Facts:
 
     `wanted` are the entry's deliveries, empty if the key is to be deleted. `missing` are uuids of the record that two
     complete lists did not show. `changes` and `end` are what a plan would do and how it would end; of an apply, how it
-    ended. `due_since` is when a planned rotation became due.
+    ended. `due_since` is when a planned rotation became due. `unproven` says which places are kept that were dropped.
     """
 
     record: Record | None
@@ -44,9 +44,16 @@ class Facts:
     due_since: datetime | None = None
     problems: tuple[str, ...] = ()
     freezes: tuple[Freeze, ...] = ()
+    unproven: End | None = None
 
 
-def facts(state: State, end: End, changes: tuple[Planned, ...] = (), due_since: datetime | None = None) -> Facts:
+def facts(
+    state: State,
+    end: End,
+    changes: tuple[Planned, ...] = (),
+    due_since: datetime | None = None,
+    unproven: End | None = None,
+) -> Facts:
     """Return the facts of a state that holds nothing assumed."""
     seen, desired = state.observed, state.desired
     return Facts(
@@ -61,6 +68,7 @@ def facts(state: State, end: End, changes: tuple[Planned, ...] = (), due_since: 
         due_since,
         state.run.problems,
         desired.rotation.freezes,
+        unproven,
     )
 
 
@@ -70,6 +78,7 @@ def conditions(known: Facts) -> tuple[End, ...]:
     found: list[End] = []
     if record is not None and not record.deleted_at and end.code not in NOT_OURS:
         found += tuple(_gone(known, record)) or tuple(_refused(known, record))
+        found += [known.unproven] if known.unproven else []
         found += [*_drifted(known, record), *_late(known, record), *_recorded(known, record)]
         found += [
             *_old_secret(known, record),

@@ -13,6 +13,7 @@ from keyturn.core.conditions import NOT_OURS, Facts, conditions, facts
 from keyturn.core.errors import KeyturnError, RunStopped
 from keyturn.core.listing import Listing
 from keyturn.core.machine import next_step
+from keyturn.core.machine.deliveries import unproven as unproven_places
 from keyturn.core.machine.provenance import unproven
 from keyturn.core.model import UNJUDGED, DesiredKey, Origin, Verdict
 from keyturn.core.reasons import Reason
@@ -154,7 +155,7 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
         end = ended(error)
         if seen is None:
             return as_recorded(world, desired, end)
-        known = conditions(facts(seen, end))
+        known = conditions(facts(seen, end, unproven=unproven_places(seen)))
         return Planning(KeyPlan(desired.id, (), end, "unknown", conditions=known, record=seen.record), seen)
     changes = worth_showing([item for step in steps for item in shown(step)])
     if not changes and any(isinstance(step, WriteRecord | WriteSource) for step in steps):
@@ -176,7 +177,7 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
         unproven=tuple(doubts.values()),
         scheduled=scheduled,
         due_since=due_since,
-        conditions=conditions(facts(seen, decision, tuple(changes), due_since)),
+        conditions=conditions(facts(seen, decision, tuple(changes), due_since, unproven_places(seen))),
         record=seen.record,
     )
     return Planning(plan, seen)
