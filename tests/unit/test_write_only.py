@@ -14,6 +14,8 @@ from keyturn.core.record import Record, dump, parse_record
 from keyturn.core.results import Change, KeyReport, Options
 from keyturn.engine.executor import apply_key
 from keyturn.engine.planning import plan_key
+from keyturn.report.done import done_text
+from keyturn.report.remedies import remedy
 from keyturn.targets.base import Capabilities
 from keyturn.targets.registry import complete
 from tests.simulation.faults import Class, Fault, Kind
@@ -89,6 +91,9 @@ def test_a_rollout_is_waited_for_and_said() -> None:
     report = go(universe, one, ROTATE)
     assert (report.exit_code, report.now.code) == (0, Reason.EFFECT_PENDING)
     assert "its rollout is under way" in report.now.why
+    assert "the old secret, of slot a, stays alive until the new one is in use" in done_text(report)
+    [lives] = [end for end in report.conditions if end.code is Reason.OVERLAP]
+    assert (lives.why, lives.until) == ("the old secret (slot a) stays alive until the new one is in use", None)
     assert of(universe).deliveries[0].effect_due
     late = go(universe, one, after=ROLLOUT - 60)
     assert (late.exit_code, late.now.condition) == (0, Condition.WAITING)
@@ -127,12 +132,50 @@ def test_a_failed_rollout_is_told_until_it_is_repaired(strategy: Strategy) -> No
         report = go(universe, one, after=LONG)
         assert (report.exit_code, report.now.code) == (1, Reason.EFFECT_FAILED)
         assert "its rollout failed" in report.now.why
+        alive = (
+            "the old secret (slot a) stays alive until"
+            if strategy is Strategy.ALTERNATING
+            else "the old secret is dead"
+        )
+        assert alive in report.now.why
+        told = {end.code: end for end in report.conditions}
+        assert Reason.RETIRE_DUE not in told
+        assert all(end.until is None for end in report.conditions)
+        assert remedy(told[Reason.EFFECT_FAILED], "bot").startswith("repair what failed")
     assert universe.accepted(old) is (strategy is Strategy.ALTERNATING)
     universe.rollouts = Rollouts({one.deliveries[0]: universe.fields[one.deliveries[0]]})
     go(universe, one)
     assert universe.accepted(old) is (strategy is Strategy.ALTERNATING)
     assert go(universe, one, after=LINGERS.total_seconds()).now.code is Reason.AT_REST
     assert not universe.accepted(old)
+
+
+LEAKED = Options(rotate=True, compromised=True)
+
+
+@pytest.mark.parametrize(("strategy", "options"), [(Strategy.IN_PLACE, ROTATE), (Strategy.ALTERNATING, LEAKED)])
+def test_an_outage_is_told_as_one(strategy: Strategy, options: Options) -> None:
+    """The old secret is dead and the new one not in use: consumers are refused until the rollout is over."""
+    one = key(strategy, "d")
+    universe = settled(one)
+    old = universe.in_use(one.deliveries[0])
+    for report in (go(universe, one, options), go(universe, one), go(universe, one, after=60.0)):
+        assert universe.in_use(one.deliveries[0]) == old
+        assert not universe.accepted(old)
+        assert (report.exit_code, report.now.code) == (1, Reason.EFFECT_OUTAGE)
+        assert "its consumers are refused: the old secret is dead" in report.now.why
+    plan = plan_key(SimWorld(universe, {}, TIMING), one, Options()).plan
+    assert plan.now.code is Reason.EFFECT_OUTAGE
+    assert go(universe, one, after=ROLLOUT).exit_code == 0
+
+
+def test_a_first_delivery_under_way_is_no_outage() -> None:
+    """Nobody used anything of this key there before."""
+    less = key(Strategy.IN_PLACE, "r")
+    universe = settled(less)
+    go(universe, less, ROTATE)
+    more = replace(less, deliveries=(*less.deliveries, *placed("d")))
+    assert go(universe, more).now.code is Reason.EFFECT_PENDING
 
 
 class Closed(SimWorld):

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from keyturn.core import schedule
 from keyturn.core.effect import EffectState
+from keyturn.core.late import late_end
 from keyturn.core.model import GOOD, Delivery, Freeze, SmokeResult, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import FAILED, Op, Record
@@ -181,17 +182,16 @@ def _drifted(known: Facts, record: Record) -> Iterator[End]:
 
 def _late(known: Facts, record: Record) -> Iterator[End]:
     """Say which deliveries hold the live secret that consumers do not use yet, or will not without a repair."""
-    late: dict[Reason, list[str]] = {}
+    late: dict[bool, dict[Delivery, str]] = {}
     for place in known.wanted:
         read, noted = known.readings.get(place), record.delivery(place)
         if read is None and noted and noted.effect_due:
-            late.setdefault(Reason.EFFECT_PENDING, []).append(f"{place}: not in effect at the last look")
+            late.setdefault(False, {})[place] = "not in effect at the last look"
         elif read and read.digest == record.live_digest and not read.effect.active:
             failed = read.effect.state is EffectState.FAILED
-            reason = Reason.EFFECT_FAILED if failed else Reason.EFFECT_PENDING
-            late.setdefault(reason, []).append(f"{place}: {read.effect.detail}")
-    for reason, places in late.items():
-        yield End(reason, f"the secret is delivered and not in use: {'; '.join(places)}")
+            late.setdefault(failed, {})[place] = read.effect.detail
+    for failed, places in late.items():
+        yield late_end(record, places, failed=failed)
 
 
 def _old(record: Record) -> set[str | None]:
@@ -216,7 +216,10 @@ def _recorded(known: Facts, record: Record) -> Iterator[End]:
 def _old_secret(known: Facts, record: Record) -> Iterator[End]:
     """Say that an old or leaked secret still works, and until when; also of a record without an entry."""
     retire = record.retire
-    if retire and retire.at > known.now:
+    late = retire is not None and not retire.at_once and any(_late(known, record))
+    if late and record.old_alive:
+        yield End(Reason.OVERLAP, f"the old secret (slot {record.old_alive}) stays alive until the new one is in use")
+    elif retire and retire.at > known.now:
         yield End(Reason.OVERLAP, "the old secret works until the overlap ends", retire.at)
     elif retire and not retire.at_once and (freeze := _frozen(known, retire.at)):
         until = schedule.thawed(schedule.counting(known.freezes, retire.at), known.now)
