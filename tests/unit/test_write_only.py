@@ -58,6 +58,21 @@ def test_a_plan_says_what_a_delivery_sets_off() -> None:
     said = why(settled(in_place), in_place, ROTATE)
     assert "starts a rollout" in said
     assert "the old secret lives" not in said
+    assert "its consumers are refused until it is active" in said
+
+
+def test_a_plan_speaks_of_an_old_secret_only_where_one_lives() -> None:
+    """Not at a first delivery, and not at a place that someone else wrote to after the old one had died."""
+    less = key(Strategy.ALTERNATING, "r")
+    more = replace(less, deliveries=(*less.deliveries, *placed("d")))
+    said = why(settled(less), more, Options())
+    assert "starts a rollout" in said
+    assert "the old secret lives" not in said
+    universe = settled(more)
+    universe.by_hand(more.deliveries[1], PASSWORD)
+    said = why(universe, more, VERIFY)
+    assert "starts a rollout; its consumers use what someone wrote there until it is active" in said
+    assert "the old secret lives" not in said
 
 
 @BOTH
