@@ -61,6 +61,23 @@ def test_a_plan_says_what_a_delivery_sets_off() -> None:
     assert "its consumers are refused until it is active" in said
 
 
+@BOTH
+def test_a_plan_foretells_that_a_rollout_is_waited_for(strategy: Strategy) -> None:
+    """What is foretold is no condition of now; a removal sets off a rollout, too, and programs read it in a field."""
+    one = key(strategy, "rd")
+    universe = settled(one)
+    plan = plan_key(SimWorld(universe, {}, TIMING), one, ROTATE).plan
+    assert (plan.end.code, plan.exit_code) == (Reason.EFFECT_PENDING, 0)
+    assert f"{one.deliveries[1]}: starts a rollout" in plan.end.why
+    [set_off] = [item.consequence for item in plan.changes if item.consequence]
+    assert set_off == "starts a rollout"
+    assert go(universe.copy(), one, ROTATE).end.code in {Reason.EFFECT_PENDING, Reason.EFFECT_OUTAGE}
+    less = replace(one, deliveries=one.deliveries[:1])
+    [removed] = plan_key(SimWorld(universe, {}, TIMING), less, Options()).plan.changes
+    assert (removed.change, removed.consequence) == (Change.REMOVE, "starts a rollout")
+    assert removed.why.endswith("; starts a rollout")
+
+
 def test_a_plan_speaks_of_an_old_secret_only_where_one_lives() -> None:
     """Not at a first delivery, and not at a place that someone else wrote to after the old one had died."""
     less = key(Strategy.ALTERNATING, "r")
@@ -180,7 +197,7 @@ def test_an_outage_is_told_as_one(strategy: Strategy, options: Options) -> None:
         assert (report.exit_code, report.now.code) == (1, Reason.EFFECT_OUTAGE)
         assert "its consumers are refused: the old secret is dead" in report.now.why
     plan = plan_key(SimWorld(universe, {}, TIMING), one, Options()).plan
-    assert plan.now.code is Reason.EFFECT_OUTAGE
+    assert [end.code for end in plan.conditions] == [Reason.EFFECT_OUTAGE]
     assert go(universe, one, after=ROLLOUT).exit_code == 0
 
 

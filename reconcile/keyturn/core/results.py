@@ -98,6 +98,8 @@ class Planned:
     slot: SlotName | None = None
     uuid: str = ""
     delivery: Delivery | None = None
+    consequence: str = ""
+    """What it sets off beyond the place itself, such as a deployment; empty if nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,6 +166,7 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
     rotations = [item for item in changes if item.change is Change.ROTATE]
     scheduled = bool(rotations) and all(item.code == "due" for item in rotations)
     due_since = _due_since(first) if scheduled else None
+    decision = _foretold(decision, changes)
     plan = KeyPlan(
         key=desired.id,
         changes=tuple(changes),
@@ -181,6 +182,11 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
         record=seen.record,
     )
     return Planning(plan, seen)
+
+
+def _foretold(end: End, changes: Sequence[Planned]) -> End:
+    """Return how a plan ends: an outage after its changes is foretold, not seen; conditions tell of one that is now."""
+    return End(Reason.EFFECT_PENDING, end.why) if changes and end.code is Reason.EFFECT_OUTAGE else end
 
 
 def _decided(state: State, trace: Trace) -> Decision:

@@ -228,8 +228,10 @@ def cleaned(deliveries: Callable[[State], Iterable[Delivery]]) -> Policy:
                 known = state.run.likeness.items()
                 guessed = [str(new) for (old, new), found in known if old == item and found.assumed]
                 unless = f", unless it is another name of {', '.join(guessed)}" if guessed else ""
-                why = f"removes the secret from {item}{unless}"
-                return Remove(item, Planned(Change.REMOVE, "no-longer-wanted", why, delivery=item))
+                then = reading.consequence
+                why = f"removes the secret from {item}{unless}{f'; {then}' if then else ''}"
+                shown = Planned(Change.REMOVE, "no-longer-wanted", why, delivery=item, consequence=then)
+                return Remove(item, shown)
         return None
 
     return named(cleaned, f"cleaned({deliveries.__name__})")

@@ -153,7 +153,9 @@ def _shown(state: State, item: Delivery) -> Planned:
     reading = state.observed.readings[item]
     code, why = ("fills", "holds nothing yet") if reading.digest is None else ("replaces", "holds another secret")
     then = f"; {reading.consequence}{_meanwhile(state, reading)}" if reading.consequence else ""
-    return Planned(Change.DELIVER, code, f"delivers to {item}, which {why}{then}", delivery=item)
+    return Planned(
+        Change.DELIVER, code, f"delivers to {item}, which {why}{then}", delivery=item, consequence=reading.consequence
+    )
 
 
 def _meanwhile(state: State, reading: Reading) -> str:
