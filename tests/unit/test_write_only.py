@@ -101,6 +101,7 @@ def test_a_repair_without_a_source_needs_a_mint_and_the_plan_says_so(strategy: S
     universe.by_hand(one.deliveries[0], PASSWORD)
     plan = plan_key(SimWorld(universe, {}, TIMING), one, VERIFY).plan
     assert plan.now.code is Reason.DRIFTED
+    assert plan.now.why == f"{one.deliveries[0]} was written by someone else since keyturn's own write"
     assert [item.code for item in plan.changes if item.change is Change.ROTATE] == ["secret-lost"]
     go(universe, one, VERIFY)
     assert universe.accepted(universe.fields[one.deliveries[0]])

@@ -165,6 +165,7 @@ def _drifted(known: Facts, record: Record) -> Iterator[End]:
     if live is None or known.end.code is Reason.ANOTHER_RUN:
         return
     other: list[Delivery] = []
+    written: list[Delivery] = []
     empty: list[Delivery] = []
     for place in known.wanted:
         read, ours = known.readings.get(place), record.delivery(place)
@@ -173,9 +174,14 @@ def _drifted(known: Facts, record: Record) -> Iterator[End]:
         # Under an open rotation a delivery may hold the secret that is being made.
         if intent and intent.op in {Op.CREATE, Op.ROTATE} and read.digest and read.digest not in _old(record):
             continue
-        (other if read.digest else empty).append(place)
-    if other:
-        yield End(Reason.DRIFTED, f"{_names(other)} {_hold(other)} something else than the live secret")
+        by_other_hand = read.marked and read.unlike and not ours.begun
+        (written if by_other_hand else other if read.digest else empty).append(place)
+    told = [f"{_names(other)} {_hold(other)} something else than the live secret"] if other else []
+    if written:
+        was = "was" if len(written) == 1 else "were"
+        told.append(f"{_names(written)} {was} written by someone else since keyturn's own write")
+    if told:
+        yield End(Reason.DRIFTED, "; ".join(told))
     if empty:
         yield End(Reason.EMPTIED, f"{_names(empty)} {_hold(empty)} nothing")
 
