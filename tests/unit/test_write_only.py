@@ -11,11 +11,15 @@ from keyturn.core.machine.in_effect import LINGERS
 from keyturn.core.model import Delivery, DesiredKey, SlotName, Strategy
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.record import Record, dump, parse_record
-from keyturn.core.results import Change, KeyReport, Options
+from keyturn.core.results import Change, KeyReport, Options, RunStatus
+from keyturn.core.status import status as status_of
 from keyturn.engine.executor import apply_key
 from keyturn.engine.planning import plan_key
 from keyturn.report.done import done_text
+from keyturn.report.lines import paint_plain
+from keyturn.report.overview import status_document
 from keyturn.report.remedies import remedy
+from keyturn.report.status import status_lines
 from keyturn.targets.base import Capabilities
 from keyturn.targets.registry import complete
 from tests.simulation.faults import Class, Fault, Kind
@@ -276,3 +280,19 @@ def test_a_target_has_the_methods_that_its_capabilities_promise(wrong: Capabilit
         capabilities = wrong
 
     assert not complete(Broken)
+
+
+def test_a_smoke_check_names_only_the_places_that_could_be_tried() -> None:
+    """Of the others the marker was compared."""
+    one = key(Strategy.ALTERNATING, "rs")
+    universe = settled(one)
+    planning = plan_key(SimWorld(universe, {}, TIMING), one, VERIFY)
+    plan, seen = planning.plan, planning.seen
+    assert seen is not None
+    now = seen.clock.now
+    found = status_of(one, plan.conditions, plan.record, seen, now)
+    readable, marked = one.deliveries
+    assert ([place for place, _ in found.results], found.untried) == ([readable], (marked,))
+    text = paint_plain(status_lines(status_document([RunStatus("main", (found,))], now)))
+    assert f"smoke-check of {readable}: accepted" in text
+    assert f"not tried: {marked}: cannot be read, and shows the marker of keyturn's own write" in text
