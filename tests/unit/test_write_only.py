@@ -7,15 +7,18 @@ from datetime import timedelta
 
 import pytest
 
+from keyturn.core.errors import CredentialError
 from keyturn.core.machine.in_effect import LINGERS
 from keyturn.core.model import Delivery, DesiredKey, SlotName, Strategy
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.record import Record, dump, parse_record
 from keyturn.core.results import Change, KeyReport, Options, RunStatus
 from keyturn.core.status import status as status_of
+from keyturn.core.world import Held
 from keyturn.engine.executor import apply_key
 from keyturn.engine.planning import plan_key
 from keyturn.report.done import done_text
+from keyturn.report.history import history_lines
 from keyturn.report.lines import paint_plain
 from keyturn.report.overview import status_document
 from keyturn.report.remedies import remedy
@@ -296,3 +299,34 @@ def test_a_smoke_check_names_only_the_places_that_could_be_tried() -> None:
     text = paint_plain(status_lines(status_document([RunStatus("main", (found,))], now)))
     assert f"smoke-check of {readable}: accepted" in text
     assert f"not tried: {marked}: cannot be read, and shows the marker of keyturn's own write" in text
+
+
+def test_a_rotation_that_waits_for_a_retire_says_what_keeps_that() -> None:
+    """A place cannot be read, because its login is refused: that is said, with its exit code."""
+    one = key(Strategy.ALTERNATING, "rs")
+    universe = settled(one)
+    go(universe, one, ROTATE)
+    universe.advance(2 * 3600.0)
+
+    class LoggedOut(SimWorld):
+        def read_delivery(self, delivery: Delivery) -> Held:
+            if delivery.target == one.deliveries[1].target:
+                raise CredentialError("the token is refused", where=f"target {delivery.target}")
+            return super().read_delivery(delivery)
+
+    plan = plan_key(LoggedOut(universe, {}, TIMING), one, ROTATE).plan
+    assert (plan.now.code, plan.exit_code) == (Reason.LOGIN_REFUSED, 5)
+    assert "rotates once the old secret is retired" in plan.now.why
+    assert "the token is refused" in plan.now.why
+
+
+def test_the_history_says_what_put_a_secret_to_use() -> None:
+    """The target did, not the entry."""
+    one = key(Strategy.ALTERNATING, "d")
+    universe = settled(one)
+    go(universe, one, ROTATE)
+    go(universe, one, after=ROLLOUT + 60)
+    text = paint_plain(history_lines(of(universe).history))
+    seen = [row for row in text.splitlines() if "in effect:" in row]
+    assert len(seen) == 2
+    assert all(row.endswith("the target put it to use") for row in seen)

@@ -111,7 +111,11 @@ def _parts(report: KeyReport) -> Iterator[str]:
             until = ends[0] if ends else record.retire.at
             late = any(end.code in {Reason.EFFECT_PENDING, Reason.EFFECT_FAILED} for end in report.conditions)
             lives = "stays alive until the new one is in use" if late else f"works until {moment(until)}"
-            yield f"{old} {'dies now' if record.retire.at_once else lives}"
+            slot = record.slot(record.retire.slot)
+            if slot and slot.minted_at is None and slot.digest is None:
+                yield f"slot {record.retire.slot.value} keeps an unused secret, which a later run replaces"
+            else:
+                yield f"{old} {'dies now' if record.retire.at_once else lives}"
 
 
 def _notes(change: Planned) -> bool:

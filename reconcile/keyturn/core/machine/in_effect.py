@@ -66,4 +66,4 @@ def seen_again(state: State) -> Decision | None:
     what = f"in effect: {', '.join(map(str, good))}"
     shown = Planned(Change.RECORD, "in-effect", f"notes that the secret is {what}")
     known = lingering(state, replace(record, deliveries=states))
-    return WriteRecord(note(known, state, what, Cause("entry")), Write.KEEP, shown)
+    return WriteRecord(note(known, state, what, Cause("effect")), Write.KEEP, shown)

@@ -37,8 +37,14 @@ def hand_off(state: State) -> End | None:
 
 
 def rotation_blocked(state: State) -> End | None:
-    """A rotation is called for and cannot start: time alone does not help."""
+    """A rotation is called for and cannot start: time alone does not help.
+
+    If it waits for a retire that cannot be, what keeps that is said.
+    """
     end = rotate.waits(state)
+    if end and end.code is Reason.RETIRE_FIRST and (wrong := pending(state)):
+        code = Reason.LOGIN_REFUSED if wrong.code is Reason.LOGIN_REFUSED else end.code
+        return End(code, f"{end.why}; {wrong.why}")
     return end if end and end.exit_code else None
 
 
