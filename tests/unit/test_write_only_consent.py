@@ -9,6 +9,7 @@ import pytest
 from keyturn.core.model import Delivery, DesiredKey, Strategy
 from keyturn.core.permits import Permit
 from keyturn.core.reasons import Reason
+from keyturn.core.record import DeliveryState
 from keyturn.core.results import KeyReport, Options
 from keyturn.engine.executor import apply_key
 from keyturn.engine.planning import plan_key
@@ -193,6 +194,22 @@ def test_a_place_that_is_kept_is_told_beside_a_place_that_waits() -> None:
     report = go(universe, two, after=3600.0)
     assert of(universe).retire is None
     assert (report.now.code, moved in universe.fields) == (Reason.PLACE_UNPROVEN, True)
+
+
+@BOTH
+def test_a_forged_record_has_a_place_of_the_entry_written_over(strategy: Strategy) -> None:
+    """The limit that security.md names: the entry chose the place. Without the forgery it is left alone."""
+    less, more = two(strategy)
+    universe = settled(less)
+    universe.by_hand(THEIRS, PASSWORD)
+    honest, forged = universe.copy(), universe.copy()
+    assert Reason.FIELD_IN_USE in {end.code for end in go(honest, more).conditions}
+    assert honest.fields[THEIRS] == PASSWORD
+    record, version = forged.records["main"]
+    states = (*record.deliveries, DeliveryState(THEIRS, marked=True, begun=True))
+    forged.records["main"], forged.forged = (replace(record, deliveries=states), version), True
+    go(forged, more)
+    assert forged.accepted(forged.fields[THEIRS])
 
 
 @BOTH
