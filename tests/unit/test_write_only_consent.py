@@ -9,14 +9,14 @@ import pytest
 from keyturn.core.model import Delivery, DesiredKey, Strategy
 from keyturn.core.permits import Permit
 from keyturn.core.reasons import Reason
-from keyturn.core.record import DeliveryState
+from keyturn.core.record import DeliveryState, Intent, Op
 from keyturn.core.results import KeyReport, Options
 from keyturn.engine.executor import apply_key
 from keyturn.engine.planning import plan_key
 from tests.simulation.faults import Class, Fault, Kind
 from tests.simulation.marking import DELAYED
 from tests.simulation.scenarios import TIMING, entry, settled
-from tests.simulation.universe import PASSWORD, Universe
+from tests.simulation.universe import PASSWORD, START, Universe
 from tests.simulation.world import SimWorld
 from tests.unit.test_write_only import BOTH, ROTATE, go, key, of
 
@@ -98,6 +98,19 @@ def test_an_unanswered_first_write_needs_no_take_over(strategy: Strategy, kind: 
     assert not noted.proven
     assert go(universe, more, after=60.0).exit_code == 0
     assert universe.accepted(universe.fields[THEIRS])
+
+
+def test_a_delivery_that_failed_again_was_not_finished() -> None:
+    """An earlier run left it open, and this one could not do it either."""
+    less, more = two(Strategy.ALTERNATING)
+    universe = settled(less)
+    record, version = universe.records["main"]
+    left = Intent(Op.DELIVER, None, "0123456789abcdef", "run-x", START, START)
+    universe.records["main"] = (replace(record, intent=left), version)
+    report = struck(universe.copy(), more, Kind.NO)
+    assert report.exit_code == 1
+    assert "that an earlier run left open" not in " ".join(change.why for change in report.done)
+    assert "that an earlier run left open" in " ".join(change.why for change in go(universe, less).done)
 
 
 @BOTH

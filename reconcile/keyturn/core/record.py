@@ -19,6 +19,8 @@ from keyturn.core.model import Cause, Delivery, DesiredKey, Event, Moment, SlotN
 HISTORY = 20
 FORGOTTEN = "forgotten"
 """The trigger of an intent that releases a key and leaves everything alive."""
+NOT_DELIVERED = "not delivered: "
+"""How the words of an event begin that tells of a delivery which ended without its secret everywhere."""
 FAILED = "failed: "
 """How the event of a run begins that failed after a mint."""
 FORMER = 20

@@ -17,7 +17,7 @@ from keyturn.core.machine.deliveries import unproven as unproven_places
 from keyturn.core.machine.provenance import unproven
 from keyturn.core.model import UNJUDGED, DesiredKey, Origin, Verdict
 from keyturn.core.reasons import Reason
-from keyturn.core.record import Op, Record
+from keyturn.core.record import NOT_DELIVERED, Op, Record
 from keyturn.core.results import HOOK, LEFT_OPEN, Change, End, KeyPlan, Options, Planned
 from keyturn.core.state import Failed, State
 from keyturn.core.steps import (
@@ -218,8 +218,11 @@ def left_open(state: State) -> str:
 def finished(state: State, step: Step, left: str, done: Sequence[Planned]) -> tuple[Planned, ...]:
     """Return what a step finishes that an earlier run `left` open, unless what was `done` by this run says it."""
     intent = state.record.intent if state.record else None
-    committed = isinstance(step, WriteRecord) and step.kind is Write.COMMIT
-    if intent is None or not committed or not left or intent.nonce != left:
+    if intent is None or not left or intent.nonce != left:
+        return ()
+    if not isinstance(step, WriteRecord) or step.kind is not Write.COMMIT:
+        return ()
+    if any(event.what.startswith(NOT_DELIVERED) for event in step.record.history[-1:]):
         return ()
     change = Change(intent.op.value)
     if any(item.change is change for item in done):

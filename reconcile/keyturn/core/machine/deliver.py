@@ -38,7 +38,7 @@ from keyturn.core.machine.retire import ripe, unforced
 from keyturn.core.machine.spread import SPREAD, pending
 from keyturn.core.model import Cause, Delivery, Verdict
 from keyturn.core.reasons import Reason
-from keyturn.core.record import DeliveryState, Op, Retire
+from keyturn.core.record import NOT_DELIVERED, DeliveryState, Op, Retire
 from keyturn.core.results import ANOTHER_NAME, Change, Planned
 from keyturn.core.state import Reading, State
 from keyturn.core.steps import Check, Decision, Purpose, Remove, TellApart, Write, WriteRecord
@@ -258,7 +258,7 @@ def commit(state: State) -> Decision | None:
     left = left_alone(state)
     late = [item for item in places(state) if readings[item].digest != live]
     whys = (f"{item}: {unwritten(state, item) or readings[item].problem or 'does not hold it'}" for item in late)
-    what = f"not delivered: {together(whys)}" if late else "deliveries brought up to date"
+    what = f"{NOT_DELIVERED}{together(whys)}" if late else "deliveries brought up to date"
     hook_due = record.hook_due or state.desired.hook is not None
     done = note(
         lingering(state, replace(record, deliveries=tuple(states), intent=None, hook_due=hook_due)),
