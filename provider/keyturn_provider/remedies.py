@@ -46,6 +46,9 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.UNPARK: "remove the cause, then change rotation_trigger, smoke, rotation or deliver",
     Remedy.VERIFY: "verify=True replaces a secret that is refused",
     Remedy.FIX_TARGET: "fix the target or its policy, then run `pulumi up` again",
+    Remedy.REPAIR_EFFECT: "repair what failed, such as the app, and deploy it again: nothing more is sent; "
+    "then run `pulumi up` again",
+    Remedy.AWAIT_EFFECT: "wait for it, such as for the deployment of the app, then run `pulumi up` again",
     Remedy.FIX_LOGIN: "give the provider a token or login that is accepted",
     Remedy.FIX_ENTRY: "change the arguments of the resource",
     Remedy.FIX_KEY: "compare the API keys in the control panel with the outputs of the resource",

@@ -116,9 +116,11 @@ def at_rest(shop: Shop) -> None:
 
 
 def test_the_plan_says_what_a_delivery_sets_off(shop: Shop) -> None:
-    """Before the first run: the deployment, and what it means for the old secret."""
-    said = "starts a deployment of checkout/web; the old secret lives until it is active"
-    assert said in " ".join(shop.run("plan").stdout.split())
+    """Before the first run: the deployment; no old secret is there yet."""
+    said = "starts a deployment of the app checkout (all its components)"
+    shown = " ".join(shop.run("plan").stdout.split())
+    assert said in shown
+    assert "the old secret lives" not in shown
     document = json.loads(shop.run("plan", "--format", "json").stdout)
     changes = document["runs"][0]["plans"][0]["changes"]
     [why] = [one["why"] for one in changes if (one["delivery"] or {}).get("target") == "apps"]

@@ -161,7 +161,9 @@ def test_a_later_deployment_counts_for_an_earlier_write(place: AppPlatformPlace)
 
 def test_what_a_write_sets_off_is_said_without_a_request(place: AppPlatformPlace) -> None:
     """For the plan."""
-    assert place.target().consequence("checkout/web", FIELD) == "starts a deployment of checkout/web"
+    assert place.target().consequence("checkout/web", FIELD) == (
+        "starts a deployment of the app checkout (all its components)"
+    )
     assert place.sandbox.requests == ()
 
 

@@ -217,7 +217,7 @@ def finish(
 
 def rolling(report: KeyReport) -> bool:
     """Tell whether a run said that it waits for a rollout: what is left is done after that."""
-    return any(end.code is Reason.EFFECT_PENDING for end in report.conditions)
+    return any(end.code in {Reason.EFFECT_PENDING, Reason.EFFECT_OUTAGE} for end in report.conditions)
 
 
 def rolled_out(universe: Universe) -> bool:

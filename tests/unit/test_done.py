@@ -22,7 +22,7 @@ RECORD = Record(
     generation=4,
     live=SlotName.B,
     strategy=Strategy.ALTERNATING,
-    slots={SlotName.A: Slot("uuid-a", "bot-a"), SlotName.B: Slot("uuid-b", "bot-b")},
+    slots={SlotName.A: Slot("uuid-a", "bot-a", minted_at=NOW), SlotName.B: Slot("uuid-b", "bot-b")},
 )
 ACCEPTED = SmokeResult(Verdict.ACCEPTED, "completion", Api.CHAT, 0.007)
 ROTATE = Planned(Change.ROTATE, "due", "rotates", SlotName.B, "uuid-b")
@@ -42,6 +42,13 @@ def test_a_rotation_with_its_proof() -> None:
         "rotated to generation 4 on slot b; delivered to 2 places; accepted by chat in 7 ms; "
         "the old secret, of slot a, works until 2026-08-24 12:00:00 UTC"
     )
+
+
+def test_a_standby_that_nobody_had_is_no_old_secret() -> None:
+    """It waits to be replaced, and no moment is named."""
+    slots = {**RECORD.slots, SlotName.A: replace(RECORD.slots[SlotName.A], digest=None, minted_at=None)}
+    said = text(ROTATE, record=replace(RECORD, slots=slots, retire=Retire(SlotName.A, NOW)))
+    assert said.endswith("slot a keeps an unused secret, which a later run replaces")
 
 
 def test_a_rotation_in_place_ends_the_old_secret() -> None:

@@ -7,13 +7,22 @@ from datetime import timedelta
 
 import pytest
 
+from keyturn.core.errors import CredentialError
 from keyturn.core.machine.in_effect import LINGERS
 from keyturn.core.model import Delivery, DesiredKey, SlotName, Strategy
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.record import Record, dump, parse_record
-from keyturn.core.results import Change, KeyReport, Options
+from keyturn.core.results import Change, KeyReport, Options, RunStatus
+from keyturn.core.status import status as status_of
+from keyturn.core.world import Held
 from keyturn.engine.executor import apply_key
 from keyturn.engine.planning import plan_key
+from keyturn.report.done import done_text
+from keyturn.report.history import history_lines
+from keyturn.report.lines import paint_plain
+from keyturn.report.overview import status_document
+from keyturn.report.remedies import remedy
+from keyturn.report.status import status_lines
 from keyturn.targets.base import Capabilities
 from keyturn.targets.registry import complete
 from tests.simulation.faults import Class, Fault, Kind
@@ -56,6 +65,38 @@ def test_a_plan_says_what_a_delivery_sets_off() -> None:
     said = why(settled(in_place), in_place, ROTATE)
     assert "starts a rollout" in said
     assert "the old secret lives" not in said
+    assert "its consumers are refused until it is active" in said
+
+
+@BOTH
+def test_a_plan_foretells_that_a_rollout_is_waited_for(strategy: Strategy) -> None:
+    """What is foretold is no condition of now; a removal sets off a rollout, too, and programs read it in a field."""
+    one = key(strategy, "rd")
+    universe = settled(one)
+    plan = plan_key(SimWorld(universe, {}, TIMING), one, ROTATE).plan
+    assert (plan.end.code, plan.exit_code) == (Reason.EFFECT_PENDING, 0)
+    assert f"{one.deliveries[1]}: starts a rollout" in plan.end.why
+    [set_off] = [item.consequence for item in plan.changes if item.consequence]
+    assert set_off == "starts a rollout"
+    assert go(universe.copy(), one, ROTATE).end.code in {Reason.EFFECT_PENDING, Reason.EFFECT_OUTAGE}
+    less = replace(one, deliveries=one.deliveries[:1])
+    [removed] = plan_key(SimWorld(universe, {}, TIMING), less, Options()).plan.changes
+    assert (removed.change, removed.consequence) == (Change.REMOVE, "starts a rollout")
+    assert removed.why.endswith("; starts a rollout")
+
+
+def test_a_plan_speaks_of_an_old_secret_only_where_one_lives() -> None:
+    """Not at a first delivery, and not at a place that someone else wrote to after the old one had died."""
+    less = key(Strategy.ALTERNATING, "r")
+    more = replace(less, deliveries=(*less.deliveries, *placed("d")))
+    said = why(settled(less), more, Options())
+    assert "starts a rollout" in said
+    assert "the old secret lives" not in said
+    universe = settled(more)
+    universe.by_hand(more.deliveries[1], PASSWORD)
+    said = why(universe, more, VERIFY)
+    assert "starts a rollout; its consumers use what someone wrote there until it is active" in said
+    assert "the old secret lives" not in said
 
 
 @BOTH
@@ -67,6 +108,7 @@ def test_a_repair_without_a_source_needs_a_mint_and_the_plan_says_so(strategy: S
     universe.by_hand(one.deliveries[0], PASSWORD)
     plan = plan_key(SimWorld(universe, {}, TIMING), one, VERIFY).plan
     assert plan.now.code is Reason.DRIFTED
+    assert plan.now.why == f"{one.deliveries[0]} was written by someone else since keyturn's own write"
     assert [item.code for item in plan.changes if item.change is Change.ROTATE] == ["secret-lost"]
     go(universe, one, VERIFY)
     assert universe.accepted(universe.fields[one.deliveries[0]])
@@ -89,6 +131,9 @@ def test_a_rollout_is_waited_for_and_said() -> None:
     report = go(universe, one, ROTATE)
     assert (report.exit_code, report.now.code) == (0, Reason.EFFECT_PENDING)
     assert "its rollout is under way" in report.now.why
+    assert "the old secret, of slot a, stays alive until the new one is in use" in done_text(report)
+    [lives] = [end for end in report.conditions if end.code is Reason.OVERLAP]
+    assert (lives.why, lives.until) == ("the old secret (slot a) stays alive until the new one is in use", None)
     assert of(universe).deliveries[0].effect_due
     late = go(universe, one, after=ROLLOUT - 60)
     assert (late.exit_code, late.now.condition) == (0, Condition.WAITING)
@@ -127,12 +172,50 @@ def test_a_failed_rollout_is_told_until_it_is_repaired(strategy: Strategy) -> No
         report = go(universe, one, after=LONG)
         assert (report.exit_code, report.now.code) == (1, Reason.EFFECT_FAILED)
         assert "its rollout failed" in report.now.why
+        alive = (
+            "the old secret (slot a) stays alive until"
+            if strategy is Strategy.ALTERNATING
+            else "the old secret is dead"
+        )
+        assert alive in report.now.why
+        told = {end.code: end for end in report.conditions}
+        assert Reason.RETIRE_DUE not in told
+        assert all(end.until is None for end in report.conditions)
+        assert remedy(told[Reason.EFFECT_FAILED], "bot").startswith("repair what failed")
     assert universe.accepted(old) is (strategy is Strategy.ALTERNATING)
     universe.rollouts = Rollouts({one.deliveries[0]: universe.fields[one.deliveries[0]]})
     go(universe, one)
     assert universe.accepted(old) is (strategy is Strategy.ALTERNATING)
     assert go(universe, one, after=LINGERS.total_seconds()).now.code is Reason.AT_REST
     assert not universe.accepted(old)
+
+
+LEAKED = Options(rotate=True, compromised=True)
+
+
+@pytest.mark.parametrize(("strategy", "options"), [(Strategy.IN_PLACE, ROTATE), (Strategy.ALTERNATING, LEAKED)])
+def test_an_outage_is_told_as_one(strategy: Strategy, options: Options) -> None:
+    """The old secret is dead and the new one not in use: consumers are refused until the rollout is over."""
+    one = key(strategy, "d")
+    universe = settled(one)
+    old = universe.in_use(one.deliveries[0])
+    for report in (go(universe, one, options), go(universe, one), go(universe, one, after=60.0)):
+        assert universe.in_use(one.deliveries[0]) == old
+        assert not universe.accepted(old)
+        assert (report.exit_code, report.now.code) == (1, Reason.EFFECT_OUTAGE)
+        assert "its consumers are refused: the old secret is dead" in report.now.why
+    plan = plan_key(SimWorld(universe, {}, TIMING), one, Options()).plan
+    assert [end.code for end in plan.conditions] == [Reason.EFFECT_OUTAGE]
+    assert go(universe, one, after=ROLLOUT).exit_code == 0
+
+
+def test_a_first_delivery_under_way_is_no_outage() -> None:
+    """Nobody used anything of this key there before."""
+    less = key(Strategy.IN_PLACE, "r")
+    universe = settled(less)
+    go(universe, less, ROTATE)
+    more = replace(less, deliveries=(*less.deliveries, *placed("d")))
+    assert go(universe, more).now.code is Reason.EFFECT_PENDING
 
 
 class Closed(SimWorld):
@@ -200,3 +283,50 @@ def test_a_target_has_the_methods_that_its_capabilities_promise(wrong: Capabilit
         capabilities = wrong
 
     assert not complete(Broken)
+
+
+def test_a_smoke_check_names_only_the_places_that_could_be_tried() -> None:
+    """Of the others the marker was compared."""
+    one = key(Strategy.ALTERNATING, "rs")
+    universe = settled(one)
+    planning = plan_key(SimWorld(universe, {}, TIMING), one, VERIFY)
+    plan, seen = planning.plan, planning.seen
+    assert seen is not None
+    now = seen.clock.now
+    found = status_of(one, plan.conditions, plan.record, seen, now)
+    readable, marked = one.deliveries
+    assert ([place for place, _ in found.results], found.untried) == ([readable], (marked,))
+    text = paint_plain(status_lines(status_document([RunStatus("main", (found,))], now)))
+    assert f"smoke-check of {readable}: accepted" in text
+    assert f"not tried: {marked}: cannot be read, and shows the marker of keyturn's own write" in text
+
+
+def test_a_rotation_that_waits_for_a_retire_says_what_keeps_that() -> None:
+    """A place cannot be read, because its login is refused: that is said, with its exit code."""
+    one = key(Strategy.ALTERNATING, "rs")
+    universe = settled(one)
+    go(universe, one, ROTATE)
+    universe.advance(2 * 3600.0)
+
+    class LoggedOut(SimWorld):
+        def read_delivery(self, delivery: Delivery) -> Held:
+            if delivery.target == one.deliveries[1].target:
+                raise CredentialError("the token is refused", where=f"target {delivery.target}")
+            return super().read_delivery(delivery)
+
+    plan = plan_key(LoggedOut(universe, {}, TIMING), one, ROTATE).plan
+    assert (plan.now.code, plan.exit_code) == (Reason.LOGIN_REFUSED, 5)
+    assert "rotates once the old secret is retired" in plan.now.why
+    assert "the token is refused" in plan.now.why
+
+
+def test_the_history_says_what_put_a_secret_to_use() -> None:
+    """The target did, not the entry."""
+    one = key(Strategy.ALTERNATING, "d")
+    universe = settled(one)
+    go(universe, one, ROTATE)
+    go(universe, one, after=ROLLOUT + 60)
+    text = paint_plain(history_lines(of(universe).history))
+    seen = [row for row in text.splitlines() if "in effect:" in row]
+    assert len(seen) == 2
+    assert all(row.endswith("the target put it to use") for row in seen)

@@ -9,12 +9,14 @@ import pytest
 from keyturn.core.model import Delivery, DesiredKey, Strategy
 from keyturn.core.permits import Permit
 from keyturn.core.reasons import Reason
+from keyturn.core.record import DeliveryState, Intent, Op
 from keyturn.core.results import KeyReport, Options
 from keyturn.engine.executor import apply_key
+from keyturn.engine.planning import plan_key
 from tests.simulation.faults import Class, Fault, Kind
 from tests.simulation.marking import DELAYED
 from tests.simulation.scenarios import TIMING, entry, settled
-from tests.simulation.universe import PASSWORD, Universe
+from tests.simulation.universe import PASSWORD, START, Universe
 from tests.simulation.world import SimWorld
 from tests.unit.test_write_only import BOTH, ROTATE, go, key, of
 
@@ -98,6 +100,19 @@ def test_an_unanswered_first_write_needs_no_take_over(strategy: Strategy, kind: 
     assert universe.accepted(universe.fields[THEIRS])
 
 
+def test_a_delivery_that_failed_again_was_not_finished() -> None:
+    """An earlier run left it open, and this one could not do it either."""
+    less, more = two(Strategy.ALTERNATING)
+    universe = settled(less)
+    record, version = universe.records["main"]
+    left = Intent(Op.DELIVER, None, "0123456789abcdef", "run-x", START, START)
+    universe.records["main"] = (replace(record, intent=left), version)
+    report = struck(universe.copy(), more, Kind.NO)
+    assert report.exit_code == 1
+    assert "that an earlier run left open" not in " ".join(change.why for change in report.done)
+    assert "that an earlier run left open" in " ".join(change.why for change in go(universe, less).done)
+
+
 @BOTH
 def test_a_place_that_is_dropped_after_an_unanswered_write_is_emptied(strategy: Strategy) -> None:
     """The secret may be there."""
@@ -171,6 +186,43 @@ def test_a_record_without_a_signature_does_not_empty_a_place_alone(strategy: Str
     for world, options in ((universe, Options(take_over=True)), (signed, Options())):
         assert go(world, less, options).exit_code == 0
         assert THEIRS not in world.fields
+
+
+def test_a_place_that_is_kept_is_told_beside_a_place_that_waits() -> None:
+    """A delivery moved during an overlap: what the new place waits for, and what ends it for the old one."""
+    moved, new = Delivery("s", "worker", "key"), Delivery("s", "worker/job", "key")
+    one = replace(entry(Strategy.ALTERNATING), deliveries=(moved,))
+    universe, two = settled(one), replace(one, deliveries=(new,))
+    go(universe, one, ROTATE)
+    universe.forged = True
+    plan = plan_key(SimWorld(universe, {}, TIMING), two, Options()).plan
+    for answer in (plan, go(universe, two), go(universe, two)):
+        told = {end.code: end.why for end in answer.conditions}
+        assert f"{new} does not hold the live secret: only a new secret can be delivered" in told[Reason.PENDING]
+        assert "rotates (secret-lost) after the overlap" in told[Reason.PENDING]
+        assert str(moved) not in told[Reason.PENDING].replace(str(new), "")
+        assert f"{moved} is not emptied" in told[Reason.PLACE_UNPROVEN]
+    go(universe, two, after=3600.0)
+    assert universe.accepted(universe.fields[new])
+    report = go(universe, two, after=3600.0)
+    assert of(universe).retire is None
+    assert (report.now.code, moved in universe.fields) == (Reason.PLACE_UNPROVEN, True)
+
+
+@BOTH
+def test_a_forged_record_has_a_place_of_the_entry_written_over(strategy: Strategy) -> None:
+    """The limit that security.md names: the entry chose the place. Without the forgery it is left alone."""
+    less, more = two(strategy)
+    universe = settled(less)
+    universe.by_hand(THEIRS, PASSWORD)
+    honest, forged = universe.copy(), universe.copy()
+    assert Reason.FIELD_IN_USE in {end.code for end in go(honest, more).conditions}
+    assert honest.fields[THEIRS] == PASSWORD
+    record, version = forged.records["main"]
+    states = (*record.deliveries, DeliveryState(THEIRS, marked=True, begun=True))
+    forged.records["main"], forged.forged = (replace(record, deliveries=states), version), True
+    go(forged, more)
+    assert forged.accepted(forged.fields[THEIRS])
 
 
 @BOTH

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from keyturn.core.effect import Effect, EffectState
 from keyturn.core.model import SmokeResult, Verdict
 from keyturn.core.state import Failed, Likeness, Reading, State
 from keyturn.core.steps import (
@@ -36,10 +37,17 @@ def assume(state: State, step: Step) -> Outcome:
             return Checked(SmokeResult(Verdict.ACCEPTED), assumed=True)
         case Deliver(digest=digest):
             before = state.observed.readings
-            return Delivered(assumed={item: Reading(digest, marked=before[item].marked) for item in step.deliveries})
+            return Delivered(assumed={item: _held(before[item], digest) for item in step.deliveries})
         case Remove():
             return Removed(assumed=True)
         case TellApart(old, new):
             return Looked(likeness={(old, new): Likeness(same=False, assumed=True)})
         case _:
             return Done()
+
+
+def _held(before: Reading, digest: str) -> Reading:
+    """Return what a place holds after a write; what sets something off is not in use before that has worked."""
+    after = before.consequence
+    effect = Effect(EffectState.PENDING, after) if after else Effect()
+    return Reading(digest, marked=before.marked, effect=effect, consequence=after)

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from keyturn.core import schedule
 from keyturn.core.effect import EffectState
+from keyturn.core.late import late_end
 from keyturn.core.model import GOOD, Delivery, Freeze, SmokeResult, Verdict
 from keyturn.core.reasons import Reason
 from keyturn.core.record import FAILED, Op, Record
@@ -30,7 +31,7 @@ class Facts:
 
     `wanted` are the entry's deliveries, empty if the key is to be deleted. `missing` are uuids of the record that two
     complete lists did not show. `changes` and `end` are what a plan would do and how it would end; of an apply, how it
-    ended. `due_since` is when a planned rotation became due.
+    ended. `due_since` is when a planned rotation became due. `unproven` says which places are kept that were dropped.
     """
 
     record: Record | None
@@ -44,9 +45,16 @@ class Facts:
     due_since: datetime | None = None
     problems: tuple[str, ...] = ()
     freezes: tuple[Freeze, ...] = ()
+    unproven: End | None = None
 
 
-def facts(state: State, end: End, changes: tuple[Planned, ...] = (), due_since: datetime | None = None) -> Facts:
+def facts(
+    state: State,
+    end: End,
+    changes: tuple[Planned, ...] = (),
+    due_since: datetime | None = None,
+    unproven: End | None = None,
+) -> Facts:
     """Return the facts of a state that holds nothing assumed."""
     seen, desired = state.observed, state.desired
     return Facts(
@@ -61,6 +69,7 @@ def facts(state: State, end: End, changes: tuple[Planned, ...] = (), due_since: 
         due_since,
         state.run.problems,
         desired.rotation.freezes,
+        unproven,
     )
 
 
@@ -70,6 +79,7 @@ def conditions(known: Facts) -> tuple[End, ...]:
     found: list[End] = []
     if record is not None and not record.deleted_at and end.code not in NOT_OURS:
         found += tuple(_gone(known, record)) or tuple(_refused(known, record))
+        found += [known.unproven] if known.unproven else []
         found += [*_drifted(known, record), *_late(known, record), *_recorded(known, record)]
         found += [
             *_old_secret(known, record),
@@ -155,6 +165,7 @@ def _drifted(known: Facts, record: Record) -> Iterator[End]:
     if live is None or known.end.code is Reason.ANOTHER_RUN:
         return
     other: list[Delivery] = []
+    written: list[Delivery] = []
     empty: list[Delivery] = []
     for place in known.wanted:
         read, ours = known.readings.get(place), record.delivery(place)
@@ -163,26 +174,30 @@ def _drifted(known: Facts, record: Record) -> Iterator[End]:
         # Under an open rotation a delivery may hold the secret that is being made.
         if intent and intent.op in {Op.CREATE, Op.ROTATE} and read.digest and read.digest not in _old(record):
             continue
-        (other if read.digest else empty).append(place)
-    if other:
-        yield End(Reason.DRIFTED, f"{_names(other)} {_hold(other)} something other than the live secret")
+        by_other_hand = read.marked and read.unlike and not ours.begun
+        (written if by_other_hand else other if read.digest else empty).append(place)
+    told = [f"{_names(other)} {_hold(other)} something other than the live secret"] if other else []
+    if written:
+        was = "was" if len(written) == 1 else "were"
+        told.append(f"{_names(written)} {was} written by someone else since keyturn's own write")
+    if told:
+        yield End(Reason.DRIFTED, "; ".join(told))
     if empty:
         yield End(Reason.EMPTIED, f"{_names(empty)} {_hold(empty)} nothing")
 
 
 def _late(known: Facts, record: Record) -> Iterator[End]:
     """Say which deliveries hold the live secret that consumers do not use yet, or will not without a repair."""
-    late: dict[Reason, list[str]] = {}
+    late: dict[bool, dict[Delivery, str]] = {}
     for place in known.wanted:
         read, noted = known.readings.get(place), record.delivery(place)
         if read is None and noted and noted.effect_due:
-            late.setdefault(Reason.EFFECT_PENDING, []).append(f"{place}: not in effect at the last look")
+            late.setdefault(False, {})[place] = "not in effect at the last look"
         elif read and read.digest == record.live_digest and not read.effect.active:
             failed = read.effect.state is EffectState.FAILED
-            reason = Reason.EFFECT_FAILED if failed else Reason.EFFECT_PENDING
-            late.setdefault(reason, []).append(f"{place}: {read.effect.detail}")
-    for reason, places in late.items():
-        yield End(reason, f"the secret is delivered and not in use: {'; '.join(places)}")
+            late.setdefault(failed, {})[place] = read.effect.detail
+    for failed, places in late.items():
+        yield late_end(record, places, failed=failed)
 
 
 def _old(record: Record) -> set[str | None]:
@@ -207,7 +222,10 @@ def _recorded(known: Facts, record: Record) -> Iterator[End]:
 def _old_secret(known: Facts, record: Record) -> Iterator[End]:
     """Say that an old or leaked secret still works, and until when; also of a record without an entry."""
     retire = record.retire
-    if retire and retire.at > known.now:
+    late = retire is not None and not retire.at_once and any(_late(known, record))
+    if late and record.old_alive:
+        yield End(Reason.OVERLAP, f"the old secret (slot {record.old_alive}) stays alive until the new one is in use")
+    elif retire and retire.at > known.now:
         yield End(Reason.OVERLAP, "the old secret works until the overlap ends", retire.at)
     elif retire and not retire.at_once and (freeze := _frozen(known, retire.at)):
         until = schedule.thawed(schedule.counting(known.freezes, retire.at), known.now)

@@ -88,6 +88,8 @@ class Remedy(StrEnum):
     UNPARK = "unpark"
     VERIFY = "verify"
     FIX_TARGET = "fix-target"
+    REPAIR_EFFECT = "repair-effect"
+    AWAIT_EFFECT = "await-effect"
     FIX_LOGIN = "fix-login"
     FIX_ENTRY = "fix-entry"
     FIX_KEY = "fix-key"
@@ -243,8 +245,14 @@ class Reason(StrEnum):
         "effect-pending", Condition.WAITING, Remedy.LATER, "A delivered secret is not in use yet."
     )  # fmt: skip
     EFFECT_FAILED = (
-        "effect-failed", Condition.DRIFTED, Remedy.FIX_TARGET, "A delivered secret did not come into use."
+        "effect-failed", Condition.DRIFTED, Remedy.REPAIR_EFFECT, "A delivered secret did not come into use."
     )  # fmt: skip
+    EFFECT_OUTAGE = (
+        "effect-outage",
+        Condition.REFUSED,
+        Remedy.AWAIT_EFFECT,
+        "A delivered secret is not in use yet, and the one in use is dead.",
+    )
     PENDING = "pending", Condition.FAILED, Remedy.AGAIN, "Something is left that this run could not put right."
     PARKED = "parked", Condition.PARKED, Remedy.UNPARK, "Several runs in a row failed after they made a secret."
     LOGIN_REFUSED = "login-refused", Condition.LOGIN_REFUSED, Remedy.FIX_LOGIN, "A token or a login is refused."

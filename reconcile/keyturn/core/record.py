@@ -19,6 +19,8 @@ from keyturn.core.model import Cause, Delivery, DesiredKey, Event, Moment, SlotN
 HISTORY = 20
 FORGOTTEN = "forgotten"
 """The trigger of an intent that releases a key and leaves everything alive."""
+NOT_DELIVERED = "not delivered: "
+"""How the words of an event begin that tells of a delivery which ended without its secret everywhere."""
 FAILED = "failed: "
 """How the event of a run begins that failed after a mint."""
 FORMER = 20
@@ -254,6 +256,20 @@ class Record:
             return self
         lost = sorted(before.digests - self.digests)
         return replace(self, former=(*self.former, *lost)[-FORMER:]) if lost else self
+
+    @property
+    def old_alive(self) -> SlotName | None:
+        """The slot whose old secret still works; None if there is none, or nobody ever had it."""
+        old = self.slot(self.retire.slot) if self.retire else None
+        return self.retire.slot if self.retire and old and old.digest else None
+
+    def cut_off(self, item: DeliveryState) -> bool:
+        """Tell whether consumers of a delivery that is not in effect are refused: a rotation killed what they use.
+
+        What someone else wrote there, or nothing, is not known to have worked.
+        """
+        rotated = any(event.generation == self.generation and event.at == item.at for event in self.history)
+        return self.generation > 1 and rotated and self.old_alive is None
 
     def with_slot(self, name: SlotName, slot: Slot) -> Mapping[SlotName, Slot]:
         """Return the slots with one of them replaced."""

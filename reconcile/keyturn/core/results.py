@@ -98,6 +98,8 @@ class Planned:
     slot: SlotName | None = None
     uuid: str = ""
     delivery: Delivery | None = None
+    consequence: str = ""
+    """What it sets off beyond the place itself, such as a deployment; empty if nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +252,8 @@ class KeyStatus:
     """What the API said of the live secret now, None if it was not tried."""
     results: tuple[tuple[Delivery, SmokeResult], ...] = ()
     """What the API said of the secret that a delivery holds, for each one that was tried."""
+    untried: tuple[Delivery, ...] = ()
+    """Deliveries that cannot be read, and show the marker of keyturn's own write: nobody can try what they hold."""
     problems: tuple[str, ...] = ()
     recorded_at: datetime | None = None
     """When the record was last written for a reason that its history tells."""

@@ -64,7 +64,12 @@ def status(
         ),
         read=len(read) == len(places) and bool(places),
         verdict=verdicts.get(record.live_digest or ""),
-        results=tuple((place, result) for place, found in read.items() if (result := verdicts.get(found.digest or ""))),
+        results=tuple(
+            (place, result)
+            for place, found in read.items()
+            if (result := verdicts.get(found.digest or "")) and not found.marked
+        ),
+        untried=tuple(place for place, found in read.items() if found.marked and found.digest == record.live_digest),
         problems=(record.unverified,) if record.unverified else (),
         recorded_at=record.history[-1].at if record.history else None,
     )

@@ -10,6 +10,7 @@ from datetime import timedelta
 from keyturn.core.conditions import conditions, facts
 from keyturn.core.errors import Conflict, KeyturnError, LeaseLost, RateLimited, RunStopped, TargetUnavailable
 from keyturn.core.machine import next_step
+from keyturn.core.machine.deliveries import unproven
 from keyturn.core.machine.ownership import release_lease
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Reason
@@ -116,7 +117,7 @@ def apply_key(
     if state and state.record and state.record.live_digest:
         smoke = state.observed.verdicts.get(state.record.live_digest)
     done, record = tuple(worth_showing(work.done)), state.record if state else None
-    known = conditions(facts(state, end)) if state else (end,)
+    known = conditions(facts(state, end, unproven=unproven(state))) if state else (end,)
     watch = run_state.watch if end.code is Reason.ANOTHER_RUN else None
     return KeyReport(desired.id, done, end, run_state.problems, smoke, run_state.mints, record, known, watch)
 

@@ -13,10 +13,11 @@ from keyturn.core.conditions import NOT_OURS, Facts, conditions, facts
 from keyturn.core.errors import KeyturnError, RunStopped
 from keyturn.core.listing import Listing
 from keyturn.core.machine import next_step
+from keyturn.core.machine.deliveries import unproven as unproven_places
 from keyturn.core.machine.provenance import unproven
 from keyturn.core.model import UNJUDGED, DesiredKey, Origin, Verdict
 from keyturn.core.reasons import Reason
-from keyturn.core.record import Op, Record
+from keyturn.core.record import NOT_DELIVERED, Op, Record
 from keyturn.core.results import HOOK, LEFT_OPEN, Change, End, KeyPlan, Options, Planned
 from keyturn.core.state import Failed, State
 from keyturn.core.steps import (
@@ -154,7 +155,7 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
         end = ended(error)
         if seen is None:
             return as_recorded(world, desired, end)
-        known = conditions(facts(seen, end))
+        known = conditions(facts(seen, end, unproven=unproven_places(seen)))
         return Planning(KeyPlan(desired.id, (), end, "unknown", conditions=known, record=seen.record), seen)
     changes = worth_showing([item for step in steps for item in shown(step)])
     if not changes and any(isinstance(step, WriteRecord | WriteSource) for step in steps):
@@ -165,6 +166,7 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
     rotations = [item for item in changes if item.change is Change.ROTATE]
     scheduled = bool(rotations) and all(item.code == "due" for item in rotations)
     due_since = _due_since(first) if scheduled else None
+    decision = _foretold(decision, changes)
     plan = KeyPlan(
         key=desired.id,
         changes=tuple(changes),
@@ -176,10 +178,15 @@ def plan_key(world: World, desired: DesiredKey, options: Options, trace: Trace =
         unproven=tuple(doubts.values()),
         scheduled=scheduled,
         due_since=due_since,
-        conditions=conditions(facts(seen, decision, tuple(changes), due_since)),
+        conditions=conditions(facts(seen, decision, tuple(changes), due_since, unproven_places(seen))),
         record=seen.record,
     )
     return Planning(plan, seen)
+
+
+def _foretold(end: End, changes: Sequence[Planned]) -> End:
+    """Return how a plan ends: an outage after its changes is foretold, not seen; conditions tell of one that is now."""
+    return End(Reason.EFFECT_PENDING, end.why) if changes and end.code is Reason.EFFECT_OUTAGE else end
 
 
 def _decided(state: State, trace: Trace) -> Decision:
@@ -211,8 +218,11 @@ def left_open(state: State) -> str:
 def finished(state: State, step: Step, left: str, done: Sequence[Planned]) -> tuple[Planned, ...]:
     """Return what a step finishes that an earlier run `left` open, unless what was `done` by this run says it."""
     intent = state.record.intent if state.record else None
-    committed = isinstance(step, WriteRecord) and step.kind is Write.COMMIT
-    if intent is None or not committed or not left or intent.nonce != left:
+    if intent is None or not left or intent.nonce != left:
+        return ()
+    if not isinstance(step, WriteRecord) or step.kind is not Write.COMMIT:
+        return ()
+    if any(event.what.startswith(NOT_DELIVERED) for event in step.record.history[-1:]):
         return ()
     change = Change(intent.op.value)
     if any(item.change is change for item in done):

@@ -49,6 +49,8 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.UNPARK: "remove the cause, then change `rotation.trigger`",
     Remedy.VERIFY: "nothing is to be done, the next look repairs it",
     Remedy.FIX_TARGET: f"fix the place of the delivery, its rights, or the target {ACCOUNT}",
+    Remedy.REPAIR_EFFECT: "repair what failed, such as the app, and deploy it again: nothing more is sent",
+    Remedy.AWAIT_EFFECT: "wait for it, such as for the deployment of the app",
     Remedy.FIX_LOGIN: f"give a token that is accepted in the Secret {ACCOUNT}, or a login to the target",
     Remedy.FIX_ENTRY: "change the resource",
     Remedy.FIX_KEY: "compare the API keys in the control panel with the status",

@@ -109,7 +109,13 @@ def _parts(report: KeyReport) -> Iterator[str]:
             # A freeze may move the end: the condition knows it.
             ends = [end.until for end in report.conditions if end.code is Reason.OVERLAP and end.until]
             until = ends[0] if ends else record.retire.at
-            yield f"{old} dies now" if record.retire.at_once else f"{old} works until {moment(until)}"
+            late = any(end.code in {Reason.EFFECT_PENDING, Reason.EFFECT_FAILED} for end in report.conditions)
+            lives = "stays alive until the new one is in use" if late else f"works until {moment(until)}"
+            slot = record.slot(record.retire.slot)
+            if slot and slot.minted_at is None and slot.digest is None:
+                yield f"slot {record.retire.slot.value} keeps an unused secret, which a later run replaces"
+            else:
+                yield f"{old} {'dies now' if record.retire.at_once else lives}"
 
 
 def _notes(change: Planned) -> bool:

@@ -14,6 +14,7 @@ WHY = {
     "compromised": "the secret had leaked",
     "drift": "a delivery had changed",
     "due": "on schedule",
+    "effect": "the target put it to use",
     "entry": "the entry asks for it",
     "forgotten": "",
     "hand-off": "an operator had made it",

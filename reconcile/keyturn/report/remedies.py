@@ -57,6 +57,9 @@ REMEDIES: Mapping[Remedy, str] = {
     Remedy.UNPARK: "remove the cause, then `keyturn apply {key} --unpark {key}`",
     Remedy.VERIFY: "`keyturn apply {key} --verify`",
     Remedy.FIX_TARGET: "fix the target or its policy, then `keyturn apply {key}`",
+    Remedy.REPAIR_EFFECT: "repair what failed, such as the app, and deploy it again: nothing more is sent; "
+    "then `keyturn apply {key}`",
+    Remedy.AWAIT_EFFECT: "wait for it, such as for the deployment of the app, then `keyturn apply {key}`",
     Remedy.FIX_LOGIN: "give keyturn a token or login that is accepted",
     Remedy.FIX_ENTRY: "change the entry in the manifest",
     Remedy.FIX_KEY: "compare the API keys in the control panel with `keyturn history {key}`",

@@ -159,6 +159,9 @@ def _notes(key: KeyStatus, shared: Common, *, where: bool) -> list[Line]:
         places = ", ".join(str(one) for one, found in key.results if found == result)
         words = smoke_words(result, said=said, key=key.key)
         notes.append(line(f"smoke-check{f' of {places}' if places else ''}: ", Span(words, smoke_tone(result.verdict))))
+    if key.untried:
+        places = ", ".join(map(str, key.untried))
+        notes.append(line(f"not tried: {places}: cannot be read, and shows the marker of keyturn's own write"))
     bad = [str(one) for one, good in key.deliveries if not good]
     if bad and not key.read:
         notes.append(line(f"not recorded with the live secret: {', '.join(bad)}"))

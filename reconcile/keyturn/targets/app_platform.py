@@ -139,7 +139,7 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
     def consequence(self, path: str, field: str) -> str:
         """Say that a deployment starts."""
         del field
-        return f"starts a deployment of {path}"
+        return f"starts a deployment of the app {path.partition('/')[0]} (all its components)"
 
     def close(self) -> None:
         """Close the connections."""

@@ -38,7 +38,7 @@ from keyturn.core.machine.retire import ripe, unforced
 from keyturn.core.machine.spread import SPREAD, pending
 from keyturn.core.model import Cause, Delivery, Verdict
 from keyturn.core.reasons import Reason
-from keyturn.core.record import DeliveryState, Op, Retire
+from keyturn.core.record import NOT_DELIVERED, DeliveryState, Op, Retire
 from keyturn.core.results import ANOTHER_NAME, Change, Planned
 from keyturn.core.state import Reading, State
 from keyturn.core.steps import Check, Decision, Purpose, Remove, TellApart, Write, WriteRecord
@@ -228,8 +228,10 @@ def cleaned(deliveries: Callable[[State], Iterable[Delivery]]) -> Policy:
                 known = state.run.likeness.items()
                 guessed = [str(new) for (old, new), found in known if old == item and found.assumed]
                 unless = f", unless it is another name of {', '.join(guessed)}" if guessed else ""
-                why = f"removes the secret from {item}{unless}"
-                return Remove(item, Planned(Change.REMOVE, "no-longer-wanted", why, delivery=item))
+                then = reading.consequence
+                why = f"removes the secret from {item}{unless}{f'; {then}' if then else ''}"
+                shown = Planned(Change.REMOVE, "no-longer-wanted", why, delivery=item, consequence=then)
+                return Remove(item, shown)
         return None
 
     return named(cleaned, f"cleaned({deliveries.__name__})")
@@ -256,7 +258,7 @@ def commit(state: State) -> Decision | None:
     left = left_alone(state)
     late = [item for item in places(state) if readings[item].digest != live]
     whys = (f"{item}: {unwritten(state, item) or readings[item].problem or 'does not hold it'}" for item in late)
-    what = f"not delivered: {together(whys)}" if late else "deliveries brought up to date"
+    what = f"{NOT_DELIVERED}{together(whys)}" if late else "deliveries brought up to date"
     hook_due = record.hook_due or state.desired.hook is not None
     done = note(
         lingering(state, replace(record, deliveries=tuple(states), intent=None, hook_due=hook_due)),

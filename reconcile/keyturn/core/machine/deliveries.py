@@ -108,6 +108,20 @@ def withheld(state: State, delivery: Delivery) -> End | None:
     return End(Reason.PLACE_UNPROVEN, why)
 
 
+def unproven(state: State) -> End | None:
+    """Return which places the entry no longer has that stay as they are, since only the record says they are ours.
+
+    It is told beside everything else: nothing but an operator, a signature or the entry ends it.
+    """
+    record, desired, readings = state.record, state.desired, state.observed.readings
+    if record is None or record.deleted_at or desired.absent or not desired.name or not desired.clean_targets:
+        return None
+    kept = [item for item in unwanted(state) if item in readings]
+    ends = {item: end for item in kept if (end := unsure(state, item)) and end.code is Reason.PLACE_UNPROVEN}
+    whys = (f"{item} is not emptied: {end.why}" for item, end in ends.items())
+    return End(Reason.PLACE_UNPROVEN, together(whys)) if ends else None
+
+
 def recorded(state: State) -> tuple[Delivery, ...]:
     """Return the deliveries of the record."""
     return tuple(item.delivery for item in record_of(state).deliveries)

@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 from keyturn.core.effect import EffectState
+from keyturn.core.late import late_end
 from keyturn.core.machine.deliveries import anywhere
-from keyturn.core.machine.facts import note, record_of, together
+from keyturn.core.machine.facts import note, record_of
 from keyturn.core.model import Cause
-from keyturn.core.reasons import Reason
 from keyturn.core.record import Record
 from keyturn.core.results import Change, End, Planned
 from keyturn.core.state import State
@@ -30,10 +30,8 @@ def not_in_effect(state: State) -> End | None:
     if not late:
         return None
     failed = [item for item in late if readings[item].effect.state is EffectState.FAILED]
-    why = together(f"{item}: {readings[item].effect.detail}" for item in failed or late)
-    if failed:
-        return End(Reason.EFFECT_FAILED, f"the secret is delivered and not in use: {why}")
-    return End(Reason.EFFECT_PENDING, f"the secret is delivered and not in use yet: {why}")
+    details = {item: readings[item].effect.detail for item in failed or late}
+    return late_end(record_of(state), details, failed=bool(failed))
 
 
 def lingering(state: State, record: Record) -> Record:
@@ -68,4 +66,4 @@ def seen_again(state: State) -> Decision | None:
     what = f"in effect: {', '.join(map(str, good))}"
     shown = Planned(Change.RECORD, "in-effect", f"notes that the secret is {what}")
     known = lingering(state, replace(record, deliveries=states))
-    return WriteRecord(note(known, state, what, Cause("entry")), Write.KEEP, shown)
+    return WriteRecord(note(known, state, what, Cause("effect")), Write.KEEP, shown)

@@ -37,14 +37,22 @@ def hand_off(state: State) -> End | None:
 
 
 def rotation_blocked(state: State) -> End | None:
-    """A rotation is called for and cannot start: time alone does not help."""
+    """A rotation is called for and cannot start: time alone does not help.
+
+    If it waits for a retire that cannot be, what keeps that is said.
+    """
     end = rotate.waits(state)
+    if end and end.code is Reason.RETIRE_FIRST and (wrong := pending(state)):
+        code = Reason.LOGIN_REFUSED if wrong.code is Reason.LOGIN_REFUSED else end.code
+        return End(code, f"{end.why}; {wrong.why}")
     return end if end and end.exit_code else None
 
 
 def pending(state: State) -> End | None:
     """Something is not as it should be, and this run could not put it right."""
     wrong = _wrong(state)
+    # A dropped place that is kept is told beside everything else, with its own remedy.
+    wrong = [one for one in wrong if one[1] is not Reason.PLACE_UNPROVEN] or wrong
     live = record_of(state).live_digest
     found = state.observed.verdicts.get(live) if live else None
     if found and found.verdict not in GOOD and len(wrong) == 1:
@@ -116,6 +124,15 @@ CONDITION: Chain = (
 )
 
 
+def _minted_later(state: State) -> str:
+    """Say why a delivery waits for a secret that is not made yet: nothing can give the live one; empty if it is not."""
+    end = rotate.waits(state) if rotate.lost(state) else None
+    if end is None:
+        return ""
+    until = f", {schedule.utc(end.until)}" if end.until else ""
+    return f"only a new secret can be delivered there, and that waits: {end.why}{until}"
+
+
 def _wrong(state: State) -> list[tuple[str, Reason | None]]:
     """Say what is not as it should be: deliveries, proofs, a retire that has to wait.
 
@@ -131,13 +148,13 @@ def _wrong(state: State) -> list[tuple[str, Reason | None]]:
         kept = "could not be cleaned" if there else "is kept until every delivery holds the secret"
         problem = unread or (doubt.why if doubt else "")
         left = doubt.code if doubt else Reason.PENDING
-        code = Reason.UNREADABLE if unread else left if there else None
+        code = Reason.UNREADABLE if unread else left if there or left is Reason.PLACE_UNPROVEN else None
         wrong.append((f"{item} {'is not emptied' if doubt else kept}" + (f": {problem}" if problem else ""), code))
     for item in places(state):
         unread = readings[item].problem if item in readings else ""
         code = Reason.UNREADABLE if unread else Reason.PENDING
         if live is not None and behind(state, item):
-            problem = unread or unwritten(state, item)
+            problem = unread or unwritten(state, item) or _minted_later(state)
             wrong.append((f"{item} does not hold the live secret" + (f": {problem}" if problem else ""), code))
         elif unread:
             wrong.append((f"{item}: {unread}", code))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.core.machine.deliveries import never_ours, places, wanted
-from keyturn.core.machine.facts import compromised, intent_of, protects, record_of
+from keyturn.core.machine.deliveries import never_ours, places, unknown, wanted
+from keyturn.core.machine.facts import compromised, intent_of, protects, record_of, verdict
 from keyturn.core.machine.guards import seen
 from keyturn.core.machine.policy import Chain, when
 from keyturn.core.machine.source import ready_secret
-from keyturn.core.model import Delivery, Strategy
+from keyturn.core.model import Delivery, Verdict
 from keyturn.core.record import DeliveryState, Op
 from keyturn.core.results import Change, Planned
-from keyturn.core.state import State
+from keyturn.core.state import Reading, State
 from keyturn.core.steps import Decision, Deliver, Wait, Write, WriteRecord
 
 LONGEST_PAUSE = 10.0
@@ -152,7 +152,20 @@ def _deliver(state: State, due: tuple[Delivery, ...]) -> Decision:
 def _shown(state: State, item: Delivery) -> Planned:
     reading = state.observed.readings[item]
     code, why = ("fills", "holds nothing yet") if reading.digest is None else ("replaces", "holds another secret")
-    then = f"; {reading.consequence}" if reading.consequence else ""
-    if then and record_of(state).strategy is Strategy.ALTERNATING and not compromised(state):
-        then += "; the old secret lives until it is active"
-    return Planned(Change.DELIVER, code, f"delivers to {item}, which {why}{then}", delivery=item)
+    then = f"; {reading.consequence}{_meanwhile(state, reading)}" if reading.consequence else ""
+    return Planned(
+        Change.DELIVER, code, f"delivers to {item}, which {why}{then}", delivery=item, consequence=reading.consequence
+    )
+
+
+def _meanwhile(state: State, reading: Reading) -> str:
+    """Say what consumers of a place use until what a write sets off is active; empty if they have had nothing there."""
+    if reading.digest is None:
+        return ""
+    if unknown(reading):
+        return "; its consumers use what someone wrote there until it is active"
+    minted = None if intent_of(state).op is Op.DELIVER else intent_of(state).slot
+    alive = {slot.digest for name, slot in record_of(state).slots.items() if name is not minted}
+    if reading.digest in alive and not compromised(state) and verdict(state, reading.digest) is not Verdict.REFUSED:
+        return "; the old secret lives until it is active"
+    return "; its consumers are refused until it is active"
