@@ -16,7 +16,11 @@ import yaml
 from click.testing import CliRunner, Result
 
 from keyturn.cli import main
+from keyturn.core.errors import TargetUnavailable
 from keyturn.sandbox import App, Sandbox
+from keyturn.targets.app_platform_apps import App as Found
+from keyturn.targets.app_platform_apps import Apps
+from keyturn.targets.base import Guard
 from tests.support.github import GitHub, Kept
 from tests.support.openbao import OpenBao
 
@@ -196,6 +200,28 @@ def test_a_deployment_under_way_is_waited_for(shop: Shop) -> None:
     shop.sandbox.end_deployment(shop.app)
     at_rest(shop)
     assert not shop.sandbox.accepts(old)
+
+
+def test_a_change_that_was_undone_is_told_at_the_end_of_the_run(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if every delivery is written by then: the run ends with 1, and the next one with 0."""
+    replace, theirs = Apps.replace, shop.spec()
+    theirs["services"][0]["instance_count"] = 7
+    writes = iter([1, 2])
+
+    def raced(self: Apps, app: str, found: Found, spec: str, guard: Guard) -> Found:
+        match next(writes, 3):
+            case 1:
+                shop.send(theirs)
+            case 2:
+                raise TargetUnavailable("could not update the app", ambiguous=True)
+        return replace(self, app, found, spec, guard)
+
+    monkeypatch.setattr(Apps, "replace", raced)
+    told = " ".join(shop.apply(code=1).stdout.split())
+    assert "may have undone what someone else changed in this app at the same moment" in told
+    assert f"(deployment {shop.state.deployments[1].id})" in told
+    assert shop.spec()["services"][0]["instance_count"] != theirs["services"][0]["instance_count"]
+    at_rest(shop)
 
 
 def test_doctor_examines_both(shop: Shop) -> None:

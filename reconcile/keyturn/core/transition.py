@@ -106,6 +106,8 @@ class Delivered:
     problems: Mapping[Delivery, Failed] = field(default_factory=dict)
     written: Mapping[Delivery, str] = field(default_factory=dict)
     """The new version, or marker, of each acknowledged write."""
+    undone: tuple[str, ...] = ()
+    """What these writes have undone of others."""
     assumed: Mapping[Delivery, Reading] | None = None
 
 
@@ -114,6 +116,7 @@ class Removed:
     """A delivery was emptied; `assumed`: a plan takes for granted that no other one is the same place."""
 
     assumed: bool = False
+    undone: tuple[str, ...] = ()
 
 
 Outcome = (
@@ -170,8 +173,9 @@ def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901,
             return replace(state, observed=replace(seen, keys=keys), run=replace(run, seen_ours=True))
         case Deliver(), Delivered():
             return _delivered(state, step, outcome)
-        case Remove(), Removed(assumed):
-            return _removed(state, step, assumed=assumed)
+        case Remove(), Removed(assumed, undone):
+            told = replace(state, run=replace(run, undone=(*run.undone, *undone)))
+            return _removed(told, step, assumed=assumed)
         case _:
             message = f"{type(step).__name__} cannot come to {type(outcome).__name__}"
             raise AssertionError(message)
@@ -270,6 +274,7 @@ def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
         run=replace(
             tried(state, step.deliveries, outcome.problems),
             sent={**run.sent, **sent},
+            undone=(*run.undone, *outcome.undone),
             lacked=run.lacked | {(delivery, step.digest) for delivery in lacked},
             likeness={**run.likeness, **apart},
             attempt=replace(run.attempt, spread=spread),
