@@ -209,11 +209,11 @@ def test_a_change_that_was_undone_is_told_at_the_end_of_the_run(shop: Shop, monk
     writes = iter([1, 2])
 
     def raced(self: Apps, app: str, found: Found, spec: str, guard: Guard) -> Found:
-        match next(writes, 3):
-            case 1:
-                shop.send(theirs)
-            case 2:
-                raise TargetUnavailable("could not update the app", ambiguous=True)
+        number = next(writes, 3)
+        if number == 1:
+            shop.send(theirs)
+        elif number == 2:
+            raise TargetUnavailable("could not update the app", ambiguous=True)
         return replace(self, app, found, spec, guard)
 
     monkeypatch.setattr(Apps, "replace", raced)

@@ -164,8 +164,12 @@ def test_deployments_that_cannot_be_listed_after_a_write_are_told(place: AppPlat
     """Nobody knows what the write has undone."""
     path, target = place.path(), place.target()
     target.read(path, FIELD)
+
+    def break_the_list() -> None:
+        place.sandbox.arm("deployments", "error-500")
+
     with pytest.raises(ChangeUndone, match="could not be listed"):
-        target.write_marked(path, FIELD, NEW, "", lambda: place.sandbox.arm("deployments", "error-500"))
+        target.write_marked(path, FIELD, NEW, "", break_the_list)
     assert place.held(path) == NEW.reveal()
 
 
@@ -185,6 +189,26 @@ def test_what_a_write_without_an_answer_has_undone_is_told_by_the_next_one(place
         target.write_marked(path, FIELD, NEW, target.read(path, FIELD).version, free)
     assert told(caught) == ids(place, path, 1)
     assert target.write_marked(path, FIELD, NEW, caught.value.version, free)
+
+
+def test_a_preflight_asks_all_that_a_write_asks(place: AppPlatformPlace) -> None:
+    """Also for the deployments, whose list may be too large: it must not be found after a secret was made."""
+    path = place.path()
+    place.sandbox.arm("deployments", "error-500")
+    with pytest.raises(TargetUnavailable, match="could not list the deployments"):
+        place.target().preflight(path, FIELD)
+
+
+def test_large_specs_and_many_deployments_can_be_listed(place: AppPlatformPlace) -> None:
+    """A spec of 440 KB, twenty times, is more than one answer may have."""
+    path, target = place.path(), place.target()
+    large = place.spec(path)
+    large["services"][1]["envs"].append({"key": "LARGE", "value": "x" * 440_000})
+    for _ in range(20):
+        place.send(place.app(path).id, large)
+    target.preflight(path, FIELD)
+    target.write_marked(path, FIELD, NEW, "", free)
+    assert place.held(path) == NEW.reveal()
 
 
 def test_of_three_writers_none_loses_a_write_without_a_word(

@@ -148,6 +148,7 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
         app, _ = self._place(path, field)
         found = self._apps.read(app)
         self._present(found, path, field, writing=True)
+        self._apps.deployments(app)  # each write lists them: it must not fail then
         self._apps.try_update(app)
         self._apps.propose(app, found)
 

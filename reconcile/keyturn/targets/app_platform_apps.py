@@ -28,7 +28,7 @@ AGAIN = 60.0
 """Seconds after which a name that was not in the list of apps is looked for again."""
 PAGE, PAGES = 50, 200
 """Apps per page, so that an answer stays small, and pages at most."""
-RECENT = 20
+RECENT = 10
 """Deployments that are looked at: those before are over."""
 ONE_MINUTE = 60.0
 DATABASE = "database:view_credentials"
