@@ -46,7 +46,16 @@ def test_an_app_is_found_by_its_name(place: AppPlatformPlace) -> None:
     for _ in range(3):
         with pytest.raises(TargetMisfit, match="there is no app no-such-app"):
             target.read("no-such-app/web", FIELD)
-    assert count(place, "apps") == 5
+    assert count(place, "apps") == 11
+
+
+def test_large_specs_of_others_do_not_hide_an_app(place: AppPlatformPlace) -> None:
+    """A page of apps that is too large for one answer is read app by app."""
+    for number in range(25):
+        web = {"name": "web", "envs": [{"key": "LARGE", "value": "x" * 300_000}]}
+        place.sandbox.make_app({"name": f"large-{number}", "services": [web]})
+    path = place.path()
+    assert place.target().read(path, FIELD).version == ""
 
 
 def test_one_place_has_one_name(place: AppPlatformPlace) -> None:

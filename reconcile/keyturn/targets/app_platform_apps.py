@@ -20,14 +20,14 @@ from keyturn.core.variables import TOKENS, account_token
 from keyturn.targets import app_spec
 from keyturn.targets.base import Guard
 from keyturn.targets.rest import Answer, Request, Rest, seconds_of
-from keyturn.targets.servers import Action
+from keyturn.targets.servers import Action, UnreadableAnswer
 
 NO_APP = "keyturn-probe"
 """No id of an app: an update of it has to be refused, and only a token that may update apps is told so."""
 AGAIN = 60.0
 """Seconds after which a name that was not in the list of apps is looked for again."""
-PAGE, PAGES = 50, 200
-"""Apps per page, so that an answer stays small, and pages at most."""
+PAGE, PAGES = 20, 500
+"""Apps per page, so that an answer stays small, and pages at most. A page that is too large is read app by app."""
 RECENT = 10
 """Deployments that are looked at: those before are over."""
 ONE_MINUTE = 60.0
@@ -164,10 +164,14 @@ class Apps:
     def _list(self, app: str) -> Iterator[tuple[str, str]]:
         action = Action(self.where(app), "list the apps", _scopes("app:read"))
         for page in range(1, PAGES + 1):
-            answer = self._ask(action, Request("GET", "/v2/apps", {"page": str(page), "per_page": str(PAGE)}))
-            listed = _listed(answer)
-            if listed is None:
-                raise _no_answer(action, answer)
+            try:
+                listed = self._page(action, page, PAGE)
+            except UnreadableAnswer:
+                listed = []
+                for number in range((page - 1) * PAGE + 1, page * PAGE + 1):
+                    listed += (alone := self._page(action, number, 1))
+                    if not alone:
+                        break
             for one in listed:
                 spec = one.get("spec") if isinstance(one, dict) else None
                 found = str(one.get("id")) if isinstance(one, dict) else ""
@@ -176,6 +180,13 @@ class Apps:
             if len(listed) < PAGE:
                 return
         raise TargetUnavailable(f"could not {action.doing}: the list does not end", where=action.where)
+
+    def _page(self, action: Action, page: int, size: int) -> list[object]:
+        answer = self._ask(action, Request("GET", "/v2/apps", {"page": str(page), "per_page": str(size)}))
+        listed = _listed(answer)
+        if listed is None:
+            raise _no_answer(action, answer)
+        return listed
 
     def _ask(self, action: Action, request: Request) -> Answer:
         source, token = account_token(self._environment)
