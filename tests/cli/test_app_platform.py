@@ -224,6 +224,50 @@ def test_a_change_that_was_undone_is_told_at_the_end_of_the_run(shop: Shop, monk
     at_rest(shop)
 
 
+@pytest.mark.parametrize(
+    "command", ["plan", "apply --yes", "rotate checkout --yes", "rotate checkout --compromised --yes"]
+)
+def test_a_place_that_is_not_permitted_ends_every_command_before_a_request(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Exit code 3, and one line to type that permits all of them; `validate` only warns."""
+    monkeypatch.delenv("KEYTURN_ALLOWED_PLACES")
+    sent = len(shop.sandbox.requests)
+    told = shop.run(*command.split(), code=3).stderr
+    assert told.count("the environment does not permit the place") == 2
+    assert told.count("export KEYTURN_ALLOWED_PLACES='app-platform=checkout/web,github-secrets=acme/checkout'") == 1
+    assert (len(shop.sandbox.requests), len(shop.github.asked)) == (sent, 0)
+    warned = shop.run("validate")
+    assert "does not permit the place checkout/web" in warned.stdout + warned.stderr
+    monkeypatch.setenv("KEYTURN_ALLOWED_PLACES", "app-platform=checkout/*,github-secrets=acme")
+    told = shop.run(*command.split(), code=3).stderr
+    assert 'export KEYTURN_ALLOWED_PLACES="$KEYTURN_ALLOWED_PLACES,github-secrets=acme/checkout"' in told
+
+
+def test_at_rest_a_place_that_is_not_permitted_any_more_is_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only if there is something to do."""
+    at_rest(shop)
+    monkeypatch.delenv("KEYTURN_ALLOWED_PLACES")
+    shop.run("plan", code=3)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("path: checkout/web", "path: checkout/web/x", "it has the form APP or APP/COMPONENT"),
+        ("path: acme/checkout", "path: acme/Checkout", "in lower case"),
+        (f"acme/checkout, field: {FIELD}", "acme/checkout, field: model_key", "cannot have the name 'model_key'"),
+    ],
+)
+def test_what_cannot_be_a_place_is_found_without_the_network(shop: Shop, right: str, wrong: str, told: str) -> None:
+    """By `validate`, with its line."""
+    manifest = Path("keyturn.yaml")
+    text = manifest.read_text()
+    assert right in text
+    manifest.write_text(text.replace(right, wrong))
+    assert told in shop.run("validate", code=3).stderr
+
+
 def test_doctor_examines_both(shop: Shop) -> None:
     """Without a write, and it says so."""
     told = shop.run("doctor").stdout

@@ -141,7 +141,7 @@ def test_two_changes_at_once_are_told(place: AppPlatformPlace) -> None:
 
 
 def test_a_change_of_the_same_variable_is_told(place: AppPlatformPlace) -> None:
-    """Ours is written over it, and whoever wrote it hears of it."""
+    """Ours is written over it, and that one is named."""
     path, target = place.path(), place.target()
     with pytest.raises(ChangeUndone) as caught:
         target.write_marked(path, FIELD, NEW, "", lambda: place.put(path, FIELD, FOREIGN))

@@ -107,7 +107,6 @@ class Delivered:
     written: Mapping[Delivery, str] = field(default_factory=dict)
     """The new version, or marker, of each acknowledged write."""
     undone: tuple[str, ...] = ()
-    """What these writes have undone of others."""
     assumed: Mapping[Delivery, Reading] | None = None
 
 
@@ -173,9 +172,8 @@ def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901,
             return replace(state, observed=replace(seen, keys=keys), run=replace(run, seen_ours=True))
         case Deliver(), Delivered():
             return _delivered(state, step, outcome)
-        case Remove(), Removed(assumed, undone):
-            told = replace(state, run=replace(run, undone=(*run.undone, *undone)))
-            return _removed(told, step, assumed=assumed)
+        case Remove(), Removed():
+            return _removed(state, step, outcome)
         case _:
             message = f"{type(step).__name__} cannot come to {type(outcome).__name__}"
             raise AssertionError(message)
@@ -283,11 +281,11 @@ def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
     )
 
 
-def _removed(state: State, step: Remove, *, assumed: bool) -> State:
+def _removed(state: State, step: Remove, outcome: Removed) -> State:
     """Another name of the same place may be among the wanted deliveries: they are read again, and have every try."""
-    seen, run = state.observed, state.run
-    if assumed or state.desired.absent:
-        return replace(state, observed=replace(seen, readings={**seen.readings, step.delivery: Reading()}))
+    seen, run = state.observed, replace(state.run, undone=(*state.run.undone, *outcome.undone))
+    if outcome.assumed or state.desired.absent:
+        return replace(state, observed=replace(seen, readings={**seen.readings, step.delivery: Reading()}), run=run)
     left = {item: reading for item, reading in seen.readings.items() if item not in state.desired.deliveries}
     return replace(
         state,

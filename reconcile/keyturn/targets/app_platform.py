@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
@@ -45,7 +45,7 @@ from keyturn.targets.base import (
     marker_of,
     parse_settings,
 )
-from keyturn.targets.permitted_places import check_permitted
+from keyturn.targets.permitted_places import check_permitted, place_mistakes
 from keyturn.targets.rest import Rest, endpoint
 
 BUILD, RUN = "BUILD_TIME", "RUN_TIME"
@@ -90,6 +90,15 @@ class _Sent:
 
 class AppPlatformSettings(TargetSettings):
     """Settings of App Platform: none. The apps are those of the account whose token is in the environment."""
+
+    def delivery_mistakes(self, path: str, field: str, environment: Mapping[str, str]) -> Iterable[InputError]:
+        """Yield a mistake for what cannot be a variable of an app, and for an app that is not permitted."""
+        try:
+            _place(path, field)
+        except InputError as error:
+            error.where = "field" if error.where else "path"
+            yield error
+        yield from place_mistakes(AppPlatformTarget.kind, path, environment)
 
 
 class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):

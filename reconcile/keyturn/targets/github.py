@@ -33,7 +33,7 @@ from keyturn.targets.base import (
 from keyturn.targets.github_login import AppLogin, AuthSettings, Login, TokenLogin
 from keyturn.targets.github_places import Family, Place, place_of
 from keyturn.targets.github_secrets import HEADERS, Found, GitHubSecrets, limit
-from keyturn.targets.permitted_places import check_permitted
+from keyturn.targets.permitted_places import check_permitted, place_mistakes
 from keyturn.targets.places import Items, flat
 from keyturn.targets.rest import Rest, endpoint
 
@@ -66,6 +66,15 @@ class GitHubSettings(TargetSettings):
     def url(self) -> str:
         """The address without a slash at its end."""
         return self.address.rstrip("/")
+
+    def delivery_mistakes(self, path: str, field: str, environment: Mapping[str, str]) -> Iterable[InputError]:
+        """Yield a mistake for what cannot be a secret of GitHub, and for a place that is not permitted."""
+        try:
+            place_of(path, field, Family(self.family))
+        except InputError as error:
+            error.where = "field" if error.where else "path"
+            yield error
+        yield from place_mistakes(GitHubTarget.kind, path, environment)
 
     def place(self, base: Path) -> Items:
         """Return all settings, with the address in its normal form."""
