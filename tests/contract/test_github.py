@@ -43,6 +43,13 @@ def place() -> Iterator[GitHubPlace]:
         made.close()
 
 
+@pytest.mark.parametrize("path", ["Acme/web", "acme/Web", "acme/web/Production"])
+def test_one_place_has_one_spelling(place: GitHubPlace, path: str) -> None:
+    """GitHub ignores the case of all three: two keys would write over each other."""
+    with pytest.raises(InputError, match="only one spelling is allowed"):
+        place.target().read(path, FIELD)
+
+
 @pytest.mark.parametrize(
     ("path", "family", "at"),
     [
