@@ -50,7 +50,7 @@ class GitHubSettings(TargetSettings):
     """Settings of GitHub's secrets."""
 
     address: str = Field(
-        default=PUBLIC, description="URL of the API. A token is sent only to GitHub itself, or to GITHUB_API_URL."
+        default=PUBLIC, description="URL of the API. It has to be GITHUB_API_URL; without that, GitHub itself."
     )
     family: Literal["actions", "dependabot", "codespaces", "agents"] = Field(
         default="actions", description="For whom the secrets are."
@@ -98,9 +98,12 @@ class GitHubTarget(WithoutReading, WithoutDocuments):
 
     @classmethod
     def origin_mistakes(cls, settings: GitHubSettings, environment: Mapping[str, str]) -> Iterable[InputError]:
-        """Yield a mistake unless the address is GitHub's own or that of the environment."""
+        """Yield a mistake unless the address is that of the environment, or GitHub's own if it names none.
+
+        The token is one of that API: a manifest does not choose where it goes.
+        """
         permitted = environment.get(API, "").strip().rstrip("/")
-        if settings.url not in {PUBLIC, permitted}:
+        if settings.url != (permitted or PUBLIC):
             yield NoConsent(
                 f"no credential may be sent to {plain(settings.url, 200)}",
                 where="address",
