@@ -263,6 +263,7 @@ class _Recorder(BaseHTTPRequestHandler):
     """One app, whose spec is a text that is served as it is; a spec that is sent is recorded."""
 
     sent: ClassVar[list[bytes]] = []
+    spec = SPEC
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *args: object) -> None:
@@ -270,7 +271,7 @@ class _Recorder(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        text = SPEC
+        text = self.spec
         if self.command == "PUT":
             self.sent.append(body)
             text = body.decode()[len('{"spec": ') : -1].replace(NEW.reveal(), "EV[1:bmV3:bmV3]")
@@ -382,3 +383,27 @@ def test_an_api_that_accepts_any_update_is_told() -> None:
         with pytest.raises(TargetMisfit, match="accepted an update of an app that cannot be there"):
             target.preflight("checkout/web", FIELD)
         target.close()
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        '"value": []',
+        '"value": "EV[1:bmV3:\\ud800]"',
+        f'"value": "x", "value": "{EV}"',
+    ],
+)
+def test_a_variable_that_no_api_shows_is_refused_before_a_write(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """By an error of keyturn's own: the preflight finds it, and nothing is sent."""
+    envs = f'[{{"key": "{FIELD}", "type": "SECRET", {variable}}}]'
+    spec = f'{{"name": "checkout", "services": [{{"name": "web", "envs": {envs}}}]}}'
+    monkeypatch.setattr(_Recorder, "spec", spec)
+    with recorder() as url:
+        target = AppPlatformTarget(
+            TargetContext("apps", {}, {"KEYTURN_API_URL": url, "DIGITALOCEAN_TOKEN": "dop_v1_x"} | ANY)
+        )
+        for call in (lambda: target.preflight("checkout/web", FIELD), lambda: target.read("checkout/web", FIELD)):
+            with pytest.raises(TargetMisfit, match=r"not shown encrypted|cannot be changed"):
+                call()
+        target.close()
+    assert not _Recorder.sent

@@ -51,7 +51,7 @@ from keyturn.targets.rest import Rest, endpoint
 BUILD, RUN = "BUILD_TIME", "RUN_TIME"
 OVER = frozenset({"ACTIVE", "SUPERSEDED", "ERROR", "CANCELED"})
 """Phases of a deployment that is not at work any more."""
-_SEALED = re.compile(r"EV\[[0-9]{1,9}:[^:\]]{1,200}:[^:\]]+\]", re.ASCII)
+_SEALED = re.compile(r"EV\[[0-9]{1,9}:[!-9;-\\^-~]{1,200}:[!-9;-\\^-~]+\]")
 _ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _KEY = re.compile(r"[_A-Za-z][_A-Za-z0-9]*")
 
@@ -309,7 +309,7 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
                 where=where,
                 remedy="Give it `scope: RUN_TIME` in the spec.",
             )
-        if found is not None and found.value not in {None, ""} and not _shown(spec, component, field):
+        if found is not None and not (found.value is None or found.value == "") and not _shown(spec, component, field):
             raise TargetMisfit(f"the variable {field} is not shown encrypted", where=where)
         if writing and found is None and component and app_spec.variable(spec, "", field) is not None:
             raise TargetMisfit(
