@@ -268,6 +268,18 @@ def test_what_cannot_be_a_place_is_found_without_the_network(shop: Shop, right: 
     assert told in shop.run("validate", code=3).stderr
 
 
+def test_a_component_that_is_gone_is_told_at_once(shop: Shop) -> None:
+    """No run waits for what only an operator can change."""
+    at_rest(shop)
+    spec = shop.spec()
+    spec["services"][0]["name"] = "web2"
+    shop.send(spec)
+    began = time.monotonic()
+    told = shop.run("apply", "--yes", "--verify", code=1)
+    assert time.monotonic() - began < 60  # timing.delivery is 5 minutes
+    assert "the app has no component web (it has web2)" in " ".join(told.stdout.split())
+
+
 def test_doctor_examines_both(shop: Shop) -> None:
     """Without a write, and it says so."""
     told = shop.run("doctor").stdout
