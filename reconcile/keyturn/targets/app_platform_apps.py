@@ -79,7 +79,7 @@ class Apps:
 
     def read(self, app: str) -> App:
         """Read an app by its name. Raises TargetMisfit if the token sees none."""
-        action = Action(self.where(app), f"read the app {app}", _scopes("app:read"))
+        action = Action(self.where(app), f"read the app {app}", _scopes())
         answer = self._ask(action, Request("GET", f"/v2/apps/{self._id(app)}"))
         found = None if answer.status == HTTPStatus.NOT_FOUND else _app(answer, action)
         if found is None or found.name != app:  # it was deleted, or it has another name now
@@ -94,7 +94,7 @@ class Apps:
 
         Raises TargetForbidden if the token may not.
         """
-        action = Action(self.where(app), f"update the app {app}", _scopes("app:read", "app:update"))
+        action = Action(self.where(app), f"update the app {app}", _scopes())
         answer = self._ask(action, Request("PUT", f"/v2/apps/{NO_APP}", body="{}"))
         if answer.good:
             raise TargetMisfit(
@@ -110,9 +110,7 @@ class Apps:
         A token that may not do this leaves it out, unless a database is attached: then the update may be refused for a
         scope that only this shows. Raises TargetMisfit if the spec is refused.
         """
-        action = Action(
-            self.where(app), f"propose the spec of the app {app}", _scopes("app:read", "app:update", "app:create")
-        )
+        action = Action(self.where(app), f"propose the spec of the app {app}", _scopes("app:create"))
         body = f'{{"app_id": {json.dumps(found.id)}, "spec": {found.spec}}}'
         try:
             answer = self._ask(action, Request("POST", "/v2/apps/propose", body=body))
@@ -125,7 +123,7 @@ class Apps:
 
     def replace(self, app: str, found: App, spec: str, guard: Guard) -> App:
         """Send a whole spec, which starts a deployment. Return the app with the spec that is stored then."""
-        action = Action(self.where(app), f"update the app {app}", _scopes("app:read", "app:update"))
+        action = Action(self.where(app), f"update the app {app}", _scopes())
         request = Request("PUT", f"/v2/apps/{found.id}", body=f'{{"spec": {spec}}}', guard=guard)
         answer = self._ask(action, request)
         if answer.status == HTTPStatus.NOT_FOUND:
@@ -136,7 +134,7 @@ class Apps:
 
     def deployments(self, app: str) -> tuple[Deployment, ...]:
         """Return the last deployments, the newest first."""
-        action = Action(self.where(app), f"list the deployments of the app {app}", _scopes("app:read"))
+        action = Action(self.where(app), f"list the deployments of the app {app}", _scopes())
         path = f"/v2/apps/{self._id(app)}/deployments"
         answer = self._ask(action, Request("GET", path, {"per_page": str(RECENT)}))
         if answer.good:
@@ -162,7 +160,7 @@ class Apps:
             return self._ids[app]
 
     def _list(self, app: str) -> Iterator[tuple[str, str]]:
-        action = Action(self.where(app), "list the apps", _scopes("app:read"))
+        action = Action(self.where(app), "list the apps", _scopes())
         for page in range(1, PAGES + 1):
             try:
                 listed = self._page(action, page, PAGE)
@@ -270,5 +268,6 @@ def _no_answer(action: Action, answer: Answer, *, writing: bool = False) -> Targ
     )
 
 
-def _scopes(*scopes: str) -> str:
-    return f"The token needs the scopes {', '.join(scopes)}."
+def _scopes(*more: str) -> str:
+    """Name all scopes at once: after one was added, the next one would be missing."""
+    return f"The token needs the scopes {', '.join(('app:read', 'app:update', *more))}."
