@@ -16,7 +16,11 @@ import yaml
 from click.testing import CliRunner, Result
 
 from keyturn.cli import main
+from keyturn.core.errors import TargetUnavailable
 from keyturn.sandbox import App, Sandbox
+from keyturn.targets.app_platform_apps import App as Found
+from keyturn.targets.app_platform_apps import Apps
+from keyturn.targets.base import Guard
 from tests.support.github import GitHub, Kept
 from tests.support.openbao import OpenBao
 
@@ -198,6 +202,84 @@ def test_a_deployment_under_way_is_waited_for(shop: Shop) -> None:
     shop.sandbox.end_deployment(shop.app)
     at_rest(shop)
     assert not shop.sandbox.accepts(old)
+
+
+def test_a_change_that_was_undone_is_told_at_the_end_of_the_run(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if every delivery is written by then: the run ends with 1, and the next one with 0."""
+    replace, theirs = Apps.replace, shop.spec()
+    theirs["services"][0]["instance_count"] = 7
+    writes = iter([1, 2])
+
+    def raced(self: Apps, app: str, found: Found, spec: str, guard: Guard) -> Found:
+        number = next(writes, 3)
+        if number == 1:
+            shop.send(theirs)
+        elif number == 2:
+            raise TargetUnavailable("could not update the app", ambiguous=True)
+        return replace(self, app, found, spec, guard)
+
+    monkeypatch.setattr(Apps, "replace", raced)
+    told = " ".join(shop.apply(code=1).stdout.split())
+    assert "may have undone what someone else changed in this app at the same moment" in told
+    assert f"(deployment {shop.state.deployments[1].id})" in told
+    assert shop.spec()["services"][0]["instance_count"] != theirs["services"][0]["instance_count"]
+    at_rest(shop)
+
+
+@pytest.mark.parametrize(
+    "command", ["plan", "apply --yes", "rotate checkout --yes", "rotate checkout --compromised --yes"]
+)
+def test_a_place_that_is_not_permitted_ends_every_command_before_a_request(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """Exit code 3, and one line to type that permits all of them; `validate` only warns."""
+    monkeypatch.delenv("KEYTURN_ALLOWED_PLACES")
+    sent = len(shop.sandbox.requests)
+    told = shop.run(*command.split(), code=3).stderr
+    assert told.count("the environment does not permit the place") == 2
+    assert told.count("export KEYTURN_ALLOWED_PLACES='app-platform=checkout/web,github-secrets=acme/checkout'") == 1
+    assert (len(shop.sandbox.requests), len(shop.github.asked)) == (sent, 0)
+    warned = shop.run("validate")
+    assert "does not permit the place checkout/web" in warned.stdout + warned.stderr
+    monkeypatch.setenv("KEYTURN_ALLOWED_PLACES", "app-platform=checkout/*,github-secrets=acme")
+    told = shop.run(*command.split(), code=3).stderr
+    assert 'export KEYTURN_ALLOWED_PLACES="$KEYTURN_ALLOWED_PLACES,github-secrets=acme/checkout"' in told
+
+
+def test_at_rest_a_place_that_is_not_permitted_any_more_is_told(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only if there is something to do."""
+    at_rest(shop)
+    monkeypatch.delenv("KEYTURN_ALLOWED_PLACES")
+    shop.run("plan", code=3)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("path: checkout/web", "path: checkout/web/x", "it has the form APP or APP/COMPONENT"),
+        ("path: acme/checkout", "path: acme/Checkout", "in lower case"),
+        (f"acme/checkout, field: {FIELD}", "acme/checkout, field: model_key", "cannot have the name 'model_key'"),
+    ],
+)
+def test_what_cannot_be_a_place_is_found_without_the_network(shop: Shop, right: str, wrong: str, told: str) -> None:
+    """By `validate`, with its line."""
+    manifest = Path("keyturn.yaml")
+    text = manifest.read_text()
+    assert right in text
+    manifest.write_text(text.replace(right, wrong))
+    assert told in shop.run("validate", code=3).stderr
+
+
+def test_a_component_that_is_gone_is_told_at_once(shop: Shop) -> None:
+    """No run waits for what only an operator can change."""
+    at_rest(shop)
+    spec = shop.spec()
+    spec["services"][0]["name"] = "web2"
+    shop.send(spec)
+    began = time.monotonic()
+    told = shop.run("apply", "--yes", "--verify", code=1)
+    assert time.monotonic() - began < 60  # timing.delivery is 5 minutes
+    assert "the app has no component web (it has web2)" in " ".join(told.stdout.split())
 
 
 def test_doctor_examines_both(shop: Shop) -> None:

@@ -75,6 +75,7 @@ def office(tmp_path: Path, openbao: OpenBao, moto: Moto) -> Iterator[Office]:
                 "OP_CONNECT_HOST": connect.address,
                 "OP_CONNECT_TOKEN": connect.token({vault: "rw"}),
                 **moto.environment,
+                "KEYTURN_ALLOWED_PLACES": "do-secrets=nyc3/*",
             },
             {
                 "openai_from_vault.py": {"VAULT_ADDR": openbao.address, "VAULT_TOKEN": login_with(openbao, policy)},

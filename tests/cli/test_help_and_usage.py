@@ -185,6 +185,8 @@ def test_the_kinds_of_target_are_a_document_too() -> None:
     document = json.loads(CliRunner().invoke(main, ["targets", "--format", "json"]).stdout)
     jsonschema.validate(document, json.loads(schema_text("targets")))
     text = CliRunner().invoke(main, ["targets"]).stdout
+    assert "app-platform: deliveries only, write-only, takes effect with a deployment" in text
+    assert "github-secrets: deliveries only, write-only\n" in text
     assert {kind["type"] for kind in document["targets"]} >= {"vault", "dotenv"}
     assert all(setting["name"] in text for kind in document["targets"] for setting in kind["settings"])
 

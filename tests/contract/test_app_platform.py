@@ -46,7 +46,16 @@ def test_an_app_is_found_by_its_name(place: AppPlatformPlace) -> None:
     for _ in range(3):
         with pytest.raises(TargetMisfit, match="there is no app no-such-app"):
             target.read("no-such-app/web", FIELD)
-    assert count(place, "apps") == 5
+    assert count(place, "apps") == 11
+
+
+def test_large_specs_of_others_do_not_hide_an_app(place: AppPlatformPlace) -> None:
+    """A page of apps that is too large for one answer is read app by app."""
+    for number in range(25):
+        web = {"name": "web", "envs": [{"key": "LARGE", "value": "x" * 300_000}]}
+        place.sandbox.make_app({"name": f"large-{number}", "services": [web]})
+    path = place.path()
+    assert place.target().read(path, FIELD).version == ""
 
 
 def test_one_place_has_one_name(place: AppPlatformPlace) -> None:
@@ -244,11 +253,11 @@ def test_a_name_that_no_variable_has_is_a_mistake(place: AppPlatformPlace, field
     ("lacking", "call"), [("app:read", "read"), ("app:update", "preflight"), ("app:update", "write_marked")]
 )
 def test_a_token_without_a_scope_is_told_which(place: AppPlatformPlace, lacking: str, call: str) -> None:
-    """Each call names the scope; without that of a write the preflight fails, before anything is made."""
+    """Each call names both at once; without that of a write the preflight fails, before anything is made."""
     path = place.path()
     target = place.target(place.sandbox.add_token(scopes=SCOPES - {lacking}).value)
     arguments = (path, FIELD, NEW, "", free) if call == "write_marked" else (path, FIELD)
-    with pytest.raises(TargetForbidden, match=lacking):
+    with pytest.raises(TargetForbidden, match=r"needs the scopes app:read, app:update\."):
         getattr(target, call)(*arguments)
     assert place.writes(path) == 1
 
@@ -316,9 +325,9 @@ def test_a_preflight_starts_no_deployment(place: AppPlatformPlace) -> None:
     path, state = place.path(), place.sandbox.state
     place.target().preflight(path, FIELD)
     place.target(place.sandbox.token).preflight(path, FIELD)
-    ops = ["apps", "app", "update-app", "propose-app"]
+    ops = ["apps", "app", "deployments", "update-app", "propose-app"]
     assert [(seen.op, seen.status) for seen in place.sandbox.requests] == [
-        *zip(ops, (200, 200, 404, 403), strict=True),
-        *zip(ops, (200, 200, 404, 200), strict=True),
+        *zip(ops, (200, 200, 200, 404, 403), strict=True),
+        *zip(ops, (200, 200, 200, 404, 200), strict=True),
     ]
     assert place.sandbox.state.apps == state.apps

@@ -12,10 +12,7 @@ from typing import ClassVar
 
 import pytest
 
-from keyturn.core.errors import (
-    TargetMisfit,
-    TargetUnavailable,
-)
+from keyturn.core.errors import TargetMisfit, TargetUnavailable
 from keyturn.core.secret import Secret
 from keyturn.sandbox import Sandbox
 from keyturn.targets.app_platform import AppPlatformTarget
@@ -73,53 +70,11 @@ def test_two_components_of_one_app_at_once(place: AppPlatformPlace) -> None:
     assert [target.read(one, FIELD).version for one in places] == written
 
 
-def test_what_another_process_changes_at_the_same_moment_is_put_back(place: AppPlatformPlace) -> None:
-    """Between our read and our write, by two hands: the spec of the last one is merged with ours, and sent again."""
-    path, target = place.path(), place.target()
-    app = place.app(path)
-    target.read(path, FIELD)
-
-    def overtake(number: int) -> None:
-        changed = place.spec(path)
-        changed["services"][1]["instance_count"] = number
-        changed["envs"][1]["value"] = f"changed {number}"
-        place.send(app.id, changed)
-
-    numbers = [5, 6]
-    mine = target.write_marked(path, FIELD, NEW, "", lambda: overtake(numbers.pop(0)) if numbers else None)
-    stored = place.spec(path)
-    assert (stored["services"][1]["instance_count"], stored["envs"][1]["value"]) == (6, "changed 6")
-    assert place.held(path) == NEW.reveal()
-    assert target.read(path, FIELD).version == mine
-    assert place.writes(path) == 6  # the first one, two of theirs, and ours three times
-    numbers = [7]
-    target.remove_marked(path, FIELD, mine, lambda: overtake(numbers.pop()) if numbers else None)
-    assert place.spec(path)["envs"][1]["value"] == "changed 7"
-    assert place.held(path) is None
-
-
-def test_a_deployment_of_the_same_spec_undoes_nothing(place: AppPlatformPlace) -> None:
-    """Such as of new code, at that very moment: nothing is sent again."""
-    path, target = place.path(), place.target()
-    target.write_marked(path, FIELD, NEW, "", lambda: place.send(place.app(path).id, place.spec(path)))
-    assert place.writes(path) == 3
-
-
-def test_a_change_that_cannot_be_put_back_is_told(place: AppPlatformPlace) -> None:
-    """Our write has undone it: the component that it removed is there again. Nobody may take that for a success."""
-    path, target = place.path(), place.target()
-    changed = place.spec(path)
-    del changed["services"][1]
-    with pytest.raises(TargetUnavailable, match="has undone another change of this app") as caught:
-        target.write_marked(path, FIELD, NEW, "", lambda: place.send(place.app(path).id, changed))
-    assert caught.value.ambiguous
-    assert place.app(path).deployments[1].id in str(caught.value)
-
-
 class _Recorder(BaseHTTPRequestHandler):
     """One app, whose spec is a text that is served as it is; a spec that is sent is recorded."""
 
     sent: ClassVar[list[bytes]] = []
+    spec = SPEC
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *args: object) -> None:
@@ -127,7 +82,7 @@ class _Recorder(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        text = SPEC
+        text = self.spec
         if self.command == "PUT":
             self.sent.append(body)
             text = body.decode()[len('{"spec": ') : -1].replace(NEW.reveal(), "EV[1:bmV3:bmV3]")
@@ -239,3 +194,27 @@ def test_an_api_that_accepts_any_update_is_told() -> None:
         with pytest.raises(TargetMisfit, match="accepted an update of an app that cannot be there"):
             target.preflight("checkout/web", FIELD)
         target.close()
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        '"value": []',
+        '"value": "EV[1:bmV3:\\ud800]"',
+        f'"value": "x", "value": "{EV}"',
+    ],
+)
+def test_a_variable_that_no_api_shows_is_refused_before_a_write(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    """By an error of keyturn's own: the preflight finds it, and nothing is sent."""
+    envs = f'[{{"key": "{FIELD}", "type": "SECRET", {variable}}}]'
+    spec = f'{{"name": "checkout", "services": [{{"name": "web", "envs": {envs}}}]}}'
+    monkeypatch.setattr(_Recorder, "spec", spec)
+    with recorder() as url:
+        target = AppPlatformTarget(
+            TargetContext("apps", {}, {"KEYTURN_API_URL": url, "DIGITALOCEAN_TOKEN": "dop_v1_x"} | ANY)
+        )
+        for call in (lambda: target.preflight("checkout/web", FIELD), lambda: target.read("checkout/web", FIELD)):
+            with pytest.raises(TargetMisfit, match=r"not shown encrypted|cannot be changed"):
+                call()
+        target.close()
+    assert not _Recorder.sent

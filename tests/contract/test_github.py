@@ -43,6 +43,13 @@ def place() -> Iterator[GitHubPlace]:
         made.close()
 
 
+@pytest.mark.parametrize("path", ["Acme/web", "acme/Web", "acme/web/Production"])
+def test_one_place_has_one_spelling(place: GitHubPlace, path: str) -> None:
+    """GitHub ignores the case of all three: two keys would write over each other."""
+    with pytest.raises(InputError, match="only one spelling is allowed"):
+        place.target().read(path, FIELD)
+
+
 @pytest.mark.parametrize(
     ("path", "family", "at"),
     [
@@ -298,7 +305,7 @@ def test_a_manifest_alone_names_no_repository(place: GitHubPlace) -> None:
 
 
 def test_a_token_goes_only_where_the_environment_says() -> None:
-    """To GitHub itself, or to GITHUB_API_URL if the manifest names it; no plain http to another machine."""
+    """To GITHUB_API_URL if the manifest names it, without that to GitHub itself; no plain http to another machine."""
     theirs = {"address": "https://github.example.com/api/v3/"}
     with pytest.raises(InputError, match=r"no credential may be sent.*GITHUB_API_URL is not set"):
         GitHubTarget(TargetContext("github", theirs))
@@ -309,9 +316,11 @@ def test_a_token_goes_only_where_the_environment_says() -> None:
 
 
 def test_a_job_of_another_server_does_not_redirect_a_manifest() -> None:
-    """The variable permits and does not choose: without an address the token goes to GitHub, and the place says so."""
+    """The variable permits and does not choose. An Enterprise token is not sent to GitHub, which is the default."""
     here, there = GitHubSettings(), GitHubSettings(address="https://github.example.com/api/v3/")
-    assert not list(GitHubTarget.origin_mistakes(here, {"GITHUB_API_URL": "https://github.example.com/api/v3"}))
+    for environment, permitted in ({}, here), ({"GITHUB_API_URL": there.url}, there):
+        for settings in here, there:
+            assert bool(list(GitHubTarget.origin_mistakes(settings, environment))) == (settings is not permitted)
     assert here.store(Path()) != there.store(Path())
     assert dict(here.place(Path()))["address"] == "https://api.github.com"
     assert dict(there.place(Path()))["address"] == "https://github.example.com/api/v3"

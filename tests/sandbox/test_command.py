@@ -12,6 +12,7 @@ import keyturn
 OPTIONS = (
     *("--port", "0", "--token", "mine", "--seed", "1", "--secret-prefix", "mixed", "--openai-errors"),
     *("--tier-denied", "openai-gpt-5-pro", "--tier-denied", "openai-gpt-oss-20b"),
+    *("--deployment", "30s"),
     *("--retired-model", "anthropic-claude-haiku-4.5"),
     *("--quota", "exceeded", "--balance", "blocked", "--balance-status", "403"),
 )
@@ -41,6 +42,7 @@ def test_every_option_is_a_setting() -> None:
             child.kill()
     assert exports["DIGITALOCEAN_TOKEN"] == "mine"
     assert settings["tier_denied"] == ["openai-gpt-5-pro", "openai-gpt-oss-20b"]
+    assert settings["deployment"] == 30
     assert settings["retired"] == ["anthropic-claude-haiku-4.5"]
     assert [settings[name] for name in ("quota", "balance", "balance_status")] == ["exceeded", "blocked", 403]
     assert settings["openai_errors"] is True

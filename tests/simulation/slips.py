@@ -108,7 +108,7 @@ def cleaned_at_once() -> tuple[Swap, ...]:
 def names_not_told_apart() -> tuple[Swap, ...]:
     """What was emptied is taken for a place of its own."""
     real = transition._removed
-    return ((transition, "_removed", lambda state, step, **_: real(state, step, assumed=True)),)
+    return ((transition, "_removed", lambda state, step, _: real(state, step, transition.Removed(assumed=True))),)
 
 
 def removed_unproven() -> tuple[Swap, ...]:

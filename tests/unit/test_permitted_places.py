@@ -10,9 +10,11 @@ import pytest
 from keyturn.core.errors import InputError, ManifestError, TargetMisfit
 from keyturn.core.origins import Permitted, allowed_origins
 from keyturn.targets.base import TargetContext
+from keyturn.targets.do_secrets import DoSecretsSettings
 from keyturn.targets.documents import refuse_document
 from keyturn.targets.files import root_mistakes
 from keyturn.targets.local import LocalTarget
+from keyturn.targets.permitted_places import NoPlace
 from keyturn.targets.vault import VaultSettings, VaultTarget
 from tests.unit.test_target_places import VAULT, load
 
@@ -171,6 +173,22 @@ def test_a_refusal_shows_no_value_of_a_variable(settings: dict[str, object]) -> 
     with pytest.raises(ManifestError, match="no credential may be sent to") as caught:
         load({"v": {"type": "vault", "address": VAULT, **settings}})
     assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("listed", "permitted"),
+    [
+        ("", False),
+        ("do-secrets=nyc3/bot", True),
+        ("app-platform=*, do-secrets=nyc3/b*", True),
+        ("do-secrets=ams3/bot,app-platform=nyc3/bot,do-secrets=nyc3", False),
+    ],
+)
+def test_a_secret_of_the_account_is_permitted_by_its_region_and_name(listed: str, permitted: bool) -> None:
+    """The account token reaches every secret of every region, so the environment lists those of a manifest."""
+    settings = DoSecretsSettings(region="nyc3", preview=True)
+    found = list(settings.delivery_mistakes("bot", "KEY", {"KEYTURN_ALLOWED_PLACES": listed}))
+    assert [one.entry for one in found if isinstance(one, NoPlace)] == ([] if permitted else ["do-secrets=nyc3/bot"])
 
 
 def test_a_directory_is_permitted_by_its_real_path(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from keyturn.engine.executor import apply_key
 from tests.simulation.faults import Kind
 from tests.simulation.people import bar, reopen
 from tests.simulation.rules import LONG
-from tests.simulation.scenarios import VERIFY, entry, settled
+from tests.simulation.scenarios import TIMING, VERIFY, entry, settled
 from tests.simulation.universe import PASSWORD, Universe
+from tests.simulation.world import SimWorld
 from tests.unit.test_write_only import BOTH, ROTATE, go, key, of
 from tests.unit.test_write_only_consent import Struck, struck
 
@@ -121,3 +122,30 @@ def test_what_someone_wrote_after_our_acknowledged_write_stays_when_the_place_is
     go(universe, replace(one, deliveries=(ours,)), VERIFY, after=HOUR)
     assert universe.fields[theirs] == PASSWORD
     assert not universe.wrong
+
+
+def told(universe: Universe, desired: DesiredKey, world: SimWorld) -> list[str]:
+    """Apply once; return what the run says each time it waits to deliver again."""
+    found: list[str] = []
+    universe.advance(1.0)
+    apply_key(world, desired, ROTATE, "run-told", lambda one: found.append(one.text))
+    return [what for what in found if what.startswith("waiting to deliver again")]
+
+
+@BOTH
+@PLACES
+def test_what_is_refused_for_certain_is_not_waited_for(strategy: Strategy, places: tuple[Delivery, ...]) -> None:
+    """The same would be answered until an operator acts."""
+    one, universe = at_rest(strategy, places)
+    for place in places:
+        bar(universe, place)
+    assert told(universe, one, SimWorld(universe, {}, TIMING)) == []
+
+
+def test_why_a_run_waits_is_told_once() -> None:
+    """With the first pause, in the words of the target."""
+    one, universe = at_rest(Strategy.ALTERNATING, (AT_ONCE,))
+    first, *others = told(universe, one, Struck(universe, AT_ONCE.target, Kind.NO))
+    assert first.startswith(f"waiting to deliver again to {AT_ONCE}: ")
+    assert len(others) > 1
+    assert set(others) == {f"waiting to deliver again to {AT_ONCE}"}

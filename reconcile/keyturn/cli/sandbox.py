@@ -27,6 +27,13 @@ from keyturn.cli import options
     "--propagation", callback=options.seconds, metavar="DURATION", default="0s", help="Time until a new secret works."
 )
 @click.option("--latency", callback=options.seconds, metavar="DURATION", default="0s", help="Delay before each answer.")
+@click.option(
+    "--deployment",
+    callback=options.seconds,
+    metavar="DURATION",
+    default="0s",
+    help="Time that a deployment of App Platform takes.",
+)
 @click.option("--hour-limit", type=click.IntRange(min=1), default=5000, show_default=True, help="Requests per hour.")
 @click.option("--minute-limit", type=click.IntRange(min=1), default=250, show_default=True, help="Requests per minute.")
 @click.option(
@@ -70,6 +77,7 @@ def command(  # noqa: PLR0913 - each is an option
     create: str,
     propagation: float,
     latency: float,
+    deployment: float,
     hour_limit: int,
     minute_limit: int,
     secret_prefix: str,
@@ -97,6 +105,7 @@ def command(  # noqa: PLR0913 - each is an option
             create=create,
             propagation=propagation,
             latency=latency,
+            deployment=deployment,
             hour_limit=hour_limit,
             minute_limit=minute_limit,
             quota=quota,

@@ -56,14 +56,18 @@ def _kind(name: str) -> TargetKind:
 
 def _lines(one: TargetKind) -> Iterator[Line]:
     from keyturn.report.lines import Span, Tone, columns, line
+    from keyturn.targets.registry import find
 
     if one.problem:
         yield line(Span(one.type, Tone.NAME), f": {one.problem}")
         return
     abilities = {"compare-and-set": one.compare_and_set, "versions": one.versions, "records": one.records}
-    words = ", ".join(word for word, can in abilities.items() if can)
+    able = find(one.type).capabilities
+    words = ", ".join(word for word, can in abilities.items() if can) or "deliveries only"
+    words += "" if able.reads else ", write-only"
+    words += ", takes effect with a deployment" if able.effect else ""
     stranger = "" if one.package == "keyturn" else f" (from {one.package})"
-    yield line(Span(one.type, Tone.NAME), f"{stranger}: {words or 'deliveries only'}")
+    yield line(Span(one.type, Tone.NAME), f"{stranger}: {words}")
     rows = [
         (Span(each.name), Span("required" if each.required else "optional"), Span(each.description))
         for each in one.settings

@@ -20,7 +20,8 @@
     └── TargetError              exit 1   a target said no
         ├── TargetUnavailable             no answer, sealed, throttled: try again later (may be ambiguous)
         ├── TargetForbidden               this login may not do that
-        └── TargetMisfit                  wrong mount, KV v1, binary value, not writable: an operator has to act
+        ├── TargetMisfit                  wrong mount, KV v1, binary value, not writable: an operator has to act
+        └── ChangeUndone                  the write is there, and has undone what someone else changed
 
 No error holds a secret, a token or a body: an API error keeps the status, the error id, the request id and the
 text of known shape, nothing else.
@@ -209,3 +210,12 @@ class TargetForbidden(TargetError):
 
 class TargetMisfit(TargetError):
     """Wrong mount, wrong engine version, wrong type of value, no such place: an operator has to act."""
+
+
+class ChangeUndone(TargetError):
+    """A write or removal succeeded, and may have undone a change of someone else, who has to be told.
+
+    `version` is the new version, or marker, of the write.
+    """
+
+    version = ""

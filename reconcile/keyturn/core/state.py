@@ -222,6 +222,8 @@ class Run:
     rotated: bool = False
     """This run delivered a new secret; if that is refused, it is not minted once more."""
     problems: tuple[str, ...] = ()
+    undone: tuple[str, ...] = ()
+    """What this run's writes have undone of others: no later write makes that good, so the run tells it at its end."""
     then: End | None = None
     """How the run ends, decided together with its last record write."""
 

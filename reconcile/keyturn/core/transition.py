@@ -106,6 +106,7 @@ class Delivered:
     problems: Mapping[Delivery, Failed] = field(default_factory=dict)
     written: Mapping[Delivery, str] = field(default_factory=dict)
     """The new version, or marker, of each acknowledged write."""
+    undone: tuple[str, ...] = ()
     assumed: Mapping[Delivery, Reading] | None = None
 
 
@@ -114,6 +115,7 @@ class Removed:
     """A delivery was emptied; `assumed`: a plan takes for granted that no other one is the same place."""
 
     assumed: bool = False
+    undone: tuple[str, ...] = ()
 
 
 Outcome = (
@@ -170,8 +172,8 @@ def advance(state: State, step: Step, outcome: Outcome) -> State:  # noqa: C901,
             return replace(state, observed=replace(seen, keys=keys), run=replace(run, seen_ours=True))
         case Deliver(), Delivered():
             return _delivered(state, step, outcome)
-        case Remove(), Removed(assumed):
-            return _removed(state, step, assumed=assumed)
+        case Remove(), Removed():
+            return _removed(state, step, outcome)
         case _:
             message = f"{type(step).__name__} cannot come to {type(outcome).__name__}"
             raise AssertionError(message)
@@ -270,6 +272,7 @@ def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
         run=replace(
             tried(state, step.deliveries, outcome.problems),
             sent={**run.sent, **sent},
+            undone=(*run.undone, *outcome.undone),
             lacked=run.lacked | {(delivery, step.digest) for delivery in lacked},
             likeness={**run.likeness, **apart},
             attempt=replace(run.attempt, spread=spread),
@@ -278,11 +281,11 @@ def _delivered(state: State, step: Deliver, outcome: Delivered) -> State:
     )
 
 
-def _removed(state: State, step: Remove, *, assumed: bool) -> State:
+def _removed(state: State, step: Remove, outcome: Removed) -> State:
     """Another name of the same place may be among the wanted deliveries: they are read again, and have every try."""
-    seen, run = state.observed, state.run
-    if assumed or state.desired.absent:
-        return replace(state, observed=replace(seen, readings={**seen.readings, step.delivery: Reading()}))
+    seen, run = state.observed, replace(state.run, undone=(*state.run.undone, *outcome.undone))
+    if outcome.assumed or state.desired.absent:
+        return replace(state, observed=replace(seen, readings={**seen.readings, step.delivery: Reading()}), run=run)
     left = {item: reading for item, reading in seen.readings.items() if item not in state.desired.deliveries}
     return replace(
         state,

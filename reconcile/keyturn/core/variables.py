@@ -10,7 +10,7 @@ OWN: Final[Mapping[str, str]] = {
     "KEYTURN_ALLOWED_COMMANDS": "programs that a manifest may run",
     "KEYTURN_ALLOWED_CONTEXTS": "contexts of KUBECONFIG that a manifest may use",
     "KEYTURN_ALLOWED_ORIGINS": "further origins that may receive credentials",
-    "KEYTURN_ALLOWED_PLACES": "repositories, organizations and apps to which secrets may be delivered",
+    "KEYTURN_ALLOWED_PLACES": "places of many owners to which a manifest may deliver",
     "KEYTURN_ALLOWED_PREFIXES": "values of `auth.env_prefix` that a manifest may use",
     "KEYTURN_ALLOWED_ROOTS": "directories outside the manifest's own that a target of files may use",
     "KEYTURN_API_URL": "URL of the control API; default: https://api.digitalocean.com",

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from keyturn.core.errors import (
     ApiError,
+    ChangeUndone,
     Conflict,
     CreateRetired,
     KeyturnError,
@@ -134,13 +135,16 @@ def perform(world: World, state: State, step: Step, hand: Hand) -> Outcome:  # n
             expected = hand.held.get(delivery, NOTHING)
             if expected.secret is None and not (expected.marked and expected.version):
                 return Removed()
-            return _tried(lambda: world.remove_delivery(delivery, expected, guard(world, state)), Removed())
+            try:
+                return _tried(lambda: world.remove_delivery(delivery, expected, guard(world, state)), Removed())
+            except ChangeUndone as told:
+                return Removed(undone=(str(told),))
 
 
 def _tried(effect: Callable[[], object], done: Outcome = DONE) -> Outcome:
     try:
         effect()
-    except RateLimited:
+    except (RateLimited, ChangeUndone):
         raise
     except (ApiError, TargetError) as error:
         return failed(error)
@@ -314,15 +318,20 @@ def _mint(world: World, state: State, step: Create | Regenerate, hand: Hand) -> 
 def _deliver(world: World, state: State, step: Deliver, hand: Hand) -> Outcome:
     problems: dict[Delivery, Failed] = {}
     written: dict[Delivery, str] = {}
+    undone: list[str] = []
     secret = hand.secrets[step.digest]
     hold = guard(world, state)
 
     def write(place: Delivery) -> None:
         try:
             written[place] = world.write_delivery(place, secret, hand.held.get(place, NOTHING), hold)
-            hand.durable = True
+        except ChangeUndone as told:
+            written[place] = told.version
+            undone.append(str(told))
         except KeyturnError as error:
             problems[place] = failed(error)
+            return
+        hand.durable = True
 
     world.together([lambda place=place: write(place) for place in step.deliveries])  # type: ignore[misc]
-    return Delivered(problems, written)
+    return Delivered(problems, written, tuple(undone))

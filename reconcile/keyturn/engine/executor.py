@@ -119,7 +119,8 @@ def apply_key(
     done, record = tuple(worth_showing(work.done)), state.record if state else None
     known = conditions(facts(state, end, unproven=unproven(state))) if state else (end,)
     watch = run_state.watch if end.code is Reason.ANOTHER_RUN else None
-    return KeyReport(desired.id, done, end, run_state.problems, smoke, run_state.mints, record, known, watch)
+    problems = (*run_state.problems, *run_state.undone)
+    return KeyReport(desired.id, done, end, problems, smoke, run_state.mints, record, known, watch)
 
 
 def _go(work: _Working, state: State, step: Step) -> State:

@@ -37,7 +37,7 @@ from keyturn.manifest.notify import hook_of, permit_all, read_receivers, unpermi
 from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.schema import AdoptEntry, Defaults, KeyEntry, Kinds, Manifest
 from keyturn.manifest.sources import Source, expand, unreadable
-from keyturn.manifest.targets import read_targets
+from keyturn.manifest.targets import check_deliveries, read_targets
 from keyturn.manifest.tree import LIMIT_BYTES, LIMIT_NODES, Entry, Fields, Node, from_plain, parse, scalars
 from keyturn.targets import registry
 from keyturn.targets.base import Target
@@ -241,6 +241,7 @@ def _read(tree: Fields, mistakes: Mistakes, environment: Mapping[str, str], kind
     _read_records(reading)
     read_receivers(reading, environment)
     check(reading)
+    check_deliveries(reading, environment)
     return reading
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
+from pydantic import BaseModel
+
 from keyturn.core.errors import Mistake
 from keyturn.core.model import Receiver, RecordsConfig, TargetConfig
 from keyturn.manifest.mistakes import Mistakes, Path, Place
@@ -30,6 +32,8 @@ class Reading:
     """The manifest's directory."""
     targets: dict[str, TargetConfig] = field(default_factory=dict)
     """The targets with a known type, even if their settings are wrong."""
+    settings: dict[str, BaseModel] = field(default_factory=dict)
+    """The settings of each of `targets` in which there is no mistake of form."""
     capabilities: dict[str, Capabilities] = field(default_factory=dict)
     """The capabilities of each of `targets`."""
     records: RecordsConfig | None = None

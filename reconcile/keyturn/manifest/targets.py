@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from keyturn.core.errors import InputError
 from keyturn.core.model import TargetConfig
-from keyturn.core.origins import origin_of
+from keyturn.core.origins import origin_of, to_list
 from keyturn.manifest.digests import former_home, home, place_digest
 from keyturn.manifest.distrust import settings_of, variables_in
 from keyturn.manifest.explain import validate
@@ -20,8 +20,11 @@ from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.tree import Fields, Node, Scalar
 from keyturn.targets.base import NoConsent, Target
 from keyturn.targets.origins import CORRECT
-from keyturn.targets.places import file_mistakes_of, place_of, store_of
+from keyturn.targets.permitted_places import ALLOWED_PLACES, NoPlace
+from keyturn.targets.places import delivery_mistakes_of, file_mistakes_of, place_of, store_of
 
+_LONGEST = 400
+"""Characters of a line to type, so that a message has room for it."""
 _TYPED = re.compile(r"\$\{KEYTURN_[A-Z0-9_]+(?::-https?://[A-Za-z0-9.:-]+)?\}", re.ASCII)
 """A variable of a manifest that may stand in a command for a shell: its default cannot be more than an address."""
 
@@ -46,6 +49,34 @@ def read_targets(reading: Reading, environment: Mapping[str, str]) -> None:
             _note_refused(reading, path, mistake, environment)
         reading.targets[name] = _config(name, target.type, settings, model, node, reading.base)
         reading.capabilities[name] = kind.capabilities
+        if model is not None:
+            reading.settings[name] = model
+
+
+def check_deliveries(reading: Reading, environment: Mapping[str, str]) -> None:
+    """Note each delivery that cannot be, or that the environment does not permit, with one line to type for all."""
+    missing: dict[str, tuple[Path, NoPlace]] = {}
+    for key, entry in reading.model.keys.items():
+        for where, delivery in reading.deliveries(key, entry):
+            settings = reading.settings.get(delivery.target)
+            found = delivery_mistakes_of(settings, delivery.path, delivery.field, environment) if settings else ()
+            for mistake in found:
+                path, mistake.where = (*where, mistake.where), ""
+                node = reading.node((*where, "path"))
+                shown = node.shown if isinstance(node, Scalar) else delivery.path
+                text = str(mistake).replace(delivery.path, shown)
+                if isinstance(mistake, NoPlace) and shown == delivery.path:
+                    missing.setdefault(mistake.entry, (path, mistake))
+                else:
+                    reading.mistakes.add(reading.place(path), path, text, in_environment=isinstance(mistake, NoConsent))
+    command = to_list(ALLOWED_PLACES, ",".join(missing), environment, ",")
+    for number, (path, mistake) in enumerate(missing.values()):
+        mistake.remedy = f"If {'all of them are' if number else 'it is'} right, type: {command}"
+        if len(command) > _LONGEST:
+            mistake.remedy = f"If it is right, add {mistake.entry} to {ALLOWED_PLACES}."
+        elif number < len(missing) - 1:
+            mistake.remedy = ""
+        reading.mistakes.add(reading.place(path), path, str(mistake), in_environment=True)
 
 
 def _config(

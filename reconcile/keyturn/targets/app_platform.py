@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import ClassVar
 
 from pydantic import BaseModel
 
 from keyturn.core.errors import (
+    ChangeUndone,
     Conflict,
-    CredentialError,
     InputError,
     KeyturnError,
-    TargetError,
     TargetMisfit,
     TargetUnavailable,
 )
@@ -27,7 +29,7 @@ from keyturn.core.sanitize import plain
 from keyturn.core.secret import Secret
 from keyturn.core.variables import API
 from keyturn.targets import app_spec
-from keyturn.targets.app_platform_apps import App, Apps, limit
+from keyturn.targets.app_platform_apps import App, Apps, Deployment, limit
 from keyturn.targets.base import (
     Capabilities,
     Effect,
@@ -42,21 +44,61 @@ from keyturn.targets.base import (
     check_path,
     marker_of,
     parse_settings,
-    tries,
 )
-from keyturn.targets.permitted_places import check_permitted
+from keyturn.targets.permitted_places import check_permitted, place_mistakes
 from keyturn.targets.rest import Rest, endpoint
 
 BUILD, RUN = "BUILD_TIME", "RUN_TIME"
 OVER = frozenset({"ACTIVE", "SUPERSEDED", "ERROR", "CANCELED"})
 """Phases of a deployment that is not at work any more."""
-_SEALED = re.compile(r"EV\[[0-9]{1,9}:[^:\]]{1,200}:[^:\]]+\]", re.ASCII)
+_SEALED = re.compile(r"EV\[[0-9]{1,9}:[!-9;-\\^-~]{1,200}:[!-9;-\\^-~]+\]")
 _ID = re.compile(r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
 _KEY = re.compile(r"[_A-Za-z][_A-Za-z0-9]*")
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """A spec that is sent: the deployments that were known before, the spec that was read, and our place in it."""
+
+    known: frozenset[str]
+    read: str
+    component: str
+    field: str
+    again: bool = False
+
+    def shown(self, spec: str) -> str:
+        """Return the ciphertext of our variable in a spec."""
+        return _shown(spec, self.component, self.field)
+
+    def beside(self, listed: Sequence[Deployment], stored: str) -> tuple[int, list[Deployment]]:
+        """Return how many new deployments are above ours, and those below, which ours may have undone.
+
+        If ours is not listed yet, the number is -1, and all are below. What was there when the spec was read is not.
+        `stored` is our spec; empty if it is not known: then ours differs from what was read in our variable only.
+        """
+        new = [one for one in listed if one.id not in self.known]
+        at = max((at for at, one in enumerate(new) if self._ours(one.spec, stored)), default=-1)
+        return at, list(takewhile(lambda one: not _same(one.spec, self.read), new[at + 1 :]))
+
+    def _ours(self, spec: str, stored: str) -> bool:
+        if not stored:
+            return self.shown(spec) != self.shown(self.read) and _alike(spec, self.read, self.component, self.field)
+        # The ciphertext is of this write only, also if a deployment shows its spec in another form; but when ours is
+        # sent once more, what someone made from our first write has it, too.
+        return _same(spec, stored) or (not self.again and self.shown(spec) == self.shown(stored) != "")
+
+
 class AppPlatformSettings(TargetSettings):
     """Settings of App Platform: none. The apps are those of the account whose token is in the environment."""
+
+    def delivery_mistakes(self, path: str, field: str, environment: Mapping[str, str]) -> Iterable[InputError]:
+        """Yield a mistake for what cannot be a variable of an app, and for an app that is not permitted."""
+        try:
+            _place(path, field)
+        except InputError as error:
+            error.where = "field" if error.where else "path"
+            yield error
+        yield from place_mistakes(AppPlatformTarget.kind, path, environment)
 
 
 class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
@@ -87,6 +129,10 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
             raise
         self._environment, self._where = context.environment, f"target {context.name}"
         self._apps = Apps(rest, context.environment, context.name)
+        self._unanswered: dict[str, _Sent] = {}
+        """By app, the last spec that was sent and got no answer: what it has undone is seen before the next one."""
+        self._undone: dict[str, tuple[str, ...]] = {}
+        """By app, what was undone, until an acknowledged write tells it."""
 
     def read(self, path: str, field: str) -> Value:
         """Return the marker of a variable; none if the component or the variable is not there.
@@ -111,6 +157,7 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
         app, _ = self._place(path, field)
         found = self._apps.read(app)
         self._present(found, path, field, writing=True)
+        self._apps.deployments(app)  # each write lists them: it must not fail then
         self._apps.try_update(app)
         self._apps.propose(app, found)
 
@@ -151,7 +198,10 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
 
     def _change(self, path: str, field: str, secret: Secret | None, marker: str, guard: Guard) -> str:
         app, component = self._place(path, field)
-        known = frozenset(one.id for one in self._apps.deployments(app))
+        listed = self._apps.deployments(app)
+        if lost := self._unanswered.pop(app, None):
+            _, below = lost.beside(listed, "")
+            self._undone[app] = tuple(f"deployment {one.id}" for one in below)
         found = self._apps.read(app)
         if secret is None and not self._present(found, path, field):
             return ""
@@ -163,7 +213,8 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
                 evidence="it is another value" if present else "it is absent",
             )
         spec = app_spec.with_variable(found.spec, component, field, secret.reveal() if secret else None)
-        stored = self._merged(path, field, known, found, self._sent(path, field, found, spec, guard), guard)
+        sent = _Sent(frozenset(one.id for one in listed), found.spec, component, field)
+        stored = self._settled(path, field, sent, self._stored(path, sent, found, spec, guard), guard)
         fresh = _marker(found.id, stored.spec, component, field)
         if secret is not None and fresh in {"", present}:
             raise TargetUnavailable(
@@ -171,11 +222,21 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
                 where=self._apps.where(path),
                 ambiguous=True,
             )
+        if undone := self._undone.pop(app, ()):
+            told = ChangeUndone(
+                f"the variable {field} was {'set' if secret else 'removed'}, which may have undone what someone else "
+                "changed in this app at the same moment",
+                where=self._apps.where(path),
+                evidence=", ".join(undone),
+                remedy="Look at the deployments of this app, and make again what is missing.",
+            )
+            told.version = fresh
+            raise told
         return fresh
 
-    def _sent(self, path: str, field: str, found: App, spec: str, guard: Guard) -> App:
+    def _stored(self, path: str, sent: _Sent, found: App, spec: str, guard: Guard) -> App:
         """Send a spec. Without an answer it was stored all the same if the app has it now, and another ciphertext."""
-        app, _, component = path.partition("/")
+        app = path.partition("/")[0]
         try:
             return self._apps.replace(app, found, spec, guard)
         except TargetUnavailable as error:
@@ -183,40 +244,33 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
         if lost.ambiguous:
             with suppress(KeyturnError):
                 now = self._apps.read(app)
-                other = _shown(now.spec, component, field) != _shown(found.spec, component, field)
-                if other and _alike(now.spec, spec, component, field):
+                other = sent.shown(now.spec) != sent.shown(found.spec)
+                if other and _alike(now.spec, spec, sent.component, sent.field):
                     return now
+            self._unanswered[app] = sent
         raise lost
 
-    def _merged(self, path: str, field: str, known: frozenset[str], found: App, stored: App, guard: Guard) -> App:
-        """Put back what someone else changed between our read and our write, which has undone it.
+    def _settled(self, path: str, field: str, sent: _Sent, stored: App, guard: Guard) -> App:
+        """Put back what someone else changed between our read and our write: the spec of the one deployment below ours.
 
-        It is the spec of a deployment that is not `known` and older than ours. Ours is set in it once more.
+        Of several, or in any doubt, nothing is sent, and they are noted, to be told.
         """
         app, _, component = path.partition("/")
-        undone = ""
-        try:
-            for _ in tries():
-                later = [one for one in self._apps.deployments(app) if one.id not in known]
-                mine = next((at for at, one in enumerate(later) if _same(one.spec, stored.spec)), len(later))
-                theirs = next(iter(later[mine + 1 :]), None)
-                if theirs is None or _alike(theirs.spec, found.spec, component, field):
-                    return stored
-                undone, known = theirs.id, known | {one.id for one in later}
+        undone: tuple[str, ...] = ("the deployments could not be listed",)
+        with suppress(KeyturnError, ValueError):
+            listed = self._apps.deployments(app)
+            above, below = sent.beside(listed, stored.spec)
+            undone = tuple(f"deployment {one.id}" for one in below)
+            if len(below) == 1 and above == 0 and sent.shown(below[0].spec) == sent.shown(sent.read):
+                found = App(stored.id, stored.name, below[0].spec)
                 ours = app_spec.variable(stored.spec, component, field)
-                spec = app_spec.with_variable(theirs.spec, component, field, str(ours.value) if ours else None)
-                found = App(found.id, found.name, theirs.spec)
+                spec = app_spec.with_variable(found.spec, component, field, str(ours.value) if ours else None)
+                again = _Sent(frozenset(one.id for one in listed), stored.spec, component, field, again=True)
                 stored = self._apps.replace(app, found, spec, guard)
-        except (TargetError, CredentialError, ValueError):
-            if not undone:  # nothing is known of another change
-                return stored
-        raise TargetUnavailable(
-            f"the variable {field} was set, which has undone another change of this app at the same moment",
-            where=self._apps.where(path),
-            evidence=f"deployment {undone}",
-            remedy="Make that change again.",
-            ambiguous=True,
-        )
+                _, below = again.beside(self._apps.deployments(app), stored.spec)
+                undone = tuple(f"deployment {one.id}" for one in below)
+        self._undone[app] = self._undone.get(app, ()) + undone
+        return stored
 
     def _present(self, app: App, path: str, field: str, *, writing: bool = False) -> str:
         """Return the marker of a variable, empty if it is absent. Raises TargetMisfit if it cannot hold a secret.
@@ -255,7 +309,7 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
                 where=where,
                 remedy="Give it `scope: RUN_TIME` in the spec.",
             )
-        if found is not None and found.value not in {None, ""} and not _shown(spec, component, field):
+        if found is not None and not (found.value is None or found.value == "") and not _shown(spec, component, field):
             raise TargetMisfit(f"the variable {field} is not shown encrypted", where=where)
         if writing and found is None and component and app_spec.variable(spec, "", field) is not None:
             raise TargetMisfit(

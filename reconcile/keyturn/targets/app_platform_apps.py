@@ -20,15 +20,15 @@ from keyturn.core.variables import TOKENS, account_token
 from keyturn.targets import app_spec
 from keyturn.targets.base import Guard
 from keyturn.targets.rest import Answer, Request, Rest, seconds_of
-from keyturn.targets.servers import Action
+from keyturn.targets.servers import Action, UnreadableAnswer
 
 NO_APP = "keyturn-probe"
 """No id of an app: an update of it has to be refused, and only a token that may update apps is told so."""
 AGAIN = 60.0
 """Seconds after which a name that was not in the list of apps is looked for again."""
-PAGE, PAGES = 50, 200
-"""Apps per page, so that an answer stays small, and pages at most."""
-RECENT = 20
+PAGE, PAGES = 20, 500
+"""Apps per page, so that an answer stays small, and pages at most. A page that is too large is read app by app."""
+RECENT = 10
 """Deployments that are looked at: those before are over."""
 ONE_MINUTE = 60.0
 DATABASE = "database:view_credentials"
@@ -79,7 +79,7 @@ class Apps:
 
     def read(self, app: str) -> App:
         """Read an app by its name. Raises TargetMisfit if the token sees none."""
-        action = Action(self.where(app), f"read the app {app}", _scopes("app:read"))
+        action = Action(self.where(app), f"read the app {app}", _scopes())
         answer = self._ask(action, Request("GET", f"/v2/apps/{self._id(app)}"))
         found = None if answer.status == HTTPStatus.NOT_FOUND else _app(answer, action)
         if found is None or found.name != app:  # it was deleted, or it has another name now
@@ -94,7 +94,7 @@ class Apps:
 
         Raises TargetForbidden if the token may not.
         """
-        action = Action(self.where(app), f"update the app {app}", _scopes("app:read", "app:update"))
+        action = Action(self.where(app), f"update the app {app}", _scopes())
         answer = self._ask(action, Request("PUT", f"/v2/apps/{NO_APP}", body="{}"))
         if answer.good:
             raise TargetMisfit(
@@ -110,9 +110,7 @@ class Apps:
         A token that may not do this leaves it out, unless a database is attached: then the update may be refused for a
         scope that only this shows. Raises TargetMisfit if the spec is refused.
         """
-        action = Action(
-            self.where(app), f"propose the spec of the app {app}", _scopes("app:read", "app:update", "app:create")
-        )
+        action = Action(self.where(app), f"propose the spec of the app {app}", _scopes("app:create"))
         body = f'{{"app_id": {json.dumps(found.id)}, "spec": {found.spec}}}'
         try:
             answer = self._ask(action, Request("POST", "/v2/apps/propose", body=body))
@@ -125,7 +123,7 @@ class Apps:
 
     def replace(self, app: str, found: App, spec: str, guard: Guard) -> App:
         """Send a whole spec, which starts a deployment. Return the app with the spec that is stored then."""
-        action = Action(self.where(app), f"update the app {app}", _scopes("app:read", "app:update"))
+        action = Action(self.where(app), f"update the app {app}", _scopes())
         request = Request("PUT", f"/v2/apps/{found.id}", body=f'{{"spec": {spec}}}', guard=guard)
         answer = self._ask(action, request)
         if answer.status == HTTPStatus.NOT_FOUND:
@@ -136,7 +134,7 @@ class Apps:
 
     def deployments(self, app: str) -> tuple[Deployment, ...]:
         """Return the last deployments, the newest first."""
-        action = Action(self.where(app), f"list the deployments of the app {app}", _scopes("app:read"))
+        action = Action(self.where(app), f"list the deployments of the app {app}", _scopes())
         path = f"/v2/apps/{self._id(app)}/deployments"
         answer = self._ask(action, Request("GET", path, {"per_page": str(RECENT)}))
         if answer.good:
@@ -162,12 +160,16 @@ class Apps:
             return self._ids[app]
 
     def _list(self, app: str) -> Iterator[tuple[str, str]]:
-        action = Action(self.where(app), "list the apps", _scopes("app:read"))
+        action = Action(self.where(app), "list the apps", _scopes())
         for page in range(1, PAGES + 1):
-            answer = self._ask(action, Request("GET", "/v2/apps", {"page": str(page), "per_page": str(PAGE)}))
-            listed = _listed(answer)
-            if listed is None:
-                raise _no_answer(action, answer)
+            try:
+                listed = self._page(action, page, PAGE)
+            except UnreadableAnswer:
+                listed = []
+                for number in range((page - 1) * PAGE + 1, page * PAGE + 1):
+                    listed += (alone := self._page(action, number, 1))
+                    if not alone:
+                        break
             for one in listed:
                 spec = one.get("spec") if isinstance(one, dict) else None
                 found = str(one.get("id")) if isinstance(one, dict) else ""
@@ -176,6 +178,13 @@ class Apps:
             if len(listed) < PAGE:
                 return
         raise TargetUnavailable(f"could not {action.doing}: the list does not end", where=action.where)
+
+    def _page(self, action: Action, page: int, size: int) -> list[object]:
+        answer = self._ask(action, Request("GET", "/v2/apps", {"page": str(page), "per_page": str(size)}))
+        listed = _listed(answer)
+        if listed is None:
+            raise _no_answer(action, answer)
+        return listed
 
     def _ask(self, action: Action, request: Request) -> Answer:
         source, token = account_token(self._environment)
@@ -259,5 +268,6 @@ def _no_answer(action: Action, answer: Answer, *, writing: bool = False) -> Targ
     )
 
 
-def _scopes(*scopes: str) -> str:
-    return f"The token needs the scopes {', '.join(scopes)}."
+def _scopes(*more: str) -> str:
+    """Name all scopes at once: after one was added, the next one would be missing."""
+    return f"The token needs the scopes {', '.join(('app:read', 'app:update', *more))}."

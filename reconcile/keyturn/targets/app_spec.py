@@ -142,10 +142,13 @@ def _new(key: str, value: str) -> str:
 def _found(part: str, key: str) -> Element | None:
     """Return the element of `envs` with a key; its offsets are those in the text of the list."""
     envs = _envs(part)
-    listed = elements(part[envs.value_start : envs.end]) if envs else ()
+    text = part[envs.value_start : envs.end] if envs else "[]"
+    listed = elements(text)
     found = [one for one in listed if isinstance(one.value, dict) and one.value.get("key") == key]
     if len(found) > 1:
         raise ValueError(f"the variable {key} is there twice")
+    if found:
+        members(text[found[0].start : found[0].end])  # none of its members is there twice
     return found[0] if found else None
 
 

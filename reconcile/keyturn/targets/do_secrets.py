@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -33,6 +34,7 @@ from keyturn.targets.base import (
 from keyturn.targets.digitalocean_server import Server
 from keyturn.targets.do_secrets_store import Entry, Store
 from keyturn.targets.documents import DOCUMENT, refuse_document
+from keyturn.targets.permitted_places import place_mistakes
 from keyturn.targets.places import Items, TargetSettings
 from keyturn.targets.prepared import Prepared
 
@@ -51,6 +53,11 @@ class DoSecretsSettings(TargetSettings):
     preview: Literal[True] = Field(
         description="Has to be `true`: the service is not generally available, and its API may change."
     )
+
+    def delivery_mistakes(self, path: str, field: str, environment: Mapping[str, str]) -> Iterable[InputError]:
+        """Yield a mistake for a secret that is not permitted: the account token reaches all, of every region."""
+        del field
+        yield from place_mistakes(DoSecretsTarget.kind, f"{self.region}/{path}", environment)
 
     def store(self, base: Path) -> Items:
         """Return the region."""

@@ -33,7 +33,7 @@ from keyturn.targets.base import (
 from keyturn.targets.github_login import AppLogin, AuthSettings, Login, TokenLogin
 from keyturn.targets.github_places import Family, Place, place_of
 from keyturn.targets.github_secrets import HEADERS, Found, GitHubSecrets, limit
-from keyturn.targets.permitted_places import check_permitted
+from keyturn.targets.permitted_places import check_permitted, place_mistakes
 from keyturn.targets.places import Items, flat
 from keyturn.targets.rest import Rest, endpoint
 
@@ -50,7 +50,7 @@ class GitHubSettings(TargetSettings):
     """Settings of GitHub's secrets."""
 
     address: str = Field(
-        default=PUBLIC, description="URL of the API. A token is sent only to GitHub itself, or to GITHUB_API_URL."
+        default=PUBLIC, description="URL of the API. It has to be GITHUB_API_URL; without that, GitHub itself."
     )
     family: Literal["actions", "dependabot", "codespaces", "agents"] = Field(
         default="actions", description="For whom the secrets are."
@@ -66,6 +66,15 @@ class GitHubSettings(TargetSettings):
     def url(self) -> str:
         """The address without a slash at its end."""
         return self.address.rstrip("/")
+
+    def delivery_mistakes(self, path: str, field: str, environment: Mapping[str, str]) -> Iterable[InputError]:
+        """Yield a mistake for what cannot be a secret of GitHub, and for a place that is not permitted."""
+        try:
+            place_of(path, field, Family(self.family))
+        except InputError as error:
+            error.where = "field" if error.where else "path"
+            yield error
+        yield from place_mistakes(GitHubTarget.kind, path, environment)
 
     def place(self, base: Path) -> Items:
         """Return all settings, with the address in its normal form."""
@@ -89,9 +98,12 @@ class GitHubTarget(WithoutReading, WithoutDocuments):
 
     @classmethod
     def origin_mistakes(cls, settings: GitHubSettings, environment: Mapping[str, str]) -> Iterable[InputError]:
-        """Yield a mistake unless the address is GitHub's own or that of the environment."""
+        """Yield a mistake unless the address is that of the environment, or GitHub's own if it names none.
+
+        The token is one of that API: a manifest does not choose where it goes.
+        """
         permitted = environment.get(API, "").strip().rstrip("/")
-        if settings.url not in {PUBLIC, permitted}:
+        if settings.url != (permitted or PUBLIC):
             yield NoConsent(
                 f"no credential may be sent to {plain(settings.url, 200)}",
                 where="address",

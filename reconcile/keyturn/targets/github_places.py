@@ -92,11 +92,11 @@ def place_of(path: str, field: str, family: Family) -> Place:
             f"the path {path!r} is not allowed",
             evidence="it has the form OWNER/REPOSITORY, ORGANIZATION or, for actions, OWNER/REPOSITORY/ENVIRONMENT",
         )
-    if "/".join(parts[:2]) != "/".join(parts[:2]).lower():
+    if path != path.lower():
         raise InputError(
             f"the path {path!r} is not allowed",
-            evidence="GitHub ignores the case of owners and repositories, so only one spelling is allowed here",
-            remedy="Write both in lower case.",
+            evidence="GitHub ignores the case of owners, repositories and environments: only one spelling is allowed",
+            remedy="Write all in lower case.",
         )
     if not _FIELD.fullmatch(field):
         raise InputError(

@@ -38,6 +38,14 @@ class TargetSettings(BaseModel):
         del base, environment
         return ()
 
+    def delivery_mistakes(self, path: str, field: str, environment: Mapping[str, str]) -> Iterable[InputError]:
+        """Yield a mistake for a delivery that cannot be, or that a manifest may not name. No network is used.
+
+        The `where` of each mistake is `path` or `field`. `NoConsent` means that another environment could allow it.
+        """
+        del path, field, environment
+        return ()
+
     def store(self, base: Path) -> Items:
         """Return what tells this store from others: two targets with the same items are one store.
 
@@ -55,6 +63,15 @@ def place_of(settings: BaseModel, base: Path) -> Items:
 def file_mistakes_of(settings: BaseModel, base: Path, environment: Mapping[str, str]) -> Iterable[InputError]:
     """Yield the mistakes about files of any settings model."""
     return settings.file_mistakes(base, environment) if isinstance(settings, TargetSettings) else ()
+
+
+def delivery_mistakes_of(
+    settings: BaseModel, path: str, field: str, environment: Mapping[str, str]
+) -> Iterable[InputError]:
+    """Yield the mistakes about a delivery of any settings model."""
+    if isinstance(settings, TargetSettings):
+        return settings.delivery_mistakes(path, field, environment)
+    return ()
 
 
 def store_of(settings: BaseModel, base: Path) -> Items:

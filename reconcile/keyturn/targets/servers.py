@@ -68,6 +68,10 @@ def decoded(content: bytes) -> object:
     raise ValueError("not JSON")
 
 
+class UnreadableAnswer(TargetUnavailable):
+    """The answer is larger than keyturn reads, or compressed."""
+
+
 def unreachable(action: Action, error: Exception, origin: str, request: float, *, writing: bool) -> TargetUnavailable:
     """Return the error for a request without a usable answer. `request` is its deadline in seconds."""
     never = isinstance(error, NEVER_SENT)
@@ -88,7 +92,8 @@ def unreachable(action: Action, error: Exception, origin: str, request: float, *
     else:
         why = f"no answer within {request:g} s, or the connection was lost"
         remedy = f"Run again. {perhaps_tls(error, origin)}".rstrip()
-    return TargetUnavailable(
+    kind = UnreadableAnswer if isinstance(error, Unreadable) else TargetUnavailable
+    return kind(
         f"could not {action.doing}: {why}",
         where=action.where,
         evidence=f"{origin}, {type(error).__name__}",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.core.machine.deliveries import never_ours, places, unknown, wanted
+from keyturn.core.machine.deliveries import never_ours, places, unknown, unwritten, wanted
 from keyturn.core.machine.facts import compromised, intent_of, protects, record_of, verdict
 from keyturn.core.machine.guards import seen
 from keyturn.core.machine.policy import Chain, when
@@ -48,8 +48,14 @@ def over(state: State) -> bool:
 
 
 def exhausted(state: State, delivery: Delivery) -> bool:
-    """Tell whether this run writes there no more: each write sets off a deployment of someone's app."""
-    return bool(state.observed.readings[delivery].consequence) and state.run.unsure.get(delivery, 0) >= UNANSWERED
+    """Tell whether this run writes there no more: each write sets off a deployment of someone's app.
+
+    What a write-only delivery refuses for certain it refuses until an operator acts.
+    """
+    reading, failure = state.observed.readings[delivery], state.run.unwritten.get(delivery)
+    if reading.marked and failure is not None and failure.refused:
+        return True
+    return bool(reading.consequence) and state.run.unsure.get(delivery, 0) >= UNANSWERED
 
 
 def noted(state: State) -> Decision | None:
@@ -86,7 +92,10 @@ def pause(state: State) -> Decision | None:
         return None
     longest = max(LONGEST_PAUSE, state.desired.timing.delivery / 30)
     seconds = min(2.0 ** min(state.run.attempt.spread.tries, 16) / 2, longest)
-    return Wait(seconds, f"waiting to deliver again to {', '.join(map(str, pending(state)))}")
+    whys = (unwritten(state, item) or state.observed.readings[item].problem for item in pending(state))
+    why = "" if state.run.attempt.spread.tries else "; ".join(filter(None, dict.fromkeys(whys)))  # it is told once
+    waits = f"waiting to deliver again to {', '.join(map(str, pending(state)))}"
+    return Wait(seconds, f"{waits}: {why}" if why else waits)
 
 
 def creates(state: State) -> bool:
