@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from pulumi.output import Unknown
 
 if TYPE_CHECKING:
     from keyturn.core.errors import Mistake
@@ -83,7 +82,12 @@ def unknown(value: object) -> bool:
         return any(unknown(item) for item in value.values())
     if isinstance(value, list | tuple):
         return any(unknown(item) for item in value)
-    return isinstance(value, Unknown)
+    return is_unknown(value)
+
+
+def is_unknown(value: object) -> bool:
+    """Tell whether a value is `pulumi.output.Unknown`. Before that is imported there can be none."""
+    return isinstance(value, getattr(sys.modules.get("pulumi.output"), "Unknown", ()))
 
 
 def changed(olds: Props, news: Props, names: Iterable[str]) -> list[str]:

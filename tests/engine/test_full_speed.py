@@ -27,8 +27,9 @@ NEWS: dict[str, object] = {
 OUTPUTS = {**NEWS, "owner": words.place(URN).owner, "health": "healthy", "generation": 1}
 AT_REST = f"""
 import sys
-from keyturn_provider.plugin.main import Later
+from keyturn_provider.plugin.main import Later, load_protocol
 sys.meta_path.insert(0, Later)
+load_protocol()
 import keyturn_provider.plugin.serve
 from google.protobuf.struct_pb2 import Struct
 from keyturn_provider.plugin import wire
@@ -40,7 +41,7 @@ provider.Configure(wires.ConfigureRequest(), None)
 assert not provider.Check(wires.CheckRequest(urn={URN!r}, olds=news, news=news), None).failures
 diff = provider.Diff(wires.DiffRequest(urn={URN!r}, olds=olds, news=news), None)
 assert diff.changes == wires.DiffResponse.DIFF_NONE
-heavy = ("keyturn.manifest", "keyturn.core.model", "keyturn.live", "httpx", "pydantic", "dill", "yaml")
+heavy = ("keyturn.manifest", "keyturn.core.model", "keyturn.live", "httpx", "pydantic", "dill", "yaml", "pulumi")
 sys.exit(", ".join(name for name in heavy if name in sys.modules) or None)
 """
 
@@ -73,6 +74,25 @@ def test_what_is_put_off_is_there_when_it_is_used() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_library_is_whole_after_its_protocol() -> None:
+    """Who imports the library after its protocol gets all of it, and the protocol is loaded once."""
+    program = (
+        "import sys\nfrom keyturn_provider.plugin.main import Later, load_protocol\nsys.meta_path.insert(0, Later)\n"
+        "load_protocol()\nassert 'pulumi' not in sys.modules\n"
+        "protocol = sys.modules['pulumi.runtime.proto']\nimport pulumi.runtime.rpc\n"
+        "assert pulumi.runtime.proto is protocol and pulumi.Output and pulumi.runtime.Settings and pulumi.log.info\n"
+        "assert pulumi.dynamic.ResourceProvider and sys.modules['pulumi.runtime'] is pulumi.runtime"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_marks_of_the_protocol_are_those_of_the_library() -> None:
+    """They are written here because the library takes long to import."""
+    assert wire.UNKNOWN == rpc.UNKNOWN
+    assert rpc.wrap_rpc_secret("").keys() == {wire.SIGNATURE, "value"}
 
 
 def test_a_read_does_not_need_the_machine() -> None:
