@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
@@ -238,9 +239,16 @@ def _load(data: Mapping[str, object], environment: Mapping[str, str]) -> Desired
     return manifest.load_data(whole, "inputs", environment)
 
 
+_loading = threading.Lock()
+
+
 def _shared(data: Mapping[str, object], environment: Mapping[str, str]) -> Desired:
-    """Return the same as `_load` for what the keys of a program have in common: the first one loads it."""
-    return _loaded(json.dumps(data, sort_keys=True), frozenset(environment.items()))
+    """Return the same as `_load` for what the keys of a program have in common: the first one loads it.
+
+    The other ones wait for it: the engine begins with many reads at once.
+    """
+    with _loading:
+        return _loaded(json.dumps(data, sort_keys=True), frozenset(environment.items()))
 
 
 @lru_cache(maxsize=64)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from google.protobuf.struct_pb2 import Struct
@@ -11,6 +15,7 @@ from pulumi.output import UNKNOWN, Unknown
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import provider_pb2 as wires
 
+from keyturn.core.model import Desired
 from keyturn_provider import inputs, session
 from keyturn_provider.plugin import wire, words
 from keyturn_provider.plugin.servicer import Provider
@@ -122,6 +127,28 @@ def test_another_environment_loads_the_places_anew() -> None:
     for address in (first, second, first):
         found = inputs.surroundings_of(places, {"VAULT_ADDR": address, "KEYTURN_VAULT": address})
         assert found.targets[0].settings["address"] == address
+
+
+def test_reads_at_the_same_moment_load_the_places_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine begins with many reads at once, and each would load the same."""
+    loads: list[object] = []
+    load = inputs._load
+    every = threading.Barrier(8, timeout=60)
+
+    def counted(data: Mapping[str, object], environment: Mapping[str, str]) -> Desired:
+        loads.append(data)
+        time.sleep(0.2)  # the time in which the others come
+        return load(data, environment)
+
+    def one(_: int) -> Desired:
+        every.wait()
+        return inputs.surroundings_of({"targets": NEWS["targets"]}, {"VAULT_ADDR": ADDRESS, "MOMENT": "same"})
+
+    monkeypatch.setattr(inputs, "_load", counted)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(one, range(8)))
+    assert len(loads) == 1
+    assert all(one is found[0] for one in found)
 
 
 def test_a_message_is_unpacked_as_the_library_does() -> None:
