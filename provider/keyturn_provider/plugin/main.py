@@ -5,6 +5,7 @@ An up starts it two or three times and waits for each start, so what it imports 
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 from collections.abc import Sequence
@@ -71,6 +72,7 @@ def main() -> int:
         sys.stderr.write(f"{missing}Install keyturn[pulumi], as its README says.\n")
         return 1
     gc.set_threshold(OBJECTS)
+    atexit.register(gc.freeze)  # or the exit looks for cycles in all that was imported
     sys.meta_path.insert(0, Later)
     load_protocol()
     # httpx brings a command line of its own, and rich and pygments with it: they take longer than all of httpx.
