@@ -94,6 +94,18 @@ def test_the_library_is_whole_after_its_protocol() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_protocol_that_needs_the_library_is_imported_with_it() -> None:
+    """A library whose protocol cannot be imported alone only takes longer."""
+    program = (
+        "import sys\nfrom keyturn_provider.plugin import main\nsys.meta_path.insert(0, main.Later)\n"
+        "def refuse(name): raise ImportError(name)\nmain.import_module = refuse\nmain.load_protocol()\n"
+        "assert not any(name.startswith('pulumi') for name in sys.modules)\nimport keyturn_provider.plugin.serve\n"
+        "assert sys.modules['pulumi'].Output and sys.modules['pulumi.runtime'].proto.CheckRequest"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_marks_of_the_protocol_are_those_of_the_library() -> None:
     """They are written here because the library takes long to import."""
     assert wire.UNKNOWN == rpc.UNKNOWN
