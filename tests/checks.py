@@ -42,6 +42,7 @@ UNCALLED = {
         ),
         "click calls it",
     ),
+    "provider/keyturn_provider/plugin/main.py": {"create_module": "Python calls it when it loads a module"},
     "reconcile/keyturn/kube/crds.py": {"encode_default": "pydantic calls it when it makes a schema"},
     "reconcile/keyturn/manifest/parse.py": {
         "load_text": "beside `load` and `load_data`: a manifest that is in no file, for who uses keyturn as a library"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from pulumi.output import Unknown
 
 if TYPE_CHECKING:
     from keyturn.core.errors import Mistake
@@ -83,7 +83,12 @@ def unknown(value: object) -> bool:
         return any(unknown(item) for item in value.values())
     if isinstance(value, list | tuple):
         return any(unknown(item) for item in value)
-    return isinstance(value, Unknown)
+    return is_unknown(value)
+
+
+def is_unknown(value: object) -> bool:
+    """Tell whether a value is `pulumi.output.Unknown`. Before that is imported there can be none."""
+    return isinstance(value, getattr(sys.modules.get("pulumi.output"), "Unknown", ()))
 
 
 def changed(olds: Props, news: Props, names: Iterable[str]) -> list[str]:
@@ -234,9 +239,16 @@ def _load(data: Mapping[str, object], environment: Mapping[str, str]) -> Desired
     return manifest.load_data(whole, "inputs", environment)
 
 
+_loading = threading.Lock()
+
+
 def _shared(data: Mapping[str, object], environment: Mapping[str, str]) -> Desired:
-    """Return the same as `_load` for what the keys of a program have in common: the first one loads it."""
-    return _loaded(json.dumps(data, sort_keys=True), frozenset(environment.items()))
+    """Return the same as `_load` for what the keys of a program have in common: the first one loads it.
+
+    The other ones wait for it: the engine begins with many reads at once.
+    """
+    with _loading:
+        return _loaded(json.dumps(data, sort_keys=True), frozenset(environment.items()))
 
 
 @lru_cache(maxsize=64)

@@ -3,7 +3,7 @@
 One thread sends all messages to `pulumi.log`, which raises or blocks forever if the engine was killed or stopped. A
 caller may hold a new secret, so it never waits for the engine.
 
-keyturn is imported only when it is needed: a stack at rest does not need it.
+keyturn, and what the library has for programs, are imported only when they are needed: a stack at rest needs neither.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ from functools import cache
 from queue import Queue
 from typing import TYPE_CHECKING
 
-import pulumi
-from pulumi.runtime import Settings
 from pulumi.runtime.proto import engine_pb2
-from pulumi.runtime.settings import get_engine
 
 if TYPE_CHECKING:
+    from pulumi.runtime.proto.engine_pb2_grpc import EngineStub
+
     from keyturn.core.model import Desired
     from keyturn.core.record import Record
 
@@ -123,12 +122,12 @@ def may_need(names: Iterable[str]) -> str:
 
 def say(text: str, *, lasting: bool = False) -> None:
     """Show a message: progress on a resource's row passes unless it is `lasting`. Never raises, never waits."""
-    _put(_on(row.get(), engine_pb2.INFO, passing=not lasting) if row.get() else pulumi.log.info, text)
+    _put(_on(row.get(), engine_pb2.INFO, passing=not lasting) if row.get() else _info, text)
 
 
 def warn(text: str) -> None:
     """Show a warning. Never raises, never waits."""
-    _put(_on(row.get(), engine_pb2.WARNING, passing=False) if row.get() else pulumi.log.warn, text)
+    _put(_on(row.get(), engine_pb2.WARNING, passing=False) if row.get() else _warn, text)
 
 
 def awaited(text: str) -> None:
@@ -162,6 +161,26 @@ def _on(urn: str, severity: engine_pb2.LogSeverity.ValueType, *, passing: bool) 
     return show
 
 
+def _info(text: str) -> None:
+    import pulumi
+
+    pulumi.log.info(text)
+
+
+def _warn(text: str) -> None:
+    import pulumi
+
+    pulumi.log.warn(text)
+
+
+def get_engine() -> EngineStub | None:
+    """Return the engine, if there is one."""
+    from pulumi.runtime import settings
+
+    engine: EngineStub | None = settings.get_engine()
+    return engine
+
+
 def _put(show: Callable[[str], None], text: str) -> None:
     _lines.put((show, text))
     with _starting, suppress(Exception):
@@ -190,4 +209,7 @@ def _connect() -> None:
     """
     address = sys.argv[1] if len(sys.argv) > 1 else ""
     if _ADDRESS.fullmatch(address):
+        import pulumi
+        from pulumi.runtime import Settings
+
         pulumi.runtime.configure(Settings(None, None, engine=address))

@@ -10,8 +10,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from pulumi.runtime import rpc
-
 from keyturn_provider import inputs
 from keyturn_provider.inputs import Props
 from keyturn_provider.messages import KeyturnFailed
@@ -128,6 +126,8 @@ def kept(olds: Props) -> dict[str, object]:
     """Return the outputs unchanged. A secret arrives unwrapped and has to be wrapped again."""
     shown = dict(olds)
     if SECRET in shown:
+        from pulumi.runtime import rpc
+
         shown[SECRET] = rpc.wrap_rpc_secret(shown[SECRET])
     return shown
 

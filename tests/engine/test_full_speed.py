@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from google.protobuf.struct_pb2 import Struct
@@ -11,6 +15,7 @@ from pulumi.output import UNKNOWN, Unknown
 from pulumi.runtime import rpc
 from pulumi.runtime.proto import provider_pb2 as wires
 
+from keyturn.core.model import Desired
 from keyturn_provider import inputs, session
 from keyturn_provider.plugin import wire, words
 from keyturn_provider.plugin.servicer import Provider
@@ -27,8 +32,9 @@ NEWS: dict[str, object] = {
 OUTPUTS = {**NEWS, "owner": words.place(URN).owner, "health": "healthy", "generation": 1}
 AT_REST = f"""
 import sys
-from keyturn_provider.plugin.main import Later
+from keyturn_provider.plugin.main import Later, load_protocol
 sys.meta_path.insert(0, Later)
+load_protocol()
 import keyturn_provider.plugin.serve
 from google.protobuf.struct_pb2 import Struct
 from keyturn_provider.plugin import wire
@@ -40,7 +46,7 @@ provider.Configure(wires.ConfigureRequest(), None)
 assert not provider.Check(wires.CheckRequest(urn={URN!r}, olds=news, news=news), None).failures
 diff = provider.Diff(wires.DiffRequest(urn={URN!r}, olds=olds, news=news), None)
 assert diff.changes == wires.DiffResponse.DIFF_NONE
-heavy = ("keyturn.manifest", "keyturn.core.model", "keyturn.live", "httpx", "pydantic", "dill", "yaml")
+heavy = ("keyturn.manifest", "keyturn.core.model", "keyturn.live", "httpx", "pydantic", "dill", "yaml", "pulumi")
 sys.exit(", ".join(name for name in heavy if name in sys.modules) or None)
 """
 
@@ -75,6 +81,37 @@ def test_what_is_put_off_is_there_when_it_is_used() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_library_is_whole_after_its_protocol() -> None:
+    """Who imports the library after its protocol gets all of it, and the protocol is loaded once."""
+    program = (
+        "import sys\nfrom keyturn_provider.plugin.main import Later, load_protocol\nsys.meta_path.insert(0, Later)\n"
+        "load_protocol()\nassert 'pulumi' not in sys.modules\n"
+        "protocol = sys.modules['pulumi.runtime.proto']\nimport pulumi.runtime.rpc\n"
+        "assert pulumi.runtime.proto is protocol and pulumi.Output and pulumi.runtime.Settings and pulumi.log.info\n"
+        "assert pulumi.dynamic.ResourceProvider and sys.modules['pulumi.runtime'] is pulumi.runtime"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_protocol_that_needs_the_library_is_imported_with_it() -> None:
+    """A library whose protocol cannot be imported alone only takes longer."""
+    program = (
+        "import sys\nfrom keyturn_provider.plugin import main\nsys.meta_path.insert(0, main.Later)\n"
+        "def refuse(name): raise ImportError(name)\nmain.import_module = refuse\nmain.load_protocol()\n"
+        "assert not any(name.startswith('pulumi') for name in sys.modules)\nimport keyturn_provider.plugin.serve\n"
+        "assert sys.modules['pulumi'].Output and sys.modules['pulumi.runtime'].proto.CheckRequest"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_marks_of_the_protocol_are_those_of_the_library() -> None:
+    """They are written here because the library takes long to import."""
+    assert wire.UNKNOWN == rpc.UNKNOWN
+    assert rpc.wrap_rpc_secret("").keys() == {wire.SIGNATURE, "value"}
+
+
 def test_a_read_does_not_need_the_machine() -> None:
     """A refresh changes nothing, so it does not import what decides about changes."""
     program = "import sys, keyturn_provider.reads\nsys.exit('keyturn.core.machine' in sys.modules)"
@@ -102,6 +139,28 @@ def test_another_environment_loads_the_places_anew() -> None:
     for address in (first, second, first):
         found = inputs.surroundings_of(places, {"VAULT_ADDR": address, "KEYTURN_VAULT": address})
         assert found.targets[0].settings["address"] == address
+
+
+def test_reads_at_the_same_moment_load_the_places_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine begins with many reads at once, and each would load the same."""
+    loads: list[object] = []
+    load = inputs._load
+    every = threading.Barrier(8, timeout=60)
+
+    def counted(data: Mapping[str, object], environment: Mapping[str, str]) -> Desired:
+        loads.append(data)
+        time.sleep(0.2)  # the time in which the others come
+        return load(data, environment)
+
+    def one(_: int) -> Desired:
+        every.wait()
+        return inputs.surroundings_of({"targets": NEWS["targets"]}, {"VAULT_ADDR": ADDRESS, "MOMENT": "same"})
+
+    monkeypatch.setattr(inputs, "_load", counted)
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(one, range(8)))
+    assert len(loads) == 1
+    assert all(one is found[0] for one in found)
 
 
 def test_a_message_is_unpacked_as_the_library_does() -> None:

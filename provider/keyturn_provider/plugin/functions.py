@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keyturn_provider.inputs import Props
 from keyturn_provider.messages import KeyturnFailed
-from keyturn_provider.plugin import imports, preview
+from keyturn_provider.plugin import imports
 from keyturn_provider.plugin.settings import Settings
 
 GET = "keyturn:index:getModelAccessKey"
@@ -22,6 +22,8 @@ def call(token: str, arguments: Props, settings: Settings) -> dict[str, object]:
 
 def get_model_access_key(key: str, settings: Settings) -> dict[str, object]:
     """Return the facts of a key by the id of its record."""
+    from keyturn_provider.plugin import preview  # and with it what the library has for programs
+
     name, outputs, _ = imports.found(key, settings.complete({}, imports.PLACES), key)
     return {"id": name, **{fact: outputs.get(fact) for fact in (*preview.FACTS, "health", "owner")}}
 

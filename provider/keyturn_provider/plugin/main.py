@@ -5,30 +5,64 @@ An up starts it two or three times and waits for each start, so what it imports 
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 from collections.abc import Sequence
-from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import LazyLoader, find_spec
+from contextlib import suppress
+from importlib import import_module
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from importlib.util import LazyLoader, find_spec, module_from_spec
 from types import ModuleType
 
 LATER = frozenset({"pulumi.automation", "pulumi.dynamic", "pulumi.policy"})
 """What the library imports for programs only, with libraries of its own. It is loaded when it is first used."""
+
+AROUND = ("pulumi", "pulumi.runtime")
+"""The packages around the protocol. What they import runs programs, and takes longer than gRPC and the protocol."""
 
 OBJECTS = 100_000
 """How many objects are made before Python looks for cycles among them. Nearly all that an import makes stays in use."""
 
 
 class Later:
-    """Finds the modules of LATER, and puts off their loading."""
+    """Finds the modules of LATER, and puts off their loading; and the packages of AROUND that are made already."""
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Return how a module of LATER is loaded, None for every other one."""
-        spec = PathFinder.find_spec(name, path, target) if name in LATER else None
+        """Return how a module of LATER or AROUND is loaded, None for every other one."""
+        spec = PathFinder.find_spec(name, path, target) if name in {*LATER, *_made} else None
         if spec is not None and spec.loader is not None:
-            spec.loader = LazyLoader(spec.loader)
+            spec.loader = _Filling(name, str(spec.origin)) if name in _made else LazyLoader(spec.loader)
         return spec
+
+
+class _Filling(SourceFileLoader):
+    """Loads a package into the module that `load_protocol` made: the protocol is a part of it."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return _made[spec.name]
+
+
+_made: dict[str, ModuleType] = {}
+
+
+def load_protocol() -> None:
+    """Import the protocol alone. The packages of AROUND stay empty for that; who imports them later gets them whole.
+
+    A protocol that needs them is imported with them, by the first module that uses it.
+    """
+    if AROUND[0] in sys.modules:
+        return
+    path = None
+    with suppress(ImportError, AttributeError):
+        for name in AROUND:
+            if (spec := PathFinder.find_spec(name, path)) is not None:
+                _made[name] = sys.modules[name] = module_from_spec(spec)
+                path = spec.submodule_search_locations
+        import_module("pulumi.runtime.proto")
+    for name in _made:
+        del sys.modules[name]
 
 
 def main() -> int:
@@ -38,7 +72,11 @@ def main() -> int:
         sys.stderr.write(f"{missing}Install keyturn[pulumi], as its README says.\n")
         return 1
     gc.set_threshold(OBJECTS)
+    atexit.register(gc.freeze)  # or the exit looks for cycles in all that was imported
     sys.meta_path.insert(0, Later)
+    load_protocol()
+    # httpx brings a command line of its own, and rich and pygments with it: they take longer than all of httpx.
+    sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None means: there is none
     from keyturn_provider.plugin.serve import serve
 
     serve()

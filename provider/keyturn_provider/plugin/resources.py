@@ -8,8 +8,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
-from pulumi.output import UNKNOWN
-
 from keyturn_provider import inputs, messages, session, state
 from keyturn_provider.inputs import Props
 from keyturn_provider.plugin import words
@@ -165,6 +163,8 @@ class SmokeCheck:
         """Nothing was made, so nothing is deleted."""
 
     def _unknown(self, news: Props) -> Outputs:
+        from pulumi.output import UNKNOWN
+
         outputs = dict.fromkeys(("verdict", "checked_at", "next_check_at"), UNKNOWN)
         return {**inputs.given(news, inputs.SMOKE_CHECK), **outputs}
 

@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pulumi.output import Unknown
-
 from keyturn_provider import inputs, session
 from keyturn_provider.inputs import Props
 from keyturn_provider.plugin import words
@@ -48,9 +46,9 @@ def failures(given: Props) -> list[str]:
     ]
     for name in DEFAULTS:
         value = _decoded(given.get(name))
-        if value is not None and not isinstance(value, Mapping | Unknown):
+        if value is not None and not isinstance(value, Mapping) and not inputs.is_unknown(value):
             found.append(f"{name}: must be an object, or the JSON text of one")
-    if _decoded(given.get(REFRESH)) not in (None, True, False) and not isinstance(given.get(REFRESH), Unknown):
+    if _decoded(given.get(REFRESH)) not in (None, True, False) and not inputs.is_unknown(given.get(REFRESH)):
         found.append(f"{REFRESH}: must be true or false")
     return found
 

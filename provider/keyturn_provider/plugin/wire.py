@@ -9,17 +9,18 @@ from google.protobuf.any_pb2 import Any as Packed
 from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct, Value
 from grpc import StatusCode
-from pulumi.output import UNKNOWN, Unknown
-from pulumi.runtime import rpc
 from pulumi.runtime.proto.status_pb2 import Status
 
-from keyturn_provider import state
+from keyturn_provider import inputs, state
 
 DETAILS = "grpc-status-details-bin"
 """The metadata in which gRPC passes the details of an error."""
 
-(SIGNATURE,) = rpc.wrap_rpc_secret("").keys() - {"value"}
-"""The field that tells a secret, and other special values, from an ordinary object."""
+SIGNATURE = "4dabf18193072939515e22adb298388d"
+"""The field that tells a secret, and other special values, from an ordinary object: `rpc._special_sig_key`."""
+
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""The text that stands for a value that is not known yet: `rpc.UNKNOWN`. To import `rpc` takes long."""
 
 
 def unpacked(properties: Struct) -> dict[str, object]:
@@ -36,8 +37,7 @@ def packed(values: Mapping[str, object]) -> Struct:
     properties = Struct()
     for name, value in values.items():
         plain: Any = "" if value is None else _plain(value)
-        hidden = name == state.SECRET and not rpc.is_rpc_secret(plain)
-        properties.update({name: rpc.wrap_rpc_secret(plain) if hidden else plain})
+        properties.update({name: _hidden(plain) if name == state.SECRET else plain})
     return properties
 
 
@@ -52,9 +52,11 @@ def details(text: str, detail: Message) -> tuple[tuple[str, bytes], ...]:
 def _value(value: Value) -> object:
     kind = value.WhichOneof("kind")
     if kind == "string_value":
-        return UNKNOWN if value.string_value == rpc.UNKNOWN else value.string_value
+        return _unknown() if value.string_value == UNKNOWN else value.string_value
     if kind == "struct_value":
         if SIGNATURE in value.struct_value.fields:
+            from pulumi.runtime import rpc
+
             return rpc.unwrap_rpc_secret(rpc.deserialize_property(value.struct_value, keep_unknowns=True))
         return unpacked(value.struct_value)
     if kind == "list_value":
@@ -64,9 +66,22 @@ def _value(value: Value) -> object:
     return value.bool_value if kind == "bool_value" else None
 
 
+def _unknown() -> object:
+    from pulumi.output import UNKNOWN as NOT_KNOWN
+
+    return NOT_KNOWN
+
+
+def _hidden(plain: object) -> object:
+    """Return a secret as one."""
+    from pulumi.runtime import rpc
+
+    return plain if rpc.is_rpc_secret(plain) else rpc.wrap_rpc_secret(plain)
+
+
 def _plain(value: object) -> object:
-    if isinstance(value, Unknown):
-        return rpc.UNKNOWN
+    if inputs.is_unknown(value):
+        return UNKNOWN
     if isinstance(value, Mapping):
         return {str(name): _plain(item) for name, item in value.items() if item is not None}
     if isinstance(value, list | tuple):
