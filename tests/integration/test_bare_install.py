@@ -71,6 +71,7 @@ class Bare:
         """Run a command; every server that it could ask refuses the connection."""
         environment = bare_environment(
             DIGITALOCEAN_TOKEN="unused",
+            KEYTURN_ALLOWED_PLACES="github-secrets=apps/bot",
             KEYTURN_API_URL=SERVER,
             KEYTURN_VAULT=SERVER,
             OP_CONNECT_HOST=SERVER,

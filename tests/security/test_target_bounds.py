@@ -91,13 +91,14 @@ def test_a_compressed_answer_is_not_unpacked(vendor: str) -> None:
 BIGGEST = """
 import sys
 from pathlib import Path
+from keyturn.core.errors import TargetUnavailable
 from tests.security.vendors import VENDORS
 for name, vendor in VENDORS.items():
     target = vendor(sys.argv[1], 20.0)
     try:
         target.read("app", "KEY")
-    except Exception as error:
-        print(name, type(error).__name__)
+    except TargetUnavailable:
+        print(name)
 # Not ru_maxrss, which includes the size of the process that started this one.
 print(int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) // 1024)
 """
@@ -116,7 +117,7 @@ def test_the_memory_that_an_endless_answer_takes() -> None:
     with server:
         ended = run([sys.executable, "-c", BIGGEST, server.url], cwd=None)
     *lines, most = ended.stdout.split("\n")[:-1]
-    assert lines == [f"{name} TargetUnavailable" for name in VENDORS], ended.stderr
+    assert lines == list(VENDORS), ended.stderr
     assert int(most) < 300
 
 
