@@ -8,7 +8,7 @@ from functools import cache
 
 from keyturn.core.model import Delivery
 from keyturn.core.rounds import Pace
-from tests.simulation.faults import Class, Fault, Killed, faults_at
+from tests.simulation.faults import Class, Fault, Killed, Kind, faults_at
 from tests.simulation.fleet import Fleet, SimAccount, entry, kept, panel, restarted, rested, writes
 
 PACE = Pace(shares=2)
@@ -84,8 +84,12 @@ def _trace() -> list[Class]:
 
 
 def strikes(part: tuple[int, int] = (0, 1)) -> Iterator[tuple[int, Fault]]:
-    """Yield every fault at every effect of the round, or a share of them."""
-    every = [(index, fault) for index, kind in enumerate(_trace()) for fault in faults_at(kind, coarse=True)]
+    """Yield every fault at every effect of the round, or a share of them.
+
+    But for MUTE, which strikes all keys: what a run may send without an answer is counted for one key.
+    """
+    kinds = enumerate(_trace())
+    every = [(at, fault) for at, kind in kinds for fault in faults_at(kind, coarse=True) if fault.kind is not Kind.MUTE]
     yield from every[part[0] :: part[1]]
 
 
