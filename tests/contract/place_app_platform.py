@@ -109,6 +109,10 @@ class AppPlatformPlace:
         """Return how many deployments were started."""
         return len(self.app(path).deployments)
 
+    def count(self, op: str) -> int:
+        """Return how many requests of an operation were sent."""
+        return sum(seen.op == op for seen in self.sandbox.requests)
+
     def lose_an_answer(self) -> None:
         """Let the next spec be stored, and its answer be lost."""
         self.sandbox.arm("update-app", "lost-response")

@@ -30,11 +30,6 @@ def place() -> Iterator[AppPlatformPlace]:
         made.close()
 
 
-def count(place: AppPlatformPlace, op: str) -> int:
-    """Return how many requests of an operation were sent."""
-    return sum(seen.op == op for seen in place.sandbox.requests)
-
-
 def test_an_app_is_found_by_its_name(place: AppPlatformPlace) -> None:
     """It is looked up once, over all pages; a name that no app has is not looked up again at each read."""
     for number in range(201):
@@ -46,7 +41,7 @@ def test_an_app_is_found_by_its_name(place: AppPlatformPlace) -> None:
     for _ in range(3):
         with pytest.raises(TargetMisfit, match="there is no app no-such-app"):
             target.read("no-such-app/web", FIELD)
-    assert count(place, "apps") == 11
+    assert place.count("apps") == 11
 
 
 def test_large_specs_of_others_do_not_hide_an_app(place: AppPlatformPlace) -> None:

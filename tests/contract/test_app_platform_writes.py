@@ -32,11 +32,6 @@ def place() -> Iterator[AppPlatformPlace]:
         made.close()
 
 
-def count(place: AppPlatformPlace, op: str) -> int:
-    """Return how many requests of an operation were sent."""
-    return sum(seen.op == op for seen in place.sandbox.requests)
-
-
 def test_what_somebody_changes_beside_ours_is_kept(place: AppPlatformPlace) -> None:
     """The spec that is sent is the one of this moment, not the one that a preflight has seen."""
     path, target = place.path(), place.target()
@@ -182,7 +177,7 @@ def test_a_refused_spec_is_definite_and_repeats_nothing(place: AppPlatformPlace)
         place.target().write_marked(path, FIELD, Secret(FOREIGN), "", free)
     assert not caught.value.ambiguous
     assert place.held(path) is None
-    assert count(place, "update-app") == 1
+    assert place.count("update-app") == 1
 
 
 def test_an_api_that_accepts_any_update_is_told() -> None:

@@ -65,10 +65,15 @@ def checked(provider: Provider, olds: dict[str, object], news: dict[str, object]
     return [failure.reason for failure in provider.Check(request, None).failures]
 
 
+def ends_well(program: str) -> None:
+    """Run a program in a process of its own, which must not fail."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_stack_at_rest_needs_nothing_of_the_product() -> None:
     """The schema, a check and a diff of a key at rest import no part of keyturn that takes long."""
-    done = subprocess.run([sys.executable, "-c", AT_REST], capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
+    ends_well(AT_REST)
 
 
 def test_what_is_put_off_is_there_when_it_is_used() -> None:
@@ -77,8 +82,7 @@ def test_what_is_put_off_is_there_when_it_is_used() -> None:
         "import sys\nfrom keyturn_provider.plugin.main import Later\nsys.meta_path.insert(0, Later)\nimport pulumi\n"
         "assert 'dill' not in sys.modules\nassert pulumi.dynamic.ResourceProvider and pulumi.automation.LocalWorkspace"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
+    ends_well(program)
 
 
 def test_the_library_is_whole_after_its_protocol() -> None:
@@ -90,8 +94,7 @@ def test_the_library_is_whole_after_its_protocol() -> None:
         "assert pulumi.runtime.proto is protocol and pulumi.Output and pulumi.runtime.Settings and pulumi.log.info\n"
         "assert pulumi.dynamic.ResourceProvider and sys.modules['pulumi.runtime'] is pulumi.runtime"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
+    ends_well(program)
 
 
 def test_a_protocol_that_needs_the_library_is_imported_with_it() -> None:
@@ -102,8 +105,7 @@ def test_a_protocol_that_needs_the_library_is_imported_with_it() -> None:
         "assert not any(name.startswith('pulumi') for name in sys.modules)\nimport keyturn_provider.plugin.serve\n"
         "assert sys.modules['pulumi'].Output and sys.modules['pulumi.runtime'].proto.CheckRequest"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
+    ends_well(program)
 
 
 def test_the_marks_of_the_protocol_are_those_of_the_library() -> None:
@@ -115,7 +117,7 @@ def test_the_marks_of_the_protocol_are_those_of_the_library() -> None:
 def test_a_read_does_not_need_the_machine() -> None:
     """A refresh changes nothing, so it does not import what decides about changes."""
     program = "import sys, keyturn_provider.reads\nsys.exit('keyturn.core.machine' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=120).returncode == 0
+    ends_well(program)
 
 
 def test_only_inputs_that_no_up_has_accepted_are_checked(provider: Provider) -> None:
