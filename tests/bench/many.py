@@ -66,6 +66,14 @@ class Memory:
         """Return the list."""
         return self.listing.get(fresh=fresh)
 
+    def key_prefixes(self) -> tuple[str, ...]:
+        """Return none besides those that keyturn knows."""
+        return ()
+
+    def signed(self) -> bool:
+        """As most are: without signatures."""
+        return False
+
     def account(self) -> str:
         """Return the team."""
         return "team"
