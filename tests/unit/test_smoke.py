@@ -268,6 +268,18 @@ def test_no_answer_is_asked_for_again_until_the_time_is_over(fresh: bool, second
     assert tried(FakeWorld(listing=until(seconds - 1, GONE, LISTED)), fresh=fresh).verdict is Verdict.ACCEPTED
 
 
+def test_one_lost_answer_is_no_verdict() -> None:
+    """A request that waits for longer than all tries may take is sent once more; two such tell that nobody answers."""
+    world = FakeWorld(chat=turns(GONE, DONE), cost=30)
+    assert tried(world, fresh=False).verdict is Verdict.ACCEPTED
+    assert len(world.times("chat")) == 2
+    world = FakeWorld(chat=always(GONE), cost=30)
+    assert tried(world, fresh=False).verdict is Verdict.UNREACHABLE
+    assert len(world.times("chat")) == 2
+    world = FakeWorld(listing=turns(GONE, LISTED), cost=30)
+    assert alive(world, SECRET, TIMING) is True
+
+
 def test_two_refusals_and_silence_are_unreachable() -> None:
     """The last word counts: without an answer at the end nothing is refused."""
     world = FakeWorld(listing=until(30, NO, GONE))

@@ -6,6 +6,7 @@ How long it waits:
   one `timing.propagation` or more after the start, with growing pauses between.
 - Any other secret is `refused` after three 401 spread over 5 s (or `timing.propagation`, if that is shorter): it had
   all the time it needs, and 5 s outlast a single sick server.
+- `unreachable` is only said after two tries: one answer may be lost, or its model slow.
 - A secret whose API key was regenerated a moment ago is dead after two 401 in a row, a second apart: the API has
   promised it, and one 401 alone may be a sick server's. While it is still accepted it has `timing.propagation`.
 - `refused` is only said if nothing else explains it. If the control API does not answer either, it is `unreachable`;
@@ -38,6 +39,8 @@ TRIES = 3
 SHORT_SPREAD = 5.0
 DEAD = 2
 """So many refusals in a row prove that a secret is dead which the API was told to kill."""
+UNSURE = 2
+"""So many tries that tell nothing are needed before that is said, however long each took."""
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 15.0
 _NEAREST = 3
@@ -105,7 +108,7 @@ def check(
     start = world.uptime()
     end = start + (timing.propagation if fresh else min(SHORT_SPREAD, timing.propagation))
     pauses = _Pauses(start, end)
-    accepted = refused = 0
+    accepted = refused = unknown = 0
     ever_accepted = False
     api = smoke.api
     while True:
@@ -125,8 +128,12 @@ def check(
                 return SmokeResult(Verdict.UNREACHABLE, f"accepted and refused in turn; last: {result.detail}")
             if over and refused >= TRIES:
                 return _refused(world, result, refused)
-        elif result.verdict not in UNKNOWN or over:
+        elif result.verdict not in UNKNOWN:
             return result
+        else:
+            unknown += 1
+            if over and unknown >= UNSURE:
+                return result
         world.sleep(pauses.next(world.uptime()))
 
 
@@ -143,7 +150,7 @@ def alive(world: Inference, secret: Secret, timing: Timing, *, dying: bool = Fal
     short = start + min(SHORT_SPREAD, timing.propagation)
     end = start + timing.propagation if dying else short
     pauses = _Pauses(start, end)
-    refused = 0
+    refused = unknown = 0
     while True:
         kind = world.models(secret).kind
         now = world.uptime()
@@ -155,8 +162,10 @@ def alive(world: Inference, secret: Secret, timing: Timing, *, dying: bool = Fal
             refused = 0
             if not dying or now >= end:
                 return True
-        elif now >= end:
-            return None
+        else:
+            unknown += 1
+            if now >= end and unknown >= UNSURE:
+                return None
         world.sleep(pauses.first if dying and refused else pauses.next(now))
 
 
