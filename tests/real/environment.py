@@ -101,7 +101,7 @@ class Site:
         self.timing: Mapping[str, str] = TIMING
         self._stack = ExitStack()
         self._relayed = relayed
-        self._runs: list[Run] = []
+        self.runs: list[Run] = []
         self._count = itertools.count(1)
         self._past: dict[str, str] = {}
         self.direct = Route(self.sandbox.url, self.store.address, self.notes.address)
@@ -114,7 +114,7 @@ class Site:
 
     def __exit__(self, *_: object) -> None:
         self.gate.open()
-        for run in self._runs:
+        for run in self.runs:
             run.signal(signal.SIGCONT)
             run.kill()
         self._stack.close()
@@ -224,7 +224,7 @@ class Site:
             run = Run(child.pid, folder, child)
         else:
             run = self.shared.fork_server.run(line, env, self.folder, folder)
-        self._runs.append(run)
+        self.runs.append(run)
         return run
 
     def run(self, *args: str, fresh: bool = False) -> Run:

@@ -29,6 +29,8 @@ LANES = 8
 """Accounts that are worked on side by side: a struck operator leaves the machine to others for most of the time."""
 AGAIN = 3.0
 """Seconds between two orders to rotate."""
+TAIL = 2000
+"""Characters of what an operator said last, where something is wrong."""
 REST = 8 * (RECORD + BEAT)
 """Seconds within which the operators finish what was begun."""
 
@@ -130,20 +132,35 @@ class OperatorPlace(Workplace):
             for key in self.keys:
                 wait_until(partial(self._rests, key), f"{key} is at rest", seconds=REST, every=0.5)
         except TimeoutError as error:
-            shown = [self._tenant.read(self.path(key)).get("status", {}).get("conditions") for key in self.keys]
-            yield f"{error}: {shown}"
+            yield "\n".join((str(error), *self._evidence()))
+
+    def _evidence(self) -> Iterator[str]:
+        """Yield what was asked for, what came of it, who works, and the end of what each operator said."""
+        yield f"{self._order!r} has the trigger {self._trigger}; {self._tenant.holder()!r} has the Lease"
+        for key in self.keys:
+            record, found = self.record(key), self._tenant.read(self.path(key))
+            asked = found["metadata"].get("annotations")
+            yield f"{key}: annotations {asked}, conditions {found.get('status', {}).get('conditions')}, {record}"
+        yield from (f"{run.pid} said: {run.err[-TAIL:]}" for run in self.runs if run.alive)
 
     @property
     def _order(self) -> str:
         return f"order {self._orders}"
+
+    @property
+    def _trigger(self) -> str:
+        """What a record notes of the last order."""
+        return hashlib.sha256(self._order.encode()).hexdigest()[:16]
 
     def _rests(self, key: str) -> bool:
         self._annotate(0)
         record, found = self.record(key), self._tenant.read(self.path(key))
         if record is None or record.intent or record.retire or record.requested:
             return False
-        done = record.trigger == hashlib.sha256(self._order.encode()).hexdigest()[:16]
-        return done and by_type(found.get("status", {})).get("Ready", {}).get("status") == "True"
+        return (
+            record.trigger == self._trigger
+            and by_type(found.get("status", {})).get("Ready", {}).get("status") == "True"
+        )
 
     def changes_of_hands(self) -> tuple[float, ...]:
         """Return how long it took each time until another operator had the Lease."""
