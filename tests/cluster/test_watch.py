@@ -193,6 +193,17 @@ def test_a_failure_is_noted_and_tried_again_from_the_same_version(answer: bytes 
         assert heard.times[("", "one")] == 1
 
 
+def test_after_a_broken_watch_nothing_is_told_again() -> None:
+    """It goes on behind the last event: an object told of as it was before would look like a change back."""
+    whole = events(("MODIFIED", item("one", "6")), ("MODIFIED", item("one", "7")))
+    broken = whole.replace(b"Content-Length: ", b"Content-Length: 9")  # more than comes
+    heard = Heard()
+    with served(heard, listing("one"), broken, events(("ADDED", item("two", "8")))) as (_, raw):
+        wait_until(lambda: ("", "two") in heard.objects, "the event after the break")
+        assert b"resourceVersion=7" in raw.requests[2]
+        assert heard.times[("", "one")] == 3
+
+
 def test_a_certificate_authority_that_cannot_be_read_is_said_and_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever the failure is, the watch goes on."""
     heard, left, client = Heard(), [OSError("/run/secrets"), ValueError()], Watch._client

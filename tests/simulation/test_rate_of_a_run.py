@@ -15,7 +15,7 @@ from keyturn.core.errors import RateLimited
 from keyturn.core.model import Desired, DesiredKey, RecordsConfig, Strategy
 from keyturn.core.results import Change, KeyReport, Options
 from keyturn.core.world import Guard, Minted, World
-from keyturn.engine.executor import apply_key
+from keyturn.engine.executor import Stop, apply_key
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.runner import Engine, Listener, Runner
 from keyturn.engine.threads import WORKERS
@@ -148,9 +148,9 @@ def test_a_run_rotates_as_fast_as_the_api_lets_it(tmp_path: Path) -> None:
     entries = {f"bot-{number}": entry(list(Strategy)[number % 2]) for number in range(ROTATIONS)}
     worlds = {key: FarWorld(rest[one.rotation.strategy].copy(), account) for key, one in entries.items()}
 
-    def apply(world: World, desired: DesiredKey, options: Options, run: str, listener: Listener) -> KeyReport:
+    def apply(_: World, desired: DesiredKey, options: Options, run: str, listener: Listener, stop: Stop) -> KeyReport:
         with clock.task():
-            report = apply_key(cast("World", worlds[desired.id]), entries[desired.id], options, run, listener)
+            report = apply_key(cast("World", worlds[desired.id]), entries[desired.id], options, run, listener, stop)
         return replace(report, key=desired.id)
 
     keys = tuple(replace(one, id=key) for key, one in entries.items())

@@ -27,6 +27,7 @@ from keyturn.core.results import Change, End, KeyPlan, KeyReport, Options, Plann
 from keyturn.core.secret import Secret
 from keyturn.core.state import Clock, Observed, Run, State
 from keyturn.core.world import StoredRecord, World
+from keyturn.engine.executor import Stop
 from keyturn.engine.planning import Planning
 from keyturn.engine.run_lock import Runs
 from keyturn.engine.runner import Engine, Listener, Runner
@@ -134,7 +135,9 @@ class FakeEngine:
             raise found
         return Planning(found, state)
 
-    def apply(self, world: World, desired: DesiredKey, options: Options, run: str, listener: Listener) -> KeyReport:
+    def apply(
+        self, world: World, desired: DesiredKey, options: Options, run: str, listener: Listener, stop: Stop
+    ) -> KeyReport:
         """Say a line, then report as armed."""
         self.applied.append(desired.id)
         self.options[desired.id] = options

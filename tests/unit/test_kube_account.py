@@ -8,8 +8,16 @@ from keyturn.core.model import Strategy
 from keyturn.core.reasons import Condition, Reason
 from keyturn.core.results import End, KeyStatus, PoolState
 from keyturn.core.rounds import Release
+from keyturn.kube import account
 from tests.support.custom_resources import cluster_account_object
 from tests.support.staged_account import BOT, NOW, TEAM, Stage, shown
+
+
+class NoWorld:
+    """A world of which nobody asks anything."""
+
+    def close_targets(self) -> None:
+        """There are none."""
 
 
 @pytest.fixture
@@ -51,6 +59,15 @@ def test_who_lost_the_lease_tells_nothing(stage: Stage) -> None:
     stage.held = True
     stage.tell(shown())
     assert len(stage.api.patches) > len(before)
+
+
+def test_who_lost_the_lease_begins_nothing_more(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it wants may be old by then, and what it would mint is minted in vain."""
+    monkeypatch.setattr(account, "open_world", lambda *_, **__: NoWorld())
+    with stage.account.open(stage.desired()) as runner:
+        assert not runner._stopping()
+        stage.held = False
+        assert runner._stopping()
 
 
 def test_what_was_not_told_is_looked_at_again(stage: Stage) -> None:

@@ -260,24 +260,15 @@ def test_now_accepted_now_refused_is_unreachable_in_the_end() -> None:
 
 @pytest.mark.parametrize(("fresh", "seconds"), [(True, 60), (False, 5)])
 def test_no_answer_is_asked_for_again_until_the_time_is_over(fresh: bool, seconds: float) -> None:
-    """A sick minute is outlasted; a longer one is unreachable."""
+    """A sick minute is outlasted; a longer one is unreachable. One lost answer is no verdict, however long it took."""
     world = FakeWorld(listing=always(GONE))
     result = tried(world, fresh=fresh)
     assert (result.verdict, result.seconds) == (Verdict.UNREACHABLE, None)
     assert world.time == seconds
     assert tried(FakeWorld(listing=until(seconds - 1, GONE, LISTED)), fresh=fresh).verdict is Verdict.ACCEPTED
-
-
-def test_one_lost_answer_is_no_verdict() -> None:
-    """A request that waits for longer than all tries may take is sent once more; two such tell that nobody answers."""
-    world = FakeWorld(chat=turns(GONE, DONE), cost=30)
-    assert tried(world, fresh=False).verdict is Verdict.ACCEPTED
-    assert len(world.times("chat")) == 2
-    world = FakeWorld(chat=always(GONE), cost=30)
-    assert tried(world, fresh=False).verdict is Verdict.UNREACHABLE
-    assert len(world.times("chat")) == 2
-    world = FakeWorld(listing=turns(GONE, LISTED), cost=30)
-    assert alive(world, SECRET, TIMING) is True
+    assert tried(FakeWorld(chat=turns(GONE, DONE), cost=90), fresh=fresh).verdict is Verdict.ACCEPTED
+    assert tried(FakeWorld(chat=always(GONE), cost=90), fresh=fresh).verdict is Verdict.UNREACHABLE
+    assert alive(FakeWorld(listing=turns(GONE, LISTED), cost=90), SECRET, TIMING, dying=fresh)
 
 
 def test_two_refusals_and_silence_are_unreachable() -> None:

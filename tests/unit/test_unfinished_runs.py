@@ -196,6 +196,29 @@ def test_a_run_that_is_asked_to_stop_keeps_its_lease_while_something_is_under_wa
     assert not intent.released
 
 
+@pytest.mark.parametrize("stops", [True, False])
+def test_an_order_that_a_newer_one_has_replaced_is_not_carried_out_by_who_has_to_stop(stops: bool) -> None:
+    """It planned the rotation, and lost its turn; another run carried out the newer order since. Else it mints."""
+    desired = entry(Strategy.IN_PLACE)
+    universe = settled(desired)
+    older, newer = (replace(desired, trigger=order) for order in ("older", "newer"))
+    lost = False
+
+    class Overtaken(SimWorld):
+        def write_record(self, record: object, version: str) -> str:
+            nonlocal lost
+            if not lost:
+                lost = True
+                assert go(SimWorld(universe, {}, desired.timing), newer).exit_code == 0
+            return super().write_record(record, version)  # type: ignore[arg-type]
+
+    minted = len(universe.mints)
+    report = apply_key(Overtaken(universe, {}, desired.timing), older, NOTHING, "run-old", stop=lambda: stops and lost)
+    assert report.end.code == ("interrupted" if stops else "at-rest")
+    assert len(universe.mints) == minted + (1 if stops else 2)
+    assert universe.records["main"][0].trigger == ("newer" if stops else "older")
+
+
 @BOTH
 def test_verify_tries_what_can_be_read_and_tells_of_the_rest(strategy: Strategy) -> None:
     """A target that is down does not hide that the other one holds a refused secret."""

@@ -58,7 +58,7 @@ class Engine:
     """What works on one key; tests put another in its place."""
 
     plan: Callable[[World, DesiredKey, Options], Planning] = plan_key
-    apply: Callable[[World, DesiredKey, Options, str, Listener], KeyReport] = executor.apply_key
+    apply: Callable[[World, DesiredKey, Options, str, Listener, executor.Stop], KeyReport] = executor.apply_key
     unmanaged: Callable[[str, str], DesiredKey] = executor.unmanaged_key
 
 
@@ -66,7 +66,7 @@ class Runner:
     """Works on the keys of one manifest through one world.
 
     `listener` is called in the caller's thread only. Within `signals.Signals`, no new key is started after a request to
-    stop; those under way end by themselves.
+    stop; those under way end by themselves. `stop` asks for the same, where another process has the keys.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class Runner:
         runs: Runs | None = None,
         workers: int = WORKERS,
         linger: bool = True,
+        stop: executor.Stop = lambda: False,
     ) -> None:
         """Prepare; nothing is read yet. `linger`: an apply waits for an overlap that the next run would just miss."""
         self._world = world
@@ -88,6 +89,7 @@ class Runner:
         self._runs = runs or Runs()
         self._workers = workers
         self._linger = linger
+        self._stop = stop
         self._announcer = Announcer(self._hear, self._now, workers)
         self._cause = CommonCause(world, desired.owner)
         self._seen: tuple[Call, tuple[Planning, ...], brakes.Braked] | None = None
@@ -306,7 +308,8 @@ class Runner:
             if end := self._halted(call, key.id):
                 return KeyReport(key.id, (), end, conditions=by_urgency((end, *plan.conditions)), record=plan.record)
             try:
-                report = self._engine.apply(self._world, call.entry_of(key), call.released(key, plan), run, say)
+                entry, options = call.entry_of(key), call.released(key, plan)
+                report = self._engine.apply(self._world, entry, options, run, say, self._stopping)
             except RunStopped as stop:
                 call.stopped = call.stopped or ended(stop)
                 return KeyReport(key.id, (), ended(stop))
@@ -373,9 +376,12 @@ class Runner:
         """Return why a key, or any further one, is not begun; None if it may be."""
         if end := call.halted(key):
             return end
-        if stop_requested() is not None:
+        if self._stopping():
             return End(Reason.INTERRUPTED, "Not started, because a signal asked to stop.")
         return None
+
+    def _stopping(self) -> bool:
+        return stop_requested() is not None or self._stop()
 
     def _pools(self, call: Call, results: Sequence[KeyPlan] | Sequence[KeyReport]) -> tuple[PoolState, ...]:
         if call.unknown or call.stopped or not any(key.pool for key in call.work):

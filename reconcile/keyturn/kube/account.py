@@ -140,12 +140,16 @@ class KubeAccount:
 
     @contextmanager
     def open(self, desired: Desired) -> Iterator[Runner]:
-        """Open a world beside the last one, which keeps its clients."""
+        """Open a world beside the last one, which keeps its clients.
+
+        A run that loses the account begins nothing more. What it wants may be old: an order that another process has
+        carried out would look like a new one, and mint again. Records are compared and set, so it cannot overtake.
+        """
         world = self._last = open_world(
             desired, self._setting.environment, Path("/"), beside=self._last, token=self._token
         )
         try:
-            yield Runner(world, desired, self._hear, linger=False)
+            yield Runner(world, desired, self._hear, linger=False, stop=lambda: not self._held())
         finally:
             world.close_targets()
 

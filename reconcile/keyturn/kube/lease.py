@@ -1,7 +1,7 @@
 """Who works on an account: a Lease of Kubernetes, by the rules of client-go's leader election.
 
 It saves requests, and nothing else depends on it: that no key is minted twice is the work of the records, whose leases
-hold also between an operator and a command line. So a holder that was paused and wakes up late does no harm.
+hold also between an operator and a command line. A holder that was paused and wakes up late begins nothing more.
 """
 
 from __future__ import annotations

@@ -69,6 +69,8 @@ class Watch:
         self._known: set[Ident] = set()
         self._stop = threading.Event()
         self._socket: socket.socket | None = None
+        self._version = ""
+        """Where the next watch begins: the last event that was told of. Empty: list again."""
         self.listed = threading.Event()
         """Set when the objects were listed for the first time."""
         self.heard = float("-inf")
@@ -78,20 +80,20 @@ class Watch:
 
     def run(self) -> None:
         """List and watch until `stop`. Failures are noted in `trouble`, and tried again after a pause."""
-        version, failures = "", 0
+        failures = 0
         while not self._stop.is_set():
             began = time.monotonic()
             try:
-                version = version or self._list()
+                self._version = self._version or self._list()
                 # Each watch has a client of its own: the certificate authority may have been renewed.
                 with self._client() as client:
-                    version = self._follow(client, version)
+                    self._follow(client)
             except _Expired:
-                version = ""
+                self._version = ""
             except KeyturnError as error:
                 self.trouble = str(error)
             except Exception as error:  # noqa: BLE001 - its text may hold anything; nothing else follows this kind
-                version, self.trouble = "", f"keyturn failed with {type(error).__name__}"
+                self._version, self.trouble = "", f"keyturn failed with {type(error).__name__}"
             failures = 0 if time.monotonic() - began > STEADY else failures + 1
             if failures:
                 self._stop.wait(min(FIRST * 2 ** (failures - 1), LONGEST))
@@ -154,18 +156,19 @@ class Watch:
             self._changed(one, None)
         self._known = found
 
-    def _follow(self, client: httpx.Client, version: str) -> str:
-        """Tell of changes from a version on; return the version that the server ended with. Raises _Expired."""
-        asked = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(WATCH), "resourceVersion": version}
+    def _follow(self, client: httpx.Client) -> None:
+        """Tell of changes, each once: what was true before the last one is told of never again. Raises _Expired."""
+        params = {"watch": "1", "allowWatchBookmarks": "true", "timeoutSeconds": str(WATCH)}
+        asked = {**self._kind.params, **params, "resourceVersion": self._version}
         failure: KeyturnError
         try:
-            with self._opened(client, {**self._kind.params, **asked}) as response:
+            with self._opened(client, asked) as response:
                 for line in self._lines(response):
-                    version = self._event(line) or version
-                return version
+                    self._version = self._event(line) or self._version
+                return
         except httpx.RequestError as error:
             if self._stop.is_set():
-                return version
+                return
             failure = unreachable(self._action("watch"), error, self._origin, SILENCE, writing=False)
         finally:
             self._socket = None
