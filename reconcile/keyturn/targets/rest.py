@@ -1,4 +1,4 @@
-"""HTTP APIs with JSON answers, for targets that need no vendor's library: `Client` sends a request, `Rest` also judges.
+"""HTTP APIs with JSON answers, without a vendor's library: `Client` sends requests, `Rest` judges the answers too.
 
 No text of an answer is repeated: it may contain a secret.
 """
