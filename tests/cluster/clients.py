@@ -6,7 +6,8 @@ import base64
 from pathlib import Path
 
 from keyturn.targets.kubernetes_login import Context, Login
-from keyturn.targets.kubernetes_server import Endpoint, Server
+from keyturn.targets.kubernetes_server import Server
+from keyturn.targets.rest import Endpoint
 from tests.cluster.control_plane import Cluster
 
 

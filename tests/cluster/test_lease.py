@@ -11,7 +11,8 @@ import pytest
 
 from keyturn.kube.lease import Lease, Timing
 from keyturn.targets.kubernetes_login import Context, Login
-from keyturn.targets.kubernetes_server import Endpoint, Server
+from keyturn.targets.kubernetes_server import Server
+from keyturn.targets.rest import Endpoint
 from tests.cluster.clients import server_of
 from tests.cluster.control_plane import Cluster
 

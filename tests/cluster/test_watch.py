@@ -14,7 +14,8 @@ import pytest
 from keyturn.kube import watch as module
 from keyturn.kube.watch import Ident, Kind, Watch
 from keyturn.targets.kubernetes_login import Context, Login
-from keyturn.targets.kubernetes_server import JSON, Endpoint, Server
+from keyturn.targets.kubernetes_server import JSON, Server
+from keyturn.targets.rest import Endpoint
 from tests.cluster.clients import login_to, server_of
 from tests.cluster.control_plane import Cluster
 from tests.support.process import wait_until

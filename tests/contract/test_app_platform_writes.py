@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import ClassVar
 
 import pytest
@@ -20,6 +18,7 @@ from keyturn.targets.base import TargetContext
 from tests.contract.place_app_platform import AppPlatformPlace
 from tests.contract.test_deliveries import FIELD, FOREIGN, NEW, OLD
 from tests.contract.test_documents import free
+from tests.support.http_server import Handler, HttpServer
 from tests.unit.test_app_spec import EV, SPEC
 
 
@@ -65,18 +64,14 @@ def test_two_components_of_one_app_at_once(place: AppPlatformPlace) -> None:
     assert [target.read(one, FIELD).version for one in places] == written
 
 
-class _Recorder(BaseHTTPRequestHandler):
+class _Recorder(Handler):
     """One app, whose spec is a text that is served as it is; a spec that is sent is recorded."""
 
     sent: ClassVar[list[bytes]] = []
     spec = SPEC
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
 
     def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.body()
         text = self.spec
         if self.command == "PUT":
             self.sent.append(body)
@@ -98,15 +93,8 @@ ID = "4f6c71e2-1e90-4762-9fee-6cc4a0a9f2cf"
 def recorder() -> Iterator[str]:
     """Serve the app; give the URL."""
     _Recorder.sent.clear()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Recorder)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join(5)
-        server.server_close()
+    with HttpServer(_Recorder) as server:
+        yield server.address
 
 
 ANY = {"KEYTURN_ALLOWED_PLACES": "app-platform=*"}

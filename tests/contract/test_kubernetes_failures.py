@@ -15,7 +15,8 @@ from keyturn.core.errors import CredentialError, KeyturnError, TargetForbidden, 
 from keyturn.targets.base import unguarded
 from keyturn.targets.kubernetes_login import Context, Login
 from keyturn.targets.kubernetes_secrets import Place, Secrets
-from keyturn.targets.kubernetes_server import Endpoint, Server
+from keyturn.targets.kubernetes_server import Server
+from keyturn.targets.rest import Endpoint
 from tests.support.raw_http import RawServer, Script, reply
 
 PLACE = Place("payments", "checkout")

@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar, Self
 from urllib.parse import parse_qs, urlsplit
 
 from tests.support.connect_state import Json, Refusal, State, new_identity
+from tests.support.http_server import Handler, HttpServer
 
 VERSION = "1.8.1"
 
 
-class Connect:
+class Connect(HttpServer):
     """One server, started by `with`; `state` may be looked at and changed at will."""
 
     def __init__(self) -> None:
+        super().__init__(_Handler)
         self.state = State()
         self.requests: list[tuple[str, str, bytes]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.connect = self  # type: ignore[attr-defined]
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join(5)
-        self._server.server_close()
 
     def vault(self, name: str) -> str:
         """Make a vault and return its id."""
@@ -53,17 +38,10 @@ class Connect:
         return self.state.store(made | parts)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout: ClassVar[float | None] = 10
-    wbufsize = -1
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
+class _Handler(Handler):
     def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        connect: Connect = self.server.connect  # type: ignore[attr-defined]
+        body = self.body()
+        connect: Connect = self.server.owner  # type: ignore[attr-defined]
         connect.requests.append((self.command, self.path, body))
         try:
             status, found = 200, self._route(connect.state, body)

@@ -16,8 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import formatdate
 from functools import cached_property
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar, Self
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from cryptography.exceptions import InvalidSignature
@@ -27,6 +26,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from nacl.encoding import RawEncoder
 from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
+
+from tests.support.http_server import Handler, HttpServer
 
 Json = dict[str, Any]
 SECRETS = re.compile(
@@ -70,10 +71,11 @@ class Asked:
     status: int = 0
 
 
-class GitHub:
+class GitHub(HttpServer):
     """One server, started by `with`. `ahead` seconds are added to its clock."""
 
     def __init__(self) -> None:
+        super().__init__(_Handler)
         self.ahead = 0.0
         self.known: dict[tuple[str, str], Kept] = {}
         self.tokens: dict[str, str] = {}
@@ -103,20 +105,6 @@ class GitHub:
         """What each token of an installation was asked for with."""
         self._keys: dict[str, tuple[str, PrivateKey]] = {}
         self.lock = threading.RLock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.github = self  # type: ignore[attr-defined]
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join(5)
-        self._server.server_close()
 
     @cached_property
     def app_key(self) -> rsa.RSAPrivateKey:
@@ -181,17 +169,10 @@ class GitHub:
         return bool(told["iat"] <= self.now <= told["exp"] <= told["iat"] + 600 and told["iss"] == "1234")
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    timeout: ClassVar[float | None] = 10
-    wbufsize = -1
-
-    def log_message(self, *args: object) -> None:
-        """Say nothing."""
-
+class _Handler(Handler):
     def _answer(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        github: GitHub = self.server.github  # type: ignore[attr-defined]
+        body = self.body()
+        github: GitHub = self.server.owner  # type: ignore[attr-defined]
         parts = urlsplit(self.path)
         trouble = github.take_trouble(self.command)
         headers: Mapping[str, str] = {}

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from keyturn.targets.kubernetes_login import Context, Login
-from keyturn.targets.kubernetes_server import Answer, Endpoint, Request, Server
+from keyturn.targets.kubernetes_server import Answer, Request, Server
+from keyturn.targets.rest import Endpoint
 from keyturn.targets.servers import Action
 
 LOGIN = Login(Context("here", {}, {"token": "t"}, Path()), {}, 1)

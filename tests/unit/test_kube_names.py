@@ -20,7 +20,8 @@ from keyturn.kube.resources import (
     read,
 )
 from keyturn.targets.kubernetes_login import Context, Login
-from keyturn.targets.kubernetes_server import Endpoint, Server
+from keyturn.targets.kubernetes_server import Server
+from keyturn.targets.rest import Endpoint
 from tests.support.custom_resources import account, cluster_account, cluster_account_object, key, key_object
 
 CLIMBS = "../../keyturn-system/secrets/do-token"

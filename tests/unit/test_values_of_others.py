@@ -12,7 +12,7 @@ from keyturn.core.model import Adopt, AdoptSecret, Delivery, DesiredKey, Origin,
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Claim, Record, dump
 from keyturn.core.results import KeyReport, Options
-from keyturn.core.secret import Secret, looks_like_key
+from keyturn.core.secret import Secret, looks_like_key, sendable
 from keyturn.core.world import StoredRecord
 from keyturn.engine.executor import apply_key
 from keyturn.engine.observe import Hand, observe
@@ -67,6 +67,14 @@ def planned(universe: Universe, desired: DesiredKey, options: Options = Options(
 def test_what_looks_like_a_key(value: str, is_key: bool) -> None:
     """It begins like one, and consists of what a bearer token may consist of."""
     assert looks_like_key(Secret(value)) is is_key
+
+
+@pytest.mark.parametrize(
+    ("credential", "fits"), [("a.b~c", True), ("", True), ("a b", False), ("a\tb", False), ("a\n", False), ("é", False)]
+)
+def test_what_a_header_can_hold(credential: str, *, fits: bool) -> None:
+    """Anything else would be refused by the client, with the credential in its error."""
+    assert sendable(credential) is fits
 
 
 def test_an_operator_permits_further_prefixes() -> None:

@@ -25,8 +25,9 @@ from keyturn.live.digitalocean.budget import uptime
 from keyturn.report.documents import StatusDocument
 from keyturn.targets import kubernetes_login
 from keyturn.targets.files import read_small
-from keyturn.targets.kubernetes_server import Endpoint, Server
+from keyturn.targets.kubernetes_server import Server
 from keyturn.targets.origins import proxy_for
+from keyturn.targets.rest import Endpoint
 
 NAMESPACE, POD = "POD_NAMESPACE", "POD_NAME"
 REQUEST, LEASE = 10.0, 4.0

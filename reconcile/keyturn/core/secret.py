@@ -86,6 +86,11 @@ def looks_like_key(secret: Secret, more: Iterable[str] = ()) -> bool:
     return begins and _BEARER.fullmatch(value) is not None and not is_account_token(secret)
 
 
+def sendable(credential: str) -> bool:
+    """Tell whether a header can hold a credential: ASCII, printable, no space. An empty one counts as sendable."""
+    return credential.isascii() and credential.isprintable() and " " not in credential
+
+
 def _bytes(value: str) -> bytes:
     """Encode any text: a lone surrogate must not raise an error that would hold the value."""
     return value.encode(errors="surrogatepass")

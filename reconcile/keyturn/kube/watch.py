@@ -21,7 +21,7 @@ from keyturn.core.errors import KeyturnError, TargetUnavailable
 from keyturn.targets.bounded_http import Unreadable
 from keyturn.targets.kubernetes_login import Login
 from keyturn.targets.kubernetes_server import JSON, Answer, Request, Server
-from keyturn.targets.servers import Action, decoded, unreachable
+from keyturn.targets.servers import Action, json_object, unreachable
 
 Ident = tuple[str, str]
 """Namespace and name; the namespace is empty for an object of the cluster."""
@@ -206,12 +206,9 @@ class Watch:
 
     def _event(self, line: bytes) -> str:
         """Tell of one event; return its version. Raises _Expired."""
-        try:
-            event = decoded(line)
-        except ValueError:
-            event = None
-        body = event.get("object") if isinstance(event, dict) else None
-        if not isinstance(event, dict) or not isinstance(body, dict):
+        event = json_object(line) or {}
+        body = event.get("object")
+        if not isinstance(body, dict):
             raise self._failure("watch", "an event is not of this API")
         match event.get("type"):
             case "ADDED" | "MODIFIED":

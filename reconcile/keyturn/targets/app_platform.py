@@ -46,7 +46,7 @@ from keyturn.targets.base import (
     parse_settings,
 )
 from keyturn.targets.permitted_places import check_permitted, place_mistakes
-from keyturn.targets.rest import Rest, endpoint
+from keyturn.targets.rest import Rest, client_of
 
 BUILD, RUN = "BUILD_TIME", "RUN_TIME"
 OVER = frozenset({"ACTIVE", "SUPERSEDED", "ERROR", "CANCELED"})
@@ -123,7 +123,7 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
         variable, default = API
         url = context.environment.get(variable, "").strip() or default
         try:
-            rest = Rest(endpoint(url, context.environment, context.request), {}, limit)
+            rest = Rest(client_of(url, context.environment, context.request, {}), limit)
         except InputError as error:
             error.where = variable
             raise

@@ -6,21 +6,17 @@ repeated: a refusal may quote the request, and so the secret.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 
 import httpx
 
-from keyturn import __version__
 from keyturn.core.errors import CredentialError, InputError, TargetForbidden, TargetUnavailable
-from keyturn.core.origins import check_transport, parse_origin
+from keyturn.core.secret import sendable
 from keyturn.core.variables import API, TOKENS, account_token
-from keyturn.targets.base import Guard
-from keyturn.targets.bounded_http import BoundedTransport, usual_trust
-from keyturn.targets.origins import proxy_for
-from keyturn.targets.servers import Action, check_status, decoded, unreachable
+from keyturn.targets.rest import Request, client_of
+from keyturn.targets.servers import Action, check_status, json_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +42,17 @@ class Server:
             InputError: KEYTURN_API_URL is not a URL, or is plain http to another machine.
         """
         variable, default = API
-        self._url = (environment.get(variable, "") or default).rstrip("/")
+        url = environment.get(variable, "") or default
         try:
-            check_transport(parse_origin(self._url))
+            self._client = client_of(url, environment, request, {"Accept": "application/json"})
         except InputError as error:
             error.where = variable
             raise
         self._environment = environment
-        self._request = request
         self._where = where
-        self._lock = threading.Lock()
-        self._opened: httpx.Client | None = None
 
-    def ask(
-        self,
-        action: Action,
-        verb: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        body: Mapping[str, object] | None = None,
-        guard: Guard | None = None,
-    ) -> Answer:
-        """Send a request. It is a write if there is a `guard`.
+    def ask(self, action: Action, request: Request) -> Answer:
+        """Send a request.
 
         Raises:
             TargetUnavailable: no answer, throttled, 5xx; ambiguous for a write that was sent.
@@ -76,49 +60,18 @@ class Server:
             TargetMisfit: a redirect, or too large.
             CredentialError: there is no token, or it is refused.
         """
-        headers = {"Authorization": f"Bearer {self._token()}"}
-        client, writing = self._client(), guard is not None
-        if guard:
-            guard()
-        try:
-            response = client.request(verb, path, params=dict(params or {}), json=body, headers=headers)
-        except httpx.RequestError as error:
-            failure = unreachable(action, error, self._url, self._request, writing=writing)
-        else:
-            return self._judge(action, response, writing=writing)
-        raise failure
+        response = self._client.send(action, request, {"Authorization": f"Bearer {self._token()}"})
+        return self._judge(action, response, writing=request.guard is not None)
 
     def close(self) -> None:
         """Close the connections."""
-        with self._lock:
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
-
-    def _client(self) -> httpx.Client:
-        """Return the client. It reads nothing from the process environment, and follows no redirect."""
-        with self._lock:
-            if self._opened is None:
-                origin = str(parse_origin(self._url))
-                transport = BoundedTransport(
-                    seconds=self._request,
-                    verify=usual_trust(origin, self._environment),
-                    proxy=proxy_for(origin, self._environment),
-                )
-                self._opened = httpx.Client(
-                    base_url=self._url,
-                    transport=transport,
-                    trust_env=False,
-                    follow_redirects=False,
-                    headers={"Accept": "application/json", "User-Agent": f"keyturn/{__version__}"},
-                )
-            return self._opened
+        self._client.close()
 
     def _token(self) -> str:
         name, token = account_token(self._environment)
         if not token:
             raise CredentialError("no DigitalOcean token found", where=self._where, remedy=f"Set {TOKENS[0]}.")
-        if not token.isascii() or not token.isprintable() or " " in token:
+        if not sendable(token):
             raise CredentialError(
                 f"the variable {name} does not hold a token",
                 where=self._where,
@@ -146,11 +99,7 @@ class Server:
         check_status(action, status, writing=writing)
         if status >= HTTPStatus.BAD_REQUEST:
             return Answer(status, {})
-        try:
-            body = decoded(response.content)
-        except ValueError:
-            body = None
-        if isinstance(body, dict):
+        if (body := json_object(response.content)) is not None:
             return Answer(status, body)
         raise TargetUnavailable(
             f"could not {action.doing}: this is not an answer of the API",

@@ -21,6 +21,7 @@ from keyturn.core.sanitize import plain
 from keyturn.targets.base import Guard
 from keyturn.targets.digitalocean_server import Answer, Server
 from keyturn.targets.documents import DOCUMENT
+from keyturn.targets.rest import Request
 from keyturn.targets.servers import Action
 
 SECRETS = "/v2/security/secrets"
@@ -94,7 +95,7 @@ class Store:
     def read(self, secret: str) -> Entry:
         """Read a secret. Raises TargetMisfit if a value looks masked: written back, the mask would replace it."""
         action = self._action("read", secret, "security:read")
-        answer = self._server.ask(action, "GET", f"{SECRETS}/{secret}", params={"region": self._region})
+        answer = self._server.ask(action, Request("GET", f"{SECRETS}/{secret}", {"region": self._region}))
         if answer.status == HTTPStatus.NOT_FOUND:
             return Entry()
         found = _parsed(_Secret, answer, action)
@@ -123,7 +124,7 @@ class Store:
         """Replace the values of a secret at exactly `version`. Return None if it is at another version, or gone."""
         action = self._action("write", secret, "security:read and security:update")
         body = {"region": self._region, "version": version, "values": dict(values)}
-        answer = self._server.ask(action, "PUT", f"{SECRETS}/{secret}", body=body, guard=guard)
+        answer = self._server.ask(action, Request("PUT", f"{SECRETS}/{secret}", body=body, guard=guard))
         if answer.status == HTTPStatus.NOT_FOUND:
             return None
         if answer.status in REFUSED:
@@ -157,7 +158,7 @@ class Store:
         found: set[tuple[str, str]] = set()
         for number in range(1, PAGES + 1):
             params = {"page": str(number), "per_page": str(PAGE)}
-            page = _parsed(_Page, self._server.ask(action, "GET", SECRETS, params=params), action)
+            page = _parsed(_Page, self._server.ask(action, Request("GET", SECRETS, params)), action)
             if self._region in (page.unavailable_regions or ()):
                 raise self._incomplete(action, "the API could not ask this region")
             found |= {(one.region, one.secret) for one in page.secrets or ()}
@@ -168,7 +169,7 @@ class Store:
         raise self._incomplete(action, f"it does not end after {PAGES} pages")
 
     def _post(self, action: Action, body: Mapping[str, object], guard: Guard) -> Answer:
-        answer = self._server.ask(action, "POST", SECRETS, body=body, guard=guard)
+        answer = self._server.ask(action, Request("POST", SECRETS, body=body, guard=guard))
         if answer.status == HTTPStatus.NOT_FOUND:
             raise TargetMisfit(
                 f"could not {action.doing}: this account has no Secrets Manager",

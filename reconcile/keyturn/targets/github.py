@@ -35,7 +35,7 @@ from keyturn.targets.github_places import Family, Place, place_of
 from keyturn.targets.github_secrets import HEADERS, Found, GitHubSecrets, limit
 from keyturn.targets.permitted_places import check_permitted, place_mistakes
 from keyturn.targets.places import Items, flat
-from keyturn.targets.rest import Rest, endpoint
+from keyturn.targets.rest import Rest, client_of
 
 PUBLIC = "https://api.github.com"
 API = "GITHUB_API_URL"
@@ -125,7 +125,7 @@ class GitHubTarget(WithoutReading, WithoutDocuments):
         for library in ("nacl", "cryptography") if app else ("nacl",):  # not imported until it is used
             if find_spec(library) is None:
                 raise ModuleNotFoundError(f"{library} is missing", name=library)
-        rest = Rest(endpoint(settings.url, context.environment, context.request), HEADERS, limit)
+        rest = Rest(client_of(settings.url, context.environment, context.request, HEADERS), limit)
         self._environment, self._where = context.environment, f"target {context.name}"
         login: Login = AppLogin(rest, context.environment, self._where) if app else TokenLogin(context.environment)
         self._secrets = GitHubSecrets(rest, login, context.name)

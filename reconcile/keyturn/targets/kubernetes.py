@@ -35,10 +35,11 @@ from keyturn.targets.base import (
 from keyturn.targets.documents import DOCUMENT, refuse_document
 from keyturn.targets.kubernetes_login import IN_CLUSTER, login, login_mistakes, server_of
 from keyturn.targets.kubernetes_secrets import Entry, Place, Secrets, encoded
-from keyturn.targets.kubernetes_server import Endpoint, Server
+from keyturn.targets.kubernetes_server import Server
 from keyturn.targets.origins import proxy_for
 from keyturn.targets.places import Items, TargetSettings, flat, normal_origin
 from keyturn.targets.prepared import Prepared
+from keyturn.targets.rest import Endpoint
 
 OPAQUE = "Opaque"
 RECORD = "keyturn.dev/record"

@@ -25,6 +25,7 @@ import yaml
 
 from keyturn.core.errors import CredentialError, InputError
 from keyturn.core.origins import origin_of, to_list
+from keyturn.core.secret import sendable
 from keyturn.targets.bounded_http import trust
 from keyturn.targets.files import read_small
 from keyturn.targets.origins import NoConsent, bare_origin, listed_in
@@ -333,6 +334,6 @@ def _load(context: ssl.SSLContext, certificate: str, key: str) -> None:
 
 
 def _plain(token: str, where: str) -> str:
-    if token and token.isascii() and token.isprintable() and " " not in token:
+    if token and sendable(token):
         return token
     raise CredentialError("its token is empty, or contains spaces or unprintable characters", where=where)

@@ -7,20 +7,17 @@ refusal may quote the object, and so the secret.
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import httpx
 
-from keyturn import __version__
 from keyturn.core.errors import CredentialError, InputError, TargetForbidden, TargetMisfit, TargetUnavailable
 from keyturn.core.sanitize import plain
-from keyturn.targets.base import Guard
-from keyturn.targets.bounded_http import BoundedTransport
+from keyturn.targets import rest
 from keyturn.targets.kubernetes_login import Login
-from keyturn.targets.servers import Action, check_status, decoded, unreachable
+from keyturn.targets.servers import Action, check_status, json_object
 
 JSON = "application/json"
 MERGE = "application/merge-patch+json"
@@ -28,15 +25,6 @@ APPLY = "application/apply-patch+yaml"
 """A body of server-side apply is YAML, and so may be JSON."""
 _PATH = re.compile(r"(/(?!\.\.?(/|\Z))[-._a-zA-Z0-9]+)+")
 """What a path is made of. Anything else would be another path: httpx takes `..` away, and ends one at `?` or `#`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """How to reach a server. `proxy` is empty for none; `request` is the deadline of one request in seconds."""
-
-    origin: str
-    proxy: str
-    request: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,28 +47,22 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """One request. It is a write if there is a `guard`."""
+class Request(rest.Request):
+    """One request. `content` is the media type of its body, `accept` that of the answer."""
 
-    verb: str
-    path: str
-    params: Mapping[str, str]
-    body: Mapping[str, object] | None = None
+    body: Mapping[str, object] | None = field(default=None, repr=False)
     content: str = JSON
     accept: str = JSON
-    guard: Guard | None = None
 
 
 class Server:
     """Sends requests, also concurrently. Thread-safe."""
 
-    def __init__(self, endpoint: Endpoint, login: Login, where: str) -> None:
+    def __init__(self, endpoint: rest.Endpoint, login: Login, where: str) -> None:
         """Keep the settings. Nothing is read or sent yet."""
-        self._endpoint = endpoint
+        self._client = rest.Client(endpoint, {}, login.trust)
         self._login = login
         self._where = where
-        self._lock = threading.Lock()
-        self._opened: httpx.Client | None = None
 
     def ask(self, action: Action, request: Request) -> Answer:
         """Send a request like `probe`. Raises TargetForbidden for a 403."""
@@ -127,57 +109,21 @@ class Server:
 
     def close(self) -> None:
         """Close the connections."""
-        with self._lock:
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
-
-    def _client(self) -> httpx.Client:
-        """Return the client. It reads nothing from the process environment, and follows no redirect."""
-        with self._lock:
-            if self._opened is None:
-                end = self._endpoint
-                transport = BoundedTransport(seconds=end.request, verify=self._login.trust(), proxy=end.proxy)
-                self._opened = httpx.Client(
-                    base_url=end.origin,
-                    transport=transport,
-                    trust_env=False,
-                    follow_redirects=False,
-                    headers={"User-Agent": f"keyturn/{__version__}"},
-                )
-            return self._opened
+        self._client.close()
 
     def _send(self, action: Action, request: Request, token: str) -> Answer:
-        client, writing = self._client(), request.guard is not None
         headers = {"Accept": request.accept, **({"Authorization": f"Bearer {token}"} if token else {})}
         if request.body is not None:
             headers["Content-Type"] = request.content
-        if request.guard:
-            request.guard()
-        try:
-            response = client.request(
-                request.verb,
-                request.path,
-                params=dict(request.params),
-                json=request.body,
-                headers=headers,
-            )
-        except httpx.RequestError as error:
-            end = self._endpoint
-            failure = unreachable(action, error, end.origin, end.request, writing=writing)
-        else:
-            return self._judge(action, response, writing=writing)
-        raise failure
+        response = self._client.send(action, request, headers)
+        return self._judge(action, response, writing=request.guard is not None)
 
     @staticmethod
     def _judge(action: Action, response: httpx.Response, *, writing: bool) -> Answer:
         check_status(action, response.status_code, writing=writing)
-        try:
-            body = decoded(response.content)
-        except ValueError:
-            body = None
+        body = json_object(response.content)
         # The server names the kind of each answer; a proxy's page has none.
-        if isinstance(body, dict) and isinstance(body.get("kind"), str):
+        if body is not None and isinstance(body.get("kind"), str):
             return Answer(response.status_code, body)
         raise TargetUnavailable(
             f"could not {action.doing}: this is not an answer of a Kubernetes API server",

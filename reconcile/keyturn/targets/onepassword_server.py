@@ -17,6 +17,7 @@ from onepasswordconnectsdk.client import Client
 from onepasswordconnectsdk.config import ClientConfig
 
 from keyturn.core.errors import CredentialError, TargetForbidden, TargetUnavailable
+from keyturn.core.secret import sendable
 from keyturn.targets.base import Guard
 from keyturn.targets.bounded_http import BoundedTransport, usual_trust
 from keyturn.targets.servers import Action, check_status, decoded, unreachable
@@ -114,7 +115,7 @@ class Server:
                 where=self._where,
                 remedy="1Password Connect needs an access token.",
             )
-        if not token.isascii() or not token.isprintable() or " " in token:
+        if not sendable(token):
             raise CredentialError(
                 f"the variable {self._endpoint.variable} does not hold a token",
                 where=self._where,

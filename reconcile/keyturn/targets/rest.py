@@ -1,4 +1,4 @@
-"""An HTTP API with JSON answers, for targets that need no vendor's library: requests, and the errors for answers.
+"""HTTP APIs with JSON answers, without a vendor's library: `Client` sends requests, `Rest` judges the answers too.
 
 No text of an answer is repeated: it may contain a secret.
 """
@@ -6,12 +6,14 @@ No text of an answer is repeated: it may contain a secret.
 from __future__ import annotations
 
 import re
+import ssl
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
 
 import httpx
@@ -20,10 +22,11 @@ from keyturn import __version__
 from keyturn.core.errors import CredentialError, InputError, TargetUnavailable
 from keyturn.core.origins import check_transport, parse_origin
 from keyturn.core.sanitize import plain
+from keyturn.core.secret import sendable
 from keyturn.targets.base import Guard
 from keyturn.targets.bounded_http import BoundedTransport, usual_trust
 from keyturn.targets.origins import proxy_for
-from keyturn.targets.servers import Action, check_status, decoded, unreachable
+from keyturn.targets.servers import Action, check_status, json_object, unreachable
 
 _PATH = re.compile(r"(/(?!\.\.?(/|\Z))[-._a-zA-Z0-9@+=]+)+")
 """What a path is made of. Anything else would be another path: httpx takes `..` away, and ends one at `?` or `#`."""
@@ -34,36 +37,26 @@ _SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """How to reach an API. `base` is its URL without a slash at its end; `request` is a deadline in seconds."""
+    """How to reach an API.
+
+    `base` is its URL without a slash at its end. `proxy` is empty for none. `request` is the deadline of one request in
+    seconds.
+    """
 
     base: str
     proxy: str
     request: float
-    environment: Mapping[str, str] = field(repr=False)
-    """Holds SSL_CERT_FILE and SSL_CERT_DIR."""
-
-
-def endpoint(url: str, environment: Mapping[str, str], request: float) -> Endpoint:
-    """Return the API at a URL.
-
-    Raises:
-        InputError: not a URL, or plain http to another machine.
-    """
-    base = url.rstrip("/")
-    origin = parse_origin(base)
-    check_transport(origin)
-    return Endpoint(base, proxy_for(str(origin), environment), request, environment)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, `body` as JSON. It is a write if there is a `guard`."""
+    """One request. `body` is JSON, as text or still to be encoded. It is a write if there is a `guard`."""
 
     verb: str
     path: str
     params: Mapping[str, str] = field(default_factory=dict)
-    body: str | None = field(default=None, repr=False)
-    guard: Guard | None = None
+    body: str | Mapping[str, object] | None = field(default=None, repr=False)
+    guard: Guard | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,33 +81,101 @@ class Answer:
 
     def object(self) -> Mapping[str, object]:
         """Return the JSON object of the answer, empty if it is none."""
-        with suppress(ValueError):
-            found = decoded(self.text.encode(errors="surrogatepass"))
-            if isinstance(found, dict):
-                return found
-        return {}
+        return json_object(self.text.encode(errors="surrogatepass")) or {}
 
 
-class Rest:
-    """Sends requests, also concurrently. Thread-safe."""
+class Client:
+    """Sends requests within bounds, also concurrently. Thread-safe. The caller judges the answers."""
 
-    def __init__(self, endpoint: Endpoint, headers: Mapping[str, str], limit: Callable[[Answer], float | None]) -> None:
-        """Keep the settings. Nothing is sent yet.
+    def __init__(self, endpoint: Endpoint, headers: Mapping[str, str], trust: Callable[[], ssl.SSLContext]) -> None:
+        """Keep the settings. Nothing is read or sent yet.
 
-        `headers` are sent with every request. `limit` tells for how many seconds an answer asks to send nothing, None
-        if it does not.
+        `headers` are sent with every request. `trust` is called for the first one, before its guard.
         """
         self._endpoint = endpoint
         self._headers = {"User-Agent": f"keyturn/{__version__}", **headers}
-        self._limit = limit
+        self._trust = trust
         self._lock = threading.Lock()
         self._opened: httpx.Client | None = None
-        self._silent_until = 0.0
 
     @property
     def base(self) -> str:
         """The URL of the API."""
         return self._endpoint.base
+
+    def send(self, action: Action, request: Request, headers: Mapping[str, str]) -> httpx.Response:
+        """Send a request with further headers; a body is called application/json unless they say otherwise.
+
+        Raises:
+            TargetUnavailable: no usable answer; ambiguous for a write that was sent.
+        """
+        end, body = self._endpoint, request.body
+        client = self._client()
+        if request.guard:
+            request.guard()
+        try:
+            return client.request(
+                request.verb,
+                f"{end.base}{request.path}",
+                params=dict(request.params),
+                content=body if isinstance(body, str) else None,
+                json=None if isinstance(body, str) else body,
+                headers={**({} if body is None else {"Content-Type": "application/json"}), **headers},
+            )
+        except httpx.RequestError as error:
+            failure = unreachable(action, error, end.base, end.request, writing=request.guard is not None)
+        raise failure
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
+
+    def _client(self) -> httpx.Client:
+        """Return the client. It reads nothing from the process environment, and follows no redirect."""
+        with self._lock:
+            if self._opened is None:
+                end = self._endpoint
+                transport = BoundedTransport(seconds=end.request, verify=self._trust(), proxy=end.proxy)
+                self._opened = httpx.Client(
+                    transport=transport, trust_env=False, follow_redirects=False, headers=self._headers
+                )
+            return self._opened
+
+
+def client_of(url: str, environment: Mapping[str, str], request: float, headers: Mapping[str, str]) -> Client:
+    """Return a client of the API at a URL, with the proxy and the authorities of an environment.
+
+    `request` is the deadline of one request in seconds; `headers` are sent with every one.
+
+    Raises:
+        InputError: not a URL, or plain http to another machine.
+    """
+    base = url.rstrip("/")
+    origin = parse_origin(base)
+    check_transport(origin)
+    proxy = proxy_for(str(origin), environment)
+    return Client(Endpoint(base, proxy, request), headers, partial(usual_trust, str(origin), environment))
+
+
+class Rest:
+    """Sends requests with a credential, also concurrently. Thread-safe."""
+
+    def __init__(self, client: Client, limit: Callable[[Answer], float | None]) -> None:
+        """Keep these. Nothing is sent yet.
+
+        `limit` tells for how many seconds an answer asks to send nothing, None if it does not.
+        """
+        self._client = client
+        self._limit = limit
+        self._silent_until = 0.0
+
+    @property
+    def base(self) -> str:
+        """The URL of the API."""
+        return self._client.base
 
     def send(self, action: Action, request: Request, credential: str) -> Answer:
         """Send a request with a credential as its bearer token.
@@ -132,51 +193,16 @@ class Rest:
                 where=plain(action.where, 200),
                 evidence=f"it would lead to the path {plain(request.path, 200)!r}",
             )
-        if not credential.isascii() or not credential.isprintable() or " " in credential:
+        if not sendable(credential):
             what = "this is no credential: it contains spaces or unprintable characters"
             raise CredentialError(what, where=action.where)
         self._wait(action, self._silent_until - time.monotonic())
-        writing = request.guard is not None
-        headers = {"Authorization": f"Bearer {credential}"}
-        if request.body is not None:
-            headers["Content-Type"] = "application/json"
-        client = self._client()
-        if request.guard:
-            request.guard()
-        try:
-            response = client.request(
-                request.verb,
-                f"{self._endpoint.base}{request.path}",
-                params=dict(request.params),
-                content=request.body,
-                headers=headers,
-            )
-        except httpx.RequestError as error:
-            end = self._endpoint
-            failure = unreachable(action, error, end.base, end.request, writing=writing)
-        else:
-            return self._judge(action, response, writing=writing)
-        raise failure
+        response = self._client.send(action, request, {"Authorization": f"Bearer {credential}"})
+        return self._judge(action, response, writing=request.guard is not None)
 
     def close(self) -> None:
         """Close the connections."""
-        with self._lock:
-            if self._opened is not None:
-                self._opened.close()
-                self._opened = None
-
-    def _client(self) -> httpx.Client:
-        """Return the client. It reads nothing from the process environment, and follows no redirect."""
-        with self._lock:
-            if self._opened is None:
-                end = self._endpoint
-                transport = BoundedTransport(
-                    seconds=end.request, verify=usual_trust(end.base, end.environment), proxy=end.proxy
-                )
-                self._opened = httpx.Client(
-                    transport=transport, trust_env=False, follow_redirects=False, headers=self._headers
-                )
-            return self._opened
+        self._client.close()
 
     def _judge(self, action: Action, response: httpx.Response, *, writing: bool) -> Answer:
         text = ""  # of what is no text

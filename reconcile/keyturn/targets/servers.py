@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -66,6 +66,15 @@ def decoded(content: bytes) -> object:
         found: object = json.loads(content)
         return found
     raise ValueError("not JSON")
+
+
+def json_object(content: bytes) -> Mapping[str, object] | None:
+    """Return the JSON object that an answer is; None if it is anything else."""
+    with suppress(ValueError):
+        found = decoded(content)
+        if isinstance(found, dict):
+            return found
+    return None
 
 
 class UnreadableAnswer(TargetUnavailable):

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from keyturn.core.errors import CredentialError, InputError
 from keyturn.core.origins import ALLOWED_ORIGINS, Permitted, allowed_origins, origin_of, to_list
-from keyturn.core.secret import Secret
+from keyturn.core.secret import Secret, sendable
 from keyturn.targets.base import NoConsent, check_path
 
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/token"
@@ -181,7 +181,7 @@ def _credential(text: str, source: str) -> Secret:
     stripped = text.strip()
     if not stripped:
         raise CredentialError(f"{source} is not set or is empty", remedy="Set it: the login to Vault needs it.")
-    if not stripped.isascii() or not stripped.isprintable() or " " in stripped:
+    if not sendable(stripped):
         raise CredentialError(
             f"{source} does not hold a credential", evidence="it contains spaces or unprintable characters"
         )

@@ -23,7 +23,7 @@ from keyturn.core.errors import CredentialError, TargetForbidden, TargetMisfit, 
 from keyturn.core.secret import Secret
 from keyturn.targets.base import Guard
 from keyturn.targets.bounded_http import BoundedTransport, trust
-from keyturn.targets.servers import Action, check_status, decoded, unreachable
+from keyturn.targets.servers import Action, check_status, json_object, unreachable
 from keyturn.targets.vault_login import Login
 
 Ask = Callable[[hvac.Client], requests.Response]
@@ -231,7 +231,7 @@ def _visible_mounts(client: hvac.Client) -> requests.Response:
 
 
 def _judge(action: Action, response: requests.Response, *, writing: bool) -> Answer:
-    status, body = response.status_code, _body(response)
+    status, body = response.status_code, json_object(response.content)
     errors = " ".join(str(error) for error in _list(body.get("errors"))) if body else ""
     if status >= SERVER_ERROR and "sealed" in errors:
         raise TargetUnavailable(
@@ -253,14 +253,6 @@ def _judge(action: Action, response: requests.Response, *, writing: bool) -> Ans
             ambiguous=writing,
         )
     return Answer(status, body or {})
-
-
-def _body(response: requests.Response) -> Mapping[str, object] | None:
-    try:
-        body = decoded(response.content)
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
 
 
 def _list(value: object) -> list[object]:
