@@ -20,7 +20,7 @@ import httpx
 
 from keyturn.core.errors import Ambiguous, ApiError, InputError, NotAccepted
 from keyturn.core.origins import check_transport, parse_origin
-from keyturn.core.secret import Secret
+from keyturn.core.secret import Secret, sendable
 from keyturn.live.digitalocean.redact import redact
 from keyturn.targets.bounded_http import BODY_LIMIT, Watchdog, usual_trust
 from keyturn.targets.servers import NO_TLS_TEXT, perhaps_tls, speaks_no_tls
@@ -103,7 +103,7 @@ class HttpClient:
 
         Raises NotAccepted if nothing was sent, Ambiguous without a complete answer, and the errors of `guard`.
         """
-        if not sendable(bearer):
+        if not sendable(bearer.reveal()):
             raise NotAccepted(
                 "not sent: the credential has characters that are not allowed in a header", where=self.url
             )
@@ -162,11 +162,6 @@ class HttpClient:
                     message = "too long"
                     raise httpx.DecodingError(message)
             return Answer(response.status_code, response.headers, bytes(read), seconds)
-
-
-def sendable(secret: Secret) -> bool:
-    """Tell whether a header can carry the secret: visible ASCII only."""
-    return all("!" <= char <= "~" for char in secret.reveal())
 
 
 def _kind(error: Exception) -> str:

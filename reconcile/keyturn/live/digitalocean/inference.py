@@ -26,8 +26,8 @@ from http import HTTPStatus
 from keyturn import __version__
 from keyturn.core.errors import ApiError
 from keyturn.core.model import Api, Timing, WireAnswer, WireKind
-from keyturn.core.secret import Secret, is_account_token
-from keyturn.live.digitalocean.http import Answer, HttpClient, sendable
+from keyturn.core.secret import Secret, is_account_token, sendable
+from keyturn.live.digitalocean.http import Answer, HttpClient
 from keyturn.live.digitalocean.redact import redact, shows_credential
 from keyturn.live.digitalocean.wire import Completion, InferenceError, ModelList, Wire, parse
 
@@ -115,7 +115,7 @@ class InferenceApi:
     def _send(self, method: str, path: str, secret: Secret, body: dict[str, object] | None) -> Answer | WireAnswer:
         if is_account_token(secret):
             return WireAnswer(WireKind.UNAUTHORIZED, (), "not sent: it is an account token")
-        if not sendable(secret):
+        if not sendable(secret.reveal()):
             return WireAnswer(WireKind.UNAUTHORIZED, (), "not sent: it has characters that are not allowed in a header")
         try:
             return self._http.send(method, path, secret, body=body)

@@ -13,10 +13,10 @@ from typing import TypeVar
 from keyturn import __version__
 from keyturn.core.errors import Ambiguous, ApiError, ApiForbidden, CredentialError, NotAccepted, RateLimited
 from keyturn.core.model import ApiKey, Timing
-from keyturn.core.secret import Secret
+from keyturn.core.secret import Secret, sendable
 from keyturn.core.world import Guard, Minted
 from keyturn.live.digitalocean.budget import LONGEST_WAIT, RateBudget
-from keyturn.live.digitalocean.http import Answer, HttpClient, sendable
+from keyturn.live.digitalocean.http import Answer, HttpClient
 from keyturn.live.digitalocean.refusal import refusal, unreadable
 from keyturn.live.digitalocean.wire import AccountAnswer, KeyAnswer, KeyInfo, KeyPage, PrepaymentAnswer, Wire, parse
 
@@ -64,7 +64,7 @@ class ControlApi:
 
         Raises InputError for an invalid URL or proxy, CredentialError for a token that is not allowed in a header.
         """
-        if not sendable(token):
+        if not sendable(token.reveal()):
             raise CredentialError(
                 "the account token has characters that are not allowed in a header",
                 remedy="Check it for a line break or a quotation mark.",
@@ -184,10 +184,10 @@ class ControlApi:
         if answer.status not in {200, 201}:
             raise refusal(answer, what, scope, self._http.url, creating=not uuid)
         info = _info(answer)
-        secret = Secret(info.secret_key) if info is not None and info.secret_key else None
-        if info is None or secret is None or not sendable(secret) or not info.uuid or (uuid and info.uuid != uuid):
+        secret = (info and info.secret_key) or ""
+        if info is None or not secret or not sendable(secret) or not info.uuid or (uuid and info.uuid != uuid):
             raise unreadable(answer, what, self._http.url)
-        return Minted(info.key(), secret)
+        return Minted(info.key(), Secret(secret))
 
     def _change(
         self, method: str, uuid: str, what: str, scope: str, body: Mapping[str, object] | None, guard: Guard
