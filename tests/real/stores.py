@@ -15,6 +15,7 @@ from datetime import datetime
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -216,7 +217,9 @@ class KubernetesStore:
         """Return a kubeconfig that leads to `url`."""
         config = json.dumps(self._cluster.kubeconfig(token or self.token, origin=url))
         file = folder / f"kubeconfig-{hashlib.sha256(config.encode()).hexdigest()[:8]}"
-        file.write_text(config)
+        with NamedTemporaryFile("w", dir=folder, delete=False) as whole:  # another run may be reading it
+            whole.write(config)
+        Path(whole.name).replace(file)
         return {"KUBECONFIG": str(file)}
 
     def relay(self, gate: Gate) -> Relay:
