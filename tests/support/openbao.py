@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 Json = dict[str, object]
+PATIENCE = 60.0
+"""Seconds for one request: on a busy disk an `init` was seen to take longer than 10."""
 MOUNT = "secret"
 CONFIG = """
 storage "raft" {{
@@ -187,7 +189,7 @@ class OpenBao:
     def _request(self, method: str, path: str, body: Mapping[str, object] | None = None) -> httpx.Response:
         headers = {"X-Vault-Token": self.root_token} if self.root_token else {}
         return httpx.request(
-            method, f"{self.address}/v1/{path}", json=body, headers=headers, timeout=10, trust_env=False
+            method, f"{self.address}/v1/{path}", json=body, headers=headers, timeout=PATIENCE, trust_env=False
         )
 
 
