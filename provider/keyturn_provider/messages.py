@@ -50,14 +50,28 @@ class KeyturnFailed(Exception):
 
 def paragraph(error: Exception) -> str:
     """Return an error as one paragraph. Of a foreign error only its type is shown: its text could contain a secret."""
-    from keyturn.core.errors import KeyturnError
+    from keyturn.core.errors import CredentialError, KeyturnError
     from keyturn.core.sanitize import plain
 
     if isinstance(error, KeyturnError | KeyturnFailed):
-        return plain(str(error), LIMIT)
+        text = plain(str(error), LIMIT)
+        return f"{text}{_configuration(text)}" if isinstance(error, CredentialError) else text
     return (
         f"keyturn failed with {type(error).__name__}. This is a bug; please report it. The next `pulumi up` continues "
         "from there."
+    )
+
+
+def _configuration(text: str) -> str:
+    """Return where else the credentials may be that a text names, and when that counts. Empty if it names none."""
+    from keyturn_provider.session import CONFIGURED
+
+    settings = " and ".join(setting for variable, setting in CONFIGURED.items() if variable in text)
+    if not settings:
+        return ""
+    return (
+        f" Pulumi's configuration may have it, too: {settings}. A refresh, also that of an up, and a destroy use the "
+        "configuration of the last up: after a change of it, set the environment, too, for one up."
     )
 
 

@@ -127,6 +127,22 @@ def test_the_configuration_completes_every_resource_and_its_tokens_are_in_no_fil
     assert full.leaks() == []
 
 
+def test_a_token_of_the_configuration_counts_after_one_up(full: FullSite) -> None:
+    """A refresh has the configuration of the last up. The error says so, and an up with the environment heals it."""
+    full.up(full.key())
+    full.configure("keyturn:digitaloceanToken", full.sandbox.token)
+    full.variables["DIGITALOCEAN_TOKEN"] = ""
+    told = full.refused(full.key())
+    assert "Pulumi's configuration may have it, too: keyturn:digitaloceanToken." in told
+    assert "set the environment, too, for one up" in told
+    del full.variables["DIGITALOCEAN_TOKEN"]
+    full.up(full.key())
+    full.variables["DIGITALOCEAN_TOKEN"] = ""
+    full.up(full.key())
+    assert full.preview(full.key()) == {"same": 2}
+    assert full.leaks() == []
+
+
 def shared_config(values: dict[str, object]) -> dict[str, object]:
     """Return the configuration of a project."""
     return {name: {"value": value} for name, value in values.items()}
