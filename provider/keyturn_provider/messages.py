@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 from pulumi.runtime.proto import engine_pb2
 
+from keyturn_provider import inputs
+
 if TYPE_CHECKING:
     from pulumi.runtime.proto.engine_pb2_grpc import EngineStub
 
@@ -64,9 +66,8 @@ def paragraph(error: Exception) -> str:
 
 def _configuration(text: str) -> str:
     """Return where else the credentials may be that a text names, and when that counts. Empty if it names none."""
-    from keyturn_provider.session import CONFIGURED
-
-    settings = " and ".join(setting for variable, setting in CONFIGURED.items() if variable in text)
+    named = (setting for variable, setting in inputs.CONFIGURED.items() if re.search(rf"\b{variable}\b", text))
+    settings = " and ".join(named)
     if not settings:
         return ""
     return (
