@@ -39,6 +39,9 @@ LIMIT = 2000
 
 _ADDRESS = re.compile(r"[\w.:\[\]-]+:\d+")
 
+RECONFIGURE = "`pulumi up --target '**::pulumi:providers:keyturn::*'`"
+"""The command that takes a changed configuration, and refreshes no key."""
+
 row: ContextVar[str] = ContextVar("row", default="")
 """The URN of the resource that a call is about. Only the full provider knows it: its messages appear on that row."""
 
@@ -52,12 +55,12 @@ class KeyturnFailed(Exception):
 
 def paragraph(error: Exception) -> str:
     """Return an error as one paragraph. Of a foreign error only its type is shown: its text could contain a secret."""
-    from keyturn.core.errors import CredentialError, KeyturnError
+    from keyturn.core.errors import KeyturnError
     from keyturn.core.sanitize import plain
 
     if isinstance(error, KeyturnError | KeyturnFailed):
         text = plain(str(error), LIMIT)
-        return f"{text}{_configuration(text)}" if isinstance(error, CredentialError) else text
+        return f"{text}{_configuration(text)}"
     return (
         f"keyturn failed with {type(error).__name__}. This is a bug; please report it. The next `pulumi up` continues "
         "from there."
@@ -65,15 +68,16 @@ def paragraph(error: Exception) -> str:
 
 
 def _configuration(text: str) -> str:
-    """Return where else the credentials may be that a text names, and when that counts. Empty if it names none."""
+    """Return where else the variables may be set that a text names, and when that counts. Empty if it names none."""
     named = (setting for variable, setting in inputs.CONFIGURED.items() if re.search(rf"\b{variable}\b", text))
     settings = " and ".join(named)
     if not settings:
         return ""
-    return (
-        f" Pulumi's configuration may have it, too: {settings}. A refresh, also that of an up, and a destroy use the "
-        "configuration of the last up: after a change of it, set the environment, too, for one up."
-    )
+    where = f" Pulumi's configuration can set it, too: {settings}."
+    if not row.get():  # a dynamic resource is not refreshed by an up
+        return where
+    late = "A refresh, also that of an up, uses the configuration of the last up"
+    return f"{where} {late}: after a change there, run {RECONFIGURE} first."
 
 
 def no_record(key: str, desired: Desired) -> str:
