@@ -51,6 +51,21 @@ RECORDS = "KEYTURN_RECORDS"
 POLICY = "KEYTURN_POLICY"
 """The variable with the file of the operator's policy, relative to the program's directory."""
 
+CONFIGURED = {
+    "DIGITALOCEAN_TOKEN": "keyturn:digitaloceanToken",
+    "VAULT_TOKEN": "keyturn:vaultToken",
+    "VAULT_ROLE_ID": "keyturn:vaultRoleId",
+    "VAULT_SECRET_ID": "keyturn:vaultSecretId",
+    "OP_CONNECT_TOKEN": "keyturn:opConnectToken",
+    "OP_SERVICE_ACCOUNT_TOKEN": "keyturn:opServiceAccountToken",
+    RECORDS: "keyturn:records",
+    POLICY: "keyturn:policy",
+}
+"""The variables that the stack's configuration may set if the environment does not.
+
+Only the environment may permit an origin for a credential: the configuration is part of the program.
+"""
+
 CHECKED = "smoke-check"
 """The key id for parsing a SmokeCheck. Nothing is ever written for it."""
 

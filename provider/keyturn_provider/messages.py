@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 from pulumi.runtime.proto import engine_pb2
 
+from keyturn_provider import inputs
+
 if TYPE_CHECKING:
     from pulumi.runtime.proto.engine_pb2_grpc import EngineStub
 
@@ -36,6 +38,9 @@ LIMIT = 2000
 """The longest paragraph in characters. It may contain texts of an API or a target."""
 
 _ADDRESS = re.compile(r"[\w.:\[\]-]+:\d+")
+
+RECONFIGURE = "`pulumi up --target '**::pulumi:providers:keyturn::*'`"
+"""The command that takes a changed configuration, and refreshes no key."""
 
 row: ContextVar[str] = ContextVar("row", default="")
 """The URN of the resource that a call is about. Only the full provider knows it: its messages appear on that row."""
@@ -54,11 +59,25 @@ def paragraph(error: Exception) -> str:
     from keyturn.core.sanitize import plain
 
     if isinstance(error, KeyturnError | KeyturnFailed):
-        return plain(str(error), LIMIT)
+        text = plain(str(error), LIMIT)
+        return f"{text}{_configuration(text)}"
     return (
         f"keyturn failed with {type(error).__name__}. This is a bug; please report it. The next `pulumi up` continues "
         "from there."
     )
+
+
+def _configuration(text: str) -> str:
+    """Return where else the variables may be set that a text names, and when that counts. Empty if it names none."""
+    named = (setting for variable, setting in inputs.CONFIGURED.items() if re.search(rf"\b{variable}\b", text))
+    settings = " and ".join(named)
+    if not settings:
+        return ""
+    where = f" Pulumi's configuration can set it, too: {settings}."
+    if not row.get():  # a dynamic resource is not refreshed by an up
+        return where
+    late = "A refresh, also that of an up, uses the configuration of the last up"
+    return f"{where} {late}: after a change there, run {RECONFIGURE} first."
 
 
 def no_record(key: str, desired: Desired) -> str:

@@ -25,21 +25,6 @@ if TYPE_CHECKING:
     from keyturn.core.secret import Secret
     from keyturn.live.live_world import LiveWorld
 
-CONFIGURED = {
-    "DIGITALOCEAN_TOKEN": "keyturn:digitaloceanToken",
-    "VAULT_TOKEN": "keyturn:vaultToken",
-    "VAULT_ROLE_ID": "keyturn:vaultRoleId",
-    "VAULT_SECRET_ID": "keyturn:vaultSecretId",
-    "OP_CONNECT_TOKEN": "keyturn:opConnectToken",
-    "OP_SERVICE_ACCOUNT_TOKEN": "keyturn:opServiceAccountToken",
-    "KEYTURN_RECORDS": "keyturn:records",
-    "KEYTURN_POLICY": "keyturn:policy",
-}
-"""The variables that the stack's configuration may set if the environment does not.
-
-Only the environment may permit an origin for a credential: the configuration is part of the program.
-"""
-
 LOGIN = frozenset({"VAULT_TOKEN", "VAULT_ROLE_ID", "VAULT_SECRET_ID"})
 """The credentials of one login: those of the environment are left out if a provider has any of its own."""
 
@@ -291,7 +276,7 @@ def configure(get: Callable[[str], object], *, own: bool = False) -> None:
     With `own` it is that of a provider which a program declares: its credentials stand before the environment's, so
     that two such providers can have two accounts.
     """
-    found = {name: str(value) for name, key in CONFIGURED.items() if (value := get(key))}
+    found = {name: str(value) for name, key in inputs.CONFIGURED.items() if (value := get(key))}
     with _lock:
         _config.update(found)
         _own.update({name: found[name] for name in CREDENTIALS & found.keys() if own})

@@ -40,7 +40,7 @@ def key_update(olds: Props, news: Props, now: datetime, environment: Mapping[str
     The environment names the policy, which may bound the freezes of the inputs.
     """
     if changes := inputs.changed(olds, news, (*inputs.KEY, *inputs.ORIGIN)):
-        return Cause(f"{', '.join(changes)} changed", changes)
+        return Cause(changed(changes), changes)
     if (health := olds.get("health", HEALTHY)) != HEALTHY:
         return Cause(str(health), ["health"])
     if _past(olds.get("retire_at"), now):
@@ -50,10 +50,15 @@ def key_update(olds: Props, news: Props, now: datetime, environment: Mapping[str
     return _provider(olds, news)
 
 
+def changed(names: Sequence[str]) -> str:
+    """Return the sentence that says which inputs differ."""
+    return f"{', '.join(names)} changed"
+
+
 def smoke_check_update(olds: Props, news: Props, now: datetime) -> Cause:
     """PURE: return why a secret is due to be checked again."""
     if changes := inputs.changed(olds, news, inputs.SMOKE_CHECK):
-        return Cause(f"{', '.join(changes)} changed", changes)
+        return Cause(changed(changes), changes)
     if _past(olds.get("next_check_at"), now):
         return Cause("the next check is due", ["next_check_at"])
     return _provider(olds, news)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from keyturn_provider import messages
 from tests.engine.full_site import BOTH
 from tests.engine.harness import MODEL, Program
 
@@ -125,6 +129,31 @@ def test_the_configuration_completes_every_resource_and_its_tokens_are_in_no_fil
     full.destroy()
     assert full.delivered("mail") is None
     assert full.leaks() == []
+
+
+@pytest.mark.parametrize("declared", [False, True], ids=["default", "declared"])
+def test_a_changed_token_counts_once_the_provider_has_it(full: FullSite, declared: bool) -> None:
+    """A refresh has the configuration of the last up. The error says so, and the command in it ends that."""
+    old, new = (full.sandbox.add_token(team="sandbox").value for _ in range(2))
+    full.variables["DIGITALOCEAN_TOKEN"] = ""
+    for token in (old, new):
+        if declared:
+            full.configuration = {"digitaloceanToken": token}
+        else:
+            full.configure("keyturn:digitaloceanToken", token)
+        if token == old:
+            full.up(full.key())
+            full.sandbox.revoke_token(old)
+    told = full.refused(full.key())
+    assert "keyturn:digitaloceanToken. A refresh, also that of an up, uses the configuration of the last up" in told
+    assert messages.RECONFIGURE in told
+    words = shlex.split(messages.RECONFIGURE.strip("`"))
+    full.requests()
+    full.up(full.key(), *words[2:])
+    assert full.requests() == []
+    full.up(full.key())
+    assert full.mutations() == []
+    assert full.accepted()
 
 
 def shared_config(values: dict[str, object]) -> dict[str, object]:

@@ -162,6 +162,7 @@ def test_a_record_is_imported_by_its_id(full: FullSite) -> None:
     assert full.preview(full.key()) == {"same": 2}
 
 
+@BOTH
 def test_an_api_key_is_imported_by_its_uuid(full: FullSite) -> None:
     """A key that nobody manages is taken over with its present secret, by the next up; until then nothing is done."""
     made = full.sandbox.panel_create("bot")

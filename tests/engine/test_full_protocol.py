@@ -21,6 +21,7 @@ from keyturn.core.reasons import Reason
 from keyturn.core.results import Change, End, KeyPlan, Planned
 from keyturn_provider import inputs, keys, messages, session
 from keyturn_provider.plugin import imports, preview, schema, settings, wire, words
+from keyturn_provider.plugin.resources import RESOURCES
 from keyturn_provider.plugin.servicer import VERSION, Provider
 from keyturn_provider.session import Uniqueness
 
@@ -168,6 +169,15 @@ def test_a_difference_has_the_name_that_explains_it(
     assert sorted(answer.diffs) == sorted(shown)
     assert list(answer.replaces) == []
     assert answer.hasDetailedDiff
+
+
+def test_a_changed_input_has_the_name_of_the_schema() -> None:
+    """The row says the same name as the difference beside it."""
+    place = words.place(URN)
+    olds, news = words.inward(AT_REST), words.inward({**NEWS, "rotationTrigger": 7})
+    assert RESOURCES[words.KEY].diff(place, olds, news).why == "rotationTrigger changed"
+    elsewhere = RESOURCES[words.KEY].diff(place, {**olds, "owner": "pulumi:shop/old/bot#provider"}, news)
+    assert elsewhere.why == f"its owner becomes {place.owner}; rotationTrigger"
 
 
 def test_a_preview_knows_what_an_up_leaves_as_it_is() -> None:

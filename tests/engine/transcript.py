@@ -42,7 +42,7 @@ def tell(
         print(f"  {seen.verb:<6} {seen.path}  {seen.status}{'  (changes the account)' if seen.mutating else ''}")
     if not requests:
         print("  none")
-    resource = site.resources().get("bot", {})
+    resource = next((item for item in site.state() if item["urn"] in (URN, DYNAMIC)), {})
     print(f"resource id: {resource.get('id', 'none')}; the vault's secret is accepted: {site.accepted()}")
     found = tuple(seen.op for seen in requests if seen.mutating)
     wrong = int(found != mutating) + int(resource.get("id", ID) != ID)
@@ -63,12 +63,12 @@ def live(site: Site) -> int:
     return wrong + search(site)
 
 
-def live_full(site: FullSite) -> int:
+def live_full(site: FullSite, language: str) -> int:
     """Tell a key's life with the full provider, from a dynamic resource on; return what is not as expected."""
     before = Site(site.folder, site.engine, site.sandbox, site.openbao, site.prefix, site.variables, stacks=site.stacks)
     wrong = tell(before, "up  # a dynamic resource in Python", lambda: before.up(before.key()), ("create", "rename"))
     moved = site.key(options={"aliases": [DYNAMIC]})
-    wrong += tell(site, f"preview  # a program in {site.LANGUAGE}", lambda: site.show_preview(moved))
+    wrong += tell(site, f"preview  # a program in {language}", lambda: site.show_preview(moved))
     wrong += tell(site, "up", lambda: site.up(moved))
     key = site.key()
     wrong += tell(site, "up", lambda: site.up(key))
@@ -114,9 +114,9 @@ def main() -> int:
                 prefix, variables = f"life-{title[:4].lower()}", {"VAULT_TOKEN": openbao.root_token}
                 site = (Path(home), engine(), sandbox, openbao, prefix, variables)
                 if title == "YAML":
-                    wrong += live_full(YamlSite(*site, host=host("yaml")))
+                    wrong += live_full(YamlSite(*site, host=host("yaml")), title)
                 elif title == "TypeScript":
-                    wrong += live_full(NodeSite(*site, host=host("nodejs"), modules=node_modules()))
+                    wrong += live_full(NodeSite(*site, host=host("nodejs"), modules=node_modules()), title)
                 else:
                     wrong += live(Site(*site))
     return min(1, wrong)

@@ -70,11 +70,14 @@ class Key:
     def diff(self, place: Place, olds: Props, news: Props) -> Cause:
         """Tell whether an update is due, from inputs, outputs and the clock. It is never a replacement."""
         cause = state.key_update(olds, {**news, "owner": place.owner}, datetime.now(UTC), session.environment())
-        names = [name for name in cause.names if name not in inputs.ORIGIN]
-        if len(names) == len(cause.names):
+        if cause.why != state.changed(cause.names):
             return cause
+        names = [name for name in cause.names if name not in inputs.ORIGIN]
+        spelled = [words.camel(name) for name in names]
+        if len(names) == len(cause.names):
+            return Cause(state.changed(spelled), names)
         moves = f"its owner becomes {place.owner}" if olds.get("owner") else FROM_DYNAMIC
-        return Cause("; ".join(filter(None, (moves, *names))), [*names, "owner"])
+        return Cause("; ".join((moves, *spelled)), [*names, "owner"])
 
     def create(self, place: Place, news: Props, *, preview: bool) -> tuple[str, Outputs]:
         """Apply a new key until it is at rest."""

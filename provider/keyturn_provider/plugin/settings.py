@@ -14,7 +14,7 @@ DEFAULTS = ("targets", "records", "smoke", "timing", "rotation")
 """The inputs that the configuration can set for all resources."""
 
 TOKENS = tuple(
-    variable.removeprefix("keyturn:") for name, variable in session.CONFIGURED.items() if name in session.CREDENTIALS
+    variable.removeprefix("keyturn:") for name, variable in inputs.CONFIGURED.items() if name in session.CREDENTIALS
 )
 """The settings that are secret."""
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from keyturn.core import record as records
 from keyturn.core.effect import Effect
@@ -35,10 +35,12 @@ from keyturn.live.documents import Documents
 from keyturn.live.key_list import KeyList
 from keyturn.live.key_prefixes import key_prefixes
 from keyturn.live.known_records import KnownRecords
-from keyturn.live.notebook import Notebook
 from keyturn.live.open_targets import Targets
 from keyturn.live.signatures import Signatures
 from keyturn.targets.base import Delayed, Target, WriteOnly, proxy_for
+
+if TYPE_CHECKING:
+    from keyturn.live.notebook import Notebook
 
 Hear = Callable[[Progress], None]
 
@@ -320,6 +322,8 @@ class LiveWorld:
 
     def notebook(self, owner: str) -> Notebook:
         """Return what reads and writes the notes of notices, `<prefix>/notices/<digest of the owner>`."""
+        from keyturn.live.notebook import Notebook  # noqa: PLC0415 - only notices need it
+
         name = hashlib.sha256(owner.encode()).hexdigest()[:16]
         path = self.documents.path("notices", name)
         read, write, stored = self.documents.read, self.documents.write, partial(self.documents.stored, "notices", name)

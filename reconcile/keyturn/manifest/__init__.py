@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyturn.core.errors import Mistake
 from keyturn.core.model import Desired
 from keyturn.manifest.digests import fingerprint
-from keyturn.manifest.draft import draft
 from keyturn.manifest.parse import INSTALLED, Checked, check_all, load, load_all, load_data, load_text
 from keyturn.manifest.schema import AsWritten, Kinds
 from keyturn.manifest.schema import manifest_schema as schema_of
@@ -42,6 +42,13 @@ __all__ = [
 def manifest_schema(kinds: Kinds = INSTALLED) -> dict[str, object]:
     """Return the JSON Schema (draft 2020-12) of a manifest, including the settings of all installed kinds of target."""
     return schema_of(kinds)
+
+
+def draft(manifests: Iterable[Desired]) -> str:
+    """Return the text of a policy that allows these manifests and nothing else."""
+    from keyturn.manifest import policy_draft
+
+    return policy_draft.draft(manifests)
 
 
 def read_policy(path: Path, kinds: Kinds = INSTALLED) -> Policy:
