@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.core.machine.deliveries import earlier, places
+from keyturn.core.machine.deliveries import earlier, places, refuses
 from keyturn.core.machine.facts import compromised, note, record_of, unjudged, verdict
 from keyturn.core.machine.guards import seen
 from keyturn.core.machine.policy import Branch, Chain, when
@@ -46,6 +46,23 @@ def all_read(state: State) -> bool:
 def half_blind(state: State) -> bool:
     """Tell whether a delivery could not be read: nothing is decided by what the others hold."""
     return all_read(state) and any(state.observed.readings[item].problem for item in places(state))
+
+
+def gone(state: State) -> Decision | None:
+    """Write down that a delivery is empty and takes no secret, such as of a part that was removed: nothing is sent.
+
+    From then on each run looks at it.
+    """
+    record, readings = record_of(state), state.observed.readings
+    for item in record.deliveries:
+        read = readings.get(item.delivery)
+        if read is None or read.digest or not item.digest or not refuses(state, item.delivery):
+            continue
+        others = (other for other in record.deliveries if other is not item)
+        noted = replace(record, deliveries=(*others, replace(item, digest=None, effect_due=False)))
+        what = f"{item.delivery} holds nothing: {read.refuses}"
+        return WriteRecord(note(noted, state, what, Cause("drift")), Write.KEEP)
+    return None
 
 
 def try_in_hand(state: State) -> Decision | None:
@@ -164,6 +181,7 @@ def replaced(state: State) -> bool:
 
 DRIFT: Chain = (
     when(asked, seen(places)),
+    gone,
     when(verifies, try_in_hand),
     Branch("drift-lost", when=lost),
     Branch("drift-compared", when=comparable),
