@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.core.machine.deliveries import earlier, places, refuses
+from keyturn.core.machine.deliveries import earlier, places
 from keyturn.core.machine.facts import compromised, note, record_of, unjudged, verdict
 from keyturn.core.machine.guards import seen
 from keyturn.core.machine.policy import Branch, Chain, when
@@ -56,12 +56,11 @@ def gone(state: State) -> Decision | None:
     record, readings = record_of(state), state.observed.readings
     for item in record.deliveries:
         read = readings.get(item.delivery)
-        if read is None or read.digest or not item.digest or not refuses(state, item.delivery):
-            continue
-        others = (other for other in record.deliveries if other is not item)
-        noted = replace(record, deliveries=(*others, replace(item, digest=None, effect_due=False)))
-        what = f"{item.delivery} holds nothing: {read.refuses}"
-        return WriteRecord(note(noted, state, what, Cause("drift")), Write.KEEP)
+        if read and read.refuses and not (read.problem or read.digest) and item.digest:
+            known = replace(item, digest=None, effect_due=False)
+            states = tuple(known if one is item else one for one in record.deliveries)
+            what = f"{item.delivery} holds nothing: {read.refuses}"
+            return WriteRecord(note(replace(record, deliveries=states), state, what, Cause("drift")), Write.KEEP)
     return None
 
 
