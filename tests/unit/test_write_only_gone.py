@@ -124,7 +124,8 @@ def test_an_overlap_that_the_entry_shortens_goes_on_and_that_is_said(label: str)
     go(universe, one, ROTATE)
     shorter = replace(one, rotation=replace(one.rotation, overlap=one.rotation.overlap - timedelta(minutes=5)))
     for desired, said in ((one, False), (shorter, True)):
-        for found in (planned(universe, desired).conditions, go(universe, desired).conditions):
+        asked = planned(universe, desired, ROTATE).conditions
+        for found in (asked, planned(universe, desired).conditions, go(universe, desired).conditions):
             [overlap] = [end for end in found if end.code is Reason.OVERLAP]
             assert ("which began before the entry shortened it" in overlap.why) is said
 

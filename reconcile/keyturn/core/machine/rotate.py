@@ -149,7 +149,8 @@ def waits(state: State) -> End | None:
         if record.retire:
             refused = verdict(state, record.live_digest) is Verdict.REFUSED or hopeless(state)
             if not refused and record.retire.at > now:
-                return End(Reason.OVERLAP, f"rotates ({code}) after the overlap", record.retire.at)
+                longer = schedule.outlasts(record.retire.at, now, state.desired.rotation.overlap)
+                return End(Reason.OVERLAP, f"rotates ({code}) after the overlap{longer}", record.retire.at)
             # The standby's secret may still be in use; if none can be delivered without a mint, no retire comes before.
             first = None if refused or gone else End(Reason.RETIRE_FIRST, "rotates once the old secret is retired")
             return not_in_effect(state) or first
