@@ -7,9 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from keyturn.core.model import DesiredKey, Strategy
+from keyturn.core.errors import KeyturnError, TargetForbidden, TargetMisfit, TargetUnavailable
+from keyturn.core.model import Delivery, DesiredKey, Strategy
 from keyturn.core.reasons import Reason
 from keyturn.core.results import Change, KeyPlan, Options
+from keyturn.core.world import Held
+from keyturn.engine.executor import apply_key
 from keyturn.engine.planning import plan_key
 from tests.simulation.marking import Rollouts
 from tests.simulation.people import reopen, shut
@@ -97,6 +100,29 @@ def test_a_place_that_is_gone_and_dropped_is_forgotten(strategy: Strategy) -> No
     less = replace(one, deliveries=tuple(item for item in one.deliveries if item != place))
     assert go(universe, less).exit_code == 0
     assert of(universe).delivery(place) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "waits"), [(TargetMisfit, False), (TargetForbidden, False), (TargetUnavailable, True)]
+)
+def test_a_repair_waits_only_for_what_may_be_read_soon(error: type[KeyturnError], waits: bool) -> None:
+    """A place that is not seen, such as one of an app that is gone, is the same until an operator acts."""
+    one = key(Strategy.ALTERNATING, "rps")
+    universe, told = settled(one), list[str]()
+    _, emptied, hidden = one.deliveries
+    live = universe.held(emptied)
+    universe.by_hand(emptied, "")
+
+    class Hidden(SimWorld):
+        def read_delivery(self, delivery: Delivery) -> Held:
+            if delivery == hidden:
+                raise error("there is no such place")
+            return super().read_delivery(delivery)
+
+    report = apply_key(Hidden(universe, {}, TIMING), one, VERIFY, "run-hidden", lambda said: told.append(said.text))
+    assert any(text.startswith("waiting to deliver again") for text in told) is waits
+    assert report.exit_code == 1
+    assert universe.held(emptied) == live
 
 
 def test_a_failed_rollout_is_in_the_history_once() -> None:
