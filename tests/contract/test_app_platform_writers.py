@@ -209,7 +209,7 @@ def racing(url: str, token: str, places: list[str], start: Barrier, told: Simple
     target = AppPlatformTarget(TargetContext("apps", {}, environment, 10))
     for number, one in enumerate(places):
         marker = target.read(one, FIELD).version
-        start.wait(timeout=10)
+        start.wait(timeout=60)
         try:
             told.put((number, one, target.write_marked(one, FIELD, NEW, marker, free)))
         except ChangeUndone as undone:
@@ -236,8 +236,11 @@ def test_of_three_processes_none_loses_a_write_without_a_word(place: AppPlatform
     for process in processes:
         process.start()
     for process in processes:
-        process.join(timeout=30)
-        assert process.exitcode == 0
+        process.join(timeout=90)
+    ended = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+    assert ended == [0, 0, 0]
     found: dict[int, dict[str, str]] = {number: {} for number in range(ROUNDS)}
     while not told.empty():
         number, where, what = told.get()
