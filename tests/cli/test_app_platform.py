@@ -108,6 +108,11 @@ def shop(tmp_path: Path, openbao: OpenBao, monkeypatch: pytest.MonkeyPatch) -> I
         yield Shop(sandbox, github, app.id)
 
 
+def flat(result: Result) -> str:
+    """Return what was printed, in one line."""
+    return " ".join(result.stdout.split())
+
+
 def at_rest(shop: Shop) -> None:
     """Apply until no old secret waits."""
     for _ in range(20):
@@ -121,15 +126,19 @@ def at_rest(shop: Shop) -> None:
 
 def test_the_plan_says_what_a_delivery_sets_off(shop: Shop) -> None:
     """Before the first run: the deployment; no old secret is there yet."""
-    said = "starts a deployment of the app checkout (all its components)"
-    shown = " ".join(shop.run("plan").stdout.split())
+    shop.sandbox.change(deployment=2)
+    shop.send(shop.spec())
+    time.sleep(2.5)
+    said = "starts a deployment of the app checkout (all its components), about 1 minute"
+    shown = flat(shop.run("plan"))
     assert said in shown
+    assert shown.index("vault:") < shown.index("apps:")
     assert "the old secret lives" not in shown
     document = json.loads(shop.run("plan", "--format", "json").stdout)
     changes = document["runs"][0]["plans"][0]["changes"]
     [why] = [one["why"] for one in changes if (one["delivery"] or {}).get("target") == "apps"]
     assert said in why
-    assert shop.written() == (1, 0)
+    assert shop.written() == (2, 0)
 
 
 def test_the_key_arrives_in_both_and_at_rest_nothing_is_sent(shop: Shop) -> None:
@@ -178,6 +187,8 @@ def test_a_failed_deployment_keeps_the_old_secret_alive(shop: Shop) -> None:
     shop.run("rotate", "checkout", "--yes", code=1)
     told = shop.apply(code=1)
     deployment = shop.state.deployments[-1].id
+    shop.apply(code=1)
+    assert shop.run("history", "checkout").stdout.count(f"deployment {deployment} is ERROR") == 1
     assert f"deployment {deployment} is ERROR" in told.stdout
     assert f"deployment {deployment} is ERROR" in shop.run("status", code=1).stdout
     assert shop.sandbox.accepts(old)
@@ -276,10 +287,50 @@ def test_a_component_that_is_gone_is_told_at_once(shop: Shop) -> None:
     spec = shop.spec()
     spec["services"][0]["name"] = "web2"
     shop.send(spec)
-    began = time.monotonic()
-    told = shop.run("apply", "--yes", "--verify", code=1)
+    shop.github.ahead += 5
+    shop.github.put("/repos/acme/checkout/actions", FIELD, "changed by another hand")
+    began, why = time.monotonic(), "the app has no component web (it has web2)"
+    assert why in flat(shop.run("plan", "--verify", code=1))
+    assert why in flat(shop.run("apply", "--yes", "--verify", code=1))
     assert time.monotonic() - began < 60  # timing.delivery is 5 minutes
-    assert "the app has no component web (it has web2)" in " ".join(told.stdout.split())
+    assert shop.sandbox.accepts(shop.kept.value)
+    written = shop.written()
+    for command in (("plan",), ("status",), ("apply", "--yes")):
+        told = flat(shop.run(*command, code=1))
+        assert why in told, command
+        assert "delivers to" not in told, command
+    assert shop.written() == written
+    events = shop.run("history", "checkout").stdout
+    assert events.count("holds nothing: ") == 1
+    spec["services"][0]["name"] = "web"
+    shop.send(spec)
+    at_rest(shop)
+    assert shop.used() == shop.kept.value
+
+
+def test_an_app_that_is_gone_is_told_and_not_waited_for(shop: Shop) -> None:
+    """Another place is repaired all the same."""
+    at_rest(shop)
+    shop.send({**shop.spec(), "name": "renamed"})
+    shop.github.ahead += 5
+    shop.github.put("/repos/acme/checkout/actions", FIELD, "changed by another hand")
+    began = time.monotonic()
+    for command in (("plan", "--verify"), ("status", "--verify"), ("apply", "--yes", "--verify")):
+        assert "there is no app checkout" in flat(shop.run(*command, code=1)), command
+    assert time.monotonic() - began < 60
+    assert shop.sandbox.accepts(shop.kept.value)
+
+
+def test_a_rollback_is_told(shop: Shop) -> None:
+    """The app is refused then: what to do is not what is to be done after a failed deployment."""
+    at_rest(shop)
+    shop.run("rotate", "checkout", "--yes")
+    at_rest(shop)
+    shop.sandbox.roll_back(shop.app)
+    assert not shop.sandbox.accepts(str(shop.used()))
+    told = flat(shop.run("status", "--verify", code=1))
+    assert "the app runs another spec since deployment" in told
+    assert "(rolled back?): revert the rollback, or deploy the app again" in told
 
 
 def test_doctor_examines_both(shop: Shop) -> None:

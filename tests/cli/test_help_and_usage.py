@@ -187,6 +187,9 @@ def test_the_kinds_of_target_are_a_document_too() -> None:
     text = CliRunner().invoke(main, ["targets"]).stdout
     assert "app-platform: deliveries only, write-only, takes effect with a deployment" in text
     assert "github-secrets: deliveries only, write-only\n" in text
+    apps = next(kind for kind in document["targets"] if kind["type"] == "app-platform")
+    words = ("compare_and_set", "versions", "records", "deliveries", "reads", "marks", "effect")
+    assert [word for word in words if apps[word]] == ["deliveries", "marks", "effect"]
     assert {kind["type"] for kind in document["targets"]} >= {"vault", "dotenv"}
     assert all(setting["name"] in text for kind in document["targets"] for setting in kind["settings"])
 

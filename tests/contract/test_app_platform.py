@@ -163,12 +163,56 @@ def test_a_later_deployment_counts_for_an_earlier_write(place: AppPlatformPlace)
     assert target.effect(path, FIELD, mine).active
 
 
-def test_what_a_write_sets_off_is_said_without_a_request(place: AppPlatformPlace) -> None:
-    """For the plan."""
-    assert place.target().consequence("checkout/web", FIELD) == (
-        "starts a deployment of the app checkout (all its components)"
+def test_after_a_rollback_the_app_runs_another_spec(place: AppPlatformPlace) -> None:
+    """The spec of the app still has the value. What to do is said, also while the rollback is under way."""
+    path, target = place.path(), place.target()
+    mine = target.write_marked(path, FIELD, NEW, "", free)
+    assert target.effect(path, FIELD, mine).active
+    place.sandbox.change(deployment=1000)
+    place.sandbox.roll_back(place.app(path).id)
+    assert target.effect(path, FIELD, mine).active
+    place.sandbox.advance(1000)
+    assert place.used(path) is None
+    found = target.effect(path, FIELD, mine)
+    told = f"the app runs another spec since deployment {place.app(path).deployments[-1].id} (rolled back?)"
+    assert (found.state, found.detail) == (
+        EffectState.FAILED,
+        f"{told}: revert the rollback, or deploy the app again",
     )
-    assert place.sandbox.requests == ()
+    place.send(place.app(path).id, place.spec(path))
+    assert target.effect(path, FIELD, mine).state is EffectState.PENDING
+    place.sandbox.advance(1000)
+    assert target.effect(path, FIELD, mine).active
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0, ""), (20, ", about 1 minute"), (150, ", about 3 minutes")])
+def test_what_a_write_sets_off_is_said_without_a_request(place: AppPlatformPlace, seconds: int, said: str) -> None:
+    """For the plan: with the minutes that the last deployment took, if the app was read."""
+    path, target = place.path(), place.target()
+    place.sandbox.change(deployment=seconds)
+    place.send(place.app(path).id, place.spec(path))
+    place.sandbox.advance(seconds)
+    what = f"starts a deployment of the app {place.app(path).name} (all its components)"
+    sent = len(place.sandbox.requests)
+    assert target.consequence(path, FIELD) == what
+    assert len(place.sandbox.requests) == sent
+    target.read(path, FIELD)
+    sent = len(place.sandbox.requests)
+    assert target.consequence(path, FIELD) == what + said
+    assert len(place.sandbox.requests) == sent
+
+
+def test_a_read_says_why_a_place_takes_nothing(place: AppPlatformPlace) -> None:
+    """So that no plan promises a write. Each reason is that of the preflight."""
+    path, target = place.path(), place.target()
+    assert target.read(path, FIELD).refuses == ""
+    app = path.partition("/")[0]
+    for there, field in ((f"{app}/no-such", FIELD), (path, "SHARED"), (app, FIELD)):
+        refuses = target.read(there, field).refuses
+        with pytest.raises(TargetMisfit) as caught:
+            target.preflight(there, field)
+        assert refuses == str(caught.value)
+        assert refuses
 
 
 @pytest.mark.parametrize(

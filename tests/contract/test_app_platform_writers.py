@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import nullcontext
+from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
+from threading import Barrier
 
 import pytest
 
-from keyturn.core.errors import ChangeUndone, TargetUnavailable
+from keyturn.core.errors import ChangeUndone, KeyturnError, TargetUnavailable
 from keyturn.sandbox import Sandbox
+from keyturn.targets.app_platform import AppPlatformTarget
 from keyturn.targets.app_platform_apps import Apps
-from keyturn.targets.base import Guard
+from keyturn.targets.base import Guard, TargetContext
 from tests.contract.place_app_platform import AppPlatformPlace
 from tests.contract.test_deliveries import FIELD, FOREIGN, NEW
 from tests.contract.test_documents import free
@@ -194,6 +198,58 @@ def test_of_three_writers_none_loses_a_write_without_a_word(
     write(0, writes)
     lost = [one for one in places if place.target().read(one, FIELD).version != found[one]]
     assert bool(lost) == bool(writes)
+
+
+ROUNDS = 6
+
+
+def racing(url: str, token: str, places: list[str], start: Barrier, told: SimpleQueue[tuple[int, str, str]]) -> None:
+    """Write to each of the places at the same moment as the other processes; say the marker, and what went wrong."""
+    environment = {"KEYTURN_API_URL": url, "DIGITALOCEAN_TOKEN": token, "KEYTURN_ALLOWED_PLACES": "app-platform=*"}
+    target = AppPlatformTarget(TargetContext("apps", {}, environment, 10))
+    for number, one in enumerate(places):
+        marker = target.read(one, FIELD).version
+        start.wait(timeout=60)
+        try:
+            told.put((number, one, target.write_marked(one, FIELD, NEW, marker, free)))
+        except ChangeUndone as undone:
+            told.put((number, one, undone.version))
+            told.put((number, "", str(undone)))
+        except KeyturnError as error:
+            told.put((number, "", str(error)))
+    target.close()
+
+
+def test_of_three_processes_none_loses_a_write_without_a_word(place: AppPlatformPlace) -> None:
+    """They write three variables of one app at once, several times: all are there, or an error was told."""
+    apps = [place.path().partition("/")[0] for _ in range(ROUNDS)]
+    context = get_context("spawn")
+    start, told = context.Barrier(3), context.SimpleQueue()
+    processes = [
+        context.Process(
+            target=racing,
+            args=(place.sandbox.url, place.token, [f"{app}/{component}" for app in apps], start, told),
+            daemon=True,
+        )
+        for component in ("web", "mailer", "api")
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=90)
+    ended = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+    assert ended == [0, 0, 0]
+    found: dict[int, dict[str, str]] = {number: {} for number in range(ROUNDS)}
+    while not told.empty():
+        number, where, what = told.get()
+        found[number][where] = what
+    for number, app in enumerate(apps):
+        markers = {one: place.target().read(one, FIELD).version for one in found[number] if one}
+        lost = [one for one, marker in markers.items() if marker != found[number][one]]
+        assert len(markers) == 3 or "" in found[number]
+        assert not lost or "" in found[number], (app, lost)
 
 
 def test_a_deployment_of_the_same_spec_undoes_nothing(place: AppPlatformPlace) -> None:

@@ -169,6 +169,23 @@ def test_a_deployment_can_be_ended_by_hand(sandbox: Sandbox, api: httpx.Client, 
             sandbox.end_deployment(subject, end)
 
 
+def test_a_rollback_deploys_the_spec_of_before(sandbox: Sandbox, api: httpx.Client, app: App) -> None:
+    """The spec of the app stays as it is."""
+    sandbox.change(deployment=60)
+    changed = spec_of(api, app)
+    changed["services"][0]["envs"][0]["value"] = "fresh"
+    assert api.post("/_sandbox/rollbacks", json={"app": app.id}).status_code == 400
+    put(api, app, changed)
+    sandbox.advance(60)
+    now = spec_of(api, app)
+    assert api.post("/_sandbox/rollbacks", json={"app": app.id}).status_code == 200
+    assert sandbox.running(app.id, "web")[1]["MODEL_ACCESS_KEY"] == "fresh"
+    sandbox.advance(60)
+    assert phases(api, app) == ["ACTIVE", "SUPERSEDED", "SUPERSEDED"]
+    assert sandbox.running(app.id, "web")[1]["MODEL_ACCESS_KEY"] == SECRET
+    assert spec_of(api, app) == now
+
+
 def test_a_later_deployment_supersedes_one_that_is_not_over(sandbox: Sandbox, api: httpx.Client, app: App) -> None:
     """Of two specs in a row only the last one becomes active."""
     sandbox.change(deployment=60)

@@ -7,12 +7,14 @@ from dataclasses import replace
 
 from keyturn.core import transition
 from keyturn.core.machine import deliveries, in_effect, marked, rotate, spread
+from keyturn.core.machine.facts import record_of
 from keyturn.core.model import Delivery
 from keyturn.core.state import Reading, State
+from keyturn.core.steps import Decision
 from keyturn.core.world import Held
 from keyturn.engine import effects
 from keyturn.engine.observe import Hand
-from tests.simulation.mutants import Mutant, Swap, everywhere, without
+from tests.simulation.mutants import Mutant, Swap, everywhere, instead, without
 from tests.simulation.world import SimWorld
 
 
@@ -117,12 +119,33 @@ def refusal_is_no_end() -> tuple[Swap, ...]:
     return everywhere(deliveries, "barred", lambda state: ())
 
 
+def tried_where_nothing_is_taken() -> tuple[Swap, ...]:
+    """What a place shows of a part that is gone keeps nobody from sending a secret there."""
+    return everywhere(deliveries, "refuses", lambda state, place: False)
+
+
+def gone_unnoted() -> tuple[Swap, ...]:
+    """That a place is gone is forgotten when the run ends."""
+    return without("drift.gone")
+
+
+def failure_noted_again() -> tuple[Swap, ...]:
+    """Each run writes down that what a write set off has failed."""
+    real = in_effect.failed
+
+    def failed(state: State) -> Decision | None:
+        return real(replace(state, record=replace(record_of(state), history=())))
+
+    return instead("in_effect.failed", failed)
+
+
 def record_alone_empties() -> tuple[Swap, ...]:
     """What a record says of a place that nobody can read is enough to empty it."""
     return everywhere(deliveries, "withheld", lambda state, place: None)
 
 
 ALTERNATING, IN_PLACE = "alternating", "in-place"
+SHUT = (("shut", IN_PLACE), ("shut", ALTERNATING))
 MARKING: Mapping[str, Mutant] = {
     mutant.name: mutant
     for mutant in (
@@ -162,6 +185,9 @@ MARKING: Mapping[str, Mutant] = {
             "unanswered writes are not counted", unanswered_writes_uncounted, (("rotate", ALTERNATING),), places=("d",)
         ),
         Mutant("a refusal for certain is no end", refusal_is_no_end, (("barred", IN_PLACE),), places=("s", "d")),
+        Mutant("what takes nothing is sent something", tried_where_nothing_is_taken, SHUT, places=("dr",)),
+        Mutant("what is gone is forgotten", gone_unnoted, SHUT, places=("s", "dr")),
+        Mutant("a failure is noted again", failure_noted_again, (("rollout-failed", ALTERNATING),), places=("dr",)),
         Mutant("a record alone empties a place", record_alone_empties, (("forged-place", IN_PLACE),)),
         Mutant("the last holder is minted", last_holder_minted, (("repair", ALTERNATING),), places=("ps",)),
     )

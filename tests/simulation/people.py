@@ -180,7 +180,7 @@ def close(world: Universe, place: Delivery) -> None:
 
 def closed_now(world: Universe) -> str:
     """A target cannot be written."""
-    return ", ".join(sorted(world.readonly | world.barred))
+    return ", ".join(sorted(world.readonly | world.barred | world.shut))
 
 
 def bar(world: Universe, place: Delivery) -> None:
@@ -188,9 +188,15 @@ def bar(world: Universe, place: Delivery) -> None:
     world.barred = frozenset({place.target})
 
 
+def shut(world: Universe, place: Delivery) -> None:
+    """Someone removes what a place is part of, with all that it held."""
+    world.by_hand(place, "")
+    world.shut = frozenset({place.target})
+
+
 def reopen(world: Universe) -> None:
-    """Writing is allowed everywhere."""
-    world.readonly = world.barred = frozenset()
+    """Writing is allowed everywhere, and what was removed is there again."""
+    world.readonly = world.barred = world.shut = frozenset()
     world.refused = frozenset()
 
 

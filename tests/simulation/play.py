@@ -188,6 +188,8 @@ def _blame_success(world: SimWorld, report: KeyReport | None) -> None:
         return
     if report.end.code != "back-off":
         rules.killed(world.universe)
+    if any(place.target in world.universe.shut for place in world.universe.wanted):
+        world.universe.blame("all is well, though a place is gone")
     if world.undead:
         world.universe.blame("an old secret lives on, and nobody was told")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import cache
 
-from keyturn.core.errors import Ambiguous, KeyturnError, NotAccepted, TargetForbidden, TargetUnavailable
+from keyturn.core.errors import Ambiguous, KeyturnError, NotAccepted, TargetForbidden, TargetMisfit, TargetUnavailable
 from keyturn.core.model import Delivery
 from keyturn.core.record import Intent, Op, Record
 from tests.simulation.faults import Class
@@ -109,7 +109,9 @@ def _source(universe: Universe, value: str) -> None:
 
 
 def admit(universe: Universe, delivery: Delivery) -> None:
-    """Refuse a write for certain if the target is barred, and remember it."""
+    """Refuse a write for certain if the target is barred, and remember it. To what is gone nothing is sent."""
+    if delivery.target in universe.shut:
+        raise TargetMisfit("there is no such part", where=str(delivery))
     if delivery.target in universe.barred:
         universe.refused |= {delivery}
         raise TargetForbidden("this login may not write", where=str(delivery))

@@ -32,6 +32,7 @@ from tests.simulation.people import (
     paste_standby,
     put_back,
     reopen,
+    shut,
     spare_deleted,
     spare_renamed,
     spares,
@@ -205,6 +206,12 @@ class Rows:
         if one.deliveries[0].target != "plain":
             closed = Act(one, ROTATE, by_hand=lambda world: close(world, one.deliveries[0]), ends="preflight-failed")
             add("closed", rest, closed, Act(one, ROTATE, by_hand=reopen))
+        if hidden := [item for item in one.deliveries if item.target in MARKED]:
+            # What the part held is gone with it; if no other place has it, only a mint could replace it.
+            told = "preflight-failed" if self.blind else "deliver-failed"
+            gone = Act(one, VERIFY, by_hand=lambda world: shut(world, hidden[0]), ends=told, again=True)
+            still = Act(one, after=HOUR, ends=told, quiet=True)
+            add("shut", rest, gone, still, Act(one, VERIFY, by_hand=reopen, again=True))
         if self.blind:
             # With two slots the second place would show a gap that decision 24 names.
             both = {"s": "d", "d": "s"} if not self.alternating else {}

@@ -33,7 +33,8 @@ def held(universe: Universe, delivery: Delivery) -> Held:
     place = real(delivery)
     if place.target in MARKED:
         then = "starts a rollout" if place.target == DELAYED else ""
-        return Held(None, marker(universe, place), marked=True, consequence=then)
+        refuses = "there is no such part" if place.target in universe.shut else ""
+        return Held(None, marker(universe, place), marked=True, consequence=then, refuses=refuses)
     value, version = universe.fields.get(place), "" if place.target in universe.unfenced else universe.version(place)
     return Held(Secret(value) if value else None, str(version))
 

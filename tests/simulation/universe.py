@@ -179,6 +179,8 @@ class Universe:
     """Records have no signature, and someone forged one."""
     barred: frozenset[str] = frozenset()
     """Targets that refuse each write, which preflight does not show."""
+    shut: frozenset[str] = frozenset()
+    """Targets whose places are gone, as each read shows: they hold nothing and take nothing."""
     refused: frozenset[Delivery] = frozenset()
     """Places that did so, of a target that still does."""
     rollouts: Rollouts = Rollouts()
@@ -195,7 +197,7 @@ class Universe:
             self.by_others, self.dropped, self.known,
             self.held_dead, self.readonly, self.deaf, self.odd, self.others,
             dict(self.spares), dict(self.away), self.frozen, self.two_types,
-            self.noted, self.forged, self.barred, self.refused, self.rollouts, self.wrong, self.watch,
+            self.noted, self.forged, self.barred, self.shut, self.refused, self.rollouts, self.wrong, self.watch,
         )  # fmt: skip
 
     def print(self) -> str:
@@ -210,7 +212,7 @@ class Universe:
             self.foreign_fields, self.steady, self.mints, self.given, self.left, self.overlap, self.wanted,
             self.leaked, self.told, self.by_others, self.dropped, self.known, self.held_dead, self.readonly, self.deaf,
             self.odd, self.others, self.spares, self.away, self.frozen, self.two_types, self.noted,
-            self.forged, self.barred, self.refused, self.rollouts, self.wrong,
+            self.forged, self.barred, self.shut, self.refused, self.rollouts, self.wrong,
         )  # fmt: skip
         return repr([sorted(map(repr, part)) if isinstance(part, frozenset) else part for part in parts])
 

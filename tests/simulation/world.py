@@ -338,7 +338,7 @@ class SimWorld:
         name, delivery, universe = delivery.target, real(delivery), self.universe
         if not self.fenced(delivery) or delivery not in universe.fields:
             self._reading(Class.READ, delivery.target)
-            if delivery.target in MARKED & universe.readonly:
+            if delivery.target in MARKED & (universe.readonly | universe.shut):
                 raise sending.error(delivery.target, ambiguous=False)
             return
 

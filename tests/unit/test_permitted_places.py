@@ -191,6 +191,17 @@ def test_a_secret_of_the_account_is_permitted_by_its_region_and_name(listed: str
     assert [one.entry for one in found if isinstance(one, NoPlace)] == ([] if permitted else ["do-secrets=nyc3/bot"])
 
 
+@pytest.mark.parametrize(
+    ("path", "field", "where"),
+    [("bot/web", "KEY", "path"), ("-bot", "KEY", "path"), ("a b", "KEY", "path"), ("bot", "", "field")],
+)
+def test_what_cannot_be_a_secret_of_the_account_is_found_without_it(path: str, field: str, where: str) -> None:
+    """By `validate`, beside what is not permitted."""
+    settings = DoSecretsSettings(region="nyc3", preview=True)
+    found = list(settings.delivery_mistakes(path, field, {"KEYTURN_ALLOWED_PLACES": "do-secrets=*"}))
+    assert [mistake.where for mistake in found] == [where]
+
+
 def test_a_directory_is_permitted_by_its_real_path(tmp_path: Path) -> None:
     """Below the manifest's directory, or below a listed one."""
     base, other = tmp_path / "base", tmp_path / "other"

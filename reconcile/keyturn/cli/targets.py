@@ -51,21 +51,30 @@ def _kind(name: str) -> TargetKind:
         TargetSetting(title, field.is_required(), field.description or "")
         for title, field in _settings(kind.settings_model)
     )
-    return TargetKind(name, source, able.compare_and_set, able.versions, able.documents, settings)
+    return TargetKind(
+        name,
+        source,
+        able.compare_and_set,
+        able.versions,
+        able.documents,
+        able.deliveries,
+        able.reads,
+        able.marks,
+        able.effect,
+        settings,
+    )
 
 
 def _lines(one: TargetKind) -> Iterator[Line]:
     from keyturn.report.lines import Span, Tone, columns, line
-    from keyturn.targets.registry import find
 
     if one.problem:
         yield line(Span(one.type, Tone.NAME), f": {one.problem}")
         return
     abilities = {"compare-and-set": one.compare_and_set, "versions": one.versions, "records": one.records}
-    able = find(one.type).capabilities
     words = ", ".join(word for word, can in abilities.items() if can) or "deliveries only"
-    words += "" if able.reads else ", write-only"
-    words += ", takes effect with a deployment" if able.effect else ""
+    words += "" if one.reads else ", write-only"
+    words += ", takes effect with a deployment" if one.effect else ""
     stranger = "" if one.package == "keyturn" else f" (from {one.package})"
     yield line(Span(one.type, Tone.NAME), f"{stranger}: {words}")
     rows = [

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from keyturn.core import schedule
 from keyturn.core.effect import EffectState
@@ -32,6 +32,7 @@ class Facts:
     `wanted` are the entry's deliveries, empty if the key is to be deleted. `missing` are uuids of the record that two
     complete lists did not show. `changes` and `end` are what a plan would do and how it would end; of an apply, how it
     ended. `due_since` is when a planned rotation became due. `unproven` says which places are kept that were dropped.
+    `overlap` is what the entry asks for.
     """
 
     record: Record | None
@@ -46,6 +47,7 @@ class Facts:
     problems: tuple[str, ...] = ()
     freezes: tuple[Freeze, ...] = ()
     unproven: End | None = None
+    overlap: timedelta = timedelta.max
 
 
 def facts(
@@ -70,6 +72,7 @@ def facts(
         state.run.problems,
         desired.rotation.freezes,
         unproven,
+        desired.rotation.overlap,
     )
 
 
@@ -167,12 +170,16 @@ def _drifted(known: Facts, record: Record) -> Iterator[End]:
     other: list[Delivery] = []
     written: list[Delivery] = []
     empty: list[Delivery] = []
+    shut: list[str] = []
     for place in known.wanted:
         read, ours = known.readings.get(place), record.delivery(place)
         if read is None or read.problem or ours is None or read.digest == live:
             continue
         # Under an open rotation a delivery may hold the secret that is being made.
         if intent and intent.op in {Op.CREATE, Op.ROTATE} and read.digest and read.digest not in _old(record):
+            continue
+        if read.refuses and not read.digest:
+            shut.append(f"{place} does not hold the live secret: {read.refuses}")
             continue
         by_other_hand = read.marked and read.unlike and not ours.begun
         (written if by_other_hand else other if read.digest else empty).append(place)
@@ -184,6 +191,8 @@ def _drifted(known: Facts, record: Record) -> Iterator[End]:
         yield End(Reason.DRIFTED, "; ".join(told))
     if empty:
         yield End(Reason.EMPTIED, f"{_names(empty)} {_hold(empty)} nothing")
+    if shut:
+        yield End(Reason.DELIVER_FAILED, "; ".join(shut))
 
 
 def _late(known: Facts, record: Record) -> Iterator[End]:
@@ -223,10 +232,12 @@ def _old_secret(known: Facts, record: Record) -> Iterator[End]:
     """Say that an old or leaked secret still works, and until when; also of a record without an entry."""
     retire = record.retire
     late = retire is not None and not retire.at_once and any(_late(known, record))
+    longer = schedule.outlasts(retire.at, known.now, known.overlap) if retire else ""
     if late and record.old_alive:
-        yield End(Reason.OVERLAP, f"the old secret (slot {record.old_alive}) stays alive until the new one is in use")
+        why = f"the old secret (slot {record.old_alive}) stays alive until the new one is in use"
+        yield End(Reason.OVERLAP, f"{why}, and for the overlap{longer}" if longer else why)
     elif retire and retire.at > known.now:
-        yield End(Reason.OVERLAP, "the old secret works until the overlap ends", retire.at)
+        yield End(Reason.OVERLAP, f"the old secret works until the overlap ends{longer}", retire.at)
     elif retire and not retire.at_once and (freeze := _frozen(known, retire.at)):
         until = schedule.thawed(schedule.counting(known.freezes, retire.at), known.now)
         yield End(Reason.FROZEN, schedule.frozen_text("a retire", freeze), until, since=retire.at)

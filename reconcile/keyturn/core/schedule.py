@@ -79,6 +79,14 @@ def thawed(freezes: Sequence[Freeze], moment: datetime) -> datetime:
     return moment
 
 
+def outlasts(until: datetime, now: datetime, overlap: timedelta) -> str:
+    """Say that an overlap which runs until then is longer than the entry asks for by now; empty if it is not.
+
+    A minute is for clocks that differ.
+    """
+    return ", which began before the entry shortened it" if until - now - timedelta(minutes=1) > overlap else ""
+
+
 def closing(window: Window, now: datetime) -> datetime | None:
     """Return when the window that is open now closes, None if it is shut. Of several openings, the first counts."""
     opening = next_opening(window, now - window.duration)

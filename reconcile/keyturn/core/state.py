@@ -65,6 +65,8 @@ class Reading:
     """Whether consumers use what it holds."""
     consequence: str = ""
     """What a write sets off, in words."""
+    refuses: str = ""
+    """Why a write, or another look, is refused until an operator acts; empty where none is known to be."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,12 +34,14 @@ class Held:
 
     `version` is the target's own, empty where it has none. `marked`: the value cannot be read, `secret` is None, and
     `version` is the marker, empty where the field is absent. `consequence`: what a write sets off, in words.
+    `refuses`: why a write is refused until an operator acts; empty where none is known to be.
     """
 
     secret: Secret | None = None
     version: str = ""
     marked: bool = False
     consequence: str = ""
+    refuses: str = ""
 
 
 @dataclass(frozen=True, slots=True)

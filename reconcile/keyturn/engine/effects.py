@@ -214,8 +214,9 @@ def _look(world: World, state: State, hand: Hand, deliveries: tuple[Delivery, ..
             if held.consequence and reading.digest and not reading.unlike:
                 reading = replace(reading, effect=world.effect(place, held.version))
         except KeyturnError as error:
-            silent = isinstance(error, TargetUnavailable)
-            readings[place] = Reading(problem=str(error), exit_code=error.exit_code, silent=silent)
+            told, silent = failed(error), isinstance(error, TargetUnavailable)
+            refuses = told.why if told.refused else ""
+            readings[place] = Reading(problem=told.why, exit_code=told.exit_code, silent=silent, refuses=refuses)
             return
         hand.held[place] = held
         readings[place] = reading

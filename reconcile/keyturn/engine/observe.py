@@ -55,7 +55,7 @@ def by_marker(record: Record | None, place: Delivery, held: Held, digest_key: st
 
     At another marker it has the marker's own digest, and is `unlike` any secret.
     """
-    empty = Reading(version=held.version, marked=True, consequence=held.consequence)
+    empty = Reading(version=held.version, marked=True, consequence=held.consequence, refuses=held.refuses)
     if not held.version:
         return empty
     noted = record.delivery(place) if record else None

@@ -109,8 +109,17 @@ def as_recorded(world: World, desired: DesiredKey, end: End) -> Planning:
         record = world.read_record(desired.id).record
     except Exception:  # noqa: BLE001 - the end says why nothing is known
         return failed_planning(desired.id, end)
+    rotation = desired.rotation
     known = Facts(
-        record, desired.deliveries, frozenset(), {}, {}, world.now(), end=end, freezes=desired.rotation.freezes
+        record,
+        desired.deliveries,
+        frozenset(),
+        {},
+        {},
+        world.now(),
+        end=end,
+        freezes=rotation.freezes,
+        overlap=rotation.overlap,
     )
     return failed_planning(desired.id, end, conditions(known), record)
 

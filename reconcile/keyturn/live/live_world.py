@@ -235,7 +235,8 @@ class LiveWorld:
         """Read the current secret of a delivery, or the marker of a write-only one."""
         target, place = self._targets.get(delivery.target), (delivery.path, delivery.field)
         value, later = target.read(*place), _delayed(target)
-        return Held(value.secret, value.version, bool(_write_only(target)), later.consequence(*place) if later else "")
+        then = later.consequence(*place) if later else ""
+        return Held(value.secret, value.version, bool(_write_only(target)), then, value.refuses)
 
     def effect(self, delivery: Delivery, version: str) -> Effect:
         """Ask the target, if its values take effect later than they are written."""

@@ -15,6 +15,7 @@ WHY = {
     "drift": "a delivery had changed",
     "due": "on schedule",
     "effect": "the target put it to use",
+    "effect-failed": "",
     "entry": "the entry asks for it",
     "forgotten": "",
     "hand-off": "an operator had made it",

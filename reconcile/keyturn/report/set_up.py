@@ -60,13 +60,21 @@ class TargetSetting:
 
 @dataclass(frozen=True, slots=True)
 class TargetKind:
-    """One installed kind of target. `problem`: why it cannot be used, such as a missing library; else empty."""
+    """One installed kind of target. `problem`: why it cannot be used, such as a missing library; else empty.
+
+    `deliveries`: it can hold secrets. `reads`: they can be read back; if not, `marks`: each write changes a marker.
+    `effect`: they are in use only after what follows a write, such as a deployment.
+    """
 
     type: str
     package: str
     compare_and_set: bool = False
     versions: bool = False
     records: bool = False
+    deliveries: bool = True
+    reads: bool = True
+    marks: bool = False
+    effect: bool = False
     settings: tuple[TargetSetting, ...] = ()
     problem: str = ""
 

@@ -106,6 +106,11 @@ def _makers(service: Service) -> dict[tuple[str, str], Callable[[Body], object]]
         service.end_deployment(app, end)
         return {"app": app, "end": end}
 
+    def roll_back(body: Body) -> object:
+        app = _text(body.get("app"), "app")
+        service.roll_back(app)
+        return {"app": app}
+
     def make_token(body: Body) -> object:
         scopes = body.get("scopes")
         chosen = {} if scopes is None else {"scopes": _texts(scopes, "scopes")}
@@ -117,6 +122,7 @@ def _makers(service: Service) -> dict[tuple[str, str], Callable[[Body], object]]
         ("POST", "/_sandbox/keys"): make_key,
         ("POST", "/_sandbox/apps"): make_app,
         ("POST", "/_sandbox/deployments"): end_deployment,
+        ("POST", "/_sandbox/rollbacks"): roll_back,
         ("POST", "/_sandbox/tokens"): make_token,
     }
 

@@ -89,6 +89,26 @@ def end(state: State, subject: str, now: float, how: str) -> State:
     return replace(state, apps={**state.apps, app.id: replace(app, deployments=(*before, ended))})
 
 
+def roll_back(state: State, settings: Settings, subject: str, now: float) -> State:
+    """Deploy the spec of the deployment before the last one again. The spec of the app stays, as until a commit.
+
+    Raises ValueError if that is not possible.
+    """
+    app = state.apps.get(subject)
+    if app is None or len(app.deployments) < 2:  # noqa: PLR2004 - the last one, and one before
+        raise ValueError("expected an app with two deployments")
+    number = state.drawn + 1
+    back = Deployment(
+        derive_uuid(state.seed, "deployment", number),
+        app.deployments[-2].spec,
+        now,
+        settings.deployment,
+        settings.deployment_end,
+    )
+    changed = replace(app, deployments=(*app.deployments, back))
+    return replace(state, drawn=number, apps={**state.apps, app.id: changed})
+
+
 def check_spec(state: State, spec: Spec, team: str) -> None:
     """Raise ValueError if this cannot be the spec of a new app."""
     try:

@@ -261,6 +261,12 @@ class Service:
             now = self._settle()
             self._state = platform.end(self._state, app, now, end)
 
+    def roll_back(self, app: str) -> None:
+        """Deploy the spec before the last one, as an operator rolls back. Raises ValueError if there is none."""
+        with self._lock:
+            now = self._settle()
+            self._state = platform.roll_back(self._state, self._settings, app, now)
+
     def running(self, app: str, component: str = "", deployment: str = "") -> tuple[str, dict[str, str]]:
         """Return the id of an app's active deployment, and the variables that a component of it runs with.
 

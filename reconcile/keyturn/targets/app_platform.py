@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import takewhile
+from math import ceil
 from typing import ClassVar
 
 from pydantic import BaseModel
@@ -135,12 +136,18 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
         """By app, what was undone, until an acknowledged write tells it."""
 
     def read(self, path: str, field: str) -> Value:
-        """Return the marker of a variable; none if the component or the variable is not there.
+        """Return the marker of a variable; none if the component or the variable is not there, and why it takes none.
 
         Raises TargetMisfit if the token sees no such app: what it may not see is not absent.
         """
         app, _ = self._place(path, field)
-        return Value(None, self._present(self._apps.read(app), path, field))
+        found = self._apps.read(app)
+        marker, refuses = self._present(found, path, field), ""
+        try:
+            self._present(found, path, field, writing=True)
+        except TargetMisfit as refused:
+            refuses = str(refused)
+        return Value(None, marker, refuses)
 
     def write_marked(self, path: str, field: str, secret: Secret, marker: str, guard: Guard) -> str:
         """Send the spec, as it is right now, with the variable set. It starts a deployment."""
@@ -171,7 +178,8 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
 
         if found.running is not None and used(found.running):
             return Effect()
-        mine = [one for one in self._apps.deployments(app) if used(one.spec)]
+        listed = self._apps.deployments(app)
+        mine = [one for one in listed if used(one.spec)]
         if any(one.phase == "ACTIVE" for one in mine):
             return Effect()
         for one in mine:
@@ -179,14 +187,20 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
                 return Effect(EffectState.PENDING, f"deployment {one.id} is {one.phase}")
         if other := _overriding(found.spec, component, field):
             return Effect(EffectState.FAILED, f"the component {plain(other, 60)} has a variable {field} of its own")
+        if mine and mine[0].phase == "SUPERSEDED":  # by none of ours
+            told = f"the app runs another spec since deployment {listed[0].id} (rolled back?)"
+            return Effect(EffectState.FAILED, f"{told}: revert the rollback, or deploy the app again")
         if mine:
             return Effect(EffectState.FAILED, f"deployment {mine[0].id} is {mine[0].phase}")
         return Effect(EffectState.PENDING, "no deployment has begun")
 
     def consequence(self, path: str, field: str) -> str:
-        """Say that a deployment starts."""
+        """Say that a deployment starts, and how long the last one took."""
         del field
-        return f"starts a deployment of the app {path.partition('/')[0]} (all its components)"
+        app = path.partition("/")[0]
+        minutes = ceil((self._apps.took(app) or 0) / 60)
+        length = f", about {minutes} minute{'s' if minutes > 1 else ''}" if minutes else ""
+        return f"starts a deployment of the app {app} (all its components){length}"
 
     def close(self) -> None:
         """Close the connections."""
@@ -285,7 +299,9 @@ class AppPlatformTarget(WithoutReading, WithoutDocuments, WithoutServer):
             if not writing:
                 return ""
             evidence = plain(str(missing), 200)
-            raise TargetMisfit(f"the app has no component {component}", where=where, evidence=evidence) from None
+            remedy = "Add the component to the app, or change the path in the entry."
+            what = f"the app has no component {component}"
+            raise TargetMisfit(what, where=where, evidence=evidence, remedy=remedy) from None
         except ValueError as wrong:
             what = "this spec cannot be changed"
             raise TargetMisfit(what, where=where, evidence=str(wrong)) from None

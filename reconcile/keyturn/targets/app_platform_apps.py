@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from http import HTTPStatus
 
 from keyturn.core.errors import CredentialError, TargetForbidden, TargetMisfit, TargetUnavailable
@@ -40,12 +41,16 @@ _ERROR_ID = re.compile(r"[a-z_]{1,40}")
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """An app as it was read: id, name, the text of its spec, and the spec that it runs with, as text, if any."""
+    """An app as it was read: id, name, the text of its spec, and the spec that it runs with, as text, if any.
+
+    `took`: the seconds that its active deployment took; None if that is not shown.
+    """
 
     id: str
     name: str
     spec: str = field(repr=False)
     running: str | None = field(default=None, repr=False)
+    took: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Apps:
         self._environment = environment
         self._name = name
         self._ids: dict[str, str] = {}
+        self._took: dict[str, float | None] = {}
         self._listed = -AGAIN
         self._looking = threading.Lock()
 
@@ -87,7 +93,12 @@ class Apps:
                 self._ids.pop(app, None)
                 self._listed = time.monotonic() - AGAIN
             raise self._missing(app)
+        self._took[app] = found.took
         return found
+
+    def took(self, app: str) -> float | None:
+        """Return the seconds that the active deployment of an app took, as last read; None if nobody knows."""
+        return self._took.get(app)
 
     def try_update(self, app: str) -> None:
         """Show that the token may update apps, by an update of no app and to no spec: it is refused in any case.
@@ -246,17 +257,32 @@ def _app(answer: Answer, action: Action, *, writing: bool = False) -> App:
     if answer.good:
         try:
             spec = app_spec.spec_of(answer.text)
-            return App(app_spec.app_id(answer.text), app_spec.app_name(spec), spec, _running(answer.object()))
+            active = _active(answer.object())
+            name = app_spec.app_name(spec)
+            return App(app_spec.app_id(answer.text), name, spec, _running(active), _took(active))
         except ValueError:
             pass
     raise _no_answer(action, answer, writing=writing)
 
 
-def _running(found: Mapping[str, object]) -> str | None:
+def _active(found: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the active deployment of an app; empty if there is none."""
     app = found.get("app")
     active = app.get("active_deployment") if isinstance(app, dict) else None
-    spec = active.get("spec") if isinstance(active, dict) else None
+    return active if isinstance(active, dict) else {}
+
+
+def _running(active: Mapping[str, object]) -> str | None:
+    spec = active.get("spec")
     return json.dumps(spec) if isinstance(spec, dict) else None
+
+
+def _took(active: Mapping[str, object]) -> float | None:
+    """Return the seconds from the creation of a deployment to its last phase; None if the answer does not tell."""
+    with suppress(KeyError, ValueError, TypeError):
+        began, over = (datetime.fromisoformat(str(active[name])) for name in ("created_at", "phase_last_updated_at"))
+        return max(0.0, (over - began).total_seconds())
+    return None
 
 
 def _no_answer(action: Action, answer: Answer, *, writing: bool = False) -> TargetUnavailable:

@@ -113,11 +113,13 @@ class Capabilities:
 class Value:
     """The value of a field or of a whole path. `secret` is None if absent; `version` is empty without versions.
 
-    Of a write-only place `secret` is always None, and `version` is its marker, empty if the place is absent.
+    Of a write-only place `secret` is always None, and `version` is its marker, empty if the place is absent. `refuses`
+    says why a write there is refused until an operator acts, such as for a component that is gone; a removal is not.
     """
 
     secret: Secret | None
     version: str = ""
+    refuses: str = ""
 
 
 @dataclass(frozen=True, slots=True)

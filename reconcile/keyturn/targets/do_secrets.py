@@ -55,8 +55,15 @@ class DoSecretsSettings(TargetSettings):
     )
 
     def delivery_mistakes(self, path: str, field: str, environment: Mapping[str, str]) -> Iterable[InputError]:
-        """Yield a mistake for a secret that is not permitted: the account token reaches all, of every region."""
-        del field
+        """Yield a mistake for what cannot be a field of a secret, and for a secret that is not permitted.
+
+        The account token reaches the secrets of every region.
+        """
+        try:
+            _check(path, field)
+        except InputError as error:
+            error.where = "field" if error.where else "path"
+            yield error
         yield from place_mistakes(DoSecretsTarget.kind, f"{self.region}/{path}", environment)
 
     def store(self, base: Path) -> Items:
@@ -83,13 +90,13 @@ class DoSecretsTarget(WithoutServer):
 
     def read(self, path: str, field: str) -> Value:
         """Read a field."""
-        self._check(path, field)
+        _check(path, field)
         return self._value(self._store.read(path), path, field)
 
     def read_version(self, path: str, field: str, version: str) -> Secret | None:
         """Return None: the API lists earlier versions without their values."""
         del version
-        self._check(path, field)
+        _check(path, field)
         return None
 
     def write(self, path: str, field: str, secret: Secret, expected: Secret | None, guard: Guard) -> str:
@@ -109,7 +116,7 @@ class DoSecretsTarget(WithoutServer):
 
     def preflight(self, path: str, field: str) -> None:
         """Write what is there, at its version. Of an absent secret, request one that the API has to refuse."""
-        self._check(path, field)
+        _check(path, field)
         for _ in tries():
             entry = self._store.read(path)
             self._value(entry, path, field)
@@ -185,7 +192,7 @@ class DoSecretsTarget(WithoutServer):
         return again if again.values is not None else Entry(deleted=True)
 
     def _change(self, path: str, field: str, secret: Secret | None, expected: Secret | None, guard: Guard) -> str:
-        self._check(path, field)
+        _check(path, field)
 
         def value(entry: Entry) -> Value:
             return self._value(entry, path, field)
@@ -211,17 +218,18 @@ class DoSecretsTarget(WithoutServer):
             raise TargetMisfit("the deletion of this secret is requested", where=where, remedy=remedy)
         return Value(secret_of((entry.values or {}).get(field), field, where), str(entry.version))
 
-    @staticmethod
-    def _check(path: str, field: str) -> None:
-        check_path(path)
-        if not field:
-            evidence = "a secret of DigitalOcean is a map of values"
-            raise InputError("a delivery to DigitalOcean needs a field", where=path, evidence=evidence)
-        if not _NAME.fullmatch(path):
-            raise InputError(
-                f"the path {path!r} is not the name of a secret",
-                evidence="names have letters, digits, - _ and . and begin with a letter or a digit",
-            )
+
+def _check(path: str, field: str) -> None:
+    """Raise InputError if this cannot be a field of a secret."""
+    check_path(path)
+    if not field:
+        evidence = "a secret of DigitalOcean is a map of values"
+        raise InputError("a delivery to DigitalOcean needs a field", where=path, evidence=evidence)
+    if not _NAME.fullmatch(path):
+        raise InputError(
+            f"the path {path!r} is not the name of a secret",
+            evidence="names have letters, digits, - _ and . and begin with a letter or a digit",
+        )
 
 
 def _document_name(path: str) -> str:

@@ -22,9 +22,10 @@ Guard = Callable[[], None]
 class WriteOnly(Protocol):
     """The methods of a target with `capabilities.reads` False and `marks` True. They raise what those of `Target` do.
 
-    Its `read` returns `Value(None, marker)`, and `Value(None)` if the place is absent. `preflight` changes no marker
-    and sets nothing off: it asks whether the login may write, or sends a dry run. `WithoutReading` implements the
-    methods of `Target` that need the value.
+    Its `read` returns `Value(None, marker)`, and `Value(None)` if the place is absent. If it sees that a write would be
+    refused, it says why (`refuses`): then no plan promises one. `preflight` changes no marker and sets nothing off: it
+    asks whether the login may write, or sends a dry run. `WithoutReading` implements the methods of `Target` that need
+    the value.
 
     A marker has 1 to 128 printable ASCII characters and shows nothing of the secret: of a ciphertext give
     `marker_of(ciphertext)`. It changes with every write, also with one by someone else. If it is a moment, two writes

@@ -109,6 +109,7 @@ AT_REST: Chain = (
     *GONE,
     Branch("drift", when=drift.concerned),
     in_effect.seen_again,
+    in_effect.failed,
     when(other_work, rotate.request_first),
     Branch("open-deliver", when=deliver.called_for),
     Branch("open-retire", when=retire.ripe),

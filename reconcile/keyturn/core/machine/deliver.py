@@ -20,6 +20,7 @@ from keyturn.core.machine.deliveries import (
     merged,
     ours_there,
     places,
+    refuses,
     unknown,
     unsure,
     unwanted,
@@ -63,6 +64,8 @@ def open_deliver(state: State) -> Decision | None:
     record, readings, extra = record_of(state), state.observed.readings, unwanted(state)
     late = [item for item in places(state) if behind(state, item)]
     if not late and not (extra and arrived(state)):
+        return None
+    if late and all(refuses(state, item) for item in late):
         return None
     if late and (record.live_digest not in state.observed.in_hand or (covers(state, late) and not usable(state))):
         return None

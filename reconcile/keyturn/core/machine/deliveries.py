@@ -211,14 +211,20 @@ def barred(state: State) -> tuple[Delivery, ...]:
     minted, readings = state.run.attempt.minted, state.observed.readings
     if minted is None or readable_holder(state, minted):
         return ()
-    refused = (item for item, failure in state.run.unwritten.items() if failure.refused)
-    return tuple(item for item in refused if item in readings and readings[item].marked)
+    lacking = (item for item in wanted(state) if item in readings and readings[item].digest != minted)
+    return tuple(item for item in lacking if refuses(state, item))
+
+
+def refuses(state: State, delivery: Delivery) -> bool:
+    """Tell whether a write-only delivery takes no secret until an operator acts, as this run has read or tried it."""
+    reading, failure = state.observed.readings[delivery], state.run.unwritten.get(delivery)
+    return reading.marked and (bool(reading.refuses) or (failure is not None and failure.refused))
 
 
 def unwritten(state: State, delivery: Delivery) -> str:
-    """Say why this run's last write to a delivery failed; empty if it did not."""
-    failure = state.run.unwritten.get(delivery)
-    return failure.why if failure else ""
+    """Say why this run's last write to a delivery failed, or would fail; empty if nothing speaks against it."""
+    failure, reading = state.run.unwritten.get(delivery), state.observed.readings.get(delivery)
+    return failure.why if failure else reading.refuses if reading else ""
 
 
 def unreadable(state: State, deliveries: Iterable[Delivery]) -> str:

@@ -48,6 +48,22 @@ def half_blind(state: State) -> bool:
     return all_read(state) and any(state.observed.readings[item].problem for item in places(state))
 
 
+def gone(state: State) -> Decision | None:
+    """Write down that a delivery is empty and takes no secret, such as of a part that was removed: nothing is sent.
+
+    From then on each run looks at it.
+    """
+    record, readings = record_of(state), state.observed.readings
+    for item in record.deliveries:
+        read = readings.get(item.delivery)
+        if read and read.refuses and not (read.problem or read.digest) and item.digest:
+            known = replace(item, digest=None, effect_due=False)
+            states = tuple(known if one is item else one for one in record.deliveries)
+            what = f"{item.delivery} holds nothing: {read.refuses}"
+            return WriteRecord(note(replace(record, deliveries=states), state, what, Cause("drift")), Write.KEEP)
+    return None
+
+
 def try_in_hand(state: State) -> Decision | None:
     """Try the live secret as for an adoption: a plan tries it too, since what follows depends on the answer."""
     live = live_of(state)
@@ -164,6 +180,7 @@ def replaced(state: State) -> bool:
 
 DRIFT: Chain = (
     when(asked, seen(places)),
+    gone,
     when(verifies, try_in_hand),
     Branch("drift-lost", when=lost),
     Branch("drift-compared", when=comparable),

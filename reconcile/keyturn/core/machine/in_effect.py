@@ -45,6 +45,21 @@ def lingering(state: State, record: Record) -> Record:
     return replace(record, retire=replace(record.retire, at=max(record.retire.at, until)))
 
 
+def failed(state: State) -> Decision | None:
+    """Write down, once for each write, that what it set off has failed: the target may not show it for long."""
+    record, readings = record_of(state), state.observed.readings
+    for item in record.deliveries:
+        read = readings.get(item.delivery)
+        if item.at is None or read is None or read.digest is None or item.digest != read.digest:
+            continue
+        what = f"not in use: {item.delivery}: "
+        told = any(event.at >= item.at and event.what.startswith(what) for event in record.history)
+        if read.effect.state is EffectState.FAILED and not told:
+            noted = note(record, state, f"{what}{read.effect.detail}", Cause("effect-failed"))
+            return WriteRecord(noted, Write.KEEP)
+    return None
+
+
 def seen_again(state: State) -> Decision | None:
     """Write down that what was in doubt is as it should be: the live secret is there, and in effect."""
     record, readings = record_of(state), state.observed.readings

@@ -10,6 +10,7 @@ from keyturn.core.machine.deliveries import (
     behind,
     login_or,
     places,
+    refuses,
     unsure,
     unwanted,
     unwritten,
@@ -95,8 +96,11 @@ def frozen(state: State) -> End | None:
 
 def overlap(state: State) -> End | None:
     """The old secret still works."""
-    retire = record_of(state).retire
-    return End(Reason.OVERLAP, "the old secret is retired after the overlap", retire_at(state)) if retire else None
+    retire, now = record_of(state).retire, state.clock.now
+    if retire is None:
+        return None
+    longer = schedule.outlasts(retire.at, now, state.desired.rotation.overlap)
+    return End(Reason.OVERLAP, f"the old secret is retired after the overlap{longer}", retire_at(state))
 
 
 def ready(state: State) -> End:
@@ -152,7 +156,8 @@ def _wrong(state: State) -> list[tuple[str, Reason | None]]:
         wrong.append((f"{item} {'is not emptied' if doubt else kept}" + (f": {problem}" if problem else ""), code))
     for item in places(state):
         unread = readings[item].problem if item in readings else ""
-        code = Reason.UNREADABLE if unread else Reason.PENDING
+        shut = item in readings and refuses(state, item)
+        code = Reason.UNREADABLE if unread else Reason.DELIVER_FAILED if shut else Reason.PENDING
         if live is not None and behind(state, item):
             problem = unread or unwritten(state, item) or _minted_later(state)
             wrong.append((f"{item} does not hold the live secret" + (f": {problem}" if problem else ""), code))

@@ -53,7 +53,7 @@ def not_yet_live(state: State) -> str:
         return ""
     record, readings = record_of(state), state.observed.readings
     return together(
-        f"{item}: {readings[item].problem or 'holds another secret'}"
+        f"{item}: {readings[item].problem or readings[item].refuses or 'holds another secret'}"
         for item in holders(state)
         if readings[item].digest != record.live_digest
     )

@@ -15,7 +15,7 @@ from keyturn.core.machine.deliveries import (
     unreadable,
     wanted,
 )
-from keyturn.core.machine.facts import note, record_of, verdict
+from keyturn.core.machine.facts import note, record_of, together, verdict
 from keyturn.core.machine.guards import failed, seen
 from keyturn.core.machine.in_effect import not_in_effect
 from keyturn.core.machine.in_use import all_in_use
@@ -149,7 +149,8 @@ def waits(state: State) -> End | None:
         if record.retire:
             refused = verdict(state, record.live_digest) is Verdict.REFUSED or hopeless(state)
             if not refused and record.retire.at > now:
-                return End(Reason.OVERLAP, f"rotates ({code}) after the overlap", record.retire.at)
+                longer = schedule.outlasts(record.retire.at, now, state.desired.rotation.overlap)
+                return End(Reason.OVERLAP, f"rotates ({code}) after the overlap{longer}", record.retire.at)
             # The standby's secret may still be in use; if none can be delivered without a mint, no retire comes before.
             first = None if refused or gone else End(Reason.RETIRE_FIRST, "rotates once the old secret is retired")
             return not_in_effect(state) or first
@@ -246,6 +247,13 @@ def unread(state: State) -> Decision | None:
     return End(login_or(state, wanted(state), Reason.UNREADABLE), text)
 
 
+def unwritable(state: State) -> Decision | None:
+    """Mint nothing while a delivery was seen to take no secret: a preflight, which no plan asks for, would say so."""
+    readings = state.observed.readings
+    why = together(f"{item}: {readings[item].refuses}" for item in places(state) if readings[item].refuses)
+    return End(Reason.PREFLIGHT_FAILED, f"nothing was minted: {why}") if why else None
+
+
 def try_live(state: State) -> Decision | None:
     """Try the live secret: if the inference API does not answer, a new secret could not be proven."""
     live = record_of(state).live_digest
@@ -307,6 +315,7 @@ OPEN_ROTATE: Chain = (
     seen(wanted),
     when(unhurried, unread),
     when(unhurried, all_in_use),
+    when(unhurried, unwritable),
     when(unhurried, try_live),
     when(unhurried, live_unknown),
     when(unhurried, failed(Reason.PREFLIGHT_FAILED)),

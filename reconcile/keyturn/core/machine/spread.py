@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from keyturn.core.machine.deliveries import never_ours, places, unknown, unwritten, wanted
+from keyturn.core.machine.deliveries import never_ours, places, refuses, unknown, unwritten, wanted
 from keyturn.core.machine.facts import compromised, intent_of, protects, record_of, verdict
 from keyturn.core.machine.guards import seen
 from keyturn.core.machine.policy import Chain, when
@@ -50,10 +50,11 @@ def over(state: State) -> bool:
 def exhausted(state: State, delivery: Delivery) -> bool:
     """Tell whether this run writes there no more: each write sets off a deployment of someone's app.
 
-    What a write-only delivery refuses for certain it refuses until an operator acts.
+    What a write-only delivery refuses for certain it refuses until an operator acts. So does what may not be read; but
+    a secret that only this run has waits for that, as long as it can.
     """
-    reading, failure = state.observed.readings[delivery], state.run.unwritten.get(delivery)
-    if reading.marked and failure is not None and failure.refused:
+    reading = state.observed.readings[delivery]
+    if refuses(state, delivery) or (reading.refuses and intent_of(state).op is Op.DELIVER):
         return True
     return bool(reading.consequence) and state.run.unsure.get(delivery, 0) >= UNANSWERED
 
@@ -147,7 +148,11 @@ def _due(state: State) -> tuple[Delivery, ...]:
 
 
 def _deliver(state: State, due: tuple[Delivery, ...]) -> Decision:
-    """Deliver; before the first write to a write-only delivery note that it may be there: nothing else will tell."""
+    """Deliver, to the readable ones first; before the first write to a write-only one note that it may be there.
+
+    Nothing else will tell.
+    """
+    due = tuple(sorted(due, key=lambda item: state.observed.readings[item].marked))
     record, marked = record_of(state), [item for item in due if state.observed.readings[item].marked]
     begun = {item.delivery for item in record.deliveries if item.begun}
     first = tuple(item for item in marked if item not in begun and never_ours(state, [item]))
