@@ -1,4 +1,4 @@
-"""Every history of the budgeted part keeps every invariant, and every mutant is caught."""
+"""Every history of the budgeted part keeps every invariant, and a share of the mutants is caught."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from tests.simulation.beyond import demonstrate
 from tests.simulation.lives import MAKERS
 from tests.simulation.suite import EVERY_MUTANT, IN_PAIRS, Job, always, hunt, meetings, pairs, whole_lives, work
 from tests.support.histories import SIMULATED
+
+SHARE = 3
+"""Of so many mutants one is hunted here, so that the suite stays quick; `make simulate` hunts all of them."""
 
 
 def _id(job: Job) -> str:
@@ -77,7 +80,7 @@ class TestBeyond:
 class TestMutants:
     """The simulator notices what it has to."""
 
-    @pytest.mark.parametrize("name", EVERY_MUTANT)
+    @pytest.mark.parametrize("name", [*EVERY_MUTANT][::SHARE])
     def test_catches(self, name: str) -> None:
         """A product that is broken this way violates an invariant in some history."""
         assert hunt(name).by is not None
