@@ -50,11 +50,12 @@ def failed(state: State) -> Decision | None:
     record, readings = record_of(state), state.observed.readings
     for item in record.deliveries:
         read = readings.get(item.delivery)
-        if item.at is None or read is None or read.digest is None or item.digest != read.digest:
+        if read is None or read.effect.state is not EffectState.FAILED:
+            continue
+        if item.at is None or read.digest is None or item.digest != read.digest:
             continue
         what = f"not in use: {item.delivery}: "
-        told = any(event.at >= item.at and event.what.startswith(what) for event in record.history)
-        if read.effect.state is EffectState.FAILED and not told:
+        if not any(event.at >= item.at and event.what.startswith(what) for event in record.history):
             noted = note(record, state, f"{what}{read.effect.detail}", Cause("effect-failed"))
             return WriteRecord(noted, Write.KEEP)
     return None
