@@ -104,11 +104,12 @@ def _untrack(bench: Bench, found: re.Match[str]) -> None:
     subprocess.run(found[1].split(), cwd=bench.stage.folder, check=True, stdout=subprocess.DEVNULL)
 
 
-def _without_hvac(bench: Bench) -> None:
+def _without_dotenv(bench: Bench) -> None:
+    _files(bench)
+    (bench.stage.folder / "secrets").mkdir()
     hiding = bench.later.enter_context(pytest.MonkeyPatch.context())
-    hiding.setitem(sys.modules, "hvac", None)
-    for name in ("keyturn.targets.vault_server", "keyturn.targets.vault_kv"):
-        hiding.delitem(sys.modules, name, raising=False)
+    hiding.setitem(sys.modules, "dotenv", None)
+    hiding.delitem(sys.modules, "keyturn.targets.dotenv_text", raising=False)
 
 
 def _old_engine(bench: Bench) -> None:
@@ -247,7 +248,7 @@ CASES: dict[str, Case] = {
         lambda bench, found: bench.export(found[1], bench.stage.openbao.root_token),
         5,
     ),
-    "missing extra": Case(_without_hvac, r"Install keyturn\[vault\]", lambda bench, _: bench.later.close(), 3),
+    "missing extra": Case(_without_dotenv, r"Install keyturn\[dotenv\]", lambda bench, _: bench.later.close(), 3),
     "wrong mount": Case(
         lambda bench: bench.stage.edit("mount: secret", "mount: secrets"),
         "Check `(mount)`",

@@ -20,7 +20,7 @@ from keyturn.cli.schema import KINDS, schema_text
 from keyturn.report.documents import KINDS as DOCUMENT_KINDS
 from tests.support.process import bare_environment, run, start
 
-HEAVY = ("boto3", "httpx", "hvac", "pydantic", "rich", "starlette", "yaml")
+HEAVY = ("boto3", "httpx", "pydantic", "rich", "starlette", "yaml")
 PROBE = f"""
 import sys
 sys.argv = ["keyturn", *sys.argv[1:]]

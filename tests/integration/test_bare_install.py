@@ -5,6 +5,7 @@ The wheel is built from this tree; the libraries that it requires, and no others
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from importlib.metadata import Distribution, distribution
@@ -53,7 +54,8 @@ EXTRAS = {
     "onepassword-connect": "onepassword",
 }
 """Of the kinds of target whose extra has another name."""
-COMMANDS = [(kind, ("plan",)) for kind in TARGETS] + [("vault", ("apply", "--yes")), ("vault", ("status",))]
+MISSING = [kind for kind in TARGETS if kind != "vault"]
+COMMANDS = [(kind, ("plan",)) for kind in MISSING] + [("dotenv", ("apply", "--yes")), ("dotenv", ("status",))]
 
 
 class Bare:
@@ -67,7 +69,7 @@ class Bare:
         """Run a program."""
         return run([self.bin / "python", "-c", program], cwd=self.folder)
 
-    def keyturn(self, *args: str, cwd: Path) -> CompletedProcess[str]:
+    def keyturn(self, *args: str, cwd: Path, **variables: str) -> CompletedProcess[str]:
         """Run a command; every server that it could ask refuses the connection."""
         environment = bare_environment(
             DIGITALOCEAN_TOKEN="unused",
@@ -76,6 +78,7 @@ class Bare:
             KEYTURN_VAULT=SERVER,
             OP_CONNECT_HOST=SERVER,
             VAULT_ADDR=SERVER,
+            **variables,
         )
         return run([self.bin / "keyturn", *args], cwd=cwd, env=environment)
 
@@ -163,6 +166,15 @@ def test_a_manifest_is_valid_without_the_library_of_its_target(bare: Bare, kind:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_vault_needs_no_library(bare: Bare, tmp_path: Path) -> None:
+    """Its extra is empty: only a credential is missing, and then only the server."""
+    write_manifest(tmp_path, "vault")
+    assert "VAULT_TOKEN is not set" in bare.keyturn("doctor", cwd=tmp_path).stdout
+    done = bare.keyturn("doctor", cwd=tmp_path, VAULT_TOKEN="unused")
+    assert re.search(r"fail  .*could not look up the mount 'secret'", done.stdout), done
+    assert "library" not in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(("kind", "command"), COMMANDS)
 def test_a_missing_library_is_one_sentence_before_anything_is_asked(
     bare: Bare, kind: str, command: tuple[str, ...], tmp_path: Path
@@ -174,7 +186,7 @@ def test_a_missing_library_is_one_sentence_before_anything_is_asked(
     assert f"Install keyturn[{EXTRAS.get(kind, kind)}]," in said
 
 
-@pytest.mark.parametrize(("command", "extra"), [("sandbox", "keyturn[sandbox]"), ("demo", "keyturn[sandbox,vault]")])
+@pytest.mark.parametrize(("command", "extra"), [("sandbox", "keyturn[sandbox]"), ("demo", "keyturn[sandbox]")])
 def test_a_command_without_its_library_says_what_to_install(
     bare: Bare, command: str, extra: str, tmp_path: Path
 ) -> None:

@@ -11,7 +11,6 @@ import pytest
 @pytest.mark.parametrize(
     ("kind", "library", "extra", "settings", "environment"),
     [
-        ("vault", "hvac", "vault", {"address": "http://[::1]"}, {"VAULT_ADDR": "http://[::1]"}),
         ("aws-secrets-manager", "boto3", "aws", {"region": "eu-central-1"}, {}),
         (
             "onepassword-connect",

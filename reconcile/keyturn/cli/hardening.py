@@ -1,4 +1,8 @@
-"""Keeps secrets in the memory of this process: no core dump, no debugger of the same user, no log of TLS keys."""
+"""Keeps secrets in the memory of this process.
+
+There is no core dump, no debugger of the same user, no log of TLS keys, and no plugin of pydantic. A plugin is told of
+all that is parsed, also of the answer with a new secret; logging services offer such plugins.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from collections.abc import MutableMapping
 from contextlib import suppress
 
 KEY_LOG = "SSLKEYLOGFILE"
+PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
+"""Pydantic loads the plugins of all installed packages unless this says otherwise."""
 _PR_SET_DUMPABLE = 4  # linux/prctl.h
 
 
@@ -22,4 +28,5 @@ def harden(environment: MutableMapping[str, str]) -> bool:
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # a C library without prctl
             ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    environment[PLUGINS] = "__all__"
     return environment.pop(KEY_LOG, None) is not None

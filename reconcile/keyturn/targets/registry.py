@@ -20,7 +20,6 @@ EXTRAS = {
     "boto3": "aws",
     "cryptography": "github",
     "dotenv": "dotenv",
-    "hvac": "vault",
     "nacl": "github",
     "onepassword": "onepassword-sdk",
     "onepasswordconnectsdk": "onepassword",

@@ -93,10 +93,10 @@ class Client:
         `headers` are sent with every request. `trust` is called for the first one, before its guard.
         """
         self._endpoint = endpoint
-        self._headers = {"User-Agent": f"keyturn/{__version__}", **headers}
+        self._headers = {"Accept": "*/*", "User-Agent": f"keyturn/{__version__}", **headers}
         self._trust = trust
         self._lock = threading.Lock()
-        self._opened: httpx.Client | None = None
+        self._opened: BoundedTransport | None = None
 
     @property
     def base(self) -> str:
@@ -106,22 +106,25 @@ class Client:
     def send(self, action: Action, request: Request, headers: Mapping[str, str]) -> httpx.Response:
         """Send a request with further headers; a body is called application/json unless they say otherwise.
 
+        Nothing is read from the process environment, and no redirect is followed.
+
         Raises:
             TargetUnavailable: no usable answer; ambiguous for a write that was sent.
         """
         end, body = self._endpoint, request.body
-        client = self._client()
+        transport = self._transport()
+        sent = httpx.Request(
+            request.verb,
+            f"{end.base}{request.path}",
+            params=dict(request.params),
+            content=body if isinstance(body, str) else None,
+            json=None if isinstance(body, str) else body,
+            headers={**self._headers, **({} if body is None else {"Content-Type": "application/json"}), **headers},
+        )
         if request.guard:
             request.guard()
         try:
-            return client.request(
-                request.verb,
-                f"{end.base}{request.path}",
-                params=dict(request.params),
-                content=body if isinstance(body, str) else None,
-                json=None if isinstance(body, str) else body,
-                headers={**({} if body is None else {"Content-Type": "application/json"}), **headers},
-            )
+            return transport.handle_request(sent)
         except httpx.RequestError as error:
             failure = unreachable(action, error, end.base, end.request, writing=request.guard is not None)
         raise failure
@@ -133,15 +136,11 @@ class Client:
                 self._opened.close()
                 self._opened = None
 
-    def _client(self) -> httpx.Client:
-        """Return the client. It reads nothing from the process environment, and follows no redirect."""
+    def _transport(self) -> BoundedTransport:
         with self._lock:
             if self._opened is None:
                 end = self._endpoint
-                transport = BoundedTransport(seconds=end.request, verify=self._trust(), proxy=end.proxy)
-                self._opened = httpx.Client(
-                    transport=transport, trust_env=False, follow_redirects=False, headers=self._headers
-                )
+                self._opened = BoundedTransport(seconds=end.request, verify=self._trust(), proxy=end.proxy)
             return self._opened
 
 

@@ -1,7 +1,7 @@
 """HashiCorp Vault and OpenBao: the KV engine, version 2.
 
 A delivery is one field of a path; the other fields are kept. A document is a path with one field, `document`, which
-holds JSON as text. hvac is imported when the first target is opened. The settings can be checked without it.
+holds JSON as text.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class VaultTarget:
         base, variable = Path(context.base), f"{settings.auth.env_prefix}VAULT_CACERT"
         check_origins(settings.file_mistakes(base, context.environment), context)
         file, pem = authority(settings.ca_cert, variable, context.environment, base, f"target {context.name}")
-        # Import the vendor's library only now: opening a target is the first use of the server.
+        # What sends requests is imported only now: opening a target is the first use of the server.
         from keyturn.targets.vault_kv import KeyValue
         from keyturn.targets.vault_server import Endpoint, Server
 

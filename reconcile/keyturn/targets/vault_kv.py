@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
+from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
 
 from keyturn.core.errors import TargetMisfit, TargetUnavailable
 from keyturn.targets.base import Guard
+from keyturn.targets.rest import Request
 from keyturn.targets.servers import Action
-from keyturn.targets.vault_server import BAD, NOT_FOUND, OK, Answer, Ask, Server
+from keyturn.targets.vault_server import BAD, MOUNTS, NOT_FOUND, OK, Answer, Server
 
 HIDDEN = "Check `mount`. If it is right, the login's policy allows nothing below it."
 Model = TypeVar("Model", bound=BaseModel)
@@ -82,12 +84,8 @@ class KeyValue:
     def read(self, path: str, version: int | None = None) -> Entry:
         """Read the newest version, or an earlier one."""
         action = self._action("read", path, "data", "create", "read", "update")
-        answer = self._ask(
-            action,
-            lambda client: client.secrets.kv.v2.read_secret_version(
-                path, version=version, mount_point=self._mount, raise_on_deleted_version=False
-            ),
-        )
+        params = {} if version is None else {"version": str(version)}
+        answer = self._ask(action, Request("GET", self._url("data", path), params))
         if answer.status == NOT_FOUND and "data" not in answer.body:
             return Entry(fields=None, version=0)
         data = _parse(_Data, answer, action)
@@ -102,13 +100,8 @@ class KeyValue:
     def write(self, path: str, fields: Mapping[str, object], version: int, guard: Guard) -> Entry | None:
         """Write all fields over exactly `version`. Return None if the path is at another version."""
         action = self._action("write", path, "data", "create", "read", "update")
-        answer = self._ask(
-            action,
-            lambda client: client.secrets.kv.v2.create_or_update_secret(
-                path, secret=dict(fields), cas=version, mount_point=self._mount
-            ),
-            guard,
-        )
+        body = {"options": {"cas": version}, "data": dict(fields)}
+        answer = self._ask(action, Request("POST", self._url("data", path), body=body, guard=guard))
         if answer.status == BAD and "check-and-set parameter did not match" in answer.errors:
             return None
         metadata = _parse(_Metadata, answer, action, writing=True)
@@ -121,9 +114,7 @@ class KeyValue:
     def list(self, prefix: str) -> tuple[str, ...]:
         """Return the names directly below a prefix."""
         action = self._action("list", prefix, "metadata", "list")
-        answer = self._ask(
-            action, lambda client: client.secrets.kv.v2.list_secrets(path=prefix, mount_point=self._mount)
-        )
+        answer = self._ask(action, Request("GET", self._url("metadata", prefix), {"list": "true"}))
         if answer.status == NOT_FOUND:
             return ()
         return tuple(sorted(key for key in _parse(_Keys, answer, action).keys if not key.endswith("/")))
@@ -133,7 +124,7 @@ class KeyValue:
         data = f"{self._mount}/data/{path}"
         answer = self._server.probe(
             Action(self.where(path), "query its capabilities"),
-            lambda client: client.adapter.post("/v1/sys/capabilities-self", json={"paths": [data]}),
+            Request("POST", "/v1/sys/capabilities-self", body={"paths": [data]}),
         )
         found = answer.body.get(data)
         return frozenset(str(one) for one in found) if isinstance(found, list) else frozenset()
@@ -145,13 +136,13 @@ class KeyValue:
             "read the settings of the mount",
             _policy(f"{self._shown}/config", "read"),
         )
-        answer = self._ask(action, lambda client: client.secrets.kv.v2.read_configuration(mount_point=self._mount))
+        answer = self._ask(action, Request("GET", self._url("config")))
         after = _parse(_Config, answer, action).delete_version_after
         return "" if after in {"", "0", "0s"} else after
 
-    def _ask(self, action: Action, ask: Ask, guard: Guard | None = None) -> Answer:
+    def _ask(self, action: Action, request: Request) -> Answer:
         self._check_mount(action.remedy)
-        answer = self._server.ask(action, ask, guard)
+        answer = self._server.ask(action, request)
         if "no handler for route" in answer.errors:
             raise self._no_mount("it is gone", action.remedy)
         return answer
@@ -164,9 +155,7 @@ class KeyValue:
         if self._known:
             return
         action = Action(f"target {self._name}", f"look up the mount {self._shown!r}")
-        answer = self._server.probe(
-            action, lambda client: client.adapter.get(f"/v1/sys/internal/ui/mounts/{self._mount}")
-        )
+        answer = self._server.probe(action, Request("GET", f"{MOUNTS}/{self._mount}"))
         if answer.status != OK:
             raise self._no_mount(f"status {answer.status}", needed)
         mount = _parse(_Mount, answer, action)
@@ -205,6 +194,10 @@ class KeyValue:
             found.append(_line(f"{self._shown}/metadata/{documents}/*", "list"))
             found.append(_line(f"{self._shown}/config", "read"))
         return "\n".join(["Its policy needs:", *found])
+
+    def _url(self, part: str, path: str = "") -> str:
+        """Return the path of a request. A name may hold what would end a path, such as `?`."""
+        return quote(f"/v1/{self._mount}/{part}" + (f"/{path}" if path else ""))
 
     def _action(self, verb: str, path: str, part: str, *capabilities: str) -> Action:
         below = f"{self._shown}/{part}/{path}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -136,21 +136,12 @@ class Login:
         """Return the token of method `token`, or None for the other methods, which request one."""
         return self._variable("VAULT_TOKEN") if self.method == "token" else None
 
-    def request(self) -> Callable[[Any], Any]:
-        """Return a function that requests a token through a client. Raises CredentialError."""
+    def body(self) -> Mapping[str, str]:
+        """Return what a request for a token holds. Raises CredentialError."""
         if self.method == "approle":
             role, secret = self._variable("VAULT_ROLE_ID"), self._variable("VAULT_SECRET_ID")
-            return lambda client: client.auth.approle.login(
-                role_id=role.reveal(), secret_id=secret.reveal(), use_token=False, mount_point=self.mount
-            )
-        jwt = self._jwt()
-        if self.method == "kubernetes":
-            return lambda client: client.auth.kubernetes.login(
-                role=self.settings.role, jwt=jwt.reveal(), use_token=False, mount_point=self.mount
-            )
-        return lambda client: client.auth.jwt.jwt_login(
-            role=self.settings.role, jwt=jwt.reveal(), use_token=False, path=self.mount
-        )
+            return {"role_id": role.reveal(), "secret_id": secret.reveal()}
+        return {"role": self.settings.role, "jwt": self._jwt().reveal()}
 
     def _name(self, variable: str) -> str:
         return f"{self.settings.env_prefix}{variable}"

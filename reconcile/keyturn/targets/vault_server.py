@@ -1,32 +1,26 @@
 """One Vault or OpenBao server: connections, login, and the errors for its answers.
 
-hvac only builds and sends requests. Its exceptions contain bodies, so they are switched off, and this module judges
-each answer by its status. No text of an answer is repeated.
+Each answer is judged by its status. No text of an answer is repeated.
 """
 
 from __future__ import annotations
 
-import io
-import queue
-import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import httpx
-import hvac
-import requests
-from hvac.adapters import RawAdapter
 
 from keyturn.core.errors import CredentialError, TargetForbidden, TargetMisfit, TargetUnavailable
 from keyturn.core.secret import Secret
-from keyturn.targets.base import Guard
-from keyturn.targets.bounded_http import BoundedTransport, trust
-from keyturn.targets.servers import Action, check_status, json_object, unreachable
+from keyturn.targets import rest
+from keyturn.targets.bounded_http import trust
+from keyturn.targets.rest import Request
+from keyturn.targets.servers import Action, check_status, json_object
 from keyturn.targets.vault_login import Login
 
-Ask = Callable[[hvac.Client], requests.Response]
+MOUNTS = "/v1/sys/internal/ui/mounts"
+"""Tells which mounts a login may use. Every valid token may ask."""
 
 OK = 200
 NO_CONTENT = 204
@@ -61,22 +55,21 @@ class Answer:
 
 
 class Server:
-    """Sends requests concurrently. Each request has a connection of its own."""
+    """Sends requests, also concurrently. Thread-safe."""
 
     def __init__(self, endpoint: Endpoint, login: Login, where: str) -> None:
-        """Keep the settings. Nothing is sent yet."""
-        self._endpoint = endpoint
+        """Keep the settings. Nothing is sent yet. Raises InputError if the file of the authority cannot be used."""
         self._login = login
         self._where = where
-        self._transport = BoundedTransport(
-            seconds=endpoint.request, verify=trust(endpoint.authority, where, endpoint.origin), proxy=endpoint.proxy
-        )
-        self._idle: queue.LifoQueue[hvac.Client] = queue.LifoQueue()
+        authorities = trust(endpoint.authority, where, endpoint.origin)
+        namespace = {"X-Vault-Namespace": endpoint.namespace} if endpoint.namespace else {}
+        there = rest.Endpoint(endpoint.origin, endpoint.proxy, endpoint.request)
+        self._client = rest.Client(there, {"X-Vault-Request": "true", **namespace}, lambda: authorities)
         self._lock = threading.Lock()
         self._token: Secret | None = None
 
-    def ask(self, action: Action, ask: Ask, guard: Guard | None = None) -> Answer:
-        """Send a request; it is a write if there is a `guard`. Log in first, and again if the token has expired.
+    def ask(self, action: Action, request: Request) -> Answer:
+        """Send a request. Log in first, and again if the token has expired.
 
         Raises:
             TargetUnavailable: no answer, sealed, throttled, 5xx; ambiguous for a write that was sent.
@@ -84,7 +77,7 @@ class Server:
             TargetMisfit: a redirect, or an answer from another kind of server.
             CredentialError: the token or the login is refused.
         """
-        answer = self.probe(action, ask, guard)
+        answer = self.probe(action, request)
         if answer.status == FORBIDDEN:
             raise TargetForbidden(
                 f"this login may not {action.doing}",
@@ -94,23 +87,20 @@ class Server:
             )
         return answer
 
-    def probe(self, action: Action, ask: Ask, guard: Guard | None = None) -> Answer:
+    def probe(self, action: Action, request: Request) -> Answer:
         """Send a request like `ask`, but return a 403 for a valid token instead of raising TargetForbidden."""
         token = self._current(None)
-        answer = self._send(action, ask, token, guard)
+        answer = self._send(action, request, token)
         if answer.status != FORBIDDEN:
             return answer
         # Vault answers 403 to an expired token and to a forbidden path. This endpoint needs no policy.
-        if self._send(action, _visible_mounts, token).status != FORBIDDEN:
+        if self._send(action, Request("GET", MOUNTS), token).status != FORBIDDEN:
             return answer
-        return self._send(action, ask, self._current(token), guard)
+        return self._send(action, request, self._current(token))
 
     def close(self) -> None:
         """Close the connections that are not in use."""
-        with suppress(queue.Empty):
-            while True:
-                self._idle.get_nowait().adapter.close()
-        self._transport.close()
+        self._client.close()
 
     def _current(self, refused: Secret | None) -> Secret:
         """Return a token other than the `refused` one. If several threads get the same refusal, only one logs in."""
@@ -131,8 +121,9 @@ class Server:
                 )
             return token
         action = Action(self._where, f"log in by {self._login.method}")
-        ask = self._login.request()
-        answer = self._send(action, ask, None)
+        answer = self._send(
+            action, Request("POST", f"/v1/auth/{self._login.mount}/login", body=self._login.body()), None
+        )
         auth = answer.body.get("auth")
         fresh = auth.get("client_token") if isinstance(auth, dict) else None
         if answer.status != OK or not isinstance(fresh, str) or not fresh:
@@ -144,93 +135,13 @@ class Server:
             )
         return Secret(fresh)
 
-    def _send(self, action: Action, ask: Ask, token: Secret | None, guard: Guard | None = None) -> Answer:
-        writing = guard is not None
-        with self._client() as client:
-            client.token = token.reveal() if token else ""
-            if guard:
-                guard()
-            try:
-                response = ask(client)
-            except httpx.RequestError as error:
-                end = self._endpoint
-                failure = unreachable(action, error, end.origin, end.request, writing=writing)
-            else:
-                return _judge(action, response, writing=writing)
-        raise failure
-
-    @contextmanager
-    def _client(self) -> Iterator[hvac.Client]:
-        try:
-            client = self._idle.get_nowait()
-        except queue.Empty:
-            client = _new_client(self._endpoint, self._transport)
-        try:
-            yield client
-        finally:
-            self._idle.put(client)
+    def _send(self, action: Action, request: Request, token: Secret | None) -> Answer:
+        headers = {"X-Vault-Token": token.reveal()} if token else {}
+        response = self._client.send(action, request, headers)
+        return _judge(action, response, writing=request.guard is not None)
 
 
-class _Adapter(RawAdapter):
-    """Sends what hvac builds through our transport, past a session of `requests`, which takes longer than hvac."""
-
-    transport: BoundedTransport
-
-    def request(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str] | None = None,
-        raise_exception: bool = True,  # noqa: FBT001, FBT002 - hvac's signature
-        *,
-        params: Mapping[str, str | int | None] | None = None,
-        json: object = None,
-        **_: object,
-    ) -> requests.Response:
-        """Send a request. Raises httpx.RequestError."""
-        del raise_exception  # this module judges each answer
-        if method.lower() == "list":
-            method, params = "get", {**(params or {}), "list": "true"}
-        known = {"X-Vault-Request": "true", "X-Vault-Token": self.token, "X-Vault-Namespace": self.namespace}
-        sent = httpx.Request(
-            method,
-            self.urljoin(self.base_uri, re.sub("//+", "/", url)),
-            headers={**(headers or {}), **{name: value for name, value in known.items() if value}},
-            params=params,
-            json=json,
-        )
-        answer = self.transport.handle_request(sent)
-        response = requests.Response()
-        response.status_code = answer.status_code
-        response.raw = io.BytesIO(answer.content)
-        return response
-
-
-def _new_client(endpoint: Endpoint, transport: BoundedTransport) -> hvac.Client:
-    """Make a client that reads nothing from the process environment.
-
-    `token=""` and `cert` are set because hvac would otherwise use VAULT_TOKEN, ~/.vault-token and VAULT_CLIENT_CERT.
-    The transport decides about certificates, proxy and deadline.
-    """
-    client = hvac.Client(
-        url=endpoint.origin,
-        token="",
-        cert=(),  # type: ignore[arg-type]  # None would mean: look it up
-        session=requests.Session(),
-        adapter=_Adapter,
-        namespace=endpoint.namespace or None,
-    )
-    assert isinstance(client.adapter, _Adapter)  # noqa: S101 - as given
-    client.adapter.transport = transport
-    return client
-
-
-def _visible_mounts(client: hvac.Client) -> requests.Response:
-    response: requests.Response = client.adapter.get("/v1/sys/internal/ui/mounts")
-    return response
-
-
-def _judge(action: Action, response: requests.Response, *, writing: bool) -> Answer:
+def _judge(action: Action, response: httpx.Response, *, writing: bool) -> Answer:
     status, body = response.status_code, json_object(response.content)
     errors = " ".join(str(error) for error in _list(body.get("errors"))) if body else ""
     if status >= SERVER_ERROR and "sealed" in errors:
