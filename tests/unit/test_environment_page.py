@@ -12,7 +12,9 @@ from tests.blocks import ROOT
 PAGE = (ROOT / "docs/environment.md").read_text(encoding="utf-8")
 OURS = re.compile(r"(?:KEYTURN|DIGITALOCEAN|VAULT|BAO|AWS|OP_CONNECT|OP_SERVICE_ACCOUNT|GITHUB|GH)_[A-Z][A-Z0-9_]*")
 KUBERNETES = ("KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT", "POD_NAME", "POD_NAMESPACE")
-ALSO = frozenset({"NO_COLOR", "PYDANTIC_DISABLE_PLUGINS", "SSLKEYLOGFILE", "XDG_RUNTIME_DIR", "HTTPS_PROXY", "NO_PROXY", *KUBERNETES})
+ALSO = frozenset(
+    {"NO_COLOR", "PYDANTIC_DISABLE_PLUGINS", "SSLKEYLOGFILE", "XDG_RUNTIME_DIR", "HTTPS_PROXY", "NO_PROXY", *KUBERNETES}
+)
 """Variables of the system that the code names."""
 BY_A_LIBRARY = frozenset({"SSL_CERT_FILE", "SSL_CERT_DIR"})
 """Read by Python's ssl, which the API client asks for its usual settings."""
