@@ -10,7 +10,8 @@ import click
 from keyturn.cli import options
 
 if TYPE_CHECKING:
-    from keyturn.report.documents import Consent, SavedRun
+    from keyturn.core.limits import Consent
+    from keyturn.report.documents import SavedRun
 
 
 @click.command(
@@ -56,8 +57,8 @@ def command(  # noqa: PLR0913 - each is an option
     """Apply the manifest, or exactly a saved plan."""
     from keyturn.cli.files import named, read_bounded
     from keyturn.cli.session import Order, change, opened
+    from keyturn.core.limits import Consent
     from keyturn.core.results import Options
-    from keyturn.report.documents import Consent, parse_plan
 
     screen = options.screen()
     consent = Consent(allow_delete, allow_rotations, take_over, unpark, allow_removals, allow_unproven)
@@ -65,6 +66,8 @@ def command(  # noqa: PLR0913 - each is an option
     if saved:
         if keys:
             raise click.UsageError("a saved plan names its own keys: omit KEY or --plan")
+        from keyturn.report.documents import parse_plan
+
         document = parse_plan(read_bounded(Path(saved)), where=saved)
         if document.consent != consent:
             raise click.UsageError(f"this plan was made with {_flags(document.consent)}: use the same to apply it")

@@ -47,15 +47,10 @@ def command(  # noqa: PLR0913 - each is an option
     explain: bool,
 ) -> int:
     """Plan, save, show."""
-    from datetime import UTC, datetime
-
-    from keyturn.cli.files import write_private
     from keyturn.cli.session import Order, opened, plan_all
+    from keyturn.core.limits import Consent
     from keyturn.core.reasons import mixed
     from keyturn.core.results import Options
-    from keyturn.report.documents import Consent, PlanDocument, dump
-    from keyturn.report.markdown import plan_markdown
-    from keyturn.report.plan import plan_lines
 
     screen = options.screen()
     consent = Consent(allow_delete, allow_rotations, take_over, unpark, allow_removals, allow_unproven)
@@ -69,14 +64,26 @@ def command(  # noqa: PLR0913 - each is an option
     code = mixed(plan.exit_code for plan in plans)
     if code == 0 and detailed_exitcode and any(key.changes for plan in plans for key in plan.plans):
         code = CHANGES
-    document = PlanDocument(datetime.now(UTC), code, tuple(plans), keys, verify, consent)
+    document = ""
+    if out or screen.format == "json":
+        from datetime import UTC, datetime
+
+        from keyturn.report.documents import PlanDocument, dump
+
+        document = dump(PlanDocument(datetime.now(UTC), code, tuple(plans), keys, verify, consent))
     if out:
-        write_private(Path(out), dump(document))
+        from keyturn.cli.files import write_private
+
+        write_private(Path(out), document)
     if screen.format == "json":
-        screen.document(dump(document))
+        screen.document(document)
     elif screen.format == "markdown":
+        from keyturn.report.markdown import plan_markdown
+
         screen.document(plan_markdown(plans))
     else:
+        from keyturn.report.plan import plan_lines
+
         calm = code == 0 and not any(key.changes for plan in plans for key in plan.plans)
         screen.result(plan_lines(plans, whole=screen.verbose > 0), calm=calm)
     return code

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from keyturn.cli.console import Screen
 from keyturn.cli.files import named as names
@@ -19,19 +20,20 @@ from keyturn.cli.root import fail_document
 from keyturn.cli.stopping import Stopping, ended, leave
 from keyturn.core.configuration import differences
 from keyturn.core.errors import InputError, OwnershipError, PolicyError
-from keyturn.core.limits import Allowed
+from keyturn.core.limits import Allowed, Consent
 from keyturn.core.model import Desired, DesiredKey
 from keyturn.core.reasons import Reason, mixed
 from keyturn.core.results import End, KeyReport, Options, RunPlan, RunReport, by_urgency
 from keyturn.engine.runner import Runner
 from keyturn.engine.signals import Heard, Signals
 from keyturn.live.live_world import LiveWorld, open_world
-from keyturn.live.notices import Notices
 from keyturn.manifest import base_of, expand, load_all
-from keyturn.report.documents import Consent, ReportDocument, SavedRun, dump
-from keyturn.report.markdown import run_markdown
 from keyturn.report.plan import plan_lines
 from keyturn.report.run import run_lines
+
+if TYPE_CHECKING:
+    from keyturn.live.notices import Notices
+    from keyturn.report.documents import SavedRun
 
 BRIEF = 20
 """With `--yes`, the plans of more keys than this are shown with one line per key."""
@@ -51,15 +53,18 @@ class Opened:
     @property
     def notices(self) -> Notices:
         """The notices of this manifest."""
+        from keyturn.live.notices import Notices
+
         return Notices(self.desired, self.world.notebook(self.desired.owner), os.environ)
 
     def begin(self) -> None:
         """Note what was told so far, before anything is done."""
-        self.notices.begin(lambda key: self.world.read_record(key).record)
+        if self.desired.receivers:
+            self.notices.begin(lambda key: self.world.read_record(key).record)
 
     def told(self, report: RunReport) -> RunReport:
         """Tell the receivers what a run came to, and return its report with what could not be told."""
-        return self.notices.end(report, whole=not self.keys)
+        return self.notices.end(report, whole=not self.keys) if self.desired.receivers else report
 
     def among(self, keys: Iterable[str]) -> tuple[str, ...]:
         """Return those of `keys` that belong to this manifest."""
@@ -221,8 +226,12 @@ def report(screen: Screen, reports: Sequence[RunReport]) -> int:
     """Show reports in the chosen format. Return their exit code."""
     code = mixed(one.exit_code for one in reports)
     if screen.format == "json":
+        from keyturn.report.documents import ReportDocument, dump
+
         screen.document(dump(ReportDocument(datetime.now(UTC), code, tuple(reports))))
     elif screen.format == "markdown":
+        from keyturn.report.markdown import run_markdown
+
         screen.document(run_markdown(reports))
     else:
         done = any(key.done for one in reports for key in one.reports)

@@ -25,6 +25,18 @@ _ASKED = frozenset({"trigger", REQUESTED})
 
 
 @dataclass(frozen=True, slots=True)
+class Consent:
+    """What an operator allowed when a plan was made; a saved plan never grants it, it only says what to say again."""
+
+    allow_delete: int = 0
+    allow_rotations: int = 0
+    take_over: bool = False
+    unpark: tuple[str, ...] = ()
+    allow_removals: int = 0
+    allow_unproven: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """One round of a run that is done in rounds.
 

@@ -16,24 +16,13 @@ from keyturn import __version__
 from keyturn.core.configuration import Configuration
 from keyturn.core.errors import InputError, KeyturnError, ManifestError, Mistake, PolicyError
 from keyturn.core.forecast import Coming
+from keyturn.core.limits import Consent
 from keyturn.core.literals import masked
 from keyturn.core.model import ApiKey, Delivery, Event, SmokeResult
 from keyturn.core.record import record_schema
 from keyturn.core.results import End, Explanation, KeyStatus, PoolState, RunPlan, RunReport
 from keyturn.report.notices import Notice
 from keyturn.report.set_up import DoctorDocument, TargetsDocument, ValidationDocument
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """What an operator allowed when a plan was made; a saved plan never grants it, it only says what to say again."""
-
-    allow_delete: int = 0
-    allow_rotations: int = 0
-    take_over: bool = False
-    unpark: tuple[str, ...] = ()
-    allow_removals: int = 0
-    allow_unproven: int = 0
 
 
 @dataclass(frozen=True, slots=True)
