@@ -8,10 +8,11 @@ import jsonschema
 import pytest
 
 from keyturn.core.errors import InputError
+from keyturn.core.limits import Consent
 from keyturn.core.reasons import Reason
 from keyturn.core.record import Record
 from keyturn.core.results import End, KeyReport, RunReport
-from keyturn.report.documents import KINDS, Consent, PlanDocument, ReportDocument, dump, parse_plan, schema
+from keyturn.report.documents import KINDS, PlanDocument, ReportDocument, dump, parse_plan, schema
 from tests.support.outcomes import NOW, run_plan
 from tests.unit.test_report_hostile import documents
 
