@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from tests.bench.figures import Figure, at_most, interleaved
 from tests.support.process import run
 
-ROUNDS = 15
+ROUNDS = 40
 LIMIT = 1.3
 LONGEST = 120
 HELP, BARE = "keyturn -h", "import click"

@@ -16,7 +16,7 @@ from keyturn.sandbox import Sandbox
 from tests.bench.figures import Figure, at_most, interleaved
 
 KEYS = 300
-ROUNDS = 15
+ROUNDS = 40
 LIMIT = 1.1
 HEAD = """\
 apiVersion: keyturn/v1

@@ -11,7 +11,7 @@ from tests.bench.figures import Figure, at_most, interleaved
 from tests.bench.site import manifest
 
 KEYS = 1000
-ROUNDS = 9
+ROUNDS = 40
 LIMIT = 4
 BARE = "import sys, yaml; yaml.load(open(sys.argv[1], 'rb'), yaml.CSafeLoader)"
 
