@@ -115,7 +115,7 @@ def at_rest(loaded: Desired, parts: range) -> tuple[Memory, Desired]:
 
 def plan(count: int) -> dict[str, float]:
     """Plan `MANY` keys at rest, `count` at a time; return the seconds of CPU and the peak of memory."""
-    gc.set_threshold(*COLLECT)  # as for each command
+    gc.set_threshold(COLLECT)  # as for each command
     loaded = load_text(manifest(FEW, ADDRESS), "keyturn.yaml", {"VAULT_ADDR": ADDRESS})
     parts, each = range(MANY // FEW), count // FEW
     made = [at_rest(loaded, parts[first : first + each]) for first in parts[::each]]

@@ -47,7 +47,7 @@ def command(*, namespace: str, accounts: tuple[str, ...], watch_secrets: bool, l
     from keyturn.cli.operating import opened, pages
     from keyturn.engine.signals import Signals
 
-    screen = options.screen()
+    screen = options.lasting()
     screen.log()
     with Signals() as signals, ExitStack() as stack:
         running = stack.enter_context(opened(screen, namespace, accounts, signals, watch_secrets=watch_secrets))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +33,12 @@ def screen() -> Screen:
     found = click.get_current_context().find_object(Screen)
     assert found is not None  # noqa: S101 - every command runs under the root, which makes one
     return found
+
+
+def lasting() -> Screen:
+    """Return the screen of a command that runs until a signal. Python looks for cycles after 100,000 objects."""
+    gc.set_threshold(100_000, 20, 20)
+    return screen()
 
 
 def _set(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:

@@ -26,8 +26,9 @@ SIGINT_CODE = 130
 SIGTERM_CODE = 143
 DEBUG = 2
 FLAGS: Final = frozenset({"-q", "--quiet", "-v", "-vv", "--verbose", "--no-color"})
-COLLECT: Final = (100_000, 20, 20)
-"""When Python looks for cycles: by default it looks at a large manifest again and again while it is read."""
+COLLECT: Final = 1_000_000
+"""How many objects are made before Python looks for cycles among them: one look at a manifest of 1,000 keys, which has
+none, is 6 % of `validate`. For a command that runs until a signal, Python looks more often: `options.lasting`."""
 atexit.register(gc.freeze)  # or the exit looks for cycles in all that was imported, which takes longer than `-h`
 VALUES: Final = frozenset({"-f", "--file", "--policy", "--format"})
 """Options of the commands that may also be written before the command."""
@@ -137,7 +138,7 @@ class Root(click.Group):
         """Run the command. Report a failure in one paragraph."""
         from keyturn.cli.hardening import KEY_LOG, harden
 
-        gc.set_threshold(*COLLECT)
+        gc.set_threshold(COLLECT)
         # httpx brings a command line of its own, and rich and pygments with it: they take longer than all of httpx.
         sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # None means: there is none
         screen = ctx.obj

@@ -72,7 +72,7 @@ def command(*, file: str, every: float, listen: Address | None, verify: bool, lo
     from keyturn.engine.loop import Loop
     from keyturn.engine.signals import Signals
 
-    screen = options.screen()
+    screen = options.lasting()
     screen.log()
     asked = Options(verify=verify, by=options.person(), lock_timeout=lock_timeout)
     with Signals() as signals, ExitStack() as stack:

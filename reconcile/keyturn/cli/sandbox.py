@@ -99,7 +99,7 @@ def command(  # noqa: PLR0913 - each is an option
         raise InputError(
             f"the sandbox needs {error.name}", remedy="Install keyturn[sandbox], as its README says."
         ) from None
-    screen = options.screen()
+    screen = options.lasting()
     try:
         settings = Settings(
             create=create,
