@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 import uuid
 from collections.abc import Callable
 from functools import partial
@@ -18,6 +20,7 @@ from tests.engine.harness import Site
 from tests.engine.languages import NoLanguage, go_program, host, node_modules
 from tests.sdks import GENERATOR, sdks
 from tests.support.go_program import built, given
+from tests.support.process import run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,16 +108,37 @@ def generated_sdks(generator: Path) -> dict[Path, str]:
     return sdks()
 
 
+@pytest.fixture(scope="session")
+def python_command(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What Pulumi's language host runs for Python: it asks pip for all packages before each command, here only once."""
+    asked = ("-m", "pip", "list", "-v", "--format", "json")
+    folder = tmp_path_factory.mktemp("python")
+    known, script = folder / "packages.json", folder / "python"
+    known.write_text(run([sys.executable, *asked]).stdout)
+    same = f'[ "$*" = {shlex.quote(" ".join(asked))} ] && exec cat {shlex.quote(str(known))}'
+    script.write_text(f'#!/bin/sh\n{same}\nexec {shlex.quote(sys.executable)} "$@"\n')
+    script.chmod(0o755)
+    return str(script)
+
+
 @pytest.fixture
-def site(tmp_path: Path, pulumi_engine: Path, openbao: OpenBao) -> Iterator[Site]:
+def variables(openbao: OpenBao, python_command: str) -> dict[str, str]:
+    """What a stack's commands have in their environment besides the usual."""
+    return {"VAULT_TOKEN": openbao.root_token, "PULUMI_PYTHON_CMD": python_command}
+
+
+@pytest.fixture
+def site(tmp_path: Path, pulumi_engine: Path, openbao: OpenBao, variables: dict[str, str]) -> Iterator[Site]:
     """A stack `dev` of the project `shop` with nothing in it, a sandbox in which create works, and OpenBao's root."""
     prefix = f"engine-{uuid.uuid4().hex[:12]}"
     with Sandbox(create="allowed") as sandbox:
-        yield Site(tmp_path, pulumi_engine, sandbox, openbao, prefix, {"VAULT_TOKEN": openbao.root_token})
+        yield Site(tmp_path, pulumi_engine, sandbox, openbao, prefix, variables)
 
 
 @pytest.fixture
-def full(request: pytest.FixtureRequest, tmp_path: Path, pulumi_engine: Path, openbao: OpenBao) -> Iterator[FullSite]:
+def full(
+    request: pytest.FixtureRequest, tmp_path: Path, pulumi_engine: Path, openbao: OpenBao, variables: dict[str, str]
+) -> Iterator[FullSite]:
     """As `site`, with the full provider and programs in YAML, or in the language that a test is parametrised with.
 
     Without what the language needs its tests are skipped; with CI set they fail.
@@ -123,7 +147,7 @@ def full(request: pytest.FixtureRequest, tmp_path: Path, pulumi_engine: Path, op
     found = {need: given(request.session.stash[LANGUAGES][need]) for need in NEEDS[chosen]}
     prefix = f"engine-{uuid.uuid4().hex[:12]}"
     with Sandbox(create="allowed") as sandbox:
-        site = (tmp_path, pulumi_engine, sandbox, openbao, prefix, {"VAULT_TOKEN": openbao.root_token})
+        site = (tmp_path, pulumi_engine, sandbox, openbao, prefix, variables)
         if chosen == "nodejs":
             yield NodeSite(*site, host=found["nodejs"], modules=found["modules"])
         elif chosen == "go":
