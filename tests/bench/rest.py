@@ -8,7 +8,7 @@ from tests.bench.figures import Figure, at_least, at_most, interleaved
 from tests.bench.site import site
 
 LIMIT, FASTER, APPLY = 1.2, 5, 1.1
-SIZES = {300: 15, 1000: 5}
+SIZES = {300: 15, 1000: 9}
 """The numbers of keys, each with its rounds."""
 
 
