@@ -108,7 +108,8 @@ def _without_dotenv(bench: Bench) -> None:
     _files(bench)
     (bench.stage.folder / "secrets").mkdir()
     hiding = bench.later.enter_context(pytest.MonkeyPatch.context())
-    hiding.setitem(sys.modules, "dotenv", None)
+    for name in {"dotenv", *(name for name in sys.modules if name.startswith("dotenv."))}:
+        hiding.setitem(sys.modules, name, None)  # `from dotenv.parser import …` does not look at `dotenv`
     hiding.delitem(sys.modules, "keyturn.targets.dotenv_text", raising=False)
     hiding.delattr("keyturn.targets.dotenv_text", raising=False)  # `from keyturn.targets import …` looks here first
 
