@@ -27,7 +27,7 @@ LONGEST_PAUSE = 60.0
 SAID = 2.0
 """Waits longer than this many seconds are reported."""
 CROWD = 32
-"""The largest number of concurrent requests."""
+"""So many at a time are sent after a 429 at most; once they are answered, only the limits themselves hold."""
 SLICE = 1.0
 """Seconds of one sleep, and so the longest delay before a stop request takes effect."""
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
