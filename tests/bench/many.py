@@ -11,7 +11,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from keyturn.cli.root import COLLECT
@@ -44,6 +44,8 @@ class Memory:
 
     listing: KeyList
     texts: dict[str, str]
+    given: list[StoredRecord] = field(default_factory=list)
+    """What was read stays in memory until all is planned, however many keys are planned at a time."""
 
     def now(self) -> datetime:
         """Return a fixed moment."""
@@ -92,7 +94,8 @@ class Memory:
 
     def read_record(self, key: str) -> StoredRecord:
         """Parse the text, as each store's client does."""
-        return StoredRecord(records.parse_record(self.texts[key], where=key), "1")
+        self.given.append(StoredRecord(records.parse_record(self.texts[key], where=key), "1"))
+        return self.given[-1]
 
 
 def at_rest(loaded: Desired, parts: range) -> tuple[Memory, Desired]:
@@ -115,10 +118,10 @@ def at_rest(loaded: Desired, parts: range) -> tuple[Memory, Desired]:
 
 def plan(count: int) -> dict[str, float]:
     """Plan `MANY` keys at rest, `count` at a time; return the seconds of CPU and the peak of memory."""
-    gc.set_threshold(COLLECT)  # as for each command
     loaded = load_text(manifest(FEW, ADDRESS), "keyturn.yaml", {"VAULT_ADDR": ADDRESS})
     parts, each = range(MANY // FEW), count // FEW
     made = [at_rest(loaded, parts[first : first + each]) for first in parts[::each]]
+    gc.set_threshold(COLLECT)  # as for each command
     began = time.process_time()
     found = [Runner(*one, lambda _: None).plan([], Options()) for one in made]  # type: ignore[arg-type]  # as it asks
     seconds = time.process_time() - began

@@ -26,7 +26,7 @@ SIGINT_CODE = 130
 SIGTERM_CODE = 143
 DEBUG = 2
 FLAGS: Final = frozenset({"-q", "--quiet", "-v", "-vv", "--verbose", "--no-color"})
-COLLECT: Final = 1_000_000
+COLLECT: Final = 300_000
 """How many objects are made before Python looks for cycles among them: one look at a manifest of 1,000 keys, which has
 none, is 6 % of `validate`. For a command that runs until a signal, Python looks more often: `options.lasting`."""
 atexit.register(gc.freeze)  # or the exit looks for cycles in all that was imported, which takes longer than `-h`
