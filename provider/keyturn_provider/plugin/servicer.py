@@ -8,8 +8,6 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
-from contextlib import suppress
-from importlib import import_module
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -30,8 +28,6 @@ Request = Any
 Answer = TypeVar("Answer", bound=Message)
 Method = Callable[["Provider", Request, grpc.ServicerContext], Answer]
 VERSION = version("keyturn")
-READING = ("keyturn_provider.reads", "keyturn.manifest", "keyturn.core.status", "keyturn.engine.smoke")
-"""What a read imports. It takes a fifth of a second, and the engine reads soon after it has configured a provider."""
 
 
 def answered(method: Method[Answer]) -> Method[Answer]:
@@ -153,8 +149,6 @@ class Provider(ResourceProviderServicer):
     def Configure(self, request: Request, context: grpc.ServicerContext) -> Message:
         """Take the configuration."""
         self._settings = settings.configured(wire.unpacked(request.args), request.name or "default")
-        if self._settings.refresh:
-            threading.Thread(target=_prepare, name="prepare", daemon=True).start()
         return provider_pb2.ConfigureResponse(supportsPreview=True)
 
     # Functions.
@@ -219,12 +213,6 @@ class Provider(ResourceProviderServicer):
 
     def _refresh(self, where: words.Place) -> bool:
         return self._settings.refresh and where.type == words.KEY
-
-
-def _prepare() -> None:
-    with suppress(Exception):  # a read imports the same, and tells of it
-        for name in READING:
-            import_module(name)
 
 
 def _props(properties: Request) -> Outputs:
