@@ -7,23 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.process import run
+from tests.bench.site import manifest
+from tests.support.process import bare_environment, run
 
-HEAD = """\
-apiVersion: keyturn/v1
-name: shop
-records: {target: local}
-targets: {env: {type: dotenv}}
-keys:
-"""
-KEY = """\
-  key-{0}:
-    deliver:
-      - {{target: env, path: '{0}.env', field: KEY}}
-      - {{target: env, path: '{0}.env', field: SAME}}
-    rotation: {{strategy: alternating, every: 30d, overlap: 24h}}
-    smoke: {{model: openai-gpt-oss-20b}}
-"""
+ADDRESS = "https://vault.example.com:8200"
 VALIDATE = """
 import gc, sys
 from keyturn.cli import main
@@ -48,10 +35,10 @@ main(sys.argv[1:], prog_name="keyturn")
 
 def test_a_large_manifest_is_read_without_a_look_at_it(tmp_path: Path) -> None:
     """A look at what 1,000 keys are made of finds nothing, and would be a large part of the command."""
-    text = HEAD + "".join(map(KEY.format, range(1000)))
-    (tmp_path / "keyturn.yaml").write_text(text, encoding="utf-8")
-    done = run([sys.executable, "-c", VALIDATE], cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "shop: 1000 keys, 1 target. OK.\n", "[]\n")
+    (tmp_path / "keyturn.yaml").write_text(manifest(1000, ADDRESS), encoding="utf-8")
+    done = run([sys.executable, "-c", VALIDATE], cwd=tmp_path, env=bare_environment(VAULT_ADDR=ADDRESS))
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+    assert done.stdout.endswith(": 1000 keys, 1 target. OK.\n")
 
 
 @pytest.mark.parametrize("args", [("run",), ("operator",)], ids=" ".join)
