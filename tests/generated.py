@@ -58,10 +58,10 @@ def generated() -> dict[Path, str]:
 
 def package_schema() -> str:
     """Return the schema of the Pulumi package."""
+    from keyturn import __version__
     from keyturn_provider.plugin.schema import package
-    from keyturn_provider.plugin.servicer import VERSION
 
-    return package(VERSION) + "\n"
+    return package(__version__) + "\n"
 
 
 def custom_resource(crd: Mapping[str, object]) -> str:

@@ -6,14 +6,12 @@ rules and messages apply to the desired state. keyturn is imported only for that
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -120,6 +118,8 @@ def trigger(value: object) -> str:
     """Return 16 hex digits that identify a rotation trigger. Empty if there is none."""
     if value is None:
         return ""
+    import hashlib
+
     text = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -212,6 +212,8 @@ def rotation(props: Props, environment: Mapping[str, str]) -> Rotation:
     data = {"records": {"target": "local"}, "keys": {CHECKED: entry}, **given(props, ("freeze",))}
     desired = _shared(data, {})
     if desired.freezes and POLICY in environment:
+        from pathlib import Path
+
         from keyturn import manifest
 
         policy = manifest.read_policy(Path(environment[POLICY]))
@@ -273,6 +275,8 @@ def _loaded(data: str, environment: frozenset[tuple[str, str]]) -> Desired:
 
 def _permitted(desired: Desired, owner: str, environment: Mapping[str, str]) -> Desired:
     """Return the desired state with what the operator's policy allows it, if there is a policy. Raises PolicyError."""
+    from pathlib import Path
+
     from keyturn import manifest
     from keyturn.core.errors import PolicyError
 

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyturn_provider import inputs, messages, state
@@ -296,6 +295,8 @@ def world(desired: Desired) -> LiveWorld:
     All worlds of the process share one rate budget and one key list; those with the same request deadline also share
     their clients. Raises CredentialError and InputError.
     """
+    from pathlib import Path
+
     from keyturn.live.live_world import open_world
 
     place = (desired.timing.request, repr((desired.targets, desired.records, desired.timing)))

@@ -16,7 +16,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keyturn_provider.plugin.servicer import VERSION
+from keyturn import __version__
 from tests.generated import ROOT
 from tests.release import archive_of_plugin
 from tests.support.process import run
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PLUGIN = "pulumi-resource-keyturn"
 MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-ARCHIVE = f"{PLUGIN}-v{VERSION}-{platform.system().lower()}-{MACHINES[platform.machine()]}.tar.gz"
+ARCHIVE = f"{PLUGIN}-v{__version__}-{platform.system().lower()}-{MACHINES[platform.machine()]}.tar.gz"
 OFFLINE = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1"}
 """Settings of pip: it finds all libraries on this machine. The second one means "no build isolation"."""
 
@@ -64,7 +64,7 @@ def release(folder: Path) -> Path:
     wheel = ("-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder))
     done = run([sys.executable, *wheel], cwd=ROOT)
     assert done.returncode == 0, done.stderr
-    archive_of_plugin(ROOT, folder, VERSION, 0)
+    archive_of_plugin(ROOT, folder, __version__, 0)
     return folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -32,6 +33,7 @@ def test_a_due_rotation_says_why_on_its_row_and_in_json(full: FullSite) -> None:
     """The diff is not empty: the age of the secret explains it. The plan says who is refused meanwhile."""
     program = full.key(rotation={"strategy": "in-place", "every": "1s"})
     full.up(program)
+    time.sleep(1)  # its age is over `every` now
     full.requests()
     shown = full.previewed(program)
     assert shown["changeSummary"] == {"same": 1, "update": 1}

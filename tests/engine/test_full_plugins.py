@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from keyturn_provider.plugin.servicer import VERSION
+from keyturn import __version__
 from tests.engine.harness import Program
 from tests.engine.languages import install_typescript
 from tests.engine.plugins import ARCHIVE, checkout, release, served, without_the_plugin
@@ -27,9 +27,9 @@ def test_a_release_is_installed_by_hand(full: FullSite, generator: Path) -> None
     """`pulumi plugin install` gets the archive of this machine and its libraries; an up then asks nobody."""
     without_the_plugin(full, generator)
     with served(release(full.folder / "served")) as server:
-        full.install("keyturn", VERSION, server.url)
+        full.install("keyturn", __version__, server.url)
         assert server.asked == [f"GET /{ARCHIVE} HTTP/1.1"]
-    home = full.folder / "home" / "plugins" / f"resource-keyturn-v{VERSION}"
+    home = full.folder / "home" / "plugins" / f"resource-keyturn-v{__version__}"
     assert list(home.glob(".venv-pulumi/lib/*/site-packages/keyturn-*.dist-info"))
     full.up(full.key())
     assert full.mutations() == ["create", "rename"]
@@ -45,7 +45,7 @@ def test_a_resource_says_where_its_plugin_is(full: FullSite, generator: Path) ->
     """By its options: the up downloads the archive, once."""
     without_the_plugin(full, generator)
     with served(release(full.folder / "served")) as server:
-        full.up(full.key(options={"version": VERSION, "pluginDownloadURL": server.url}))
+        full.up(full.key(options={"version": __version__, "pluginDownloadURL": server.url}))
         assert server.asked == [f"GET /{ARCHIVE} HTTP/1.1"]
     assert full.accepted()
 

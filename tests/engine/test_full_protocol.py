@@ -17,12 +17,13 @@ from pulumi.runtime.proto.provider_pb2 import DiffResponse, PropertyDiff
 from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderStub, add_ResourceProviderServicer_to_server
 from pulumi.runtime.proto.status_pb2 import Status
 
+from keyturn import __version__
 from keyturn.core.reasons import Reason
 from keyturn.core.results import Change, End, KeyPlan, Planned
 from keyturn_provider import inputs, keys, messages, session
 from keyturn_provider.plugin import imports, preview, schema, settings, wire, words
 from keyturn_provider.plugin.resources import RESOURCES
-from keyturn_provider.plugin.servicer import VERSION, Provider
+from keyturn_provider.plugin.servicer import Provider
 from keyturn_provider.session import Uniqueness
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def failures(engine: ResourceProviderStub, news: Mapping[str, object], urn: str 
 def test_the_schema_names_every_input_and_the_types_that_the_resources_succeed(engine: ResourceProviderStub) -> None:
     """What the schema lacks no SDK can set; what it has besides would be refused as unknown."""
     found = json.loads(engine.GetSchema(wires.GetSchemaRequest()).schema)
-    assert found["version"] == VERSION
+    assert found["version"] == __version__
     key, check = found["resources"][words.KEY], found["resources"][words.SMOKE_CHECK]
     assert set(key["inputProperties"]) == {words.camel(name) for name in inputs.KEY}
     assert set(check["inputProperties"]) == {words.camel(name) for name in inputs.SMOKE_CHECK}

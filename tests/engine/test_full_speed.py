@@ -89,10 +89,11 @@ def test_the_library_is_whole_after_its_protocol() -> None:
     """Who imports the library after its protocol gets all of it, and the protocol is loaded once."""
     program = (
         "import sys\nfrom keyturn_provider.plugin.main import Later, load_protocol\nsys.meta_path.insert(0, Later)\n"
-        "load_protocol()\nassert 'pulumi' not in sys.modules\n"
+        "load_protocol()\nassert not {'pulumi', 'asyncio', 'grpc.aio'} & sys.modules.keys()\n"
         "protocol = sys.modules['pulumi.runtime.proto']\nimport pulumi.runtime.rpc\n"
         "assert pulumi.runtime.proto is protocol and pulumi.Output and pulumi.runtime.Settings and pulumi.log.info\n"
-        "assert pulumi.dynamic.ResourceProvider and sys.modules['pulumi.runtime'] is pulumi.runtime"
+        "assert pulumi.dynamic.ResourceProvider and sys.modules['pulumi.runtime'] is pulumi.runtime\n"
+        "from grpc import aio\nimport asyncio\nimport grpc\nassert aio.server and grpc.aio is aio and asyncio.run"
     )
     ends_well(program)
 

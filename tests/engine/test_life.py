@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -61,6 +62,7 @@ def test_a_rotation_by_age_is_shown_by_preview_and_done_by_the_next_up(site: Sit
     """When `every` has passed, a preview shows an update without any call, and the up regenerates once."""
     program = site.key(rotation={"strategy": "in-place", "every": "1s"})
     site.up(program)
+    time.sleep(1)  # its age is over `every` now
     site.requests()
     assert site.preview(program)["update"] == 1
     assert site.requests() == []

@@ -19,8 +19,8 @@ from types import ModuleType
 LATER = frozenset({"pulumi.automation", "pulumi.dynamic", "pulumi.policy"})
 """What the library imports for programs only, with libraries of its own. It is loaded when it is first used."""
 
-AROUND = ("pulumi", "pulumi.runtime")
-"""The packages around the protocol. What they import runs programs, and takes longer than gRPC and the protocol."""
+AROUND = ("asyncio", "grpc.aio", "pulumi", "pulumi.runtime")
+"""The packages around the protocol: for servers and programs of another kind. They take longer than the protocol."""
 
 OBJECTS = 100_000
 """How many objects are made before Python looks for cycles among them. Nearly all that an import makes stays in use."""
@@ -53,17 +53,25 @@ def load_protocol() -> None:
 
     A protocol that needs them is imported with them, by the first module that uses it.
     """
-    if AROUND[0] in sys.modules:
+    if "pulumi" in sys.modules:
         return
-    path = None
     with suppress(ImportError, AttributeError):
         for name in AROUND:
-            if (spec := PathFinder.find_spec(name, path)) is not None:
+            if name not in sys.modules and (spec := _found(name)) is not None:
                 _made[name] = sys.modules[name] = module_from_spec(spec)
-                path = spec.submodule_search_locations
         import_module("pulumi.runtime.proto")
     for name in _made:
         del sys.modules[name]
+        parent, _, last = name.rpartition(".")
+        if parent in sys.modules:  # or `from grpc import aio` would find the empty one
+            vars(sys.modules[parent]).pop(last, None)
+
+
+def _found(name: str) -> ModuleSpec | None:
+    """Return where a package is, without the import of what it is in."""
+    parent = name.rpartition(".")[0]
+    around = _found(parent) if parent else None
+    return PathFinder.find_spec(name, around.submodule_search_locations if around else None)
 
 
 def main() -> int:

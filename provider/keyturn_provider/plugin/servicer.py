@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any, TypeVar
 
 import grpc
@@ -18,6 +17,7 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2
 from pulumi.runtime.proto.provider_pb2 import DiffResponse, PropertyDiff
 from pulumi.runtime.proto.provider_pb2_grpc import ResourceProviderServicer
 
+from keyturn import __version__
 from keyturn_provider import inputs, messages, session
 from keyturn_provider.plugin import settings, wire, words
 from keyturn_provider.plugin.resources import RESOURCES, Outputs
@@ -27,7 +27,6 @@ from keyturn_provider.state import Cause
 Request = Any
 Answer = TypeVar("Answer", bound=Message)
 Method = Callable[["Provider", Request, grpc.ServicerContext], Answer]
-VERSION = version("keyturn")
 
 
 def answered(method: Method[Answer]) -> Method[Answer]:
@@ -111,13 +110,13 @@ class Provider(ResourceProviderServicer):
 
     def GetPluginInfo(self, request: Request, context: grpc.ServicerContext) -> Message:
         """Return the version."""
-        return plugin_pb2.PluginInfo(version=VERSION)
+        return plugin_pb2.PluginInfo(version=__version__)
 
     def GetSchema(self, request: Request, context: grpc.ServicerContext) -> Message:
         """Return the schema of the package."""
         from keyturn_provider.plugin import schema
 
-        return provider_pb2.GetSchemaResponse(schema=schema.package(VERSION))
+        return provider_pb2.GetSchemaResponse(schema=schema.package(__version__))
 
     def GetMapping(self, request: Request, context: grpc.ServicerContext) -> Message:
         """There is no provider of another tool that this one stands for."""
