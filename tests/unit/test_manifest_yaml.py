@@ -9,7 +9,7 @@ import yaml
 
 from keyturn.core.errors import ManifestError
 from keyturn.manifest.mistakes import Mistakes
-from keyturn.manifest.tree import parse
+from keyturn.manifest.yaml_text import parse
 from tests.support.manifests import KEYS, TOP, mistake, mistakes
 
 BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -38,7 +38,7 @@ from keyturn.manifest.reading import LOCAL, Reading
 from keyturn.manifest.schema import AdoptEntry, Defaults, KeyEntry, Kinds, Manifest
 from keyturn.manifest.sources import Source, expand, unreadable
 from keyturn.manifest.targets import check_deliveries, read_targets
-from keyturn.manifest.tree import LIMIT_BYTES, LIMIT_NODES, Entry, Fields, Node, from_plain, parse, scalars
+from keyturn.manifest.tree import LIMIT_BYTES, LIMIT_NODES, Entry, Fields, Node, from_plain, scalars
 from keyturn.targets import registry
 from keyturn.targets.base import Target
 
@@ -137,7 +137,7 @@ def load_text(
     Raises ManifestError like `load`.
     """
     mistakes = Mistakes(file_name)
-    return _finish([_read(parse(source, mistakes), mistakes, environment, kinds, base)])[0]
+    return _finish([_read(_tree(source, mistakes), mistakes, environment, kinds, base)])[0]
 
 
 def load_data(
@@ -182,7 +182,14 @@ def _read_source(source: Source, environment: Mapping[str, str], kinds: Kinds, *
         return _read_file(source, environment, kinds, offline=offline)
     mistakes = Mistakes(source.name, offline=offline)
     there = _Installed(source.base) if kinds is INSTALLED else kinds
-    return _read(parse(source.content, mistakes), mistakes, environment, there, source.base)
+    return _read(_tree(source.content, mistakes), mistakes, environment, there, source.base)
+
+
+def _tree(source: str | bytes, mistakes: Mistakes) -> Fields:
+    """Return the tree of a file. The library for YAML is imported only now: plain data does not need it."""
+    from keyturn.manifest.yaml_text import parse
+
+    return parse(source, mistakes)
 
 
 def _read_file(path: FilePath, environment: Mapping[str, str], kinds: Kinds, *, offline: bool = False) -> Reading:
@@ -199,7 +206,7 @@ def _read_file(path: FilePath, environment: Mapping[str, str], kinds: Kinds, *, 
         raise unreadable(path, error) from None
     mistakes = Mistakes(str(path), offline=offline)
     there = _Installed(path.parent) if kinds is INSTALLED else kinds
-    return _read(parse(source, mistakes), mistakes, environment, there, path.parent)
+    return _read(_tree(source, mistakes), mistakes, environment, there, path.parent)
 
 
 def _finish(

@@ -22,7 +22,8 @@ from keyturn.manifest.mistakes import Mistakes, Path, show_path
 from keyturn.manifest.receivers import Program
 from keyturn.manifest.schema import Duration, Id, Kinds, LimitsEntry, RotationEntry, TargetEntry, TimingEntry
 from keyturn.manifest.schema import Path as TargetPath
-from keyturn.manifest.tree import LIMIT_BYTES, Fields, parse, place_at, scalars
+from keyturn.manifest.tree import LIMIT_BYTES, Fields, place_at, scalars
+from keyturn.manifest.yaml_text import parse
 from keyturn.targets.places import Items, place_of
 
 VERSION = "keyturn-policy/v1"
