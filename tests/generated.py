@@ -33,6 +33,7 @@ This page is made from the catalogue (`reconcile/keyturn/core/reasons.py`) by `m
 Every command shows the most urgent condition of a key first; the table has them in this order.
 The exit code of a command is that of its keys: 4 before 5 before 3 before 1.
 JSON documents have the condition, the reason, `since`, `until` and the kind of remedy.
+Settings of Pulumi are spelled as in the schema; dynamic resources say the same in Python, such as `take_over=True`.
 """
 PREFACE = "# Command line\n\nThis page is made from the code by `make generate`.\n"
 
@@ -97,6 +98,7 @@ def reference(command: click.Command, parent: click.Context | None) -> Iterator[
 def reasons() -> Iterator[str]:
     """Yield the page of conditions and reasons, from the catalogue and the remedies of both faces."""
     from keyturn_provider.remedies import REMEDIES as PULUMI
+    from keyturn_provider.spelling import SCHEMA
 
     yield REASONS
     yield "| condition | tone | exit code | meaning |\n|---|---|---|---|"
@@ -107,7 +109,7 @@ def reasons() -> Iterator[str]:
         yield "| reason | meaning | command line | Pulumi |\n|---|---|---|---|"
         for reason in Reason:
             if reason.condition is condition:
-                faces = [table[reason.remedy].format(key="KEY", number="N") for table in (REMEDIES, PULUMI)]
+                faces = [table[reason.remedy].format(key="KEY", number="N", **SCHEMA) for table in (REMEDIES, PULUMI)]
                 yield f"| `{reason}` | {reason.meaning} | {' | '.join(face or '-' for face in faces)} |"
 
 

@@ -14,6 +14,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from keyturn_provider.spelling import spelled
+
 if TYPE_CHECKING:
     from keyturn.core.errors import Mistake
     from keyturn.core.model import Desired, DesiredKey, Rotation
@@ -133,7 +135,7 @@ def key_failures(olds: Props, news: Props, environment: Mapping[str, str]) -> li
     if "key" in olds and not {"key"} & unsure and olds["key"] != news["key"]:
         found.append(
             f"key: must not change (it is {olds['key']!r}): it names the record. Keep it, or declare a new resource "
-            "that takes over the API key by `adopt`, and release this one with on_delete='retain'"
+            "that takes over the API key by `adopt`, and release this one with " + spelled("{retain}")
         )
     if news.get("on_delete") not in (None, "delete", "retain") and "on_delete" not in unsure:
         found.append("on_delete: must be 'delete' or 'retain'")

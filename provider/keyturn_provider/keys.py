@@ -25,6 +25,7 @@ from keyturn.live.live_world import LiveWorld
 from keyturn_provider import inputs, messages, remedies, session, state
 from keyturn_provider.inputs import TRIGGER, Props
 from keyturn_provider.messages import KeyturnFailed
+from keyturn_provider.spelling import spelled
 
 Left = Callable[[Record], str]
 """Describes what a failure left behind."""
@@ -151,7 +152,7 @@ def delete(props: Props) -> None:
         return
     if key.permit and not key.permit.deletes and not key.retain:
         where = key.permit.where["limits.deletes"]
-        remedy = "Set on_delete='retain' to keep it, or change the policy."
+        remedy = spelled("Set {retain} to keep it, or change the policy.")
         raise OwnershipError(f"the policy allows no API key to be deleted ({where})", where=key.id, remedy=remedy)
     options = _checked(world, key, record, Options(allow_delete=True, by=key.owner))
     _apply(_AlreadyRead(world, stored), key, options, messages.half_done)

@@ -126,7 +126,9 @@ def test_a_rename_with_the_upgrade_needs_an_alias_with_both(full: FullSite, kind
     full.requests()
     program = full.key("robot", {"aliases": [URN.format(kind)]}, "bot")
     if kind == words.KEY:
-        assert "an API key of that name exists already" in full.refused(program)
+        told = full.refused(program)
+        assert "an API key of that name exists already" in told
+        assert "`adopt: {secret: existing}` keeps its secret" in told
     else:
         full.up(program)
         assert full.record("shop.dev.bot")["owner"] == "pulumi:shop/dev/robot#provider"

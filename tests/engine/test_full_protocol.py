@@ -127,10 +127,12 @@ def test_a_check_completes_the_inputs_and_names_every_mistake(engine: ResourcePr
     bare = {name: value for name, value in NEWS.items() if name != "key"}
     answer = engine.Check(wires.CheckRequest(urn=URN, news=struct(bare)))
     assert (values(answer.inputs)["key"], list(answer.failures)) == ("shop.dev.bot", [])
-    wrong = {**bare, "expose": True, "deliver": [{"target": "valt", "path": "x"}], "onDelete": "keep"}
+    smoke = {"expectModels": 7}
+    wrong = {**bare, "expose": True, "deliver": [{"target": "valt", "path": "x"}], "onDelete": "keep", "smoke": smoke}
     text = "\n".join(failures(engine, wrong))
     assert "unknown input expose; known: name, " in text
-    assert "on_delete: must be 'delete' or 'retain'" in text
+    assert "onDelete: must be 'delete' or 'retain'" in text
+    assert "smoke.expectModels: " in text
     assert "deliver[0].target" in text
     assert failures(engine, {**bare, "deliver": UNKNOWN, "targets": UNKNOWN}) == []
     other = URN.replace("::bot", "::mail")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import runpy
 import sys
 import threading
@@ -26,9 +27,10 @@ from keyturn.core.record import DeliveryState, Record, Retire, Slot
 from keyturn.core.results import End
 from keyturn.core.secret import Secret
 from keyturn.core.world import Held
-from keyturn_provider import inputs, messages, state
+from keyturn_provider import inputs, messages, spelling, state
 from keyturn_provider.remedies import REMEDIES, remedy
 from keyturn_provider.session import Uniqueness, family
+from keyturn_provider.spelling import PYTHON, SCHEMA, spelled
 from pulumi_keyturn.dynamic import ModelAccessKey
 from pulumi_keyturn.provider import KeyProvider, SmokeCheckProvider, one_paragraph
 from tests.support.process import run
@@ -352,6 +354,20 @@ def test_the_provider_has_words_for_every_remedy_and_none_of_the_command_line() 
         assert text == "" or remedy(End(next(reason for reason in Reason if reason.remedy is kind)))
         assert "--" not in text
         assert "keyturn " not in text
+
+
+def test_what_to_do_is_spelled_for_every_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The full provider says no Python: each setting has both spellings, and every one is used."""
+    assert PYTHON.keys() == SCHEMA.keys()
+    ends = [End(next(reason for reason in Reason if reason.remedy is kind)) for kind in REMEDIES]
+    monkeypatch.setattr(spelling, "any_language", True)
+    told = "\n".join([*map(remedy, ends), spelled("{retain}")])
+    assert not re.search(r"=True|=False|='|[a-z]_[a-z]|\{'", told)
+    assert all(text in told for text in SCHEMA.values())
+    monkeypatch.setattr(spelling, "any_language", False)
+    told = "\n".join([*map(remedy, ends), spelled("{retain}")])
+    assert not any(text in told for text in SCHEMA.values())
+    assert all(text in told for text in PYTHON.values())
 
 
 def test_an_error_that_is_not_ours_shows_nothing_of_its_text() -> None:

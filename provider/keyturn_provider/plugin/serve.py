@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from pulumi.runtime.proto.provider_pb2_grpc import add_ResourceProviderServicer_to_server
 
-from keyturn_provider import session
+from keyturn_provider import session, spelling
 from keyturn_provider.plugin.servicer import Provider
 
 THREADS = 32
@@ -29,6 +29,7 @@ def serve() -> None:
     A call that is open then still ends: it may hold a new secret. Ctrl-C lets it end early.
     """
     logging.getLogger("grpc").setLevel(logging.CRITICAL)  # each error is in an answer; standard error is shown to users
+    spelling.any_language = True
     provider = Provider()
     options = [("grpc.max_receive_message_length", LARGEST), ("grpc.max_send_message_length", LARGEST)]
     server = grpc.server(ThreadPoolExecutor(max_workers=THREADS), options=options)
