@@ -220,7 +220,7 @@ def _props(properties: Request) -> Outputs:
 
 def _checked(given: Request, found: list[str]) -> provider_pb2.CheckResponse:
     """Return a result without property names: the engine would print the properties' values."""
-    failures = [provider_pb2.CheckFailure(reason=words.spelled(reason)) for reason in found]
+    failures = [provider_pb2.CheckFailure(reason=words.in_camel(reason)) for reason in found]
     return provider_pb2.CheckResponse(inputs=given, failures=failures)
 
 

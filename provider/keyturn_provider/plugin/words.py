@@ -72,7 +72,7 @@ def camel(name: str) -> str:
     return _LINE.sub(lambda found: found[1].upper(), name)
 
 
-def spelled(mistake: str) -> str:
+def in_camel(mistake: str) -> str:
     """Return a mistake with the path that it begins with, as in `smoke.expect_models: …`, in camelCase."""
     path, colon, text = mistake.partition(": ")
     return mistake if " " in path or path.startswith("targets") else f"{camel(path)}{colon}{text}"
